@@ -1,4 +1,5 @@
-//! The configured apps: which one a login means, and who may read the answers to it.
+//! The configured apps: the app that a login means, and the sites whose pages may read the answers
+//! to it.
 
 mod files;
 mod source;
@@ -30,15 +31,18 @@ impl From<App> for Configured {
     }
 }
 
-/// The apps in use at one time: at least one, unless others come from elsewhere.
+/// The apps in use at one time. There is at least one, unless all come from elsewhere, such as a
+/// third-party platform.
 #[derive(Debug)]
 pub struct Apps(BTreeMap<AppId, Configured>);
 
-/// Holds the apps in use and reads their files again. All workers share it; a login keeps the values that it has taken.
+/// Holds the apps in use and reads their files again. All workers share it. A login keeps using the
+/// apps that it has loaded.
 pub struct CurrentApps {
     source: AppsSource,
     in_use: ArcSwap<Apps>,
-    /// Whoever changes the apps waits here, because files and apps from elsewhere change at the same time.
+    /// Serializes changes of the apps, because files and apps from elsewhere may change at the same
+    /// time.
     known: Mutex<LastKnown>,
 }
 
@@ -52,18 +56,20 @@ pub enum UnknownApp {
 }
 
 impl CurrentApps {
+    /// The apps in use now.
     pub fn all(&self) -> Arc<Apps> {
         self.in_use.load_full()
     }
 }
 
 impl Apps {
-    /// The later of two with one AppID wins.
+    /// If two apps have the same AppID, the later one counts.
     fn new(apps: impl IntoIterator<Item = Configured>) -> Self {
         Self(apps.into_iter().map(|configured| (configured.app.id.clone(), configured)).collect())
     }
 
-    /// Chooses the `wanted` app; if none is wanted, the one of the `hint` if it is configured; otherwise the only one.
+    /// Chooses the `wanted` app; if none is wanted, the one of the `hint` if it is configured;
+    /// otherwise the only one.
     pub fn choose(&self, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&App, UnknownApp> {
         let chosen = match wanted {
             Some(id) => self.0.get(id).ok_or(UnknownApp::NotConfigured),
@@ -76,24 +82,25 @@ impl Apps {
         self.0.values().next().filter(|_| self.0.len() == 1)
     }
 
-    /// Whether pages of this site may read what is answered to the app; to any app, if `id` is `None`.
+    /// Whether pages of this site may read what is answered to the app; to any app, if `id` is
+    /// `None`.
     pub fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
         let mut own = self.0.iter().filter(|(of, _)| id.is_none_or(|id| id == *of));
         own.any(|(_, configured)| configured.origins.iter().any(|own| own == origin))
     }
 
-    /// Whether nobody is let into the app of whom WeChat has never named a unionid.
+    /// Whether the app refuses people whose unionid WeChat has never named.
     pub fn need_unionid(&self, id: &AppId) -> bool {
         self.0.get(id).is_some_and(|configured| configured.unionid_required)
     }
 
-    /// The kind of the app, if it is no mini program.
+    /// The kind of the app; `None` for a mini program and for an unknown app.
     pub fn kind_told(&self, id: &AppId) -> Option<&'static str> {
         let kind = self.0.get(id)?.app.kind;
         (kind != AppKind::MiniProgram).then(|| kind.name())
     }
 
-    /// All of them, in the order of their AppIDs.
+    /// All apps, in the order of their AppIDs.
     pub fn iter(&self) -> impl Iterator<Item = &App> {
         self.0.values().map(|configured| &configured.app)
     }
@@ -108,14 +115,15 @@ fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
     apps.map(name).collect::<Vec<_>>().join(" ")
 }
 
-/// The AppID, and the kind of what is no mini program.
+/// The AppID, with the kind in parentheses unless the app is a mini program.
 pub fn name(app: &App) -> String {
     let App { id, kind, .. } = app;
     if *kind == AppKind::MiniProgram { id.to_string() } else { format!("{id} ({})", kind.name()) }
 }
 
-/// The mini program that a `Referer` names. WeChat sends `https://servicewechat.com/{appid}/{version}/page-frame.html`
-/// with every request of a mini program, and no other form is accepted. Anyone can forge it, so it is only a hint.
+/// The mini program that a `Referer` names. WeChat sends
+/// `https://servicewechat.com/{appid}/{version}/page-frame.html` with every request of a mini
+/// program, and no other form is accepted. Anyone can forge it, so it is only a hint.
 pub fn app_of_referer(referer: &str) -> Option<AppId> {
     let mut parts = referer.strip_prefix("https://servicewechat.com/")?.split('/');
     let (id, version) = (parts.next()?, parts.next()?);

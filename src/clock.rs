@@ -1,10 +1,10 @@
-//! The time of this machine. Whatever decides takes the time as an argument.
+//! This machine's clock. Code that depends on the time takes it as an argument.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
 pub use wxmint_telemetry::audit::now;
 
-/// In whole seconds, as people read it.
+/// `at` in RFC 3339 and UTC, to the whole second, for people to read.
 pub fn date(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

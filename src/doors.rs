@@ -1,5 +1,6 @@
-//! The doors: ways in that the service can do without. This table alone names them: without its folder and its row the
-//! rest builds as before, which `make walls` holds.
+//! The doors: optional modules of the service, each in a folder of its own. Only this table names
+//! them. If the folder and the row of a door are deleted, the rest still builds; `make walls`
+//! checks this.
 
 mod events;
 mod oidc;
@@ -14,8 +15,9 @@ mod tests;
 
 use crate::issuer::door::Doors;
 
-/// Their order is that of their routes in the description of the API, and that in which the doctor asks them: a client
-/// of scans may be for the people of a platform's merchants.
+/// The order of the rows is the order of their routes in the description of the API, and the order
+/// in which the doctor checks the doors. `platform` comes before `scan`, because a client of scans
+/// may serve the people of a platform's merchants.
 pub static DOORS: Doors = &[
     // A row each.
     events::DOOR,

@@ -1,9 +1,10 @@
-//! wxmint turns a WeChat mini-program login into a signed JWT that every service can verify by itself.
+//! wxmint turns a WeChat mini-program login into a signed JWT that every service can verify by
+//! itself.
 //!
-//! Read [`login`] first: code to token, on one screen. The tables in CONTRIBUTING.md say what each crate and each
-//! room knows and imports; a test holds them against the code.
+//! Read [`login`] first: code to token, on one screen. The tables in CONTRIBUTING.md say what each
+//! crate and each module knows and imports; a test compares them with the code.
 //!
-//! A peer in Rust needs none of this, but the crate `wxmint-verify`.
+//! A peer written in Rust needs only the crate `wxmint-verify`.
 
 #[macro_use]
 extern crate wxmint_findings;

@@ -53,27 +53,29 @@ pub use self::worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest
 use crate::accounts::Accepts;
 
 impl LoginWorker {
-    /// Turns a login code into a token: one claim, one call of WeChat, one record, one signature.
+    /// Turns a login code into a token: one claim, one call to WeChat, one record, one signature.
     pub async fn log_in(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<LoggedIn> {
         let Admitted { exchanged, bound, extra } = self.admit(request, attempt).await?;
         let id = self.minter.token_id(&binding_tag(&exchanged.person, bound.generation), attempt.now)?;
         let new_user = bound.new_for == Some(attempt.id.mark());
-        // A computed user may have been here before, and ends may name the token.
+        // A user with a computed id may have existed before, so a revocation may cover this token.
         let was_made = new_user && bound.generation != COMPUTED;
         let issued = self.date(&exchanged, (bound.user, bound.generation), id, was_made, attempt.now).await?;
         if self.exchange.is_some() {
-            // Whoever has ended the tokens of an app that has left meanwhile has not found this login.
+            // If the merchant left during this login, the sweep that revokes its tokens missed this
+            // one: check again.
             self.choose(&self.apps.all(), Some(&exchanged.person.app), None)?;
         }
         let _signing = Step::work("sign the token");
         let token = self.minter.mint(&issued, &extra, attempt.now)?;
-        // The token is dated by the clock of Redis, which may be behind.
+        // The token's dates come from the clock of Redis, which may be behind.
         let left = u64::try_from(issued.expires_at - attempt.now.timestamp().max(issued.issued_at)).unwrap_or_default();
         let expires_in = left.min(self.minter.ttl().as_secs());
         Ok(LoggedIn { token, expires_in, user: issued.user, app: issued.app, new_user })
     }
 
-    /// Finds out who has sent the code, and whether this user may log in.
+    /// Finds the person who sent the code and the person's user, and checks whether the user may
+    /// log in.
     pub(crate) async fn admit(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<Admitted> {
         self.check_accepted(&request.identity)?;
         let exchanged = match &request.proof {
@@ -98,7 +100,7 @@ impl LoginWorker {
         if let Some(bound) = exchanged.bound() {
             attempt.audit_context.user = Some(bound.user.clone());
         }
-        // Alone a ticket would be a login that nothing ends, and bring the next ticket for ever.
+        // Without credentials, a ticket would only buy the next ticket.
         if matches!((&request.proof, &request.identity), (LoginProof::Ticket(_), Identity::Nothing)) {
             return Err(LoginError::TicketInvalid);
         }
@@ -107,7 +109,8 @@ impl LoginWorker {
             return Err(LoginError::UnionIdMissing);
         }
         let (candidate, extra) = self.identify(&exchanged, request.identity, attempt).await?.unzip();
-        // A person who is bound costs no call, and no room for those calls.
+        // A settled binding needs no further call. The future of the calls is boxed, so that this
+        // one stays small.
         let is_settled = |bound: &&Bound| candidate.is_none() && is_settled(bound, exchanged.unionid.as_ref());
         let bound = match exchanged.bound().filter(is_settled) {
             Some(bound) => bound.clone(),
@@ -122,7 +125,8 @@ impl LoginWorker {
         Ok(Admitted { exchanged, bound, extra })
     }
 
-    /// The first round trip counts the address and claims the code, so that no other request can use it.
+    /// The first round trip counts the address and claims the code, so that no other request can
+    /// use it.
     async fn claim(&self, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<ExchangeTimestamp> {
         self.ids.ask_first(&self.store).await?;
         self.ids.check_agreed()?;
@@ -139,7 +143,8 @@ impl LoginWorker {
         }
     }
 
-    /// Exchanges the code at WeChat. A code that provably was not sent is released: the client can send it again.
+    /// Exchanges the code at WeChat. If the code was provably not sent, it is released, so that the
+    /// client can send it again.
     async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session> {
         let session = match self.exchange_of(app) {
             None => self.wechat.exchange(app, code).await.map_err(|error| LoginError::from(error).of(&app.id)),
@@ -157,7 +162,8 @@ impl LoginWorker {
         }
     }
 
-    /// The second round trip counts the person, finds the binding, and stores the session key beside it.
+    /// The second round trip counts the person, finds the binding, and stores the session key
+    /// beside it.
     async fn record(
         &self,
         app: &App,
@@ -183,7 +189,8 @@ impl LoginWorker {
             Recorded::Unbound => return Err(LoginError::Contended),
             Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await?),
         };
-        // No list has to tell of such a login, so an end may not know that Redis was ahead: the earlier clock counts.
+        // A computed user may be on no list, so a later revocation cannot know that Redis' clock
+        // was ahead. Use the earlier clock.
         let began = if self.ids.are_computed() { attempt.now.min(at) } else { at };
         let (at, may_be_ended) = (began, may_be_ended || began.timestamp() < at.timestamp());
         let LoginRecord { person, order, session_key, .. } = record;

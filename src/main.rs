@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes what is freed. Session keys, passwords and AppSecrets pass through buffers that are not ours (HTTP, TLS,
-/// JSON); none of them leaves one behind.
+/// Wipes memory when it is freed, because session keys, passwords and AppSecrets pass through
+/// buffers of the libraries for HTTP, TLS and JSON.
 #[global_allocator]
 static WIPING: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 

@@ -1,4 +1,5 @@
-//! Turns every refusal into the problem that the client reads, logs what the operator must know, and tells audit why.
+//! Turns every refusal into the problem that the client reads, logs what the operator must know,
+//! and gives the reason to the audit.
 
 use std::time::Duration;
 
@@ -11,13 +12,14 @@ use crate::apps::UnknownApp;
 use crate::clock::{date, now};
 use crate::login::LoginError as Error;
 
-/// A refusal, as its client, the log and the audit are told of it.
+/// A refusal, in the forms for the client, the log and the audit.
 pub(crate) struct Refusal {
     pub(crate) problem: Problem,
-    /// More exact than what the client is told.
+    /// The cause for the log, which is more exact than the problem.
     cause: String,
-    /// The limit that has refused, and when it lets in again.
+    /// The limit that has refused the request.
     limit: Option<&'static str>,
+    /// When the limit will accept a request again.
     until: Option<DateTime<Utc>>,
 }
 
@@ -42,7 +44,7 @@ impl Refusal {
         bounded!(info, &kind, code, cause, limit, until, took_us, "login refused");
     }
 
-    /// Audits a refusal that `who` may bring about many times.
+    /// Audits a refusal that `who` may cause many times, and returns its problem.
     pub(crate) fn tell(self, event: Event, who: &str) -> Problem {
         self.of(event).tell_bounded(who);
         self.problem
@@ -83,7 +85,8 @@ impl From<Error> for Problem {
     }
 }
 
-/// Other details for requests with a token, because these have other fields than a login and other remedies.
+/// Other details for requests with a token, because these have other fields than a login and other
+/// remedies.
 fn detail_by_token(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::UnknownApp(_) => "The token's app is not configured here any more.",
@@ -206,7 +209,7 @@ fn tell_operator(code: Code, cause: &Error) {
     match code {
         Code::WechatMisconfigured | Code::PhoneNumbersSpent => {
             let kind = match cause {
-                // Its message has another `rid` each time.
+                // WeChat's message has another `rid` each time.
                 Error::Misconfigured { error: CallError::Refused { errcode, .. }, app } => {
                     format!("{name} {errcode} {app:?}")
                 }

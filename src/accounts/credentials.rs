@@ -7,7 +7,8 @@ use wxmint_findings::Message;
 use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
 
-/// A business user's name as it was typed, without surrounding spaces.
+/// A business user's name as it was typed, without surrounding spaces. It has 1 to 512 characters,
+/// and no control characters.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Username(Box<str>);
 
@@ -18,7 +19,8 @@ impl Username {
         &self.0
     }
 
-    /// The name that is counted: databases take names for one by case, width, accents, spaces, or what nobody sees.
+    /// The name by which attempts are counted. Databases may take two names for one if they differ
+    /// only in case, width, accents, spaces or invisible characters.
     pub fn folded(&self) -> String {
         let counts = |letter: &char| letter.is_alphanumeric() || letter.is_ascii_graphic();
         let letters = DecomposingNormalizerBorrowed::new_nfkd().normalize(&self.0);
@@ -39,7 +41,8 @@ impl FromStr for Username {
 
 unprintable!(Username);
 
-/// A password, byte for byte as it was typed. It is wiped when dropped.
+/// A password, byte for byte as it was typed. It has 1 to 1024 characters, and is wiped when
+/// dropped.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
@@ -63,7 +66,8 @@ impl FromStr for Password {
 
 unprintable!(Password);
 
-/// The length is limited because hashing and comparing take time. The error does not repeat the text.
+/// The length is limited because hashing and comparing take time. The error does not repeat the
+/// text.
 fn checked(text: &str, limit: usize) -> Result<(), Message> {
     match text.chars().count() {
         0 => Err(message!(must_not_be_empty)),

@@ -1,4 +1,4 @@
-//! Finds the business user: one trait and its three implementations.
+//! Account backends, which know the business users: one trait and its three implementations.
 
 mod credentials;
 mod file;
@@ -20,7 +20,7 @@ pub use self::service::{ServiceAccounts, Unusable, read_admission, read_checked,
 /// The credentials that the backend accepts besides WeChat's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepts {
-    /// A person without a binding cannot be asked for any.
+    /// None: a person without a binding cannot be asked for credentials.
     Nothing,
     Passwords,
     PasswordsAndPhones,
@@ -30,17 +30,20 @@ pub enum Accepts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     pub user: UserId,
-    /// Whether the user may have been made for this login.
+    /// Whether the user may have been created for this login.
     pub made: bool,
 }
 
-/// Why the backend did not respond. Always answered with 503, because the client has done nothing wrong.
+/// Why the backend did not respond. Always answered with 503, because the client has done nothing
+/// wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the account backend did not answer: {reason}; {cure}")]
 pub struct AccountsError {
     /// For the log. It contains no user name, password or phone number.
     pub reason: Message,
+    /// The advice to the operator.
     pub cure: Message,
+    /// How long the client waits before it tries again.
     pub retry_after: Duration,
 }
 
@@ -53,25 +56,28 @@ pub trait Accounts {
         Accepts::Nothing
     }
 
-    /// The user with this name and password; `None` for an unknown name, a wrong password and a disabled user alike,
-    /// and after the same time. The passwords of one address keep no other's waiting for long.
+    /// The user with this name and password. `None` for an unknown name, a wrong password and a
+    /// disabled user alike, and after the same time. The third argument is the client's address:
+    /// the passwords of one address do not keep those of another waiting for long.
     async fn check_password(&self, _: &Username, _: &Password, _: &str) -> Result<Option<UserId>> {
         Ok(None)
     }
 
-    /// Finds or makes the user with this phone number, which WeChat has verified; `None` if the backend refuses.
+    /// Finds or creates the user with this phone number, which WeChat has verified. `None` if the
+    /// backend refuses.
     async fn user_of_phone(&self, _: &Phone) -> Result<Option<Named>> {
         Ok(None)
     }
 
-    /// The claims that the token of a user with a binding has beside its own; `None` for a user who may not log in any
-    /// more. Called at each login.
+    /// The claims to add to the token of a user with a binding. `None` for a user who may no longer
+    /// log in. Called at each login.
     async fn check_login(&self, _: &UserId) -> Result<Option<ExtraClaims>> {
         Ok(Some(ExtraClaims::default()))
     }
 
-    /// Makes a user without credentials, who can log in only through WeChat. Only an account service has to hear of it:
-    /// the same idempotency key returns the same user, however often it is sent.
+    /// Creates a user without credentials, who can log in only through WeChat. Only an account
+    /// service has to learn of the user: it returns the same user for the same idempotency key,
+    /// however often that is sent.
     async fn new_user(&self, _key: &str, now: DateTime<Utc>) -> Result<Named> {
         Ok(Named { user: fresh_user(now), made: true })
     }

@@ -1,5 +1,5 @@
-//! The business's own account service, with the calls of docs/accounts.openapi.yaml. Each call is signed with our
-//! key, limited in time, and repeated once if there was no response.
+//! The business's own account service, with the calls of docs/accounts.openapi.yaml. Each call is
+//! signed with our key, limited in time, and repeated once if there was no response.
 
 mod answer;
 
@@ -20,18 +20,22 @@ pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_
 use super::{Accepts, Accounts, AccountsError, Named, Password, Result, Username};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The time for both attempts together, to the last byte. A service that is this slow is not asked again.
+/// The time for both attempts together, to the last byte. A service that is this slow is not asked
+/// again.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
-/// The pause before the second attempt, in which a restarting service may return and a closing connection is closed.
+/// The pause before the second attempt, in which a restarting service may return and a closing
+/// connection is closed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// The most calls in flight in one process. Seven eighths of it are used, because the breaker keeps the rest free for
-/// other apps. If checking a password takes 100 ms, this allows 2,200 per second.
+/// The most calls in flight in one process. Seven eighths of it are used, because the breaker keeps
+/// the rest free for other apps. If checking a password takes 100 ms, this allows 2,200 per second.
 const MAX_IN_FLIGHT: u32 = 256;
 
+/// The client of the account service, for one worker thread.
 pub struct ServiceAccounts {
     http: Upstream,
     minter: Arc<Minter>,
-    /// Each kind of call counts as an app, and so do the passwords of each address.
+    /// Each kind of call has a share of its own, as an app has at WeChat, and so do the passwords
+    /// of each address.
     breaker: Rc<Breaker<(&'static str, String)>>,
     metrics: Metrics,
     clock: fn() -> DateTime<Utc>,
@@ -40,7 +44,8 @@ pub struct ServiceAccounts {
     checks_logins: bool,
 }
 
-/// The path of a call below the base, its name in metrics, and perhaps the address that it is made for.
+/// The path of a call below the base, its name in metrics, and the client's address for password
+/// checks, else empty.
 type Call<'a> = (&'static str, &'static str, &'a str);
 
 enum CallFailure {
@@ -52,8 +57,8 @@ enum CallFailure {
 }
 
 impl ServiceAccounts {
-    /// Makes a client for the service at `base`, for one of `workers` threads. With `checks_logins` the service is
-    /// asked at each login whether the user may log in, and for claims.
+    /// Makes a client for the service at `base`, for one of `workers` threads. With `checks_logins`
+    /// the service is asked at each login whether the user may log in, and for claims.
     pub fn new(
         base: &Url,
         tls: &Tls,
@@ -74,7 +79,8 @@ impl ServiceAccounts {
         })
     }
 
-    /// A request for one attempt, because the service may accept each token only once.
+    /// Builds the request for one attempt, with a token of its own, because the service may accept
+    /// each token only once.
     fn request(&self, path: &str, body: &Value) -> Result<Request, KeyError> {
         let (mut request, text) = (Request::new(Method::POST, self.base.clone()), body.to_string());
         request.url_mut().set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
@@ -85,7 +91,8 @@ impl ServiceAccounts {
         bearer.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, bearer);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // The key in the body is signed and counts. The header is for gateways that support it.
+        // The idempotency key in the signed body counts. The header is for gateways that support
+        // it.
         if let Some(key) = body["idempotency_key"].as_str().and_then(|key| HeaderValue::from_str(key).ok()) {
             request.headers_mut().insert("idempotency-key", key);
         }
@@ -172,11 +179,13 @@ impl Accounts for ServiceAccounts {
 struct Consequences {
     /// The outcome in metrics.
     label: &'static str,
-    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and two change nothing.
+    /// Whether a second attempt may succeed. All calls may be repeated: two are idempotent, and two
+    /// change nothing.
     may_pass: bool,
-    /// Whether the service is failing, rather than this one request or the configuration. The breaker counts only such
-    /// failures. Only the status of a gateway is proof: a service may answer 500 for one strange user name, or 429 for
-    /// one name, and that must not affect other users.
+    /// Whether the service is failing, rather than this one request or the configuration. The
+    /// breaker counts only such failures. Among statuses, only those of a gateway are proof: a
+    /// service may answer 500 or 429 because of one user name, and that must not affect other
+    /// users.
     is_outage: bool,
 }
 
@@ -229,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_passwords_of_one_address_leave_room_for_those_of_others_and_for_logins() {
-        // It takes connections, and answers nothing.
+        // A server that accepts connections, and never answers.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let base: Url = format!("http://{}", silent.local_addr().expect("an address")).parse().expect("a URL");
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");

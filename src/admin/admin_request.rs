@@ -1,4 +1,5 @@
-//! An act on the admin listener: whose secret asks, whether it has the right, and the audit event in any case.
+//! A request on the admin listener: checks whose secret was sent and whether it has the right, and
+//! writes an audit event in any case.
 
 use std::str::FromStr;
 
@@ -14,7 +15,8 @@ use super::tokens::{CurrentAdminTokens, Holder, Right};
 use crate::login::{LoginError, LoginWorker, Operator};
 use crate::refusals::Refusal;
 
-/// The acts need this: the secrets, and a worker with its own connections to the store and to WeChat.
+/// The state that requests on the admin listener need: the secrets, and a worker with its own
+/// connections to the store and to WeChat.
 pub(crate) struct Operating {
     pub(crate) tokens: CurrentAdminTokens,
     pub(crate) worker: LoginWorker,
@@ -28,7 +30,7 @@ impl Operating {
 
 pub(crate) type OperatingData = web::Data<Operating>;
 
-/// An act that its secret has the right to.
+/// A request whose secret has the right to it.
 pub(crate) struct AdminRequest<T> {
     action: &'static str,
     pub(crate) by: Holder,
@@ -39,8 +41,9 @@ pub(crate) struct AdminRequest<T> {
 }
 
 impl<T: Target> AdminRequest<T> {
-    /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or has too many
-    /// requests at once (429), and a path that names nothing (400). Each refusal is audited.
+    /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or
+    /// has too many requests at once (429), and with a malformed id in its path (400). Each refusal
+    /// is audited.
     pub(crate) async fn begin(
         action: &'static str,
         right: impl Into<Option<Right>>,
@@ -64,6 +67,7 @@ impl<T: Target> AdminRequest<T> {
         Ok(Self { action, by, event, target, _permit: permit, operating })
     }
 
+    /// As [`Self::run`], and answers what `work` has found as JSON.
     pub(crate) async fn show<Found: Serialize + 'static, E: Into<Refusal>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
@@ -71,7 +75,8 @@ impl<T: Target> AdminRequest<T> {
         Ok(private(self.run(work).await?))
     }
 
-    /// Does what was asked for, even if the client disconnects. Where there is nothing to tell, the answer is 204.
+    /// Does `work` even if the client disconnects, and writes its outcome to the audit log. If
+    /// `work` returns nothing, the answer is 204.
     pub(crate) async fn run<Found: 'static, E: Into<Refusal>>(
         self,
         work: impl AsyncFnOnce(&Operating, &T) -> Result<Found, E> + 'static,
@@ -79,7 +84,7 @@ impl<T: Target> AdminRequest<T> {
         run_to_completion(async move { self.done(work(&self.operating, &self.target).await) }).await
     }
 
-    /// Writes a refusal to the audit log. Whatever else an act needs before it is done goes on without an event.
+    /// Writes a refusal to the audit log. Successful preparation writes no event; `done` does.
     pub(crate) fn audit_failure<Value>(&self, read: Result<Value, Problem>) -> Result<Value, Problem> {
         if read.is_ok() { read } else { self.done(read) }
     }
@@ -97,8 +102,9 @@ impl<T: Target> AdminRequest<T> {
 }
 
 impl AdminRequest<Person> {
-    /// Does what was asked for, and names the user whom the person had: soon it may be another one. `work` returns
-    /// that user, and whether anything else was known of the person.
+    /// Does `work`, and names in the audit event the user that the person had, because the person
+    /// may soon have another user. `work` returns that user, and whether anything else was known
+    /// about the person.
     pub(crate) async fn change_person(
         mut self,
         work: impl AsyncFnOnce(&Operator<'_>, &Person) -> Result<(Option<UserId>, bool), LoginError> + 'static,
@@ -125,7 +131,7 @@ impl AdminRequest<Person> {
     }
 }
 
-/// The parts of a path, percent-decoded. Those that it does not have are empty.
+/// The parts of a path, percent-decoded. A part that the path does not have is empty.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Parts {
@@ -134,9 +140,10 @@ pub(crate) struct Parts {
     openid: String,
 }
 
-/// The thing that an act is about, as the path of its request names it.
+/// The user, app or person that a request concerns, as its path names it.
 pub(crate) trait Target: Sized + 'static {
-    /// The audit event names the user, the app and the person, and never an openid.
+    /// Reads the target from the path, and names it in the audit event: the user, the app and the
+    /// person, but never an openid.
     fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem>;
 }
 
@@ -144,7 +151,7 @@ fn part<T: FromStr<Err = InvalidId>>(text: &str, name: &str) -> Result<T, Proble
     text.parse().map_err(|error| Problem::invalid(format!("The {name} {error}.")))
 }
 
-/// The target of an act that concerns neither a user nor a person.
+/// The target of a request that concerns neither a user nor a person.
 impl Target for () {
     fn named_by(_: &Parts, _: &mut Event, _: &Vault) -> Result<Self, Problem> {
         Ok(())

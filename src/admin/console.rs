@@ -1,6 +1,8 @@
-//! `/console`: a page for the person on duty. It holds no power: what it shows and does, it asks for with the secret
-//! that the person types, by the routes that are here for everybody who has one. `GET /doctor`: what `wxmint doctor`
-//! finds, of the running process.
+//! `/console`: a page for the person on duty. The page has no rights of its own: for everything
+//! that it shows and does, it sends the secret that the person types, to the routes that every
+//! holder of a secret may use.
+//!
+//! `GET /doctor`: the findings of `wxmint doctor`, for the running process.
 
 use std::time::{Duration, Instant};
 use std::{future::ready, sync::Arc};
@@ -27,7 +29,7 @@ const FILES: [(&str, &str, &str); 5] = [
     ("words.js", JS, include_str!("console/words.js")),
 ];
 
-/// Beside the policy of every page: no script makes markup or code of a text.
+/// Added to the policy of every page: no script turns a text into markup or code.
 const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The name of a script with a panel of the console, and the script.
@@ -48,7 +50,8 @@ pub(super) fn pages(config: &mut ServiceConfig, panels: &[Panel]) {
     config.service(readable("/console/doors.js", move || ready(page(JS, doors.clone()))));
 }
 
-/// No cache keeps it, so that a browser does not bring it back as it was left, with what it showed.
+/// A page that no cache keeps, so that a browser does not show it again as it was left, with its
+/// data.
 fn page(kind: &'static str, content: impl MessageBody + 'static) -> HttpResponse {
     let mut page = answer(kind, content);
     page.headers_mut().append(CONTENT_SECURITY_POLICY, HeaderValue::from_static(TRUSTED_TYPES));
@@ -74,11 +77,13 @@ pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> An
     Ok(private(act.done(Ok::<_, Problem>(SecretHolder { name, rights }))?))
 }
 
-/// How long an answer is given again: the checks cost Redis, WeChat and the account service some requests each.
+/// How long an answer is reused, because the checks cost Redis, WeChat and the account service some
+/// requests each.
 const KEPT: Duration = Duration::from_secs(10);
-/// How many may wait for an examination, which takes up to 15 s and holds their connections.
+/// How many requests may wait for an examination, which takes up to 15 s and holds their
+/// connections.
 const MOST_WAITING: usize = 8;
-/// When to ask again.
+/// The `Retry-After` of a request that finds too many others waiting.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The findings of the checks.
@@ -91,7 +96,8 @@ pub(super) struct Diagnosis {
     examined_at: i64,
 }
 
-/// The doctor, and the latest diagnosis. One examination runs at a time, and some who ask meanwhile wait for it.
+/// The doctor, and the latest diagnosis. One examination runs at a time, and some requests that
+/// come meanwhile wait for it.
 pub(super) struct LatestDiagnosis {
     doctor: Doctor,
     latest: Mutex<Option<(Instant, Arc<Diagnosis>)>>,
@@ -121,8 +127,8 @@ impl LatestDiagnosis {
 
 /// Examine the configuration of the running process
 ///
-/// The checks of `wxmint doctor`, in its order, with the files as they are now. They take up to 15 s, in which
-/// few may wait, and an answer is given again for 10 s.
+/// The checks of `wxmint doctor`, in its order, with the files as they are now. They take up to
+/// 15 s, in which few may wait, and an answer is given again for 10 s.
 #[utoipa::path(get, path = "/doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
 pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, latest: Data<LatestDiagnosis>) -> Answer {

@@ -1,6 +1,6 @@
-//! The admin listener: probes and metrics for everybody who reaches it, and for holders of a secret what operators and
-//! peers ask about users, and what they do with WeChat in a user's name. All its routes are on one screen, but for the
-//! probes and the console. Each asks for a secret that has the right.
+//! The admin listener. It has probes and metrics for everybody who reaches it. With a secret,
+//! operators and peers can ask about users, and call WeChat in a user's name. All routes are on one
+//! screen, except the probes and the console. Each requires a secret that has the right.
 
 pub(crate) mod admin_request;
 mod console;
@@ -26,17 +26,18 @@ pub(crate) const PATHS: &str = "\
 const ANY: &[ProblemCode] =
     &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable, KeysUnavailable];
 
-/// The problems of a route that asks no store.
+/// The problems of a route that does not use the store.
 pub(crate) const SECRET: &[ProblemCode] =
     &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, KeysUnavailable];
 pub(crate) const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
 const WECHAT: &[ProblemCode] = &[PermissionMissing, WechatMisconfigured, WechatUnavailable];
-/// The same for one person.
+/// Further problems of a call of WeChat's API for one person.
 const OF_PERSON: &[ProblemCode] = &[UserBlocked];
 
-/// Statuses of `invalid_request` beside 400. A listener on a loopback address answers 421 to other host names.
+/// The statuses of `invalid_request` besides 400. A listener on a loopback address answers 421 to
+/// other host names.
 pub(crate) const HEAD: &[u16] = &[421, 431];
 pub(crate) const BODY: &[u16] = &[408, 413, 415, 421, 431];
 
@@ -80,8 +81,8 @@ pub(crate) const SECURITY: BearerSecurity = BearerSecurity {
                   until it is closed or loaded again.",
 };
 
-/// Adds what the holders of a secret may ask for, with the routes of the doors and their panels of the console.
-/// `doctor` examines the configuration.
+/// Adds the routes for the holders of a secret, with the routes of the doors and their panels of
+/// the console. `doctor` examines the configuration.
 pub(crate) fn configure(
     config: &mut ServiceConfig,
     operating: Operating,
@@ -100,7 +101,8 @@ pub(crate) fn configure(
     console::pages(config, panels);
 }
 
-/// The admin listener's description of itself. It needs no secret, because it says nothing of anybody.
+/// The admin listener's description of itself. It needs no secret, because it says nothing about
+/// anybody.
 pub(crate) fn description(of_doors: Vec<&'static Routes>) -> Description {
     Description::new("admin", PATHS, [&ROUTES].into_iter().chain(of_doors).collect(), "/".to_owned())
 }

@@ -1,4 +1,5 @@
-//! The secrets and identities of the operators and services that may ask the admin listener, and the rights of each.
+//! The secrets and identities of the operators and services that may ask the admin listener, and
+//! the rights of each.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +16,11 @@ use wxmint_verify::peer::NotVerified;
 
 use crate::clock::now;
 
-/// How many requests of one secret are worked on at once: four fifths of the listener's connections. Each may wait for
-/// Redis or WeChat, and the probes and the other secrets need connections too.
+/// How many requests of one secret may be in progress at once: four fifths of the listener's
+/// connections. Each may wait for Redis or WeChat, and the probes and the other secrets need
+/// connections too.
 const MOST_AT_ONCE: usize = 400;
-/// A secret that is easier to guess is refused.
+/// The fewest characters of a secret. A shorter secret is refused, because it is easier to guess.
 const SHORTEST: usize = 32;
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -29,22 +31,23 @@ const BUSY: Duration = Duration::from_secs(1);
 pub(crate) enum Right {
     /// To look users up.
     Read,
-    /// To end, block and unbind users.
+    /// To revoke the tokens of users, and to block and unbind users.
     Operate,
     /// To use the app's access token and the users' session keys.
     WeChat,
-    /// To receive revocations as security event tokens, on the public listener. Only a line that names it has it.
+    /// To receive revocations as security event tokens, on the public listener. Only a line that
+    /// names this right has it.
     Events,
 }
 
-/// The holder of the secret or of the identity that a request has shown.
+/// The holder of the secret, or of the service identity, that a request has shown.
 #[derive(Clone)]
 pub(crate) struct Holder {
     /// For the audit log.
     pub(crate) name: String,
-    /// Its secret's.
+    /// The SHA-256 of the secret, if the holder has one.
     sha256: Option<[u8; 32]>,
-    /// The tokens that it shows, if it has no secret.
+    /// The service identity whose tokens the holder shows, if it has no secret.
     pub(crate) identity: Option<ServiceIdentity>,
     pub(super) rights: Vec<Right>,
     room: Arc<Semaphore>,
@@ -56,7 +59,7 @@ impl Holder {
         if self.has(right) { Ok(()) } else { Err(Problem::new(ProblemCode::Forbidden, detail())) }
     }
 
-    /// A place for one request, until it is dropped.
+    /// A permit for one request, which is returned when it is dropped.
     pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.room).try_acquire_owned().map_err(|_| {
             let detail =
@@ -70,16 +73,18 @@ impl Holder {
     }
 }
 
-/// The holders. It does not print, and does not hold the secrets themselves.
+/// The holders of one file. The type cannot be printed, and does not hold the secrets themselves.
 pub struct AdminTokens(Vec<Holder>);
 
 impl AdminTokens {
-    /// Reads a line `NAME SECRET [RIGHTS]` or `NAME issuer=… subject=… [RIGHTS]` for each holder, who otherwise may
-    /// look users up. A name may stand in several lines, so that a secret can be replaced without a gap. A file of
-    /// comments alone has no secrets. The error never repeats what stands in the file.
+    /// Reads a line `NAME SECRET [RIGHTS]` or `NAME issuer=… subject=… [RIGHTS]` for each holder.
+    /// Without `RIGHTS`, a holder may look users up. A name may stand in several lines, so that a
+    /// secret can be replaced without a gap. A file of comments alone has no secrets. The error
+    /// never repeats the content of the file.
     pub fn parse(content: &[u8]) -> Result<Self, Message> {
         if content.trim_ascii().is_empty() {
-            // An editor may leave a file empty for a moment. A comment alone is meant.
+            // An editor may leave a file empty for a moment. A file with only a comment is meant to
+            // be so.
             return Err(message!(is_empty_comment_alone_takes_all));
         }
         if !content.ends_with(b"\n") {
@@ -106,7 +111,7 @@ impl AdminTokens {
         self.0.len()
     }
 
-    /// Compares with every secret, and each in constant time, so that the time taken tells nothing.
+    /// Compares with every secret, each in constant time, so that the duration reveals nothing.
     fn holder(&self, shown: &str) -> Option<&Holder> {
         let shown = digest(&SHA256, shown.as_bytes());
         self.0.iter().fold(None, |found, holder| {
@@ -150,29 +155,31 @@ fn read_line(line: &str) -> Result<Holder, Message> {
     Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
 }
 
-/// Says whose secret or token was shown.
+/// The holder of the secret or token that was shown.
 pub(crate) enum Shown {
     By(Box<Holder>),
-    /// A token of an issuer in the file, which is refused. The log says why.
+    /// A refused token of an issuer in the file. The log says why.
     RefusedToken,
     ByNobody,
 }
 
-/// The tokens in use, which change when their file does.
+/// The admin tokens in use, which change when their file does.
 #[derive(Clone)]
 pub struct CurrentAdminTokens(Arc<(ArcSwap<AdminTokens>, Issuers)>);
 
 impl CurrentAdminTokens {
-    /// `issuer` is wxmint's own. The tokens of services are for its admin listener.
+    /// `issuer` is wxmint's own issuer URL. The audience of services' tokens is its admin listener,
+    /// `{issuer}/admin`.
     pub fn new(tokens: AdminTokens, issuer: &str) -> Self {
         Self(Arc::new((ArcSwap::from_pointee(tokens), Issuers::new(format!("{issuer}/admin")))))
     }
 
-    /// Holds the keys of the services' issuers from now on, on the current runtime.
+    /// Fetches and keeps the keys of the services' issuers from now on, on the current runtime.
     pub(crate) fn hold_keys(&self) {
         self.0.1.hold(self.0.0.load().identities().map(|(_, identity)| identity));
     }
 
+    /// Replaces the tokens in use, after their file has changed.
     pub fn swap(&self, tokens: AdminTokens) {
         self.0.0.store(Arc::new(tokens));
         self.hold_keys();
@@ -188,14 +195,14 @@ impl CurrentAdminTokens {
                 bounded!(warn, "admin secret", "a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
             }
         }
-        // The same for both, because strangers ask too.
+        // The same answer in both cases, because strangers ask too.
         Err(no_valid_token().with_detail(
             "This secret or token is not in the file of WXMINT_ADMIN_TOKENS_FILE, or the token's audience, times or \
              signature are wrong. The log of wxmint says which.",
         ))
     }
 
-    /// The holder of this secret, or of the identity that this token shows.
+    /// The holder of this secret, or of the service identity that this token shows.
     pub(crate) async fn of(&self, shown: &str) -> Result<Shown, Problem> {
         let (tokens, issuers) = (self.0.0.load_full(), &self.0.1);
         if let Some(holder) = tokens.holder(shown) {
@@ -267,7 +274,7 @@ mod tests {
         for (content, said) in [
             (String::new(), "is empty"),
             ("\n \n".into(), "is empty"),
-            // It may go on with its rights.
+            // The line may continue with the rights.
             (format!("alice {SECRET}"), "does not end with a line break"),
             ("\nalice\n".into(), "line 2: must be a name, a blank and a secret"),
             (format!("alice {SECRET} read more\n"), "line 1: must be a name, a blank and a secret"),

@@ -1,5 +1,6 @@
-//! The handlers of the paths about users, by their ids, and about people, whom the business's receiver of WeChat's
-//! pushes names by openid. For the person on duty: the logins of the last hour, and the search for a user.
+//! The handlers of the paths about users, by user id, and about people, whom the business's
+//! receiver of WeChat's pushes names by openid. For the person on duty: the logins of the last
+//! hour, and the search for a user.
 
 use actix_web::HttpRequest;
 use serde::Serialize;
@@ -23,8 +24,8 @@ pub(super) struct WeChatOfUser {
 
 /// List a user's WeChat identities
 ///
-/// The list is empty for a user without a binding and for an unknown user alike, because only the business knows its
-/// users. 403 where WXMINT_USER_INDEX=false leaves this service without a list.
+/// The list is empty for a user without a binding and for an unknown user alike, because only the
+/// business knows its users. 403 where WXMINT_USER_INDEX=false leaves this service without a list.
 #[utoipa::path(get, path = "/users/{user_id}/wechat", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
 pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingData) -> Answer {
@@ -126,8 +127,8 @@ pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData)
 
 /// Count the logins of the last hour
 ///
-/// Those that this process has answered, by outcome and minute. Another process, and this one after a restart, has its
-/// own.
+/// Those that this process has answered, by outcome and minute. Another process, and this one after
+/// a restart, has its own.
 #[utoipa::path(get, path = "/activity", tag = "duty", security(("bearer" = ["read"])),
     params(("appid" = Option<String>, Query, description = "Only the logins of this mini program")),
     responses((status = 200, description = "The logins", body = LastHour)))]

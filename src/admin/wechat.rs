@@ -1,4 +1,5 @@
-//! The handlers of what a business does with WeChat by the session keys of its users and by the app's access token.
+//! The handlers for a business's calls of WeChat that need a user's session key or the app's access
+//! token.
 
 use actix_web::{HttpRequest, HttpResponse, web::Payload};
 use serde::Serialize;
@@ -95,8 +96,8 @@ fn shared(usable: &Usable) -> HttpResponse {
     private(SharedAccessToken { access_token: usable.token.expose(), expires_in: usable.expires_in.as_secs() })
 }
 
-/// An empty text is refused: its signature is the proof by which WeChat gives a session key away
-/// (`resetusersessionkey`).
+/// The data of the body. An empty text is refused, because its signature is the proof by which
+/// WeChat hands out a session key (`resetusersessionkey`).
 fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
     let data = text(body, "data")?;
     if data.len() > LONGEST_DATA { Err(malformed("data", "must be at most 16 KiB of UTF-8")) } else { Ok(data) }

@@ -1,4 +1,5 @@
-//! The files that hold AppSecrets, and what else is to be known of an app. An error names the file and not its content.
+//! The files that hold AppSecrets and further settings of an app. An error names the file and not
+//! its content.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,12 +15,13 @@ use zeroize::Zeroizing;
 use super::{Apps, Configured};
 use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
-/// More bytes than an AppSecret and a hundred origins have. A large file that got there by mistake is not read whole.
+/// The most bytes of such a file: more than an AppSecret and a hundred origins have. A large file
+/// that got there by mistake is not read whole.
 const MOST_BYTES: u64 = 8 << 10;
 /// Editors give these names to the copies that they keep beside a file. An AppID has no such name.
 const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".swp", ".tmp"];
 
-/// The apps that were found, and what is wrong with which file.
+/// The apps that were found, and the faults of the files.
 #[derive(Default, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) apps: Vec<Configured>,
@@ -29,8 +31,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Reads the file of one app. If it is invalid, the app stays as it is among the `known` ones. So it does if the
-    /// secret is shorter than before: the file is only half written, because all AppSecrets have one length.
+    /// Reads the file of one app. If the file is invalid, the app stays as it is among the `known`
+    /// ones. The same holds if the secret is shorter than before: the file is only half written,
+    /// because all AppSecrets have one length.
     pub(super) fn add(&mut self, id: AppId, path: &Path, known: Option<&Apps>) {
         let known = known.and_then(|apps| apps.0.get(&id));
         let length = |configured: &Configured| configured.app.secret.as_ref().map_or(0, |secret| secret.expose().len());
@@ -44,8 +47,8 @@ impl Found {
         }
     }
 
-    /// Reads each file of the folder, except those whose name begins with a dot, which editors and Kubernetes
-    /// (`..data`) put there. Fails if the folder cannot be read.
+    /// Reads each file of the folder, except those whose name begins with a dot, which editors and
+    /// Kubernetes (`..data`) put there. Fails if the folder cannot be read.
     pub(super) fn in_folder(folder: &Path, known: Option<&Apps>) -> Result<Self, Message> {
         let mut found = Self::default();
         for name in names_in(folder).map_err(|error| unreadable(folder, &error))? {
@@ -54,9 +57,11 @@ impl Found {
                 found.ignored.push(path);
                 continue;
             }
-            // Whoever swaps name and content has named the file by an AppSecret, which is not to be logged.
+            // An operator who swaps name and content has named the file by an AppSecret, which must
+            // not be logged.
             let may_be_secret = name.len() == 32;
-            // The id of a page may have a dot, and an AppID has none.
+            // `AppId` also accepts the client id of a page, which may have a dot. An AppID has
+            // none.
             let id = name.to_str().filter(|name| !may_be_secret && !name.contains('.'));
             match id.and_then(|name| name.parse().ok()) {
                 Some(id) => found.add(id, &path, known),
@@ -71,7 +76,8 @@ impl Found {
     }
 }
 
-/// Sorted, because a folder has no order, and a fault that is logged only once must have the same text each time.
+/// The names of a folder's files, sorted: a folder has no order, and a fault that is logged only
+/// once must have the same text each time.
 pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
     let entries = fs::read_dir(folder)?;
     let mut names: Vec<OsString> = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
@@ -80,7 +86,8 @@ pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// A copy that an editor has left, or a file that it has locked: no app.
+/// Whether a file of this name is a copy that an editor has left, or a file that it has locked: no
+/// app.
 pub fn is_copy(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with('#') || ENDINGS_OF_COPIES.iter().any(|ending| name.ends_with(ending))

@@ -1,4 +1,4 @@
-//! Where the configured apps come from, and how those in use change when their files do.
+//! Where the configured apps come from, and how the apps in use change when their files do.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -10,28 +10,33 @@ use wxmint_wechat::App;
 use super::files::{Found, names_in};
 use super::{Apps, Configured, CurrentApps, names};
 
+/// Where the configured apps come from.
 #[derive(Debug, Clone)]
 pub enum AppsSource {
-    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file with the secret, which is read again when it changes.
+    /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file with the secret, which is read again
+    /// when it changes.
     One { app: App, secret_file: Option<PathBuf> },
-    /// `WXMINT_APPS_DIR`: a file for each app. Its name is the AppID and its content the AppSecret, or JSON.
+    /// `WXMINT_APPS_DIR`: a file for each app. Its name is the AppID and its content the AppSecret,
+    /// or JSON.
     Folder(PathBuf),
-    /// Given by the program itself and in no file, as in the demo. None where all apps come from elsewhere.
+    /// Given by the program itself and in no file, as in the demo. Empty if all apps come from
+    /// elsewhere.
     Given(Vec<App>),
 }
 
 #[derive(Default)]
 pub(super) struct LastKnown {
-    /// Those for which somebody acts, without an AppSecret.
+    /// The apps without an AppSecret, for which a third party acts.
     from_elsewhere: Vec<App>,
     /// The result of the last look at the files, unless it failed.
     files: Option<Found>,
-    /// The files that are no apps, so that each is told of once.
+    /// The files that are no apps, so that each is logged once.
     ignored: Vec<PathBuf>,
 }
 
 impl CurrentApps {
-    /// Reads a source for the first time. Any fault is an error, which names the file without its content.
+    /// Reads a source for the first time. Any fault is an error, which names the file without its
+    /// content.
     pub fn read(source: AppsSource) -> Result<Self, Message> {
         let Found { apps, faults, .. } = source.find(None)?;
         if !faults.is_empty() {
@@ -42,7 +47,8 @@ impl CurrentApps {
         Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
     }
 
-    /// Puts apps without an AppSecret in use, in place of those before. An app that has a secret stays as it is.
+    /// Puts these apps without an AppSecret in use, in place of the previous ones. An app that has
+    /// a secret stays as it is.
     pub fn from_elsewhere_are(&self, apps: impl IntoIterator<Item = App>) {
         let mut known = self.known.lock();
         known.from_elsewhere = apps.into_iter().collect();
@@ -56,9 +62,9 @@ impl CurrentApps {
         matches!(self.source, AppsSource::One { secret_file: Some(_), .. } | AppsSource::Folder(_))
     }
 
-    /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and an app whose file is
-    /// invalid keeps its AppSecret. The last app is never removed. Returns whether the apps in use have changed; `None`
-    /// if the files are others than at the last look, so that the next one decides.
+    /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and
+    /// an app whose file is invalid keeps its AppSecret. The last app is never removed. Returns
+    /// whether the apps in use have changed; `None` until two reads in a row agree.
     ///
     /// # Errors
     /// The invalid files and what is wrong with them, without their content.
@@ -99,12 +105,14 @@ impl CurrentApps {
 }
 
 impl AppsSource {
+    /// The paths of the files in the folder of `WXMINT_APPS_DIR`; empty for other sources.
     pub fn files_in_folder(&self) -> Vec<PathBuf> {
         let Self::Folder(folder) = self else { return Vec::new() };
         names_in(folder).unwrap_or_default().into_iter().map(|name| folder.join(name)).collect()
     }
 
-    /// Finds the apps to use; `known` are those in use. Before there are any, the settings have read a lone app's file.
+    /// Finds the apps to use. `known` are the apps in use; `None` at the start, when the settings
+    /// have already read the file of a single app.
     fn find(&self, known: Option<&Apps>) -> Result<Found, Message> {
         let mut found = Found::default();
         match self {

@@ -1,4 +1,4 @@
-//! The commands that use the Redis of `wxmint serve` share this.
+//! The parts that commands share if they use the Redis of `wxmint serve`.
 
 use std::{fs, time::Duration};
 
@@ -13,12 +13,13 @@ use super::{Failure, serve::init_log, variables};
 use crate::settings::{AUDIT, LOG_FORMAT, StoreSettings, read_one};
 use crate::{clock::now, login::Operator, redis_checks::fitness};
 
-/// Pauses before the repetitions of a step that Redis did not answer. A Redis that saves, or fails over to a replica,
-/// is away for a few seconds.
+/// The pauses before a step is retried that Redis did not answer. Redis is away for a few seconds
+/// while it saves or fails over to a replica.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// `WXMINT_AUDIT=log` is the log of each process for itself, and a command's is this terminal.
+/// Shown because with `WXMINT_AUDIT=log` each process has its own log, and a command's log is this
+/// terminal.
 const EVENTS_ARE_HERE: &str = "note: the audit event of this command is the JSON line above, and nowhere else: with \
                                WXMINT_AUDIT=log the log of `wxmint serve` does not have it. Keep the line, or set \
                                WXMINT_AUDIT=file:PATH, by which a command appends its event to the file.";
@@ -32,7 +33,8 @@ pub(crate) fn open() -> Result<Store, Failure> {
     Ok(Store::new(&StoreAccess::new(access), Duration::ZERO, now, Metrics::default()))
 }
 
-/// Runs acts at the Redis of the settings: none if the audit file cannot be opened, so that each has its event.
+/// Runs an operator's acts at the Redis of the settings. If the audit file cannot be opened, runs
+/// none, so that each act has its event.
 pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
     let redis = open()?;
     init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
@@ -44,7 +46,8 @@ pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Fail
     outcome
 }
 
-/// Tells the event of an act by whoever runs the command, and how the act ended.
+/// Audits an act, with the operating system's user as its author, and returns the outcome of the
+/// act.
 pub(crate) fn noted<T>(event: audit::Event, outcome: Result<T, Failure>) -> Result<T, Failure> {
     audit::Event { by: Some(by()), refused: outcome.as_ref().err().map(|_| "failed".into()), ..event }.tell();
     outcome
@@ -64,7 +67,8 @@ pub(crate) async fn retry<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<
     retry_after(&PAUSES, step).await
 }
 
-/// Repeats a command's first step once, because an answer may be lost. A Redis that is away is told of at once.
+/// Repeats a command's first step once, because an answer may be lost. Does not retry longer, so
+/// that a Redis that is away is reported at once.
 pub(crate) async fn at_first<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
     retry_after(&PAUSES[..1], step).await
 }
@@ -79,7 +83,8 @@ async fn retry_after<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T
     step().await
 }
 
-/// Walks over all bindings, or what else `read` gives, and calls `add` with each, with some of them twice.
+/// Walks over all bindings, or other things that `read` returns, and calls `add` with each. Some of
+/// them come twice.
 pub(crate) async fn walk_all<T>(
     read: impl AsyncFn(&Place) -> Result<Page<T>, StoreError>,
     mut add: impl FnMut(T) -> Result<(), Failure>,

@@ -24,7 +24,8 @@ use crate::issuer::{self, Issuer, Routes};
 use crate::settings::{AppsSource, Settings, SidecarSettings};
 use crate::{clock::now, login::Operator, sidecar};
 
-/// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be seen on the page.
+/// How long the stand-in WeChat takes to answer: about as long as WeChat, and long enough to be
+/// visible on the page.
 const WECHAT_TAKES: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
@@ -97,7 +98,7 @@ async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// The apps, and the stand-in WeChat, which knows them by a secret that was made for this demo.
+/// The apps, and the stand-in WeChat that knows them by an AppSecret made for this demo.
 fn apps() -> ([App; 2], Arc<World>) {
     let secret = format!("{:032x}", u128::from_be_bytes(*random::<16>()));
     let known = DEMO_APPS.iter().map(|id| format!("{id}:{secret}").parse().expect("an app of the simulator"));
@@ -106,9 +107,9 @@ fn apps() -> ([App; 2], Arc<World>) {
     (DEMO_APPS.map(app), world)
 }
 
-/// The routes of the page beside the issuer's own, and the peer behind them. Two services trust the issuer at this
-/// address: one verifies by itself, the other has the sidecar verify. One peer serves both, and follows the issuer's
-/// keys and ends over HTTP.
+/// The routes of the page beside the issuer's own, and the peer behind them. Two services trust the
+/// issuer at this address: one verifies by itself, the other has the sidecar verify. One peer
+/// serves both, and follows the issuer's keys and revocations over HTTP.
 fn page(
     address: &str,
     world: &Arc<World>,
@@ -136,7 +137,7 @@ fn page(
     Ok((peer, routes))
 }
 
-/// Operators see the same.
+/// The user as an operator sees it, as JSON; null if there is no such user.
 async fn known_of(memory: StoreAccess, user: String) -> Value {
     let Ok(user) = user.parse() else { return Value::Null };
     json!(Operator { store: &store(&memory) }.show(&user).await.ok())
@@ -149,7 +150,8 @@ async fn block(memory: StoreAccess, user: String, blocked: bool) -> bool {
     done.is_ok()
 }
 
-/// It keeps no session keys itself.
+/// Opens the issuer's store. The lifetime of session keys does not matter here, because this store
+/// writes none.
 fn store(memory: &StoreAccess) -> Store {
     Store::new(memory, Duration::ZERO, now, ())
 }
@@ -163,7 +165,7 @@ fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App;
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
         ("WXMINT_ACCOUNTS", format!("http://{accounts}")),
         ("WXMINT_WECHAT_URL", format!("http://{wechat}")),
-        // A login on a second phone ends the first phone's token.
+        // A login on a second phone revokes the first phone's token.
         ("WXMINT_SINGLE_SESSION", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
     ];

@@ -1,4 +1,4 @@
-//! Why a command fails, and the exit code that says so.
+//! The reason why a command fails, and its exit code.
 
 use std::{fmt::Display, io, process::ExitCode};
 
@@ -11,6 +11,7 @@ use super::output::{Language, say};
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, remarks};
 use crate::{issuer::IssuerStartError, login::LoginError, secret_files::FileError, settings::Faults};
 
+/// The reason why a command has failed, and its exit code.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     code: u8,
@@ -29,7 +30,8 @@ impl Failure {
         Self { code: EXIT_UNFINISHED, reason: Some(Message::of(reason)) }
     }
 
-    /// All is said: by the doctor or clap, or to a reader who has gone away.
+    /// A failure without a further message: the doctor or clap has reported it, or the reader of
+    /// the output has gone away.
     pub(crate) fn said(code: u8) -> Self {
         Self { code, reason: None }
     }
@@ -40,7 +42,8 @@ impl Failure {
         if is_closed { Self::said(EXIT_CLOSED) } else { Self::unfinished(format_args!("standard output: {error}")) }
     }
 
-    /// As `From<FileError>`; if the file is missing, the text names the command that makes it.
+    /// Converts a `FileError`. If the file is missing, the message names the command `make`, which
+    /// makes the file.
     pub(crate) fn of_file<'a>(make: impl Into<Option<&'a str>>) -> impl Fn(FileError) -> Self {
         let make = make.into();
         move |error| match (error.with_cure(make), error) {

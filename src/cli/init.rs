@@ -25,7 +25,8 @@ const VAULT: &str = "vault.key";
 const ID_KEY: &str = "id.key";
 /// The folder of `WXMINT_APPS_DIR`, so that a second mini program is one more file.
 const APPS: &str = "apps";
-/// git must not add these: all of them, what README.md adds to them, and the files with which commands lock them.
+/// The files that git must not add: the files that `wxmint init` makes, those that README.md adds
+/// to them, and the lock files of commands.
 const SECRETS: [&str; 7] = [KEYS, VAULT, ID_KEY, "apps/", "admin.tokens", env_file::NAME, ".*.lock"];
 
 #[derive(Args)]
@@ -82,12 +83,13 @@ pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As it stands in a sentence.
+/// The folder's name within a sentence.
 fn place(folder: &Path) -> Message {
     if folder == Path::new(".") { message!(this_folder) } else { message!(folder_in_sentence, folder.display()) }
 }
 
-/// Before anything is asked or written, so that all files are new or none is. Links that lead nowhere are in the way.
+/// Fails if one of the files exists, before anything is asked or written. So all files are new or
+/// none is written. A dangling symbolic link counts as existing.
 fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     let existing: Vec<_> = [KEYS, VAULT, ID_KEY, APPS, env_file::NAME].into_iter().filter(exists).collect();
@@ -99,14 +101,14 @@ fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
     Err(Failure::usage(language.tell(why)))
 }
 
-/// An app of one's own, which a third-party platform need not have.
+/// An app with an AppSecret. A third-party platform need not have one.
 struct App {
     appid: String,
     secret: Zeroizing<String>,
 }
 
 impl App {
-    /// Leaves the folder in which the app will be a file.
+    /// Takes the app out of the settings, and puts the folder of its file in its place.
     fn take_from(settings: &mut Values) -> Option<Self> {
         let appid = settings.remove(APPID)?;
         let secret = Zeroizing::new(settings.remove(SECRET).unwrap_or_default());
@@ -116,7 +118,7 @@ impl App {
 }
 
 struct NewFile {
-    /// Below the folder.
+    /// The path relative to the folder.
     name: String,
     content: Zeroizing<Vec<u8>>,
 }
@@ -160,7 +162,8 @@ fn write_all(folder: &Path, files: &[NewFile], has_app: bool) -> Result<(), Fail
     Ok(())
 }
 
-/// In a git work tree: writes `.gitignore`, or says what the one that is there must have.
+/// In a git work tree, writes `.gitignore`. If there is a `.gitignore`, says which lines it must
+/// have.
 fn hide_from_git(folder: &Path, language: Language) -> Result<(), Failure> {
     if !fs::canonicalize(folder).unwrap_or_default().ancestors().any(|folder| folder.join(".git").exists()) {
         return Ok(());
@@ -189,14 +192,15 @@ const SECRET: &str = "WXMINT_APP_SECRET";
 const REDIS: &str = "WXMINT_REDIS_URL";
 const PLATFORM_FILE: &str = "WXMINT_PLATFORM_FILE";
 
-/// The form of an AppID for WeChat itself. That of a simulator may have any form.
+/// The form of an AppID of WeChat. A simulator's AppID may have any form.
 const USUAL_FORM: &str =
     "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
 
-/// By variable.
+/// The values of settings by variable.
 type Values = BTreeMap<&'static str, String>;
 
-/// Finds what is missing, and what `wxmint serve` would refuse or WeChat cannot have given.
+/// Finds missing values, values that `wxmint serve` would refuse, and AppIDs that cannot be
+/// WeChat's.
 fn faults_of(values: &Values) -> Vec<Fault> {
     let vars = || values.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     let mut faults = Settings::from_vars(vars()).map_or_else(|Faults(faults)| faults, |_| Vec::new());
@@ -209,7 +213,8 @@ fn faults_of(values: &Values) -> Vec<Fault> {
     faults
 }
 
-/// Values with which `wxmint serve` would start. At a terminal it asks until nothing is wrong.
+/// Gathers values with which `wxmint serve` would start. At a terminal, asks until every value is
+/// right.
 fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
     let nothing = language.tell(message!(nothing_was_written));
     let mut values = given(args)?;
@@ -221,7 +226,8 @@ fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
             return Ok(values);
         }
         let fault_of = |name| faults.0.iter().find(|fault| fault.variable == name);
-        // The secret, which is not shown, comes last, because Ctrl-C no longer ends a question then ([`ask_hidden`]).
+        // The secret comes last and is not shown. Once it has been asked for, Ctrl-C no longer ends
+        // a question ([`ask_hidden`]).
         let [appid, issuer] = [(APPID, message!(init_asks_for_appid)), (ISSUER, message!(init_asks_for_issuer))];
         let questions =
             [appid, issuer, (REDIS, message!(init_asks_for_redis)), (SECRET, message!(init_asks_for_secret))];
@@ -245,7 +251,7 @@ fn ask(question: &str) -> io::Result<String> {
     stdin().lines().next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()))
 }
 
-/// From options, the environment, and what `--demo` stands for.
+/// The values from the options, the environment, and the defaults of `--demo`.
 fn given(args: InitArgs) -> Result<Values, Failure> {
     let from_environment = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let file = args.app_secret_file.or_else(|| from_environment("WXMINT_APP_SECRET_FILE").map(PathBuf::from));

@@ -1,4 +1,5 @@
-//! The command line. Every command fails with a `Failure`; the exit codes are these, and `wxmint --help` shows them.
+//! The command line. Every command fails with a `Failure`. `EXIT_CODES` lists the exit codes for
+//! `wxmint --help`.
 
 pub(crate) mod at_redis;
 mod bindings;
@@ -33,12 +34,13 @@ use crate::issuer::door::{DoorCommand, Doors};
 use crate::settings::{Variable, env_file, parse_duration};
 
 const EXIT_UNFINISHED: u8 = 1;
-/// `wxmint doctor` exits with it. It exits with 1 if there are warnings alone.
+/// The exit code of `wxmint doctor` if there are faults. If there are only warnings, it is 1.
 const EXIT_FAULTS: u8 = 2;
 /// EX_USAGE of sysexits(3).
 const EXIT_USAGE: u8 = 64;
-/// 128 and the number of SIGPIPE: what a shell shows of `cat` in `cat FILE | head -1`. Not 0, because the output is not
-/// complete: under `set -o pipefail`, `bindings export | gzip` must fail if gzip does.
+/// The exit code if the reader of the output has closed it: 128 plus the number of SIGPIPE, as a
+/// shell reports for `cat` in `cat FILE | head -1`. Not 0, because the output is not complete:
+/// under `set -o pipefail`, `bindings export | gzip` must fail if gzip does.
 const EXIT_CLOSED: u8 = 141;
 
 const EXIT_CODES: &str = "\
@@ -70,7 +72,8 @@ enum Command {
     /// The signing keys, in a file or a Kubernetes Secret
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// The users file, if WXMINT_ACCOUNTS=file:PATH; and for every account backend: end, block, show or forget a user
+    /// The users file, if WXMINT_ACCOUNTS=file:PATH; and for every account backend: revoke, block,
+    /// show or erase a user
     #[command(subcommand)]
     Users(users::UsersCommand),
     /// The WeChat identities of users: export, import
@@ -101,7 +104,7 @@ fn command_line(doors: Doors) -> clap::Command {
     wxmint.subcommands(of_doors)
 }
 
-/// Runs the command that the arguments name, of a program that has these doors.
+/// Runs the command of the arguments, in a program that has these doors.
 pub fn run(doors: Doors) -> ExitCode {
     let matches = match command_line(doors).try_get_matches() {
         Ok(matches) => matches,
@@ -114,11 +117,12 @@ pub fn run(doors: Doors) -> ExitCode {
     }
 }
 
+/// Reads the arguments of a door's command.
 pub(crate) fn read<C: FromArgMatches>(matches: &ArgMatches) -> Result<C, Failure> {
     C::from_arg_matches(matches).map_err(Failure::usage)
 }
 
-/// The exit code of the program after a command, once all that it has printed is written.
+/// Writes the rest of the output, and returns the exit code of the program.
 pub(crate) fn exit(done: Result<(), Failure>) -> ExitCode {
     done.and_then(|()| output::complete()).map_or_else(Failure::tell, |()| ExitCode::SUCCESS)
 }
@@ -172,7 +176,8 @@ fn print_page(words: &[String], wxmint: clap::Command) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The environment, with what `.env` has added to it, without variables that are not UTF-8, which cannot be ours.
+/// The environment variables, including those that `.env` has added. Leaves out variables that are
+/// not UTF-8, because none of ours is.
 pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
@@ -181,7 +186,8 @@ fn load_env_file() -> Result<(), Failure> {
     env_file::load().map_err(|faults| Failure::usage(Message::lines(faults)))
 }
 
-/// For a command without a log of its own: what is unusual about `.env` is said at once.
+/// Loads `.env` and runs a command that writes no log. Warns at once about what is unusual about
+/// `.env`.
 pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     load_env_file()?;
     let note = env_file::NOTE.get().map(|note| Language::of_locale().tell(note));
@@ -189,7 +195,7 @@ pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Resu
     run()
 }
 
-/// A value of the variable that an option stands for.
+/// Parses the value of an option like the setting for which it stands.
 fn span(text: &str, variable: &Variable<Duration>) -> Result<TimeDelta, String> {
     let span = (variable.parse)(text).and_then(|span| TimeDelta::from_std(span).ok());
     span.ok_or_else(|| format!("must be {}", variable.form()))

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 
-/// The first error of writing to standard output. After it nothing more is printed.
+/// The first error of writing to standard output. After this error nothing more is printed.
 static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints a line on standard output. If that fails, the command goes on, because it may have more to do than print
@@ -27,12 +27,12 @@ pub(crate) fn print(line: impl fmt::Display) {
     }
 }
 
-/// Prints a line on standard error. An error is ignored, because there is no place left to report it.
+/// Prints a line on standard error. If that fails, there is nowhere left to report it.
 pub(crate) fn say(words: impl fmt::Display) {
     let _ = writeln!(stderr(), "{words}");
 }
 
-/// How far a long command is, as a line on standard error every ten seconds.
+/// Shows the progress of a long command, as a line on standard error every ten seconds.
 pub(crate) struct Progress(Instant);
 
 impl Progress {
@@ -67,9 +67,11 @@ pub(crate) fn confirm(yes: bool, what: impl fmt::Display) -> Result<(), Failure>
     if answer.trim() == "yes" { Ok(()) } else { Err(Failure::unfinished("nothing was changed")) }
 }
 
-/// Asks on the terminal for a secret, which is not shown. From then on the process catches SIGINT, because at Ctrl-C
-/// rpassword raises it before the terminal shows again what is typed; the answer to Ctrl-C is an error. SIGTERM and
-/// SIGHUP end the process once the terminal is as it was.
+/// Asks on the terminal for a secret without showing it.
+///
+/// From then on the process catches SIGINT, because at Ctrl-C rpassword raises SIGINT before it has
+/// switched the terminal's echo on again. So Ctrl-C gives an error and does not end the process.
+/// SIGTERM and SIGHUP restore the terminal and end the process.
 pub(crate) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
     let terminal = File::open("/dev/tty")?;
     let before = tcgetattr(&terminal)?;
@@ -78,7 +80,8 @@ pub(crate) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
     let _caught = signal(SignalKind::interrupt())?;
     let [mut terminate, mut hangup] = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
     drop(entered);
-    // The thread lives as long as the process, which ignores none of these signals after the question either.
+    // The thread lives as long as the process, which also reacts to these signals after the
+    // question.
     thread::spawn(move || {
         let code = runtime.block_on(async {
             tokio::select! {
@@ -96,7 +99,7 @@ pub(crate) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("numbers and texts serialize")
 }
 
-/// A table, whose columns are as wide as their widest value, below their headings.
+/// The lines of a table with headings. Each column is as wide as its widest value.
 pub fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
     let rows: Vec<_> = iter::once(headings.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or_default();
@@ -108,15 +111,15 @@ pub fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [St
     rows.iter().map(line).collect()
 }
 
-/// A text with as many blanks behind it as it lacks columns of the terminal. (`format!` would count characters, and a
-/// Chinese one takes two columns.)
+/// Pads a text with blanks to a number of terminal columns. (`format!` would count characters, and
+/// a Chinese character takes two columns.)
 pub(crate) fn padded(text: &str, columns: usize) -> String {
     let lacking = columns.saturating_sub(text.width());
     text.to_owned() + &" ".repeat(lacking)
 }
 
-/// The language of questions, of `.env`, of what the doctor finds and of what is wrong with settings. The log and JSON
-/// are in English, because people and programs search for their words.
+/// The language of questions, of `.env`, of the doctor's findings and of messages about settings.
+/// The log and JSON are in English, because people and programs search for their words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Language {
     En,
@@ -128,8 +131,8 @@ impl Language {
         Self::of(|name| env::var(name).ok())
     }
 
-    /// By the first of these variables that is set, as POSIX has it. Our texts are in UTF-8, which a terminal with
-    /// another encoding cannot show.
+    /// The language of the first of these variables that is set, as POSIX specifies. Chinese only
+    /// with UTF-8, because a terminal with another encoding cannot show our texts.
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();

@@ -22,7 +22,8 @@ pub(super) struct ReadyArgs {
 pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     let url = match &args.url {
         Some(url) => url.clone(),
-        // That of the process with the settings of this one. A connection to 0.0.0.0 or [::] goes to this machine.
+        // The default is the admin listener of a process with the same settings. A connection to
+        // 0.0.0.0 or [::] goes to this machine.
         None => format!("http://{}/readyz", with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?),
     };
     let unreadable = || Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
@@ -33,7 +34,7 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     match run_to_end(asked) {
         Ok(answer) if answer.status.as_u16() == 200 => Ok(()),
         Ok(Fetched { status, body, .. }) => {
-            // Whoever answers must not steer the terminal.
+            // Control characters are removed, because the answer must not control the terminal.
             let text = String::from_utf8_lossy(&body[..body.len().min(1024)]).replace(char::is_control, " ");
             Err(Failure::unfinished(format_args!("not ready: {status}, {}", text.trim_end())))
         }

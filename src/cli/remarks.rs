@@ -1,4 +1,5 @@
-//! Settings that are accepted and perhaps not meant: `serve` and `sidecar` log it at each start, and the doctor tells.
+//! Findings about settings that are accepted but may be mistakes. `serve` and `sidecar` log them at
+//! each start, and the doctor reports them.
 
 use std::env;
 
@@ -20,7 +21,8 @@ fn unusual() -> Vec<Finding> {
     env_file::NOTE.get().cloned().into_iter().chain(unknown).collect()
 }
 
-/// Finds what may be the cause of these faults, or is wrong beside them, but for a name that a fault tells already.
+/// Finds likely causes of these faults, and what else is unusual. Leaves out a variable that a
+/// fault already names.
 pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
     let is_told = |remark: &Finding| {
         let name = remark.found.split(':').next().unwrap_or_default();
@@ -51,7 +53,8 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
         message!(passwords_in_urls_are_kept),
         message!(switch_it_off_once_pages_post),
     );
-    // By these variables other programs are told of a proxy to WeChat, while wxmint has been told of none.
+    // These variables tell other programs of a proxy, but wxmint does not read them for its way to
+    // WeChat.
     let is_direct = settings.wechat_proxy.is_none() && settings.wechat_url.scheme() == "https";
     let is_unread = |name: &&str| is_direct && env::var_os(name).is_some_and(|value| !value.is_empty());
     let unread = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(is_unread);

@@ -48,15 +48,15 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
     Ok(start(settings, audit, doors)?)
 }
 
-/// Begins to log. Fails if the file of audit events cannot be opened.
+/// Starts the log and the audit log. Fails if the file of audit events cannot be opened.
 pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), IssuerStartError> {
     let fault = |error| Finding::fault("settings", format!("WXMINT_AUDIT: {error}"), "");
     wxmint_telemetry::init(format, audit).map_err(|error| IssuerStartError::of_setting(fault(error)))
 }
 
-/// Keeps secrets in memory: switches core dumps off, and forbids other processes of the same user to trace this one or
-/// to read its memory and environment. The limit alone is not enough, because it does not hold for core dumps that go
-/// to a program (core(5)).
+/// Keeps secrets in memory: switches core dumps off, and forbids other processes of the same user
+/// to trace this process or to read its memory and environment. The limit alone is not enough,
+/// because it does not hold for core dumps that go to a program (core(5)).
 fn guard_memory() -> io::Result<()> {
     let no_dump = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     #[cfg(target_os = "linux")]

@@ -13,9 +13,10 @@ use wxmint_upstream::Upstream;
 
 use super::{Failure, output::print, ready::client};
 
-/// More than a load test opens, and less than would exhaust the machine's memory.
+/// How many connections the simulator accepts: more than a load test opens, and less than would
+/// exhaust the machine's memory.
 const CONNECTIONS: usize = 20_000;
-/// Longer than a login takes.
+/// How long a command waits for an answer: longer than a login takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Args)]
@@ -67,14 +68,15 @@ async fn log_in(args: &LogInArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// The answer to a request whose answer must be good.
+/// Sends a POST request and returns its JSON answer. An answer without a status of success is an
+/// error.
 pub(super) async fn post(http: &Upstream, server: &Url, path: &str, body: &Value) -> Result<Value, String> {
     let url = server.join(path).map_err(|_| format!("{server} is no URL of a server"))?;
     let mut request = Request::new(Method::POST, url);
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     *request.body_mut() = Some(body.to_string().into());
     let answer = http.fetch(request).await.map_err(|error| format!("{path} at {server}: {error}"))?;
-    // The answer must not steer the terminal.
+    // Control characters are removed, because the answer must not control the terminal.
     let text = String::from_utf8_lossy(&answer.body).replace(char::is_control, " ");
     let read = serde_json::from_slice(&answer.body).ok().filter(|_| answer.status.is_success());
     read.ok_or_else(|| format!("{path} at {server}: {}, {text}", answer.status))
@@ -113,7 +115,7 @@ pub(super) fn limits(workers: usize) -> ServerLimits {
     ServerLimits {
         workers: workers.max(1),
         connections: CONNECTIONS,
-        // A stalled request must notice that its client has left.
+        // Otherwise a stalled request would not notice that its client has disconnected.
         half_closed: false,
         loopback_names: true,
         ..ServerLimits::default()

@@ -30,7 +30,7 @@ pub(super) enum VaultCommand {
     },
 }
 
-/// Running it twice is the same as once, because no key is made while another one waits.
+/// Runs the command. It is idempotent, because no key is made while another new key waits.
 pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
     let VaultCommand::Rotate { vault_key_file, lead } = command;
     let path = &vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;

@@ -1,5 +1,5 @@
-//! Builds the issuer: reads and checks what the settings name, or says why it cannot start; then the state that all
-//! workers share, and the state of each worker thread.
+//! Builds the issuer: reads and checks what the settings name, or says why it cannot start; then
+//! the state that all workers share, and the state of each worker thread.
 
 use std::sync::{Arc, atomic::AtomicI64};
 use std::{convert::Infallible, io, num::NonZero, thread};
@@ -26,6 +26,7 @@ use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, Wa
 use crate::settings::{AccountsSource, Settings};
 use crate::{apps::CurrentApps, clock::now};
 
+/// Why the issuer cannot start, with all faults at once.
 #[derive(Debug, Default, thiserror::Error)]
 #[error("{}", Message::lines(.findings))]
 pub struct IssuerStartError {
@@ -44,7 +45,7 @@ impl IssuerStartError {
         Self { findings, is_in_settings: false }
     }
 
-    /// Takes the value of a result, or takes its faults up, to tell all at once.
+    /// Returns the value, or collects the error so that all are reported together.
     pub(crate) fn take<T>(&mut self, result: Result<T, Self>) -> Option<T> {
         let told = |error: Self| {
             self.findings.extend(error.findings);
@@ -67,8 +68,8 @@ impl From<io::Error> for IssuerStartError {
 }
 
 impl Issuer {
-    /// Reads and checks everything that the settings name, except Redis and WeChat, which may become reachable later.
-    /// Tells all faults at once.
+    /// Reads and checks everything that the settings name, except Redis and WeChat, which may
+    /// become reachable later. Reports all faults at once.
     pub fn from_settings(settings: Settings, doors: Doors) -> Result<Self, IssuerStartError> {
         let mut faults = IssuerStartError::default();
         let (keys, vault) = (faults.take(load_keys(&settings)), faults.take(load_vault(&settings)));
@@ -77,14 +78,14 @@ impl Issuer {
         Ok(Self { key_file, vault_file, ..Self::of(settings, (keys, vault), doors, faults)? })
     }
 
-    /// With keys that were made for this process.
+    /// The issuer with keys that were made for this process and stand in no file.
     pub fn new(settings: Settings, keys: KeySet, vault: Vault, doors: Doors) -> Result<Self, IssuerStartError> {
         let unusable = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
         let keys = KeyRing::new(keys, now()).map_err(unusable)?;
         Self::of(settings, (Some(keys), Some(vault)), doors, IssuerStartError::default())
     }
 
-    /// Adds whatever else cannot be used to the `faults` of the keys.
+    /// Reports whatever else cannot be used together with the `faults` of the keys.
     fn of(
         settings: Settings,
         (keys, vault): (Option<KeyRing>, Option<Vault>),
@@ -130,12 +131,13 @@ impl Issuer {
             pages: Arc::new(FeedPages::default()),
             settings,
         };
-        // Each worker builds its own later, when errors can no longer be reported.
+        // Each worker builds its own later, when errors can no longer be reported. So one is built
+        // here.
         issuer.login_worker()?;
         Ok(issuer)
     }
 
-    /// The same with another way to Redis, which must be chosen before anything is asked there.
+    /// The same issuer with another way to the store. To be called before anything is asked there.
     pub fn with_redis(self, redis: StoreAccess) -> Self {
         Self { redis, ..self }
     }
@@ -148,6 +150,7 @@ impl Issuer {
         }
     }
 
+    /// The account backend, for one worker thread.
     pub fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
@@ -160,8 +163,8 @@ impl Issuer {
         })
     }
 
-    /// The login of one worker thread, with an HTTP client and a Redis connection of its own: shared ones cost twice
-    /// the CPU when the load is light.
+    /// The login of one worker thread, with an HTTP client and a Redis connection of its own:
+    /// shared ones cost twice the CPU when the load is light.
     pub(crate) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
         let Settings { wechat_url, wechat_proxy, .. } = &self.settings;
         Ok(LoginWorker {
@@ -244,7 +247,7 @@ fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
 /// `None` if the settings ask for the store in memory.
 pub fn open_redis(settings: &Settings) -> Result<Option<StoreAccess>, IssuerStartError> {
     if let Some((_, key)) = &settings.store.tls.client {
-        // For what mends it, which the link does not know.
+        // Read for the advice on how to correct it, which the link cannot give.
         load("WXMINT_REDIS_KEY_FILE", key, None, |_| Ok(()), |never: Infallible| match never {})?;
     }
     let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, message!(correct_path)));

@@ -13,18 +13,18 @@ use wxmint_verify::{Claims, Refused, Verified, Verifier, VerifierPolicy};
 use super::Issuer;
 use crate::{login::is_of_client, settings::Settings};
 
-/// Accepts the tokens of the current settings and of earlier ones. A token needs only one of today's audiences, because
-/// others may have been added since, and may live as long as any setting allows, because the lifetime may have been
-/// shortened. (After a change of `WXMINT_TOKEN_TYP` from `JWT` everybody must log in again, which mini programs do by
-/// themselves.)
+/// Accepts the tokens of the current settings and of earlier ones. A token needs only one of
+/// today's audiences, because others may have been added since, and may live as long as any setting
+/// allows, because the lifetime may have been shortened. After a change of `WXMINT_TOKEN_TYP` from
+/// `JWT` everybody must log in again, which mini programs do by themselves.
 pub(super) fn verifier(settings: &Settings, audiences: Vec<String>) -> Verifier {
     let policy = VerifierPolicy { typ: settings.token_typ, ..VerifierPolicy::new(settings.issuer.as_str(), audiences) };
     Verifier::new(policy).expect("settings have an issuer and an audience")
 }
 
 impl Issuer {
-    /// Returns the claims of the request's token, if this issuer signed it and it is valid at `now`. Only the log says
-    /// which check a refused token failed.
+    /// Returns the claims of the request's token, if this issuer signed it and it is valid at
+    /// `now`. Only the log says which check a refused token failed.
     pub fn verify(&self, request: &HttpRequest, now: DateTime<Utc>) -> Result<Verified<Claims>, Problem> {
         let (token, keys) = (bearer_token(request)?, self.keys.set());
         let verified = match self.verifier.verify(token, &*keys, now) {
@@ -36,8 +36,8 @@ impl Issuer {
         Ok(verified)
     }
 
-    /// A page's token is for its client's audience, and its client may have left the file since. It counts whatever its
-    /// audience is, because it can do nothing here but log out.
+    /// Verifies the token of a client. Its audience is that client, which may have left the file
+    /// since. The token is accepted whatever its audience is, because it can only log out here.
     fn verify_of_client(&self, token: &str, keys: &KeySet, now: DateTime<Utc>) -> Result<Verified<Claims>, Refused> {
         let own = claimed_audience(token).filter(|audience| !audience.is_empty()).ok_or(Refused::Audience)?;
         let verified = verifier(&self.settings, own).verify(token, keys, now)?;

@@ -1,4 +1,5 @@
-//! The check files by which WeChat's console sees that an address is the operator's (`WXMINT_VERIFY_FILES_DIR`).
+//! The check files by which WeChat's console sees that an address is the operator's
+//! (`WXMINT_VERIFY_FILES_DIR`).
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use wxmint_http::{Answer, not_found, readable};
 use super::route_constants::PLACE;
 use crate::secret_files::read_file;
 
-/// WeChat's have a few bytes.
+/// WeChat's check files have a few bytes.
 const MOST_BYTES: u64 = 4096;
 
 pub(super) fn check_files(config: &mut ServiceConfig, folder: &Path) {

@@ -1,5 +1,6 @@
-//! Pages of other sites may read the public documents; those of an app's `origins`, or that a door knows, read more.
-//! Whoever may ask may also read why it was refused before it was known for whom it asks.
+//! CORS. Pages of other sites may read the public documents. Pages of an app's `origins`, or of
+//! origins that a door knows, may read more. They may also read a refusal that came before the app
+//! or client of the request was known.
 
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
@@ -13,7 +14,7 @@ use crate::apps::AppsSource;
 /// The routes of a path, which answers preflights too if pages of other sites may use it.
 pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Resource) -> Resource {
     if [JWKS, METADATA, OAUTH_SERVER].contains(&path) {
-        // Every page may read these, whatever headers it adds, as those of tracing.
+        // Every page may read these, whatever headers it adds, for instance those of tracing.
         let open =
             async || preflight("GET, HEAD", "*").insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")).finish();
         return resource.app_data(ErrorReaders::Everybody).route(web::route().method(Method::OPTIONS).to(open));
@@ -31,7 +32,8 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
             || is_of_doors && doors.iter().any(|open| open.door.has_origin(None, origin))
     };
     let answer = move |request: HttpRequest, worker: web::Data<IssuerWorker>| async move {
-        // It names no client, so whether the site may read the answer is decided then.
+        // A preflight names no client, so whether the site may read the answer is decided at the
+        // request itself.
         allow_site(&request, |origin| may_ask(&worker, origin));
         preflight("POST, DELETE", "Authorization, Content-Type").finish()
     };
@@ -51,7 +53,7 @@ fn preflight(methods: &'static str, headers: &'static str) -> HttpResponseBuilde
     answer
 }
 
-/// Lets the page read what is answered to a token, or to a login, of this client or app.
+/// Lets the page read the answer to a token or a login of this client or app.
 pub(super) fn readable_by_pages_of(request: &HttpRequest, worker: &IssuerWorker, id: &AppId) {
     let Issuer { apps, doors, .. } = &*worker.issuer;
     allow_site(request, |origin| {

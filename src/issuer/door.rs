@@ -1,4 +1,5 @@
-//! A door: a further way in, which the service can do without. The issuer knows its doors by this alone.
+//! A door: an optional module of the service, such as OpenID Connect. The issuer knows its doors
+//! only by these types.
 
 use std::{any::Any, process::ExitCode, sync::Arc, time::Duration};
 
@@ -18,27 +19,31 @@ use crate::admin::{CurrentAdminTokens, Panel};
 use crate::login::{CodeExchanger, LoginError, LoginWorker};
 use crate::settings::Settings;
 
-/// A row of the table of doors: what is known of a door whether it is open or not.
+/// A row of the table of doors: the facts about a door, whether it is open or not.
 pub struct DoorRow {
+    /// The routes on the public listener.
     pub public: &'static Routes,
-    /// The paths at which its clients' pages may read answers. The core may have them too.
+    /// The paths whose answers the pages of its clients may read. They may be paths of the core.
     pub readable: &'static [&'static str],
-    /// Operators may ask for these, also while the door is shut.
+    /// The routes on the admin listener, which exist even while the door is shut.
     pub admin: Option<&'static Routes>,
+    /// The door's panel of the console.
     pub panel: Option<Panel>,
-    /// Reads and checks the door's settings and files. `None` if they are not set: the door stays shut.
+    /// Reads and checks the door's settings and files. `None` if they are not set: the door stays
+    /// shut.
     pub open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
-    /// The check of the doctor, and the variable without which it is not made.
+    /// The doctor's check of the door, and the variable without which the check is left out.
     pub check: Option<(&'static str, &'static str)>,
-    /// Says that people log in through the door alone, if it brings apps and no other is configured.
+    /// The message that people log in only through this door, if it brings apps and no other app is
+    /// configured.
     pub alone: Option<fn() -> Message>,
     pub command: Option<DoorCommand>,
-    /// Opens the door in the demo at this address, for the people of an app. No token lives longer than this.
+    /// Opens the door in the demo.
     pub in_demo: Option<OpensInDemo>,
 }
 
 impl DoorRow {
-    /// A door that has nothing but these.
+    /// A row with only these members.
     pub const fn new(public: &'static Routes, open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened) -> Self {
         Self {
             public,
@@ -54,21 +59,25 @@ impl DoorRow {
     }
 }
 
+/// Opens a door in the demo at this address, for the people of this app. No token lives longer than
+/// the duration.
 pub type OpensInDemo = fn(&str, &AppId, Duration) -> Result<Arc<dyn Door>, String>;
 
 /// A command of the program: `wxmint NAME …`.
 #[derive(Clone, Copy)]
 pub struct DoorCommand {
-    /// It has its name, a description, options, and the commands below it.
+    /// The command with its name, description, options and subcommands.
     pub described: fn() -> Command,
     pub run: fn(&ArgMatches) -> ExitCode,
 }
 
+/// The open door; `None` if it stays shut; or why its settings cannot be used.
 pub type Opened = Result<Option<Arc<dyn Door>>, IssuerStartError>;
 
+/// The table of all doors.
 pub type Doors = &'static [DoorRow];
 
-/// An open door. The trait says everything that the service asks of one.
+/// An open door, with everything that the service asks of a door.
 #[async_trait(?Send)]
 pub trait Door: Any + Send + Sync {
     /// Gives the handlers of one worker thread their state.
@@ -76,14 +85,15 @@ pub trait Door: Any + Send + Sync {
         config.app_data(Data::from(self));
     }
 
-    /// Begins its tasks, and watches its files, for as long as the process runs.
+    /// Starts the door's tasks, and watches its files, for as long as the process runs.
     fn follow(self: Arc<Self>, _issuer: &Arc<Issuer>) {}
 
-    /// Why the process is not ready yet.
+    /// Why the process is not ready yet; `None` if the door is ready.
     fn waits_for(&self) -> Option<Finding> {
         None
     }
 
+    /// The door's findings for the doctor.
     async fn examine(&self, _issuer: &Issuer, _redis: Option<&Store>) -> Vec<Finding> {
         Vec::new()
     }
@@ -93,7 +103,8 @@ pub trait Door: Any + Send + Sync {
         Value::Null
     }
 
-    /// Whether a page of this site may read what is answered to the client, or to any client.
+    /// Whether a page of this origin may read the answers to the client; to any client, if it is
+    /// `None`.
     fn has_origin(&self, _client: Option<&AppId>, _origin: &str) -> bool {
         false
     }
@@ -103,11 +114,13 @@ pub trait Door: Any + Send + Sync {
         None
     }
 
-    /// Ends what else there is of a client's login by whose token somebody has logged out.
+    /// Revokes whatever else belongs to a client's login, after a logout with the token of that
+    /// login.
     async fn end_login(&self, _login: &LoginWorker, _token: Issued) -> Result<(), LoginError> {
         Ok(())
     }
 
+    /// Registers the door's metrics.
     fn metrics(&self, _registry: &mut Registry) {}
 }
 

@@ -1,5 +1,5 @@
-//! Holds the ends that the store has, and makes those again that it has lost: in a failover, or when it was emptied.
-//! Those of which no token can be left are let go of.
+//! Holds the revocations that the store has, and restores those that it has lost in a failover, or
+//! because it was emptied. Revocations whose tokens have all expired are dropped.
 
 use std::collections::{HashSet, VecDeque};
 use std::mem;
@@ -17,31 +17,37 @@ use crate::clock::now;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 const LOOKS_IN_A_MINUTE: u64 = 30;
-/// The newest ones, in about 15 MB.
+/// The most revocations that are held, in about 15 MB. The oldest ones are dropped first.
 const MOST: usize = 100_000;
 const PAGE: usize = 1_000;
-/// So many calls wait for Redis at the same time, and each look asks for so many records: that takes it a millisecond.
+/// How many calls wait for Redis at the same time, and how many records each look asks for, which
+/// takes Redis a millisecond.
 const AT_ONCE: usize = 500;
-/// One process at a time makes ends again, and holds this key for so long after each page.
+/// One process at a time restores revocations. It holds this key, for this long after each page.
 const TURN: (&str, Duration) = ("wxmint:{wxmint:revoked}:turn", Duration::from_secs(10));
-/// A key that could sign for so long before the store was found empty has signed: the installation is not new. A
-/// younger one tells nothing; then other marks count ([`Issuer::had_tokens`]).
+/// A key that could sign for this long before the store was found empty has signed tokens, so the
+/// installation is not new. A younger key proves nothing; then other signs count
+/// ([`Issuer::had_tokens`]).
 const IN_USE: TimeDelta = TimeDelta::hours(1);
-/// By how much a token's `iat` and the second of a doubt may differ by clocks alone.
+/// By how many seconds a token's `iat` and the second of a possible loss may differ because of
+/// clocks alone.
 const CLOCKS_DIFFER: i64 = 2 * MAX_LEEWAY.as_secs() as i64;
-/// Ends are forgotten this often,
+/// Expired revocations are purged this often.
 const FORGOTTEN_EVERY: Duration = Duration::from_secs(60);
-/// once the clock has gone evenly for so long: a machine that starts with a wrong clock has set it right by then.
+/// The clock must have run steadily for this long first: a machine that starts with a wrong clock
+/// has corrected it by then.
 const EVEN_FOR: Duration = Duration::from_secs(60 * 60);
-/// By how much this machine's clock may be corrected in between.
+/// By how much this machine's clock may be corrected within that time.
 const CORRECTED: TimeDelta = TimeDelta::seconds(5);
-/// One page takes Redis less than a millisecond, and a few if all of its entries are old.
+/// Entries in a page of the purge. A page takes Redis less than a millisecond, or a few
+/// milliseconds if all of its entries have expired.
 const FORGOTTEN_PAGE: usize = 500;
-/// So many are looked at in a minute, and the next minute goes on from there: an entry among younger ones that are
-/// needed for longer is found within two hours where there are ten million.
+/// Pages that are examined in a minute. The next minute goes on from there, so that an expired
+/// entry among entries that are needed for longer is found within two hours even if there are ten
+/// million.
 const FORGOTTEN_PAGES: usize = 200;
 
-/// Makes lost ends again, and forgets old ones, for as long as the process runs.
+/// Restores lost revocations, and purges expired ones, for as long as the process runs.
 pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     let store = issuer.store();
     let mut interval = actix_web::rt::time::interval(INTERVAL);
@@ -65,7 +71,8 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
     }
 }
 
-/// Forgets the ends in the store of which no token can be left. Goes on from where the last minute has come.
+/// Purges the revocations in the store whose tokens have all expired. Goes on from where the last
+/// minute stopped.
 async fn forget_pages(store: &Store, from: &mut Option<String>) {
     if let Err(error) = forget_some(store, from).await {
         tracing::warn!(%error, "old revocations could not be deleted; tried again in a minute");
@@ -87,8 +94,9 @@ async fn forget_some(store: &Store, from: &mut Option<String>) -> Result<(), Sto
     Ok(())
 }
 
-/// Whether this machine's clock has gone as fast as time passes for [`EVEN_FOR`]: one that is ahead for a while must
-/// not make ends look old. True once every [`FORGOTTEN_EVERY`] from then on; a clock that was set begins anew.
+/// Whether this machine's clock has run steadily for [`EVEN_FOR`], because a clock that is ahead
+/// for a while must not make revocations look expired. From then on this is true once every
+/// [`FORGOTTEN_EVERY`]. After the clock was set, the time begins anew.
 fn has_gone_evenly(began: &mut (Instant, DateTime<Utc>), now: (Instant, DateTime<Utc>)) -> bool {
     let (passed, by_clock) = (now.0 - began.0, now.1 - began.1);
     if (by_clock - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED {
@@ -100,32 +108,37 @@ fn has_gone_evenly(began: &mut (Instant, DateTime<Utc>), now: (Instant, DateTime
     false
 }
 
-/// The ends of the stream up to the cursor, in their form there.
+/// The revocations of the stream up to the cursor, in the text form that they have there.
 #[derive(Default)]
 struct RevocationCache {
     ends: VecDeque<Box<str>>,
     cursor: String,
-    /// The ends that this process has put there, and has not read there yet: Redis may lose the youngest in a crash.
+    /// The revocations that this process has written to the stream, and has not read there yet:
+    /// Redis may lose the youngest in a crash.
     made: Vec<Box<str>>,
-    /// The lives of tokens that may be left, also those that the store has lost; and those that it knows.
+    /// The lifetimes of tokens that may still be valid, also those that the store has lost.
     lives: Lives,
+    /// The lifetimes that the store knows.
     known_lives: Lives,
-    /// The records of the ends before this one were looked at.
+    /// The records of the revocations before this index were checked.
     looked_at: usize,
-    /// How many were held at the last two full minutes. Redis had confirmed those of the earlier one. A failover may
-    /// take younger ones back, of which nobody was told.
+    /// How many revocations were held at the last two full minutes. Redis had confirmed those of
+    /// the earlier minute. A failover may undo younger ones, which nobody was told of.
     settled: [usize; 2],
-    /// The mark of the Redis that this process has seen last. One that was emptied gets another.
+    /// The mark of the Redis that this process has seen last. A Redis that was emptied gets another
+    /// mark.
     mark: Option<String>,
-    /// The second at which some process found that Redis had lost ends, or did not know of any token: a new one, or an
-    /// emptied one. An end there does not take the doubt away.
+    /// The possible loss: the second at which some process found that Redis had lost revocations,
+    /// or knew of no token. The latter is true of a new Redis and of an emptied one. A later
+    /// revocation there does not remove the doubt.
     doubt: Option<Doubt>,
-    /// Whether the log has that this Redis held nothing.
+    /// Whether the log already says that this Redis held nothing.
     has_told_of_new: bool,
 }
 
 impl Issuer {
-    /// Warns while what was in Redis may be lost. What this process knows of a loss, all learn.
+    /// Warns while data of Redis may be lost. If this process knows of a loss, it tells all others
+    /// through the store.
     async fn report_loss(&self, held: &mut RevocationCache, store: &Store) {
         let loss = self.loss(held.doubt, &held.lives);
         let reason = loss.as_ref().map(|loss| format!("{}: {}", loss.found, loss.advice));
@@ -135,7 +148,7 @@ impl Issuer {
         }
         let Some(Doubt { since, is_certain: false }) = held.doubt else { return };
         if loss.is_some() {
-            // A call that fails has said why. The next look tells again.
+            // A failed call has logged why. The next look tries again.
             let _ = store.note_loss(since).await;
         } else if self.settings.store.url.is_some()
             && now().timestamp() - since < IN_USE.num_seconds()
@@ -149,7 +162,7 @@ impl Issuer {
         }
     }
 
-    /// The finding while a Redis in doubt may have lost ends that would be needed still.
+    /// The finding, as long as revocations that Redis may have lost would still be needed.
     fn loss(&self, doubt: Option<Doubt>, lives: &Lives) -> Option<Finding> {
         let Doubt { since, is_certain } = doubt?;
         let needed_until = since + (lives.longest(since) + MAX_LEEWAY).as_secs() as i64;
@@ -159,8 +172,9 @@ impl Issuer {
         is_lost.then(|| Finding::warning("redis.persistence", message!(redis_lost_data), message!(restore_and_end)))
     }
 
-    /// Whether there were tokens before this second: there were other keys, or the key could sign for a while, or
-    /// somebody has shown a token. A new installation has none of these.
+    /// Whether tokens were issued before this second: there were earlier keys, or the key could
+    /// sign for [`IN_USE`], or a token of that time was shown here. A new installation has none of
+    /// these signs.
     fn had_tokens(&self, since: i64) -> bool {
         let (set, oldest_token) = (self.keys.set(), self.oldest_token.load(Ordering::Relaxed));
         let is_in_use = set.lives.first().is_some_and(|oldest| (oldest.nbf + IN_USE).timestamp() < since);
@@ -168,7 +182,7 @@ impl Issuer {
         has_history || is_in_use || oldest_token.saturating_add(CLOCKS_DIFFER) < since
     }
 
-    /// The same for the doctor, once a process has looked at this Redis.
+    /// [`Self::loss`] for the doctor, once a process has looked at this Redis.
     pub(super) async fn examine_loss(&self, redis: Option<&Store>) -> Option<Finding> {
         let lives = redis?.revocations_after("", 1).await.ok()??.lives;
         self.loss(redis?.mark().await.ok()?.1, &lives)
@@ -176,28 +190,32 @@ impl Issuer {
 }
 
 impl RevocationCache {
-    /// Looks at the stream and at records. `lost`: how many ends the look before has found lost. Returns how many this
-    /// one has. A call that fails has said why, and the next look goes on.
+    /// Checks the stream and the records. `lost` is how many lost revocations the previous look
+    /// found. Returns how many this look has found. A failed call has logged why, and the next look
+    /// goes on.
     async fn look_at_both(&mut self, store: &Store, lost: usize) -> usize {
         let restored = self.look(store).await.unwrap_or_default();
-        // After a loss at all of them: the record of an end may be older than the loss, and its entry younger.
+        // After a loss, all records are checked, because a revocation's record may be older than
+        // the loss, and its entry younger.
         let most = if lost + restored > 0 { MOST } else { AT_ONCE };
         restored + self.look_at_some(store, most).await.unwrap_or_default()
     }
 
-    /// Reads what is new in the stream. If the stream does not know the cursor, the ends that it lacks are made again.
-    /// Returns how many.
+    /// Reads the new entries of the stream. If the stream does not know the cursor, the revocations
+    /// that it lacks are restored. Returns how many were restored.
     async fn look(&mut self, store: &Store) -> Result<usize, StoreError> {
         self.made.extend(store.take_made().iter().map(|ended| ended.to_string().into_boxed_str()));
         let Some(read) = self.read(store).await? else { return self.restore(store).await };
-        // Some more than this look reads: an end may be read just before its maker says so.
+        // One page more than this look has read, because a revocation may be read just before it is
+        // reported as made.
         let newest: HashSet<&str> = self.ends.iter().rev().take(read + PAGE).map(AsRef::as_ref).collect();
         self.made.retain(|end| !newest.contains(&**end));
         if self.made.is_empty() { Ok(0) } else { self.restore(store).await }
     }
 
-    /// Returns how many ends there were behind the cursor. `None` if the stream does not know it: it may have been
-    /// deleted by its date, or the stream may be another one, which the whole of it tells.
+    /// Returns how many revocations there were behind the cursor. `None` if the stream does not
+    /// know the cursor: its entry may have been purged, or the stream may be a different one. Only
+    /// reading the whole stream tells.
     async fn read(&mut self, store: &Store) -> Result<Option<usize>, StoreError> {
         let (mut more, mut count) = (true, 0);
         while more {
@@ -211,8 +229,8 @@ impl RevocationCache {
         Ok(Some(count))
     }
 
-    /// Sees to it that the store knows the lives of tokens, and finds out since when ends may be missing, whoever notes
-    /// the life of a token first.
+    /// Makes sure that the store knows the lifetimes of tokens, and finds out since when
+    /// revocations may be missing, whichever process notes a lifetime first.
     async fn doubt(&mut self, store: &Store, life: Duration) -> Result<(), StoreError> {
         let lost = self.lives.missing_from(&self.known_lives);
         if lost.is_empty() && store.knows_life(life, &self.known_lives) {
@@ -222,7 +240,7 @@ impl RevocationCache {
         }
         let (mark, mut doubt) = store.mark().await?;
         if self.mark.is_some() && self.mark != mark {
-            // This process has seen that there was something.
+            // This process has seen another mark before, so the Redis is not new.
             let since = now().timestamp();
             store.note_loss(since).await?;
             doubt = Some(Doubt { since, is_certain: true });
@@ -234,18 +252,19 @@ impl RevocationCache {
     fn hold(&mut self, ends: Vec<Revocation>) {
         self.ends.extend(ends.iter().map(|ended| ended.to_string().into_boxed_str()));
         for _ in MOST..self.ends.len() {
-            // A key that is ended stays so, and there are few.
+            // Revocations of keys are kept, because a key stays revoked, and there are few.
             let oldest = self.ends.iter().position(|end| !end.starts_with("kid ")).unwrap_or_default();
             self.ends.remove(oldest);
         }
     }
 
-    /// Looks whether the records of some ends are there, each time of others: one primary of a Cluster may have lost
-    /// its records while the stream is whole. Writes those again that are lost. Returns how many.
+    /// Checks whether the records of some revocations exist, of different ones each time: one
+    /// primary of a Cluster may have lost its records while the stream is whole. Writes lost
+    /// records again, and returns how many there were.
     async fn look_at_some(&mut self, store: &Store, most: usize) -> Result<usize, StoreError> {
         let from = if most < MOST && self.looked_at < self.ends.len() { self.looked_at } else { 0 };
         let until = self.ends.len().min(from + most);
-        // An end that is old by either clock may have been forgotten, and is not lost.
+        // A revocation that has expired by either clock may have been purged, and is not lost.
         let second = seconds(store).into_iter().max().unwrap_or_default();
         let needed = (from..until).filter_map(|at| Some((at, Self::needed(&self.ends[at], second)?)));
         let asked = stream::iter(needed)
@@ -260,13 +279,13 @@ impl RevocationCache {
         Ok(lost.len())
     }
 
-    /// Lets go of the ends of which no token can be left.
+    /// Drops the revocations whose tokens have all expired.
     fn forget_old(&mut self, store: &Store) {
         let ([own, redis], ends) = (seconds(store), mem::take(&mut self.ends));
         self.ends = ends.into_iter().filter(|end| Self::needed(end, own.min(redis)).is_some()).collect();
     }
 
-    /// The end, if a token can be left in that second that it names.
+    /// The revocation, if a token that it covers may still be valid in that second.
     fn needed(end: &str, second: i64) -> Option<Revocation> {
         let ended = Revocation::read(end)?;
         ended.is_needed(second).then_some(ended)
@@ -288,23 +307,27 @@ impl RevocationCache {
         let is_read = there.read(store).await?.is_some();
         let [own, redis] = seconds(store);
         if !is_read || redis - own > CLOCKS_APART.num_seconds() {
-            // It was trimmed meanwhile, or nobody can put an end there until the clocks are right: a later look may.
+            // The stream was trimmed meanwhile, or no revocation can be written until the clocks
+            // are right. A later look tries again.
             return Ok(0);
         }
         let mut known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
         let lost =
             self.ends.iter().chain(&self.made).map(AsRef::as_ref).enumerate().filter(|(_, end)| known.insert(*end));
         let lost: Vec<_> = lost.filter_map(|(at, end)| Some((at, Self::needed(end, own.min(redis))?))).collect();
-        // Later ends name tokens of the same lives as before, although those of today may live shorter.
+        // Later revocations must cover tokens with the earlier lifetimes, although today's tokens
+        // may live shorter.
         store.restore_lives(&self.lives).await?;
-        // The note of a key stays when the stream forgets its end.
+        // The record of a revoked key stays after its entry has left the stream, so such a key was
+        // not lost.
         let kid = |(_, ended): &(_, Revocation)| {
             if let Revocation::Key { kid, .. } = ended { Some(kid.clone()) } else { None }
         };
         let kids: Vec<_> = lost.iter().filter_map(kid).collect();
         let restored = lost.len() - store.ended_keys(&kids).await?.len();
         if restored > 0 && lost.iter().any(|(at, _)| *at < self.settled[0]) {
-            // First, because whoever goes on after this process finds less that is lost.
+            // Noted first, because a process that goes on after this one finds fewer lost
+            // revocations.
             store.note_loss(now().timestamp()).await?;
         }
         for page in lost.chunks(PAGE) {
@@ -318,7 +341,8 @@ impl RevocationCache {
     }
 }
 
-/// The present second by this machine's clock, and by that of Redis. Either may be ahead for a while.
+/// The present second by this machine's clock, and by that of Redis. Either may be ahead for a
+/// while.
 fn seconds(store: &Store) -> [i64; 2] {
     [now().timestamp(), (store.now_micros() / 1_000_000) as i64]
 }
@@ -343,7 +367,7 @@ mod tests {
         ["lin", "mei"].map(|user| user.parse().expect("a user"))
     }
 
-    /// The processes of a Redis that starts empty, by a clock that can be moved.
+    /// A Redis that starts empty, for several processes whose clock can be moved.
     struct Bed(StoreAccess);
 
     thread_local! {
@@ -354,7 +378,7 @@ mod tests {
     const MARK: &str = "wxmint:{wxmint:revoked}:mark";
     const DOUBT: &str = "wxmint:{wxmint:revoked}:doubt";
 
-    /// The end of a user's tokens up to a second, of which the last lives for a minute.
+    /// The revocation of a user's tokens up to a second. They live for a minute.
     fn end_of(user: &UserId, before: i64) -> Revocation {
         Revocation::User { user: user.clone(), before, until: before + 60 }
     }
@@ -376,7 +400,7 @@ mod tests {
             Store::new(&self.0, LIFE, || now() + AHEAD.get(), ())
         }
 
-        /// Whether somebody has noted a loss since the last call.
+        /// Whether a process has noted a loss since the last call.
         async fn is_doubted_anew(&self) -> bool {
             let doubt = self.process().mark().await.expect("asked").1;
             self.process().discard(DOUBT).await.expect("forgotten");
@@ -412,8 +436,8 @@ mod tests {
         assert_eq!(used.doubt().await, None, "nobody has logged in for months");
     }
 
-    /// Each is a mark of its own: the age of the key, other keys before it, a token that somebody has shown, and what a
-    /// process has seen.
+    /// Each of these is a sign by itself: the age of the key, earlier keys, a token that was shown,
+    /// and a loss that a process has noted.
     #[actix_web::test]
     async fn the_doctor_finds_that_redis_was_emptied_by_any_mark_of_earlier_tokens_and_finds_nothing_in_a_new_one() {
         let redis = ("WXMINT_REDIS_URL", "redis://127.0.0.1");
@@ -467,7 +491,7 @@ mod tests {
         assert!(other.examine_loss(Some(&store)).await.is_some());
     }
 
-    /// However young its key is.
+    /// This does not depend on the age of the process's key.
     #[actix_web::test]
     async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_ends_or_not() {
         for has_end in [false, true] {
@@ -605,7 +629,8 @@ mod tests {
         assert!(has_record().await);
     }
 
-    /// A primary of a Cluster was emptied. As long as they are lacking, wxmint itself accepts tokens that are ended.
+    /// A primary of a Cluster was emptied. As long as its records are missing, wxmint itself
+    /// accepts revoked tokens.
     #[actix_web::test]
     async fn once_one_record_was_found_lost_the_next_look_writes_all_of_them_again() {
         let (store, mut held) = (Bed::new().process(), RevocationCache::default());

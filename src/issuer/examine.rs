@@ -14,10 +14,12 @@ use super::{Issuer, IssuerStartError, door::OpenDoor};
 use crate::clock::date;
 use crate::secret_files::{FileError, MAKE_KEYS, WatchedFile};
 
-/// A key signs for 30 days, unless the rotation was told otherwise. One that has signed for so long was forgotten.
+/// Keys sign for 30 days, unless the rotation was told otherwise. After this time, the rotation was
+/// probably forgotten.
 const OLD: TimeDelta = TimeDelta::days(365);
 
-/// Reads the file that a variable names for the first time. `unusable` says what is wrong with the content.
+/// Reads the file that a variable names for the first time. `unusable` says what is wrong with the
+/// content.
 pub(crate) fn load<T, E>(
     variable: &str,
     path: &Path,
@@ -33,7 +35,7 @@ pub(crate) fn load<T, E>(
     Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
 }
 
-/// The content of a file is wrong. The error says what would be right.
+/// The finding that the content of a file is wrong. The error says what would be right.
 pub(crate) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
     Finding::fault(name, message!("{}: {}: {}", variable, path.display(), error), message!(correct_file))
 }
@@ -59,13 +61,14 @@ fn anew(path: &Path) -> Message {
     message!(move_it_away_and_run, MAKE_KEYS, path.display())
 }
 
-/// The command that ends a key, also one that the file does not have.
+/// The command that revokes a key, even one that the file does not have.
 pub(super) fn end_by_hand(kid: &str, path: &Path) -> Message {
     message!(keys_retire_now, kid, path.display())
 }
 
 impl Issuer {
-    /// The findings on the files of an issuer that can start, and of what they have to do with Redis.
+    /// The findings on the files of an issuer that can start, and on how they fit the content of
+    /// Redis.
     pub async fn examine(&self, redis: Option<&Store>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
         let named = [&settings.keys, &settings.vault_key_file].into_iter().chain(&settings.admin_tokens_file);
@@ -101,7 +104,7 @@ impl Issuer {
         let (vault, file) = (self.vault.load_full(), self.settings.vault_key_file.display());
         let (is_answered, opens) = match &sealed {
             Ok(sealed) => (true, message!(all_session_keys_open, sealed.len())),
-            // No login needs the right to look for some.
+            // A missing right to search for session keys is no fault, because no login needs it.
             Err(error) => (error.reason.contains("NOPERM"), message!(no_session_key_was_tried)),
         };
         let sealed = sealed.unwrap_or_default();
@@ -114,7 +117,8 @@ impl Issuer {
         }
     }
 
-    /// Tells the fingerprint of the id key, which replicas compare, and how many people have computed user ids.
+    /// Reports the fingerprint of the id key, which replicas compare, and how many people have
+    /// computed user ids.
     async fn examine_user_ids(&self, redis: Option<&Store>) -> Finding {
         let (mut compared, mut people) = (Ok(None), None);
         if let Some(redis) = redis {
@@ -134,7 +138,7 @@ impl Issuer {
     }
 }
 
-/// A warning where Redis, which knows more of it, gave no answer.
+/// Makes a finding a warning if Redis, which knows more about it, gave no answer.
 fn sure(is_answered: bool, found: Finding) -> Finding {
     if is_answered || found.status > Status::Ok {
         return found;
@@ -142,7 +146,8 @@ fn sure(is_answered: bool, found: Finding) -> Finding {
     Finding::warning(found.name, found.found, message!(mend_that_first))
 }
 
-/// The first key that leaves the JWKS too soon, because a rotation was told a shorter life of tokens than serve.
+/// The first key that leaves the JWKS too soon, because a rotation was told a shorter lifetime of
+/// tokens than `serve`.
 pub(super) fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: DateTime<Utc>) -> Option<Finding> {
     let retention = TimeDelta::from_std(token_ttl).ok()? + LEEWAY + CLOCK_SKEW;
     // A key that was retired at once may have signed between these two.

@@ -1,25 +1,27 @@
-//! A cursor of the revocation feed: a place in the stream, and a MAC, so that an invented cursor costs Redis nothing.
+//! A cursor of the revocation feed: a place in the stream, and a MAC, so that an invented cursor
+//! costs Redis nothing.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use wxmint_keys::vault::Vault;
 
-/// How old a revocation may be that a recent cursor names. Verifiers ask every 5 s.
+/// The greatest age of a revocation that a recent cursor names. Verifiers ask every 5 s.
 pub(super) const RECENT: Duration = Duration::from_secs(60);
-/// Marks the end of a page that readers share. No name of a place has it.
+/// Marks a cursor at the end of a page that readers share. No place has this character in its name.
 const SHARED: char = '~';
 
-/// When a revocation was put into the stream, in milliseconds since 1970, and its number among those of that time.
+/// When a revocation was put into the stream, in milliseconds since 1970, and its number among
+/// those of that time.
 pub(super) type StreamId = (u64, u64);
 
 /// Names the revocation after which a page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor<'a> {
-    /// As the store calls it.
+    /// The store's name of the place.
     pub(super) place: &'a str,
-    /// Whether a page ends there that does not change any more, and the next one begins for whoever reads the feed.
-    /// Otherwise the stream ended there when the page was made.
+    /// Whether a page that no longer changes ends at the place, and the next page begins there for
+    /// every reader. Otherwise the stream ended there when the page was made.
     pub(super) is_shared: bool,
 }
 
@@ -34,7 +36,7 @@ impl<'a> Cursor<'a> {
         Some(Self { place: place.unwrap_or(named), is_shared: place.is_some() })
     }
 
-    /// The text of it. The beginning of an empty stream has none.
+    /// The cursor as text; empty for the beginning of an empty stream.
     pub(super) fn write(self, vault: &Vault) -> String {
         if self.place.is_empty() {
             return String::new();
@@ -47,22 +49,23 @@ impl<'a> Cursor<'a> {
         format!("{named}.{mac}")
     }
 
-    /// In Redis the name of a place begins with this.
+    /// The stream id with which Redis' name of the place begins; `None` in the store in memory.
     pub(super) fn id(&self) -> Option<StreamId> {
         let (millis, rest) = self.place.split_once('-')?;
         let (number, _) = rest.split_once('.')?;
         Some((millis.parse().ok()?, number.parse().ok()?))
     }
 
-    /// Whether the revocation was written within [`RECENT`] before `now`. (The store in memory counts from 1, so that
-    /// no revocation of its is recent.)
+    /// Whether the revocation was written within [`RECENT`] before `now`. No revocation of the
+    /// store in memory is recent, because that store counts from 1.
     pub(super) fn is_recent(&self, now: DateTime<Utc>) -> bool {
         let millis = self.id().and_then(|(millis, _)| i64::try_from(millis).ok());
         millis.and_then(DateTime::from_timestamp_millis).is_some_and(|written| now - RECENT <= written)
     }
 }
 
-/// The vault makes MACs of other things too.
+/// The text that the MAC authenticates. It has a label, because the vault makes MACs of other texts
+/// too.
 fn labelled(named: &str) -> String {
     format!("a cursor of the revocation feed: {named}")
 }

@@ -1,6 +1,6 @@
-//! The pages of the revocation feed that are in memory: the newest ones for a second, and those that do not change any
-//! more for longer, so that an old page costs what a cached file costs. A page that is not there is made by the first
-//! client that has its turn, for all who ask for it.
+//! The pages of the revocation feed that are in memory: the newest ones for a second, and those
+//! that no longer change for longer, so that an old page costs what a cached file costs. A missing
+//! page is made by the first client that has its turn, for all clients that ask for it.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -17,34 +17,38 @@ use tokio::time::timeout;
 use super::feed_cursor::{Cursor, RECENT, StreamId};
 use super::feed_turns::{Reader, Turn, Turns};
 
-/// How long a page is answered again, to whoever asks for the same.
+/// How long a page is served from memory to other requests for it.
 pub(super) const CACHED: Duration = Duration::from_secs(1);
-/// The same for a shared page: nothing is put into it any more. Verifiers refuse a page that is a minute older than
-/// another one that they have read.
+/// The same for a shared page, which no longer changes. Verifiers refuse a page that is a minute
+/// older than another page that they have read.
 const KEPT: Duration = Duration::from_secs(20);
-/// The most bytes of shared pages: those of about 250,000 revocations. Of more, the page that was made first goes, and
-/// whoever needs it again has it made in turn.
+/// The most bytes of shared pages: those of about 250,000 revocations. Beyond that, the oldest page
+/// is dropped, and is made again if it is needed.
 const MOST_KEPT: usize = 16 * 1024 * 1024;
-/// The most other pages of a lane that stay for that second.
+/// The most other pages of a lane that stay in memory for [`CACHED`].
 const MAX_PAGES: usize = 32;
-/// How long a client waits for its turn. A verifier waits for an answer for 4 s, and Redis may take one of them.
+/// How long a client waits for its turn. A verifier waits for an answer for 4 s, and Redis may take
+/// one of them.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: Duration = PATIENCE.saturating_add(Duration::from_millis(1_500));
 const MAX_NEWEST: usize = 64;
-/// For how long it is remembered that a client was given a cursor, and of how many.
+/// For how long, and for how many cursors, it is remembered which client was given a cursor.
 const GIVEN_FOR: Duration = Duration::from_secs(30);
 const MOST_GIVEN: usize = 8_192;
-/// The most shared pages whose beginnings and ends are known: those of ten million revocations and more.
+/// The most shared pages whose beginnings and ends are known: enough for more than ten million
+/// revocations.
 const MOST_BLOCKS: usize = 16_384;
 
 /// Pages of one lane do not wait for those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LaneName {
-    /// The first page, and the one after the newest revocation. There are few of them, and they are always made.
+    /// The first page, and the one after the newest revocation. There are few of them, and they are
+    /// always made.
     Shared,
-    /// After a revocation of the last minute: verifiers that are up to date.
+    /// After a revocation of the last minute, for verifiers that are up to date.
     Recent,
-    /// Verifiers that begin, or were away. Whoever has read the feed may ask for all of these pages.
+    /// For verifiers that start, or were away. A client that has read the feed can ask for all of
+    /// these pages.
     Old,
 }
 
@@ -59,17 +63,20 @@ pub(super) struct Page {
     pub(super) read_at: Instant,
 }
 
-/// `None` if the stream does not have the cursor. The error is a text for the log, because all who asked share it.
+/// `None` if the stream does not have the cursor. The error is a text for the log, because all
+/// clients that asked for the page share it.
 pub(super) type Made = Result<Option<Arc<Page>>, String>;
 
-/// The pages of all workers, so that each page is in memory once for whoever reads it however slowly.
+/// The pages, shared by all workers, so that each page is in memory once, however many clients read
+/// it and however slowly.
 #[derive(Default)]
 pub(super) struct FeedPages {
     lanes: [Lane; 3],
     kept: Mutex<Kept>,
     given: Mutex<Given>,
     pub(super) blocks: Mutex<Blocks>,
-    /// The cursors that led to the end of the stream, and when they last did. The newest one is the last.
+    /// The cursors that led to the end of the stream, and when they last did. The newest one is the
+    /// last.
     newest: Mutex<VecDeque<(Instant, String)>>,
 }
 
@@ -82,16 +89,16 @@ struct Lane {
 #[derive(Default)]
 struct Pages {
     of: HashMap<String, Asked>,
-    /// The cursors of those that are made, the oldest first.
+    /// The cursors of the pages that are made, the oldest first.
     made: VecDeque<String>,
 }
 
-/// A page that somebody has asked for.
+/// A page for which a client has asked.
 struct Asked {
     made: watch::Sender<Option<Made>>,
     made_at: Option<Instant>,
     is_being_made: bool,
-    /// Those who wait for their turn to make it.
+    /// The clients that wait for their turn to make it.
     clients: HashSet<String>,
 }
 
@@ -101,7 +108,8 @@ pub(super) struct Waits {
     pub(super) ticket: Option<Ticket>,
 }
 
-/// A client's place among those who wait for their turn to make a page. The client has left when it is dropped.
+/// A client's place in the queue for making a page. If the ticket is dropped, the client has left
+/// the queue.
 pub(super) struct Ticket {
     pages: Arc<FeedPages>,
     pub(super) lane: LaneName,
@@ -121,8 +129,8 @@ impl FeedPages {
         }
     }
 
-    /// A shared page that was made within [`KEPT`], and signed by the key that signs now: if that has changed, the
-    /// other may have been revoked.
+    /// A shared page that was made within [`KEPT`], and signed by the key that signs now. An
+    /// earlier signing key may have been revoked.
     pub(super) fn kept(&self, cursor: &str, kid: &str) -> Option<Arc<Page>> {
         self.kept.lock().page(cursor).filter(|page| page.kid == kid)
     }
@@ -131,19 +139,22 @@ impl FeedPages {
         self.kept.lock().keep(cursor, page);
     }
 
-    /// The client was given a page that leads to this cursor, and goes on if it asks for that next.
+    /// Notes that the client was given a page that leads to this cursor. The client goes on if it
+    /// asks for that cursor next.
     pub(super) fn gives(&self, client: &str, next: &str) {
         self.given.lock().note(client, next);
     }
 
-    /// Waits for the page after `cursor`, which is being made, or has this client wait for its turn to make it. `None`
-    /// if the client waits for as many pages as it may, or too many others wait.
+    /// Waits for the page after `cursor` if it is being made; otherwise puts the client in the
+    /// queue for making it. `None` if the client waits for as many pages as it may, or if too many
+    /// other clients wait.
     pub(super) fn ask(self: &Arc<Self>, cursor: &str, lane: LaneName, client: &str) -> Option<Waits> {
         let goes_on = self.given.lock().has(client, cursor);
         let reader = if goes_on { Reader::GoesOn } else { Reader::Other };
         let (turns, mut pages) = (&self.lanes[lane as usize].turns, self.lanes[lane as usize].pages.lock());
         if let Some(asked) = pages.of.get(cursor).filter(|asked| asked.is_current()) {
-            // Each has a place of its own in the queue, because the other's client may have many before this one.
+            // Each client has a place of its own in the queue, because another client that waits
+            // for this page may have many requests before it.
             let is_coming = asked.made_at.is_some() || asked.is_being_made || asked.clients.contains(client);
             if is_coming || lane == LaneName::Shared {
                 return Some(Waits { made: asked.made.subscribe(), ticket: None });
@@ -183,13 +194,14 @@ impl Waits {
     /// `None` if the page was not made in time.
     pub(super) async fn page(mut self) -> Option<Made> {
         let made = timeout(LONGEST, self.made.wait_for(Option::is_some)).await;
-        // All who could have made it may have left.
+        // All clients that could have made it may have left.
         made.ok()?.ok()?.clone()
     }
 }
 
 impl Ticket {
-    /// Waits for this client's turn. `None` if it does not come in time, or the page has been made meanwhile.
+    /// Waits for this client's turn. `None` if it does not come in time, or the page has been made
+    /// meanwhile.
     pub(super) async fn turn(&mut self) -> Option<Turn> {
         let turn = timeout(PATIENCE, self.place.take()?).await.ok()?.ok()?;
         let mut pages = self.pages.lanes[self.lane as usize].pages.lock();
@@ -198,7 +210,7 @@ impl Ticket {
         Some(turn)
     }
 
-    /// Tells all who wait for the page.
+    /// Sends the result to all clients that wait for the page.
     pub(super) fn done(mut self, made: Made) {
         let read_at = made.as_ref().ok().and_then(|page| Some(page.as_ref()?.read_at));
         self.is_making = false;
@@ -268,7 +280,8 @@ impl Kept {
     }
 }
 
-/// The cursors that clients were given: each with its client, as a hash that nobody outside can foresee.
+/// The cursors that clients were given: each together with its client, as a keyed hash that no
+/// client can predict.
 #[derive(Default)]
 struct Given {
     hasher: RandomState,
@@ -293,22 +306,24 @@ impl Given {
     }
 }
 
-/// The shared pages that this process has made, by where they begin and end. Whoever shows a cursor within one of them
-/// is sent to its beginning, so that no page is made for each cursor that somebody has collected.
+/// The places at which the shared pages that this process has made begin and end. A client that
+/// shows a cursor within a page is sent to the page's beginning, so that no page is made for each
+/// cursor that a client has collected.
 #[derive(Default)]
 pub(super) struct Blocks(BTreeMap<StreamId, Block>);
 
 struct Block {
-    /// After which it begins; empty for the first page.
+    /// The cursor after which the page begins; empty for the first page.
     cursor: String,
     end: Option<StreamId>,
-    /// When it was read to the end of the stream.
+    /// When the page last reached the end of the stream.
     was_last_at: Option<Instant>,
 }
 
 impl Blocks {
-    /// A page ends at `end`, which is `next` as a cursor, and the next page begins there. The page itself begins for
-    /// everybody at `cursor`, if that is given.
+    /// Notes that a page ends at `end`, which is `next` as a cursor, and that the next page begins
+    /// there. `begin` is the place and the cursor at which the page itself begins, if all readers
+    /// share it.
     pub(super) fn note(&mut self, begin: Option<(StreamId, &str)>, (end, next): (StreamId, &str)) {
         if let Some((id, cursor)) = begin {
             self.0.insert(id, Block { cursor: cursor.to_owned(), end: Some(end), was_last_at: None });
@@ -317,7 +332,7 @@ impl Blocks {
         self.bound();
     }
 
-    /// The page that begins for everybody at `cursor` goes to the end of the stream.
+    /// Notes that the shared page that begins at `cursor` goes to the end of the stream.
     pub(super) fn note_last(&mut self, id: StreamId, cursor: &str) {
         let was_last_at = Some(Instant::now());
         self.0.insert(id, Block { cursor: cursor.to_owned(), end: None, was_last_at });
@@ -330,7 +345,8 @@ impl Blocks {
         }
     }
 
-    /// The cursor at the beginning of the page that this place is in, or was in lately.
+    /// The cursor at the beginning of the page that contains this place, or contained it a moment
+    /// ago.
     pub(super) fn around(&self, place: StreamId) -> Option<String> {
         let (_, block) = self.0.range(..=place).next_back()?;
         let was_last = block.was_last_at.is_some_and(|at| at.elapsed() < KEPT);
@@ -338,12 +354,12 @@ impl Blocks {
         is_in_it.then(|| block.cursor.clone())
     }
 
-    /// The last beginning of a page before this place.
+    /// The cursor of the last page that is known to begin before this place.
     pub(super) fn before(&self, place: StreamId) -> Option<String> {
         self.0.range(..=place).next_back().map(|(_, block)| block.cursor.clone())
     }
 
-    /// The stream does not have this place any more.
+    /// Removes a place that the stream no longer has.
     pub(super) fn forget(&mut self, place: StreamId) {
         self.0.remove(&place);
     }

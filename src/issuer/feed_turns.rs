@@ -1,5 +1,5 @@
-//! Requests that need a page of the revocation feed from Redis have turns: one request at a time, and clients one after
-//! another, so that a client that asks for many pages waits for itself.
+//! Queues requests that need a page of the revocation feed from Redis. One request is served at a
+//! time, and clients take turns, so that a client that asks for many pages delays only itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::{mem, sync::Arc};
@@ -7,15 +7,17 @@ use std::{mem, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// The most requests of one client that wait. A verifier asks for one page after another.
+/// The most waiting requests of one client. A verifier asks for one page after another.
 const OF_A_CLIENT: usize = 8;
-/// The most requests that wait, of those who go on and of the others. Each waits for at most two seconds.
+/// The most waiting requests in each of the two queues, of clients that go on and of the others. A
+/// request waits for at most two seconds.
 const MOST_WAITING: usize = 1_024;
 
 /// Whether a client goes on from a page that it was just given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// It asks for the page after the one that it was given last, as a verifier does that reads the whole feed.
+    /// It asks for the page after the one that it was given last, as a verifier does that reads the
+    /// whole feed.
     GoesOn,
     /// It shows a cursor that it was not given lately.
     Other,
@@ -40,7 +42,8 @@ struct Queue {
     is_taken: bool,
     go_on: Waiting,
     others: Waiting,
-    /// Whether the last turn was of one who goes on. One of the others comes after each of these, if one waits.
+    /// Whether the last turn went to a client that goes on. If so, the next turn goes to one of the
+    /// others, if one waits.
     last_went_on: bool,
 }
 
@@ -53,8 +56,8 @@ struct Waiting {
 }
 
 impl Turns {
-    /// A place among those who wait. `None` if the client has as many as it may have, or if all places are taken by
-    /// clients that have no more than it would have.
+    /// A place in the queue. `None` if the client has as many places as it may have, or if all
+    /// places are taken by clients that have no more than this client would have.
     pub(super) fn place(self: &Arc<Self>, client: &str, reader: Reader) -> Option<oneshot::Receiver<Turn>> {
         let (tell, told) = oneshot::channel();
         let mut queue = self.0.lock();
@@ -62,7 +65,7 @@ impl Turns {
             queue.is_taken = true;
             queue.last_went_on = reader == Reader::GoesOn;
             drop(queue);
-            // The receiver is there.
+            // The receiver exists, so this cannot fail.
             let _ = tell.send(Turn(Some(Arc::clone(self))));
             return Some(told);
         }
@@ -83,7 +86,8 @@ impl Turns {
             drop(queue);
             match next.send(Turn(Some(Arc::clone(self)))) {
                 Ok(()) => return,
-                // This one no longer waits. Its turn must not pass itself on, because this loop does.
+                // This request no longer waits. Its turn must not pass itself on when it is
+                // dropped, because this loop does.
                 Err(mut turn) => mem::drop(turn.0.take()),
             }
         }
@@ -124,8 +128,9 @@ impl Waiting {
         true
     }
 
-    /// Takes the newest request of the client that has the most, if it has more than `count`: it is answered that the
-    /// page is not there yet. So whoever comes last has as many places as everybody else.
+    /// Removes the newest request of the client that has the most requests, if it has more than
+    /// `count`. That request is answered as if its turn had not come in time. So a late client gets
+    /// as many places as every other.
     fn send_away_one_of_more_than(&mut self, count: usize) -> bool {
         let most = self.requests.values_mut().max_by_key(|requests| requests.len());
         let Some(most) = most.filter(|requests| requests.len() > count) else { return false };
@@ -134,7 +139,8 @@ impl Waiting {
         true
     }
 
-    /// The oldest request of the client whose turn it is. The client's next one comes after those of all others.
+    /// The oldest request of the client whose turn it is. The client's next one comes after those
+    /// of all others.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let client = self.clients.pop_front()?;
         let requests = self.requests.get_mut(&client)?;
@@ -170,7 +176,7 @@ mod tests {
         (0..count).filter_map(|_| turns.place(client, reader)).collect()
     }
 
-    /// Gives turns until nobody waits; the names in the order of their turns.
+    /// Gives turns until no request waits. Returns the names in the order of their turns.
     fn order(mut waiting: Vec<(&'static str, Told)>) -> Vec<&'static str> {
         let mut order = Vec::new();
         while !waiting.is_empty() {

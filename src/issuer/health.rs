@@ -1,5 +1,6 @@
-//! Whether logins can be taken: no key in use is ended, and Redis has the right clock, takes a write like a login's at
-//! the start and after each connection, and knows the id key.
+//! Whether logins can be taken: no key in use is revoked, and Redis has the right clock, takes a
+//! write like a login's at the start and after each new connection, and has the fingerprint of the
+//! id key.
 
 use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};
@@ -15,21 +16,23 @@ use crate::login::UserIds;
 use crate::redis_checks::{self, own_clock};
 
 const INTERVAL: Duration = Duration::from_secs(2);
-/// One of so many looks at Redis is at all of it.
+/// One look in this many examines all of Redis.
 const LOOKS: usize = 5;
-/// A store that was emptied is told the key again within this time by who had agreed before.
+/// Within this time, a process that had agreed before publishes the fingerprint of the id key again
+/// in a store that was emptied.
 const IDS_INTERVAL: Duration = Duration::from_secs(1);
-/// So long an empty store must have answered before a process tells it its own key, or that user ids are drawn, because
-/// others may have agreed.
+/// How long an empty store must have answered before a process publishes there the fingerprint of
+/// its own key, or that user ids are drawn. Other processes may have agreed before, and come first.
 const OTHERS_FIRST: Duration = Duration::from_secs(3);
 
-/// So many looks in a row must have found no Redis before a warning says so. One lost answer is no outage.
+/// How many looks in a row must have found no Redis before a warning says so. One lost answer is no
+/// outage.
 const UNANSWERED_LOOKS: usize = 2;
-/// The console looks for the first words of it (`src/admin/console/watch.js`).
+/// The console looks for its first words (`src/admin/console/watch.js`).
 const LOGINS_FAIL: &str = "logins fail: Redis does not answer";
 
-/// A Redis that is gone leaves the process ready, because all replicas would leave at once. A warning says that nobody
-/// can log in.
+/// Follows the state of the store. If Redis is gone, the process stays ready, because otherwise all
+/// replicas would become unready at once. A warning says that nobody can log in.
 pub(super) async fn follow_store(issuer: Arc<Issuer>) {
     let (redis, mut interval) = (issuer.store(), actix_web::rt::time::interval(INTERVAL));
     let (mut tried, mut clock, mut unanswered) = (None, Status::Ok, 0);
@@ -39,7 +42,7 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
         if issuer.settings.store.url.is_none() {
             continue;
         }
-        // Calls that fail have said why.
+        // Failed calls have logged why.
         match redis.clock_ahead().await {
             Ok(ahead) => {
                 unanswered = 0;
@@ -55,7 +58,8 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
     }
 }
 
-/// For metrics, and for a warning where something is missing that logins can do without for a while.
+/// For metrics, and for a warning where something is missing that logins can do without for a
+/// while.
 async fn look_at_all(issuer: &Issuer, redis: &Store) {
     let state = redis.link.state().await.unwrap_or_default();
     issuer.metrics.redis_is(&state);
@@ -73,10 +77,11 @@ async fn look_at_all(issuer: &Issuer, redis: &Store) {
     }
 }
 
-/// While the clock of Redis is more than a minute ahead of this machine's, the process is not ready, because it can
-/// neither date a token nor revoke one. One that is behind is warned about, even by a token's life, when nobody logs
-/// in: all processes would leave at once, and take the JWKS and the feed with them. `before`: what was found before,
-/// so that the log says it once.
+/// While the clock of Redis is more than a minute ahead of this machine's, the process is not
+/// ready, because it can neither date a token nor revoke one. A clock that is behind causes only a
+/// warning, even if it is behind by the lifetime of a token, so that nobody can log in: otherwise
+/// all processes would become unready at once, and take the JWKS and the feed with them. `before`
+/// is the previous finding, so that the log says each once.
 fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &mut Status) {
     let found = own_clock(-ahead as f64, Duration::MAX);
     if found.status != Status::Ok {
@@ -93,9 +98,10 @@ fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &
     }
 }
 
-/// A Redis that answers on a new connection and takes no writes, such as a former primary, or may lose bindings, makes
-/// the process not ready until that is mended. `tried`: the connection on which all was well. There, only an eviction
-/// policy that has been changed is looked for, because all replicas would leave at once when the memory is full.
+/// A Redis that answers on a new connection and takes no writes, such as a former primary, or may
+/// lose bindings, makes the process not ready until that is mended. `tried` is the connection on
+/// which all was well. On that connection only a changed eviction policy is looked for, because
+/// otherwise all replicas would become unready at once when the memory is full.
 async fn try_connection(readiness: &Readiness, redis: &Store, tried: &mut Option<(u64, Arc<RedisUrl>)>, again: bool) {
     let current = redis.link.connections_made();
     let is_tried = tried.as_ref() == Some(&current);
@@ -117,7 +123,7 @@ async fn try_connection(readiness: &Readiness, redis: &Store, tried: &mut Option
     tell(readiness, "redis", refused, "Redis takes logins again");
 }
 
-/// Not ready while there is a reason, which is logged once, as is its end.
+/// Keeps the process unready while there is a reason. The log has each reason once, and its end.
 fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mended: &str) {
     if readiness.unfit(about, unfit.as_deref()) {
         match unfit {
@@ -139,8 +145,8 @@ fn is_gone(cause: Cause) -> bool {
     matches!(cause, Closed | Loading | NoAddress | NoAnswer | NoAnswerByTls | NoPrimaryNamed | NobodyListens)
 }
 
-/// Compares how user ids come about with the other processes. A process that does it in another way than the store's,
-/// or with another key, is not ready, and logs nobody in.
+/// Compares with the other processes, through the store, how user ids are made. A process that
+/// makes them in another way, or with another key, is not ready, and logs nobody in.
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     let (store, mut answers_since) = (issuer.store(), None);
     let wait = if issuer.settings.store.url.is_some() { OTHERS_FIRST } else { Duration::ZERO };
@@ -148,7 +154,7 @@ pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     loop {
         actix_web::rt::time::sleep(pause).await;
         pause = IDS_INTERVAL;
-        // A call that fails has said why.
+        // A failed call has logged why.
         let Ok(found) = compare_ids(&issuer.ids, &store, &mut answers_since, (wait, Instant::now())).await else {
             continue;
         };
@@ -165,8 +171,8 @@ pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     }
 }
 
-/// Compares, and tells a store without a word this process's once it has answered for so long without a break: in an
-/// outage it may have been emptied.
+/// Compares, and publishes this process's fingerprint in a store without one, once the store has
+/// answered for `wait` without a break: in an outage it may have been emptied.
 async fn compare_ids(
     ids: &UserIds,
     store: &Store,
@@ -189,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// Its key may be a wrong one, by which everybody would be another user.
+    /// The process may have a wrong key, which would give everybody another user id.
     #[actix_web::test]
     async fn after_an_outage_a_process_waits_anew_before_it_tells_an_emptied_redis_its_id_key() {
         let key = IdKey::parse(BASE64_STANDARD.encode([1; 32]).as_bytes()).expect("a key");

@@ -1,4 +1,4 @@
-//! `/logout` and `/binding`: ways to leave.
+//! `/logout` and `/binding`: log out, and unbind.
 
 use actix_web::HttpRequest;
 use actix_web::web::{self, Payload};
@@ -16,15 +16,16 @@ use crate::{clock::now, refusals::Refusal};
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body; `everywhere` reads it")]
 pub(super) struct LogoutBody {
-    /// True ends all of the user's tokens, false only this one.
+    /// True revokes all of the user's tokens, false only this one.
     #[schema(default = false, required = false)]
     everywhere: bool,
 }
 
 /// Log out
 ///
-/// Forgets the session key, and refuses the token from then on. Verifiers that follow `/revocations` refuse it within
-/// 10 s, others once it expires. After a 503, repeat the request. Logging out again with the same token is allowed.
+/// Deletes the session key, and revokes the token. Verifiers that follow `/revocations` refuse the
+/// token within 10 s, others once it expires. After a 503, repeat the request. Logging out again
+/// with the same token is allowed.
 #[utoipa::path(post, path = "/logout", tag = "leave", security(("bearer" = [])),
     request_body(content = Option<LogoutBody>, examples(
         ("alone" = (summary = "This token", value = json!({"everywhere": false}))),
@@ -59,13 +60,14 @@ fn begin(act: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<
     Ok((Event { user, app, app_kind, client, ..event }, token))
 }
 
-/// Tells of a request that a stranger may have sent.
+/// Reports a refused request, which a stranger may have sent.
 fn refused(event: &Event, problem: Problem) -> Problem {
     Refusal::from(problem).tell(event.clone(), event.address())
 }
 
-/// Does `work`, which finds out the person, even if the client disconnects, and tells what became of it. Whoever has a
-/// token may repeat a request without end, and is told apart by the address.
+/// Does `work` even if the client disconnects, and reports its outcome. `work` finds out the
+/// person. The holder of a token may repeat a request without end, so the reports are bounded, for
+/// each address.
 async fn leave(
     worker: web::Data<IssuerWorker>,
     event: Event,
@@ -102,9 +104,9 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
 
 /// Dissolve this mini program's binding
 ///
-/// Dissolves the binding that the token was issued under, and ends all tokens that its user has for this mini program:
-/// verifiers that follow `/revocations` refuse them within 10 s. After a 503, repeat the request.
-/// The next login asks again which user the person is.
+/// Removes the binding under which the token was issued, and revokes all tokens that its user has
+/// for this mini program: verifiers that follow `/revocations` refuse them within 10 s. After a
+/// 503, repeat the request. The next login asks again which user the person is.
 #[utoipa::path(delete, path = "/binding", tag = "leave", security(("bearer" = [])),
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {

@@ -1,5 +1,5 @@
-//! The fields of a login and of its answer, as the API describes them: which login they ask for, and the words about
-//! those that are not right.
+//! The fields of a login and of its answer, as the API describes them; how they are parsed, and the
+//! messages about wrong fields.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +11,25 @@ use wxmint_keys::token::SignedToken;
 
 use crate::login::{Identity, LoginProof, LoginRequest};
 
-/// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a `phone_code`.
+/// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a
+/// `phone_code`.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body, which becomes a `LoginRequest`")]
 pub struct LoginBody {
     /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
     code: Option<String>,
-    /// The AppID of the mini program; needed only where several are configured, and the Referer that WeChat sends does
-    /// not tell.
+    /// The AppID of the mini program; needed only where several are configured, and the Referer
+    /// that WeChat sends does not tell.
     appid: Option<String>,
-    /// To bind this WeChat user to an account: its name, at most 512 characters. Goes with `password`.
+    /// To bind this WeChat user to an account: its name, at most 512 characters. Goes with
+    /// `password`.
     username: Option<String>,
-    /// The account's password, at most 1024 characters. Goes with `username`; in the body alone, never in the URL.
+    /// The account's password, at most 1024 characters. Goes with `username`; in the body alone,
+    /// never in the URL.
     #[schema(format = Password)]
     password: Option<String>,
-    /// To log in by phone number: the code of the button `open-type="getPhoneNumber"`, which is not wx.login's.
+    /// To log in by phone number: the code of the button `open-type="getPhoneNumber"`, which is not
+    /// wx.login's.
     phone_code: Option<String>,
     /// In place of `code`: what `binding_required` came with. 5 minutes, one attempt.
     bind_ticket: Option<String>,
@@ -58,38 +62,40 @@ pub(super) type Asked = Result<LoginRequest, Problem>;
 const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
 
 const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
-/// To JSON that a client labels as a form, as curl does.
+/// The answer to JSON that a client labels as a form, as curl does.
 const NO_CODE_IN_FORM: &str = "\
     The body was read as a form, because Content-Type is application/x-www-form-urlencoded, and this form has no field \
     `code`. If the body is JSON, send the header `Content-Type: application/json`.";
 const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
-/// To a POST, whose body has room for them.
+/// The advice for a POST, whose body has room for credentials.
 const SEND_IN_BODY: &str = "Put it beside `code` in the `data` of wx.request, which a POST sends in the body.";
 
 impl LoginBody {
+    /// Parses a JSON body.
     pub fn from_json(body: &[u8]) -> Asked {
         asked_by(&Fields::from_json(body, NAMES).map_err(no_fields)?, NO_CODE)
     }
 
+    /// Parses a form (`application/x-www-form-urlencoded`).
     pub fn from_form(body: &[u8]) -> Asked {
         asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
     }
 
-    /// From a query string. Credentials in it are refused, unless it may hold them, for pages that were published so
-    /// (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
+    /// Parses a query string. Credentials in it are refused unless `may_hold_password`, which is
+    /// for pages that were published so (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
     pub fn from_query(query: &str, may_hold_password: bool) -> Asked {
         asked_by(&of_query(query, (!may_hold_password).then_some(SEND_BY_POST))?, NO_CODE)
     }
 
-    /// A login that may have one text more, by this name.
+    /// Parses a JSON body that may have one further text field, called `name`.
     pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
         let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
         let further = fields.text(name)?.map(|text| text.into_owned());
         Ok((asked_by(&fields, NO_CODE)?, further))
     }
 
-    /// Refuses credentials in the query of a POST whatever the settings say, because that query is not read and the
-    /// page has a body for them.
+    /// Refuses credentials in the query of a POST whatever the settings say, because that query is
+    /// not read and the page has a body for them.
     pub fn refuse_password_beside_body(query: &str) -> Result<(), Problem> {
         of_query(query, Some(SEND_IN_BODY)).map(drop)
     }
@@ -114,12 +120,12 @@ fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
     Ok(LoginRequest { app, app_hint: None, proof, identity })
 }
 
-/// Shows a body that is right.
+/// Adds an example of a right body to the message.
 fn no_fields(Problem { detail, .. }: Problem) -> Problem {
     Problem::invalid(format!("{detail} Send {{\"code\": \"…\"}}."))
 }
 
-/// The fields of a query. Credentials are refused with this advice, if there is one.
+/// The fields of a query. If there is an `advice`, credentials are refused with it.
 fn of_query(query: &str, advice: Option<&str>) -> Result<Fields<'static>, Problem> {
     let fields = Fields::from_form(query.as_bytes(), NAMES).map_err(no_fields)?;
     if let Some(advice) = advice

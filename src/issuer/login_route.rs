@@ -18,11 +18,11 @@ use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
 
 /// Turn a login code into a token
 ///
-/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. A mini program sends the code of
-/// wx.login; an official account's page, a website or a mobile app that of WeChat's OAuth2. To try it here, choose an
-/// example. A code works once. In `wxmint demo`, this page replaces the code of an example, and one that it has sent,
-/// by a fresh one. Elsewhere, insert a code that `wx.login` has just given, for instance in the console of WeChat's
-/// developer tools.
+/// JSON, or a form (`application/x-www-form-urlencoded`) with the same fields. A mini program sends
+/// the code of wx.login; an official account's page, a website or a mobile app that of WeChat's
+/// OAuth2. To try it here, choose an example. A code works once. In `wxmint demo`, this page
+/// replaces the code of an example, and one that it has sent, by a fresh one. Elsewhere, insert a
+/// code that `wx.login` has just given, for instance in the console of WeChat's developer tools.
 #[utoipa::path(post, path = "/login", tag = "login",
     request_body(content = LoginBody, examples(
         ("code" = (summary = "A code of wx.login", value = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h"}))),
@@ -68,7 +68,7 @@ async fn read_post(request: &HttpRequest, payload: Payload) -> Asked {
     if is_json { LoginBody::from_json(&body) } else { LoginBody::from_form(&body) }
 }
 
-/// Counts, logs and audits also a login whose client has disconnected.
+/// Does the login even if the client disconnects, so that it is counted, logged and audited.
 async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked) -> Answer {
     let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
     let (is_refused, is_of_page) = (asked.is_err(), request.headers().contains_key(header::ORIGIN));
@@ -86,16 +86,17 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
         let answer = outcome.map(|logged_in| welcome(&at, logged_in, took)).map_err(|refusal| refusal.problem);
         (answer, app)
     };
-    // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at once.
+    // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at
+    // once.
     let (answer, app) = if is_refused { Box::pin(login).await } else { run_to_completion(login).await };
     if let Some(app) = app {
-        // A ticket tells of which app it is.
+        // By now the app is known even if only a ticket named it.
         cross_origin::readable_by_pages_of(request, &worker, &app);
     }
     answer
 }
 
-/// A login under way, also one whose token goes to a client.
+/// A login in progress, for an app or for a client.
 pub(crate) struct LoginAttempt<'w> {
     worker: &'w IssuerWorker,
     started: Instant,
@@ -111,8 +112,8 @@ impl<'w> LoginAttempt<'w> {
         Self { worker, started, in_flight, named, audit_context: AuditContext::default() }
     }
 
-    /// Does the `login`, which comes from this address. The logins that clients wait for are as many as there are
-    /// connections. Only clients that disconnect while others wait for Redis can bring about more.
+    /// Does the `login`, which comes from this address. Pending logins cannot exceed connections,
+    /// unless clients disconnect while Redis is slow.
     pub(crate) async fn make<T>(
         &mut self,
         address: &str,
@@ -126,12 +127,14 @@ impl<'w> LoginAttempt<'w> {
             .await
     }
 
-    /// Tells of the login as an `event`: whether it made the user, or why it was refused. Returns how long it took.
+    /// Reports the login to metrics, log and audit. `outcome` says whether it created the user, or
+    /// why it was refused. Returns how long it took.
     pub(crate) fn end(self, event: Event, outcome: Result<bool, &Refusal>) -> Duration {
         let Self { worker, started, named: [named, hint], audit_context, .. } = self;
         let took = started.elapsed();
         let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code.as_str(), |_| "ok");
-        // Looked up again: an app that was removed meanwhile is no label.
+        // The app is looked up again, because an app that was removed meanwhile must not be a
+        // label.
         let apps = worker.issuer.apps.all();
         let app = apps.choose(audit_context.app.as_ref().or(named.as_ref()), hint.as_ref()).ok();
         worker.issuer.metrics.login_ended(app.map(|app| app.id.clone()), result, took);
@@ -156,9 +159,9 @@ impl<'w> LoginAttempt<'w> {
 
 fn tell_refused(login: Event) {
     let who = match (login.limit, &login.person) {
-        // By whom the limit counts.
+        // The person by whom the limit counts.
         (Some(OPENID | USERNAME), name) => name.clone().unwrap_or_default(),
-        // Each costs a code that WeChat has given to this person, and these are limited.
+        // Each such login costs a code that WeChat has given to this person, and these are limited.
         (None, Some(_)) => return login.tell(),
         _ => login.address().to_owned(),
     };

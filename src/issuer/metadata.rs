@@ -1,4 +1,5 @@
-//! The documents that verifiers fetch: the public keys, and the metadata that says where the keys are.
+//! The documents that verifiers fetch: the public keys, and the metadata that says where the keys
+//! are.
 
 use std::{collections::HashSet, iter, sync::Arc, time::Duration};
 
@@ -19,13 +20,15 @@ use super::revocations::{ALL_REVOKED, later};
 use super::{Issuer, state::IssuerWorker};
 use crate::clock::now;
 
-/// Less than any lead of keys that is of use, so that a new key is here before it signs there.
+/// How often the JWKS of peers is fetched. Less than any useful prepublication time, so that a new
+/// key is published here before the peer signs with it.
 const PEERS_INTERVAL: Duration = Duration::from_secs(30);
 const PEERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// The public keys (RFC 7517)
 ///
-/// The answer has an `ETag`, and a `max-age` that ends no later than the next key's first signature.
+/// The answer has an `ETag`, and a `max-age` that ends no later than the next key's first
+/// signature.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "keys", responses(
     (status = 200, description = "A JWK Set", content_type = "application/jwk-set+json"),
     (status = 304, description = "The caller's copy still holds"),
@@ -60,7 +63,8 @@ pub(super) async fn jwks(
 ))]
 pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
-    // Verifiers require these. The Kubernetes API server's service-account issuer publishes the same ones.
+    // Verifiers require these. The Kubernetes API server's service-account issuer publishes the
+    // same ones.
     let own = json!({
         // Equals the token's `iss` byte for byte (RFC 8414 section 3.3).
         "issuer": issuer,
@@ -72,7 +76,7 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
         "service_documentation": format!("{issuer}/docs"),
     });
     let of_doors = worker.issuer.doors.iter().map(|open| open.door.metadata(&worker.issuer));
-    // A member of a door takes the place of one before it.
+    // A member of a door replaces an earlier member of the same name.
     let metadata = iter::once(own).chain(of_doors).filter_map(|members| members.as_object().cloned()).flatten();
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
@@ -80,11 +84,13 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
         .json(metadata.collect::<Map<_, _>>())
 }
 
-/// The public keys of issuers in other regions are published beside this one's, so that a verifier accepts the tokens
-/// of all of them. Nothing is signed or accepted here because of them.
+/// Publishes the public keys of issuers in other regions beside this issuer's, so that a verifier
+/// accepts the tokens of all of them. This issuer itself neither signs with these keys nor accepts
+/// tokens of other regions.
 impl Issuer {
-    /// The JWKS without keys that were ended, also long ago. Keys of peers come behind the own ones. A key id that is
-    /// taken keeps its key. `None` if all own keys were ended: verifiers keep the set that they have.
+    /// The JWKS without revoked keys, however long ago they were revoked. The keys of peers follow
+    /// the own keys. If two keys have the same id, the first one is published. `None` if all own
+    /// keys are revoked: verifiers keep the set that they have.
     fn published(&self, now: DateTime<Utc>, joins_peers: bool) -> Option<String> {
         let peers = if joins_peers { self.keys_of_peers(now) } else { Vec::new() };
         let (own, mut kids) = (self.keys.set(), HashSet::new());
@@ -110,7 +116,8 @@ impl Issuer {
         }
     }
 
-    /// Reads the sets, all at the same time. One that cannot be read stays as it was for a day.
+    /// Reads the sets of all peers at the same time. A set that cannot be read stays as it was for
+    /// a day.
     pub(super) async fn read_peers(&self) {
         let Some(_) = self.peers.first() else { return };
         let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else { return };
@@ -136,7 +143,8 @@ mod tests {
     use super::super::caller::tests::issuer;
     use super::*;
 
-    /// Answers requests with these JWK Sets, one after the other, and all further ones with the last. Returns its URL.
+    /// A peer that answers requests with these JWK Sets, one after the other, and all further
+    /// requests with the last set. Returns the peer's URL.
     fn peer<const N: usize>(sets: [String; N]) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/jwks.json", listener.local_addr().expect("bound"));

@@ -1,4 +1,5 @@
-//! Reads files again while the process runs: keys, vault keys, AppSecrets, users, operators' secrets, the URL of Redis.
+//! Reads files again while the process runs: keys, vault keys, AppSecrets, users, operators'
+//! secrets, the URL of Redis.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -17,7 +18,8 @@ use crate::accounts::{FileAccounts, UsersFile};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
 use crate::{admin::AdminTokens, apps::Apps, clock::now};
 
-/// Two looks must find the same, so that a change counts within 4 s.
+/// How often each file is looked at. Two looks in a row must find the same, so a change counts
+/// within 4 s.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches every file that the settings name, for as long as the process runs.
@@ -63,7 +65,7 @@ fn watch_apps(issuer: &Issuer) {
         if before.iter().any(|app| after.choose(Some(&app.id), None).is_err()) {
             metrics.app_is_gone();
         }
-        // A fault in one file does not keep the others from being in use.
+        // The other files are in use even if one of them has a fault.
         if !Arc::ptr_eq(&before, &after) {
             tell(&metrics, &after);
         }
@@ -71,12 +73,12 @@ fn watch_apps(issuer: &Issuer) {
     });
 }
 
-/// Looks every 2 s. `what` is the label of the metrics, and `name` stands in the log.
+/// Looks every 2 s. `what` is the label in the metrics, and `name` the name in the log.
 ///
-/// `reload` reads the files, and puts their content in use if it has changed. It returns whether it has, and logs the
-/// change; `None` if the content is another one than at the last look, so that the next one decides. An error changes
-/// nothing. The next look tries again even if the file is the same, because keys may have been refused only while the
-/// clock of this machine was slow.
+/// `reload` reads the files, and puts their content in use if it has changed. It returns whether it
+/// has, and logs the change; `None` until two reads in a row agree. An error changes nothing. The
+/// next look tries again even if the file is the same, because keys may have been refused only
+/// while the clock of this machine was slow.
 pub(crate) fn watch(
     issuer: &Issuer,
     what: &'static str,
@@ -93,7 +95,8 @@ pub(crate) fn watch(
     });
 }
 
-/// Tells the log, the metrics, the audit and `/readyz`, whose warning lets each fault be told once.
+/// Reports the outcome to the log, the metrics, the audit and `/readyz`. The warning at `/readyz`
+/// keeps a fault from being reported twice.
 fn tell(what: &'static str, name: &'static str, found: Result<bool, String>, metrics: &Metrics, readiness: &Readiness) {
     let fault = found.as_ref().err().map(|reason| format!("the changed {name} cannot be used: {reason}"));
     let is_news = readiness.warns(name, fault.as_deref());
@@ -118,7 +121,8 @@ fn reload_keys(
         return Ok(Some(false));
     }
     let stored = StoredKeys::parse(&content).map_err(|error| error.to_string())?;
-    // Even if the file is refused below, because an emergency must not wait until another mistake is corrected.
+    // Revokes keys even if the file is refused below, because an emergency must not wait until
+    // another mistake is corrected.
     end(&stored.revoked);
     let set = stored.check().map_err(|error| error.to_string())?;
     check_replacement(&keys.set(), &set, &file.path, now())?;
@@ -141,8 +145,8 @@ fn reload_keys(
     Ok(Some(true))
 }
 
-/// The kid that signs although the set before, with these kids, did not publish it; none where a key of that set was
-/// ended, because then another has to sign at once.
+/// The kid that signs although the previous set, with the kids `before`, did not publish it. `None`
+/// if a key of that set was revoked, because then another key has to sign at once.
 fn signs_unread(before: &[String], set: &KeySet, now: DateTime<Utc>) -> Option<String> {
     let kid = set.signing(now).ok()?.public().kid();
     let has_ended = set.revoked.iter().any(|revoked| before.contains(&revoked.kid));
@@ -153,7 +157,7 @@ fn without(these: &[String], those: &[String]) -> String {
     these.iter().filter(|kid| !those.contains(kid)).map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// Logs the kid that signs, if it is another one than `told`.
+/// Logs the kid of the signing key if it has changed. `told` is the kid that was logged last.
 fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
     let now = now();
     let signs = keys.set().signing(now).map(|key| key.public().kid().to_owned()).ok();
@@ -168,7 +172,8 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
     }
 }
 
-/// Also when the time comes from which another of the file's keys seals.
+/// Reads the vault keys again if the file has changed, or if the time has come from which another
+/// of its keys seals.
 fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<Utc>) -> Result<Option<bool>, String> {
     if current.load().changes_at().is_some_and(|at| at <= now) {
         file.forget();
@@ -182,7 +187,7 @@ fn reload_vault(current: &ArcSwap<Vault>, file: &mut WatchedFile, now: DateTime<
 }
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Option<bool>, String> {
-    // No user of it could log in until the whole of it is there.
+    // An empty file is probably being written, unless there were no users before.
     let parse = |content: &[u8]| UsersFile::parse_in_use(content, accounts.count() == 0);
     reload(file, Some(MAKE_USERS), parse, |users| {
         accounts.swap(&users);
@@ -190,7 +195,8 @@ fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Optio
     })
 }
 
-/// Puts the content of a file in use if it has changed. `make` is the command that makes such a file.
+/// Puts the content of a file in use if it has changed. `make` is the command that makes such a
+/// file.
 pub(crate) fn reload<T, E: Display>(
     file: &mut WatchedFile,
     make: Option<&str>,
@@ -206,8 +212,9 @@ pub(crate) fn reload<T, E: Display>(
     Ok(Some(true))
 }
 
-/// A new URL is in use once a Redis takes logins there that can be trusted with bindings. Until then the previous one
-/// may still be right, because an operator cannot change the file and Redis at the same moment.
+/// A new URL is put in use once the Redis there takes logins and can be trusted with bindings.
+/// Until then the previous URL may still be right, because an operator cannot change the file and
+/// Redis at the same moment.
 fn watch_redis_url(issuer: &Issuer) {
     let (settings, access) = (issuer.settings.store.clone(), issuer.redis.link.clone());
     let (Some(_), Some(file)) = (&settings.url, settings.url_file.clone()) else { return };
@@ -313,7 +320,7 @@ mod tests {
         let set = StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("a set");
         let keys = KeyRing::new(set, now()).expect("a ring");
 
-        // Without the stolen key, and without the one that signs, which is the mistake.
+        // The file lacks the stolen key, and by mistake also the key that signs.
         let mut changed: serde_json::Value =
             serde_json::from_slice(&StoredKeys::of([key(1)].as_slice()).content()).expect("JSON");
         changed["revoked"] = serde_json::json!([{"kid": stolen.kid(), "at": now().timestamp()}]);
@@ -385,7 +392,7 @@ mod tests {
             assert_eq!(current.load().sealing_line(), line, "at {seconds}");
         }
 
-        // A file that is emptied when the time comes is no file that is in use.
+        // A file that is empty when the time comes is not put in use.
         let (mut file, content) = WatchedFile::open(&path).expect("our file");
         let current = ArcSwap::from_pointee(Vault::parse(&content).expect("a vault").at(at(80)));
         std::fs::write(&path, "").expect("emptied");

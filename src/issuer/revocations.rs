@@ -14,21 +14,23 @@ use super::feed_pages::{CACHED, LaneName, Made, Page, Ticket};
 use super::state::IssuerWorker;
 use crate::clock::now;
 
-/// The most ends in a page, which then has 51 KB. Redis reads it in half a millisecond.
+/// The most revocations in a page, which then has 51 KB. Redis reads it in half a millisecond.
 const PAGE_ENDS: usize = 1_000;
-/// A reader that lacks no more than so many ends is nearly up to date.
+/// A reader that lacks at most this many revocations is nearly up to date.
 const NEAR: usize = 64;
 const PAUSE: Duration = Duration::from_secs(1);
-/// Verifiers refuse all that such a process signs. It has an old key file, and others serve them.
+/// Such a process has an old key file, and verifiers refuse everything that it signs. Other
+/// processes serve them.
 pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
 
 /// The feed of revocations for verifiers
 ///
-/// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that was asked for, or
-/// empty if the page begins at the oldest revocation; `cursor`, to ask with next; `more`; `revoked`, an array of
-/// `["sub", H(sub), BEFORE, UNTIL]`, `["app", H(sub NUL AppID), BEFORE, UNTIL]`, `["jti", H(jti), UNTIL]` and `["kid",
-/// KID, UNTIL]`: each may be forgotten at UNTIL and the leeway. H(value) is the base64url of the first 12 bytes of
-/// SHA-256(iss NUL value). Skip claims and kinds that you do not know. Ask every 5 s.
+/// A signed JWT, `typ` `revocations+jwt`. Its claims: `iss`, `iat`, `exp`; `after`, the cursor that
+/// was asked for, or empty if the page begins at the oldest revocation; `cursor`, to ask with next;
+/// `more`; `revoked`, an array of `["sub", H(sub), BEFORE, UNTIL]`, `["app", H(sub NUL AppID),
+/// BEFORE, UNTIL]`, `["jti", H(jti), UNTIL]` and `["kid", KID, UNTIL]`: each may be dropped at
+/// UNTIL and the leeway. H(value) is the base64url of the first 12 bytes of SHA-256(iss NUL value).
+/// Skip claims and kinds that you do not know. Ask every 5 s.
 #[utoipa::path(get, path = "/revocations", tag = "keys",
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
@@ -38,7 +40,8 @@ pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWo
     let client = limit_key(worker.issuer.proxies.client_of(&request));
     let page = match page(&after, &client, &worker).await? {
         Some(page) => page,
-        // The cursor is too old. Everybody with such a cursor shares the page that begins at the oldest end.
+        // The cursor is too old. All readers with such a cursor share the page that begins at the
+        // oldest revocation.
         None => page("", &client, &worker).await?.ok_or_else(|| later("The revocation feed cannot be read now."))?,
     };
     page.next.iter().for_each(|next| worker.issuer.pages.gives(&client, next));
@@ -59,7 +62,7 @@ async fn page(after: &str, client: &str, worker: &web::Data<IssuerWorker>) -> Re
     let waits = pages.ask(after, pages.lane(after, cursor.as_ref(), now()), client);
     let mut waits = waits.ok_or_else(|| later("Too many pages of the feed are asked for at once."))?;
     if let Some(ticket) = waits.ticket.take() {
-        // A client that goes away does not keep the others waiting for the page it asked for.
+        // Runs on if this client disconnects, because others may wait for the same page.
         drop(run_to_completion(make_in_turn(web::Data::clone(worker), ticket)));
     }
     let unreadable = || later("The revocation feed cannot be read now.");
@@ -112,8 +115,8 @@ struct PageMaker<'a> {
 }
 
 impl PageMaker<'_> {
-    /// Reads the page after `cursor`, or the first one. If it ends before the stream does, it ends where readers meet,
-    /// whatever cursor they have begun with.
+    /// Reads the page after `cursor`, or the first one. If the page ends before the stream does, it
+    /// ends at a place that all readers share, whatever cursor they began with.
     async fn read(&self, after: &str, cursor: Option<Cursor<'_>>) -> Made {
         let begun = Instant::now();
         let place = cursor.map_or("", |cursor| cursor.place);
@@ -122,10 +125,11 @@ impl PageMaker<'_> {
         self.page(after, cursor, read, begun).map(Some)
     }
 
-    /// Answers whoever shows a cursor that the newest page had some time ago. There may be as many as there were
-    /// revocations, and a page of its own after each would be signed and read for one reader. So a reader who is nearly
-    /// up to date gets the few revocations that it lacks, and all others are led to the beginning of the page that
-    /// their cursor is in, which is made once for everybody: they read a part of it twice.
+    /// Answers a reader whose cursor comes from a page that was the newest some time ago. There may
+    /// be as many such cursors as there were revocations, and a page for each would be read and
+    /// signed for one reader alone. So a reader who is nearly up to date gets the few revocations
+    /// that it lacks. All other readers are led to the beginning of the shared page in which their
+    /// cursor lies. That page is made once for all of them, and they read a part of it twice.
     async fn lead_to_shared(&self, after: &str, cursor: Cursor<'_>) -> Made {
         let pages = &self.worker.issuer.pages;
         let Some(place) = cursor.id() else { return self.read(after, Some(cursor)).await };
@@ -141,15 +145,15 @@ impl PageMaker<'_> {
             None => self.learn(place).await?,
         };
         match begins {
-            // The first page, which is everybody's too.
+            // The first page, which all readers share too.
             Some(begins) if begins.is_empty() => Ok(None),
             Some(begins) => self.lead(after, begins, near, begun).map(Some),
             None => self.read(after, Some(cursor)).await,
         }
     }
 
-    /// Reads the shared page that begins last before this place, as far as is known. Returns the cursor at its
-    /// beginning if the place is in it.
+    /// Reads the last shared page that is known to begin before this place. Returns the cursor at
+    /// its beginning if the place is in it.
     async fn learn(&self, place: StreamId) -> Result<Option<String>, String> {
         let pages = &self.worker.issuer.pages;
         let begins = pages.blocks.lock().before(place).unwrap_or_default();

@@ -1,7 +1,9 @@
-//! Keys that were ended before their time: tells verifiers, and obeys what others have told them.
+//! Keys that were revoked before they expired: publishes these revocations, and obeys those that
+//! others have published.
 //!
-//! A key is ended by an act alone, which is that the key file names it in `revoked`. A key that is merely missing is not:
-//! the file may be the wrong one for a moment, and no later file could revive what the key has signed.
+//! A key is revoked only if the key file names it in `revoked`. A key that is merely missing is not
+//! revoked: the file may be the wrong one for a moment, and no later file could make valid again
+//! what the key has signed.
 
 use std::{path::Path, rc::Rc, time::Duration};
 
@@ -15,13 +17,13 @@ use super::Issuer;
 use super::examine::{end_by_hand, leaves_early};
 use crate::clock::now;
 
-/// How long to wait before the end of a key is written again, if the store did not take it.
+/// How long to wait before a key's revocation is written again, if the store did not take it.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The log has the first failure, and one of so many after it.
+/// The log has the first failure, and then one in this many.
 const LOGGED: u32 = 30;
 
-/// Puts the ends that a key file notes into the feed, each once. The feed may lack even an old end: perhaps no replica
-/// was running when the key was ended.
+/// Publishes the revocations that a key file names, each once. The feed may lack even an old
+/// revocation, because perhaps no replica was running when the key was revoked.
 pub(super) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
     let (store, mut published) = (Rc::new(store), Vec::new());
     move |noted| {
@@ -32,7 +34,8 @@ pub(super) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
     }
 }
 
-/// Tells verifiers that whatever the key has signed is void. Every replica does so, until the store has taken it.
+/// Tells verifiers to refuse whatever the key has signed. Every replica tries until the store has
+/// taken the revocation.
 async fn revoke_key(store: Rc<Store>, kid: String) {
     for failed in 0_u32.. {
         match store.revoke_key(&kid).await {
@@ -48,8 +51,9 @@ async fn revoke_key(store: Rc<Store>, kid: String) {
     tracing::warn!(kid, "this key was retired before its time: verifiers refuse whatever it has signed");
 }
 
-/// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set itself ends the key,
-/// or the feed has its end. Refuses a set that brings back a key which was ended.
+/// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set
+/// itself revokes the key, or the feed has its revocation. Refuses a set that brings back a revoked
+/// key.
 pub(super) fn check_replacement(
     before: &KeySet,
     after: &KeySet,
@@ -82,9 +86,9 @@ pub(super) fn check_replacement(
 }
 
 impl Issuer {
-    /// Learns which keys in use, or of peers, the feed calls ended, so that this process refuses their tokens as every
-    /// verifier does that follows the feed. Returns what there is to mend. If the store does not answer, what is known
-    /// stays.
+    /// Learns which keys in use, or of peers, the feed revokes, so that this process refuses their
+    /// tokens like every verifier that follows the feed. Returns a fault if a key in use is
+    /// revoked. If the store does not answer, the known revocations stay.
     pub(super) async fn learn_revoked_keys(&self, store: &Store, now: DateTime<Utc>) -> Result<Option<Finding>> {
         let (set, peers) = (self.keys.set(), self.keys_of_peers(now));
         let kids: Vec<_> = set.visible(now).chain(&peers).map(|key| key.kid().to_owned()).collect();
@@ -95,13 +99,16 @@ impl Issuer {
         Ok(Some(Finding::fault("keys", message!(key_is_revoked, path.display(), kid), cure)))
     }
 
-    /// Learns them again. While the key that signs is ended, or none signs, the process is not ready, because everybody
-    /// refuses what it signs: tokens, and the pages of the feed. Replicas whose file is right go on. While another key
-    /// is ended, tokens are good, and leaving would take the JWKS from verifiers for nothing: that is a warning. A
-    /// process that starts is not ready in either case, so that a rollout of a wrong file stops at its first replica.
+    /// Learns the revoked keys again, and decides whether the process is ready.
+    ///
+    /// While the signing key is revoked, or no key signs, the process is not ready, because
+    /// verifiers refuse what it signs: tokens, and the pages of the feed. Replicas whose file is
+    /// right go on. If another key is revoked, tokens are good, and an unready process would take
+    /// the JWKS from verifiers for nothing: this is a warning. A process that starts is not ready
+    /// in either case, so that a rollout of a wrong file stops at its first replica.
     pub(super) async fn judge_ended_keys(&self, store: &Store) {
         let now = now();
-        // A call that fails has said why.
+        // A failed call has logged why.
         let Ok(found) = self.learn_revoked_keys(store, now).await else { return };
         let (keys, found) = (self.keys.set(), found.map(|finding| finding.to_string()));
         let unfit = match keys.signing(now) {
@@ -135,7 +142,8 @@ mod tests {
     fn a_set_may_lack_a_key_only_if_it_was_ended_or_no_token_of_it_can_be_left() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
         let key = |seconds| PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::seconds(seconds)).expect("a key");
-        // A replica whose clock is ahead by as much as is allowed has signed with `soon`, and nobody with `later`.
+        // A replica whose clock is as far ahead as is allowed has signed with `soon`. No replica
+        // has signed with `later`.
         let [old, signing, soon, later] = [-7200, -3600, 60, 61].map(key);
         let file = |keys: &[&PrivateJwk], exp: Option<i64>, ended: &[&PrivateJwk]| {
             let keys: Vec<_> = keys.iter().map(|&key| key.clone()).collect();

@@ -27,7 +27,7 @@ pub(crate) const IDENTITY: &[ProblemCode] = &[
     AccountsUnavailable,
 ];
 pub(crate) const TOKEN: &[ProblemCode] = &[InvalidToken];
-/// Those of a token where one that was issued to a page does not count.
+/// The problems of a token on routes that refuse the tokens of clients.
 pub(crate) const OWN_TOKEN: &[ProblemCode] = &[InvalidToken, Forbidden];
 pub(crate) const LIMIT: &[ProblemCode] = &[RateLimited];
 /// A phone number costs the app something.
@@ -36,7 +36,7 @@ pub(crate) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];
 pub(crate) const WECHAT: &[ProblemCode] =
     &[UnknownApp, UserBlocked, PermissionMissing, WechatMisconfigured, WechatUnavailable];
 
-/// Statuses of `invalid_request` beside 400. 431 is possible on every route.
+/// The statuses of `invalid_request` besides 400. 431 is possible on every route.
 pub(crate) const HEAD: &[u16] = &[431];
 pub(crate) const BODY: &[u16] = &[408, 413, 415, 431];
 

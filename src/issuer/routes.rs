@@ -54,6 +54,7 @@ pub(super) fn description(issuer: &Issuer, in_demo: bool) -> Description {
     Description::new(place, PLACE, routes.collect(), issuer.settings.issuer.to_string())
 }
 
+/// The OpenAPI description of the public listener with these doors, as JSON.
 pub fn openapi_json(doors: Doors) -> String {
     viewer::json([&ROUTES].into_iter().chain(doors.iter().map(|row| row.public)), "https://login.example.com")
 }
@@ -63,7 +64,8 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
     let Issuer { settings, metrics, .. } = issuer;
     move |config| {
         let service = |label: &'static str, resource: Resource| {
-            // Routes that wait for other services are timed; the login has a histogram of its own, for all its paths.
+            // Routes that wait for other services are timed; the login has a histogram of its own,
+            // for all its paths.
             let is_document = label == OAUTH_SERVER || ROWS.iter().any(|row| row.path == label && row.methods == READ);
             let counter = metrics.route(label, label != LOGIN && !is_document);
             counted(counter, cross_origin::with_preflight(issuer, label, resource))
@@ -83,7 +85,8 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
                 config.service(service(path, row.public.resource(path, path)));
             }
         }
-        // Leads to the viewer, because nothing else is to be seen here. Temporary, because that may change.
+        // Leads to the viewer, because there is nothing else to see here. The redirect is
+        // temporary, because that may change.
         let root = async || HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish();
         config
             .service(service(OAUTH_SERVER, ROUTES.resource(METADATA, OAUTH_SERVER)))
@@ -92,8 +95,9 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
     }
 }
 
-/// Whether `path` can be a further path of the login. The case and a slash at the end make no difference, because some
-/// proxies change them. Below `/wechat/` and `/.well-known/` wxmint may answer further paths one day.
+/// Whether `path` can be a further path of the login. The case and a slash at the end make no
+/// difference, because some proxies change them. Below `/wechat/` and `/.well-known/` wxmint may
+/// answer further paths one day.
 pub fn is_free(path: &str, doors: Doors) -> bool {
     let is_below = |folder: &str| path.get(..folder.len()).is_some_and(|start| start.eq_ignore_ascii_case(folder));
     let is = |taken: &str| match taken.split_once('{') {

@@ -23,7 +23,8 @@ use super::{Issuer, IssuerStartError, ends, health, reload::watch_files, route_c
 use crate::admin::{self, admin_request::Operating};
 use crate::clock::now;
 
-/// How long requests in flight may take after a stop: twice the longest login, and less than Kubernetes' grace period.
+/// How long requests in flight may take after a stop: twice the longest login, and less than
+/// Kubernetes' grace period.
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often the store is checked until it can be used.
 const FITNESS_INTERVAL: Duration = Duration::from_millis(500);
@@ -35,8 +36,9 @@ const MADE_ONCE: &str = "made once already by `Issuer::of`, from the same settin
 /// Routes that are added to a listener's own.
 pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// Serves until `shutdown` resolves, then answers what is in flight and returns. `demo` adds the demo's routes to the
-/// public listener, which then serves this machine alone, and not a proxy. Operators may ask the `doctor`.
+/// Serves until `shutdown` resolves, then finishes the requests in flight and returns. `demo` adds
+/// the demo's routes to the public listener, which then serves only this machine, and no proxy.
+/// `doctor` answers operators.
 pub async fn run(
     issuer: Issuer,
     listeners: Listeners,
@@ -122,7 +124,8 @@ pub fn admin_description(issuer: &Issuer) -> Data<Description> {
     Data::new(admin::description(issuer.rows.iter().filter_map(|row| row.admin).collect()))
 }
 
-/// The app that a worker of the admin listener serves. Without operators there are no paths about users.
+/// The app that a worker of the admin listener serves. Without secrets of operators it has no paths
+/// about users.
 pub fn admin_app(
     issuer: &Arc<Issuer>,
     doctor: &Doctor,
@@ -158,10 +161,11 @@ fn exposition(issuer: &Issuer) -> String {
     issuer.metrics.exposition([&of_doors])
 }
 
-/// Waits until the store answers and can be trusted with bindings, and no key in use is ended; then it is ready.
+/// Waits until the store answers and can be trusted with bindings, and no key in use is revoked.
+/// Then the process is ready.
 async fn await_fitness(issuer: Arc<Issuer>) {
     let store = issuer.store();
-    // Before anybody may fetch the JWKS, in which their keys must be.
+    // The keys of peers must be in the JWKS before anybody may fetch it.
     issuer.read_peers().await;
     let mut interval = actix_web::rt::time::interval(FITNESS_INTERVAL);
     let mut told: Option<(String, Instant)> = None;
@@ -219,7 +223,7 @@ mod tests {
         asked.await.expect("an answer")
     }
 
-    /// Whoever is not ready gets no logins, so that nothing else tells.
+    /// A process that is not ready gets no logins, so nothing else shows it.
     #[actix_web::test]
     async fn metrics_say_whether_the_process_is_ready() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");

@@ -17,7 +17,8 @@ use crate::{clock::now, refusals::Refusal};
 const USER_DATA_BODY: usize = 128 * 1024;
 const NO_DATA: &str = "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
 
-/// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them.
+/// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as
+/// WeChat gave them.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the body; `user_data_request` reads it")]
@@ -69,8 +70,9 @@ pub(super) struct SessionAnswer {
 
 /// Decrypt a person's data, or check that it is WeChat's
 ///
-/// Uses the session key of the last login, or for ten minutes the previous one. Decrypted data are believed only if
-/// they have exactly the members of one kind: a profile, a phone number, steps, or a group.
+/// Uses the session key of the last login, or for ten minutes the previous one. Decrypted data are
+/// believed only if they have exactly the members of one kind: a profile, a phone number, steps, or
+/// a group.
 #[utoipa::path(post, path = "/wechat/userdata", tag = "wechat", security(("bearer" = [])),
     request_body(content = UserDataBody, examples(
         ("encrypted" = (summary = "encryptedData and iv",

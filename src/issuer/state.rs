@@ -1,4 +1,5 @@
-//! The state that all workers share, and that of one worker. Routes and doors take these, and these take none of them.
+//! The state that all workers share, and the state of one worker. Routes and doors depend on these
+//! types, which know no route and no single door.
 
 use std::sync::{Arc, atomic::AtomicI64};
 
@@ -18,6 +19,7 @@ use crate::{
     accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps, secret_files::WatchedFile, settings::Settings,
 };
 
+/// The state of `wxmint serve`, which all workers share.
 pub struct Issuer {
     pub(crate) settings: Settings,
     pub(crate) keys: Arc<KeyRing>,
@@ -26,24 +28,27 @@ pub struct Issuer {
     /// The file that the keys came from; `None` if they were made for this process.
     pub(super) key_file: Option<WatchedFile>,
     pub(super) vault_file: Option<WatchedFile>,
-    /// The secrets of operators, and their file. Without them the admin listener has no paths about users.
+    /// The secrets of operators, and their file. Without them the admin listener has no paths about
+    /// users.
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
     /// The users, if they come from a file.
     pub(crate) users: Option<(WatchedFile, FileAccounts)>,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
     pub(super) workers: u32,
-    /// The doors that the program has, and those that are open.
+    /// All doors that the program has.
     pub(super) rows: Doors,
+    /// The doors that are open.
     pub(crate) doors: Vec<OpenDoor>,
     pub(super) verifier: Verifier,
-    /// The least `iat` of the tokens that were shown here: there were tokens then.
+    /// The earliest `iat` of the tokens that were shown here, in seconds since 1970: tokens were
+    /// issued then.
     pub(super) oldest_token: AtomicI64,
     pub(crate) minter: Arc<Minter>,
     pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,
     pub(super) peers: Vec<PeerKeys>,
-    /// The way of all workers to Redis, or to the store in memory, whose content the demo shows.
+    /// How all workers reach Redis, or the store in memory, whose content the demo shows.
     pub(crate) redis: StoreAccess,
     pub(super) proxies: TrustedProxies,
     pub(super) pages: Arc<FeedPages>,

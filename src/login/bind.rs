@@ -1,4 +1,5 @@
-//! Finds the business user: the one to whom a person is bound, whom a password or a phone number proves, or a new one.
+//! Finds the business user of a login: the user to whom the person is bound, the user whom a
+//! password or a phone number proves, or a new user.
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, UserId};
@@ -25,7 +26,7 @@ impl LoginWorker {
             None if self.ids.are_computed() => {
                 let bound = match settled {
                     SettledState::Free { .. } if self.ids.are_of_openids() => None,
-                    // A user from before is the human's in each app.
+                    // A user bound before ids were computed stays the person's user in every app.
                     settled => binder.bind_unasked(settled, async |_| Ok(None)).await?,
                 };
                 bound.ok_or_else(|| self.ids.refusal(unionid.as_ref()))?
@@ -45,7 +46,7 @@ impl LoginWorker {
             tracing::info!(user = bound.user.as_str(), app = person.app.as_str(), new_user, "binding made");
         }
         match bound.generation {
-            // The login has kept a session key before it found the block.
+            // The login stored a session key before it found the block.
             COMPUTED if bound.blocked => self.store.forget(person, None).await?,
             COMPUTED => {}
             _ => self.link(&binder, &bound).await?,
@@ -53,8 +54,9 @@ impl LoginWorker {
         Ok(bound)
     }
 
-    /// Links the unionid to the user. If it is linked to another user, the conflict is logged and counted; if that user
-    /// is blocked, the login is refused: a person may have become another user where WeChat had named no unionid yet.
+    /// Links the unionid to the user. If it is already linked to another user, the conflict is
+    /// logged and counted. If that other user is blocked, the login is refused, because the person
+    /// may have become a second user before WeChat named the unionid.
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
         let user = bound.user.as_str();
         let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
@@ -76,7 +78,7 @@ impl LoginWorker {
             (UnionIdLink::Blocked(other), _) => {
                 tracing::info!(user, other = other.as_str(), "the user of this unionid is blocked");
                 if !bound.shared {
-                    // Tokens may be left of before WeChat had named the unionid.
+                    // Tokens that were issued before WeChat named the unionid may still be valid.
                     Operator { store: &self.store }.revoke_in_app(&bound.user, &binder.person.app).await?;
                     self.store.note_shared(binder.person, &bound.user).await?;
                 }
@@ -92,8 +94,8 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Creates a user, unless the backend can ask for credentials and either `WXMINT_AUTO_PROVISION` is off or the
-    /// person has dissolved a binding.
+    /// Creates a user, unless the backend can ask for credentials and either
+    /// `WXMINT_AUTO_PROVISION` is off or the person has removed a binding before.
     async fn make_user(&self, person: &Person, place: &FreePlace<'_>, now: DateTime<Utc>) -> Result<Option<UserId>> {
         let can_ask = self.accounts.accepts() != Accepts::Nothing;
         if can_ask && (place.dissolved || !self.policy.auto_provision) {
@@ -110,7 +112,8 @@ impl LoginWorker {
         Ok(LoginError::BindingRequired(ticket))
     }
 
-    /// Redeems the ticket of a login that was refused for want of a password, unless it is of another app than `app`.
+    /// Redeems the bind ticket of an earlier login that lacked credentials. Refuses the ticket of
+    /// another app than `app`.
     pub(super) async fn redeem(
         &self,
         ticket: &Ticket,
@@ -130,10 +133,11 @@ impl LoginWorker {
     }
 }
 
-/// The idempotency key under which the account backend makes a user. Racing first logins of one unionid have the same
-/// key, and so has a login that is repeated because its answer was lost. If the unionid's user has dissolved all
-/// bindings the key is another one, because the backend would return that user again. The key is a hash, which tells
-/// nothing about the person.
+/// The idempotency key with which the account backend creates a user. Concurrent first logins with
+/// one unionid have the same key, and so does a login that is repeated because its answer was lost.
+/// If the unionid's former user has no bindings left, the key is a different one, because otherwise
+/// the backend would return that user again. The key is a hash, which reveals nothing about the
+/// person.
 fn new_user_key(person: &Person, place: &FreePlace<'_>) -> String {
     let whose = match (place.unionid, place.deserted) {
         (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),

@@ -1,7 +1,7 @@
 //! Binds a person to a user, across keys that no transaction spans.
 //!
-//! The person's own key, the user's list and the unionid lie in different slots of a Redis Cluster. So a binding is
-//! made in steps, and a process may die between any two of them:
+//! The person's own key, the user's list and the unionid lie in different slots of a Redis Cluster.
+//! So a binding is made in steps, and a process may die between any two of them:
 //!
 //! ```text
 //!            person                     user's list                unionid
@@ -9,9 +9,10 @@
 //!   free ◀─set_free── leaving ◀─dismiss── off the list  ◀──leave── bound
 //! ```
 //!
-//! The user's list is the one arbiter, and it decides once for each generation of a person. So any request that finds a
-//! half-made binding, now or in a year, can finish it, and all requests come to the same result. A login of a person
-//! who is bound takes none of these steps, so the futures of most are boxed: a future is as large as the largest in it.
+//! The user's list alone decides whether a binding is made, once for each generation of a person.
+//! So any request that finds a half-made binding, now or in a year, can finish it, and all requests
+//! come to the same result. A login of a bound person takes none of these steps. Most of their
+//! futures are boxed, because a future is as large as the largest future in it.
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,8 @@ use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, Store, Stor
 use super::{LoginError, Result};
 use crate::accounts::Named;
 
-/// In each round some request has taken a step. More rounds than these mean that the steps make no progress.
+/// In each round some request has taken a step. More rounds than these mean that the steps make no
+/// progress.
 const MAX_ROUNDS: usize = 32;
 
 /// The state of a binding when no step is left to take.
@@ -32,50 +34,62 @@ pub enum SettledState {
     Free {
         /// The generation of the last binding.
         generation: u64,
-        /// Whether its owner has dissolved it.
+        /// Whether its owner has removed it. Then no binding is made again without credentials.
         dissolved: bool,
     },
     Bound(Bound),
 }
 
-/// A [`SettledState::Free`] and further facts, when a user is to be made for a person without credentials.
+/// The facts for creating a user for an unbound person without credentials: those of
+/// [`SettledState::Free`], and the unionid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreePlace<'a> {
+    /// The generation of the last binding.
     pub generation: u64,
+    /// Whether the person has removed the last binding.
     pub dissolved: bool,
-    /// The unionid that will be linked to the user. `None` if the person has dissolved a binding.
+    /// The unionid that will be linked to the user. `None` if the person has removed a binding
+    /// before.
     pub unionid: Option<&'a UnionId>,
-    /// The user this unionid used to mean, who has no bindings left. A different user must be chosen.
+    /// The user to whom this unionid was linked, who has no bindings left. A different user must be
+    /// chosen.
     pub deserted: Option<&'a UserId>,
 }
 
+/// The outcome of [`Binder::link`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnionIdLink {
-    /// It is linked to the user, or is known to be linked to another one.
+    /// The unionid is linked to the user, or its link to another user was known before.
     Known,
-    /// It is linked to this other user, which is news.
+    /// The unionid is linked to this other user, which was not known before.
     Conflict(UserId),
-    /// This other user of it is blocked. Nothing more is noted, so that each login finds it again.
+    /// This other user of the unionid is blocked. Nothing more is noted, so that each login finds
+    /// the block again.
     Blocked(UserId),
-    /// The person has left the user meanwhile. The link may be newer than an erasure of the person.
+    /// The person was unbound from the user meanwhile. The link may be newer than an erasure of the
+    /// person, so the caller removes it.
     Gone,
 }
 
+/// Binds one person, for one request.
 pub struct Binder<'a> {
     pub store: &'a Store,
     pub person: &'a Person,
     pub unionid: Option<&'a UnionId>,
+    /// Identifies the request, so that it can tell whether it created the user.
     pub attempt: &'a AttemptId,
+    /// How many people of one app a user may have (`WXMINT_BINDINGS_PER_USER`).
     pub per_user: u32,
 }
 
 impl Binder<'_> {
-    /// Finishes a binding that is half made or half dissolved.
+    /// Finishes a binding that is half made or half removed.
     pub async fn settle(&self, state: BindingState) -> Result<SettledState> {
         self.settle_and_tell(state).await.map(|(settled, _)| settled)
     }
 
-    /// The same, with the last decision and its user. The decision may concern the intent of another request.
+    /// [`Self::settle`], which also returns the last decision and its user. The decision may
+    /// concern the intent of another request.
     async fn settle_and_tell(&self, mut state: BindingState) -> Result<(SettledState, Option<(UserId, Decision)>)> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
@@ -105,7 +119,8 @@ impl Binder<'_> {
         Err(LoginError::Contended)
     }
 
-    /// Binds a person who is not bound to the user whose credentials they have shown beside WeChat's code.
+    /// Binds a person who is not bound to the user whose credentials they have shown beside
+    /// WeChat's code.
     pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
@@ -125,8 +140,9 @@ impl Binder<'_> {
         Err(LoginError::Contended)
     }
 
-    /// Binds a person who has shown no credentials to the user whom their unionid is linked to, or else to a user that
-    /// `make` makes. `None` if `make` makes none. A unionid does not bind a person again who has dissolved a binding.
+    /// Binds a person who has shown no credentials: to the user to whom the person's unionid is
+    /// linked, or else to a user that `make` creates. `None` if `make` creates none. After the
+    /// person has removed a binding, the unionid no longer binds the person.
     pub async fn bind_unasked(
         &self,
         mut settled: SettledState,
@@ -153,15 +169,17 @@ impl Binder<'_> {
         Err(LoginError::Contended)
     }
 
-    /// The user whom the unionid is linked to, unless this user is `deserted`: without any bindings left.
+    /// The user to whom the unionid is linked, unless that is the `deserted` user, who has no
+    /// bindings left.
     async fn holder(&self, unionid: Option<&UnionId>, deserted: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
         let Some(unionid) = unionid else { return Ok(None) };
         Ok(self.store.claim_unionid(unionid, None).await?.filter(|holder| Some(holder) != deserted))
     }
 
-    /// The intent to bind to a user who was just made, or to the one whom a racing login in another app has made a
-    /// moment before. Either login may tell `new_user`: the user's list decides which binding is the first, because the
-    /// other request may have died.
+    /// The intent to bind to the user who was just `made`, or to the user whom a concurrent login
+    /// in another app made a moment before. Either login may report `new_user`: the user's list
+    /// decides which binding is the first, because the other request may have died. `from` is the
+    /// deserted user who loses the unionid.
     pub async fn intent_for(&self, made: UserId, unionid: Option<&UnionId>, from: Option<UserId>) -> Result<Intent> {
         let user = match (unionid, from) {
             (None, _) => made,
@@ -171,31 +189,34 @@ impl Binder<'_> {
         Ok(Intent { user, made: true, by_unionid: unionid.is_some() })
     }
 
-    /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. If it is linked to another
-    /// user, both users stay as they are. The link of the unionid that the person had before stays, because it names
-    /// the same human in apps whose unionids have not changed.
+    /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. If it
+    /// is linked to another user, both users stay as they are. The link of the unionid that the
+    /// person had before stays, because it names the same human in apps whose unionids have not
+    /// changed.
     ///
-    /// A conflict is noted at all its users, who are asked about again at each login of their people. `Blocked` if
-    /// `is_blocked` answers true for another one of them; then the person is not noted as one of theirs yet.
+    /// A conflict is noted at all of its users, and each login of their people checks these users
+    /// again. Returns `Blocked` if `is_blocked` is true for another one of them; then the conflict
+    /// is not yet noted at the person.
     pub async fn link(
         &self,
         bound: &Bound,
         is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
     ) -> Result<UnionIdLink, StoreError> {
         let (user, known, mut conflict) = (&bound.user, bound.unionid.as_ref(), None);
-        // The other user of a conflict may have left everybody since.
+        // The other user of a conflict may have lost all bindings since.
         let unionid = self.unionid.or(known).filter(|named| bound.conflict.is_some() || known != Some(named));
-        // There may be other users of the person's unionids than the person's own.
+        // The person's unionids may have further users.
         let unionids = bound.unionid.iter().chain(&bound.others).filter(|_| bound.shared);
         let mut users = try_join_all(unionids.map(|it| self.store.share_unionid(it, &[]))).await?.concat();
         if let Some(unionid) = unionid {
-            // Sent together: a link is not made by a process that dies before it has sent the note. A note that is
-            // there already may be one that no replica has confirmed.
+            // Sent together, so that no process dies after it has sent the link and before it has
+            // sent the note. A note that exists already is sent again, because perhaps no replica
+            // has confirmed it.
             let noted = self.store.note_unionid(self.person, user, unionid);
             let moved = self.store.move_unionid(unionid, user, user);
             let shared = self.store.share_unionid(unionid, &[]);
             let (_, mut holder, shared) = Box::pin(try_join3(noted, moved, shared)).await?;
-            // A blocked user keeps the unionid, also without any people.
+            // A blocked user keeps the unionid even without people.
             if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
                 holder = self.store.move_unionid(unionid, &holder, user).await?;
             }
@@ -218,8 +239,9 @@ impl Binder<'_> {
         }))
     }
 
-    /// Notes a conflict at the unionid and at the holder's people. First at the unionid, where whoever comes to the
-    /// holder meanwhile finds it. Returns all users of the unionid.
+    /// Notes a conflict at the unionid and at the holder's people. The unionid comes first, so that
+    /// a person who is bound to the holder meanwhile finds the conflict there. Returns all users of
+    /// the unionid.
     async fn share(&self, unionid: &UnionId, user: &UserId, holder: &UserId) -> Result<Vec<UserId>, StoreError> {
         let users = self.store.share_unionid(unionid, &[user, holder]).await?;
         let people = self.store.people_of(holder).await?.unwrap_or_default();
@@ -227,8 +249,9 @@ impl Binder<'_> {
         Ok(users)
     }
 
-    /// Ends the person's binding of this generation to `user`, if `permit` allows it. A dissolution that was begun is
-    /// finished without it. Returns false if there was nothing to do.
+    /// Removes the person's binding to `user` if it has this generation and `permit` allows it. A
+    /// removal that had begun is finished without `permit`. Returns false if there was nothing to
+    /// do.
     pub async fn dissolve(
         &self,
         user: &UserId,
@@ -252,8 +275,9 @@ impl Binder<'_> {
         Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
     }
 
-    /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's list has refused the
-    /// person. Returns the state, and the user of the unionid if that user is deserted.
+    /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's
+    /// list has refused the person. Returns the state, and the user of the unionid if that user is
+    /// deserted.
     async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>)> {
         let state = self.store.intend(self.person, generation, &intent).await?;
         let (settled, last) = self.settle_and_tell(state).await?;

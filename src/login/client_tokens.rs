@@ -1,4 +1,5 @@
-//! Tokens that are issued to a client in place of the app. Its holder can log out with it, and nothing else here.
+//! Tokens that are issued to a client in place of the app. At this issuer, such a token can only
+//! log out.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
@@ -10,28 +11,34 @@ use wxmint_verify::{Claims, Verified};
 use super::steps::{binding_tag, dated, latest};
 use super::{Admitted, LoginError, LoginWorker, Result};
 
-/// The mark of whoever has no binding, because the user was computed: what ends bindings ends the app's tokens.
+/// The tag of a person without a binding, because the user id is computed. An unbinding revokes the
+/// user's tokens of the app, so there is no binding to look up.
 const OF_COMPUTED: &str = "computed";
 
 impl Admitted {
+    /// The person who logs in.
     pub fn person(&self) -> &Person {
         &self.exchanged.person
     }
 
+    /// The business user, for the token's `sub`.
     pub fn user(&self) -> &UserId {
         &self.bound.user
     }
 
+    /// The tag of the binding, for [`LoginWorker::still_bound`].
     pub fn mark(&self) -> String {
         recipient_tag(&self.exchanged.person, self.bound.generation)
     }
 }
 
 impl LoginWorker {
-    /// The token that the client may have signed by this minter, dated as that of a login is (`steps.rs`). Clients
-    /// verify tokens by libraries of others, some of which refuse an `iat` that is ahead of their clock. So a Redis
-    /// that is ahead dates it with this machine's second, unless an end names that. With `WXMINT_SINGLE_SESSION` it does
-    /// not, because the order of dates decides which login is left, and one clock must make it.
+    /// The token that this minter may sign for the client, dated like that of a login (`steps.rs`).
+    /// Clients verify tokens with third-party libraries, some of which refuse an `iat` that is
+    /// ahead of their clock. So if the clock of Redis is ahead, the token is dated with this
+    /// machine's second, unless a revocation covers that second. With `WXMINT_SINGLE_SESSION` the
+    /// clock of Redis counts even then, because the order of the dates decides which login stays
+    /// valid, and one clock must make that order.
     pub async fn issue(
         &self,
         ClientId(client): &ClientId,
@@ -50,14 +57,16 @@ impl LoginWorker {
         let dates = [&of_app, &token].map(|token| self.store.date_of_client(token, latest));
         let dates = try_join_all(dates).await?.into_iter().collect::<Option<Vec<_>>>().ok_or(LoginError::Blocked)?;
         let date = dates.into_iter().max().unwrap_or(token.issued_at);
-        // An end since the login, or in its second, is meant for it. One that is ahead of the clock is of before.
+        // A revocation written since the login applies to it. A revocation dated in the future
+        // predates a clock step.
         if date > logged_in_at && date <= (self.store.now_micros() / 1_000_000) as i64 + 1 {
             return Err(LoginError::Contended);
         }
         token = dated(token, date, latest)?;
-        // Ends of the app find the note. One may have come between the login and the note; every later one names the
-        // token. An unbinding takes the binding away first and ends the noted tokens then, so one of the two is seen
-        // below or sees the note.
+        // A revocation of the app's tokens finds this note, and then covers the token. A revocation
+        // between the login and the note does not, so it is looked for below. An unbinding first
+        // removes the binding and then revokes the noted tokens: either the check below finds the
+        // binding gone, or the unbinding finds the note.
         self.store.note_client_token(&token, app).await?;
         let dated = match self.policy.single_session {
             true => self.store.revoke_earlier(&token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
@@ -67,8 +76,8 @@ impl LoginWorker {
         if is_alive { Ok(token) } else { Err(LoginError::Contended) }
     }
 
-    /// The binding with this mark, through which the token of a client was issued, if nothing has ended it, the token
-    /// or the tokens of the app since.
+    /// The binding with this tag, under which a client's token was issued. `None` if the binding is
+    /// gone, or if the token or the tokens of the app have been revoked since.
     pub async fn still_bound(&self, app: &AppId, mark: &str, token: &Issued) -> Result<Option<Bound>> {
         let of_app = Issued { app: app.clone(), ..token.clone() };
         let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
@@ -86,17 +95,17 @@ impl LoginWorker {
     }
 }
 
-/// Whether the token was issued to a client, which may be in its file no more.
+/// Whether the token was issued to a client, even one that its file no longer names.
 pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
     minter.is_marked(&token.id, &client_tag(&token.app))
 }
 
-/// The mark of a binding for whoever keeps it: it does not tell the openid.
+/// The tag of a binding, for records that must not reveal the openid.
 pub(super) fn recipient_tag(person: &Person, generation: u64) -> String {
     if generation == COMPUTED { OF_COMPUTED.into() } else { short_digest(&binding_tag(person, generation)).to_string() }
 }
 
-/// The mark of the tokens of a client. No mark of a binding has a blank.
+/// The tag of a client's tokens. It has a space, so that it cannot be the tag of a binding.
 pub fn client_tag(client: &AppId) -> String {
     format!("client {client}")
 }

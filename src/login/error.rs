@@ -9,10 +9,11 @@ use wxmint_wechat::{CallError, Malformed, Verdict};
 
 use crate::{accounts::AccountsError, apps::UnknownApp};
 
+/// The result of a step of a login, or of a request with a token.
 pub type Result<T, E = LoginError> = std::result::Result<T, E>;
 
-/// Why a login, or a request with a valid token, was refused: the client can mend it, or something is wrong here or at
-/// WeChat. The texts are for the log.
+/// Why a login, or a request with a valid token, was refused: either the client must change
+/// something, or something is wrong here or at WeChat. The texts are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     #[error("no such app: {0}")]
@@ -28,7 +29,7 @@ pub enum LoginError {
     SnapshotUser,
     #[error("WeChat has named no unionid of a person who is no user of the app yet")]
     UnionIdMissing,
-    /// Nobody's user id changes by itself, so the operator decides who the person is.
+    /// A user id never changes by itself, so an operator must decide which user the person is.
     #[error(
         "WeChat names another unionid for a person of the user {} in {app} than before, and the user id was computed of that one",
         user.as_str()
@@ -69,26 +70,26 @@ pub enum LoginError {
     TokenRevoked,
     #[error("a page's token is not good for this")]
     ClientTokenNotAllowed,
-    /// There is no session key, or the data does not decrypt, or it names another person. One error for all, because
-    /// the difference would help an attacker.
+    /// There is no session key, or the data does not decrypt, or it names another person. One error
+    /// for all, because the difference would help an attacker.
     #[error("the data cannot be decrypted")]
     Undecryptable,
     #[error("no session key is kept that WeChat could replace")]
     NothingToReset,
-    /// As many tries of session keys are in progress as may fail.
+    /// As many uses of the person's session keys are in progress as may fail.
     #[error("too many tries at once")]
     Busy,
     #[error("name and password are nobody's")]
     InvalidCredentials,
     #[error("another user holds this WeChat identity, or the user another one")]
     AlreadyBound,
-    /// The app's owner has something to mend.
+    /// The owner of the app must grant the permission.
     #[error("the merchant has not given the platform the permission for this: {0}")]
     NotPermitted(CallError),
-    /// The operator has to buy more.
+    /// The operator must buy more phone numbers at WeChat.
     #[error("the app has no paid phone numbers left at WeChat: {0}")]
     PhoneNumbersSpent(CallError),
-    /// The operator has something to mend: of this app, once it is known which.
+    /// The operator must correct something. `app` is set once it is known which app is concerned.
     #[error("WeChat refuses {}: {error}", app.as_ref().map_or("this app", AppId::as_str))]
     Misconfigured { error: CallError, app: Option<AppId> },
     #[error(transparent)]
@@ -97,7 +98,8 @@ pub enum LoginError {
     StoreUnavailable(#[from] StoreError),
     #[error("a binding is changed, or the tokens are ended, by others at the same time")]
     Contended,
-    /// A token for the user would have to be dated later than verifiers accept: for how much longer.
+    /// A token for the user would have to be dated later than verifiers accept. The duration is how
+    /// long that lasts.
     #[error(
         "the user's tokens are ended up to a time that is more than a minute ahead: a clock of Redis was ahead, or has stepped \
          back"
@@ -108,6 +110,8 @@ pub enum LoginError {
 }
 
 impl LoginError {
+    /// The wait after which a repetition may succeed, for `Retry-After`. `None` if a repetition
+    /// would fail too.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             // "Retry next minute", says WeChat of errcode 45011.
@@ -131,7 +135,7 @@ impl LoginError {
         }
     }
 
-    /// The same error, which says that `app` is the one to mend, unless it is another one already.
+    /// Names `app` in an error that names no app yet ([`Self::Misconfigured`]).
     pub(crate) fn of(self, app: &AppId) -> Self {
         match self {
             Self::Misconfigured { error, app: None } => Self::Misconfigured { error, app: Some(app.clone()) },
@@ -144,7 +148,8 @@ impl LoginError {
     }
 }
 
-/// Another replica may have the keys, or the clock, that this one lacks.
+/// The client may try again, because another replica may have the keys, or the clock, that this one
+/// lacks.
 impl From<KeyError> for LoginError {
     fn from(error: KeyError) -> Self {
         StoreError { reason: error.to_string() }.into()
@@ -183,7 +188,8 @@ mod tests {
 
     use super::*;
 
-    /// Each repetition would be refused too, and a phone number that is asked for again is billed again.
+    /// Each repetition would be refused too, and a phone number that is asked for again is billed
+    /// again.
     #[test]
     fn what_wechat_has_answered_is_to_be_repeated_only_where_it_is_busy_or_limits_a_person() {
         for (errcode, is_repeated) in [(-1, true), (45011, true), (45009, false), (40234, false), (99_999, false)] {

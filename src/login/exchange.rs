@@ -1,5 +1,5 @@
-//! How WeChat names the people of an app that has no AppSecret here: somebody acts for the app, by tokens of their own.
-//! An app with an AppSecret needs none of this.
+//! Exchanges the login codes of apps that have no AppSecret here: a third party acts for the app
+//! with its own tokens. An app with an AppSecret needs none of this.
 
 use async_trait::async_trait;
 use wxmint_ids::LoginCode;
@@ -8,30 +8,35 @@ use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
 
 use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Refused, Result};
 
-/// Acts for apps. Its futures are boxed, so that no other login pays for their room.
+/// Acts for apps that have no AppSecret. Its futures are boxed, so that other logins' futures stay
+/// small.
 #[async_trait(?Send)]
 pub trait CodeExchanger {
-    /// Why nobody can say yet that an app is unknown.
+    /// The error to answer while not all apps have been read, so that no app can be called unknown.
     fn apps_are_unread(&self) -> Option<LoginError>;
 
     /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
     async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<Claim>;
 
-    /// Asks WeChat about a code. Gives back one that was not sent, unless the error says so.
+    /// Exchanges a code at WeChat. Releases a code that was not sent, unless the error is
+    /// `NotSent`: then the caller does.
     async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session>;
 
-    /// The app by which this acts (WeChat's `component_appid`), whose access token peers may have too.
+    /// The third party's own app (WeChat's `component_appid`). Peers may have its access token too.
     fn own_app(&self) -> &App;
 
-    /// The place of that app's token, which logins hold for a moment.
+    /// The access token of the own app, which logins share for a minute.
     fn held(&self) -> &HeldToken;
 
-    /// Why no token of that app can be had before somebody has mended something.
+    /// The error while the own app gets no access token until an operator or the third party has
+    /// fixed something.
     fn refusal(&self) -> Option<CallError>;
 
+    /// Fetches a new access token, in place of the `refused` one if there is one.
     async fn fetch(&self, tokens: &AccessTokens<'_>, refused: Option<&Refused>) -> Result<FetchedAccessToken>;
 
-    /// Counts a peer's report that WeChat has refused this token, before anything is fetched.
+    /// Counts a peer's report that WeChat has refused the token with this fingerprint, before
+    /// anything is fetched.
     async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()>;
 
     /// Takes note of the error of a call for the app.

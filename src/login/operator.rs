@@ -1,4 +1,4 @@
-//! Acts of an operator on a user, which no person can do.
+//! Actions on users and people that only an operator can perform.
 
 mod shown;
 
@@ -12,39 +12,43 @@ pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
 use super::{Binder, Result, SettledState, worker::COUNTED_OF_A_PERSON};
 use crate::apps::Apps;
 
-/// Acts for an operator. Every act may be repeated, and a repetition finishes one that was interrupted. No act fails
-/// because nothing is known of a user.
+/// The actions of an operator. Every action may be repeated, and a repetition finishes an
+/// interrupted one. No action fails because the user is unknown.
 pub struct Operator<'a> {
     pub store: &'a Store,
 }
 
-/// How many of 2,000 apps are searched at the same time for an openid, so that logins do not wait behind them.
+/// How many apps are searched for an openid at the same time. There may be 2,000 apps, and logins
+/// must not wait behind the search.
 const APPS_AT_A_TIME: usize = 50;
 
 /// The result of [`Operator::forget`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erased {
-    /// Bindings that were dissolved first.
+    /// Bindings that were removed first.
     pub dissolved: usize,
     /// The sums over the user's people.
     pub of_people: ErasedPerson,
-    /// Links from a unionid to the user.
+    /// Links from a unionid to the user that were deleted.
     pub unionids: usize,
-    /// People who belong to another user by now, or have logged in again meanwhile. What is stored of them stays.
+    /// People who belong to another user by now, or have logged in again meanwhile. Their records
+    /// stay.
     pub elsewhere: usize,
-    /// False if somebody was bound to the user meanwhile: then the user's list stays.
+    /// False if a person was bound to the user meanwhile: then the user's list stays.
     pub complete: bool,
 }
 
 impl Operator<'_> {
-    /// Whether anything is stored of the user: people who are or were bound, a block, or an end.
+    /// Whether anything is stored about the user: people who are or were bound, a block, or a
+    /// revocation.
     pub async fn knows(&self, user: &UserId) -> Result<bool, StoreError> {
         let UserState { blocked, revoked_before, .. } = self.store.user_state(user).await?;
         Ok(blocked || revoked_before.is_some() || self.store.people_of(user).await?.is_some())
     }
 
-    /// Ends all of the user's tokens, and forgets the session keys of the user's people. The same where these people
-    /// are other users, by their unionids.
+    /// Revokes all of the user's tokens, and deletes the session keys of the user's people. Does
+    /// the same for other users, in the apps of their people who share a unionid with the user's
+    /// people.
     pub async fn end(&self, user: &UserId) -> Result<(), StoreError> {
         self.end_one(user).await?;
         self.end_elsewhere(user).await
@@ -55,14 +59,16 @@ impl Operator<'_> {
         self.store.revoke_user(user, None).await
     }
 
-    /// Ends the user's tokens in one app, and forgets the session keys of the user's people there.
+    /// Revokes the user's tokens in one app, and deletes the session keys of the user's people
+    /// there.
     pub(super) async fn revoke_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
         self.store.forget_keys(user, Some(app), None).await?;
         self.store.revoke_in_app(user, app).await
     }
 
-    /// Ends the tokens of other users whose people have a unionid that one of the user's people has, or had when
-    /// leaving, in the apps of these people.
+    /// Revokes tokens of other users that share a unionid with this user: one that the user's
+    /// people have, or had when they were unbound. Only tokens in the apps of the people with that
+    /// unionid are revoked.
     async fn end_elsewhere(&self, user: &UserId) -> Result<(), StoreError> {
         let (own, ever) = (self.bindings_of(user).await?, self.store.ever_of(user).await?);
         let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
@@ -80,32 +86,33 @@ impl Operator<'_> {
         Ok(())
     }
 
-    /// Refuses the user's logins from now on, and ends all of the user's tokens.
+    /// Refuses the user's logins from now on, and revokes all of the user's tokens.
     ///
-    /// The first step needs nothing but the user's list, which admits nobody from then on: it names all beside whom the
-    /// block is noted. The tokens are ended with the list, and last again: with them those of logins that were too
-    /// early to find the block.
+    /// The first step writes the block to the user's list, which admits nobody from then on. So the
+    /// list names all people at whose records the block must be noted. The tokens are revoked
+    /// together with this, and once more at the end, so that tokens of logins that came too early
+    /// to find the block are revoked too.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
         let (noted, ended) = (self.set_blocked(user, true).await, self.store.revoke_user(user, None).await);
         noted.and(ended)?;
         self.end_elsewhere(user).await
     }
 
-    /// Lets the user log in again. Ended tokens stay ended.
+    /// Lets the user log in again. Revoked tokens stay revoked.
     pub async fn unblock(&self, user: &UserId) -> Result<(), StoreError> {
         self.set_blocked(user, false).await
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<(), StoreError> {
         let (number, people) = (self.store.set_blocked(user, blocked).await?, self.people_of(user).await?);
-        // All of them are tried, also while a replica or one of a Cluster's primaries is away.
+        // All notes are tried, even while a replica or one of a Cluster's primaries is unavailable.
         let notes = people.iter().map(|person| self.store.note_block(person, user, number, blocked));
         let noted: Result<(), _> = join_all(notes).await.into_iter().collect();
         noted.and(self.store.confirm_block(user, number).await)
     }
 
-    /// Dissolves the user's bindings in one app, as their owner can. Ends the user's tokens there also if no list names
-    /// anybody who has them. Returns whether there was a binding.
+    /// Removes the user's bindings in one app, as their owner can. Revokes the user's tokens there
+    /// even if no list names a person who has them. Returns whether there was a binding.
     pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<bool> {
         let people = self.people_of(user).await?;
         let dissolved = self.dissolve_all(user, people.iter().filter(|person| person.app == *app)).await?;
@@ -123,14 +130,16 @@ impl Operator<'_> {
         Ok(dissolved)
     }
 
-    /// Dissolves the person's binding, if it is one to `of`. Returns whom it was to.
+    /// Removes the person's binding if it is to `of`; any binding if `of` is `None`. Returns its
+    /// user.
     async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<Option<UserId>> {
         let attempt = AttemptId::random();
         let state = self.store.binding_state(person).await?;
         if user_of(&state).is_none_or(|user| of.is_some_and(|of| of != user)) {
             return Ok(None);
         }
-        // A binding that is half made is made without regard to the user's other ones, because it is dissolved at once.
+        // A half-made binding is finished whatever other bindings the user has, because it is
+        // removed at once.
         let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
         let SettledState::Bound(bound) = binder.settle(state).await? else { return Ok(None) };
         if of.is_some_and(|of| bound.user != *of) {
@@ -140,12 +149,13 @@ impl Operator<'_> {
         Ok(Some(bound.user))
     }
 
-    /// Erases what is stored of the user's people, so that they are strangers at their next login: ends the tokens,
-    /// dissolves the bindings, and erases records, session keys, counts and links of unionids. The user's list goes
-    /// last, because a repetition finds the people there.
+    /// Erases what is stored about the user's people, so that they are unknown at their next login:
+    /// revokes the tokens, removes the bindings, and deletes records, session keys, counts and
+    /// links of unionids. The user's list is deleted last, because a repetition finds the people
+    /// there.
     ///
-    /// A login of one of the people at the same time either comes too early, and its token is ended; or it makes a new
-    /// binding, which stays.
+    /// A login of one of the people at the same time either comes too early, and its token is
+    /// revoked, or it makes a new binding, which stays.
     pub async fn forget(&self, user: &UserId) -> Result<Erased> {
         self.end_one(user).await?;
         let (mut people, unionids) = self.store.named_elsewhere(user).await?;
@@ -161,7 +171,7 @@ impl Operator<'_> {
             of_people += erased;
             elsewhere -= 1;
         }
-        // Read before it is known that nobody is left, so that notes of later tokens stay.
+        // Read before the check that nobody is left, so that notes of later tokens stay.
         let clients = self.store.clients_of(user).await?;
         let states = try_join_all(people.iter().map(|person| self.store.binding_state(person))).await?;
         let complete = self.people_of(user).await?.is_empty() && !states.iter().any(|it| user_of(it) == Some(user));
@@ -171,8 +181,8 @@ impl Operator<'_> {
         Ok(Erased { dissolved, of_people, unionids, elsewhere, complete })
     }
 
-    /// Erases what is kept of a person who is bound to nobody, also in the lists of the users whom the person has left.
-    /// `None` for a person who is bound.
+    /// Erases the records of a person who is not bound, also in the lists of the users whom the
+    /// person has left. `None` for a person who is bound.
     async fn erase_stranger(&self, person: &Person) -> Result<Option<ErasedPerson>, StoreError> {
         let left = self.store.left_by(person).await?;
         for (user, unionids) in &left {
@@ -181,7 +191,7 @@ impl Operator<'_> {
             }
             self.store.strike_off(user, person).await?;
             self.forget_clients(user, &person.app).await?;
-            // A blocked user is found by them.
+            // A blocked user keeps these unionids, because they lead to the block.
             if self.people_of(user).await?.is_empty() && !self.store.user_state(user).await?.blocked {
                 for gone in self.store.ever_of(user).await? {
                     self.store.forget_unionids_left(&gone, user).await?;
@@ -192,8 +202,8 @@ impl Operator<'_> {
         self.store.erase_person(person, &struck, &COUNTED_OF_A_PERSON).await
     }
 
-    /// Forgets of which clients the user has had tokens through this app, unless a person of the user is left there:
-    /// the tokens have been ended with the last binding.
+    /// Deletes the notes of clients that have had tokens of the user through this app, unless one
+    /// of the user's people is left there. The tokens were revoked with the last binding.
     pub(super) async fn forget_clients(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
         let mut clients = self.store.clients_of(user).await?;
         clients.retain(|noted| noted.app == *app);
@@ -203,7 +213,7 @@ impl Operator<'_> {
         self.store.forget_clients(user, &clients).await
     }
 
-    /// The user whose the person is. `None` for a person who is not bound.
+    /// The user of a person, for operators. `None` for a person who is not bound.
     pub async fn look_up(&self, person: &Person) -> Result<Option<ShownPerson>, StoreError> {
         let Some(bound) = self.store.binding(person).await? else { return Ok(None) };
         let (user_id, last_login) = (bound.user.clone(), bound.last_login.map(|at| at.timestamp()));
@@ -212,8 +222,9 @@ impl Operator<'_> {
         Ok(Some(ShownPerson { user_id, unionid, bound_at, blocked, last_login }))
     }
 
-    /// Ends all tokens in the app of the user whom the person is bound to, or is being bound to, and forgets the
-    /// session keys of the user's people there. Returns the user.
+    /// Finds the user to whom the person is bound, or is being bound or unbound. Revokes all tokens
+    /// of that user in the person's app, and deletes the session keys of the user's people there.
+    /// Returns the user.
     pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>> {
         let state = self.store.binding_state(person).await?;
         let Some(user) = user_of(&state) else { return Ok(None) };
@@ -221,12 +232,13 @@ impl Operator<'_> {
         Ok(Some(user.clone()))
     }
 
-    /// Dissolves the person's binding, which ends the tokens, and erases what is kept of the person. The user stays,
-    /// with the user's other people. A repetition finishes what was interrupted, because the person's own keys, which
-    /// tell all others, are erased last.
+    /// Removes the person's binding, which revokes the tokens, and erases the person's records. The
+    /// user stays, with the user's other people. A repetition finishes an interrupted erasure,
+    /// because the person's own keys, which lead to all others, are deleted last.
     ///
-    /// A login of the person at the same time either comes too early, and its token is ended; or it makes a new
-    /// binding, which stays. Returns the user whom the person was bound to, and whether there was more to erase.
+    /// A login of the person at the same time either comes too early, and its token is revoked, or
+    /// it makes a new binding, which stays. Returns the user to whom the person was bound, and
+    /// whether there was more to erase.
     pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool)> {
         let user = self.dissolve_one(person, None).await?;
         if let Some(user) = &user {
@@ -235,7 +247,8 @@ impl Operator<'_> {
         Ok((user, self.erase_stranger(person).await?.is_some_and(|erased| erased != ErasedPerson::default())))
     }
 
-    /// The user who has this id or this unionid, and those whose people have this openid in one of these apps.
+    /// The user who has this id or this unionid, and those whose people have this openid in one of
+    /// these apps.
     pub async fn find(&self, id: &UserId, apps: &Apps) -> Result<Vec<FoundUser>, StoreError> {
         let mut found = Vec::new();
         if self.knows(id).await? {
@@ -258,7 +271,8 @@ impl Operator<'_> {
         Ok(found)
     }
 
-    /// A block and an end are shown once verifiers are told of the end.
+    /// The stored facts about a user. A block and a revocation are shown once verifiers are told of
+    /// the revocation.
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
         let UserState { blocked, revoked_before, told } = self.store.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
@@ -268,8 +282,8 @@ impl Operator<'_> {
         Ok(ShownUser { user_id: user.clone(), blocked: blocked && told, revoked_before, last_login, wechat })
     }
 
-    /// The user's bindings, oldest first. The user's list may also name people whose binding has not been made yet, or
-    /// has just been dissolved.
+    /// The user's bindings, oldest first. The user's list may also name people whose binding has
+    /// not been made yet, or has just been dissolved.
     pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<(Person, Bound)>, StoreError> {
         let people = self.people_of(user).await?;
         let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
@@ -284,7 +298,7 @@ impl Operator<'_> {
     }
 }
 
-/// The user whom the person is bound to, or is on the way to or from.
+/// The user to whom the person is bound, or is being bound or unbound.
 fn user_of(state: &BindingState) -> Option<&UserId> {
     match state {
         BindingState::Free { .. } => None,
@@ -294,8 +308,9 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
     }
 }
 
-/// Takes a unionid from a user, unless another of the user's people has it, and from the others of a conflict who have
-/// no people any more and are not blocked. One who has people gets it.
+/// Removes a unionid's link to a user, unless another of the user's people has the unionid. Also
+/// removes its links to the other users of a conflict, unless they are blocked. A user who still
+/// has people with the unionid gets the link.
 pub(super) async fn release_unionid(store: &Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
     release_from(store, unionid, user, false).await?;
     for other in store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
@@ -339,7 +354,7 @@ mod tests {
     use crate::doors::servers::RedisServer;
     use crate::settings::StoreSettings;
 
-    /// No replica is there to confirm it.
+    /// No replica exists that could confirm the block.
     #[actix_web::test]
     async fn a_block_that_is_not_confirmed_keeps_the_user_out_and_its_lifting_lets_the_user_in() {
         let server = RedisServer::start().await;

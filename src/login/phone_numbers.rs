@@ -1,4 +1,5 @@
-//! Phone numbers that WeChat verifies. Each costs the operator money, so a person and an app may have so many in a day.
+//! Phone numbers that WeChat verifies. Each costs the operator money, so their number per day is
+//! limited, for each person and for each app.
 
 use std::time::Duration;
 
@@ -10,20 +11,20 @@ use wxmint_wechat::ByToken;
 use super::{LoginError, LoginWorker, Result};
 
 const A_DAY: Duration = Duration::from_secs(86_400);
-/// For so long a code that was counted is known. WeChat accepts a code for 5 minutes.
+/// How long a counted code is remembered. WeChat accepts a code for 5 minutes.
 const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
 
 /// The two limits, as log and audit name them.
 const PER_PERSON: &str = "phone_numbers_per_person";
 const PER_APP: &str = "phone_numbers_per_app";
-/// The kind by which numbers of a person are counted.
+/// The kind under which a person's phone numbers are counted.
 pub(super) const NUMBERS: &str = "numbers";
 
-/// A number that was counted, at both meters.
+/// A phone number that was counted for the person and for the app.
 struct CountedNumber {
     of_person: (RateLimitKey, Reservation),
     of_app: (RateLimitKey, Reservation),
-    /// Where the code is known as counted, and by whom.
+    /// The store's key that marks the code as counted, and the attempt that counted it.
     key: String,
     attempt: String,
 }
@@ -50,7 +51,8 @@ impl LoginWorker {
         exchanged
     }
 
-    /// Counts a number before WeChat is asked, unless its code was counted before: WeChat bills each code once.
+    /// Counts a number before WeChat is asked, unless its code was counted before: WeChat bills
+    /// each code once.
     async fn count_number(&self, person: &Person, code: &PhoneCode) -> Result<Option<CountedNumber>> {
         let key = counted_phone_code(&person.app, code);
         if self.store.kept(&key).await?.is_some() {
@@ -80,7 +82,8 @@ impl LoginWorker {
             key,
             attempt: AttemptId::random().to_string(),
         };
-        // The code is known only once it is counted, so that nobody who sends it twice at once gets past the limits.
+        // The code is marked only after it was counted, so that two requests with one code at the
+        // same time cannot get past the limits.
         if self.store.keep_first(&counted.key, &counted.attempt, CODE_KNOWN).await? != counted.attempt {
             self.uncount_number(&counted).await?;
             return Ok(None);
@@ -88,7 +91,8 @@ impl LoginWorker {
         Ok(Some(counted))
     }
 
-    /// A number that cannot be given back stays counted for a day.
+    /// Uncounts a number that WeChat has not billed. If that fails, the number stays counted for a
+    /// day.
     async fn give_number_back(&self, counted: CountedNumber) {
         let given_back = async {
             self.store.discard_own(&counted.key, &counted.attempt).await?;
@@ -107,8 +111,9 @@ impl LoginWorker {
     }
 }
 
-/// Whether WeChat has refused the call, and refuses another with the same code that is under way. A code that was used
-/// may have been so by the other, whose answer has a number then.
+/// Whether WeChat has refused the call in a way that also refuses a concurrent call with the same
+/// code. `PhoneCodeUsed` is not among these errors, because the concurrent call may have used the
+/// code and got a number.
 fn is_surely_not_billed(error: &LoginError) -> bool {
     matches!(
         error,

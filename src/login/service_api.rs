@@ -1,4 +1,5 @@
-//! Acts of a business at WeChat in a person's name, and what only a holder of the session key or the AppSecret can do.
+//! Requests of the business's own services that need a person's session key or the app's access
+//! token.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
@@ -19,17 +20,19 @@ pub struct UserSignature {
     session_key_at: i64,
 }
 
-/// A session key that is kept, behind the time of the login that brought it.
+/// The time of a login, and the session key that it brought.
 type KeptKey = (DateTime<Utc>, Sealed);
 
 impl LoginWorker {
-    /// Signs `data`, byte for byte, with the session key of the user's latest login in the app. WeChat is not asked.
+    /// Signs `data`, byte for byte, with the session key of the user's latest login in the app.
+    /// WeChat is not asked.
     pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature> {
         let (_, (at, _), key) = self.latest_session(user, app).await?;
         Ok(UserSignature { signature: user_signature(&key, data.as_bytes()), session_key_at: at.timestamp() })
     }
 
-    /// The keys for the messages of whoever of the user's people has logged in last in the app, newest first.
+    /// The keys that encrypt messages, newest first. They belong to the one of the user's people
+    /// who logged in last in the app.
     pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>> {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.count_call(&person, ENCRYPT_KEYS).await?;
@@ -48,19 +51,20 @@ impl LoginWorker {
         self.access_tokens(app).lend(refused).await.map_err(|error| error.of(&app.id))
     }
 
-    /// Refuses an app that is not configured, unless something of it `is_kept`: an app that has left the configuration
-    /// still has people, who are looked up and erased as before.
+    /// Refuses an app that is not configured, unless records of it are kept (`is_kept`): the people
+    /// of an app that has left the configuration can still be looked up and erased.
     pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<()> {
         if is_kept { Ok(()) } else { self.choose(&self.apps.all(), Some(app), None).map(drop) }
     }
 
-    /// Refuses a user of whom nobody `is_known`, if a list would have to name the people and users have none.
+    /// Refuses a user none of whose people `is_known`, if users have no lists that could name their
+    /// people (`WXMINT_USER_INDEX=false`).
     pub fn check_listed(&self, is_known: bool) -> Result<()> {
         if is_known || !self.ids.are_unlisted() { Ok(()) } else { Err(LoginError::NotListed) }
     }
 
-    /// Makes a call with a session key of the person's. `None` if WeChat calls the key stale, which is noted as long as
-    /// the key is kept.
+    /// Makes a call with the person's session key. `None` if WeChat calls the key stale; that is
+    /// noted beside the stored key.
     pub(super) async fn by_session_key<T>(
         &self,
         person: &Person,
@@ -92,10 +96,12 @@ impl LoginWorker {
         Ok((person, (at, sealed), key))
     }
 
-    /// The person, with the session key if there is one. `None` for a person who is not bound to the user.
+    /// The person, with the session key if there is one. `None` for a person who is not bound to
+    /// the user.
     async fn session_of(&self, person: Person, user: &UserId) -> Result<Option<(Person, Option<KeptKey>)>, StoreError> {
         let kept = self.store.session_keys(&person).await?;
-        // Read last, because the person may have left the user and logged in as another one meanwhile.
+        // Read last, because the person may have left the user and logged in as another one
+        // meanwhile.
         let bound = self.store.binding(&person).await?.filter(|bound| bound.user == *user);
         Ok(bound.map(|bound| (person, bound.last_login.zip(kept.into_iter().next()))))
     }

@@ -1,5 +1,6 @@
-//! WeChat's access token, for the calls that want one: all replicas use the same, and one of them fetches it when it is
-//! missing, ends soon or was refused. A login by code alone never comes here.
+//! WeChat's access token, for the calls that need it. All replicas share one token, and one of them
+//! fetches a new token when it is missing, expires soon or was refused. A login by code alone needs
+//! none.
 
 #[cfg(test)]
 mod tests;
@@ -15,27 +16,33 @@ use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken,
 
 use super::{CodeExchanger, LoginError, Result};
 
-/// All that one call takes, with the fetch before it, and with both again where the token is refused.
+/// The limit for one call, including the fetch of a token before it, and both once more if the
+/// token is refused.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(6);
-/// The lease to fetch: stable_token (5 s) and the store (1 s) may take so long, and nobody else fetches meanwhile.
+/// How long the lease to fetch lasts, in which no other process fetches: stable_token may take 5 s,
+/// and the store 1 s.
 const LEASE: Duration = Duration::from_secs(6);
-/// Before each time that is asked whether another has fetched: soon for a fetch as it should be, ever more rarely when
-/// WeChat stalls, so that those who wait cost the store little. In milliseconds; after 2 s they give up.
+/// The pauses, in milliseconds, before each look whether another process has fetched the token.
+/// They are short at first, for a fetch of normal speed, and then longer, so that waiting requests
+/// cost the store little while WeChat stalls. After 2 s a request gives up.
 const PAUSES: [u64; 8] = [25, 50, 100, 200, 400, 400, 400, 425];
-/// How long before its end a token is renewed. WeChat gives its successor in the last five minutes; asked any sooner it
-/// gives the same one, and asked at the last moment it may be away.
+/// How long before its expiry a token is renewed. WeChat gives a successor only in the last five
+/// minutes; asked earlier, it gives the same token. Asked at the last moment, it may be
+/// unavailable.
 const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
-/// Whoever renews has a good token at hand, and waits no longer for a better one.
+/// A request that renews has a valid token, and waits no longer than this for the successor.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// WeChat gives the token of an exchange once: an answer that nobody waits for is lost, and the old token ends soon.
+/// The same for a token that a [`CodeExchanger`] fetches. WeChat gives such a token only once: if
+/// nobody waits for the answer, the token is lost, and the old one expires soon.
 const RENEWAL_TIMEOUT_OF_EXCHANGE: Duration = Duration::from_secs(5);
-/// WeChat lets a new token be forced so often: again within 30 s has no effect, and a 21st time in a day is refused.
+/// How often WeChat lets a new token be forced: a second time within 30 s has no effect, and the
+/// 21st time in a day is refused.
 const FORCED: [Rate; 2] =
     [Rate { burst: 1, period: Duration::from_secs(30) }, Rate { burst: 20, period: Duration::from_secs(86_400) }];
-/// `Retry-After` where others than wxmint have used up what WeChat allows.
+/// `Retry-After` if services other than wxmint have used up these renewals.
 const FORCED_ELSEWHERE: Duration = Duration::from_secs(30);
-/// How many seconds a process uses a token without asking whether it is the newest: fewer than those before its end in
-/// which one is renewed.
+/// How many seconds a process uses a token without asking the store whether it is the newest. Less
+/// than the time before expiry at which a token is renewed.
 const HELD: i64 = 60;
 
 /// The access token of one app, for one call.
@@ -54,19 +61,19 @@ pub struct AccessTokens<'a> {
 /// A token to use.
 pub struct Usable {
     pub token: AppAccessToken,
-    /// The rest of its life.
+    /// How long it is still valid.
     pub expires_in: Duration,
     /// Whether it was fetched for this call.
     pub is_new: bool,
 }
 
-/// A token that many logins take. It is held for a minute at most, so that who uses it often need not ask the store
-/// each time. One that WeChat refuses is replaced as any other.
+/// A token that many logins share. A process holds it for a minute at most, so that it need not ask
+/// the store each time. If WeChat refuses it, it is replaced like any other.
 #[derive(Default)]
 pub struct HeldToken(ArcSwapOption<(Arc<Usable>, DateTime<Utc>)>);
 
 impl HeldToken {
-    /// None also where the clock has stepped back.
+    /// `None` if the token was held for too long, or the clock has stepped back.
     fn at(&self, now: DateTime<Utc>) -> Option<Arc<Usable>> {
         let held = self.0.load_full()?;
         (0..HELD).contains(&(now - held.1).num_seconds()).then(|| Arc::clone(&held.0))
@@ -82,8 +89,8 @@ pub struct Refused {
 }
 
 impl AccessTokens<'_> {
-    /// Makes a call with the token. If WeChat refuses the token it is replaced, unless another has done so already, and
-    /// the call is made once more.
+    /// Makes a call with the token. If WeChat refuses the token, it is replaced, unless another
+    /// request has done so already, and the call is made once more.
     pub async fn with<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
         let held = self.acting().map(CodeExchanger::held);
         let obtained = async |refused| {
@@ -92,7 +99,8 @@ impl AccessTokens<'_> {
             Ok::<_, LoginError>(usable)
         };
         let attempts = async {
-            // The shelf may have a newer one than is held, which WeChat refuses too.
+            // The store may have a newer token than the held one, and WeChat may refuse that one
+            // too.
             let (mut used, mut replacements) = match held.and_then(|held| held.at(self.store.now())) {
                 Some(used) => (used, 2),
                 None => (obtained(None).await?, 1),
@@ -106,7 +114,8 @@ impl AccessTokens<'_> {
                         used = obtained(Some(Refused { token: fingerprint(&used.token), by_force: false })).await?;
                         replacements = if used.is_new { 0 } else { replacements - 1 };
                     }
-                    // No further token would help. A platform's is refused for one merchant alone.
+                    // Another token would not help, unless it is a platform's (`held`), which may
+                    // be refused for one merchant alone.
                     Err(error) if used.is_new && held.is_none() && error.verdict() == Some(Verdict::BadAccessToken) => {
                         return Err(LoginError::Misconfigured { error, app: Some(self.app.id.clone()) });
                     }
@@ -124,21 +133,23 @@ impl AccessTokens<'_> {
         outcome
     }
 
-    /// `None` for an app whose tokens WeChat gives for its AppSecret.
+    /// The exchanger that fetches the app's tokens; `None` for an app whose tokens WeChat gives for
+    /// its AppSecret.
     fn exchange(&self) -> Option<&dyn CodeExchanger> {
         self.exchange.filter(|_| self.app.secret.is_none()).or(self.acting())
     }
 
-    /// The exchange whose own app it is.
+    /// The exchanger, if this is its own app.
     fn acting(&self) -> Option<&dyn CodeExchanger> {
         self.exchange.filter(|exchange| exchange.own_app().id == self.app.id)
     }
 
     /// The token that all services of the business share.
     ///
-    /// If WeChat has `refused` it, its successor, or the token in use if that is another one. However many ask, one of
-    /// them asks WeChat. It is asked for its own successor first, because somebody else may have renewed the token;
-    /// only if it gives the same one again, a new one is forced, as often as WeChat allows.
+    /// If WeChat has `refused` a token, this is its successor, or the token in use if that is a
+    /// different one. However many requests come, only one asks WeChat. WeChat is first asked
+    /// without force, because another service may have renewed the token. Only if it gives the
+    /// refused token again, a new one is forced, as often as WeChat allows.
     pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable> {
         let refused = refused.map(|refused| Refused { token: fingerprint(refused), by_force: true });
         if let (Some(exchange), Some(refused)) = (self.exchange(), &refused) {
@@ -147,7 +158,7 @@ impl AccessTokens<'_> {
         self.noted(in_time(self.obtain(refused)).await).await
     }
 
-    /// The token that is kept, or one that is fetched here or, meanwhile, elsewhere.
+    /// The stored token, or a new one that this process or another one fetches now.
     pub async fn obtain(&self, mut refused: Option<Refused>) -> Result<Usable> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
@@ -172,7 +183,7 @@ impl AccessTokens<'_> {
                     let usable = Usable { token: token.into(), expires_in: kept.expires_in, is_new: false };
                     return Ok(if ends_soon { self.renew(usable).await } else { usable });
                 }
-                // Sealed by a vault key that is not here: it counts as none.
+                // It was sealed by a vault key that this process lacks, so it counts as missing.
                 Err(error) => {
                     tracing::warn!(app = %self.app.id, %error, "an access token is fetched anew");
                     refused = Some(Refused { token: kept.fingerprint, by_force: false });
@@ -215,8 +226,8 @@ impl AccessTokens<'_> {
         }
     }
 
-    /// Refuses what would force another token too soon, or too often. What services of the business use up is counted
-    /// under a prefix, so that it is not wxmint's own.
+    /// Counts a forced renewal, or refuses it if it comes too soon or too often. `by` is a prefix,
+    /// under which the renewals of the business's services are counted apart from wxmint's own.
     pub async fn may_force(&self, by: &str, rates: [Rate; 2]) -> Result<Vec<(RateLimitKey, Reservation)>> {
         let mut all = Vec::new();
         for rate in rates {
@@ -232,6 +243,7 @@ impl AccessTokens<'_> {
         Ok(all)
     }
 
+    /// Takes back the counts of [`Self::may_force`], because nothing was forced.
     pub async fn uncount(&self, counted: Vec<(RateLimitKey, Reservation)>) -> Result<(), StoreError> {
         for (meter, counted) in counted {
             self.store.uncount(&meter, counted).await?;
@@ -251,7 +263,8 @@ impl AccessTokens<'_> {
         }
     }
 
-    /// A failure does not fail the call, which has its token; only the next call must fetch again.
+    /// Stores the token. A failure is only logged: this call has its token, and the next call
+    /// fetches again.
     async fn keep(&self, fetched: &FetchedAccessToken) {
         let sealed = self.vault.seal(fetched.token.expose(), &self.app.id);
         let kept = KeptToken { sealed, fingerprint: fingerprint(&fetched.token), expires_in: fetched.expires_in };
@@ -273,8 +286,10 @@ pub fn fingerprint(token: &AppAccessToken) -> String {
     short_digest(token.expose()).to_string()
 }
 
-/// When to renew a token that is valid for this long. If little time is left, in its last tenth, so that WeChat is not
-/// asked again and again for the same token. Those of an exchange get no successor unasked.
+/// How long to wait before a token that is valid for `expires_in` is renewed. If little time is
+/// left, this is in its last tenth, so that WeChat is not asked again and again for the same token.
+/// A token of a [`CodeExchanger`] has no successor until one is asked for, so it is renewed in its
+/// last twelfth.
 fn renew_in(expires_in: Duration, is_of_exchange: bool) -> Duration {
     expires_in - if is_of_exchange { expires_in / 12 } else { RENEWED_BEFORE_END.min(expires_in / 10) }
 }

@@ -1,4 +1,5 @@
-//! The steps of each login, in their order: its app, its credentials, whether its user may log in, its token's date.
+//! The steps of each login, in their order: its app, its credentials, whether its user may log in,
+//! its token's date.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use super::{
 use crate::accounts::{Accepts, Named, Password, Username};
 use crate::apps::Apps;
 
-/// The facts that were found out about a login, which may have been refused meanwhile.
+/// The facts about a login, for its audit event. They are filled in step by step, so that a refused
+/// login has those that were found before its refusal.
 #[derive(Debug, Default)]
 pub struct AuditContext {
     pub app: Option<AppId>,
@@ -23,14 +25,14 @@ pub struct AuditContext {
     /// The client that gets the token in place of the app.
     pub client: Option<ClientId>,
     pub user: Option<UserId>,
-    /// Says of a login that has bound the person whether the user was made.
+    /// `Some` if this login bound the person: whether it also created the user.
     pub bound: Option<bool>,
 }
 
-/// A login under way: who sends it and when, and what was found out, also if it is refused.
+/// A login in progress: its sender, its time, and the facts that were found so far.
 pub struct Attempt<'a> {
     pub(crate) id: AttemptId,
-    /// Logins are counted by it.
+    /// The client's address, by which logins are limited.
     pub(crate) address: &'a str,
     pub(crate) audit_context: &'a mut AuditContext,
     pub(crate) now: DateTime<Utc>,
@@ -43,11 +45,12 @@ pub(super) struct ExchangedLogin {
     pub(super) state: BindingState,
     /// The code's session key.
     pub(super) key: ExchangedKey,
-    /// The generation of the binding beside which the session key is stored: a person who is not bound has none.
+    /// The generation of the binding under which the session key is stored already; `None` if it is
+    /// not stored yet.
     pub(super) kept_for: Option<u64>,
     /// When the code was claimed or the ticket redeemed, by the store's clock.
     pub(super) at: DateTime<Utc>,
-    /// Whether an end may name a token that is dated `at`.
+    /// Whether a revocation may cover a token that is dated `at`.
     pub(super) may_be_ended: bool,
 }
 
@@ -57,14 +60,14 @@ impl ExchangedLogin {
     }
 }
 
-/// Whether a login without credentials has nothing to decide: [`Binder::link`](super::Binder::link) would ask the store
-/// nothing, and answer [`UnionIdLink::Known`](super::Link::Known).
+/// Whether a login without credentials needs no further step: [`Binder::link`](super::Binder::link)
+/// would ask the store nothing, and answer [`UnionIdLink::Known`](super::UnionIdLink::Known).
 pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
     let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
     is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
 }
 
-/// A person who may have a token: the app's, or that of a client.
+/// A login that has passed all checks: the person may have a token, for the app or for a client.
 pub struct Admitted {
     pub(super) exchanged: ExchangedLogin,
     pub(super) bound: Bound,
@@ -73,7 +76,8 @@ pub struct Admitted {
 }
 
 impl LoginWorker {
-    /// Refuses credentials that the account backend does not take: to ignore a password would surprise the client.
+    /// Refuses credentials that the account backend does not accept, because a password that is
+    /// silently ignored would surprise the client.
     pub(super) fn check_accepted(&self, identity: &Identity) -> Result<()> {
         let accepts = self.accounts.accepts();
         match identity {
@@ -83,22 +87,24 @@ impl LoginWorker {
         }
     }
 
-    /// [`Apps::choose`]. An app is not called unknown before all apps have been read.
+    /// Chooses by [`Apps::choose`]. An app is not called unknown as long as some apps have not been
+    /// read.
     pub(crate) fn choose<'a>(&self, apps: &'a Apps, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&'a App> {
         apps.choose(wanted, hint).map_err(|unknown| {
-            // To name one of several is the client's to do, however many more there are.
+            // If several apps are known, the client must name one, whatever apps are still unread.
             let may_be_unread = wanted.or(hint).is_some() || apps.iter().nth(1).is_none();
             let exchange = self.exchange.as_ref().filter(|_| may_be_unread);
             exchange.and_then(|exchange| exchange.apps_are_unread()).unwrap_or_else(|| unknown.into())
         })
     }
 
-    /// Notes for how long ends must be kept, so that they outlive this process's tokens.
+    /// Notes the lifetime of this process's tokens in the store, so that revocations are kept
+    /// longer than the tokens live.
     pub(crate) async fn note_life(&self) -> Result<(), StoreError> {
         self.store.note_life(self.minter.ttl()).await
     }
 
-    /// `None` for an app that has an AppSecret.
+    /// The exchanger that acts for the app; `None` for an app that has an AppSecret.
     pub fn exchange_of(&self, app: &App) -> Option<&dyn CodeExchanger> {
         self.exchange.as_deref().filter(|_| app.secret.is_none())
     }
@@ -107,8 +113,9 @@ impl LoginWorker {
         RateLimitKey::new(IP, address, self.policy.limit_ip)
     }
 
-    /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess costs a fresh code.
-    /// Returns the claims, too, because a user who may not log in is not to be bound.
+    /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess
+    /// costs a fresh code. Returns the claims too: they are asked for before the binding is made,
+    /// because a user who may not log in must not be bound.
     pub(super) async fn identify(
         &self,
         exchanged: &ExchangedLogin,
@@ -130,8 +137,8 @@ impl LoginWorker {
         Ok(Some((named, claims)))
     }
 
-    /// Each attempt is counted before the password is checked, so that parallel attempts are all counted. Only a
-    /// wrong password stays counted.
+    /// Each attempt is counted before the password is checked, so that parallel attempts are all
+    /// counted. Only a wrong password stays counted.
     async fn check_password(&self, person: &Person, name: &Username, password: &Password, from: &str) -> Result<Named> {
         let digest = short_digest(&name.folded()).to_string();
         let meter = RateLimitKey::of_person(person, NAMES, &digest, self.policy.limit_username);
@@ -143,8 +150,9 @@ impl LoginWorker {
         checked?.map(|user| Named { user, made: false }).ok_or(LoginError::InvalidCredentials)
     }
 
-    /// Returns the claims that the account backend adds to the token, which may be `known`. Refuses a user who is
-    /// blocked, or whom the account backend does not let log in any more.
+    /// Returns the claims that the account backend adds to the token: the `known` ones, if they
+    /// were already asked for. Refuses a user who is blocked, or whom the account backend does not
+    /// let log in any more.
     pub(crate) async fn allow(&self, bound: &Bound, known: Option<ExtraClaims>) -> Result<ExtraClaims> {
         if bound.blocked {
             tracing::info!(user = bound.user.as_str(), "the user is blocked");
@@ -160,12 +168,15 @@ impl LoginWorker {
         })
     }
 
-    /// Dates the token with the second of the login, or with the first one after it that no end of the user names. With
-    /// `WXMINT_SINGLE_SESSION` this ends the earlier tokens.
+    /// Dates the token with the second of the login. If a revocation of the user covers that
+    /// second, the first later second that none covers is used. With `WXMINT_SINGLE_SESSION` this
+    /// revokes the earlier tokens.
     ///
-    /// Verifiers accept a token that is dated a minute ahead of their clocks at most, and this machine's stands for
-    /// them. It expires as if it were dated with the login, because ends are kept no longer than such a token lives.
-    /// A later date follows an end, which may be that of the binding itself.
+    /// Verifiers accept an `iat` at most one minute ahead of their clocks; this machine's clock
+    /// stands for theirs. The `exp` is computed from the second of the login even if the `iat` is
+    /// later, because revocations are kept no longer than such a token lives. A later `iat` means
+    /// that something was revoked, perhaps with the binding itself, so the binding is looked up
+    /// again.
     pub(super) async fn date(
         &self,
         exchanged: &ExchangedLogin,
@@ -183,18 +194,20 @@ impl LoginWorker {
         }
         let date = match self.policy.single_session {
             true => self.store.revoke_earlier(&token, latest).await?,
-            // Nothing has ended the tokens of a user whom this login has made.
+            // A user whom this login has created has no revocations.
             false if *may_be_ended && !new_user => self.store.date_token(person, &token, latest).await?,
             false => Some(token.issued_at),
         };
         let Some(date) = date else {
-            // A failover may have lost that the person is blocked: without a session the next login asks here again.
+            // A failover may have lost the block in the person's record. Without a session, the
+            // next login comes to this check again.
             self.store.forget(person, None).await?;
             return Err(LoginError::Blocked);
         };
         let token = dated(token, date, latest)?;
         if date > at.timestamp() {
-            // After an end in this second it is the next one, before which a verifier without leeway refuses the token.
+            // After a revocation in this second the date is the next second, and until then a
+            // verifier without leeway refuses the token. Wait for it.
             let ahead = (date * 1_000_000).saturating_sub_unsigned(self.store.now_micros());
             if (1..=2_000_000).contains(&ahead) {
                 Box::pin(tokio::time::sleep(Duration::from_micros(ahead.unsigned_abs()))).await;
@@ -206,16 +219,19 @@ impl LoginWorker {
     }
 }
 
-/// The text that tells a binding from all others. Neither an AppID nor an openid can hold a colon.
+/// Identifies a binding. Its parts are separated by colons, which neither an AppID nor an openid
+/// can hold.
 pub(super) fn binding_tag(person: &Person, generation: u64) -> String {
     format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }
 
-/// The latest second that verifiers accept, and before the token's `exp`.
+/// The latest `iat` that verifiers accept at `now` and that is before the token's `exp`, in seconds
+/// since 1970.
 pub(super) fn latest(now: DateTime<Utc>, expires_at: i64) -> i64 {
     (now + MAX_LEEWAY).timestamp().min(expires_at - 1)
 }
 
+/// The token with the `iat` that the store chose. Fails if that is later than `latest`.
 pub(super) fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued> {
     let wait = Duration::from_secs(u64::try_from(date - latest).unwrap_or_default());
     if wait.is_zero() { Ok(Issued { issued_at: date, ..token }) } else { Err(LoginError::EndedAhead(wait)) }

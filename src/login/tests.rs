@@ -1,4 +1,4 @@
-//! Logins on a store in memory, before a stand-in for WeChat.
+//! Logins with a store in memory and a stand-in for WeChat.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ const APP: &str = "wx0123456789abcdef";
 const ELSEWHERE: &str = "wxfedcba9876543210";
 const ADDRESS: &str = "192.0.2.1";
 
-/// Counts who asks, and answers once it is let.
+/// Counts its requests, and answers once it is allowed to.
 struct WeChatOfTest {
     url: String,
     asked: Arc<AtomicUsize>,
@@ -57,7 +57,7 @@ fn worker(wechat: &str) -> LoginWorker {
     issuer(&key, ("WXMINT_WECHAT_URL", wechat)).login_worker().expect("a worker")
 }
 
-/// No login asks WeChat.
+/// A login worker whose logins never ask WeChat.
 fn offline() -> LoginWorker {
     worker("http://127.0.0.1:1")
 }
@@ -96,7 +96,7 @@ async fn by_ticket(login: &LoginWorker, app: &str) -> LoginRequest {
     LoginRequest { app: None, app_hint: None, proof: LoginProof::Ticket(ticket), identity }
 }
 
-/// A backend that takes each password for one of Lin's.
+/// An account backend for which each password is right and is Lin's.
 struct OfLin;
 
 #[async_trait(?Send)]
@@ -119,7 +119,7 @@ async fn bind(store: &Store, person: &Person, name: &str, unionid: Option<&Union
     binder.link(&bound, async |_| Ok(false)).await.expect("linked");
 }
 
-/// Whether a token is ended that the user has in the app.
+/// Whether a token that the user has in the app is revoked.
 async fn is_ended(store: &Store, name: &str, app: &str) -> bool {
     let second = now().timestamp();
     let (app, id) = (app.parse().expect("an app"), "a-token".parse().expect("an id"));
@@ -127,7 +127,7 @@ async fn is_ended(store: &Store, name: &str, app: &str) -> bool {
     !matches!(store.token_state(&token).await.expect("an answer"), TokenState::People(_))
 }
 
-/// Otherwise one address could have all calls of a WeChat that is slow, and the others would wait.
+/// Otherwise one address could take up all calls to a slow WeChat, and the others would wait.
 #[actix_web::test]
 async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_answered() {
     let wechat = WeChatOfTest::answering(session(None)).await;
@@ -155,7 +155,8 @@ async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_a
     assert!(is_free(ADDRESS), "WeChat has answered");
 }
 
-/// Ends are dated by the longest life of a token that is noted. A token of a longer one would outlive its end.
+/// Revocations are kept for the longest lifetime of tokens that is noted. A token with a longer
+/// lifetime would outlive its revocation.
 #[actix_web::test]
 async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     let wechat = WeChatOfTest::answering(session(None)).await;
@@ -176,7 +177,8 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     login.log_in(request, &mut attempt(&mut audit_context)).await.expect("a token");
 }
 
-/// Blocked before anybody has come by this id, as after a loss of Redis. The human is another user elsewhere.
+/// The user is blocked before anybody has logged in with this id, as after a loss of Redis. In
+/// another app the same human is another user.
 #[actix_web::test]
 async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
     let wechat = WeChatOfTest::answering(session(Some("u1"))).await;
@@ -194,7 +196,7 @@ async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
     assert_eq!(login.store.people_of(&user("before")).await, Ok(Some(vec![elsewhere])));
 }
 
-/// The ban could not end them: nobody knew then that both users are one human.
+/// The block could not revoke these tokens, because nobody knew then that both users are one human.
 #[actix_web::test]
 async fn once_a_banned_user_turns_out_to_be_another_one_too_that_ones_tokens_end() {
     let (login, lin) = (offline(), person(APP, "o1"));
@@ -222,7 +224,7 @@ async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
     }
 }
 
-/// The audit tells whose credentials they were.
+/// The audit names the user whose credentials were sent.
 #[actix_web::test]
 async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refused() {
     let mut login = offline();

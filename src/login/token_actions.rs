@@ -1,5 +1,5 @@
-//! Acts of a person with a token. The session key that is used follows from the token alone, which acts on the binding
-//! that it was issued under, and on no other: nothing else in a request names a person.
+//! Requests of a person with a token. The token alone decides whose session key is used: it acts on
+//! the binding under which it was issued, and nothing else in a request names a person.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
 use super::{LoginError, LoginWorker, OPENID, Operator, Result, binding_tag, is_of_client, operator::release_unionid};
 use crate::accounts::Accepts;
 
-/// How often a person can dissolve a binding. Under `auto` each of them leaves a user behind.
+/// How often a person can unbind. With the account backend `auto`, each unbinding leaves a user
+/// behind.
 const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };
 
 /// The person and user of a valid token, for one request.
@@ -26,7 +27,8 @@ pub struct TokenHolder {
 }
 
 impl LoginWorker {
-    /// Finds the person whom the token was issued to. Refuses a token that has been ended, or whose binding is gone.
+    /// Finds the person to whom the token was issued. Refuses a revoked token, and a token whose
+    /// binding is gone.
     pub async fn token_holder(&self, token: &Verified<Claims>) -> Result<TokenHolder> {
         self.token_holder_in(token, self.store.token_state(&issued(token)).await?)
     }
@@ -48,21 +50,24 @@ impl LoginWorker {
         Ok(TokenHolder { person, generation, user: token.user.clone(), attempt: AttemptId::random() })
     }
 
-    /// The one of the user's people in an app whom a token was issued to.
+    /// The one of the user's people in the app to whom the token was issued.
     fn own(&self, token: &Verified<Claims>, people: Vec<(Person, u64)>) -> Option<(Person, u64)> {
         let is_of = |person: &Person, generation| self.minter.is_marked(&token.id, &binding_tag(person, generation));
-        // A person who was bound to the computed user later is on the list with the number of the binding.
+        // A person who was bound to the computed user later is listed with the generation of that
+        // binding, although the token names `COMPUTED`.
         people.into_iter().find(|(person, generation)| is_of(person, *generation) || is_of(person, COMPUTED))
     }
 
-    /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's own.
+    /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's
+    /// own.
     pub async fn phone_number(&self, holder: &TokenHolder, code: &PhoneCode) -> Result<Phone> {
         self.count_call(&holder.person, PHONE).await?;
         self.phone_of(&holder.person, code).await
     }
 
-    /// Counts a call before it is made. A call of WeChat's API would use up the quota of the app, and a logout or an
-    /// unbinding writes to Redis and to all verifiers, so that one person must not choose how often that happens.
+    /// Counts a call before it is made, because one person must not decide how often it happens: a
+    /// call of WeChat's API uses up the quota of the app, and a logout or an unbinding writes to
+    /// Redis and reaches all verifiers.
     pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<()> {
         let of_logins = (self.policy.limit_openid, OPENID);
         let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
@@ -87,7 +92,7 @@ impl LoginWorker {
         let TokenHolder { person, generation, attempt, .. } = holder;
         self.count_call(person, RESET).await?;
         let (keys, order) = self.open_session(holder).await?;
-        // The new key is stored at once, because WeChat has forgotten the old one.
+        // The new key is stored at once, because WeChat no longer accepts the old one.
         let replacing = async {
             let (old, stored) = self.current_key(person, &keys).await.ok_or(LoginError::NothingToReset)?;
             let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
@@ -104,9 +109,10 @@ impl LoginWorker {
         self.unseal(&self.vault.load_full(), kept.first()?, person).await
     }
 
-    /// Ends a token, or all of the user's, and forgets the session keys: the token's own, which no later login of the
-    /// person has replaced, or all. May be repeated with the same token: what the first request has finished costs one
-    /// look-up. `person` becomes the one whom the token was issued to, if that is known still.
+    /// Revokes a token, or all of the user's tokens, and deletes the session keys: the token's own,
+    /// unless a later login of the person has replaced it, or all. May be repeated with the same
+    /// token; after a complete request, a repetition costs one look-up. Sets `person` to the person
+    /// to whom the token was issued, if that is still known.
     pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool, person: &mut Option<Person>) -> Result<()> {
         let issued = issued(token);
         match self.store.token_state(&issued).await? {
@@ -125,7 +131,8 @@ impl LoginWorker {
                         self.count_call(own, LOGOUTS).await?;
                         self.store.forget(own, Some(issued.issued_at)).await?;
                     }
-                    // A client's token tells the user alone. No client uses up what the user has at another one.
+                    // A client's token names only the user. Each client has its own count, so that
+                    // no client uses up the user's logouts at another one.
                     None => {
                         let whose = short_digest(&format!("{} {}", token.app, token.user.as_str())).to_string();
                         self.count(&RateLimitKey::new(LOGOUTS, whose, self.policy.limit_openid), OPENID).await?;
@@ -142,10 +149,13 @@ impl LoginWorker {
         }
     }
 
-    /// Dissolves the binding that the token was issued under, forgets its session key, and ends the user's tokens of
-    /// the app. Repeated after a failure, it goes on where it stopped, also once it has ended the token itself: then
-    /// the user's list calls the token's own binding dismissed, and the person has no other. Of a computed binding,
-    /// which is on no list then, no more is known than that verifiers are yet to be told.
+    /// Removes the binding under which the token was issued, deletes its session key, and revokes
+    /// the user's tokens of the app.
+    ///
+    /// A repetition after a failure goes on where the first request stopped, even if that had
+    /// already revoked the token itself: then the user's list still names the token's binding as
+    /// dismissed, and the person has no other binding. A computed binding is on no list by then.
+    /// All that is known is that its revocation has yet to reach verifiers.
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<()> {
         let (user, app, mut state) = (&token.user, &token.app, self.store.token_state(&issued(token)).await?);
         if matches!(state, TokenState::Revoked { .. }) {
@@ -158,7 +168,7 @@ impl LoginWorker {
         let is_alive = matches!(state, TokenState::People(_));
         let holder = self.token_holder_in(token, state);
         if is_alive && self.ids.are_computed() && matches!(holder, Err(LoginError::TokenRevoked)) {
-            // The list of the user was lost, and with it whose session key this is.
+            // The user's list was lost, and with it the person whose session key this is.
             return Ok(self.store.revoke_in_app(user, app).await?);
         }
         let TokenHolder { person, generation, attempt, .. } = holder?;
@@ -172,10 +182,13 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Forgets of which clients a user has had tokens through an app that the last person has left, because an erasure
-    /// does not find a computed user whom the person has left. Lets what is kept of a user whom this service made
-    /// expire, if nobody is left and the user is not blocked: nobody can come to this user again but by a unionid,
-    /// whose link goes first.
+    /// Deletes the notes of clients that have had tokens of a user through an app, once the user's
+    /// last person has left the app, because an erasure does not find a computed user whom the
+    /// person has left.
+    ///
+    /// Also lets the records of the user expire, if this service created the user, no people are
+    /// left and the user is not blocked. Only a unionid could lead to this user again, so its link
+    /// is deleted first.
     pub async fn abandon(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
         Operator { store: &self.store }.forget_clients(user, app).await?;
         let is_left =
@@ -193,7 +206,7 @@ impl LoginWorker {
     }
 }
 
-/// The claims by which a token can be ended.
+/// The claims by which a token can be revoked.
 pub fn issued(token: &Verified<Claims>) -> Issued {
     let (user, app, id) = (token.user.clone(), token.app.clone(), token.id.clone());
     let (issued_at, expires_at) = (token.issued_at.timestamp(), token.expires_at.timestamp());

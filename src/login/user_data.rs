@@ -1,4 +1,5 @@
-//! User data: decrypted with the stored session key, and believed only if it names the right person and app.
+//! User data: decrypted with the stored session key, and believed only if it names the right person
+//! and app.
 
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use wxmint_wechat::{DataCheck, OpenedData, SessionKey, UserData};
 use super::{LoginError, LoginWorker, Result, SettledState, TokenHolder, worker::USER_DATA};
 
 impl LoginWorker {
-    /// The data without openId, unionId and watermark. Tries the current session key and, for ten minutes after a
-    /// login, the previous one. Each failure is counted; the eighth deletes the session key.
+    /// The data without openId, unionId and watermark. Tries the current session key and, for ten
+    /// minutes after a login, the previous one. Each failure is counted; the eighth deletes the
+    /// session key.
     pub async fn user_data(
         &self,
         holder: &TokenHolder,
@@ -54,8 +56,9 @@ impl LoginWorker {
         None
     }
 
-    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key. Returns it as it is
-    /// stored from then on, too. If its vault key is lost, the person must log in again.
+    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key.
+    /// Also returns the sealed key as it is stored from then on. If its vault key is lost, the
+    /// person must log in again.
     pub(super) async fn unseal(&self, vault: &Vault, sealed: &Sealed, person: &Person) -> Option<(SessionKey, Sealed)> {
         let opened = vault.open(sealed, person).inspect_err(|error| {
             tracing::warn!(%error, "a session key that is kept cannot be used; its owner is told to log in again");
@@ -73,9 +76,10 @@ impl LoginWorker {
         Some((key, anew))
     }
 
-    /// Links a unionid that was found in the data, if none is known. One that is known changes only by what WeChat
-    /// answers to wxmint itself: data may be older, and nothing but the phone's word says that it is unchanged. An app
-    /// whose AppSecret is elsewhere could make data that names somebody else's unionid.
+    /// Links a unionid that was found in the data, if the person has none yet. A known unionid
+    /// changes only by WeChat's answers to wxmint itself, because data may be old, and only the
+    /// phone vouches that they are unchanged. Apps whose AppSecret is elsewhere are left out,
+    /// because their owner could make data that name another person's unionid.
     async fn link_found(&self, holder: &TokenHolder, unionid: &UnionId) -> Result<()> {
         let TokenHolder { person, attempt, .. } = holder;
         if self.apps.all().choose(Some(&person.app), None).map_or(true, |app| self.exchange_of(app).is_some()) {

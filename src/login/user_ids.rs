@@ -1,5 +1,6 @@
-//! Computes the user of a person from who the person is and the id key, so that nothing has to be remembered. A binding
-//! from before wins, because its user keeps the id.
+//! Computes a person's user id from the openid or the unionid and the id key, so that no binding
+//! has to be stored. A binding that was made before takes precedence, because its user keeps the
+//! id.
 
 use futures_util::future::join;
 use parking_lot::Mutex;
@@ -10,33 +11,36 @@ use wxmint_store::{BindingState, COMPUTED, DRAWN, Intent, LoginRecord, Recorded,
 use super::{Attempt, LoginError, LoginWorker, Result};
 use crate::accounts::Named;
 
-/// How user ids come about: they are drawn and bound, or computed with a key. Processes compare this through the store,
-/// and one that finds another way or another key there logs nobody in.
+/// How user ids are made: drawn and bound, or computed with a key. Processes compare this through
+/// the store. A process that finds another way or another key there logs nobody in.
 pub struct UserIds {
-    /// `None`: they are drawn.
+    /// `None` if user ids are drawn.
     key: Option<(IdKind, IdKey)>,
     /// Whether people are noted on their users' lists.
     listed: bool,
-    /// Whether other processes may have the same store. A store in memory is of one process.
+    /// Whether other processes may use the same store. A store in memory belongs to one process.
     has_peers: bool,
     agreement: Mutex<Agreement>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Agreement {
-    /// Whether the store has once had this process's word.
+    /// Whether the store has ever held this process's fingerprint.
     was_own: bool,
-    /// Whether the last word of the store was this process's, if it has ever had one.
+    /// Whether the last fingerprint in the store was this process's; `None` if the store has not
+    /// held one yet.
     last_match: Option<bool>,
     /// Whether the store has ever answered.
     has_answered: bool,
 }
 
 impl UserIds {
+    /// `key` is `None` if user ids are drawn.
     pub fn new(key: Option<(IdKind, IdKey)>, listed: bool, has_peers: bool) -> Self {
         Self { key, listed, has_peers, agreement: Mutex::default() }
     }
 
+    /// Whether user ids are computed. Otherwise they are drawn and bound.
     pub fn are_computed(&self) -> bool {
         self.key.is_some()
     }
@@ -50,7 +54,8 @@ impl UserIds {
         matches!(self.key, Some((IdKind::OpenId, _)))
     }
 
-    /// Compares, unless the process has done so since its start: the first login may be earlier.
+    /// Compares if the process has not done so since its start, because the first login may come
+    /// before the first comparison.
     pub(super) async fn ask_first(&self, store: &Store) -> Result<()> {
         if !self.agreement.lock().has_answered {
             Box::pin(self.compare(store, false)).await?;
@@ -58,7 +63,8 @@ impl UserIds {
         Ok(())
     }
 
-    /// Whether the store's word is this process's: asked before a code is spent, and again before somebody is recorded.
+    /// Fails unless the store's fingerprint is this process's. Checked before a code is spent, and
+    /// again before a login is recorded.
     pub(super) fn check_agreed(&self) -> Result<(), StoreError> {
         let reason =
             || "user ids come about in another way or with another id key than the store names: see wxmint doctor";
@@ -66,17 +72,18 @@ impl UserIds {
         if is_agreed { Ok(()) } else { Err(StoreError { reason: reason().into() }) }
     }
 
-    /// Whether the store has never had a word since this process started: others may tell theirs first.
+    /// Whether this process has not yet seen a fingerprint in the store, so that other processes
+    /// may publish theirs first.
     pub fn wait_for_others(&self) -> bool {
         self.agreement.lock().last_match.is_none()
     }
 
-    /// The user of a person of whom nothing need be known.
+    /// The user id computed from the openid; `None` unless ids come from openids.
     pub(crate) fn of_openid(&self, person: &Person) -> Option<UserId> {
         self.key.as_ref().filter(|_| self.are_of_openids()).map(|(_, key)| key.of_openid(person))
     }
 
-    /// The way to record somebody who may have no binding.
+    /// How to record a login of a person who may have no binding.
     pub fn if_unbound(
         &self,
         person: &Person,
@@ -96,27 +103,30 @@ impl UserIds {
         if let Some((IdKind::UnionId, key)) = &self.key { Some(key.of_unionid(unionid)) } else { None }
     }
 
-    /// Why somebody without a binding has no computed user: otherwise a binding that was half made or half dissolved is
-    /// finished now.
+    /// Why a person without a binding has no computed user: WeChat named no unionid. Otherwise a
+    /// half-made or half-removed binding was finished just now, and the client tries again.
     pub(super) fn refusal(&self, unionid: Option<&UnionId>) -> LoginError {
         let is_unnamed = unionid.is_none() && !self.are_of_openids();
         if is_unnamed { LoginError::UnionIdMissing } else { LoginError::Contended }
     }
 
-    /// The word that the store holds of it: the kind and the fingerprint of the key, or that user ids are drawn.
+    /// The text that the store holds, here called the fingerprint: the kind and the fingerprint of
+    /// the id key, or [`DRAWN`].
     pub fn key_fingerprint(&self) -> String {
         self.key.as_ref().map_or_else(|| DRAWN.to_owned(), |(kind, key)| format!("{kind} {}", key.fingerprint()))
     }
 
-    /// Compares the word with that of the store. Returns what keeps people from logging in.
+    /// Compares this process's fingerprint with that of the store, and publishes it if it may.
+    /// Returns what keeps people from logging in.
     pub async fn compare(&self, store: &Store, has_waited: bool) -> Result<Option<Finding>, StoreError> {
         let own = Some(self.key_fingerprint()).filter(|_| self.may_publish(has_waited));
         Ok(self.on_stored_fingerprint(store.id_key(own.as_deref()).await?.as_deref()))
     }
 
-    /// Whether a store without a word is to be told this one: if it was the store's before, or if the process
-    /// `has_waited` for others to tell theirs. So a wrong word does not get into a store that was emptied. A process
-    /// that draws user ids, and has heard that others compute them, knows better for good.
+    /// Whether to publish our fingerprint in a store that has none: if the store held it before, or
+    /// if the process `has_waited` for others to publish theirs. So no wrong fingerprint gets into
+    /// a store that was emptied. A process that draws user ids, and has seen that others compute
+    /// them, publishes nothing from then on.
     fn may_publish(&self, has_waited: bool) -> bool {
         let Agreement { was_own, last_match, .. } = *self.agreement.lock();
         match last_match {
@@ -125,11 +135,12 @@ impl UserIds {
         }
     }
 
-    /// Takes the word that the store holds. Returns why nobody may log in at this process: otherwise people could get
-    /// other user ids.
+    /// Takes note of the fingerprint that the store holds. If it is a different one, returns why
+    /// nobody may log in at this process: people could get other user ids.
     fn on_stored_fingerprint(&self, held: Option<&str>) -> Option<Finding> {
         let own = self.key_fingerprint();
-        // A process that draws user ids yields to those that compute them, so its word says nothing here.
+        // A process that draws user ids yields to those that compute them, so [`DRAWN`] says
+        // nothing here.
         let held = held.filter(|held| *held != DRAWN || !self.are_computed());
         let mut agreement = self.agreement.lock();
         agreement.has_answered = true;
@@ -160,9 +171,11 @@ impl LoginWorker {
         !self.ids.are_of_openids() && self.apps.all().need_unionid(app)
     }
 
-    /// Records a login. It is recorded once more for a newcomer, with the intent to bind the person, and for a person
-    /// who has a computed user while the same human is bound in another app. A newcomer becomes that other user. Who
-    /// was told the computed one, or has left the other, stays apart, and [`Binder::link`](super::Binder::link) tells.
+    /// Records a login. It is recorded a second time in two cases: for an unbound person, with the
+    /// intent to bind, and for a person with a computed user whose unionid is bound to another user
+    /// in another app. If the computed user is new, the person becomes that other user. A person
+    /// who has got the computed id before, or who has removed a binding, keeps the computed user,
+    /// and [`Binder::link`](super::Binder::link) reports the conflict.
     pub(super) async fn record_login(
         &self,
         record: &mut LoginRecord,
@@ -198,8 +211,9 @@ impl LoginWorker {
         Ok(self.store.record_login(record).await?)
     }
 
-    /// Why a person is not logged in whose session is of another computed user than this login's. The id keys have been
-    /// compared, so WeChat names another unionid for the person than before: the user id would change.
+    /// Why a login is refused if the person's session belongs to another computed user. The id keys
+    /// have been compared, so WeChat must have named another unionid than before, and the user id
+    /// would change.
     pub(super) async fn other_user(&self, person: &Person, attempt: &mut Attempt<'_>) -> Result<LoginError> {
         if !self.ids.are_computed() || self.ids.are_of_openids() {
             let reason = "the person has a user id that was computed in another way".into();
@@ -212,7 +226,7 @@ impl LoginWorker {
         Ok(LoginError::UnionIdChanged { user: bound.user, app: person.app.clone() })
     }
 
-    /// The user to whom the unionid stands, where the same unionid computes users.
+    /// The user to whom the unionid is linked; `None` unless user ids are computed from unionids.
     async fn holder(&self, unionid: Option<&UnionId>) -> Result<Option<UserId>, StoreError> {
         match unionid.filter(|_| self.ids.are_computed() && !self.ids.are_of_openids()) {
             Some(unionid) => Box::pin(self.store.claim_unionid(unionid, None)).await,
@@ -220,10 +234,10 @@ impl LoginWorker {
         }
     }
 
-    /// How to record somebody of whom the store knows nothing. Nobody needs to be asked: the login is recorded together
-    /// with the intent to bind the newcomer.
+    /// How to record a person whom the store does not know. No credentials are needed, so the login
+    /// is recorded together with the intent to bind the person.
     async fn meet(&self, person: &Person, unionid: Option<&UnionId>, attempt: &Attempt<'_>) -> Result<UnboundPolicy> {
-        // A newcomer who will be refused is counted first.
+        // A person who will be refused is counted first.
         if unionid.is_none() && self.need_unionid(&person.app) {
             return Ok(UnboundPolicy::Counted);
         }
@@ -240,7 +254,7 @@ mod tests {
 
     use super::*;
 
-    /// On what the store holds.
+    /// The advice for the fingerprint that the store holds.
     fn advice(ids: &UserIds, held: Option<&str>) -> Option<Message> {
         ids.on_stored_fingerprint(held).map(|finding| finding.advice)
     }
@@ -288,7 +302,7 @@ mod tests {
         assert_eq!(advice(&wrong, Some(&right.key_fingerprint())), Some(message!(restore_id_key)));
         assert_eq!((advice(&wrong, None), are_agreed(&wrong)), (Some(message!(wait_for_id_key)), false));
         assert!(!wrong.may_publish(true), "it knows better");
-        // However often it looks: the doctor looks too, so that looks are no time.
+        // The number of looks does not matter: the doctor looks too, so looks do not measure time.
         for _ in 0..2 {
             assert_eq!(advice(&wrong, None), Some(message!(wait_for_id_key)));
             assert!(!wrong.may_publish(true));
@@ -308,7 +322,7 @@ mod tests {
         assert_eq!(advice(&drawn, Some(&right.key_fingerprint())), Some(message!(ids_of_all_people_would_change)));
         assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(message!(ids_of_all_people_would_change)), false));
         assert!(!drawn.may_publish(true), "others compute user ids, and may not have told the key again yet");
-        // A store in memory is of one process.
+        // A store in memory belongs to one process.
         assert!(UserIds::new(None, false, false).may_publish(false));
     }
 }

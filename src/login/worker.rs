@@ -1,4 +1,5 @@
-//! The request and the answer of a login, the context of one worker thread, and the names that requests are counted by.
+//! The request and the answer of a login, the context of one worker thread, and the names of the
+//! limits.
 
 use std::sync::Arc;
 
@@ -12,11 +13,13 @@ use wxmint_wechat::{App, ByToken, CallError, WeChat};
 use super::{AccessTokens, Binder, CodeExchanger, LoginError, Result, UserIds, phone_numbers::NUMBERS};
 use crate::{accounts::Accounts, accounts::Password, accounts::Username, apps::CurrentApps};
 
+/// A login, as the client asked for it.
 #[derive(Debug)]
 pub struct LoginRequest {
     /// May be left out if there is only one app.
     pub app: Option<AppId>,
-    /// The app that the Referer names. Anybody can forge it, so it only helps to choose among the configured apps.
+    /// The app that the Referer names. Anybody can forge it, so it only helps to choose among the
+    /// configured apps.
     pub app_hint: Option<AppId>,
     pub proof: LoginProof,
     pub identity: Identity,
@@ -40,9 +43,12 @@ pub enum Identity {
     Phone(PhoneCode),
 }
 
+/// The answer to a login.
 #[derive(Debug)]
 pub struct LoggedIn {
+    /// The signed JWT.
     pub token: SignedToken,
+    /// Seconds until the token expires.
     pub expires_in: u64,
     /// The token's `sub`.
     pub user: UserId,
@@ -51,12 +57,12 @@ pub struct LoggedIn {
     pub new_user: bool,
 }
 
-/// One worker thread needs this for whatever a person can do.
+/// The context of one worker thread, for everything that a person can do.
 pub struct LoginWorker {
     pub apps: Arc<CurrentApps>,
     pub wechat: WeChat,
     pub store: Store,
-    /// The vault keys in use. Whoever seals or opens keeps what it has got.
+    /// The vault keys in use. A reload may swap them, so each operation loads them once.
     pub vault: Arc<ArcSwap<Vault>>,
     pub accounts: Box<dyn Accounts>,
     pub policy: LoginPolicy,
@@ -70,9 +76,12 @@ pub struct LoginWorker {
 /// How people are bound to users, and how often they may try.
 #[derive(Debug, Clone, Copy)]
 pub struct LoginPolicy {
-    /// Whether an unbound person gets a new user, where one could be asked for a password.
+    /// Whether an unbound person gets a new user although the account backend could ask for a
+    /// password.
     pub auto_provision: bool,
+    /// How many people of one app a user may have.
     pub bindings_per_user: u32,
+    /// Whether a login revokes the user's earlier tokens.
     pub single_session: bool,
     /// Logins of an address.
     pub limit_ip: Rate,
@@ -80,33 +89,35 @@ pub struct LoginPolicy {
     pub limit_openid: Rate,
     /// Failed passwords of a person for a user name.
     pub limit_username: Rate,
-    /// Requests of pages (scan to log in) that an address has open at a time.
+    /// Requests of pages for a login by a phone that an address may have open at a time.
     pub limit_open_requests: u32,
-    /// Phone numbers that WeChat bills, in a day.
+    /// Phone numbers per day. WeChat bills each of them.
     pub phone_numbers_per_person: u32,
     pub phone_numbers_per_app: u32,
 }
 
-/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of `LoginPolicy`, and its label
-/// in the log and the audit events. No variable sets the limit of unbindings.
+/// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of
+/// `LoginPolicy`, and its label in the log and the audit events. No variable sets the limit of
+/// unbindings.
 pub(crate) const IP: &str = "ip";
 pub const OPENID: &str = "openid";
 pub const USERNAME: &str = "username";
 pub(super) const UNBINDINGS: &str = "unbindings";
 
-/// The kinds by which requests of a person are counted beside logins. An erasure takes them all.
+/// The kinds of requests that are counted for each person, besides logins. An erasure deletes these
+/// counts.
 pub(super) const COUNTED_OF_A_PERSON: [&str; 10] =
     [NAMES, PHONE, NUMBERS, CHECK, RESET, USER_DATA, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, DEVICE];
 /// Failed passwords, by the digest of the user name.
 pub(super) const NAMES: &str = "names";
-/// Requests that have WeChat asked.
+/// Requests after the login. Each kind is counted for itself, with the rate of `limit_openid`.
 pub(super) const PHONE: &str = "phone";
 pub(super) const CHECK: &str = "check";
 pub(super) const RESET: &str = "reset";
 pub(super) const USER_DATA: &str = "userdata";
 pub(super) const ENCRYPT_KEYS: &str = "encrypt-keys";
 pub(super) const LOGOUTS: &str = "logouts";
-/// Requests at the doors, by the first of their names.
+/// Requests at the doors. The name is that of the first kind, device authorization.
 pub const DEVICE: &str = "device";
 
 impl LoginWorker {
@@ -133,7 +144,8 @@ impl LoginWorker {
         self.access_tokens(app).with(call).await.map_err(|error| error.of(&app.id))
     }
 
-    /// Refuses an app whose people have no session keys. One that has left the configuration has them as before.
+    /// Refuses an app whose people have no session keys. An app that has left the configuration is
+    /// not refused.
     pub fn check_has_session_keys(&self, app: &AppId) -> Result<()> {
         match self.apps.all().choose(Some(app), None) {
             Ok(app) if !app.kind.has_session_keys() => Err(LoginError::NoSessionKeys),

@@ -1,4 +1,5 @@
-//! Whether Redis may lose bindings, which are nowhere else, whether it is too old, and what its primaries lack.
+//! Whether Redis may lose bindings, which are stored nowhere else, whether it is too old, and what
+//! its primaries lack.
 
 use std::{cmp::Reverse, collections::HashSet, time::Duration};
 
@@ -8,12 +9,14 @@ use wxmint_findings::{Finding, Status, count};
 use wxmint_redis_link::{CLUSTER_SLOTS, DEADLINE, Reason, RedisClient, Server, State, member};
 use wxmint_store::{CLOCK_IS_FAR, CLOCKS_APART};
 
-/// No snapshot in so long although something was written, and none is made at all.
+/// If data was written and no snapshot was made for this long, Redis makes none at all. In seconds.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;
-/// In seconds; more than the way to Redis and back takes.
+/// By how many seconds the clocks of primaries may differ: more than the way to Redis and back
+/// takes.
 const PRIMARIES_APART: f64 = 1.0;
 
-/// Whether a primary may lose bindings or is old. `volatile`: what a policy is that evicts session keys and limits.
+/// Whether a primary may lose bindings or is too old. `volatile` is the status of a policy that
+/// evicts session keys and limits. `now` is in seconds since 1970.
 pub async fn fitness(link: &RedisClient, now: i64, volatile: Status) -> Result<Vec<Finding>, Reason> {
     let primaries = link.all_primaries().await?;
     let each = primaries.iter().map(|(_, server)| of(link, server, now, volatile));
@@ -24,7 +27,7 @@ async fn of(link: &RedisClient, primary: &Server, now: i64, volatile: Status) ->
     let mut asked = redis::pipe();
     asked.cmd("INFO").arg("memory").cmd("INFO").arg("persistence").cmd("INFO").arg("server");
     let (memory, on_disk, server): (String, String, String) = link.query_at("info", primary, &asked).await?;
-    // By itself, because Redis may refuse to tell, and no other command may fail so.
+    // Asked alone, because Redis may refuse it, and the other commands must not fail with it.
     let mut asked = redis::pipe();
     asked.cmd("CONFIG").arg("GET").arg("save");
     let pair = primary.query::<Vec<String>>(&asked, Instant::now() + DEADLINE).await.unwrap_or_default();
@@ -33,7 +36,7 @@ async fn of(link: &RedisClient, primary: &Server, now: i64, volatile: Status) ->
     Ok(vec![age(name, &server), eviction(name, &memory, volatile), persistence(name, &on_disk, save.as_deref(), now)])
 }
 
-/// The findings that are not ok, and the first one of each check that is ok.
+/// All findings that are not ok, and, of the checks that are ok, the first finding of each.
 pub(super) fn worst(mut all: Vec<Finding>) -> Vec<Finding> {
     all.sort_by_key(|finding| Reverse(finding.status));
     let mut seen = HashSet::new();
@@ -41,7 +44,8 @@ pub(super) fn worst(mut all: Vec<Finding>) -> Vec<Finding> {
     all
 }
 
-/// By `INFO memory`: some policies evict bindings, and others what expires.
+/// Judges the eviction policy, by `INFO memory`: some policies evict bindings, and others only keys
+/// that expire.
 fn eviction(server: &str, memory: &str, volatile: Status) -> Finding {
     let policy = member(memory, "maxmemory_policy").unwrap_or("unknown");
     let (status, found) = match policy.split_once('-') {
@@ -52,8 +56,9 @@ fn eviction(server: &str, memory: &str, volatile: Status) -> Finding {
     Finding { status, ..Finding::fault("redis.eviction", found, message!(run_config_set_maxmemory_policy)) }
 }
 
-/// By `INFO persistence` and `CONFIG GET save`, which a managed Redis may refuse: whether anything reaches the disk.
-/// Then the time tells: without snapshots, the last one is when Redis was started. `now` is in seconds since 1970.
+/// Whether anything reaches the disk, by `INFO persistence` and `CONFIG GET save`. A managed Redis
+/// may refuse the latter. Then the time of the last snapshot tells, which is the start of Redis if
+/// none was made. `now` is in seconds since 1970.
 fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Finding {
     let number = |name| member(info, name).and_then(|value| value.parse::<i64>().ok()).unwrap_or_default();
     let overdue =
@@ -70,7 +75,8 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Findin
     }
 }
 
-/// By `INFO server`: old ends of tokens are deleted by a command of Redis 6.2. Some clouds' "6.0" knows it.
+/// Judges the version, by `INFO server`: expired revocations are deleted by a command of Redis 6.2.
+/// The "6.0" of some clouds has it too.
 fn age(server: &str, info: &str) -> Finding {
     let version = member(info, "redis_version").unwrap_or("unknown");
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
@@ -82,8 +88,9 @@ fn age(server: &str, info: &str) -> Finding {
     }
 }
 
-/// Whether this machine's clock is far from those of the primaries. `ahead`: by how many seconds. If it is far behind,
-/// tokens would be dated later than verifiers accept; if ahead by their `life`, they would be expired: nobody logs in.
+/// Judges by how many seconds this machine's clock is `ahead` of those of the primaries. If it is
+/// far behind, tokens would be dated later than verifiers accept. If it is ahead by the tokens'
+/// `life`, they would have expired already. In either case nobody can log in.
 pub fn own_clock(ahead: f64, life: Duration) -> Finding {
     let of_redis = message!(clock_of_redis_which_dates_tokens);
     let found = Finding::clock("redis.clock", ahead, CLOCK_IS_FAR.as_seconds_f64(), of_redis);
@@ -109,15 +116,15 @@ pub fn lacks(state: &State) -> Vec<Finding> {
         found.push(Finding::warning("redis.clock", message!(clocks_of_primaries_differ), message!(set_them_by_ntp)));
     }
     let online: u32 = state.primaries.iter().map(|(_, replicas)| replicas).sum();
-    // A primary that does not answer may have none.
+    // A primary that does not answer may have no replica.
     if state.all_answer && !found.iter().any(|finding| finding.name == "redis.replicas") {
         found.push(Finding::ok("redis.replicas", message!(replicas_are_online, online, wanted)));
     }
     found
 }
 
-/// A single server that nobody has called so on purpose: bindings are nowhere else. Readiness does not speak of it,
-/// because a server for tests is one too.
+/// Warns about a single server without a replica, unless the settings ask for one: bindings are
+/// stored nowhere else. Readiness does not warn about it, because a server for tests is alone too.
 pub(super) fn alone(state: &State) -> Option<Finding> {
     let is_alone = state.wanted == 0 && !state.are_required;
     let (primary, _) = state.primaries.iter().find(|(_, replicas)| is_alone && *replicas == 0)?;

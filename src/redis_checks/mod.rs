@@ -1,4 +1,4 @@
-//! The questions of `wxmint doctor` and readiness to Redis. They change nothing there.
+//! The checks of Redis by `wxmint doctor` and for readiness. They change nothing there.
 
 mod fitness;
 
@@ -15,6 +15,7 @@ use wxmint_store::Store;
 use self::fitness::{alone, worst};
 pub use self::fitness::{fitness, lacks, own_clock};
 
+/// The names of the checks of Redis.
 pub const REDIS_CHECKS: [&str; 8] = [
     "redis.reach",
     "redis.version",
@@ -26,24 +27,25 @@ pub const REDIS_CHECKS: [&str; 8] = [
     "redis.latency",
 ];
 
-/// A login waits for two answers of Redis.
+/// An answer that takes longer is slow, because a login waits for two answers of Redis.
 const SLOW_MILLIS: f64 = 50.0;
-/// A busy machine may be too slow for a deadline now and then. A server that hangs misses it for this long too.
+/// A busy machine may miss a deadline now and then, so the checks are repeated after this pause.
 const PAUSE: Duration = Duration::from_millis(200);
+/// A server that hangs misses the deadline for all of this time.
 const AGAIN_WITHIN: Duration = Duration::from_secs(2);
-/// Each command that wxmint needs, in a form that changes nothing: no key is there, and none is made. `SET … XX` and
-/// `XADD … NOMKSTREAM` write only to a key that is there; `HSET` and `HINCRBY` have wrong arguments, which Redis finds
-/// after it has checked the right.
+/// Each command that wxmint needs, in a form that changes nothing: the keys do not exist, and none
+/// is created. `SET … XX` and `XADD … NOMKSTREAM` write only to a key that exists; `HSET` and
+/// `HINCRBY` have wrong arguments, which Redis finds after it has checked the right.
 const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET KEY,SET KEY 1 XX,DEL KEY,HGET KEY f,HGETALL KEY,\
                       HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
                       PEXPIRE KEY 1,PEXPIREAT KEY 1";
-/// As [`NEEDED`]; people can log in without these.
+/// As [`NEEDED`], for revocations; people can log in without these commands.
 const NEEDED_FOR_ENDS: &str = "XADD KEY NOMKSTREAM * f v,XDEL KEY 1-1,XRANGE KEY - + COUNT 1,ZADD KEY XX 1 m,ZCARD KEY,\
                                ZRANGE KEY 0 0,ZREM KEY m,ZREMRANGEBYSCORE KEY 1 0,ZREMRANGEBYRANK KEY 1 0,ZSCORE KEY m,WAIT 0 1";
-/// As [`NEEDED_FOR_ENDS`]; only a Cluster has them.
+/// As [`NEEDED_FOR_ENDS`]; only a Cluster has these commands.
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
 
-/// At least one finding for each of [`REDIS_CHECKS`]. `life`: of tokens.
+/// Returns at least one finding for each of [`REDIS_CHECKS`]. `life` is the lifetime of tokens.
 pub async fn examine(redis: &Store, clock: fn() -> DateTime<Utc>, life: Duration) -> Vec<Finding> {
     let begun = Instant::now();
     loop {
@@ -63,7 +65,7 @@ async fn examine_once(redis: &Store, now: DateTime<Utc>, life: Duration) -> (Vec
         let is_late = is_late(reason.cause);
         return (with_unchecked(vec![unreachable(reason)], &REDIS_CHECKS, message!(redis_is_not_reached)), is_late);
     }
-    // By itself, so that it does not wait for the others.
+    // Measured alone, so that it does not wait for the other questions.
     let latency = slowest(link).await.map(|latency| vec![latency]);
     let fitness = fitness(link, now.timestamp(), Status::Fault);
     let (fitness, state, ahead, rights) = join4(fitness, link.state(), redis.clock_ahead(), rights_at_all(link)).await;
@@ -90,7 +92,7 @@ async fn slowest(link: &RedisClient) -> Result<Finding, Reason> {
     Ok(slowest.map_or_else(|| latency(0.0, ""), |(millis, (_, server))| latency(millis, &server.name)))
 }
 
-/// The median of some answers.
+/// The median time of some answers, in milliseconds.
 async fn millis(link: &RedisClient, server: &Server) -> Result<f64, Reason> {
     let mut millis = [0.0; 5];
     for time in &mut millis {
@@ -115,7 +117,8 @@ async fn rights_at_all(link: &RedisClient) -> Result<Vec<Finding>, Reason> {
 
 async fn answers(needed: &[&str], primary: &Primary, server: &Server) -> Result<Vec<Value>, Reason> {
     let has = |key: &String| primary.has(slot_of(key.as_bytes()));
-    // Each in another slot, so that one server of a Cluster, taken for a server by itself, answers MOVED.
+    // Each key is in another slot, so that a server of a Cluster that is taken for a single server
+    // answers MOVED.
     let mut keys = (0..).map(|number| format!("wxmint:{{doctor{number}}}")).filter(has);
     let mut asked = redis::pipe();
     for words in needed {
@@ -126,7 +129,8 @@ async fn answers(needed: &[&str], primary: &Primary, server: &Server) -> Result<
     server.answers(&asked, Instant::now() + DEADLINE).await
 }
 
-/// By the answers to `needed`: the commands that `user` may not run, or a reason why Redis takes no writes.
+/// The finding from the answers to `needed`: the commands that `user` may not run, or a reason why
+/// Redis takes no writes.
 fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Finding {
     let (mut missing, mut unknown, mut is_fault) = (Vec::new(), Vec::new(), false);
     for (words, answer) in needed.iter().zip(answers) {
@@ -155,7 +159,7 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
     Finding { status, ..Finding::fault("redis.rights", message!(redis_at, server, found), advice) }
 }
 
-/// As ACL SETUSER names it.
+/// The name of the right to a command, as ACL SETUSER has it.
 fn right(words: &str) -> String {
     let words = words.to_ascii_lowercase().replace("cluster ", "cluster|");
     words.split(' ').next().unwrap_or_default().to_owned()
@@ -171,7 +175,7 @@ fn latency(millis: f64, server: &str) -> Finding {
     }
 }
 
-/// The advice about a fault of reaching Redis, where its words do not say it.
+/// The advice about a Redis that cannot be reached or used, by cause.
 fn cure(cause: Cause) -> Message {
     match cause {
         Cause::WantsPassword => message!(put_password_into_redis_url),

@@ -8,7 +8,7 @@ use rustix::process::geteuid;
 
 use super::FileError;
 
-/// Rights to write of all but the owner.
+/// The rights to write of everybody except the owner.
 const WRITE: u32 = 0o022;
 /// Where Docker, Compose and Podman mount secrets.
 const OF_CONTAINERS: &str = "/run/secrets";
@@ -27,19 +27,21 @@ pub fn exposed(path: &Path, rights: u32) -> io::Result<Option<FileError>> {
     Ok(is_exposed.then(|| FileError::Exposed { path: path.to_owned(), mode, is_ours }))
 }
 
-/// Whether the file is part of a mounted Secret. Its folder contains the link `..data`, which the kubelet swaps.
-/// Kubernetes sets owner, group and mode, and the pod decides who may read it.
+/// Whether the file is part of a mounted Secret. Its folder contains the link `..data`, which the
+/// kubelet swaps. Kubernetes sets owner, group and mode, and the pod decides who may read it.
 fn is_of_kubelet(path: &Path) -> bool {
     path.parent().is_some_and(|folder| folder.join("..data").is_symlink())
 }
 
-/// Whether root has let one group read the file, and this process is of it: so packages and systemd install secrets.
-/// The group `root` is no service's own.
+/// Whether root lets one group read the file, and this process is in that group. Packages and
+/// systemd install secrets in this way. The group `root` does not count, because no service has it
+/// for its own.
 fn is_of_root_for_a_group(file: &Metadata, mode: u32, own: u32) -> bool {
     mode & 0o037 == 0 && file.uid() == 0 && (own != 0 || file.gid() != 0)
 }
 
-/// Whether the file was mounted into this process' container, where nobody else is and its mode cannot be changed.
+/// Whether the file was mounted into this process' container, where no other user is and its mode
+/// cannot be changed.
 fn is_mounted_for_this(path: &Path, file: &Metadata, mode: u32, own: u32) -> bool {
     let Ok(path) = fs::canonicalize(path) else { return false };
     let is_kept = path.starts_with(OF_CONTAINERS) && file.uid() == 0 && own != 0;

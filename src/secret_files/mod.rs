@@ -15,20 +15,22 @@ use zeroize::Zeroizing;
 pub use self::exposure::exposed;
 pub use self::watched::{Settled, WatchedFile};
 
+/// Why a secret file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("{path}: {source}", path = .path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("{path} exists already and is not overwritten", path = .0.display())]
     Exists(PathBuf),
-    /// `is_ours`: this user can mend it.
+    /// `is_ours` is true if this user can change the mode.
     #[error("{path} can be read by others (mode {mode:04o})", path = .path.display())]
     Exposed { path: PathBuf, mode: u32, is_ours: bool },
 }
 
 impl FileError {
-    /// Says what to do, if anything is certain to help. `make` is the command that makes a missing file; its path
-    /// follows. The backup comes first, because a new file cannot open or verify what the lost one sealed or signed.
+    /// Says what to do, if anything is certain to help. `make` is the command that makes a missing
+    /// file, without its path. The advice names a backup first, because a new file cannot open or
+    /// verify what the lost one sealed or signed.
     pub fn cure(&self, make: Option<&str>) -> Option<Message> {
         match self {
             Self::Io { path, source } if source.kind() == io::ErrorKind::NotFound => match path.parent() {
@@ -46,6 +48,7 @@ impl FileError {
         }
     }
 
+    /// The error, followed by [`Self::cure`].
     pub fn with_cure(&self, make: Option<&str>) -> Message {
         [Some(self.into()), self.cure(make)].into_iter().flatten().collect()
     }
@@ -58,7 +61,7 @@ in_chinese! {
         FileError::Exposed { path, mode, .. } => "{} 可以被其他用户读取（权限 {mode:04o}）" [path.display()];
 }
 
-/// The Kubernetes manifests contain this where only the operator knows the value.
+/// The text that the Kubernetes manifests contain where only the operator knows the value.
 pub const PLACEHOLDER: &str = "REPLACE-ME";
 
 /// The commands that make such files; the path of the file follows.
@@ -70,7 +73,8 @@ pub const MAKE_VAULT_KEY: &str = "umask 077; openssl rand -base64 32 >";
 /// An invisible character that editors on Windows put before a text in UTF-8.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The value that is all a file has, without what editors put around it.
+/// The one value in a file, without the byte order mark and the line breaks that editors put around
+/// it.
 pub fn one_value(text: &str) -> &str {
     text.trim_start_matches(BYTE_ORDER_MARK).trim_end_matches(['\n', '\r'])
 }
@@ -92,14 +96,15 @@ pub fn read_file(path: &Path, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     if !found.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    // With room to find the end, so that no part of a secret is left where it was before it grew.
+    // Has room beyond the end, so that the buffer never grows, which would leave a part of the
+    // secret behind.
     let mut content = Zeroizing::new(Vec::with_capacity(found.len().min(most) as usize + 32));
     File::open(path)?.take(most).read_to_end(&mut content)?;
     Ok(content)
 }
 
-/// Writes a new secret file with mode 0600 and returns once it is on the disk. It never overwrites a file, because a
-/// lost secret cannot be made again.
+/// Writes a new secret file with mode 0600 and returns once it is on the disk. It never overwrites
+/// a file, because a lost secret cannot be made again.
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
     write_new(path, content).map(drop).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => FileError::Exists(path.to_owned()),
@@ -114,15 +119,16 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<File> {
     written.inspect_err(|_| _ = fs::remove_file(path)).map(|()| file)
 }
 
-/// An exclusive lock on replacing a file, held until dropped. The locked file is another one beside it, because each
-/// replacement makes the file itself a new one.
+/// An exclusive lock on replacing a file, held until dropped. The lock is on a second file beside
+/// it, because each replacement puts a new file in place of the old one.
 pub struct Held {
     path: PathBuf,
     _lock: File,
 }
 
 impl Held {
-    /// Waits until no other process holds `path`. If it is a link, the file that it points to is locked and replaced.
+    /// Waits until no other process holds `path`. If it is a link, the file that it points to is
+    /// locked and replaced.
     pub fn wait(path: &Path) -> Result<Self, FileError> {
         Self::lock(fs::canonicalize(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?)
     }
@@ -136,7 +142,8 @@ impl Held {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = fs::canonicalize(folder).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
         let held = Self::lock(folder.join(path.file_name().unwrap_or_default()))?;
-        // The file is created under the lock, so that whoever finds it and waits for the lock finds it complete.
+        // The file is created under the lock, so that a process that finds the file and waits for
+        // the lock finds it complete.
         let created = create_private(&held.path, content);
         if let Err(FileError::Exists(_)) = created { Ok(held) } else { created.map(|()| held) }
     }
@@ -146,7 +153,8 @@ impl Held {
         let open = |is_new| OpenOptions::new().write(true).create_new(is_new).mode(0o600).open(&beside);
         let lock = match open(true) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(false),
-            // The file's owner, who is to hold it later. What was there before may be a link, and is given to nobody.
+            // A new lock is given to the owner of the file, who will hold it later. An existing
+            // lock is not given away, because it may be a link.
             made => made
                 .inspect(|lock| _ = fs::metadata(&path).map(|file| fchown(lock, Some(file.uid()), Some(file.gid())))),
         };
@@ -154,8 +162,8 @@ impl Held {
         Ok(Self { path, _lock: lock.map_err(|source| FileError::Io { path: beside, source })? })
     }
 
-    /// Replaces the file's content atomically: a reader sees the old or the new content, even if this process or the
-    /// machine dies. Owner and mode stay.
+    /// Replaces the file's content atomically: a reader sees the old or the new content, even if
+    /// this process or the machine dies. Owner and mode stay.
     pub fn replace(&self, content: &[u8]) -> Result<(), FileError> {
         let new = beside(&self.path, "new");
         // Removes the unfinished file; it is no error if there is none.
@@ -163,7 +171,8 @@ impl Held {
         replaced.map_err(|source| FileError::Io { path: self.path.clone(), source })
     }
 
-    /// Writes the whole file `new`, with owner and mode of the present one, and puts it in its place.
+    /// Writes the whole file `new`, with owner and mode of the present one, and puts it in its
+    /// place.
     fn replace_by(&self, new: &Path, content: &[u8]) -> io::Result<()> {
         let old = fs::metadata(&self.path)?;
         // A process that died may have left this file. Under the lock, nobody else is writing it.
@@ -227,7 +236,7 @@ mod tests {
             fs::write(&path, "old").expect("written");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
             let held = Held::wait(&path).expect("held");
-            // Until it is renamed, all is written beside the file.
+            // Everything is written beside the file until the rename.
             write_new(&beside(&path, "new"), left.as_bytes()).expect("written");
             fs::set_permissions(beside(&path, "new"), fs::Permissions::from_mode(mode)).expect("a mode");
             assert_eq!(fs::read_to_string(&path).expect("readable"), "old", "{left}");

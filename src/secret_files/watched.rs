@@ -7,13 +7,13 @@ use zeroize::Zeroizing;
 
 use super::{FileError, read_private};
 
-/// The result of the last look. Editors and `cp` write in place, and half a file may be a valid one that means more:
-/// content counts once two looks have found the same.
+/// The result of the last look. Editors and `cp` write in place, and half a file may be valid and
+/// mean something else. So content counts once two looks have found the same.
 #[derive(Debug, Clone, Default)]
 pub struct Settled(Option<Vec<u8>>);
 
 impl Settled {
-    /// Returns what this look has found, if it is what the last one has found.
+    /// Returns the content if it is the same as at the last look.
     pub fn of<T: AsRef<[u8]>, E>(&mut self, found: Result<T, E>) -> Result<Option<T>, E> {
         let found = found.inspect_err(|_| self.0 = None)?;
         let before = self.0.replace(hash(found.as_ref()));
@@ -21,7 +21,8 @@ impl Settled {
     }
 }
 
-/// A file, and the hash of the content that is in use. Content is compared, not dates, because Kubernetes swaps links.
+/// A file, and the hash of the content that is in use. Content is compared, not dates, because
+/// Kubernetes swaps links.
 #[derive(Debug, Clone)]
 pub struct WatchedFile {
     pub path: PathBuf,
@@ -37,20 +38,22 @@ impl WatchedFile {
         Ok((Self { path: path.to_owned(), seen: Settled(Some(in_use.clone())), in_use }, content))
     }
 
-    /// Looks at the file. `None` if its content is another one than at the last look: the next one decides.
+    /// Looks at the file. `None` until two looks in a row find the same content.
     pub fn look(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
         self.seen.of(read_private(&self.path))
     }
 
+    /// Whether this content is in use.
     pub fn is_in_use(&self, content: &[u8]) -> bool {
         self.in_use == hash(content)
     }
 
+    /// Notes that this content is in use now.
     pub fn put_in_use(&mut self, content: &[u8]) {
         self.in_use = hash(content);
     }
 
-    /// From here on no content is in use, so that the next look takes up whatever it finds.
+    /// Treats no content as in use, so that the next look takes up whatever it finds.
     pub fn forget(&mut self) {
         self.in_use.clear();
     }

@@ -1,7 +1,9 @@
-//! The file `.env` in the working directory. A variable of the environment wins over the file, even an empty one.
+//! The file `.env` in the working directory. A variable of the environment overrides the file, even
+//! if it is empty.
 //!
-//! Only wxmint's own variables, those of OpenTelemetry and `RUST_LOG` are taken. A folder's `.env` is often another
-//! program's, and a variable such as `KUBECONFIG` from a stranger's folder could start a program of theirs.
+//! Only wxmint's own variables, those of OpenTelemetry and `RUST_LOG` are taken. A folder's `.env`
+//! is often another program's, and a variable such as `KUBECONFIG` from a stranger's folder could
+//! start a program of theirs.
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -18,9 +20,10 @@ pub const NAME: &str = ".env";
 /// `wxmint init` writes this, with values of its own.
 pub const EXAMPLE: &str = include_str!("../../.env.example");
 pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
-/// In bytes: many times as long as `.env.example`.
+/// The most bytes of the file, many times as many as `.env.example` has.
 const LARGEST: u64 = 256 * 1024;
-/// The form of a variable in Chinese: its line in the example, or else the first that explains the variable.
+/// The form of a variable in Chinese: its line in the example, or else the first that explains the
+/// variable.
 pub fn explained_in_chinese(variable: &str) -> Option<String> {
     let names = |line: &str| line.trim_start_matches("# ").split_once('=').is_some_and(|(name, _)| name == variable);
     let paragraph = EXAMPLE_IN_CHINESE.split("\n\n").find(|text| text.lines().any(names))?;
@@ -30,15 +33,17 @@ pub fn explained_in_chinese(variable: &str) -> Option<String> {
     form.or_else(|| comments().find(|text| !is_beside(text))).map(str::to_owned)
 }
 
-/// Says what is unusual about the file that was loaded.
+/// The finding if something about the loaded file is unusual.
 pub static NOTE: OnceLock<Finding> = OnceLock::new();
 
+/// Whether the working directory has no `.env`.
 pub fn is_missing() -> bool {
     matches!(fs::symlink_metadata(NAME), Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
-/// Sets the variables that `.env` has and the environment lacks. The error has each fault, without any value. Runs
-/// while the process has one thread, because another one could read the environment meanwhile.
+/// Sets the variables that `.env` has and the environment lacks. The error has each fault, without
+/// any value. Must run while the process has one thread, because another thread could read the
+/// environment meanwhile.
 pub fn load() -> Result<(), Vec<Message>> {
     let (text, file) = match read() {
         Err(_) if is_missing() => return Ok(()),
@@ -58,11 +63,13 @@ pub fn load() -> Result<(), Vec<Message>> {
     dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![message!(file_cannot_be_read, NAME)])
 }
 
-/// A file or link of another user's is not used: in `/tmp`, or in any folder of his, it would have root's command send
-/// the AppSecret of the environment to his server.
+/// Reads the file. A file or link of another user is not used: in `/tmp`, or in a folder of that
+/// user, it could make a command of root send the AppSecret of the environment to that user's
+/// server.
 fn read() -> io::Result<(String, Metadata)> {
     let link = fs::symlink_metadata(NAME)?;
-    // Opened once, and without waiting for who writes into a pipe, because the file may be replaced at any moment.
+    // Opened once, because the file may be replaced at any moment, and without waiting for the
+    // writer of a pipe.
     let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(NAME)?;
     let file = opened.metadata()?;
     if let Some(owner) = [link.uid(), file.uid()].into_iter().find(|uid| ![0, geteuid().as_raw()].contains(uid)) {
@@ -89,12 +96,13 @@ fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
 }
 
 fn is_taken(name: &str) -> bool {
-    // In any case of letters, so that a name in small letters is warned about as one of the environment is.
+    // In upper or lower case, so that a name in lower case is warned about like one in the
+    // environment.
     name.to_ascii_uppercase().starts_with("WXMINT_") || name.starts_with("OTEL_") || name == "RUST_LOG"
 }
 
-/// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`, one mini program for
-/// the folder of them, and the reverse.
+/// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`,
+/// one mini program for the folder of them, and the reverse.
 fn is_decided(name: &str) -> bool {
     let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
     let has = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -106,8 +114,8 @@ fn is_decided(name: &str) -> bool {
     env::var_os(name).is_some() || has(&other) || has_another
 }
 
-/// The variables of a file's text, in their order. dotenvy does not read them, because it puts variables in the place
-/// of `$NAME`: a password would change.
+/// The variables of a file's text, in their order. dotenvy does not read them, because it expands
+/// `$NAME`, which would change a password.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Message>> {
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
     let names_one = |line: &str| ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name));
@@ -133,20 +141,23 @@ fn pair(line: &str) -> Option<(String, String)> {
     Some((name.to_owned(), unquoted(value.trim_start())?)).filter(|_| is_name)
 }
 
-/// A value without its quotation marks, as a shell reads it; `None` if one is open, or more follows than a comment.
+/// A value without its quotation marks, as a shell reads it. `None` if a quotation is not closed,
+/// or if anything but a comment follows.
 fn unquoted(text: &str) -> Option<String> {
-    // With the `=` in front of it, because a `#` at the beginning of a word begins a comment.
+    // The `=` stays in front of the value, because a `#` at the beginning of a word begins a
+    // comment.
     let mut words = shlex::split(&format!("={text}"))?;
     (words.len() == 1).then(|| words.remove(0).split_off(1))
 }
 
-/// An example file with these values in place of its own.
+/// The text of an example file with these values in place of its own.
 pub fn filled(example: &str, values: &BTreeMap<&str, String>) -> String {
     let line = |line: &str| {
         let name = line.strip_prefix("# ").unwrap_or(line).split_once('=').map(|(name, _)| name);
         match name.and_then(|name| values.get_key_value(name)) {
             Some((name, value)) => format!("{name}={}\n", quoted(value)),
-            // A variable that must be set unless another one is.
+            // The example sets this variable because one of several must be set. Here another one
+            // is.
             None if line.starts_with("WXMINT_") => format!("# {line}\n"),
             None => format!("{line}\n"),
         }
@@ -154,8 +165,9 @@ pub fn filled(example: &str, values: &BTreeMap<&str, String>) -> String {
     example.lines().map(line).collect()
 }
 
-/// A value as `unquoted`, dotenvy and a shell read it. A backslash stands outside of the quotation marks, because
-/// dotenvy looks for the end of a line as if it escaped the mark behind it.
+/// A value as `unquoted`, dotenvy and a shell read it. A backslash is written outside of the
+/// quotation marks, because dotenvy, when it looks for the end of a line, treats a backslash as if
+/// it escaped the quotation mark behind it.
 pub fn quoted(value: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);
     if !value.is_empty() && value.bytes().all(is_plain) {

@@ -1,4 +1,4 @@
-//! The parsers of values. What the values look like, in words, stands in `.env.example`.
+//! The parsers of values. `.env.example` describes the form of each value in words.
 
 use std::io::{self, IsTerminal};
 use std::{net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
@@ -14,7 +14,7 @@ use wxmint_verify::REGISTERED_CLAIMS;
 
 use super::{AccountsSource, is_secure};
 
-/// `600/5m`: that many at once, and that many in each such time.
+/// `600/5m`: 600 at once, and 600 in each period of 5 minutes.
 pub(super) fn rate(text: &str) -> Option<Rate> {
     let (burst, period) = text.split_once('/')?;
     Some(Rate { burst: within(burst, 1..=1_000_000)?, period: time_within(period, "1s", "30d")? })
@@ -24,12 +24,12 @@ pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// `Some(None)` if the text is this word.
+/// `Some(None)` if the text is `word`, else the parsed text.
 pub(super) fn unless<T>(word: &str, text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
     if text == word { Some(None) } else { parse(text).map(Some) }
 }
 
-/// The value that goes by this word.
+/// The value that belongs to the word in `text`.
 pub(super) fn word<T, const N: usize>(text: &str, words: [(&str, T); N]) -> Option<T> {
     words.into_iter().find_map(|(word, value)| (word == text).then_some(value))
 }
@@ -39,7 +39,7 @@ pub(super) fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<V
     if text.is_empty() { Some(Vec::new()) } else { text.split(',').map(|part| parse(part.trim())).collect() }
 }
 
-/// As [`list`]; refuses a part that stands twice.
+/// As [`list`], but refuses a part that appears twice.
 fn different<T: PartialEq>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     list(text, parse).filter(|parts| are_different(parts))
 }
@@ -66,16 +66,16 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (total > 0).then(|| Duration::from_secs(total.into()))
 }
 
-/// The token's `iss`, byte for byte as it was given (RFC 8414 section 3.3 compares it so).
+/// The token's `iss`, byte for byte as it was given, because RFC 8414 section 3.3 compares it so.
 #[derive(Debug, Display, Clone, PartialEq, Eq)]
 pub struct IssuerUrl(String);
 
 impl IssuerUrl {
-    /// https, or http on loopback; no query, fragment or user info; no slash at the end, because verifiers append
-    /// `/.well-known/…`. The error says which of these is broken.
+    /// https, or http on loopback; no query, fragment or user info; no slash at the end, because
+    /// verifiers append `/.well-known/…`. The error says which of these is broken.
     pub fn parse(text: &str) -> Result<Self, Message> {
         let url: Url = text.parse().map_err(|_| message!(is_not_url))?;
-        // `Url` mends a wrong number of slashes and backslashes, and those who compare the text do not.
+        // `Url` corrects wrong slashes and backslashes, but clients that compare the text do not.
         let rest = text.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//")).unwrap_or_default();
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
         Err(match () {
@@ -95,13 +95,14 @@ impl IssuerUrl {
         &self.0
     }
 
-    /// As browsers write it.
+    /// The origin as browsers write it.
     pub fn origin(&self) -> String {
         self.0.parse().map(|url: Url| url.origin().ascii_serialization()).unwrap_or_default()
     }
 }
 
-/// All different, because an issuer that is named twice would have two sets of keys.
+/// Several issuers. All must be different, because an issuer that is named twice would have two
+/// sets of keys.
 pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, Message> {
     let issuers: Vec<_> = text.split(',').map(|part| IssuerUrl::parse(part.trim())).collect::<Result<_, _>>()?;
     are_different(&issuers).then_some(issuers).ok_or_else(|| message!(has_same_issuer_twice))
@@ -119,12 +120,13 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
     (["https", "http"].contains(&url.scheme()) && !has_extras).then_some(url)
 }
 
-/// For URLs with secrets, and for keys that are trusted: https, or http on loopback.
+/// For URLs to which secrets are sent, and for keys that are trusted: https, or http on loopback.
 pub(super) fn secure_url(text: &str) -> Option<Url> {
     service_url(text).filter(is_secure)
 }
 
-/// `roles=X-User-Roles`, each claim and each header once. The header's name is in lower case afterwards.
+/// `roles=X-User-Roles`, each claim and each header once. The header's name is in lower case
+/// afterwards.
 pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
     const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
     let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -149,7 +151,8 @@ pub(super) fn accounts(text: &str) -> Option<AccountsSource> {
     }
 }
 
-/// Paths as they stand in a request. The issuer refuses those that it has itself.
+/// Further paths of the login, as they stand in a request. The issuer refuses paths that it has
+/// itself.
 pub(super) fn login_paths(text: &str) -> Option<Vec<String>> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
     // Proxies resolve such parts, and then ask for another path.
@@ -167,7 +170,7 @@ pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
     different(text, |name| Some(name).filter(is_good).map(str::to_owned))
 }
 
-/// The networks from which nobody comes over the internet.
+/// The networks whose addresses are not routed on the internet.
 const PRIVATE: &str =
     "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7";
 
@@ -184,14 +187,14 @@ pub(super) fn audit(text: &str) -> Option<Audit> {
     word(text, [("log", Audit::Log), ("off", Audit::Off)]).or_else(file)
 }
 
-/// `name=value` of a header, with `%` and two digits for what may not stand there.
+/// A header `name=value`, with `%` and two digits for characters that must be encoded.
 pub(super) fn header(text: &str) -> Option<()> {
     let (name, value) = text.split_once('=').map(|(name, value)| (name.trim(), value.trim()))?;
     let is_value = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     (HeaderName::try_from(name).is_ok() && !value.is_empty() && value.bytes().all(is_value)).then_some(())
 }
 
-/// The name of a sampler at OpenTelemetry.
+/// The name of one of OpenTelemetry's samplers.
 pub(super) fn sampler(text: &str) -> Option<()> {
     let root = text.strip_prefix("parentbased_").unwrap_or(text);
     ["always_on", "always_off", "traceidratio"].contains(&root).then_some(())

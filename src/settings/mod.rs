@@ -1,6 +1,7 @@
-//! The settings, which are environment variables, and what `.env` adds to them. `settings!`, `variables.rs` and
-//! `.env.example` declare them; this file and `sidecar.rs` say which of them each command reads. All faults are
-//! reported at once. A fault never repeats a value, because the value may be a secret in the wrong place.
+//! The settings, which are environment variables, and what `.env` adds to them. `settings!`,
+//! `variables.rs` and `.env.example` declare them; this file and `sidecar.rs` say which of them
+//! each command reads. All faults are reported at once. A fault never repeats a value, because the
+//! value may be a secret in the wrong place.
 
 pub mod env_file;
 mod forms;
@@ -47,16 +48,18 @@ pub enum AccountsSource {
 }
 
 impl AccountsSource {
+    /// The URL of the account service, if there is one.
     pub fn url(&self) -> Option<&Url> {
         if let Self::Service(url) = self { Some(url) } else { None }
     }
 }
 
-/// The files by which doors are opened, each by its variable.
+/// The files by which doors are opened, by the names of their variables.
 pub type DoorFiles = BTreeMap<&'static str, PathBuf>;
 
-/// Declares a struct of settings: first the fields that are the value of a variable, which is declared with them as
-/// `variables!` does it; then those that depend on others. Every field is read, so that no fault hides another.
+/// Declares a struct of settings. The first fields are the values of one variable each, and these
+/// variables are declared too, as `variables!` does it. The other fields depend on several
+/// variables. Every field is read, so that no fault hides another.
 macro_rules! settings {
     ($name:ident { $($value:ident: $of:ty = $VARIABLE:ident($parse:expr),)+ }
         |$reader:ident| { $($field:ident: $type:ty = $read:expr,)+ }) => {
@@ -93,16 +96,18 @@ settings! {
         admin_tokens_file: Option<PathBuf> = ADMIN_TOKENS_FILE(|text| unless("", text, parsed)),
         verify_files_dir: Option<PathBuf> = VERIFY_FILES_DIR(|text| unless("", text, parsed)),
         // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers
-        // (tests/it/connections.rs), though 1500 that read nothing of the feed take less than 64 MiB: 1000 take at most
-        // 63 of the chart's 128 MiB. The process of `wxmint serve` takes 25 and two passwords that are being hashed
-        // take 38; the tokens that `wxmint sidecar` remembers take 32.
+        // (tests/it/connections.rs), though 1500 that read nothing of the feed take less than
+        // 64 MiB: 1000 take at most 63 of the chart's 128 MiB. The process of `wxmint serve` takes
+        // 25 and two passwords that are being hashed take 38; the tokens that `wxmint sidecar`
+        // remembers take 32.
         max_connections: usize = MAX_CONNECTIONS(|text| within(text, 1..=1_000_000)),
         jwks_peers: Vec<Url> = JWKS_PEERS(|text| list(text, forms::secure_url)),
-        // A token that lives less than a minute can expire before it is used. One that lives for months stays valid
-        // long after its user was removed.
+        // A token that lives less than a minute can expire before it is used. One that lives for
+        // months stays valid long after its user was removed.
         token_ttl: Duration = TOKEN_TTL(|text| time_within(text, "1m", "30d")),
         token_typ: TokenTyp = TOKEN_TYP(parsed),
-        // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in an emergency.
+        // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in
+        // an emergency.
         key_prepublish: Duration = KEY_PREPUBLISH(|text| time_within(text, "1s", "7d")),
         session_key_ttl: Duration = SESSION_KEY_TTL(|text| time_within(text, "1s", "365d")),
         dangerous_accounts_over_http: bool = DANGEROUS_ACCOUNTS_OVER_HTTP(parsed),
@@ -140,12 +145,14 @@ settings! {
             let is_exposed = source.url().is_some_and(|url| !is_secure(url)) && dangerous_accounts_over_http != Some(true);
             is_exposed.then(|| message!(is_http_url_of_another_machine))
         }),
-        // Only an account service can be asked. To ignore the variable would let in whoever it was to keep out.
+        // Only an account service can be asked. If the variable were ignored, users whom it should
+        // keep out could log in.
         accounts_check: bool = reader.read_beside(&ACCOUNTS_CHECK, |check| {
             let is_unasked = *check && accounts.as_ref().is_some_and(|source| source.url().is_none());
             is_unasked.then(|| message!(is_true_but_accounts_is_no_url))
         }),
-        // An account backend names users itself, so that a computed id would be another one of the same human.
+        // An account backend names users itself, so that a computed id would be a second id of the
+        // same person.
         user_ids: Option<IdKind> = reader.read_beside(&USER_IDS, |ids| match (ids, &accounts, &id_key_file) {
             (Some(_), Some(AccountsSource::File(_) | AccountsSource::Service(_)), _) => {
                 Some(message!(is_computed_but_accounts_name_users))
@@ -153,7 +160,8 @@ settings! {
             (Some(_), _, Some(None)) => Some(message!(is_computed_but_id_key_is_missing)),
             _ => None,
         }),
-        // A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http sends.
+        // A proxy cannot reach a stand-in on this machine, and would read the AppSecret that http
+        // sends.
         wechat_proxy: Option<ProxyUrl> = reader.read_beside(&WECHAT_PROXY, |proxy| {
             let is_here = proxy.is_some() && wechat_url.as_ref().is_some_and(|url| url.scheme() == "http");
             is_here.then(|| message!(is_set_but_wechat_is_here))
@@ -164,7 +172,8 @@ settings! {
 }
 
 impl Settings {
-    /// As `from_vars`; besides, the further paths of the login must be free, which only the routes tell.
+    /// As `from_vars`, and also checks that the further paths of the login are `free`, which only
+    /// the routes know.
     pub fn serving(vars: impl Iterator<Item = (String, String)>, free: impl Fn(&str) -> bool) -> Result<Self, Faults> {
         let mut reader = Reader::new(vars);
         let settings = Self::read(&mut reader);
@@ -174,7 +183,8 @@ impl Settings {
     }
 }
 
-/// Each by its variable: those that no other setting has.
+/// The files of the doors, by the names of their variables: those in `.env.example` that no other
+/// setting has.
 fn read_door_files(reader: &mut Reader) -> DoorFiles {
     let names = ENTRIES.iter().map(|entry| entry.name).filter(|name| !own_names().contains(name));
     names.filter_map(|name| Some((name, reader.read(&door_file(name))??))).collect()
@@ -198,15 +208,15 @@ fn bring_apps(files: &DoorFiles) -> bool {
     files.keys().any(|name| ENTRIES.iter().any(|entry| entry.brings_apps && entry.name == *name))
 }
 
-/// The apps alone, for a command that needs nothing else. `None` if a door brings further ones, or if the settings of
-/// the apps are not here or not valid.
+/// Reads only the apps, for a command that needs nothing else. `None` if a door brings further
+/// apps, or if the settings of the apps are missing or not valid.
 pub fn read_all_apps(vars: impl IntoIterator<Item = (String, String)>) -> Option<AppsSource> {
     let mut reader = Reader::new(vars);
     let door_files = read_door_files(&mut reader);
     read_apps(&mut reader, Some(&door_files)).filter(|_| !bring_apps(&door_files))
 }
 
-/// The address of the admin listener, which the other listener cannot have too.
+/// The address of the admin listener, which must differ from that of the other listener.
 fn read_admin_listen(reader: &mut Reader, other: Option<(&str, SocketAddr)>) -> Option<SocketAddr> {
     reader.read_beside(&ADMIN_LISTEN, |admin| {
         let (name, other) = other.filter(|(_, other)| other.port() == admin.port() && other.port() != 0)?;
@@ -215,7 +225,8 @@ fn read_admin_listen(reader: &mut Reader, other: Option<(&str, SocketAddr)>) -> 
     })
 }
 
-/// The SDK of OpenTelemetry reads its variables itself, but takes a wrong one for none.
+/// Checks OpenTelemetry's variables. Its SDK reads them itself, but treats a wrong value as if it
+/// were not set.
 fn read_traces(reader: &mut Reader) -> Option<Option<Duration>> {
     let endpoints = [&OTEL_EXPORTER_OTLP_ENDPOINT, &OTEL_EXPORTER_OTLP_TRACES_ENDPOINT].map(|url| reader.read(url));
     let [protocol, sampler] = [&OTEL_EXPORTER_OTLP_PROTOCOL, &OTEL_TRACES_SAMPLER].map(|word| reader.read(word));
@@ -225,7 +236,7 @@ fn read_traces(reader: &mut Reader) -> Option<Option<Duration>> {
     Some(endpoints.iter().flatten().flatten().next().map(|_| timeout))
 }
 
-/// One variable alone, for a command that needs nothing else.
+/// Reads only one variable, for a command that needs nothing else.
 pub fn read_one<T>(variable: &Variable<T>, vars: impl IntoIterator<Item = (String, String)>) -> Result<T, Faults> {
     let mut reader = Reader::new(vars);
     let value = reader.read(variable);

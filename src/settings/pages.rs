@@ -82,7 +82,8 @@ fn the_range_in_words_is_the_range_that_holds() {
     assert!(ranges > 8, "{ranges}");
 }
 
-/// The second cell of the row that names the variable, and the variable's part of it if the row has several variables.
+/// The second cell of the row that names the variable, and the variable's part of it if the row has
+/// several variables.
 fn default_in<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
     let quoted = format!("`{name}`");
     let mut rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split_once('|'));
@@ -111,8 +112,8 @@ fn the_tables_of_settings_have_a_row_for_each_variable_with_its_default() {
     }
 }
 
-/// The words of a row of the Chinese tables about a variable, as comments: a sentence a line, and then the pages that
-/// it links to.
+/// The words of a row of the Chinese tables about a variable, as comments: a sentence a line, and
+/// then the pages that it links to.
 fn comments(row: &str, is_set: bool) -> String {
     let mut cells = row.trim_end_matches(" |").split(" | ").skip(1);
     let (default, meaning) = (cells.next().unwrap_or_default(), cells.next().expect("a meaning"));
@@ -199,7 +200,8 @@ fn chinese_form(form: &str) -> String {
     format!("# 格式：{chinese}{}\n", bounds.join(" 到 "))
 }
 
-/// `WXMINT_TEST_WRITE=1` writes the file again. Only its paragraphs without a variable are written by hand.
+/// `WXMINT_TEST_WRITE=1` writes the file again. Only its paragraphs without a variable are written
+/// by hand.
 #[test]
 fn the_chinese_example_file_has_the_settings_of_the_other_one_and_the_texts_of_the_chinese_tables() {
     const FILE: &str = ".env.example.zh-CN";

@@ -21,6 +21,7 @@ pub struct Fault {
     pub example: &'static str,
 }
 
+/// All faults of the settings, in the order of `.env.example`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -43,14 +44,15 @@ impl fmt::Display for Faults {
     }
 }
 
-/// No value has such marks of its own at both ends.
+/// Whether the text is in quotation marks. No valid value has such marks at both ends.
 fn is_quoted(text: &str) -> bool {
     let marks = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’')];
     marks.iter().any(|&(first, last)| text.strip_prefix(first).is_some_and(|rest| rest.ends_with(last)))
 }
 
+/// Reads variables, and collects their faults.
 pub struct Reader {
-    /// By their names in lower case, which is how envy names them.
+    /// The values by their names in lower case, as envy names them.
     values: HashMap<String, String>,
     /// Each name that wxmint does not know, behind the known name that was probably meant.
     unknown: Vec<(String, String)>,
@@ -58,8 +60,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set, because shells and
-    /// manifests cannot always leave a variable out.
+    /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set,
+    /// because shells and manifests cannot always leave a variable out.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
         let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();
@@ -69,12 +71,13 @@ impl Reader {
         Self { values, unknown, faults: Vec::new() }
     }
 
-    /// The variable's value, or its default. `None` if it is missing or wrong: then there is a fault.
+    /// The variable's value, or its default. `None` if it is missing or wrong: then there is a
+    /// fault.
     pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
         self.find(variable).map_or_else(|problem| self.fault(variable, problem), Some)
     }
 
-    /// The same, or what is wrong with it.
+    /// The variable's value or its default, or what is wrong with it.
     fn find<T>(&self, variable: &Variable<T>) -> Result<T, Message> {
         let text = match (self.value(variable.name), self.secret_file(variable)) {
             (Some(_), Some(_)) => return Err(message!(and_file_are_both_set, variable.name)),
@@ -93,12 +96,13 @@ impl Reader {
         }
     }
 
-    /// The value of a variable whose form says itself what is wrong.
+    /// The value of a variable whose parser says itself what is wrong.
     pub(super) fn read_checked<T, E: Into<Message>>(&mut self, variable: &Variable<Result<T, E>>) -> Option<T> {
         self.read(variable)?.map_or_else(|problem| self.fault(variable, problem.into()), Some)
     }
 
-    /// The value, unless it contradicts another setting: then there is a fault, which says how.
+    /// The value, unless it contradicts another setting: then there is a fault with the reason that
+    /// `why` gives.
     pub(super) fn read_beside<T>(
         &mut self,
         variable: &Variable<T>,
@@ -131,7 +135,8 @@ impl Reader {
         self.value(&variable.entry().file_variable()?)
     }
 
-    /// `None`, to return in place of the value. A variable that is read again has one fault.
+    /// Records a fault. Returns `None`, to return in place of the value. A variable that is read
+    /// twice has one fault.
     pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: Message) -> Option<U> {
         let (name, wanted, example) = (variable.name, variable.form(), variable.entry().example);
         let subject = if self.is_in_file(variable) { message!(content_of_file, name) } else { name.into() };

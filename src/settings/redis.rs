@@ -20,14 +20,16 @@ settings! {
 }
 
 impl StoreSettings {
-    /// How all connections of the process get in; `None` for the store in memory. Fails if a file of TLS is of no use.
+    /// How the process connects to Redis; `None` for the store in memory. Fails if a TLS file
+    /// cannot be used.
     pub fn redis(&self) -> Result<Option<RedisAccess>, String> {
         let Some(url) = &self.url else { return Ok(None) };
         RedisAccess::new(url.clone(), self.tls.clone(), self.confirm, PROGRAM).map(Some)
     }
 
-    /// The content of the URL's file, which may have changed, once two looks have found the same. What is wrong with it
-    /// never quotes it. It is one value, and need not end with a line break: mounted secrets often have none.
+    /// Reads the URL's file, which may have changed. `None` until two reads in a row agree. The
+    /// error never quotes the content. The content is one value, and need not end with a line
+    /// break: mounted secrets often have none.
     pub fn read_again(&self, file: &Path, seen: &mut Settled) -> Result<Option<RedisUrl>, String> {
         let path = file.display();
         let found = seen.of(read_secret_file(file)).map_err(|error| format!("{path}: {error}"))?;
@@ -42,12 +44,12 @@ impl StoreSettings {
     }
 }
 
-/// Reads the text, or says why it is no URL of a store.
+/// Parses the URL of a store; `None` for `memory:`. The error says why it is no such URL.
 pub(super) fn parse(text: &str) -> Result<Option<RedisUrl>, WrongUrl> {
     if text == "memory:" { Ok(None) } else { text.parse().map(Some) }
 }
 
-/// The names of the settings in errors of the link to Redis.
+/// The names of wxmint's settings, for the error messages of the link to Redis.
 const PROGRAM: Program = Program {
     ca_file: "WXMINT_REDIS_CA_FILE",
     cert_file: "WXMINT_REDIS_CERT_FILE",
@@ -56,7 +58,8 @@ const PROGRAM: Program = Program {
     read_secret: |path| read_private(path).map_err(|error| error.to_string()),
 };
 
-/// The files would be ignored without TLS, and nobody would see that the connection is not encrypted.
+/// Reads the TLS files. They are refused if the URL has no TLS: they would be ignored, and nobody
+/// would notice that the connection is not encrypted.
 fn read_tls(reader: &mut Reader, url: Option<&Option<RedisUrl>>) -> Option<TlsFiles> {
     let (ca, certificate) = (reader.read(&REDIS_CA_FILE), reader.read(&REDIS_CERT_FILE));
     let (ca, certificate, key) = (ca?, certificate?, reader.read(&REDIS_KEY_FILE)?);

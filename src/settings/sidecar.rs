@@ -25,9 +25,10 @@ settings! {
     }
 }
 
-/// Each issuer with the URL in the same place. Audience and `typ` hold for all issuers.
+/// Each issuer with the JWKS URL at the same position of the list. Audience and `typ` hold for all
+/// issuers.
 fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
-    // Whoever answers in the issuer's place can sign tokens.
+    // An attacker who answers in place of the issuer could make keys of their own accepted.
     let is_exposed = |urls: &Vec<Url>| !over_http && !urls.iter().all(is_secure);
     let urls = reader
         .read_beside(&JWKS_URL.required(), |urls| is_exposed(urls).then(|| message!(is_http_url_of_another_machine)));

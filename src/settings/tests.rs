@@ -259,7 +259,7 @@ fn lists_networks_and_rates_are_read() {
     assert_eq!(file, AccountsSource::File("/etc/wxmint/users".into()));
 }
 
-/// None of them is routed on the internet, and the addresses beside them are.
+/// These networks are not routed on the internet. The addresses next to them are.
 #[test]
 fn proxies_are_trusted_by_default_where_nobody_comes_over_the_internet() {
     let trusts = |settings: &Settings, address: &str| {
@@ -285,7 +285,7 @@ fn proxies_are_trusted_by_default_where_nobody_comes_over_the_internet() {
     assert!(!trusts(&default, "192.0.2.1") && trusts(&more, "192.0.2.1"));
 }
 
-/// Those that wxmint has itself are refused by the issuer.
+/// The issuer refuses paths that wxmint has itself.
 #[test]
 fn a_login_path_is_one_that_no_proxy_resolves() {
     for odd in ["//revocations", "/./revocations", "/a/../revocations", "/%72evocations", ""] {
@@ -495,7 +495,7 @@ fn a_url_of_redis_that_is_read_again_is_one_that_a_start_would_accept() {
     assert!(read(&plain, "memory:").is_err_and(|refused| refused.contains("only a new start")));
     let pipe = file.path().with_added_extension("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
-    // Whoever opens it waits for ever.
+    // Opening the pipe would block forever.
     let (sender, answer) = std::sync::mpsc::channel();
     let read_pipe = pipe.clone();
     std::thread::spawn(move || sender.send(plain.read_again(&read_pipe, &mut Settled::default()).map(drop)));

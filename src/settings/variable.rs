@@ -1,19 +1,21 @@
-//! A variable has its name and parser from a macro. Everything else is read from `.env.example`, which is part of the
-//! program: so the text of a fault, the defaults and the list of known names are what users read there.
+//! A variable gets its name and parser from a macro. Everything else is read from `.env.example`,
+//! which is part of the program. So the text of a fault, the defaults and the list of known names
+//! are what users read there.
 
 use std::{path::PathBuf, sync::LazyLock};
 
+/// An environment variable, and how its value is parsed.
 pub struct Variable<T> {
     pub(super) name: &'static str,
-    /// That of an optional variable accepts the empty text.
+    /// Parses the value. The parser of an optional variable accepts the empty text.
     pub parse: fn(&str) -> Option<T>,
     /// The form in words, if it is not that of `.env.example`.
     form: Option<&'static str>,
-    /// Whether not setting the variable is a fault, also if `.env.example` leaves it out.
+    /// Whether a missing variable is a fault even if `.env.example` has it as optional.
     is_required: bool,
 }
 
-/// The words of `.env.example` about a variable.
+/// The entry of `.env.example` about a variable.
 pub(super) struct VariableEntry {
     pub(super) name: &'static str,
     /// The right form, in words, with the range.
@@ -23,7 +25,8 @@ pub(super) struct VariableEntry {
     pub(super) default: Option<&'static str>,
     /// Whether the value may also stand in a file that `NAME_FILE` names.
     pub(super) may_be_in_file: bool,
-    /// Whether people can log in though no app is configured.
+    /// Whether the variable opens a door that brings apps, so that people can log in although no
+    /// app is configured.
     pub(super) brings_apps: bool,
 }
 
@@ -35,8 +38,8 @@ const BRINGS_APPS: &str = "Beside it no app of your own is required.";
 pub(super) const IN_FILE: &str = "# Instead, the path of a file with the value:";
 
 impl VariableEntry {
-    /// A paragraph about a variable has its form, and then its line: `NAME=value` if it must be set, `# NAME=default`,
-    /// or `# NAME=` below an example.
+    /// Reads a paragraph of `.env.example`. A paragraph about a variable has its form, and then its
+    /// line: `NAME=value` if it must be set, `# NAME=default`, or `# NAME=` below an example.
     pub(super) fn read(paragraph: &'static str) -> Option<Self> {
         let mut lines: Vec<_> = paragraph.lines().collect();
         let may_be_in_file = lines.iter().rev().nth(1) == Some(&IN_FILE);
@@ -77,6 +80,7 @@ impl<T> Variable<T> {
         ENTRIES.iter().find(|entry| entry.name == self.name).expect("tests hold `.env.example` against the variables")
     }
 
+    /// The form of the value, in words.
     pub fn form(&self) -> &'static str {
         self.form.unwrap_or(self.entry().form.as_str())
     }
@@ -85,7 +89,8 @@ impl<T> Variable<T> {
         self.entry().default.filter(|_| !self.is_required)
     }
 
-    /// Says what holds if an option that can replace the variable is not given: for the option's help.
+    /// The text for the help of an option that replaces the variable: what holds if the option is
+    /// not given.
     pub fn fallback(&self) -> String {
         match self.default() {
             None | Some("") => format!("else {}", self.name),
@@ -94,7 +99,8 @@ impl<T> Variable<T> {
     }
 }
 
-/// The files that variables like `WXMINT_APP_SECRET_FILE` name, each with its variable.
+/// The files that variables like `WXMINT_APP_SECRET_FILE` name, each behind the name of its
+/// variable.
 pub fn value_files(vars: impl IntoIterator<Item = (String, String)>) -> Vec<(String, PathBuf)> {
     let names: Vec<_> = ENTRIES.iter().filter_map(VariableEntry::file_variable).collect();
     let named = vars.into_iter().filter(|(name, path)| names.contains(name) && !path.is_empty());
@@ -105,18 +111,20 @@ fn known_names() -> impl Iterator<Item = String> {
     ENTRIES.iter().flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()]).flatten()
 }
 
-/// The names that variables once had, each with the name of today. A setting that is silently ignored would be as if it
-/// had been taken back.
+/// The former names of variables, each with today's name. A setting under a former name is a fault,
+/// because ignoring it silently would undo it.
 pub(super) const RENAMED: [(&str, &str); 3] = [
     ("WXMINT_KEYS_LEAD", "WXMINT_KEY_PREPUBLISH"),
     ("WXMINT_ONE_LOGIN", "WXMINT_SINGLE_SESSION"),
     ("WXMINT_WATERMARK_MAX_AGE", "WXMINT_USER_DATA_MAX_AGE"),
 ];
 
-/// The known name most similar to a `WXMINT_…` variable that wxmint does not know; `None` if it is known, or not ours.
+/// The known name most similar to a `WXMINT_…` variable that wxmint does not know; `None` if it is
+/// known, or not ours.
 ///
-/// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and `WXMINT_PORT_…` by itself,
-/// so these are not reported. A former name is a fault, which [`super::Reader::finish`] reports.
+/// Beside a Service named wxmint, Kubernetes sets `WXMINT_SERVICE_HOST`, `WXMINT_PORT` and
+/// `WXMINT_PORT_…` by itself, so these are not reported. A former name is a fault, which
+/// [`super::Reader::finish`] reports.
 pub fn nearest_to_unknown(name: &str) -> Option<String> {
     let is_injected = ["WXMINT_SERVICE_HOST", "WXMINT_PORT"].contains(&name)
         || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"].iter().any(|prefix| name.starts_with(prefix));

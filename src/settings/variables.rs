@@ -1,5 +1,6 @@
-//! The variables that are no field of the settings by themselves, with the type of the value and the parser. All else
-//! stands in `.env.example`: what it is for, its form in words, and its default or an example.
+//! The variables that are no field of the settings by themselves, with the type of the value and
+//! the parser. All else stands in `.env.example`: the purpose, the form in words, and the default
+//! or an example.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -14,7 +15,8 @@ use wxmint_wechat::AppSecret;
 use super::forms::{self, IssuerUrl, list, parsed, time_within, unless, within, word};
 use super::{AccountsSource, redis, sidecar, variable::Variable};
 
-/// OpenTelemetry's variables have its names.
+/// The name of a variable: OpenTelemetry's variables keep their names, and all others begin with
+/// `WXMINT_`.
 pub(super) const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
     if let [b'O', b'T', b'E', b'L', b'_', ..] = name.as_bytes() { name } else { ours }
 }
@@ -33,12 +35,12 @@ macro_rules! variables {
 }
 pub(super) use variables;
 
-/// The variables that are of no door.
+/// The names of the variables that belong to no door.
 pub(super) fn own_names() -> Vec<&'static str> {
     [NAMES, super::NAMES, redis::NAMES, sidecar::NAMES].concat()
 }
 
-/// The file by which a door is opened.
+/// The variable with the path of the file by which a door is opened.
 pub const fn door_file(name: &'static str) -> Variable<Option<PathBuf>> {
     Variable::named(name, |text| unless("", text, parsed))
 }
@@ -70,9 +72,10 @@ variables! {
     // For `wxmint sidecar`.
     JWKS_URL: Vec<Url> = |text| list(text, forms::web_url);
     JWKS_CACHE: Option<PathBuf> = |text| unless("", text, parsed);
-    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL tokens last a day.
+    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL
+    // tokens last a day.
     JWKS_MAX_AGE: Duration = |text| time_within(text, "15m", "30d");
-    // The pages of a feed are signed, so that http is as good as https.
+    // The pages of a feed are signed, so http is as safe as https.
     REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, |url| unless("off", url, forms::web_url));
     REVOCATIONS_MAX_AGE: Duration = |text| time_within(text, "15s", "30d");
     REVOCATIONS_FAIL: WhenStale = |text| word(text, [("open", WhenStale::Open), ("closed", WhenStale::Closed)]);

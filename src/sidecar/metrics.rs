@@ -1,4 +1,4 @@
-//! The sidecar's metrics. The values of labels are known when compiling, or are the issuers of the settings.
+//! The sidecar's metrics. The values of labels are constants, or the issuers of the settings.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge,
 use prometheus_client::registry::{Registry, Unit};
 use wxmint_verify::peer::{FetchOutcome, Peer, Watcher};
 
-/// How a request was answered. `no_keys`: there are none to verify the token with, or they are too old. `stale_ends`:
-/// the token is valid, but the known ends are too old.
+/// How a request was answered. `no_keys`: there are no keys to verify the token with, or they are
+/// too old. `stale_ends`: the token is valid, but the known revocations are too old.
 pub(super) type Outcome = &'static str;
 
 const OUTCOMES: [Outcome; 6] = ["verified", "remembered", "no_token", "refused", "no_keys", "stale_ends"];
@@ -27,7 +27,7 @@ impl SidecarMetrics {
     pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
         let mut registry = Registry::with_prefix("wxmint");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-        // Printed before they happen, so that the first time is an increase.
+        // Registered with 0 before they happen, so that the first time is an increase.
         OUTCOMES.iter().for_each(|outcome| drop(self.verifications.get_or_create(&[("outcome", *outcome)])));
         let help = "Requests on /verify, by how they were answered";
         registry.register("sidecar_verifications", help, self.verifications.clone());
@@ -60,7 +60,7 @@ impl SidecarMetrics {
 
 type Gauges = (Family<Labels<1>, Gauge>, Family<Labels<1>, Gauge<f64, std::sync::atomic::AtomicU64>>);
 
-/// How many things of each issuer there are, and how old they are.
+/// The gauges for how many things of each issuer there are, and how old they are.
 fn gauges<'a>(of_issuers: impl Iterator<Item = (&'a str, usize, Option<Duration>)>) -> Gauges {
     let (counts, ages) = Gauges::default();
     for (issuer, count, age) in of_issuers {

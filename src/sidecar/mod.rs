@@ -1,7 +1,9 @@
-//! `wxmint sidecar`: verifies tokens for a peer that does not verify them itself. nginx (`auth_request`), Traefik and
-//! Caddy (forward-auth) or Envoy (ext_authz over HTTP) asks it about each request, and it names the user, or refuses.
+//! `wxmint sidecar`: verifies tokens for a peer that does not verify them itself. nginx
+//! (`auth_request`), Traefik and Caddy (forward-auth) or Envoy (ext_authz over HTTP) asks the
+//! sidecar about each request, and the sidecar names the user, or refuses.
 //!
-//! It knows the issuers by their public keys alone, and starts even if they are not reachable yet.
+//! The sidecar has only the public keys of the issuers. It starts even if the issuers are not
+//! reachable yet.
 
 mod metrics;
 mod remembered;
@@ -19,7 +21,7 @@ use self::{metrics::SidecarMetrics, remembered::Remembered, verify::verify};
 use crate::settings::SidecarSettings;
 
 const PATH: &str = "/verify";
-/// How often `/readyz` learns whether the keys and the revocations are known.
+/// How often `/readyz` is updated with whether the keys and the revocations are known.
 const LOOK: Duration = Duration::from_secs(1);
 
 struct Sidecar {
@@ -29,7 +31,7 @@ struct Sidecar {
     metrics: SidecarMetrics,
 }
 
-/// Serves until `shutdown` resolves, then answers what is in flight and returns.
+/// Serves until `shutdown` resolves, then finishes the requests in flight and returns.
 pub async fn run(
     settings: SidecarSettings,
     listeners: Listeners,
@@ -70,7 +72,7 @@ pub async fn run(
     Ok(())
 }
 
-/// `/verify` for a listener of somebody else's, which is the demo's. `peer` trusts the issuers of `settings`.
+/// `/verify` for another listener, such as the demo's. `peer` trusts the issuers of `settings`.
 pub fn routes(settings: SidecarSettings, peer: Arc<Peer>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     let (remembered, metrics) = (Remembered::nothing(), SidecarMetrics::default());
     answering(Data::new(Sidecar { settings, peer, remembered, metrics }))
@@ -83,14 +85,15 @@ fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone 
     }
 }
 
-/// Ready once there are keys of every issuer, even from disk, and the feeds of ends have been read or may be missing.
-/// From then on `/readyz` says why tokens are answered with 503, or why one that was revoked may be accepted.
+/// Makes the process ready once there are keys of every issuer, even from disk, and the revocation
+/// feeds have been read or may be missing. From then on `/readyz` says why tokens are answered with
+/// 503, or why a revoked token may be accepted.
 async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     sidecar.peer.has_keys().await;
     readiness.waits_for("the issuers' revocation feeds have not been read yet");
     sidecar.peer.is_ready().await;
     tracing::info!("ready");
-    // The first tick is at once.
+    // The first tick comes at once.
     let mut interval = actix_web::rt::time::interval(LOOK);
     loop {
         interval.tick().await;

@@ -1,7 +1,8 @@
-//! Remembers verified tokens, so that the next request with the same token costs a hash instead of a signature check.
+//! Remembers verified tokens, so that the next request with the same token costs a hash instead of
+//! a signature check.
 //!
-//! A token is found by a keyed hash of all its bytes. The memory is bounded, and tokens that come once do not push out
-//! tokens that come often.
+//! A token is found by a keyed hash of all its bytes. The memory is bounded, and tokens that come
+//! once do not push out tokens that come often.
 
 use std::sync::Arc;
 
@@ -17,18 +18,19 @@ const CAPACITY: u64 = 32 * 1024 * 1024;
 const OVERHEAD: usize = 300;
 const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 480;
 
-/// The claims of a verified token, ready for an answer.
+/// The user of a verified token, as headers that are ready for an answer.
 #[derive(Debug)]
 pub(super) struct RememberedUser {
-    /// User, client and token, then the claims that are handed on, in the order of the settings.
+    /// The ids of user, client and token, then the claims that are handed on, in the order of the
+    /// settings.
     pub(super) headers: Box<[HeaderValue]>,
     expires_at: DateTime<Utc>,
     proof: Proof,
 }
 
 impl RememberedUser {
-    /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further headers. `None` if a
-    /// value cannot stand in a header; our own ids always can.
+    /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further
+    /// headers. `None` if a value cannot stand in a header; our own ids always can.
     pub(super) fn of(claims: &Claims, handed_on: impl Iterator<Item = HeaderValue>, proof: Proof) -> Option<Self> {
         let own = [claims.user.as_str(), claims.app.as_str(), claims.id.as_str()].map(HeaderValue::from_str);
         let headers = own.into_iter().chain(handed_on.map(Ok)).collect::<Result<_, _>>().ok()?;
@@ -49,7 +51,7 @@ impl Weighter<TokenHash, Arc<RememberedUser>> for Bytes {
 type TokenHash = [u8; 32];
 
 pub(super) struct Remembered {
-    /// Each process has its own, so that nobody outside can construct tokens whose hashes collide.
+    /// Each process has its own key, so that no client can construct tokens whose hashes collide.
     hash_key: hmac::Key,
     pub(super) cache: Cache<TokenHash, Arc<RememberedUser>, Bytes>,
 }
@@ -65,8 +67,9 @@ impl Remembered {
         hmac::sign(&self.hash_key, token.as_bytes()).as_ref().try_into().expect("a SHA-256 has 32 bytes")
     }
 
-    /// The identity of a token that was verified before, unless it has expired at `now` or its proof no longer
-    /// holds, because the issuer's keys have changed or an end names the token (`holds`).
+    /// The identity of a token that was verified before, unless it has expired at `now` or its
+    /// proof no longer `holds`, because the issuer's keys have changed or a revocation covers the
+    /// token.
     pub(super) fn recall(
         &self,
         hash: &TokenHash,
@@ -74,7 +77,7 @@ impl Remembered {
         holds: impl FnOnce(&Proof) -> bool,
     ) -> Option<Arc<RememberedUser>> {
         let identity = self.cache.get(hash)?;
-        // It expires like the verifier does: to the second, and with its leeway.
+        // The same rule of expiry as the verifier's: to the second, and with the leeway.
         let has_expired = (now - identity.expires_at).to_std().is_ok_and(|since| since >= MAX_LEEWAY);
         if has_expired || !holds(&identity.proof) {
             self.cache.remove(hash);
@@ -128,7 +131,7 @@ mod tests {
                 assert!(remembered.cache.weight() <= CAPACITY, "{number}");
             }
         }
-        // The bound was met, and not by remembering next to nothing.
+        // The limit was kept, and not by remembering next to nothing.
         assert!((60_000..90_000).contains(&most), "{most}");
         assert!(remembered.cache.len() <= most);
     }

@@ -1,7 +1,8 @@
-//! `/verify`: tells the proxy who the user is, in headers that it passes on.
+//! `/verify`: tells the proxy who the user is, in headers that the proxy passes on.
 //!
-//! Every path through this file that does not end in `allow` is a refusal. A refusal is always 401, because nginx,
-//! Traefik, Caddy and Envoy all pass that on, except 503 if the token cannot be judged at the moment.
+//! Every path through this file that does not end in `allow` is a refusal. A refusal is always 401,
+//! because nginx, Traefik, Caddy and Envoy all pass that on, except 503 if the token cannot be
+//! judged at the moment.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ const OWN: [HeaderName; 3] = [
 /// The value of a header whose claim the token does not have.
 const EMPTY: HeaderValue = HeaderValue::from_static("");
 
-/// Any method, on `/verify` and below.
+/// Answers any method, on `/verify` and below.
 pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Answer {
     let judged = sidecar.judge(&request).await;
     let (Ok((_, outcome)) | Err((_, outcome))) = judged;
@@ -44,7 +45,7 @@ impl Sidecar {
         Ok((self.allow(&identity), outcome))
     }
 
-    /// Finds the user of a token, in the memory or by its signature.
+    /// Finds the user of a token, among the remembered tokens or by its signature.
     async fn identify(&self, token: &str) -> Result<(Arc<RememberedUser>, Outcome), (Problem, Outcome)> {
         let (hash, now) = (self.remembered.hash(token), now());
         if let Some(identity) = self.remembered.recall(&hash, now, |proof| self.peer.holds(proof, now)) {
@@ -86,7 +87,8 @@ fn refusal(reason: NotVerified) -> (Problem, Outcome) {
     (Problem::new(code, detail).retry_after(Duration::from_secs(1)), outcome)
 }
 
-/// The value of a claim's header. It is empty if the token has no such claim, or one that a header cannot say.
+/// The value of a claim's header. It is empty if the token has no such claim, or if a header cannot
+/// express the claim.
 fn value(name: &str, claims: &Claims) -> HeaderValue {
     match claims.others.get(name) {
         None | Some(Value::Null) => EMPTY,
@@ -97,14 +99,16 @@ fn value(name: &str, claims: &Claims) -> HeaderValue {
     }
 }
 
-/// Visible ASCII without a blank at either end, which the next server would cut off.
+/// The claim as a header value: visible ASCII, without a space at either end, which the next server
+/// would cut off.
 fn value_of(claim: &Value) -> Option<HeaderValue> {
     let text = text_of(claim)?;
     let is_whole = text.trim() == text && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     is_whole.then(|| HeaderValue::from_str(&text).ok())?
 }
 
-/// A list is joined by commas, so a comma within an element would make two of one: such a list has no text.
+/// The text of a claim. A list is joined by commas. A list with a comma within an element has no
+/// text, because that element would be read as two.
 fn text_of(claim: &Value) -> Option<String> {
     match claim {
         Value::String(text) => Some(text.clone()),
@@ -117,7 +121,8 @@ fn text_of(claim: &Value) -> Option<String> {
     }
 }
 
-/// The same JSON with `\u` escapes in place of other characters than ASCII, which it has in strings alone.
+/// The same JSON with `\u` escapes in place of characters that are not ASCII, which occur only in
+/// strings.
 fn ascii(json: &str) -> String {
     let written = |unit| match u8::try_from(unit) {
         Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),

@@ -1,18 +1,19 @@
-//! Where a value stands in a JSON file, for what serde_json does not check itself.
+//! Finds the line of a value in a JSON file, for errors that serde_json does not detect.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// The number of the line on which the value at `place` begins, or what holds it if it is not there. `place` is a JSON
-/// pointer (RFC 6901) without `~`, and `text` is JSON without a doubled member.
+/// The number of the line on which the value at `place` begins, counted from 1. If there is no such
+/// value, the line of the innermost value on the way to it. `place` is a JSON pointer (RFC 6901)
+/// without `~`, and `text` is JSON without repeated members.
 pub fn line_of(text: &str, place: &str) -> usize {
     let (Ok(at) | Err(at)) = place.split('/').skip(1).try_fold(text, |at, step| value_at(at, step).ok_or(at));
     let before = at.as_ptr().addr() - text.as_ptr().addr();
     1 + text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// A part of `text` itself: the element of a list, or the member of an object.
+/// The element of an array or the member of an object, as a slice of `text`.
 fn value_at<'a>(text: &'a str, step: &str) -> Option<&'a str> {
     let value = match serde_json::from_str::<Vec<&'a RawValue>>(text) {
         Ok(elements) => elements.get(step.parse::<usize>().ok()?).copied()?,

@@ -1,5 +1,5 @@
-//! The findings on a configuration, and what to do about them: for readiness, and for `wxmint doctor`. Each text is in
-//! English and in Chinese.
+//! Findings on a configuration, each with advice, for readiness and for `wxmint doctor`. Each text
+//! is in English and in Chinese.
 
 #[macro_use]
 mod message;
@@ -17,17 +17,20 @@ pub use self::message::{CATALOG, catalog_entry};
 pub use self::message::{Catalog, Message};
 pub use self::of_crates::{cure_of_vault, usable};
 
+/// The result of a check.
 #[derive(Debug, derive_more::Display, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[display(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
+    /// Nothing is wrong.
     Ok,
+    /// Something should be improved, or could not be checked.
     Warning,
     /// wxmint does not start or does not become ready, or people cannot log in.
     Fault,
 }
 
-/// Examines the configuration of the running process, for 13 s at most.
+/// Examines the configuration of the running process. Takes at most 13 s.
 pub type Doctor = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Finding>>>> + Send + Sync>;
 
 /// The finding of one check. It never holds a secret, nor a URL that holds one.
@@ -35,28 +38,34 @@ pub type Doctor = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Vec<Finding>>>> + 
 pub struct Finding {
     /// The name of the check.
     pub name: &'static str,
+    /// The result of the check.
     pub status: Status,
+    /// Says what the check found.
     #[schema(value_type = String)]
     pub found: Message,
-    /// Says what to do; empty if nothing is to be done.
+    /// Says what to do; empty if there is nothing to do.
     #[schema(value_type = String)]
     pub advice: Message,
 }
 
 impl Finding {
+    /// A check that found nothing wrong.
     pub fn ok(name: &'static str, found: impl Into<Message>) -> Self {
         Self { name, status: Status::Ok, found: found.into(), advice: Message::default() }
     }
 
+    /// A check that found something to improve, with advice.
     pub fn warning(name: &'static str, found: impl Into<Message>, advice: impl Into<Message>) -> Self {
         Self { name, status: Status::Warning, found: found.into(), advice: advice.into() }
     }
 
+    /// A check that found a fault ([`Status::Fault`]), with advice.
     pub fn fault(name: &'static str, found: impl Into<Message>, advice: impl Into<Message>) -> Self {
         Self { name, status: Status::Fault, found: found.into(), advice: advice.into() }
     }
 
-    /// How many seconds the clock of this machine is ahead of another, which is a warning if it is `far`.
+    /// A finding on clocks: this machine's clock is `ahead` seconds ahead of the clock of `other`,
+    /// or behind it if negative. It is a warning if the difference is more than `far` seconds.
     pub fn clock(name: &'static str, ahead: f64, far: f64, other: impl Display) -> Self {
         let by = format!("{:.0}", ahead.abs());
         let found =
@@ -64,18 +73,19 @@ impl Finding {
         if ahead.abs() > far { Self::warning(name, found, message!(set_both_by_ntp)) } else { Self::ok(name, found) }
     }
 
+    /// The same finding with its Chinese texts in both languages.
     pub fn in_chinese(&self) -> Self {
         let [found, advice] = [&self.found, &self.advice].map(|text| format!("{text:#}").into());
         Self { found, advice, ..*self }
     }
 
-    /// A warning that another failure has made the check impossible.
+    /// A warning that a check could not be made because of another failure.
     pub fn unchecked(name: &'static str, because: impl Display) -> Self {
         Self::warning(name, message!(not_checked, because), message!(mend_that_first))
     }
 }
 
-/// These findings, and of each of the checks that has none, that it could not be made.
+/// Adds a warning ([`Finding::unchecked`]) for each of `checks` that has no finding.
 pub fn with_unchecked(mut found: Vec<Finding>, checks: &[&'static str], because: impl Display) -> Vec<Finding> {
     let has_none = |check: &&&str| !found.iter().any(|finding| finding.name == **check);
     let unchecked: Vec<_> = checks.iter().filter(has_none).map(|check| Finding::unchecked(check, &because)).collect();
@@ -83,7 +93,7 @@ pub fn with_unchecked(mut found: Vec<Finding>, checks: &[&'static str], because:
     found
 }
 
-/// How many of something there are: `1 key`, `2 keys`, `2 个密钥`.
+/// A number with its noun: `1 key`, `2 keys`, `2 个密钥`.
 pub fn count(number: usize, [english, chinese]: [&str; 2]) -> Message {
     let end = if number == 1 { "" } else { "s" };
     Message::new(format_args!("{number} {english}{end}"), format_args!("{number} {chinese}"))

@@ -1,12 +1,13 @@
-//! A text for people, in English and in Chinese. Both stand in `texts.json` behind a code, with `{0}` for the first of
-//! their arguments. A door has a file of its own.
+//! A text for people, in English and in Chinese. `texts.json` has both under a code, with `{0}` in
+//! place of the first argument. A door has a file of its own.
 
 use std::fmt::{self, Display};
 
 use derive_more::Deref;
 use serde::Serialize;
 
-/// English, as the log and JSON have it; `{:#}` is the Chinese.
+/// A text in both languages. `{}` is the English, which the log and JSON have; `{:#}` is the
+/// Chinese.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deref)]
 #[serde(into = "String")]
 pub struct Message {
@@ -15,9 +16,10 @@ pub struct Message {
     chinese: String,
 }
 
-/// The texts of a code: `message!(redis_has_version, "7.4")`. The compiler refuses a code that has none, and another
-/// number of arguments. The texts of a door stand before the code: `message!(CATALOG: may_ask, client)`. Catalog that are the
-/// same in both languages need no code: `message!("{}: {}", path, error)`.
+/// Makes a [`Message`] from a code: `message!(redis_has_version, "7.4")`. The compiler refuses an
+/// unknown code and a wrong number of arguments. For the texts of a door, its catalog stands before
+/// the code: `message!(CATALOG: may_ask, client)`. A text that is the same in both languages needs
+/// no code: `message!("{}: {}", path, error)`.
 #[macro_export]
 macro_rules! message {
     ($code:ident $(, $argument:expr)* $(,)?) => { $crate::message!($crate::CATALOG: $code $(, $argument)*) };
@@ -34,7 +36,8 @@ macro_rules! message {
     };
 }
 
-/// The Chinese of errors that have their English themselves. What they quote stays as it is.
+/// Implements `From` for errors: their `Display` is the English, and the macro has the Chinese.
+/// Quoted values stay as they are.
 #[macro_export]
 macro_rules! in_chinese {
     ($($error:ty: $($which:pat => $chinese:literal $([$argument:expr])?),+;)+) => { $(
@@ -51,10 +54,11 @@ macro_rules! in_chinese {
 /// Each code with its English and its Chinese.
 pub type Catalog = &'static [[&'static str; 3]];
 
-/// Those of the core.
+/// The texts of the core.
 pub const CATALOG: Catalog = &include!("texts.json");
 
-/// English and Chinese of a code with so many arguments.
+/// The English and the Chinese of a code. Does not compile if the catalog lacks the code, or has it
+/// with another number of arguments.
 pub const fn catalog_entry(words: Catalog, code: &str, arguments: usize) -> [&'static str; 2] {
     let (mut at, code) = (0, code.as_bytes());
     while at < words.len() {
@@ -72,7 +76,7 @@ pub const fn catalog_entry(words: Catalog, code: &str, arguments: usize) -> [&'s
     panic!("texts.json does not have this code")
 }
 
-/// How many arguments a text takes.
+/// The number of arguments that a text takes.
 const fn places(text: &[u8]) -> usize {
     let (mut at, mut most) = (2, 0);
     while at < text.len() {
@@ -86,6 +90,7 @@ const fn places(text: &[u8]) -> usize {
 }
 
 impl Message {
+    /// A message of two formatted texts.
     pub fn new(english: fmt::Arguments<'_>, chinese: fmt::Arguments<'_>) -> Self {
         Self { english: english.to_string(), chinese: chinese.to_string() }
     }
@@ -97,18 +102,19 @@ impl Message {
         Self { english: fill(english, &arguments, 0), chinese: fill(chinese, &arguments, 1) }
     }
 
-    /// Both texts of what has them, and otherwise its one text.
+    /// A message of both texts of `text`: its `{}` and its `{:#}`, which are the same if it has
+    /// only one.
     pub fn of(text: impl Display) -> Self {
         message!("{}", text)
     }
 
-    /// Each on a line of its own.
+    /// Joins messages, each on a line of its own.
     pub fn lines(all: impl IntoIterator<Item: Display>) -> Self {
         all.into_iter().map(Self::of).reduce(|all, next| message!("{}\n        {}", all, next)).unwrap_or_default()
     }
 }
 
-/// Puts arguments in the places of a text. Other braces are the text's own.
+/// Replaces the placeholders of a text by arguments. Other braces stay as they are.
 fn fill(text: &str, arguments: &[[String; 2]], language: usize) -> String {
     let mut pieces = text.split('{');
     let first = pieces.next().unwrap_or_default().to_owned();
@@ -122,7 +128,7 @@ fn fill(text: &str, arguments: &[[String; 2]], language: usize) -> String {
 }
 
 impl FromIterator<Message> for Message {
-    /// One after another, each from the second on behind a semicolon.
+    /// Joins messages with semicolons.
     fn from_iter<I: IntoIterator<Item = Message>>(all: I) -> Self {
         all.into_iter().reduce(|all, next| message!(fault_and_advice, all, next)).unwrap_or_default()
     }
@@ -140,7 +146,7 @@ impl From<Message> for String {
     }
 }
 
-/// Names, commands and the words of others, which are the same in both.
+/// A text that is the same in both languages, such as a name, a command or a quotation.
 impl From<String> for Message {
     fn from(text: String) -> Self {
         Self { chinese: text.clone(), english: text }

@@ -1,4 +1,5 @@
-//! The Chinese of errors of wxmint's crates, which have their English themselves. What they quote stays as it is.
+//! The Chinese of errors of wxmint's crates; their `Display` is the English. Quoted values stay as
+//! they are.
 
 use wxmint_ids::{InvalidForeignId, InvalidId, InvalidIdKey};
 use wxmint_keys::vault::VaultError;
@@ -79,7 +80,7 @@ pub fn cure_of_vault(error: &VaultError) -> Message {
     }
 }
 
-/// A set with a key that can be used, or why it has none.
+/// Returns the set if it has a usable key, or says why it has none.
 pub fn usable(set: Result<PublishedKeys, KeyError>) -> Result<PublishedKeys, Message> {
     let keys = set.map_err(|error| Message::from(&error))?;
     match keys.refused.first() {

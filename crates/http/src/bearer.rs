@@ -1,5 +1,6 @@
-//! How a request shows who sends it: by the one bearer token (RFC 6750), or by credentials of a client of OAuth2, a
-//! secret in a header or the form (RFC 6749 section 2.3.1) or a token in its place (RFC 7521 section 4.2, RFC 7523bis).
+//! How a request authenticates: with one bearer token (RFC 6750), or with the credentials of an
+//! OAuth 2.0 client. These are a secret in a header or in the form (RFC 6749 section 2.3.1), or a
+//! signed assertion (RFC 7521 section 4.2, RFC 7523bis).
 
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use wxmint_verify::{NoBearer, UnverifiedIssuer, bearer, peer::NotVerified};
 
 use super::{Fields, Problem, ProblemCode, SMALL_BODY, body_fields::Names, pairs, read_body};
 
-/// No `error` where no token was shown (RFC 6750 section 3.1).
+/// The challenge for a request without a token. It has no `error` (RFC 6750 section 3.1).
 const NO_TOKEN: &str = "Bearer";
 const INVALID_REQUEST: &str =
     r#"Bearer error="invalid_request", error_description="Send one token, in one Authorization header""#;
 /// One text for every invalid token; the log says which check failed.
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token", error_description="The access token is not valid here""#;
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// The fields by which a client shows who it is.
+/// The form fields with which a client authenticates.
 const FIELDS: [&str; 4] = ["client_id", "client_secret", "client_assertion_type", "client_assertion"];
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -34,7 +35,10 @@ pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
     })
 }
 
-/// The service that a token of another issuer was found to be of. Only the log says what is wrong with a token.
+/// Returns the service whose token another issuer has signed; `None` if the token is refused.
+///
+/// The reason for a refusal is logged and not answered. If the keys of that issuer are not known,
+/// the answer is 503, to be retried after a second.
 pub fn identified<Service>(found: Result<Option<Service>, NotVerified>) -> Result<Option<Service>, Problem> {
     if let Err(NotVerified::Refused(reason)) = found {
         bounded!(info, &format!("service {reason}"), %reason, "the token of a service is refused");
@@ -51,17 +55,19 @@ pub fn no_valid_token() -> Problem {
     Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
 }
 
-/// That answer. The log alone says the reason, which repeats nothing of the token.
+/// Logs `reason` and returns [`no_valid_token`]. The reason must not repeat anything of the token.
 pub fn refused_token(reason: &str) -> Problem {
     bounded!(info, reason, reason, "token refused");
     no_valid_token()
 }
 
+/// 401 for a request that has no token.
 pub fn no_token() -> Problem {
     let detail = "Send the token of the login, as `Authorization: Bearer …`.";
     Problem::new(ProblemCode::InvalidToken, detail).challenge(NO_TOKEN)
 }
 
+/// 400 for several `Authorization` headers, or for one that holds no bearer token.
 pub fn unreadable_token() -> Problem {
     invalid("Send one Authorization header: `Bearer`, a space, and one token.")
 }
@@ -70,26 +76,32 @@ fn invalid(detail: &'static str) -> Problem {
     Problem::invalid(detail).challenge(INVALID_REQUEST)
 }
 
-/// The client that a request names, and at most one of the two that show it.
+/// The client that a request names, and its secret or its assertion. A request has at most one of
+/// the two.
 pub struct ClientCredentials {
+    /// The `client_id`, or the issuer of the assertion.
     pub id: String,
+    /// The secret, in plain text.
     pub secret: Option<String>,
+    /// The signed JWT that the client sends in place of a secret.
     pub assertion: Option<String>,
 }
 
-/// Reads a form with these fields, and those that show who sends it.
+/// Reads a form with the fields `names` and the fields with which a client authenticates.
 pub async fn read_form(request: &HttpRequest, payload: Payload, names: Names<'_>) -> Result<Fields<'static>, Problem> {
     if !request.content_type().eq_ignore_ascii_case(FORM) {
         return Err(Problem::invalid(format!("Send a form, with the header `Content-Type: {FORM}`.")));
     }
     let body = read_body(payload, SMALL_BODY).await?;
-    // One without a value counts as left out (RFC 6749 section 3.2).
+    // A field without a value counts as absent (RFC 6749 section 3.2).
     let has_value = |pair: &&[u8]| pair.iter().position(|byte| *byte == b'=').is_none_or(|at| at + 1 < pair.len());
     let body = body.split(|byte| *byte == b'&').filter(has_value).collect::<Vec<_>>().join(&b'&');
     Fields::from_form(&body, &[names, &FIELDS].concat())
 }
 
 impl ClientCredentials {
+    /// Reads the credentials from the header `Authorization: Basic` or from the form. An assertion
+    /// also names the client, by its issuer.
     pub fn of(request: &HttpRequest, fields: &Fields<'_>) -> Result<Self, Problem> {
         let (id, secret) = (fields.text("client_id")?, fields.text("client_secret")?);
         let (basic, assertion) = (basic(request)?, assertion(fields)?);
@@ -119,7 +131,8 @@ fn assertion(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
     }
 }
 
-/// Name and secret of the header, each decoded as in a form.
+/// The client id and the secret of the header `Authorization: Basic`. Each is form-decoded (RFC
+/// 6749 section 2.3.1).
 fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Problem> {
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let Some(header) = headers.next() else { return Ok(None) };
@@ -137,7 +150,8 @@ fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Problem> {
     read(header).filter(|_| headers.next().is_none()).map(Some).ok_or_else(|| unknown_client(form))
 }
 
-/// The answer to a client that is not known (RFC 6749 section 5.2): 401, with the scheme that it may use.
+/// 401 for a client that is not known or not authenticated (RFC 6749 section 5.2).
+/// `WWW-Authenticate` names the scheme `Basic`.
 pub fn unknown_client(detail: impl Into<String>) -> Problem {
     let problem = Problem::invalid(detail).with_status(StatusCode::UNAUTHORIZED);
     problem.challenge("Basic realm=\"wxmint\"").oauth("invalid_client")
@@ -208,7 +222,7 @@ mod tests {
         let problem = no_valid_token();
         assert_eq!((problem.status, problem.code.as_str()), (StatusCode::UNAUTHORIZED, "invalid_token"));
         assert!(challenge(&problem).starts_with("Bearer error=\"invalid_token\", error_description=\""));
-        // RFC 6750 section 3: what a description may consist of.
+        // RFC 6750 section 3 lists the characters that a description may contain.
         let allowed = |byte: u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
         for challenge in [INVALID_REQUEST, INVALID_TOKEN] {
             let description = challenge.split('"').nth(3).expect("a description");

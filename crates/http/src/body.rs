@@ -1,5 +1,5 @@
-//! Bounds request bodies in size and time, also bodies that no handler reads. Sends answers in pieces, and tells the
-//! connection how far they are.
+//! Bounds the size of request bodies and the time that they take, even if no handler reads them.
+//! Sends answers in pieces and tells the connection how much of an answer has been sent.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -18,12 +18,14 @@ use tokio::time::{Sleep, sleep_until};
 use super::Problem;
 use super::connection::{ClientConnection, Phase};
 
-/// The limit for routes whose requests have a few hundred bytes.
+/// The limit in bytes for routes whose requests have a few hundred bytes.
 pub const SMALL_BODY: usize = 16 * 1024;
 /// How long a body may take after its head. actix-web has no such limit, so a client that sends one byte a second would
 /// keep its connection open for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Reads the whole body. 413 if it is larger than `limit` bytes, 408 if it takes longer than 10 s,
+/// 415 if it is compressed.
 pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
@@ -53,20 +55,22 @@ fn incomplete(error: &PayloadError) -> Problem {
 
 /// The body of a request, shared by its handler and its answer.
 ///
-/// After an answer actix-web closes the connection if the body has not arrived whole, but only if somebody still holds
-/// the body. If a chunked body has been dropped, actix-web waits for the rest of it without a deadline. So the answer
-/// holds the body until it has been sent.
+/// After an answer actix-web closes the connection if the body has not arrived whole, but only if
+/// the body has not been dropped. If a chunked body has been dropped, actix-web waits for the rest
+/// of it without a deadline. So the answer holds the body until it has been sent.
 #[derive(Clone)]
 pub(super) struct RequestBody(Rc<RefCell<Arriving>>);
 
 struct Arriving {
     payload: dev::Payload,
     begun: Instant,
-    /// Begins when somebody waits for bytes, because most bodies come with their head and need no timer.
+    /// Set when a reader first waits for bytes. Most bodies arrive with their head and need no
+    /// timer.
     deadline: Option<Pin<Box<Sleep>>>,
     connection: Option<Arc<ClientConnection>>,
     is_over: bool,
-    /// Whoever reads it is told at its end, because no body is decompressed here.
+    /// The reader of a compressed body gets an error at its end, because wxmint decompresses no
+    /// body.
     is_compressed: bool,
 }
 
@@ -126,17 +130,19 @@ impl Stream for RequestBody {
     }
 }
 
-/// How much of an answer is copied to a connection's buffer at once, and how full the buffer may be before that. So a
-/// client that does not read holds two pieces there, and not a copy of the whole answer.
+/// An answer is copied to a connection's buffer in pieces of this many bytes, and only while the
+/// buffer holds less than one piece. So the buffer of a client that does not read holds two pieces,
+/// and not the whole answer.
 pub(super) const PIECE: usize = 4 * 1024;
 
-/// The rest of an answer: while it lives, not all of the answer is in the connection's buffer.
+/// The part of an answer that has not been copied to the connection's buffer yet. Dropped once all
+/// of the answer is in that buffer.
 pub(super) struct AnswerBody {
     unsent: Bytes,
     /// The rest of the answer after `unsent`.
     rest: BoxBody,
     size: BodySize,
-    /// Dropped with the answer and not before: see [`RequestBody`].
+    /// Held until the answer has been sent: see [`RequestBody`].
     _request_body: Option<RequestBody>,
     connection: Option<Arc<ClientConnection>>,
 }
@@ -155,7 +161,8 @@ impl AnswerBody {
     ) -> ServiceResponse<Self> {
         response.map_body(|_, mut rest| {
             let size = rest.size();
-            // Our answers are one piece of bytes, which the layers around the app hide.
+            // Our answers are one chunk of bytes, but the layers around the app hide that in a
+            // `BoxBody`.
             let first = poll_fn(|cx| Pin::new(&mut rest).poll_next(cx)).now_or_never();
             let unsent = first.flatten().and_then(Result::ok).unwrap_or_default();
             let long = Some(&unsent).filter(|all| all.len() > PIECE);

@@ -11,9 +11,11 @@ use serde_json::value::RawValue;
 
 use super::Problem;
 
+/// The names of the fields that a route knows.
 pub(super) type Names<'n> = &'n [&'static str];
 
-/// The fields of a body that its route knows. The type of each is checked when it is asked for.
+/// The fields of a body that its route knows. The type of a field is checked when the field is
+/// read.
 pub struct Fields<'a>(Vec<(&'static str, Field<'a>)>);
 
 enum Field<'a> {
@@ -38,7 +40,8 @@ impl<'a> Fields<'a> {
         Self(pairs.filter_map(|(name, text)| Some((known(name)?, Field::Form(text)))).collect()).without_twins()
     }
 
-    /// Two programs could read different ones of two fields with one name.
+    /// Refuses a body with two fields of one name, because two programs could read different ones
+    /// of them.
     fn without_twins(self) -> Result<Self, Problem> {
         let mut fields = self.0.iter().enumerate();
         match fields.find(|(place, (name, _))| self.0[..*place].iter().any(|(earlier, _)| earlier == name)) {
@@ -60,7 +63,8 @@ impl<'a> Fields<'a> {
         };
         match json_type(json) {
             "null" => Ok(None),
-            // The only fault that serde_json finds in a string which it has skipped before.
+            // A lone surrogate is the only fault that serde_json can still find in a string that it
+            // has skipped before.
             "a string" => match serde_json::from_str(json) {
                 Ok(Text(text)) => Ok(Some(text)),
                 Err(_) => Err(malformed(name, "must not hold half of a surrogate pair")),
@@ -69,11 +73,13 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The parsed text of a field; `None` if the field is absent or `null`. The error names the
+    /// field.
     pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, Problem> {
         self.text(name)?.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
     }
 
-    /// Whether a field is `true`; no if it is absent.
+    /// Whether a field is `true`. An absent field is `false`.
     pub fn flag(&self, name: &'static str) -> Result<bool, Problem> {
         match self.field(name) {
             None => Ok(false),
@@ -83,11 +89,13 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A field that is not right, and what is wrong with it.
+/// 400 for the field `name`: `reason` says what is wrong with it and completes the sentence "The
+/// field `name` …".
 pub fn malformed(name: &str, reason: impl fmt::Display) -> Problem {
     Problem::invalid(format!("The field `{name}` {reason}."))
 }
 
+/// 400 for a field that is required and absent.
 pub fn missing(name: &str) -> Problem {
     malformed(name, "is missing")
 }
@@ -105,7 +113,7 @@ pub fn pairs(query: &str) -> Vec<(String, String)> {
     Query::from_query(query).map(Query::into_inner).unwrap_or_default()
 }
 
-/// A JSON string; a copy only if it has escapes.
+/// A JSON string. It is copied only if it has escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

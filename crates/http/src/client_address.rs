@@ -1,11 +1,12 @@
-//! The address of the client, by which limits count.
+//! Finds the client's address, by which limits count.
 //!
-//! The address of the connection's peer is certain. `X-Forwarded-For` is believed only from trusted proxies. Each proxy
-//! appends the address of its own client, so the list is true from its right end to the first address that is not a
-//! trusted proxy's: that address is the client. The client may have written everything to the left of it. If an entry
-//! is hidden (`unknown`) or unreadable, the entry to its right counts as the client, because it is the proxy that is
-//! known to have passed the request on. `Forwarded` (RFC 7239) is not read, because most proxies pass on what their
-//! client wrote there.
+//! The address of the connection's peer is certain. `X-Forwarded-For` counts only from trusted
+//! proxies. Each proxy appends the address of its own client, so the list is true from its right
+//! end to the first address that is not a trusted proxy's: that address is the client. The client
+//! may have written everything to the left of it. If an entry is hidden (`unknown`) or unreadable,
+//! the entry to its right counts as the client, because it is the proxy that is known to have
+//! passed the request on. `Forwarded` (RFC 7239) is not read, because most proxies pass on the
+//! `Forwarded` header of their client unchanged.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Once;
@@ -31,7 +32,8 @@ impl TrustedProxies {
         self.client(peer, request.headers().get_all(X_FORWARDED_FOR).map(HeaderValue::as_bytes))
     }
 
-    /// The client, by the peer's address and the lines of `X-Forwarded-For` in the order in which they arrived.
+    /// Computes the client's address from the peer's address and the lines of `X-Forwarded-For`, in
+    /// the order in which they arrived.
     pub fn client<'a>(&self, peer: IpAddr, lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let mut client = peer.to_canonical();
         let entries = lines.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
@@ -54,7 +56,7 @@ impl TrustedProxies {
     }
 }
 
-/// Once, because strangers decide how often they send the header.
+/// Warns only once, because strangers decide how often they send the header.
 fn warn_of_stranger(peer: IpAddr) {
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {

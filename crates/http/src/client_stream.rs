@@ -1,8 +1,9 @@
-//! A client's stream, of which actix-http gets one request at a time.
+//! A client's TCP stream, which gives actix-http one request at a time.
 //!
-//! actix-http reads 128 KiB ahead and decodes all requests in them at once, each of which takes fifty times its bytes.
-//! So 16 clients that sent requests and read no answer made a process of 37 MB one of 340 MB. Here the next request
-//! waits until the system has the whole answer to the one before it (docs/decisions/0018-one-request-at-a-time.md).
+//! actix-http reads 128 KiB ahead and decodes all requests in them at once. A decoded request takes
+//! fifty times its bytes. So 16 clients that sent requests and read no answer made a process grow
+//! from 37 MB to 340 MB. This stream holds the next request back until the system has taken the
+//! whole answer to the request before it (docs/decisions/0018-one-request-at-a-time.md).
 
 use std::task::{Context, Poll, ready};
 use std::{io, mem, pin::Pin, sync::Arc};
@@ -23,31 +24,33 @@ const TOO_LONG: &[u8] =
 pub(super) struct ClientStream {
     stream: TcpStream,
     pub(super) connection: Arc<ClientConnection>,
-    /// Has been read, and belongs to a later request or to a body.
+    /// Bytes that have been read, but not given to actix-http yet: a later request, or a body.
     held: BytesMut,
-    /// actix-http has got bytes, and must decode them before it gets more.
+    /// Whether to pause: actix-http has got bytes, and must decode them before it gets more.
     pauses: bool,
     head: UnfinishedHead,
 }
 
-/// actix-http has so much of a head, with the empty lines before it.
+/// The part of a head that actix-http has got, with the empty lines before it.
 #[derive(Clone, Copy, Default)]
 struct UnfinishedHead {
     bytes: usize,
-    /// Whether a line has begun that is not empty, and whether the last line has.
+    /// Whether a line that is not empty has begun.
     has_line: bool,
+    /// Whether the last line has begun, is not empty and has not ended.
     is_in_line: bool,
 }
 
 impl ClientStream {
-    /// Fails if the client is gone, or the limit of open files is reached.
+    /// Fails if the client has disconnected, or if the limit of open files is reached.
     pub(super) fn new(stream: TcpStream, connections: &Arc<Connections>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let connection = connections.accept(&stream)?;
         Ok(Self { stream, connection, held: BytesMut::new(), pauses: false, head: UnfinishedHead::default() })
     }
 
-    /// While a request is worked on or answered: reads no byte, but tells if the client is gone.
+    /// Waits while a request is handled or answered: reads no byte, but resolves if the client has
+    /// disconnected.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.held.is_empty() && ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])))? == 0 {
             return Poll::Ready(Ok(()));
@@ -64,19 +67,21 @@ impl ClientStream {
             let (now, later) = ahead.filled().split_at(self.head.share(ahead.filled()).min(buffer.remaining()));
             buffer.put_slice(now);
             self.held.extend_from_slice(later);
-            // It may hold a password.
+            // The memory may hold a password.
             ahead.filled_mut().zeroize();
         } else {
             let share = self.head.share(&self.held).min(buffer.remaining());
             buffer.put_slice(&self.held.split_to(share));
             if self.held.is_empty() {
-                // Its memory is given back and wiped, because it may hold a password.
+                // Frees the memory, which wipes it: it may hold a password.
                 self.held = BytesMut::new();
             }
         }
         Poll::Ready(Ok(()))
     }
 
+    /// Notes a share of bytes before actix-http gets it. `false` if the head is too long; the
+    /// client has been sent 431 then.
     fn may_go_on(&mut self, share: &[u8]) -> bool {
         match self.connection.waits_for_head() {
             true => lines(share).for_each(|line| _ = self.head.ends_with(line)),
@@ -86,7 +91,7 @@ impl ClientStream {
             self.connection.begins_head();
         }
         if self.head.bytes > self.connection.connections.limits.head {
-            // It need not arrive.
+            // The client need not get this answer.
             let _ = self.stream.try_write(TOO_LONG);
             return false;
         }
@@ -95,8 +100,8 @@ impl ClientStream {
 }
 
 impl UnfinishedHead {
-    /// Adds a line, or as much of one as there is. Whether the head ends with it: with an empty line, after others. As
-    /// for actix-http, a line may end without a carriage return.
+    /// Adds a line, or a part of a line. Returns whether the head ends here, which an empty line
+    /// after other lines does. As in actix-http, a line may end without a carriage return.
     fn ends_with(&mut self, line: &[u8]) -> bool {
         let (is_over, is_empty) =
             (line.ends_with(b"\n"), !self.is_in_line && [b"\r\n", &b"\n"[..], b"\r"].contains(&line));
@@ -109,7 +114,8 @@ impl UnfinishedHead {
         false
     }
 
-    /// How many of these bytes are given at once: all, unless a second head may end in them.
+    /// How many of these bytes actix-http may get at once: all, unless a second head may end in
+    /// them.
     fn share(mut self, bytes: &[u8]) -> usize {
         let (mut end, mut first) = (0, None);
         for line in lines(bytes) {
@@ -158,8 +164,8 @@ impl AsyncRead for ClientStream {
 }
 
 impl AsyncWrite for ClientStream {
-    /// Each write is a packet of its own (MSG_EOR). Otherwise the system would gather up to 64 KiB of them in one,
-    /// however small the connection's send buffer.
+    /// Sends each write as a packet of its own (MSG_EOR). Otherwise the system would merge writes
+    /// into packets of up to 64 KiB, even if the connection's send buffer is smaller.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         const FLAGS: SendFlags = SendFlags::EOR.union(SendFlags::NOSIGNAL);
         loop {

@@ -1,5 +1,6 @@
-//! A listener knows this of each connection: what it waits for, since when, and who its client is. Each has one of the
-//! listener's places; `closing` says which of them lose theirs.
+//! The state of each connection of a listener: what the connection waits for, since when, and its
+//! client. Each connection takes one of the listener's slots. `closing` decides which connections
+//! lose theirs.
 
 mod closing;
 
@@ -16,26 +17,28 @@ use parking_lot::Mutex;
 use self::closing::{MOST_UNREAD, longest_of_who_holds_most};
 use super::ServerLimits;
 
-/// How long a client may take for a head: the first of a connection from its beginning on, others from a line on.
+/// How long a client may take to send a head. The time for the first head of a connection counts
+/// from the start of the connection; for later heads it counts from their first line.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// The prefix that a subscriber of IPv6 has at least. The subscriber can choose any address below it.
+/// The longest prefix that providers assign to an IPv6 subscriber, in bits. The subscriber can
+/// choose any address below it.
 const SUBSCRIBER: u8 = 64;
 
-/// The phase of a connection, and since when it waits for its client.
+/// The phase of a connection, and since when the connection waits for its client.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Phase {
-    /// For a request.
+    /// Waits for a request.
     Idle(Instant),
-    /// For the rest of a head of which a line has begun.
+    /// Waits for the rest of a head after its first line has begun.
     Head(Instant),
-    /// A handler works, and the client has to wait.
+    /// A handler works on the request, and the client waits.
     Works,
-    /// For the rest of a body that began to arrive then.
+    /// Waits for the rest of a body. The instant is when the body began to arrive.
     Body(Instant),
-    /// For the client to read an answer, of which wxmint still has a part.
+    /// Waits for the client to read an answer, while wxmint still holds a part of the answer.
     Answers(Instant),
-    /// As before, but the rest of the answer lies in the connection's own buffer, as does all of one that actix-web
-    /// itself has made of an error.
+    /// Waits for the client to read an answer whose rest lies in the connection's own buffer. Error
+    /// answers that actix-web makes itself lie there whole.
     Flushes(Instant),
 }
 
@@ -44,7 +47,7 @@ pub struct ClientConnection {
     /// A second handle: actix-web keeps the first.
     socket: OwnedFd,
     client: IpNet,
-    /// The worker's thread changes it, and whoever looks for a connection to close reads it.
+    /// The worker's thread changes it. A thread that looks for a connection to close reads it.
     state: Mutex<State>,
     pub(super) connections: Arc<Connections>,
 }
@@ -54,7 +57,8 @@ pub(super) struct Connections {
     pub(super) limits: ServerLimits,
     open: Mutex<Open>,
     taken: AtomicUsize,
-    /// The bytes of all long answers; those that several answers share are counted for each.
+    /// The bytes of all long answers that clients have not read. Bytes that several answers share
+    /// are counted once for each answer.
     unread: AtomicUsize,
 }
 
@@ -62,12 +66,12 @@ type Open = HashMap<RawFd, Arc<ClientConnection>>;
 
 struct State {
     phase: Phase,
-    /// Where the bytes of an unread answer lie, and how many they are. `None` if it is short, because it then fits into
-    /// the buffer that each connection has.
+    /// The address and the length of the bytes of an unread answer. `None` for a short answer,
+    /// which fits into the buffer that each connection has.
     answer: Option<(usize, usize)>,
     /// Whether the answer is the last one, because the request's body was not read.
     is_last: bool,
-    /// The task that waits for the end of the answer, because the client has sent more.
+    /// Wakes the task that waits for the end of the answer, because the client has sent more.
     next: Option<Waker>,
 }
 
@@ -108,7 +112,8 @@ impl ClientConnection {
         next.into_iter().for_each(Waker::wake);
     }
 
-    /// The client is to read an answer, which is `long` if it is more than the connection's buffer has room for.
+    /// An answer begins. `long` holds its bytes if they are more than the connection's buffer has
+    /// room for.
     pub(super) fn answers(&self, long: Option<&Bytes>) {
         self.is_in(Phase::Answers(Instant::now()));
         if let Some(bytes) = long {
@@ -150,8 +155,8 @@ impl ClientConnection {
 }
 
 impl Connections {
-    /// Takes a place for a newcomer. If there is none, connections that wait for their clients are closed. Where a
-    /// handler works, the connection stays.
+    /// Takes a slot for a new connection. If no slot is free, closes connections that wait for
+    /// their clients. A connection whose handler works is never closed.
     pub(super) fn accept(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<ClientConnection>> {
         let newcomer = Arc::new(ClientConnection {
             socket: stream.as_fd().try_clone_to_owned()?,
@@ -178,14 +183,15 @@ impl Connections {
         self.forget(&mut self.open.lock(), connection);
     }
 
-    /// Gives up the place. The socket stays open until actix-web has dropped the connection.
+    /// Frees the slot. The socket stays open until actix-web has dropped the connection.
     fn forget(&self, open: &mut Open, connection: &ClientConnection) {
         open.remove(&connection.socket.as_raw_fd());
         self.taken.store(open.len(), Ordering::Relaxed);
     }
 }
 
-/// The address of the connection. Only peers on a Unix socket have none: they all count as one client.
+/// The address of the connection's peer. Peers on a Unix socket have none: they all count as one
+/// client.
 pub(super) fn peer(request: &HttpRequest) -> IpAddr {
     request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
 }
@@ -201,8 +207,9 @@ fn subscriber(client: IpAddr) -> IpNet {
     }
 }
 
-/// The IPv4 address that a translator has put behind its well-known prefix `64:ff9b::/96` (RFC 6052 section 2.1). A
-/// server without IPv4 sees every client of IPv4 there, so that all of them would count as one subscriber.
+/// The IPv4 address that a NAT64 translator has put behind its well-known prefix `64:ff9b::/96`
+/// (RFC 6052 section 2.1). A server without IPv4 sees every IPv4 client below this prefix, and
+/// would count all of them as one subscriber.
 fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() else { return None };
     let [a, b] = high.to_be_bytes();
@@ -210,8 +217,8 @@ fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::new(a, b, c, d))
 }
 
-/// The name under which limits count a client: `192.0.2.1`, or for IPv6 `2001:db8:1:2::/64`. It has no braces, which
-/// would be a hash tag in a Redis key.
+/// The key under which limits count a client: `192.0.2.1`, or for IPv6 `2001:db8:1:2::/64`. It has
+/// no braces, because braces would be a hash tag in a Redis key.
 pub fn limit_key(client: IpAddr) -> String {
     match subscriber(client) {
         IpNet::V4(address) => address.addr().to_string(),

@@ -1,4 +1,5 @@
-//! The table of a listener's routes: each row serves a method of a path and describes its problems.
+//! The table of a listener's routes. Each row serves the methods of a path and describes their
+//! problems.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +14,17 @@ use super::problem::ProblemCode::{self, *};
 use super::speculative::answer_nothing;
 use super::{not_allowed, problem::Problem};
 
+/// One route of a listener.
 pub struct DescribedRoute {
+    /// The methods that the route answers.
     pub methods: Methods,
+    /// The path, with `{name}` for each parameter.
     pub path: &'static str,
-    /// Makes the route; each worker has one of its own.
+    /// Makes the route. Each worker makes its own.
     pub route: fn() -> Route,
+    /// The problems that the route may answer with, as a list of lists.
     pub codes: &'static [&'static [ProblemCode]],
-    /// Statuses of `invalid_request` beside 400.
+    /// The statuses other than 400 that the route answers `invalid_request` with.
     pub statuses: &'static [u16],
 }
 
@@ -27,8 +32,8 @@ pub struct DescribedRoute {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Methods {
     pub allowed: &'static [Method],
-    /// Whether it changes something to be asked for, also by GET: something is spent, ended, counted or begun. Browsers
-    /// must not ask for it ahead of time.
+    /// Whether a request changes something, even a GET: it spends, revokes, counts or begins
+    /// something. Browsers must not send such a request ahead of time.
     pub changes: bool,
 }
 
@@ -36,18 +41,20 @@ const fn changing(allowed: &'static [Method]) -> Methods {
     Methods { allowed, changes: true }
 }
 
-/// A resource that is not changed by being asked for, so that it may also be asked for by HEAD.
+/// A resource that requests do not change. So HEAD is allowed, too.
 pub const READ: Methods = Methods { allowed: &[Method::GET, Method::HEAD], changes: false };
-/// A page with which something begins.
+/// A page that begins something when it is opened, such as a login.
 pub const OPEN: Methods = changing(&[Method::GET, Method::HEAD]);
 pub const GET: Methods = changing(&[Method::GET]);
 pub const POST: Methods = changing(&[Method::POST]);
 pub const PUT: Methods = changing(&[Method::PUT]);
 pub const DELETE: Methods = changing(&[Method::DELETE]);
 
-/// The routes of a listener with their description. `routes!` declares them.
+/// The routes of a listener with their OpenAPI description. `routes!` declares them.
 pub struct Routes {
+    /// The routes of the listener.
     pub rows: &'static [DescribedRoute],
+    /// Makes the OpenAPI document of the routes.
     pub described: fn() -> OpenApi,
 }
 
@@ -74,14 +81,14 @@ macro_rules! routes {
 }
 
 impl Routes {
-    /// Each path once.
+    /// Iterates over the paths, each once.
     pub fn paths(&self) -> impl Iterator<Item = &'static str> {
         let is_first = |number: usize| self.rows[..number].iter().all(|before| before.path != self.rows[number].path);
         (0..self.rows.len()).filter(move |number| is_first(*number)).map(|number| self.rows[number].path)
     }
 
-    /// The routes of the path `of`, at the path `at`. Other methods get 405, and a request that is sent ahead of time
-    /// gets nothing where it would change something.
+    /// Serves the routes of the path `of` at the path `at`. Other methods get 405. A request that a
+    /// browser sends ahead of time gets 204 if a GET of this path changes something.
     pub fn resource(&self, of: &str, at: &str) -> Resource {
         let mut resource = web::resource(at);
         let mut allowed = Vec::new();
@@ -123,10 +130,12 @@ fn operation<'a>(item: &'a mut PathItem, method: &Method) -> Option<&'a mut Oper
     }
 }
 
-/// Describes how a request shows its token or secret, and which requests need none.
+/// Describes in the OpenAPI document how a request authenticates with a bearer token or secret, and
+/// which requests need none.
 pub struct BearerSecurity {
+    /// The `bearerFormat`, a hint for readers.
     pub format: &'static str,
-    /// The viewer of the API says this beside the field for it.
+    /// The viewer of `/docs` shows this beside the field for the token.
     pub description: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! Every listener shares this: one way to run a server, its bounds, problems, request ids, bearer tokens, the client's
-//! address, probes, and pages for browsers.
+//! The parts that every listener shares: one way to run a server, its bounds, problems, request
+//! ids, bearer tokens, the client's address, probes, and pages for browsers.
 
 mod bearer;
 mod body;

@@ -1,4 +1,4 @@
-//! Pages for browsers. They load nothing from elsewhere, and nobody can frame them.
+//! Pages for browsers. They load nothing from other origins, and no site can frame them.
 
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, body::MessageBody};
@@ -8,14 +8,16 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub const HTML: &str = "text/html; charset=utf-8";
 pub const CSS: &str = "text/css; charset=utf-8";
 pub const JS: &str = "text/javascript; charset=utf-8";
-/// Every page loads these: its language and colours, chosen before its first paint, and its colours, fonts and header.
+/// The files that every page loads, each as name, content type and content. `early.js` chooses
+/// language and theme before the first paint. `look.css` has colours, fonts and header. `theme.js`
+/// switches between light and dark.
 pub const SHARED: [(&str, &str, &str); 3] = [
     ("early.js", JS, include_str!("page/early.js")),
     ("look.css", CSS, include_str!("page/look.css")),
     ("theme.js", JS, include_str!("page/theme.js")),
 ];
 
-/// A page, or a file that it loads.
+/// Answers a page, or a file that a page loads, with the content security policy of all pages.
 pub fn answer(kind: &'static str, content: impl MessageBody + 'static) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(kind)

@@ -14,56 +14,65 @@ use super::{RequestSpan, ServerLimits, not_allowed, nothing_else, serve, with_re
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether the process should receive traffic. It starts as not ready with a reason, becomes ready once, and is not
-/// ready again when the process is told to stop. An outage of Redis or WeChat does not change it, because all replicas
-/// would leave at once, and with them the JWKS and the problems that explain the outage. Only a process whose every
-/// answer is worthless is unfit: then nothing is lost if all replicas leave, and those that are fit take the traffic.
+/// Whether the process should receive traffic.
+///
+/// A process starts as not ready, with a reason, and becomes ready once. When it is told to stop,
+/// it becomes not ready for good. An outage of Redis or WeChat does not change readiness: all
+/// replicas would stop receiving traffic at once, and clients would get neither the JWKS nor the
+/// problems that explain the outage. A process is unfit only if every answer of it is worthless.
+/// Then nothing is lost if all replicas stop receiving traffic, and replicas that are fit take it
+/// over.
 #[derive(Debug, Clone)]
 pub struct Readiness(pub(super) Arc<Mutex<Told>>);
 
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// `None` once it has been ready.
+    /// `None` once the process has been ready.
     waits_for: Option<String>,
     is_stopping: bool,
-    /// Why it must not receive traffic at present, although it has been ready, each by what it is about.
+    /// Why the process must not receive traffic although it has been ready. The key names the
+    /// subject of the reason.
     pub(super) unfit: BTreeMap<&'static str, String>,
     warnings: BTreeMap<&'static str, String>,
 }
 
 impl Readiness {
+    /// Not ready yet, for this reason.
     pub fn starting(reason: impl Into<String>) -> Self {
         Self(Arc::new(Mutex::new(Told { waits_for: Some(reason.into()), ..Told::default() })))
     }
 
-    /// Why it is not ready yet. Does nothing if it has been ready.
+    /// Replaces the reason why the process is not ready yet. Does nothing if it has been ready.
     pub fn waits_for(&self, reason: impl Into<String>) {
         if let Some(before) = &mut self.0.lock().waits_for {
             *before = reason.into();
         }
     }
 
-    /// Ready from now on, unless the process is stopping already.
+    /// Makes the process ready, unless it is stopping already.
     pub fn ready(&self) {
         self.0.lock().waits_for = None;
     }
 
+    /// Makes the process not ready for good, because it has been told to stop.
     pub fn stopping(&self) {
         tracing::info!("stopping: requests in flight are answered");
         self.0.lock().is_stopping = true;
     }
 
-    /// Not ready while there is a reason. Returns whether it is news.
+    /// Makes the process not ready while there is a `reason` about this subject. Returns whether
+    /// the reason has changed.
     pub fn unfit(&self, about: &'static str, reason: Option<&str>) -> bool {
         replace(&mut self.0.lock().unfit, about, reason)
     }
 
-    /// A warning that `/readyz` shows until there is another or none about this. Returns whether it is news.
+    /// Sets or clears the warning about this subject, which `/readyz` shows. Returns whether the
+    /// warning has changed.
     pub fn warns(&self, about: &'static str, warning: Option<&str>) -> bool {
         replace(&mut self.0.lock().warnings, about, warning)
     }
 
-    /// The warnings if it is ready, or the reason why it is not.
+    /// Returns the warnings if the process is ready, or the reason why it is not.
     pub fn check(&self) -> Result<Vec<String>, String> {
         let told = self.0.lock();
         match told.waits_for.as_ref().or(told.unfit.values().next()) {
@@ -74,7 +83,7 @@ impl Readiness {
     }
 }
 
-/// Returns whether the text was another one.
+/// Replaces or removes the text about this subject. Returns whether it has changed.
 fn replace(texts: &mut BTreeMap<&'static str, String>, about: &'static str, text: Option<&str>) -> bool {
     let before = if let Some(text) = text { texts.insert(about, text.to_owned()) } else { texts.remove(about) };
     before.as_deref() != text
@@ -91,6 +100,7 @@ async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     }
 }
 
+/// A resource that answers GET and HEAD, and 405 to other methods.
 pub fn readable<Args: FromRequest + 'static>(
     path: &str,
     handler: impl Handler<Args, Output: Responder + 'static>,
@@ -99,8 +109,9 @@ pub fn readable<Args: FromRequest + 'static>(
     resource.default_service(not_allowed("GET, HEAD".into()))
 }
 
-/// The app of the listener for probes and metrics. `metrics` gives the metrics' text, `others` adds further routes, and
-/// `paths` tells who asks for an unknown path which ones there are.
+/// The app of the listener for probes and metrics. `metrics` makes the text of the metrics,
+/// `others` adds further routes, and `paths` lists the existing paths in the answer to an unknown
+/// path.
 pub fn admin_app(
     readiness: &Readiness,
     metrics: Rc<dyn Fn() -> String>,
@@ -118,7 +129,8 @@ pub fn admin_app(
     let metrics = move || ready(HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics()));
     App::new()
         .app_data(web::Data::new(readiness.clone()))
-        // The process runs its event loop. It depends on nothing else, so that no other outage gets it killed.
+        // 200 shows that the process runs its event loop. The answer depends on nothing else, so
+        // that no outage of another service gets the process killed.
         .service(readable("/livez", async || HttpResponse::Ok().body("ok\n")))
         .service(readable("/readyz", readyz))
         .service(readable("/metrics", metrics))
@@ -128,8 +140,8 @@ pub fn admin_app(
         .wrap(TracingLogger::<RequestSpan>::new())
 }
 
-/// Starts the listener for probes and metrics, which runs until the handle stops it. It has a worker for each of
-/// [`admin_app`]'s apps.
+/// Starts the listener for probes and metrics, which runs until the handle stops it. It has one
+/// worker. `app` makes its [`admin_app`].
 pub fn serve_admin<T, B: MessageBody + 'static>(
     listener: TcpListener,
     app: impl Fn() -> App<T> + Send + Clone + 'static,

@@ -16,7 +16,7 @@ use super::trace::{REQUEST_ID, request_id};
 /// A code, its status, and its title.
 type Row = (&'static str, StatusCode, &'static str);
 
-/// Declares the codes. Which status and title belong to one is known here and nowhere else.
+/// Declares the codes. Only this table knows the status and the title of a code.
 macro_rules! problem_codes {
     ($($(#[$doc:meta])* $name:ident, $code:literal, $status:ident, $title:literal;)+) => {
         /// Stable codes for clients.
@@ -27,7 +27,7 @@ macro_rules! problem_codes {
         }
 
         impl ProblemCode {
-            /// But for those of doors, which the tables of their routes have.
+            /// All codes except the codes of doors. The tables of the doors' routes hold those.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
             pub(super) fn row(self) -> Row {
@@ -37,6 +37,7 @@ macro_rules! problem_codes {
                 }
             }
 
+            /// The code as clients see it, such as `invalid_request`.
             pub fn as_str(self) -> &'static str {
                 self.row().0
             }
@@ -50,7 +51,7 @@ problem_codes! {
     /// A password in a query string ends up in logs and histories.
     CredentialsInQuery, "credentials_in_query", BAD_REQUEST, "A password does not belong in a URL";
     UnknownApp, "unknown_app", BAD_REQUEST, "This app is not configured here";
-    /// Neither the request nor its Referer names one.
+    /// Neither the request nor its Referer names an app.
     AppRequired, "app_required", BAD_REQUEST, "Several apps are configured here, and none is named";
     CodeInvalid, "code_invalid", BAD_REQUEST, "WeChat does not accept the code";
     CodeUsed, "code_used", BAD_REQUEST, "The code or ticket has been used";
@@ -58,7 +59,7 @@ problem_codes! {
     /// The secret lacks a right that `detail` names.
     Forbidden, "forbidden", FORBIDDEN, "This secret or token has no right to this";
     UnknownPerson, "person_not_found", NOT_FOUND, "This person is bound to no user";
-    /// Or WeChat no longer accepts the session key, or the app is no mini program.
+    /// There is no session key, WeChat no longer accepts it, or the app is no mini program.
     SessionKeyMissing, "session_key_missing", CONFLICT, "There is no session key of this user that WeChat accepts";
     BindingRequired, "binding_required", FORBIDDEN, "This WeChat identity is not bound to a user yet";
     InvalidCredentials, "invalid_credentials", FORBIDDEN, "User name or password is wrong";
@@ -66,11 +67,12 @@ problem_codes! {
     UserBlocked, "user_blocked", FORBIDDEN, "This user is refused";
     /// WeChat shows a page of an official account as a snapshot, with a virtual person.
     SnapshotUser, "snapshot_user", FORBIDDEN, "WeChat shows the page as a snapshot";
-    /// WeChat has never named a unionid of the person, and the app's file wants one.
+    /// WeChat has never named a unionid of the person, and the app's file requires a unionid.
     UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
-    /// The user id was computed of another unionid than WeChat names now. The operator decides who the person is.
+    /// The user id was computed from another unionid than WeChat names now. The operator decides
+    /// who the person is.
     UnionidChanged, "unionid_changed", CONFLICT, "WeChat names another unionid for this person than before";
-    /// The app's owner decides that at WeChat.
+    /// The app's owner grants permissions at WeChat.
     PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";
     /// WeChat bills each verified phone number, and the operator has to buy more.
     PhoneNumbersSpent, "phone_quota_exhausted", BAD_GATEWAY, "WeChat verifies no phone number for this app at the moment";
@@ -84,12 +86,12 @@ problem_codes! {
     StoreUnavailable, "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer at the moment";
     AccountsUnavailable, "accounts_unavailable", SERVICE_UNAVAILABLE, "The account service does not answer at the moment";
     KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, "The issuer's keys are not known at the moment";
-    /// It is not known which tokens have been ended.
+    /// It is not known which tokens have been revoked.
     RevocationsUnavailable, "revocations_unavailable", SERVICE_UNAVAILABLE, "The revocations are not known at the moment";
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, "This service has made a mistake";
 }
 
-/// It binds a person once: it is sent to its owner, and not printed.
+/// A ticket that binds a person once. It is sent to that person's client and must not be printed.
 #[derive(Clone, PartialEq, Eq)]
 struct BindTicket(Box<str>);
 
@@ -100,14 +102,18 @@ unprintable!(BindTicket);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .code.as_str())]
 pub struct Problem {
+    /// The code, which determines the title.
     pub code: ProblemCode,
+    /// The HTTP status: that of the code, or a more exact one.
     pub status: StatusCode,
+    /// A text for the developer: what was wrong, and what to do.
     pub detail: String,
+    /// Seconds to wait before the next try.
     pub retry_after: Option<u64>,
     bind_ticket: Option<BindTicket>,
     /// An error code of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
     pub oauth: Option<&'static str>,
-    /// A further member of such an error, which is true.
+    /// The name of a further member of an OAuth error, whose value is `true`.
     pub oauth_member: Option<&'static str>,
     /// A header that the status demands.
     header: Option<Box<(HeaderName, HeaderValue)>>,
@@ -149,18 +155,20 @@ pub struct ProblemDocument<'a> {
 }
 
 impl Problem {
-    /// With the code's own status.
+    /// A problem with the status that belongs to the code.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         let (retry_after, bind_ticket, oauth, oauth_member, header) = Default::default();
         let (status, detail) = (code.row().1, detail.into());
         Self { code, status, detail, retry_after, bind_ticket, oauth, oauth_member, header }
     }
 
+    /// A problem with the code `invalid_request`, 400.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ProblemCode::InvalidRequest, detail)
     }
 
-    /// An error of OAuth, in its own form; as a problem with its code where the client has to wait.
+    /// Answers in the form of an OAuth error (RFC 6749 section 5.2) if the status is 400 or 401.
+    /// Other statuses keep the form of a problem, with the member `error`.
     pub fn oauth(self, code: &'static str) -> Self {
         Self { oauth: Some(code), ..self }
     }
@@ -170,12 +178,14 @@ impl Problem {
         Self { status, ..self }
     }
 
-    /// How long to wait, in whole seconds. Rounded up, because a client that comes a moment too early is refused again.
+    /// Sets how long to wait, in whole seconds. Rounds up, because a client that comes a moment too
+    /// early is refused again.
     pub fn retry_after(self, wait: Duration) -> Self {
         let begun = u64::from(wait.subsec_nanos() > 0);
         Self { retry_after: Some(wait.as_secs().saturating_add(begun).max(1)), ..self }
     }
 
+    /// Replaces the detail.
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: detail.into(), ..self }
     }
@@ -185,7 +195,8 @@ impl Problem {
         Self { bind_ticket: Some(BindTicket(ticket.into())), ..self }
     }
 
-    /// `WWW-Authenticate`: how the client can authenticate (RFC 9110 section 11.6.1).
+    /// Sets `WWW-Authenticate`, which says how the client can authenticate (RFC 9110 section
+    /// 11.6.1).
     pub fn challenge(self, challenge: &'static str) -> Self {
         let header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
         Self { header, ..self }
@@ -204,12 +215,14 @@ impl Problem {
         ProblemDocument { kind, title, status, detail, code, request_id, retry_after, bind_ticket, error }
     }
 
-    /// The code of what an answer stands for, or the one that a page for people has among its extensions.
+    /// The code of the problem that an answer stands for, or the code that a page for people has
+    /// among its extensions.
     pub fn code_of<B>(answer: &HttpResponse<B>) -> Option<ProblemCode> {
         Self::of(answer).map(|problem| problem.code).or_else(|| answer.extensions().get().copied())
     }
 
-    /// The answer to `request`. If the request has no id (the sidecar saves that time), the answer gets one of its own.
+    /// Makes the answer to `request`. If the request has no id (the sidecar gives none, to save
+    /// time), the answer gets a new one.
     pub(super) fn respond(&self, request: &HttpRequest) -> HttpResponse {
         let known = request_id(request);
         let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known };
@@ -243,8 +256,9 @@ impl ResponseError for Problem {
     }
 }
 
+/// A handler's result: an answer or a problem.
 pub type Answer = Result<HttpResponse, Problem>;
-/// Answers 204 where all is well.
+/// A handler's result without content: 204 or a problem.
 pub type Done = Result<(), Problem>;
 
 /// 404 for an unknown path. `has` names the paths that exist; the unknown path is not repeated.
@@ -252,6 +266,7 @@ pub fn not_found(has: &str) -> Problem {
     Problem::invalid(format!("There is nothing at this path. {has}")).with_status(StatusCode::NOT_FOUND)
 }
 
+/// Answers 404 to every path that no other route has. `has` names the paths that exist.
 pub fn nothing_else(has: &'static str) -> Route {
     web::to(move || ready(Answer::Err(not_found(has))))
 }

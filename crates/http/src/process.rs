@@ -10,26 +10,31 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// How many connections may wait to be accepted: enough for a burst of logins. std would let 128 wait.
 const BACKLOG: i32 = 1024;
-/// The kernel may keep so many bytes of answers that a client does not read, and of requests that wait; it takes twice
-/// as much for itself. By default it would take up to 10 MiB for each connection, and a container pays for them.
+/// How many bytes the kernel may keep of answers that a client does not read, and of requests that
+/// wait. The kernel takes twice as much for itself. By default it would take up to 10 MiB for each
+/// connection, which counts toward a container's memory.
 const SEND_BUFFER: usize = 8 * 1024;
 const RECEIVE_BUFFER: usize = 6 * 1024;
-/// For how many milliseconds a client's system may take no byte of an answer, before the kernel gives it up.
+/// After how many milliseconds without an acknowledged byte of an answer the kernel gives the
+/// client up (TCP_USER_TIMEOUT).
 const UNSENT: u32 = 30_000;
 
+/// The bounds of one server.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerLimits {
+    /// Threads that serve requests.
     pub workers: usize,
-    /// Connections at once, of all workers together; rounded up to a multiple of the workers. Further clients take the
-    /// places of connections that wait for their clients; if none waits, they stay in the listener's queue.
+    /// Connections at once, of all workers together; rounded up to a multiple of the workers. A
+    /// further client takes the slot of a connection that waits for its client. If no connection
+    /// waits, the further client stays in the listener's queue.
     pub connections: usize,
-    /// The most bytes of a request's head, of which each connection may hold as many.
+    /// The most bytes of a request's head. Each connection may hold that many.
     pub head: usize,
     /// How long a connection may stay idle between two requests.
     pub keep_alive: Duration,
-    /// How long a client may take to read an answer, however much of it.
+    /// How long a client may take to read an answer of any size.
     pub answer: Duration,
-    /// How long requests in flight may take after a stop, and steps that run to their end.
+    /// How long requests in flight, and steps that run to completion, may take after a stop.
     pub drain: Duration,
     /// Whether a client that closes its sending half still gets its answer.
     pub half_closed: bool,
@@ -45,9 +50,11 @@ impl Default for ServerLimits {
             workers: 1,
             // Enough for the kubelet, Prometheus and the look-ups of some services.
             connections: 500,
-            // Heads of fewer bytes are told what is wrong with them by `trace::limit_head`.
+            // Larger than `trace::limit_head` allows, so that its answer can explain what is wrong
+            // with a head.
             head: 16 * 1024,
-            // Proxies keep idle connections for 60 s. They must close first, so that no request meets a closing one.
+            // Proxies keep idle connections for 60 s. They must close first, so that no request is
+            // sent on a closing connection.
             keep_alive: Duration::from_secs(75),
             // The longest answer, the viewer of `/docs`, takes that long at 30 KB a second.
             answer: Duration::from_secs(60),
@@ -65,10 +72,10 @@ pub fn run_to_end<T>(future: impl Future<Output = T>) -> T {
 
 /// Listens on `address`; port 0 takes a free one.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    // It sets SO_REUSEADDR, so that a restart does not wait for the old connections' TIME_WAIT.
+    // `bind` sets SO_REUSEADDR, so that a restart does not wait for the old connections' TIME_WAIT.
     let listener = TcpListener::bind(address)?;
     rustix::net::listen(&listener, BACKLOG)?;
-    // Each connection that is accepted inherits these.
+    // Each accepted connection inherits these options.
     set_socket_send_buffer_size(&listener, SEND_BUFFER)?;
     set_socket_recv_buffer_size(&listener, RECEIVE_BUFFER)?;
     set_tcp_user_timeout(&listener, UNSENT)?;
@@ -76,14 +83,15 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// The listener that a server is there for, and the one for its probes and metrics.
+/// The listener of the service itself, and the listener for probes and metrics.
 pub struct Listeners {
     pub service: TcpListener,
     pub admin: TcpListener,
 }
 
 impl Listeners {
-    /// Opens both on the addresses of settings; `variable` is that of the first. The errors name the variables.
+    /// Opens both listeners on the addresses of the settings. `variable` names the setting of
+    /// `service`. The errors name the settings.
     pub fn bind(variable: &str, service: SocketAddr, admin: SocketAddr) -> Result<Self, Vec<String>> {
         let bind = |variable: &str, address| {
             listen(address).map_err(|error| format!("{variable}: cannot listen on {address}: {error}"))
@@ -94,6 +102,7 @@ impl Listeners {
         }
     }
 
+    /// The addresses on which `service` and `admin` listen.
     pub fn addresses(&self) -> [String; 2] {
         let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
         [&self.service, &self.admin].map(|listener| address(listener).unwrap_or_default())

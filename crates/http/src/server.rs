@@ -1,4 +1,5 @@
-//! The one way to run a server, what is done around each request, and how a handler runs steps to their end.
+//! The one way to run a server: the layers around each request, and steps that run to completion
+//! even if the client disconnects.
 
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::time::{Duration, Instant};
@@ -22,13 +23,14 @@ use super::body::{AnswerBody, PIECE, RequestBody};
 use super::connection::{ClientConnection, Connections, HEAD_TIMEOUT, Phase};
 use super::{Problem, Readiness, ServerLimits, client_stream::ClientStream};
 
-/// How long a client may go on sending after it was answered before its body was read. A connection that is closed
-/// while bytes arrive is reset, and the client might lose the answer.
+/// How long a client may go on sending after it was answered before its body had been read. A
+/// connection that is closed while bytes arrive is reset, and the client might lose the answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// How many connections a worker may have beyond its places, while others are being closed.
+/// How many connections a worker may have beyond its slots, while others are being closed.
 const LEAVING: usize = 64;
 
-/// The app, with what is done around each request of every listener. Tests ask it without a server.
+/// Wraps the app in the outermost layer that every listener has. Tests call the result without a
+/// server.
 pub fn as_served<T, B: MessageBody + 'static>(
     app: App<T>,
     only_loopback_names: bool,
@@ -68,7 +70,7 @@ where
         .shutdown_timeout(limits.drain.as_secs())
         .disable_signals();
     let stopped = server.graceful_shutdown_signal();
-    // As actix-web's `HttpServer`, which takes no stream but its own.
+    // This follows actix-web's `HttpServer`, which accepts no stream type but its own.
     let service = move || {
         let app = as_served(app(), only_loopback_names);
         let stopped = stopped.clone();
@@ -93,19 +95,23 @@ where
         })
     };
     let server = server.listen("http", listener, service)?.run();
-    // A signal of the server's own would stop the process' other servers, too, 0.3 s after this one.
+    // The server's own shutdown signal would also stop the other servers of the process, 0.3 s
+    // after this one.
     let handle = server.handle();
     tokio::spawn(shutdown.then(move |()| handle.stop(true)));
     Ok(server)
 }
 
 thread_local! {
-    /// Steps that run to their end on this worker have a receiver each. It says whether a connection stays for them.
+    /// Each run of steps on this worker holds a receiver until it has completed. The value says
+    /// whether a connection stays open for these runs.
     static STEPS: watch::Sender<bool> = watch::Sender::new(false);
 }
 
-/// A worker that is told to stop ends with its last connection, and steps whose client has left would end with it. So
-/// the place of one connection, which is closed, stays taken until the worker has no steps.
+/// Keeps one connection's slot taken until all steps of this worker have completed.
+///
+/// A worker that is told to stop ends with its last connection, and would cancel steps whose
+/// clients have disconnected.
 async fn stay_for_steps<T>(end: T) -> T {
     let steps = STEPS.with(Clone::clone);
     if !steps.send_replace(true) {
@@ -123,7 +129,7 @@ async fn outermost<B: MessageBody + 'static>(
     let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
     connection.iter().for_each(|connection| connection.is_in(Phase::Works));
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
-    // actix-web makes an answer of an error.
+    // actix-web turns an error into an answer itself, and sends it at once.
     let flushes = |_: &_| connection.iter().for_each(|connection| connection.is_in(Phase::Flushes(Instant::now())));
     let mut response = match check_host(&request, only_loopback_names) {
         Ok(()) => next.call(request).await.inspect_err(flushes)?.map_into_boxed_body(),
@@ -145,9 +151,10 @@ async fn outermost<B: MessageBody + 'static>(
     connection.answers_last(request_body.as_ref().is_some_and(|body| !body.is_over()));
     let are_taken = connection.connections.are_taken();
     let mut response = AnswerBody::send(response, request_body, Some(connection));
-    // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as Java's does, and
-    // answers `connection: upgrade`. Unless told `close`, the client sends its next request into the end of this one.
-    // Clients of a process that is unfit come to another one by their next connection.
+    // actix-http closes the connection of a client that offers HTTP/2 (RFC 7540, section 3.2), as
+    // Java's does, and answers `connection: upgrade`. Unless told `close`, the client sends its
+    // next request into the end of this one. The clients of an unfit process reach another process
+    // with their next connection.
     let is_unfit = response.request().app_data::<Readiness>().is_some_and(|it| !it.0.lock().unfit.is_empty());
     if are_taken || is_unfit || response.request().head().upgrade() {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
@@ -179,25 +186,28 @@ fn is_loopback(host: &str) -> bool {
         || address.parse().is_ok_and(|address: Ipv6Addr| address.to_canonical().is_loopback())
 }
 
-/// The headers that a page reads beside those that every page may read.
+/// The headers that a page may read beside those that CORS always allows.
 const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After, WWW-Authenticate, X-Request-Id");
 
-/// Whether the site that has sent a request may read the answer. A handler has decided it.
+/// A handler's decision whether the site that has sent the request may read the answer.
 enum Reader {
     May(HeaderValue),
     MayNot,
 }
 
-/// Lets the site that has sent the request read its answer (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>),
-/// if `is_own` says that it may, and otherwise keeps it from reading. Never with credentials. The last call counts.
+/// Lets the site that has sent the request read its answer (CORS,
+/// <https://fetch.spec.whatwg.org/#http-cors-protocol>), if `is_own` accepts its origin. Otherwise
+/// the site may not read the answer. Credentials are never allowed. The last call for a request
+/// counts.
 pub fn allow_site(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
     let Some(origin) = request.headers().get(header::ORIGIN) else { return };
     let may = origin.to_str().is_ok_and(is_own);
     request.extensions_mut().insert(if may { Reader::May(origin.clone()) } else { Reader::MayNot });
 }
 
-/// The readers of an error of a resource about which no handler has decided: a page must learn why it is refused, also
-/// before anybody knows of which client or app its request is. It belongs to the data of the resource.
+/// The sites that may read an error of a resource if no handler has decided. A page must learn why
+/// it is refused, even before the client or the app of its request is known. Belongs in the data of
+/// the resource.
 pub enum ErrorReaders {
     Everybody,
     Sites(Box<IsReader>),
@@ -206,16 +216,17 @@ pub enum ErrorReaders {
 /// Whether the site that has sent this request may read its error.
 type IsReader = dyn Fn(&HttpRequest, &str) -> bool;
 
-/// The pages that may read an answer, as its headers say it.
+/// The sites that may read an answer, for its CORS headers.
 enum Reading {
     Everybody,
     Site(HeaderValue),
-    /// Another site may read an answer to the same request.
+    /// No site may read this answer, but `Vary: Origin` is needed: another site may read the answer
+    /// to the same request.
     Nobody,
 }
 
 impl Reading {
-    /// `None`: no page's script reads this resource, or the handler has told who does.
+    /// `None` if the resource has no readers: its answers get no CORS headers.
     fn of(request: &HttpRequest, is_error: bool) -> Option<Self> {
         let decided = request.extensions_mut().remove();
         let readers = request.app_data::<ErrorReaders>();
@@ -256,21 +267,22 @@ impl Problem {
     }
 }
 
-/// An answer for one person, which no cache may keep.
+/// A JSON answer for one person. No cache may keep it.
 pub fn private(answer: impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(answer)
 }
 
-/// Runs `steps` to their end even if the client disconnects, which makes actix-web drop the handler. Otherwise WeChat
-/// might replace a session key that the store keeps, or a try of a session key might not be counted. `steps` need
-/// deadlines of their own, and must not read the request's body. A server that stops waits for them.
+/// Runs `steps` to completion even if the client disconnects, which makes actix-web drop the
+/// handler. Otherwise WeChat might replace a session key that the store keeps, or an attempt to use
+/// a session key might not be counted. `steps` need deadlines of their own, and must not read the
+/// request's body. A server that stops waits for them.
 ///
-/// `steps` begin at once, and not when the returned future is first polled, so that the caller does not keep room for
-/// them. Whatever they wait for wakes their own task and not the connection's, which would go through all layers and
-/// look for another request each time.
+/// `steps` begin at once, and not when the returned future is first polled, so that the caller's
+/// future does not contain them. Their wake-ups wake their own task and not the connection's, which
+/// would go through all layers and look for another request each time.
 pub fn run_to_completion<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
     let runs = STEPS.with(watch::Sender::subscribe);
-    // On the heap before it is handed on from layer to layer: the future of a login takes several kilobytes.
+    // Boxed before the layers around it, because the future of a login takes several kilobytes.
     let steps = Box::pin(steps).in_current_span().inspect(move |_| drop(runs));
     let task = if let Some(trace) = Trace::current() { spawn(trace.around(steps)) } else { spawn(steps) };
     async move {

@@ -1,16 +1,18 @@
-//! Requests that a browser or a scanner of links sends ahead of time, before a person has opened the link. They must
-//! change nothing: a code of WeChat's, a state or a login would be spent before the person comes.
+//! Requests that a browser or a link scanner sends ahead of time, before a person has opened the
+//! link. They must change nothing: they would spend a WeChat code, a state or a login before the
+//! person comes.
 
 use actix_web::guard;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, Route, dev::RequestHead, web};
 
-/// The headers that say so: `Sec-Purpose` is the standard (Fetch), the others are those of older browsers.
+/// The headers that mark such requests. `Sec-Purpose` is the standard (Fetch); the others are from
+/// older browsers.
 const HEADERS: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 const WORDS: [&str; 3] = ["prefetch", "prerender", "preview"];
 
-/// The route of such requests, for the paths at which a GET changes something: it answers 204, which no cache keeps, so
-/// that the browser asks again when the person comes.
+/// The route of such requests, for the paths at which a GET changes something: it answers 204,
+/// which no cache keeps. So the browser sends the request again when the person opens the link.
 pub(super) fn answer_nothing() -> Route {
     let answer = async || HttpResponse::NoContent().insert_header((CACHE_CONTROL, "no-store")).finish();
     let is_visit = guard::Any(guard::Get()).or(guard::Head());

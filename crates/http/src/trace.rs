@@ -1,5 +1,6 @@
-//! Gives each request a span with its id, the trace that it belongs to and nothing else that the client wrote, and puts
-//! the id into the answer. Audit events have both, too. Bounds and copies the head, and counts the answers of routes.
+//! Gives each request a span with its request id and its trace, but nothing else that the client
+//! wrote. Copies the request id into the answer. Audit events have both ids, too. Also bounds and
+//! copies the head, and counts the answers of routes.
 
 use std::{rc::Rc, time::Instant};
 
@@ -19,20 +20,21 @@ use super::connection::{limit_key, peer};
 use super::problem::{Problem, ProblemCode};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The most bytes that target, header names and header values may have together.
+/// The most bytes that the target, header names and header values may have together.
 const MAX_HEAD: usize = 8 * 1024;
 
-/// tracing-actix-web's own span records path and query, in which codes and passwords stand, and the Debug of errors.
+/// The root span of a request. It replaces tracing-actix-web's own, which records the Debug of
+/// errors, and path and query, which may hold codes and passwords.
 pub struct RequestSpan;
 
 impl RootSpanBuilder for RequestSpan {
-    // An error span, so that a warning has its request id even if RUST_LOG=warn.
+    // A span of level ERROR, so that a warning has its request id even with RUST_LOG=warn.
     fn on_request_start(request: &ServiceRequest) -> Span {
         if let Some(id) = proxy_id(request) {
             request.extensions_mut().insert(ProxyId(id));
         }
         let traceparent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
-        // Probes come every few seconds and tell nothing, so that none is sampled.
+        // Probes are not sampled: they come every few seconds and tell nothing.
         let trace = Trace::of_request(traceparent, !["/livez", "/readyz", "/metrics"].contains(&request.path()));
         let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id()));
         let is_named = request.app_data::<LogAddresses>().is_some_and(|LogAddresses(is_named)| *is_named);
@@ -55,7 +57,8 @@ impl RootSpanBuilder for RequestSpan {
     }
 }
 
-/// The method and the route, without what a client has invented.
+/// The method and the route's pattern. Unknown methods become `_OTHER`, because the client may have
+/// invented them.
 fn name(request: &HttpRequest) -> String {
     let mut known = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"].into_iter();
     let method = known.find(|known| request.method() == known).unwrap_or("_OTHER");
@@ -66,20 +69,24 @@ fn name(request: &HttpRequest) -> String {
 #[derive(Clone, Copy)]
 pub struct LogAddresses(pub bool);
 
-/// The request's client, as limits count it. If no proxy has passed the request on, it is the peer.
+/// The client of the request, as limits count it. Without `X-Forwarded-For` it is the connection's
+/// peer.
 fn address(request: &HttpRequest) -> String {
     let proxies = request.app_data::<TrustedProxies>().filter(|_| request.headers().contains_key(X_FORWARDED_FOR));
     limit_key(proxies.map_or_else(|| peer(request), |proxies| proxies.client_of(request)))
 }
 
+/// The request id, trace id and client of the request, for audit events.
 pub fn origin(request: &HttpRequest) -> Origin {
     let trace_id = request.extensions().get::<Trace>().map(|trace| trace.id().to_string());
     Origin { request_id: Some(request_id(request)), trace_id, address: Some(address(request)) }
 }
 
+/// The request id that a trusted proxy has given the request.
 struct ProxyId(String);
 
-/// An id has at most 64 visible characters, so that it can stand in any log. If no proxy is trusted, no id is accepted.
+/// The id that a trusted proxy has sent: at most 64 visible ASCII characters, so that any log can
+/// hold it. If no proxy is trusted, no id is accepted.
 fn proxy_id(request: &ServiceRequest) -> Option<String> {
     let mut ids = request.headers().get_all(REQUEST_ID);
     let (id, None) = (ids.next()?.as_bytes(), ids.next()) else { return None };
@@ -89,6 +96,8 @@ fn proxy_id(request: &ServiceRequest) -> Option<String> {
     (is_id && is_from_proxy).then(|| String::from_utf8_lossy(id).into_owned())
 }
 
+/// The id of the request: a trusted proxy's, or else the one that this server has drawn; empty if
+/// there is neither.
 pub fn request_id(request: &HttpRequest) -> String {
     with_id_of(request, str::to_owned)
 }
@@ -102,8 +111,9 @@ fn with_id_of<T>(request: &HttpRequest, use_id: impl FnOnce(&str) -> T) -> T {
     }
 }
 
-/// The layer of the issuer's and the admin listeners: bounds and copies the head, and copies the request's id into the
-/// answer. Within tracing-actix-web's layer. One layer, because each costs an allocation and a call.
+/// The layer of the issuer's and the admin listeners: bounds and copies the head, and copies the
+/// request's id into the answer. It runs inside tracing-actix-web's layer. It is a single layer,
+/// because each layer costs an allocation and a call.
 pub async fn with_request_id<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -122,7 +132,7 @@ pub async fn with_request_id<B: MessageBody + 'static>(
     Ok(response)
 }
 
-/// Refuses larger heads. No client of ours sends them.
+/// Refuses heads larger than `MAX_HEAD` with 431. No client of ours sends them.
 fn limit_head(request: &ServiceRequest) -> Result<(), Problem> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -133,8 +143,9 @@ fn limit_head(request: &ServiceRequest) -> Result<(), Problem> {
     Err(Problem::invalid(detail).with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE))
 }
 
-/// Copies the headers into a buffer of their own, because they are views of the connection's buffer, which also holds
-/// the body. actix-web keeps a request until it reuses it, and a password would stay in memory for as long.
+/// Copies the headers into a buffer of their own, because they are views of the connection's
+/// buffer, which also holds the body. actix-web keeps a request's memory until it reuses it for
+/// another request, and a password would stay in memory until then.
 fn own_headers(request: &mut ServiceRequest) {
     let headers = request.headers_mut();
     let mut own = BytesMut::with_capacity(headers.iter().map(|(_, value)| value.len()).sum());
@@ -148,6 +159,8 @@ fn own_headers(request: &mut ServiceRequest) {
     });
 }
 
+/// Counts and times the answers of a resource, by outcome: `ok`, an error code of OAuth, or a
+/// problem code.
 pub fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
     let route = Rc::new(route);
     resource.wrap_fn(move |request, service| {

@@ -1,5 +1,5 @@
-//! A listener's description of its routes in `/openapi.json`, and `/docs/`: Swagger UI in a page of our own, which
-//! shows the document that lies beside its folder.
+//! Serves a listener's OpenAPI document at `/openapi.json`, and Swagger UI at `/docs/` in a page of
+//! our own, which shows that document.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -17,22 +17,25 @@ const PAGE: &str = include_str!("viewer/index.html");
 const FILES: [(&str, &str, &str); 2] =
     [("viewer.css", CSS, include_str!("viewer/viewer.css")), ("viewer.js", JS, include_str!("viewer/viewer.js"))];
 
+/// The OpenAPI document of a listener, with what its viewer needs.
 pub struct Description {
-    /// The place whose viewer it is: `issuer`, `admin`, or `demo`, where one can get codes that work.
+    /// The kind of listener: `issuer`, `admin`, or `demo`, where visitors can get codes that work.
     place: &'static str,
-    /// The words about a path that is not here.
+    /// Lists the existing paths in the answer to an unknown path.
     paths: &'static str,
-    /// The JSON, which is made once somebody asks.
+    /// The document as JSON, made at the first request.
     document: LazyLock<Bytes, Box<dyn FnOnce() -> Bytes + Send>>,
 }
 
 impl Description {
+    /// Describes the routes `of` a listener below the base URL `server`.
     pub fn new(place: &'static str, paths: &'static str, of: Vec<&'static Routes>, server: String) -> Self {
         Self { place, paths, document: LazyLock::new(Box::new(move || json(of, &server).into())) }
     }
 }
 
-/// Describes the routes, the listener's own first, as JSON; `server` is the URL below which the paths are.
+/// Describes the routes as an OpenAPI document in JSON. The listener's own routes come first in
+/// `of`. `server` is the base URL of the paths.
 pub fn json(of: impl IntoIterator<Item = &'static Routes>, server: &str) -> String {
     let mut api = of.into_iter().map(|routes| (routes.described)()).reduce(OpenApi::merge_from).unwrap_or_default();
     api.servers = Some(vec![Server::new(server)]);
@@ -42,14 +45,16 @@ pub fn json(of: impl IntoIterator<Item = &'static Routes>, server: &str) -> Stri
 const DOCUMENT: &str = "/openapi.json";
 const FOLDER: &str = "/docs";
 const FILE: &str = "/docs/{file:.*}";
+/// The paths of the viewer's routes.
 pub const PATHS: [&str; 3] = [DOCUMENT, FOLDER, FILE];
 
-/// The routes of an app whose data has a [`Description`].
+/// Adds the viewer's routes. The app's data must hold a [`Description`].
 pub fn routes(config: &mut ServiceConfig) {
     let document = async |description: Data<Description>| {
         HttpResponse::Ok().content_type("application/json").body(description.document.clone())
     };
-    // The viewer's files lie below. The location is relative, so that it also holds behind a proxy that adds a prefix.
+    // The viewer's files lie below. The location is relative, so that the redirect also works
+    // behind a proxy that adds a prefix.
     let folder = async || HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish();
     config.service(readable(DOCUMENT, document)).service(readable(FOLDER, folder)).service(readable(FILE, file));
 }

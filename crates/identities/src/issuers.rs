@@ -1,5 +1,5 @@
-//! The issuers whose keys are held, where their keys are, and the service that a token is of; and the public keys of
-//! this issuer in another region.
+//! The issuers whose tokens identify services: where their keys are, and which service a token
+//! belongs to. Also the public keys of this issuer in another region.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -20,31 +20,34 @@ use super::{ServiceIdentity, secure};
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 10;
-/// The largest set of a peer's keys, in bytes: some twenty of RSA. Verifiers read 64 KiB of all sets together.
+/// The largest set of a peer's keys, in bytes: about twenty RSA keys. Verifiers read at most 64 KiB
+/// of all sets together.
 const MAX_PEER: usize = 12 << 10;
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
-/// As verifiers have it by default.
+/// How long a peer's keys are used after they were last fetched; the default of verifiers, too.
 const BELIEVED: TimeDelta = TimeDelta::hours(24);
 
-/// Asks a peer for its own keys alone: a key that it has retired must not come back from whoever it publishes.
+/// The query parameter that requests a peer's own keys alone. Otherwise a key that this issuer has
+/// retired could come back from a peer that still publishes it.
 pub const OWN: &str = "own";
 
 type Held = HashMap<Trust, Arc<OtherIssuer>>;
 
-/// The issuers whose keys are held, for tokens of an audience.
+/// The issuers whose keys are held, for tokens with a given audience.
 pub struct Issuers {
     audience: String,
     held: ArcSwap<Held>,
 }
 
 impl Issuers {
+    /// Holds no keys yet. `audience` is the `aud` of tokens whose identity names no other audience.
     pub fn new(audience: String) -> Self {
         Self { audience, held: ArcSwap::default() }
     }
 
-    /// Holds the keys of these services' issuers from now on, and of no others. Fetches on the current tokio runtime,
-    /// which must live as long as this value.
+    /// Holds the keys of these services' issuers from now on, and drops those of other issuers.
+    /// Fetches them on the current tokio runtime, which must live as long as this value.
     pub fn hold<'a>(&self, services: impl Iterator<Item = &'a ServiceIdentity>) {
         let (before, mut held) = (self.held.load_full(), Held::new());
         for ServiceIdentity { trust, .. } in services {
@@ -54,8 +57,9 @@ impl Issuers {
         self.held.store(Arc::new(held));
     }
 
-    /// Finds the service that the token is of; `None` if none has its issuer and subject. The error says what else is
-    /// wrong with the token, or that its issuer's keys are not known at the moment.
+    /// Finds the service to which the token belongs; `None` if no service has its issuer and
+    /// subject. The error says what else is wrong with the token, or that its issuer's keys are not
+    /// available at the moment.
     pub async fn find<'a, Service>(
         &self,
         token: &str,
@@ -71,7 +75,7 @@ impl Issuers {
             let keys = held.get(trust).ok_or(NotVerified::NoKeys)?;
             match keys.identify(token, subject, now).await {
                 Err(NotVerified::Refused(Refused::Subject)) => {}
-                // Another service of the issuer may have its keys from elsewhere.
+                // Another service may have the same issuer with its keys from another place.
                 Err(error @ (NotVerified::NoKeys | NotVerified::StaleKeys)) => unknown.push((trust, error)),
                 judged => return judged.map(|identity| Some((service, identity))),
             }
@@ -80,7 +84,7 @@ impl Issuers {
     }
 }
 
-/// The doctor's findings on each issuer's keys: how many there are, or why they cannot be had.
+/// The doctor's findings on each issuer's keys: their number, or why they cannot be fetched.
 pub async fn examine<'a>(check: &'static str, services: impl Iterator<Item = &'a ServiceIdentity>) -> Vec<Finding> {
     let mut seen = HashSet::new();
     let trusts = services.map(|service| &service.trust).filter(|trust| seen.insert(*trust));
@@ -95,17 +99,17 @@ pub async fn examine<'a>(check: &'static str, services: impl Iterator<Item = &'a
     join_all(trusts.map(look)).await
 }
 
-/// The tokens of an issuer for an audience.
+/// How tokens of an issuer are verified.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Trust {
     pub(super) issuer: String,
-    /// `None`: that of [`Issuers`].
+    /// The expected `aud`; `None` if it is that of [`Issuers`].
     pub(super) audience: Option<String>,
     pub(super) longest_life: Duration,
     pub(super) keys: Place,
-    /// A file of authorities that are trusted in place of the system's.
+    /// A file of CA certificates that are trusted in place of the system's.
     pub(super) ca: Option<PathBuf>,
-    /// A file with a bearer token for the URL of the keys, which a Kubernetes API server wants.
+    /// A file with a bearer token for the URL of the keys. A Kubernetes API server requires one.
     pub(super) token: Option<PathBuf>,
 }
 
@@ -119,7 +123,7 @@ pub(super) enum Place {
 }
 
 impl Trust {
-    /// Fetches the keys. The error says why they cannot be had.
+    /// Fetches the keys. The error says why this failed.
     async fn keys(self) -> Result<PublishedKeys, String> {
         #[derive(Deserialize)]
         struct Metadata {
@@ -139,7 +143,7 @@ impl Trust {
         Ok(usable(PublishedKeys::read_of_others(&set))?)
     }
 
-    /// Reads the files each time, because Kubernetes replaces them.
+    /// Fetches a URL. Reads the files of CA and token each time, because Kubernetes replaces them.
     async fn get(&self, url: Url) -> Result<Vec<u8>, String> {
         let tls = if let Some(path) = &self.ca { Tls::trusting(&read(path)?) } else { Tls::reaching([&url]) };
         let client = tls.and_then(|tls| Upstream::new(&tls, CONNECT, TOTAL)).map_err(|error| error.to_string())?;
@@ -153,7 +157,7 @@ impl Trust {
         fetch(&client, request).await
     }
 
-    /// Starts to keep the keys on the current runtime.
+    /// Starts to fetch and refresh the keys on the current tokio runtime.
     pub(super) fn start(&self, audience: &str) -> OtherIssuer {
         let audience = self.audience.as_deref().unwrap_or(audience);
         let policy =
@@ -163,26 +167,31 @@ impl Trust {
     }
 }
 
-/// One further set of keys, as it was last read.
+/// The public keys of this issuer in another region, as they were last fetched.
 pub struct PeerKeys {
+    /// The URL of the other region's JWKS, with the parameter [`OWN`].
     pub url: Url,
     keys: ArcSwapOption<(DateTime<Utc>, Vec<PublicKey>)>,
 }
 
 impl PeerKeys {
+    /// The keys at this URL of the other region's JWKS. They are not fetched yet.
     pub fn at(url: &Url) -> Self {
         let mut url = url.clone();
         url.query_pairs_mut().append_key_only(OWN);
         Self { url, keys: ArcSwapOption::empty() }
     }
 
-    /// The keys, unless the peer has not confirmed them for so long that verifiers believe none.
+    /// The keys; none if they were last fetched 24 h ago or earlier, as verifiers would not accept
+    /// them either.
     pub fn keys(&self, now: DateTime<Utc>) -> Vec<PublicKey> {
         let read = self.keys.load_full().filter(|read| now - read.0 < BELIEVED);
         read.map(|read| read.1.clone()).unwrap_or_default()
     }
 
-    /// Reads the keys, unless all are `own` ones. Those that are not read stay as they were, and the error says why.
+    /// Fetches the keys. If this fails, the previous keys stay, and the error says why. It is an
+    /// error if all keys are in `own`, because then the URL leads to this region. If only some keys
+    /// are unusable, the usable keys are taken, and the error names the first of the others.
     pub async fn fetch(&self, http: &Upstream, own: &HashSet<&str>, now: DateTime<Utc>) -> Result<(), String> {
         let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
         if set.len() > MAX_PEER {
@@ -197,7 +206,7 @@ impl PeerKeys {
     }
 }
 
-/// The body of an answer, which is 200.
+/// The body of the response. Any status but 200 is an error.
 async fn fetch(http: &Upstream, request: Request) -> Result<Vec<u8>, String> {
     let fetched = http.fetch(request).await.map_err(|error| error.to_string())?;
     if fetched.status == 200 { Ok(fetched.body) } else { Err(format!("the answer is {}", fetched.status.as_u16())) }

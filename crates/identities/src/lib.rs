@@ -1,5 +1,5 @@
-//! Services that show who they are by a token of an issuer of another make, in place of a secret: of a Kubernetes
-//! ServiceAccount, a SPIFFE JWT-SVID, or a client's own assertion (RFC 7523).
+//! Services that authenticate by a token that wxmint has not issued, in place of a secret: the
+//! token of a Kubernetes ServiceAccount, a SPIFFE JWT-SVID, or a client's own assertion (RFC 7523).
 
 mod issuers;
 
@@ -13,18 +13,20 @@ use wxmint_verify::PublishedKeys;
 pub use self::issuers::{Issuers, OWN, PeerKeys, examine};
 use self::issuers::{Place, Trust};
 
-/// A projected ServiceAccount token lives for an hour, unless its pod asks otherwise.
+/// The longest life of a token that is accepted: a day. A projected ServiceAccount token lives for
+/// an hour, unless its pod asks for another life.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
 /// The longest life of an assertion, which a client makes for one request.
 pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
 
 const MEMBERS: [&str; 6] = ["issuer", "subject", "audience", "jwks", "ca", "token"];
 
-/// The words of a file that name an identity: `issuer`, `subject`, `audience`, `jwks` (a URL, the path of a file, or
-/// the set itself), `ca` and `token`.
+/// The members of an identity in a configuration file, by name: `issuer`, `subject`, `audience`,
+/// `jwks` (a URL, the path of a file, or the set itself), `ca` and `token`.
 pub type Members<'a> = BTreeMap<&'static str, &'a str>;
 
-/// Takes the words `NAME=VALUE` of an identity out of a line that names an issuer. `None` if one stands there twice.
+/// Removes the words `NAME=VALUE` of an identity from the words of a line and returns them. Removes
+/// none if the line has no `issuer=`. `None` if a name occurs twice.
 pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
     let (mut members, mut is_twice) = (Members::new(), false);
     let names_issuer = words.iter().any(|word| word.starts_with("issuer="));
@@ -37,22 +39,25 @@ pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
     (!is_twice).then_some(members)
 }
 
+/// A wrong member of an identity.
 #[derive(Debug)]
 pub struct WrongMember {
+    /// The name of the member.
     pub member: &'static str,
+    /// The text of the error, which continues the member's name.
     pub wrong: Message,
 }
 
-/// A service, by the tokens that show it.
+/// A service, identified by tokens of an issuer with a given subject.
 #[derive(Debug, Clone)]
 pub struct ServiceIdentity {
-    /// `sub`.
+    /// The `sub` of the service's tokens.
     pub subject: String,
     trust: Trust,
 }
 
 impl ServiceIdentity {
-    /// Reads what a file says of an identity. An error names the member that is wrong.
+    /// Reads an identity from its members in a file. An error names the wrong member.
     pub fn read(members: &Members<'_>) -> Result<Self, WrongMember> {
         let wrong = |member, wrong| WrongMember { member, wrong };
         let text = |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or(wrong(name, fault));
@@ -84,8 +89,9 @@ impl ServiceIdentity {
         Ok(Self { subject: subject.to_owned(), trust })
     }
 
-    /// Reads what a file says of a client's tokens: of an issuer, or without one, assertions that the client makes
-    /// itself, one for each request. `jwks_uri` names a URL or a path. `None` if the file says nothing of them.
+    /// Reads a client's identity from its members in a file. If they name no issuer and no subject,
+    /// the client signs an assertion for each request itself. `jwks_uri` is a URL or the path of a
+    /// file. `None` if there are no members.
     pub fn of_client<'a>(id: &'a str, mut members: Members<'a>) -> Result<Option<Self>, WrongMember> {
         if members.is_empty() {
             return Ok(None);
@@ -104,12 +110,13 @@ impl ServiceIdentity {
         Ok(Some(identity))
     }
 
+    /// Whether the client signs assertions itself, one for each request.
     pub fn makes_assertions(&self) -> bool {
         self.trust.longest_life == LONGEST_ASSERTION
     }
 }
 
-/// Wherever the keys are.
+/// Two identities are equal if issuer and subject are, wherever the keys come from.
 impl PartialEq for ServiceIdentity {
     fn eq(&self, other: &Self) -> bool {
         (&self.trust.issuer, &self.subject) == (&other.trust.issuer, &other.subject)

@@ -1,4 +1,4 @@
-//! Texts that others have written: ids of users and clients, and whatever is meant for a person.
+//! Texts from other programs: ids of users and clients, and texts that are shown to people.
 
 use std::str::FromStr;
 
@@ -7,46 +7,50 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{AppId, InvalidId};
 
-/// Reads an identifier that was written as a text.
+/// Deserializes an identifier from a string, by its `FromStr`. For `#[serde(deserialize_with)]`.
 pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidId>>(deserializer: D) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
-/// A client to which tokens are issued in place of an app, such as a page. It is public.
+/// A client, such as a page, to which tokens are issued in place of an app. Its id is public.
 #[derive(Debug, Display, FromStr, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClientId(
-    /// The `client_id` of its tokens, which is an AppID in tokens of an app.
+    /// The `client_id` of the client's tokens. It has the type of an AppID, because tokens of an
+    /// app have their AppID there.
     #[serde(deserialize_with = "parsed")]
     pub AppId,
 );
 
 impl ClientId {
+    /// The identifier, unchanged.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 }
 
-/// Whether a text for a person may have it: it is no control character, and none that turns or hides what is beside it.
+/// Whether a character is allowed in a text that is shown to people: it is not a control character,
+/// not invisible, and does not change the direction of the text beside it.
 pub fn is_visible(letter: char) -> bool {
     let turns_or_hides = matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !letter.is_control() && !turns_or_hides
 }
 
-/// Programs write these where a value is missing, and the headings of its column.
+/// Texts that programs write if a value is missing, and headings of the column.
 const FILLERS: &str = "0,-1,null,(null),<null>,\\n,none,nil,<nil>,undefined,nan,n/a,[object object],\
                        00000000-0000-0000-0000-000000000000,user_id,userid,openid,unionid,uid,id";
 
-/// Why a text that another program has written is no id. The error does not repeat it.
+/// Why a text from another program is not an id. The error does not quote the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidForeignId {
-    /// It stands for a missing value. Whoever took it for an id would make one user of many people.
+    /// The text stands for a missing value. If it were taken for an id, many people would become
+    /// one user.
     #[error("must name somebody: a null, a 0 or the heading of a column does not")]
     Filler,
     #[error(transparent)]
     Form(#[from] InvalidId),
 }
 
-/// Reads an id that another program has written, or gives out.
+/// Parses an id that another program has written. Refuses texts that stand for a missing value.
 pub fn foreign_id<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, InvalidForeignId> {
     let is_filler = FILLERS.split(',').any(|filler| filler.eq_ignore_ascii_case(text));
     if is_filler { Err(InvalidForeignId::Filler) } else { Ok(text.parse()?) }

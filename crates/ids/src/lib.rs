@@ -1,8 +1,10 @@
-//! The identifiers that come from WeChat and its phones. Each is parsed once, where it enters, and trusted from there
-//! on. Those that stand in tokens are the verifier's: [`AppId`], [`UserId`], [`TokenId`].
+//! The identifiers that come from WeChat and from its client on phones. Each is parsed once, where
+//! it enters; all other code trusts the type. The identifiers in tokens are those of the verifier's
+//! crate: [`AppId`], [`UserId`], [`TokenId`].
 //!
-//! The limits are wider than the forms that WeChat uses today, because WeChat does not promise those forms. What the
-//! limits guarantee: a value can stand in a Redis key, a log line and a URL, and means one thing in each.
+//! The limits are wider than the forms that WeChat uses today, because WeChat does not promise
+//! those forms. The limits guarantee that a value can stand in a Redis key, a log line and a URL
+//! without being escaped.
 
 mod foreign;
 mod user_ids;
@@ -12,7 +14,8 @@ pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
 
-/// `Debug` that hides the value, because secrets, one-time codes and the identifiers of people must not reach a log.
+/// `Debug` that hides the value, because secrets, one-time codes and the identifiers of people must
+/// not reach a log.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! unprintable {
@@ -27,41 +30,43 @@ macro_rules! unprintable {
 
 const WORD: &str = "letters, digits, `_` and `-`";
 
-/// Whether WeChat's codes and openids may have it, and what is written in base64url.
+/// Whether a byte is a character of base64url. WeChat's codes and openids consist of these
+/// characters.
 pub fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
 identifier! {
-    /// The one-time code of `wx.login`: in practice 32 letters and digits, valid for 5 minutes and for one use. Spaces
-    /// are allowed because developer tools without an AppID send `the code is a mock one`, which is a wrong code and no
-    /// malformed request: [`is_code_of_wechat`].
+    /// The one-time code of `wx.login`: in practice 32 letters and digits, valid for 5 minutes and
+    /// for one use. Spaces are allowed because developer tools without an AppID send `the code is a
+    /// mock one`: this is answered as a wrong code, not as a malformed request
+    /// ([`is_code_of_wechat`]).
     LoginCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
 unprintable!(LoginCode);
 
-/// Whether a code of [`LoginCode`] or [`PhoneCode`] has only letters of which WeChat makes codes. WeChat need not be
-/// asked about another, such as `the code is a mock one`.
+/// Whether a [`LoginCode`] or [`PhoneCode`] has only characters that WeChat uses in codes. Any
+/// other code, such as `the code is a mock one`, is wrong without asking WeChat.
 pub fn is_code_of_wechat(code: &str) -> bool {
     code.bytes().all(is_base64url)
 }
 
 identifier! {
-    /// The one-time code of the button `open-type="getPhoneNumber"`, valid for 5 minutes and for one use. It is not the
-    /// code of wx.login.
+    /// The one-time code of the button `open-type="getPhoneNumber"`, valid for 5 minutes and for
+    /// one use. It is not the code of `wx.login`.
     PhoneCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
 unprintable!(PhoneCode);
 
 identifier! {
-    /// One person in one app, in practice 28 characters. It comes from WeChat's response alone, and never stands in a
-    /// token or a log.
+    /// WeChat's id of one person in one app, in practice 28 characters. It comes only from WeChat's
+    /// responses, and never gets into a token or a log.
     OpenId, 128, WORD, is_base64url
 }
 unprintable!(OpenId);
 
 identifier! {
-    /// One person in all apps of one owner. As private as [`OpenId`].
+    /// WeChat's id of one person in all apps of one owner. It is as private as [`OpenId`].
     UnionId, 128, WORD, is_base64url
 }
 unprintable!(UnionId);
@@ -73,7 +78,7 @@ pub struct Person {
     pub openid: OpenId,
 }
 
-/// A phone number that WeChat has verified. It never stands in a token or a log.
+/// A phone number that WeChat has verified. It never gets into a token or a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Phone {
     /// The number, preceded by the country code if it is a foreign number.
@@ -85,18 +90,21 @@ pub struct Phone {
 }
 unprintable!(Phone);
 
-/// Identifiers as few bytes, as values and fields of hashes have them. A person has four of them, so that text would
-/// cost a third of all memory. Names of keys have them as text.
+/// Compact encodings of identifiers, for values and hash fields in Redis. Each person has four of
+/// them, so that text would cost a third of all memory. In the names of Redis keys, identifiers are
+/// text.
 ///
-/// A UUID is its 16 bytes, an openid or a unionid of 28 letters the 21 bytes that they are base64url of, and an AppID
-/// of the usual form the 8 bytes of its digits, behind a byte that no text begins with. Anything else is itself.
+/// An encoding begins with the byte 1, with which no text begins. A UUID in lower case then has its
+/// 16 bytes, an openid or a unionid of 28 characters has the 21 bytes that its base64url decodes
+/// to, and an AppID of the usual form has the 8 bytes of its digits. Any other identifier is its
+/// text.
 pub mod packed {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
     use uuid::Uuid;
 
     use crate::{AppId, Person, UnionId, UserId};
 
-    /// These bytes are no such identifier.
+    /// The bytes do not encode the kind of identifier that the text names.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
     #[error("{0} cannot be read")]
     pub struct Unreadable(pub &'static str);
@@ -105,6 +113,7 @@ pub mod packed {
 
     const PACKED: u8 = 1;
 
+    /// Encodes a user id.
     pub fn user(user: &UserId) -> Vec<u8> {
         let text = user.as_str();
         match Uuid::try_parse(text) {
@@ -113,6 +122,7 @@ pub mod packed {
         }
     }
 
+    /// Decodes [`user`].
     pub fn read_user(bytes: &[u8]) -> Result<UserId> {
         let text = match bytes {
             [PACKED, uuid @ ..] => Uuid::from_slice(uuid).map(|uuid| uuid.to_string()).unwrap_or_default(),
@@ -121,20 +131,24 @@ pub mod packed {
         text.parse().map_err(|_| Unreadable("a user id"))
     }
 
+    /// Encodes a unionid.
     pub fn unionid(unionid: &UnionId) -> Vec<u8> {
         of_wechat(unionid.as_str())
     }
 
+    /// Decodes [`unionid`].
     pub fn read_unionid(bytes: &[u8]) -> Result<UnionId> {
         read_of_wechat(bytes).parse().map_err(|_| Unreadable("a unionid"))
     }
 
-    /// A person on a user's list: the app, and then the openid.
+    /// Encodes a person, for the list of a user's persons: the app, and then the openid.
     pub fn person(Person { app, openid }: &Person) -> Vec<u8> {
         [&self::app(app)[..], &of_wechat(openid.as_str())].concat()
     }
 
-    /// The people of an app begin with this, and those of no other. As text with a colon, which no AppID or openid has.
+    /// Encodes an app. The encodings of an app's persons begin with these bytes, and no encodings
+    /// of another app's persons do. An AppID as text ends with a colon, which no AppID or openid
+    /// contains.
     pub fn app(app: &AppId) -> Vec<u8> {
         let number = app.as_str().strip_prefix("wx").and_then(|digits| u64::from_str_radix(digits, 16).ok());
         match number.filter(|number| *usual_app(*number) == *app.as_str()) {
@@ -147,6 +161,7 @@ pub mod packed {
         format!("wx{number:016x}")
     }
 
+    /// Decodes [`person`].
     pub fn read_person(bytes: &[u8]) -> Result<Person> {
         let read = || {
             let (app, openid) = match bytes.split_first()? {
@@ -164,11 +179,12 @@ pub mod packed {
         read().ok_or(Unreadable("a person"))
     }
 
-    /// A list of unionids, each behind its length.
+    /// Encodes a list of unionids. Each follows its length in one byte.
     pub fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8> {
         all.into_iter().map(unionid).flat_map(|id| [&[id.len() as u8], &id[..]].concat()).collect()
     }
 
+    /// Decodes [`unionids`].
     pub fn read_unionids(mut list: &[u8]) -> Result<Vec<UnionId>> {
         let mut found = Vec::new();
         while let Some((length, rest)) = list.split_first() {
@@ -179,7 +195,7 @@ pub mod packed {
         Ok(found)
     }
 
-    /// An openid or a unionid.
+    /// Encodes an openid or a unionid.
     fn of_wechat(id: &str) -> Vec<u8> {
         match URL_SAFE_NO_PAD.decode(id) {
             Ok(bytes) if id.len() == 28 => packed(&bytes),

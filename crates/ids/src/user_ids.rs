@@ -1,4 +1,5 @@
-//! User ids that are computed: whoever has the id key gets the same id of the same person, anywhere and at any time.
+//! Computed user ids: with the same id key, the same person gets the same user id anywhere and at
+//! any time.
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
@@ -8,16 +9,19 @@ use zeroize::Zeroizing;
 
 use crate::{Person, UnionId, UserId, unprintable};
 
-/// A user id is computed from one of these. Settings and Redis name it so.
+/// The id of WeChat from which a user id is computed. Settings and Redis have these names in lower
+/// case.
 #[derive(Debug, Display, FromStr, Clone, Copy, PartialEq, Eq)]
 #[display(rename_all = "lowercase")]
 #[from_str(rename_all = "lowercase")]
 pub enum IdKind {
     /// From AppID and openid.
     OpenId,
+    /// From the unionid.
     UnionId,
 }
 
+/// Why a file is not an id key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidIdKey {
     #[error("the file holds no key")]
@@ -28,12 +32,13 @@ pub enum InvalidIdKey {
     Form,
 }
 
-/// The secret from which user ids are computed. It is kept for good.
+/// The secret from which user ids are computed. It does not rotate: another key gives every user
+/// another id.
 pub struct IdKey(hmac::Key);
 unprintable!(IdKey);
 
 impl IdKey {
-    /// Reads a file: base64 of 32 bytes, in one line.
+    /// Parses the content of a key file: base64 of 32 bytes, in one line.
     pub fn parse(file: &[u8]) -> Result<Self, InvalidIdKey> {
         match file.trim_ascii() {
             b"" => Err(InvalidIdKey::NoKey),
@@ -45,29 +50,31 @@ impl IdKey {
         }
     }
 
-    /// The user id of a person: one for each app in which a human is known.
+    /// The user id of a person. Somebody who uses several apps has one user id in each.
     pub fn of_openid(&self, person: &Person) -> UserId {
         self.user_id(&["wxmint user id of openid", person.app.as_str(), person.openid.as_str()])
     }
 
-    /// The user id of all people with this unionid.
+    /// The user id of all persons with this unionid.
     pub fn of_unionid(&self, unionid: &UnionId) -> UserId {
         self.user_id(&["wxmint user id of unionid", unionid.as_str()])
     }
 
-    /// Names the key: 8 hexadecimal digits.
+    /// The fingerprint of the key, 8 hexadecimal digits. It is not secret.
     pub fn fingerprint(&self) -> String {
         let [a, b, c, d, ..] = self.mac(&["wxmint id key"]);
         format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
 
-    /// A UUIDv8 (RFC 9562 section 5.8) from the first 16 bytes.
+    /// A UUIDv8 (RFC 9562 section 5.8) from the first 16 bytes of the HMAC.
     fn user_id(&self, parts: &[&str]) -> UserId {
         let uuid = Builder::from_custom_bytes(self.mac(parts)).into_uuid();
         uuid.to_string().parse().expect("a UUID is a user id")
     }
 
-    /// Each part stands behind its length in two bytes, as an id has at most 256, so that no two lists are one text.
+    /// The first 16 bytes of the HMAC-SHA-256 of the parts. Each part follows its length in two
+    /// bytes, so that different lists never give the same input. Two bytes are enough, because an
+    /// id has at most 256.
     fn mac(&self, parts: &[&str]) -> [u8; 16] {
         let (mut bytes, mut mac) = ([0; 16], hmac::Context::with_key(&self.0));
         for part in parts {

@@ -1,4 +1,4 @@
-//! A private key as a JWK: the form in which it lies in the key file.
+//! A private key as a JWK, as it is stored in the key file.
 
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use super::SigningKey;
 
-/// A private JWK as it is stored in the key file (RFC 7517, RFC 7518 section 6, RFC 8037), with `nbf` and `exp` as
-/// NumericDates. It is serialized into that file and nowhere else.
+/// A private JWK as it is stored in the key file (RFC 7517, RFC 7518 section 6, RFC 8037), with
+/// `nbf` and `exp` as NumericDates. It is serialized into the key file and nowhere else.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PrivateJwk {
@@ -38,7 +38,8 @@ unprintable!(PrivateJwk);
 
 macro_rules! material {
     ($($member:ident)+) => {
-        /// The members that are base64url. `kty` decides which of them are required. They are wiped when dropped.
+        /// The members whose values are base64url. `kty` decides which of them are required. Their
+        /// memory is wiped when they are dropped.
         #[derive(Clone, Default, Serialize, Deserialize)]
         #[serde(default)]
         pub(super) struct Material {
@@ -50,11 +51,13 @@ material!(x y n e d p q dp dq qi);
 
 pub(super) type Member = Option<Zeroizing<String>>;
 
-/// The algorithms of keys that sign, the default first. `Ed25519` is verified alone, because jsonwebtoken does not know
-/// the name: such a key signs as `EdDSA`.
+/// The algorithms that wxmint signs with, the default first. `Ed25519` is not among them, because
+/// jsonwebtoken does not know the name: an Ed25519 key signs as `EdDSA`. Verifiers accept both
+/// names.
 pub const SIGNED_WITH: [Algorithm; 3] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256];
 
 impl PrivateJwk {
+    /// Generates a key that signs from `nbf` on. An RSA key has 2048 bits.
     pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
         let (alg, kty, crv, material) = match algorithm {
             Algorithm::Es256 => (Algorithm::Es256, "EC", Some("P-256"), Material::of_p256()),
@@ -69,7 +72,8 @@ impl PrivateJwk {
         Ok(jwk)
     }
 
-    /// Derived, because the private part itself is for signing alone.
+    /// The HMAC key for marks of bindings. It is derived from `d`, because the private key itself
+    /// is for signing alone.
     pub(super) fn marking(&self) -> hmac::Key {
         let private = self.material.d.as_ref().map_or(&b""[..], |d| d.as_bytes());
         let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, private), b"wxmint mark of a binding");
@@ -81,7 +85,8 @@ impl PrivateJwk {
         self.kid.as_deref().unwrap_or_default()
     }
 
-    /// Computes the `kid` if it is missing. `index` is the key's position in the set, for error messages.
+    /// Computes the `kid` if it is missing. `index` is the key's position in the set, for error
+    /// messages.
     pub(super) fn name_itself(&mut self, index: usize) -> Result<(), KeyError> {
         if self.kid.is_none() {
             self.kid = Some(SigningKey::from_jwk(self, index)?.public().kid().to_owned());

@@ -1,9 +1,9 @@
-//! Decides how a set of keys changes: pure functions of the keys' times, the policy and the clock. Others carry the
-//! decision out.
+//! Decides how a set of keys changes: pure functions of the keys' times, the policy and the clock.
+//! The caller carries the decision out.
 //!
-//! The promise: from when a token is issued until it expires, every verifier that fetches the JWKS at least once per
-//! lead accepts it. It holds because a key is visible for one lead before it first signs, and after it last signed for
-//! as long as its last token can live.
+//! The promise: a verifier that fetches the JWKS at least once per lead accepts every token from
+//! its issuance to its expiry. To keep the promise, a key is visible for one lead before it first
+//! signs. After it last signed, it stays visible until its last token has expired.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -14,8 +14,9 @@ pub use super::signing::signing;
 
 /// The difference between clocks that verifiers allow.
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(MAX_LEEWAY.as_secs() as i64);
-/// The largest difference between the clocks of two replicas. The replica with the slower clock signs with the old key
-/// for this much longer, and the one with the faster clock hides the old key this much earlier.
+/// The largest difference between the clocks of two replicas. The replica with the slower clock
+/// signs with the old key for this much longer, and the one with the faster clock hides the old key
+/// this much earlier.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 
 /// How often keys are replaced, and with what safety margins.
@@ -23,13 +24,17 @@ pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 pub struct RotationPolicy {
     /// The time from one key's first signature to the next key's.
     pub every: TimeDelta,
-    /// How long a key is visible before it signs. It must be longer than any verifier waits between two fetches.
+    /// How long a key is visible before it signs. It must be longer than any verifier waits between
+    /// two fetches.
     pub lead: TimeDelta,
+    /// The life of tokens, from `iat` to `exp`.
     pub token_ttl: TimeDelta,
+    /// The algorithm of new keys.
     pub algorithm: Algorithm,
 }
 
-/// Why a policy or a change is refused. Times are in RFC 3339, durations in seconds.
+/// Why a policy or a change is refused. Times are texts in the format of RFC 3339, durations are in
+/// seconds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error(
@@ -42,13 +47,15 @@ pub enum Refusal {
     /// The key must stay because no key has replaced it.
     #[error("no other key can replace {0} yet; `keys rotate` replaces it when it is due")]
     NoSuccessor(String),
+    /// The set has no key with this `kid`.
     #[error("there is no key {0} in the set")]
     UnknownKey(String),
 }
 
 impl RotationPolicy {
-    /// How long a key stays visible after its successor first signs: until the last token from the replica with the
-    /// slowest clock has expired for a verifier with the full leeway, even on the replica with the fastest clock.
+    /// How long a key stays visible after its successor first signs: until the last token from the
+    /// replica with the slowest clock has expired for a verifier with the full leeway, even on the
+    /// replica with the fastest clock.
     pub fn retention(&self) -> TimeDelta {
         self.token_ttl + LEEWAY + CLOCK_SKEW
     }
@@ -57,9 +64,9 @@ impl RotationPolicy {
 /// The changes to make now. If all parts are empty, nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RotationStep {
-    /// The keys to remove from the file, which have left the JWKS.
+    /// The `kid`s of the keys to remove from the file. They have left the JWKS.
     pub drop: Vec<String>,
-    /// The keys that get an `exp`, because they have a successor.
+    /// The `kid`s of the keys that get an `exp`, because they have a successor.
     pub expire: Vec<(String, DateTime<Utc>)>,
     /// The algorithm of a key to generate, and its `nbf`.
     pub publish: Option<(Algorithm, DateTime<Utc>)>,
@@ -67,8 +74,9 @@ pub struct RotationStep {
     pub next_look: Option<DateTime<Utc>>,
 }
 
-/// Plans the changes to `lives` (ordered by `nbf`) at `now`. It is idempotent: once the step has been carried out, the
-/// next plan is empty. With `at_once` the next key is due now, however long the signing key has signed.
+/// Plans the changes to `lives` (ordered by `nbf`) at `now`. The plan is idempotent: once the step
+/// has been carried out, the next plan is empty. With `at_once` the next key is due now, however
+/// long the signing key has signed.
 pub fn plan(
     lives: &[KeyLife],
     policy: &RotationPolicy,
@@ -80,7 +88,8 @@ pub fn plan(
         return Err(Refusal::EveryWithinLead { every, lead });
     }
     let nbf = publication(lives, policy, now, at_once);
-    // For each key that has a successor, possibly the new key: the earliest time at which it may leave the JWKS.
+    // For each key that has a successor, possibly the new key: the earliest time at which it may
+    // leave the JWKS.
     let successors = lives.iter().skip(1).map(|life| life.nbf).chain(nbf);
     let owed = lives.iter().zip(successors.map(|nbf| nbf + policy.retention()));
     let (gone, left): (Vec<_>, Vec<_>) =
@@ -92,8 +101,10 @@ pub fn plan(
     Ok(RotationStep { drop, expire, publish, next_look: next_look(lives, policy, now) })
 }
 
-/// The next key's `nbf`, if due: one lead before the signing key's term ends, or at once if the policy wants another
-/// algorithm, or the key expires although it has no successor. No key is added while another one has not begun to sign.
+/// The `nbf` of the next key, if a key is to be generated now. The next key is due one lead before
+/// the signing key's term ends. It is due at once if the policy wants another algorithm, if the
+/// last key has an `exp` although it has no successor, or if the operator asks for it (`at_once`).
+/// No key is generated while the last key has not begun to sign.
 fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>, at_once: bool) -> Option<DateTime<Utc>> {
     let last = lives.last().filter(|last| last.nbf <= now)?;
     let soonest = whole_second(now + policy.lead);
@@ -128,14 +139,16 @@ pub fn refuse_removal(lives: &[KeyLife], kid: &str) -> Refusal {
     }
 }
 
-/// An emergency retirement: a key that must no longer be trusted leaves the set at once, which invalidates every token
-/// that it signed.
+/// An emergency retirement: a key that must no longer be trusted leaves the set at once, which
+/// invalidates every token that it signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retirement {
+    /// The state of the retired key; [`KeyState::Gone`] if the set lacks it.
     pub state: KeyState,
-    /// This key signs from now on. For up to one lead, verifiers may not know it.
+    /// The key that signs from now on. For up to one lead, verifiers may not have fetched it.
     pub successor: Successor,
-    /// When the successor first signs: far enough in the past that it also signs on a replica with a slow clock.
+    /// When the successor first signs: far enough in the past that it also signs on a replica with
+    /// a slow clock.
     pub begins: DateTime<Utc>,
     /// The key that the retired key was going to replace. It loses its `exp`.
     pub released: Option<String>,
@@ -152,8 +165,9 @@ pub enum Successor {
     New(Algorithm),
 }
 
-/// Plans the emergency retirement of `kid` at `now`. The set may lack the key, for example because the file was
-/// replaced by another one: whatever the key has signed is to be refused all the same.
+/// Plans the emergency retirement of `kid` at `now`. The set may lack the key, for example because
+/// the file was replaced by another one: the tokens that the key signed must be refused all the
+/// same. Fails only if `kid` is neither in the set nor a thumbprint.
 pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retirement, Refusal> {
     let index = lives.iter().position(|life| life.kid == kid);
     if index.is_none() && !is_thumbprint(kid) {
@@ -176,7 +190,8 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
     Ok(Retirement { state, successor, begins, released })
 }
 
-/// Whether a text can be a `kid`, which is a SHA-256 in base64url (RFC 7638). So half of one, or a name, is a mistake.
+/// Whether a text can be a `kid`: a SHA-256 in base64url (RFC 7638). Another text, such as half a
+/// `kid` or a name, is an operator's mistake.
 pub(super) fn is_thumbprint(kid: &str) -> bool {
     URL_SAFE_NO_PAD.decode(kid).is_ok_and(|hash| hash.len() == 32)
 }

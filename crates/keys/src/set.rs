@@ -1,4 +1,5 @@
-//! The keys of an issuer: a private JWK Set whose keys fit each other, and what each key is for at a time.
+//! The keys of an issuer: a private JWK Set without contradictions, and the state of each key at a
+//! time.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use derive_more::Display;
@@ -8,8 +9,9 @@ use super::signing::{is_gone, signing};
 use super::stored::SPREADS_WITHIN;
 use super::{RevokedKey, SigningKey, StoredKeys};
 
-/// A proxy or CDN may cache the JWKS for one sixth of the lead, which adds to the time for which a verifier does not
-/// see a new key. With a lead of 30 minutes that is 5 minutes, and 25 remain for a verifier that fetches every 20.
+/// A proxy or CDN may cache the JWKS for one sixth of the lead. This adds to the time for which a
+/// verifier does not see a new key. With a lead of 30 minutes, a cache takes up to 5 minutes, and
+/// 25 remain for a verifier that fetches every 20.
 pub const CACHE_SHARE_OF_LEAD: i32 = 6;
 
 /// The keys of one issuer. The set is immutable; a changed file becomes a new set.
@@ -18,24 +20,27 @@ pub struct KeySet {
     pub(super) keys: Vec<SigningKey>,
     /// The times of each key, ordered by `nbf`, like `keys`.
     pub lives: Vec<KeyLife>,
-    /// The keys that were retired before their time. They are not published with the others.
+    /// The keys that were retired in an emergency. They are not published in the JWKS.
     pub revoked: Vec<RevokedKey>,
+    /// All logins up to this second are revoked ([`StoredKeys::replace`]). In seconds since 1970.
     pub(super) all_revoked_at: Option<i64>,
     /// The ids of the keys that the revocation feed names, so that verifiers refuse them.
     pub in_feed: Vec<String>,
 }
 
 impl KeySet {
+    /// Parses and checks a key file; see [`StoredKeys::parse`] and [`StoredKeys::check`].
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
         StoredKeys::parse(json)?.check()
     }
 
-    /// The public keys that are in the JWKS at `now`, unless they are revoked: all keys whose `exp` has not passed.
+    /// The public keys whose `exp` has not passed at `now`, even those that are revoked.
     pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().filter(move |key| !is_gone(&key.life, now)).map(SigningKey::public)
     }
 
-    /// Those of them that are not revoked.
+    /// The public keys that the JWKS has at `now`: those of [`KeySet::visible`] that are not
+    /// revoked.
     pub fn accepted(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
         self.visible(now).filter(|key| !self.is_revoked(key.kid()))
     }
@@ -45,8 +50,8 @@ impl KeySet {
         self.keys.iter()
     }
 
-    /// Whether there were other keys before this time: a set that was made for a new installation has had one. A key
-    /// that was revoked later says nothing of the time before.
+    /// Whether this issuer had more than one key before `time`. A set that was made for a new
+    /// installation has had one key. A key that was revoked after `time` does not count.
     pub fn has_history(&self, time: DateTime<Utc>) -> bool {
         let signing = self.lives.iter().filter(|life| life.nbf <= time);
         let were_all_revoked =
@@ -54,27 +59,32 @@ impl KeySet {
         were_all_revoked || self.revoked.iter().any(|key| key.at() < time) || signing.count() > 1
     }
 
-    /// Whether all logins were revoked at this second or later, so that nothing from before is good.
+    /// Whether all logins were revoked at this second (since 1970) or later, so that no login from
+    /// before is valid.
     pub fn has_revoked_all_since(&self, second: i64) -> bool {
         self.all_revoked_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() >= second)
     }
 
+    /// Checks that each key verifies what it signs; see [`SigningKey::self_test`].
     pub fn self_test(&self) -> Result<(), KeyError> {
         self.keys.iter().try_for_each(SigningKey::self_test)
     }
 }
 
-/// Every visible key verifies that is not revoked, even one that does not sign yet, because another replica's clock may
-/// be ahead.
+/// All keys of [`KeySet::accepted`] verify, even a key that does not sign yet: on a replica whose
+/// clock is ahead, it may already sign.
 impl KeySource for KeySet {
     fn key(&self, kid: &str, now: DateTime<Utc>) -> Option<&PublicKey> {
         self.accepted(now).find(|key| key.kid() == kid)
     }
 }
 
+/// The dates of a key, by which its state follows from the clock ([`states`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyLife {
+    /// The key's RFC 7638 thumbprint.
     pub kid: String,
+    /// The algorithm that the key signs with.
     pub algorithm: Algorithm,
     /// When the key first signs.
     pub nbf: DateTime<Utc>,
@@ -82,16 +92,17 @@ pub struct KeyLife {
     pub exp: Option<DateTime<Utc>>,
 }
 
-/// Listings and metrics name it so.
+/// The state of a key at a time. Listings and metrics show it in lower case.
 #[derive(Debug, Display, Clone, Copy, PartialEq, Eq)]
 #[display(rename_all = "lowercase")]
 pub enum KeyState {
-    /// In the JWKS, and does not sign yet.
+    /// The key is in the JWKS and does not sign yet.
     Published,
+    /// The key signs new tokens.
     Signing,
-    /// No longer signs, and stays in the JWKS for the tokens that it signed.
+    /// The key no longer signs. It stays in the JWKS until the tokens that it signed have expired.
     Retired,
-    /// No longer in the JWKS.
+    /// The key is no longer in the JWKS.
     Gone,
 }
 
@@ -107,8 +118,9 @@ pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<KeyState> {
     lives.iter().enumerate().map(state).collect()
 }
 
-/// How long a cache may keep the JWKS that it fetches at `now`: its share of the lead, and never past the next key's
-/// first signature. `lives` must be ordered by `nbf`.
+/// How long a cache may keep the JWKS that it fetches at `now`: one sixth of the lead
+/// ([`CACHE_SHARE_OF_LEAD`]), and never past the next key's first signature. `lives` must be
+/// ordered by `nbf`.
 pub fn max_age(lives: &[KeyLife], lead: TimeDelta, now: DateTime<Utc>) -> TimeDelta {
     let longest = lead / CACHE_SHARE_OF_LEAD;
     let next = lives.iter().map(|life| life.nbf).find(|&nbf| nbf > now);

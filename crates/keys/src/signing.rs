@@ -1,8 +1,8 @@
-//! Signs with the key whose turn it is: which key that is, and jsonwebtoken with aws-lc-rs and with key pairs that are
+//! Chooses the key that signs, and signs with jsonwebtoken, by key pairs of aws-lc-rs that are
 //! parsed once.
 //!
-//! jsonwebtoken parses the private key on every `encode`. Here its [`EncodingKey`] is empty, and the signer takes the
-//! key pair that [`encode`] has laid down for it.
+//! jsonwebtoken parses the private key on every `encode`. Here its [`EncodingKey`] is empty, and
+//! the signer takes the parsed key pair that [`encode`] has put into a thread-local variable.
 
 use std::{cell::Cell, sync::Arc, sync::LazyLock};
 
@@ -18,20 +18,24 @@ use wxmint_verify::{KeyError, PublicKeySet, PublishedKeys};
 
 use super::{KeySet, SigningKey, set::KeyLife};
 
-/// The keys in use, for all workers. A reader keeps its set even if another one is put in use meanwhile.
+/// The keys in use, shared by all workers. A set that a reader has loaded stays valid while another
+/// set is put in use.
 pub struct KeyRing(ArcSwap<KeySet>);
 
 impl KeyRing {
+    /// Puts the first set in use. Fails if a key does not pass its test, if no key signs at `now`,
+    /// or if peers could not use one of the published keys.
     pub fn new(set: KeySet, now: DateTime<Utc>) -> Result<Self, KeyError> {
         Ok(Self(ArcSwap::from_pointee(tested(set, now)?)))
     }
 
+    /// The set that is in use now.
     pub fn set(&self) -> Arc<KeySet> {
         self.0.load_full()
     }
 
-    /// Notes the keys that the feed calls ended, also those of others. They stay noted, because nothing revives what
-    /// they have signed.
+    /// Adds the ids of keys that the revocation feed names, also of keys that are not in the set.
+    /// They are never removed, because a revocation is final.
     pub fn note_revoked(&self, found: &[String]) {
         self.0.rcu(|set| {
             let new = found.iter().filter(|kid| !set.is_revoked(kid));
@@ -39,7 +43,8 @@ impl KeyRing {
         });
     }
 
-    /// Puts another set in use if all its keys pass their tests; otherwise the current set stays in use.
+    /// Puts another set in use if it passes the tests of [`KeyRing::new`]; otherwise the current
+    /// set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
         let set = tested(set, now)?;
         self.0.rcu(|before| KeySet { in_feed: before.in_feed.clone(), ..set.clone() });
@@ -47,8 +52,8 @@ impl KeyRing {
     }
 }
 
-/// Tests each key. The JWKS is read back as a peer reads it, so that wxmint never publishes a key that peers cannot
-/// use, or a private member.
+/// Tests each key. The JWKS is read back as a peer reads it, so that wxmint never publishes a key
+/// that peers cannot use, or a private member.
 fn tested(set: KeySet, now: DateTime<Utc>) -> Result<KeySet, KeyError> {
     set.self_test()?;
     set.signing(now)?;
@@ -57,27 +62,32 @@ fn tested(set: KeySet, now: DateTime<Utc>) -> Result<KeySet, KeyError> {
 }
 
 impl KeySet {
+    /// The key that signs at `now`, even if it is revoked. Fails with [`KeyError::NoneSigning`] if
+    /// no key may sign yet.
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
         let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
         signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
     }
 
+    /// Whether the revocation feed names this key.
     pub fn is_revoked(&self, kid: &str) -> bool {
         self.in_feed.iter().any(|revoked| revoked == kid)
     }
 
-    /// The key that signs at `now`. Fails while verifiers refuse whatever it signs.
+    /// The key that signs at `now`. Fails with [`KeyError::Revoked`] if that key is revoked,
+    /// because verifiers refuse all tokens that it signs.
     pub fn accepted_signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
         self.signing(now).and_then(|key| if self.is_revoked(&key.life.kid) { Err(KeyError::Revoked) } else { Ok(key) })
     }
 }
 
-/// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp` has not, the one with
-/// the latest `nbf`. `lives` must be ordered by `nbf`.
+/// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp`
+/// has not, the one with the latest `nbf`. `lives` must be ordered by `nbf`.
 pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
     lives.iter().rposition(|life| life.nbf <= now && !is_gone(life, now))
 }
 
+/// Whether the key has left the JWKS.
 pub(super) fn is_gone(life: &KeyLife, now: DateTime<Utc>) -> bool {
     life.exp.is_some_and(|exp| exp <= now)
 }
@@ -89,24 +99,27 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// jsonwebtoken accepts one provider per process, and another one would not know our keys.
+/// Whether our provider is installed. jsonwebtoken accepts one provider per process, and another
+/// provider could not sign with our keys.
 static IS_INSTALLED: LazyLock<bool> = LazyLock::new(|| PROVIDER.install_default().is_ok());
 
 thread_local! {
-    /// The pair of the call of [`encode`] that this thread is in.
+    /// The key pair for the current call of [`encode`] on this thread.
     static PAIR: Cell<Option<KeyPair>> = const { Cell::new(None) };
 }
 
-/// Fails where jsonwebtoken cannot sign with our keys.
+/// Installs our provider. Fails if another provider is installed, because jsonwebtoken cannot sign
+/// with our keys then.
 pub(super) fn install() -> Result<(), KeyError> {
     let is_other = KeyError::Crypto("sign: another CryptoProvider of jsonwebtoken is installed in this process");
     if *IS_INSTALLED { Ok(()) } else { Err(is_other) }
 }
 
-/// Claims of ours are JSON, and a key in use has signed before ([`tested`]).
+/// Signs a JWT. This cannot fail: our claims serialize to JSON, and a key in use has passed its
+/// self-test ([`tested`]).
 pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> String {
     let algorithm = key.pair.algorithm();
-    // No key, only the family of one, which jsonwebtoken compares with the algorithm's.
+    // An empty key. jsonwebtoken only compares its family with the algorithm's.
     let family = match key.pair {
         KeyPair::P256(_) => EncodingKey::from_ec_der(&[]),
         KeyPair::Ed25519(_) => EncodingKey::from_ed_der(&[]),
@@ -117,7 +130,8 @@ pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> St
     jsonwebtoken::encode(&header, claims, &family).expect("it signs")
 }
 
-/// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer for RSA.
+/// A parsed key pair. It is parsed only once, because parsing takes as long as signing, and longer
+/// for RSA.
 #[derive(Clone)]
 pub(super) enum KeyPair {
     P256(Arc<EcdsaKeyPair>),
@@ -141,7 +155,7 @@ impl Signer<Vec<u8>> for KeyPair {
 }
 
 impl JwtSigner for KeyPair {
-    /// jsonwebtoken 11 does not know the name `Ed25519`.
+    /// `EdDSA` for an Ed25519 key, because jsonwebtoken 11 does not know the name `Ed25519`.
     fn algorithm(&self) -> Algorithm {
         match self {
             Self::P256(_) => Algorithm::ES256,

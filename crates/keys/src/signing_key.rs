@@ -14,13 +14,15 @@ use zeroize::Zeroizing;
 use super::private_jwk::{Material, Member, PrivateJwk};
 use super::{set::KeyLife, signing::KeyPair, signing::install};
 
-/// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and `kid`.
+/// A private key that signs. It has no `Serialize`, and its `Debug` prints only its algorithm and
+/// `kid`.
 #[derive(Clone, Debug)]
 #[debug("SigningKey({} {})", public.algorithm(), public.kid())]
 pub struct SigningKey {
     public: PublicKey,
     pub(super) pair: KeyPair,
-    /// For marks that only the holders of this key can tell from others.
+    /// Makes the marks in token ids ([`crate::token::Minter::token_id`]). Only holders of this
+    /// private key can recognize them.
     pub(super) marking: hmac::Key,
     /// The key's name in error messages.
     pub(super) label: String,
@@ -28,9 +30,9 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Checks that the members of `jwk` fit each other: `kty`, `crv` and `alg` belong together, the public members
-    /// belong to the private ones, and `kid`, if present, is the thumbprint. `index` is the key's position in the set,
-    /// for error messages.
+    /// Checks that the members of `jwk` fit each other: `kty`, `crv` and `alg` belong together, the
+    /// public members belong to the private ones, and `kid`, if present, is the thumbprint. `index`
+    /// is the key's position in the set, for error messages.
     pub(super) fn from_jwk(jwk: &PrivateJwk, index: usize) -> Result<Self, KeyError> {
         let label = jwk.label(index);
         let unusable = |reason| KeyError::Unusable { key: label.clone(), reason };
@@ -40,11 +42,13 @@ impl SigningKey {
         Ok(Self { public, pair, marking: jwk.marking(), label, life })
     }
 
+    /// The public key, as it is published in the JWKS.
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// Signs a message and verifies the signature with the public key, so that a key that cannot do both is never used.
+    /// Signs a message and verifies the signature with the public key, so that a key that cannot do
+    /// both is never used.
     pub fn self_test(&self) -> Result<(), KeyError> {
         const MESSAGE: &[u8] = b"wxmint key self-test";
         let signature = self.pair.try_sign(MESSAGE).map_err(|_| KeyError::Crypto("sign"))?;
@@ -55,7 +59,8 @@ impl SigningKey {
     }
 }
 
-/// Reads the members that a key's type requires. Errors name the member, and leave the key to the caller.
+/// Reads the members that a key's type requires. Errors name the member; the caller adds the key's
+/// name.
 impl PrivateJwk {
     fn key_pair(&self) -> Result<(PublicKey, KeyPair), String> {
         let (public, pair) = match self.algorithm()? {
@@ -133,7 +138,7 @@ fn bytes(name: &str, value: &Member) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 fn date(name: &str, seconds: i64) -> Result<DateTime<Utc>, String> {
-    // Later times leave no room to count on from them, and are mostly milliseconds.
+    // Later times could overflow when a duration is added. Mostly they are milliseconds by mistake.
     let date = DateTime::from_timestamp(seconds, 0).filter(|date| date.year() < 10_000);
     date.ok_or_else(|| format!("`{name}` must be a number of seconds since 1970, before the year 10000"))
 }

@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 use super::rotation::{Retirement, RotationStep, Successor, is_thumbprint};
 use super::{KeySet, PrivateJwk, SigningKey, set::KeyLife};
 
-/// Within 5 s every replica signs with the keys of a changed file, and clocks differ by a minute.
+/// How long after a change of the file a replica may still sign with the old keys: replicas read
+/// the file within 5 s, and clocks differ by up to a minute.
 pub(super) const SPREADS_WITHIN: TimeDelta = TimeDelta::seconds(65);
-/// A key that was retired before its time is noted for so long: the longest life of tokens, and five minutes, within
-/// which all replicas have learnt of it.
+/// How long a revoked key is kept in the file: the longest life of a token, plus five minutes
+/// within which all replicas have learnt of the revocation.
 const REVOKED_KEPT: TimeDelta = TimeDelta::seconds(30 * 86_400 + 5 * 60);
 /// The characters of a `kid`.
 const KID_CHARS: usize = 43;
@@ -22,40 +23,48 @@ const KID_CHARS: usize = 43;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct StoredKeys {
     keys: Vec<PrivateJwk>,
-    /// The keys that were retired before their time, as long as tokens of theirs may be left.
+    /// The keys that were retired in an emergency, as long as tokens that they signed may not have
+    /// expired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<RevokedKey>,
-    /// All logins up to this second are revoked, also those whose tokens a site can renew. In seconds since 1970.
+    /// All logins up to this second (since 1970) are revoked, also those whose tokens a site can
+    /// refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     all_revoked_at: Option<i64>,
 }
 
-/// A key that was retired before its time. Every replica tells verifiers so, also one that starts later.
+/// A key that was retired in an emergency. Every replica, also one that starts later, publishes it
+/// in the revocation feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokedKey {
+    /// The key's `kid`.
     pub kid: String,
-    /// In seconds since 1970.
+    /// When the key was revoked, in seconds since 1970.
     at: i64,
 }
 
 impl RevokedKey {
+    /// When the key was revoked.
     pub fn at(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.at, 0).unwrap_or_default()
     }
 }
 
 impl StoredKeys {
-    /// Parses `{"keys":[…]}`. An unusable key is an error: if it were left out, nobody could verify the tokens that it
-    /// signed. A key that `revoked` names is left out, because nobody may accept what it signs.
+    /// Parses `{"keys":[…]}`. An unusable key is an error: if it were left out, verifiers could not
+    /// verify the tokens that it signed. A key that `revoked` names is left out, because its tokens
+    /// must not be accepted.
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
-        // Only the position is reported, because serde_json's message quotes the value, which may be a private member.
+        // Only the position is reported, because serde_json's message quotes the value, which may
+        // be a private member.
         let mut stored: Self = serde_json::from_slice(json)
             .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
         for (index, key) in stored.keys.iter_mut().enumerate() {
             key.name_itself(index)?;
         }
         let Self { keys, revoked, .. } = &mut stored;
-        // Half of a kid would end nothing, and a long text would make the feed's pages longer than verifiers read.
+        // Half of a `kid` would revoke no key, and a long text would make the feed's pages longer
+        // than verifiers read.
         if let Some(RevokedKey { kid, .. }) = revoked.iter().find(|revoked| !is_thumbprint(&revoked.kid)) {
             let key = format!("{} in `revoked`", kid.chars().take(KID_CHARS).collect::<String>());
             let reason = "`kid` must be the whole id, as `keys list` prints it".into();
@@ -65,11 +74,13 @@ impl StoredKeys {
         Ok(stored)
     }
 
+    /// A set of these keys, without revoked keys.
     pub fn of(keys: impl Into<Vec<PrivateJwk>>) -> Self {
         Self { keys: keys.into(), ..Self::default() }
     }
 
-    /// Checks the keys against each other and makes a [`KeySet`] of them.
+    /// Checks each key and that no two keys have the same `kid` or `nbf`, and makes a [`KeySet`].
+    /// Fails with [`KeyError::Empty`] if there is no key.
     pub fn check(&self) -> Result<KeySet, KeyError> {
         let keys = self.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
         let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
@@ -92,7 +103,7 @@ impl StoredKeys {
         Ok(KeySet { keys, lives, revoked, all_revoked_at, in_feed: Vec::new() })
     }
 
-    /// The times of the keys, ordered by `nbf`; none if `revoked` names each key.
+    /// The times of the keys, ordered by `nbf`. The list is empty if all keys are revoked.
     pub fn lives(&self) -> Result<Vec<KeyLife>, KeyError> {
         match self.check() {
             Err(KeyError::Empty) if !self.revoked.is_empty() => Ok(Vec::new()),
@@ -100,20 +111,22 @@ impl StoredKeys {
         }
     }
 
+    /// The content of the key file: JSON with a line break at its end. It has the private keys.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
         let mut json = serde_json::to_vec_pretty(self).expect("strings and numbers serialize");
         json.push(b'\n');
         Zeroizing::new(json)
     }
 
-    /// Forgets the retired keys of which no token can be left. Returns their ids.
+    /// Purges the revoked keys whose tokens have all expired. Returns their `kid`s.
     ///
-    /// The settings of today say nothing about the life of the tokens of a key that was retired before, so it is the
-    /// longest that any setting allows.
+    /// Today's setting for the life of tokens may not be the setting under which a key signed, so
+    /// this assumes the longest life that any setting allows.
     pub fn purge_revoked(&mut self, now: DateTime<Utc>) -> Vec<String> {
         self.revoked.extract_if(.., |key| key.at() <= now - REVOKED_KEPT).map(|key| key.kid).collect()
     }
 
+    /// Carries out a step of [`super::rotation::plan`].
     pub fn apply(&mut self, step: &RotationStep) -> Result<(), KeyError> {
         self.keys.retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
         for (kid, exp) in &step.expire {
@@ -125,6 +138,7 @@ impl StoredKeys {
         Ok(())
     }
 
+    /// Carries out an emergency retirement that [`super::rotation::retire`] has planned.
     pub fn retire(&mut self, kid: &str, retirement: &Retirement, now: DateTime<Utc>) -> Result<(), KeyError> {
         self.end(kid, now);
         if let Some(released) = &retirement.released {
@@ -141,14 +155,15 @@ impl StoredKeys {
         Ok(())
     }
 
-    /// Ends all keys and all logins at `now`, and puts another key in their place.
+    /// Revokes all keys and all logins at `now`, and puts `key` in their place.
     pub fn replace(&mut self, key: PrivateJwk, now: DateTime<Utc>) {
         self.all_revoked_at = Some((now + SPREADS_WITHIN).timestamp());
         let old = mem::replace(&mut self.keys, vec![key]);
         old.iter().for_each(|key| self.end(key.kid(), now));
     }
 
-    /// Also a key that has not signed yet: whoever has stolen it can sign, and verifiers know it already.
+    /// Moves a key to `revoked`, even if it has not signed yet: a thief of the key could sign with
+    /// it, and verifiers have fetched it already.
     fn end(&mut self, kid: &str, now: DateTime<Utc>) {
         self.keys.retain(|key| key.kid() != kid);
         self.revoked.retain(|revoked| revoked.kid != kid);

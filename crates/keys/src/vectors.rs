@@ -43,7 +43,8 @@ fn rsa() -> Value {
     })
 }
 
-/// The private set of RFC 7517 appendix A.2: an EC key for encryption without `alg`, and an RSA key.
+/// The private set of RFC 7517 appendix A.2: an EC key for encryption without `alg`, and an RSA
+/// key.
 fn set_of_rfc_7517() -> [Value; 2] {
     let encryption = json!({
         "kty": "EC", "crv": "P-256", "use": "enc", "kid": "1",
@@ -90,7 +91,8 @@ fn signatures_are_those_of_rfc_7515_and_rfc_8037() {
     let rs256 = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
     let es256 = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
     let eddsa = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
-    // ECDSA signatures differ each time, because each takes a random number; those of the other algorithms do not.
+    // ECDSA signatures differ each time, because each takes a random number; those of the other
+    // algorithms do not.
     for (key, header, payload, signature, repeats) in [
         (rsa(), "eyJhbGciOiJSUzI1NiJ9", JOE, rs256, true),
         (p256(), "eyJhbGciOiJFUzI1NiJ9", JOE, es256, false),

@@ -1,4 +1,4 @@
-//! Writes to a Cluster, and waits until every replica that could take over has it.
+//! Writes to a Cluster, and waits until every replica that could take over has the write.
 //!
 //! `cargo run --example confirmed redis+cluster://127.0.0.1:7000,127.0.0.1:7001`
 
@@ -12,7 +12,7 @@ pub(crate) async fn pay(url: &str) -> Result<(), Box<dyn Error>> {
 
     let order = Call::of("SET", "order:7").arg("paid");
     link.run_confirmed::<()>("pay", order).await?;
-    // If its primary is lost from now on, its successor has the order.
+    // If the primary is lost from now on, its successor has the order.
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Where Redis is and how the program gets in. One for the whole process: the URL may be replaced while it runs.
+//! How to reach Redis and log in. One value serves the whole process, so that the URL can be
+//! replaced while it runs.
 
 use std::{fs, path::Path, rc::Rc, str::FromStr, sync::Arc};
 
@@ -11,14 +12,14 @@ use super::primaries::{Primaries, Primary};
 use super::tls::{Tls, TlsFiles};
 use super::{connector::Connector, failure::Result, url::RedisUrl};
 
-/// All connections of the process share this.
+/// The URL and the settings of all connections. Clones share them.
 #[derive(Clone)]
 pub struct RedisAccess {
     pub(crate) current: Arc<ArcSwap<RedisUrl>>,
     pub(crate) tls: Arc<Tls>,
     pub(crate) confirm: Confirm,
     pub(crate) program: Program,
-    /// Then nothing is connected.
+    /// Answers in place of servers; then there are no connections.
     pub(crate) stand_in: Option<Arc<dyn StandIn>>,
 }
 
@@ -31,26 +32,32 @@ pub trait StandIn: Send + Sync {
 /// How many replicas must confirm a write before it is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Confirm {
-    /// Every one that could take over.
+    /// Every replica that could take over.
     #[default]
     Auto,
-    /// So many, at most 5. 0: none is asked.
+    /// So many replicas, at most 5. With 0, replicas are not asked.
     Replicas(u8),
 }
 
-/// The names of the program's settings in errors, and how it reads a file that holds a secret.
+/// The names of the program's settings, for errors, and how the program reads a file with a secret.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
+    /// The setting with the file of CA certificates.
     pub ca_file: &'static str,
+    /// The setting with the file of the client's certificate.
     pub cert_file: &'static str,
+    /// The setting with the file of the client's key.
     pub key_file: &'static str,
+    /// The setting that says how many replicas confirm.
     pub confirm: &'static str,
-    /// Reads the client's key. It may refuse a file that others can read, in words for the log.
+    /// Reads a file with a secret, such as the client's key. It may refuse a file that others can
+    /// read, with a text for the log.
     pub read_secret: fn(&Path) -> Result<Zeroizing<Vec<u8>>, String>,
 }
 
 impl RedisAccess {
-    /// Fails if a file of TLS, or the one with the Sentinels' password, cannot be used.
+    /// Access by a URL. Fails if a TLS file, or the file with the Sentinels' password, cannot be
+    /// used.
     pub fn new(url: RedisUrl, files: TlsFiles, confirm: Confirm, program: Program) -> Result<Self, String> {
         let tls = Tls::new(files, program);
         if url.has_tls() {
@@ -61,33 +68,34 @@ impl RedisAccess {
         Ok(Self { current, tls, confirm, program, stand_in: None })
     }
 
-    /// Leads to no server: this stands in for it.
+    /// Access to no server: `stand_in` answers all commands.
     pub fn to(stand_in: impl StandIn + 'static, confirm: Confirm) -> Self {
         let nowhere = "redis://stand-in".parse().expect("a URL");
         Self { stand_in: Some(Arc::new(stand_in)), confirm, ..Self::fixed(nowhere) }
     }
 
-    /// For tests, in which no replica confirms.
+    /// Access without TLS files and without confirmation by replicas, for tests.
     pub fn fixed(url: RedisUrl) -> Self {
         Self::new(url, TlsFiles::default(), Confirm::Replicas(0), Program::default()).expect("no files are named")
     }
 
-    /// The present URL. Another one is another `Arc`.
+    /// The present URL. If it is replaced, the `Arc` is another one.
     pub fn url(&self) -> Arc<RedisUrl> {
         self.current.load_full()
     }
 
-    /// Connections that are made from now on use `url`, and the others are dropped.
+    /// Replaces the URL. New connections use `url`, and the old ones are dropped.
     pub fn replace(&self, url: RedisUrl) {
         self.current.store(Arc::new(url));
     }
 
-    /// The same, by another URL.
+    /// A copy with another URL; replacing the URL of one does not affect the other.
     pub fn by(&self, url: RedisUrl) -> Self {
         Self { current: Arc::new(ArcSwap::from_pointee(url)), ..self.clone() }
     }
 
-    /// Connects to each primary that the URL leads to, and hangs up.
+    /// Connects to each primary that the URL leads to, and closes the connections. For a check of
+    /// the URL.
     pub async fn try_out(&self) -> Result<()> {
         let primaries = Primaries::new(self.connector());
         for Primary { address, .. } in primaries.find().await? {
@@ -97,7 +105,7 @@ impl RedisAccess {
         Ok(())
     }
 
-    /// For connections by the present URL.
+    /// A connector for the present URL.
     pub(crate) fn connector(&self) -> Connector {
         Connector { url: self.url(), access: self.clone(), to_sentinels: false, made: Rc::default() }
     }

@@ -1,19 +1,21 @@
-//! A call of Redis: commands that are sent together, of which some run Lua scripts, and the slot of their keys.
+//! A call: commands that are sent together, some of which may run Lua scripts, and the slot of
+//! their keys.
 //!
-//! redis-rs' own scripts send `SCRIPT LOAD` where a server does not know a script, and a proxy may send that to another
-//! server than the call. Here the text itself is sent, as `EVAL`, which needs no second command.
+//! If a server does not know a script, redis-rs' own scripts send `SCRIPT LOAD`, which a proxy may
+//! send to another server than the call. Here the text itself is sent as `EVAL`, which needs no
+//! second command.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use crc::{CRC_16_XMODEM, Crc};
 use redis::{Arg, Cmd, RedisWrite, ToRedisArgs};
 
-/// A Lua script, which servers know by the SHA-1 of its text.
+/// A Lua script. Servers identify it by the SHA-1 of its text.
 pub struct Script {
     text: String,
     sha: String,
 }
 
-/// The name by which servers know the script with this text: the SHA-1 in hexadecimal digits.
+/// The name of the script with this text at servers: the SHA-1 in hexadecimal digits.
 pub fn script_name(text: &[u8]) -> String {
     digest(&SHA1_FOR_LEGACY_USE_ONLY, text).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -23,11 +25,12 @@ pub fn script_name(text: &[u8]) -> String {
 pub struct Call {
     pub(crate) slot: u16,
     pub(crate) commands: Vec<Cmd>,
-    /// The scripts that are run, each with the place of its command.
+    /// The scripts that are run, each with the index of its command.
     pub(crate) scripts: Vec<(usize, &'static Script)>,
 }
 
 impl Script {
+    /// The script with this text.
     pub fn new(text: &str) -> Self {
         Self { text: text.to_owned(), sha: script_name(text.as_bytes()) }
     }
@@ -41,7 +44,8 @@ impl Script {
         Call { scripts: vec![(0, self)], ..call }
     }
 
-    /// The same command as `by_name`, for a server that does not know the script.
+    /// The command `by_name`, but with the script's text, for a server that does not know the
+    /// script.
     pub(crate) fn by_text(&self, by_name: &Cmd) -> Cmd {
         let mut by_text = redis::cmd("EVAL");
         by_text.arg(&self.text);
@@ -51,30 +55,33 @@ impl Script {
 }
 
 impl Call {
-    /// Commands will follow, whose keys lie in the slot of this one.
+    /// A call without commands yet. The keys of its commands must lie in the slot of `key`.
     pub fn at(key: &str) -> Self {
         Self { slot: slot_of(key.as_bytes()), commands: Vec::with_capacity(8), scripts: Vec::new() }
     }
 
-    /// A command on this key. Others may follow, whose keys lie in the same slot.
+    /// A call with a command on this key. More commands may be added; their keys must lie in the
+    /// same slot.
     pub fn of(command: &str, key: impl AsRef<str>) -> Self {
         Self::at(key.as_ref()).cmd(command).arg(key.as_ref())
     }
 
+    /// Begins another command.
     pub fn cmd(mut self, name: &str) -> Self {
-        // Room for most commands, so that few buffers grow.
+        // Large enough for most commands, so that few buffers grow.
         let mut command = Cmd::with_capacity(12, 320);
         command.arg(name);
         self.commands.push(command);
         self
     }
 
+    /// Adds an argument to the last command. Panics if there is no command.
     pub fn arg(mut self, argument: impl ToRedisArgs) -> Self {
         self.commands.last_mut().expect("a command was begun").arg(argument);
         self
     }
 
-    /// Adds the commands of another call, whose keys lie in the same slot.
+    /// Adds the commands of another call. Their keys must lie in the same slot.
     pub fn and(mut self, other: Self) -> Self {
         let before = self.commands.len();
         self.scripts.extend(other.scripts.into_iter().map(|(place, script)| (before + place, script)));
@@ -83,7 +90,7 @@ impl Call {
     }
 }
 
-/// The name of a command, and its arguments. Panics if redis-rs is to put a cursor there.
+/// The name of a command, and its arguments. Panics if the command has a cursor of redis-rs.
 pub fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
     command.args_iter().map(|member| match member {
         Arg::Simple(member) => member,
@@ -91,17 +98,17 @@ pub fn members(command: &Cmd) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// How many slots a Cluster has. (redis-rs' `cluster_routing::Slot` does not give its number.)
+/// The number of slots of a Cluster. redis-rs' `cluster_routing::Slot` does not reveal its number.
 pub const CLUSTER_SLOTS: usize = 16_384;
 
 static CRC16: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
-/// The slot of a key, which has the same slot as its hash tag.
+/// The slot of a key, computed from its hash tag if it has one.
 pub fn slot_of(key: &[u8]) -> u16 {
     CRC16.checksum(hashed(key)) % CLUSTER_SLOTS as u16
 }
 
-/// The text between the first `{` and the next `}`, if there is any. Otherwise the whole key.
+/// The text between the first `{` and the next `}`, if it is not empty; otherwise the whole key.
 fn hashed(key: &[u8]) -> &[u8] {
     let tagged = || {
         let rest = &key[key.iter().position(|byte| *byte == b'{')? + 1..];
@@ -127,7 +134,8 @@ mod tests {
         assert_eq!(sent(&script.by_text(by_name)), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
     }
 
-    /// The examples of <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
+    /// The examples of
+    /// <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
     #[test]
     fn slots_are_those_of_the_specification() {
         assert_eq!(slot_of(b"123456789"), 0x31C3);

@@ -1,4 +1,5 @@
-//! A Cluster: any of its servers knows all primaries, their slots, and their replicas.
+//! Finds the primaries of a Cluster. Each of its servers knows all primaries, their slots, and
+//! their replicas.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::{ops::RangeInclusive, rc::Rc, time::Duration};
@@ -11,17 +12,19 @@ use super::failure::{Cause, Reason, describe};
 use super::primaries::{Primary, Successors, ask};
 use super::{call::CLUSTER_SLOTS, server::Server, url::Address};
 
-/// How many servers are asked at a time: if one of them is frozen, the other answers.
+/// How many servers are asked at a time. There are two because one may be frozen.
 const AT_A_TIME: usize = 2;
-/// How long a replica counts that its primary alone knows. The other primaries hear of it within half of
-/// `cluster-node-timeout`, which is 15 s by default; a replica that never gets the data must not hold newcomers up.
+/// How long a replica counts that only its primary knows. The other primaries hear of it within
+/// half of `cluster-node-timeout`, which is 15 s by default. The time is limited so that a replica
+/// that never gets the data does not block writes.
 const HEARD_OF_WITHIN: Duration = Duration::from_secs(15);
 
-/// A server of the Cluster, and what it says. Here, every replica that it knows of a primary may be none.
+/// A server of the Cluster, and the primaries that it knows. In a view,
+/// [`Successors::EveryReplica`] may be an empty list.
 type View = (Address, Vec<Primary>);
 
-/// Asks the servers, last those that fail, until it is settled who could take over from each primary. If that cannot be
-/// settled, all have been asked.
+/// Asks the servers, those whose last call failed last, until the successors of each primary are
+/// known. If they cannot be found out, all servers have been asked.
 pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, Reason> {
     servers.sort_by_key(|server| server.fails.get());
     let mut seen = HashSet::new();
@@ -55,11 +58,12 @@ async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
     Ok((server.address.clone(), primaries))
 }
 
-/// The replicas of a primary that only this primary knows. One that has just come back, has all the data and loses its
-/// link again could take over before the other primaries have heard that it has data.
+/// The replicas that only this primary knows, for [`HEARD_OF_WITHIN`]. A replica that has just come
+/// back with all the data and then loses its link could take over before the other primaries have
+/// heard that it has data.
 pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec<Address>, Reason> {
     let said = primary.answers(redis::pipe().cmd("CLUSTER").arg("NODES"), deadline).await?.pop();
-    // A user of Redis may lack the right to ask.
+    // The user of Redis may lack the right to `CLUSTER NODES`.
     let named = own_replicas(&said.and_then(|said| from_redis_value::<String>(said).ok()).unwrap_or_default());
     let mut newcomers = primary.newcomers.borrow_mut();
     newcomers.retain(|replica, _| named.contains(replica));
@@ -67,10 +71,11 @@ pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec
     Ok(named.into_iter().filter(is_new).collect())
 }
 
-/// The primaries of the first view, with the replicas that any view names.
+/// Merges the views: the primaries of the first view, with the replicas that any view names.
 ///
-/// The primaries vote for a successor, which needs a majority of their votes. A primary is no witness for itself. If it
-/// and the witnesses that know no replica of it are half of all or more, the others are no majority.
+/// The primaries elect a successor by a majority of votes. A primary does not count as a witness
+/// for itself. If the primary and the witnesses that know no replica of it are at least half of all
+/// primaries, the others have no majority to elect a successor.
 fn together(views: &[View]) -> Option<Vec<Primary>> {
     let (_, primaries) = views.first()?;
     let is_voter = |one: &Address| primaries.iter().any(|primary| primary.address == *one);
@@ -93,9 +98,9 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
     Some(primaries.iter().map(with_successors).collect())
 }
 
-/// The answer to `CLUSTER SLOTS`: the first and the last slot of each range, and its servers, of which the first is the
-/// primary. The others are its replicas, without those that a majority of the primaries holds for dead, and without
-/// those that have received nothing.
+/// Parses the answer to `CLUSTER SLOTS`: the first and the last slot of each range, and its
+/// servers. The first server is the primary, the others are its replicas. Redis leaves out replicas
+/// that a majority of the primaries holds for dead, or that have received no data.
 pub(crate) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>, Reason> {
     let unreadable = || Reason::from("its answer to CLUSTER SLOTS cannot be read");
     let mut primaries = BTreeMap::<Address, (Vec<RangeInclusive<u16>>, BTreeSet<Address>)>::new();
@@ -125,7 +130,8 @@ fn read_range(range: Vec<Value>, asked: &Address) -> Option<(RangeInclusive<u16>
     (first <= last && usize::from(last) < CLUSTER_SLOTS).then_some((first..=last, servers))
 }
 
-/// Reads the host, the port, a name and more of a server. The host is missing if it is that of the one asked.
+/// Reads the host and the port of a server. The host is missing if it is that of the server that
+/// was asked.
 fn address(server: Value, asked: &Address) -> Option<Address> {
     let mut members = from_redis_value::<Vec<Value>>(server).ok()?.into_iter();
     let host: Option<String> = from_redis_value(members.next()?).ok()?;
@@ -134,7 +140,8 @@ fn address(server: Value, asked: &Address) -> Option<Address> {
     Some(Address { host, port })
 }
 
-/// The replicas of the server that answered `CLUSTER NODES`, without those that most primaries hold for dead.
+/// The replicas of the server that answered `CLUSTER NODES`, without those that a majority of the
+/// primaries holds for dead.
 fn own_replicas(nodes: &str) -> Vec<Address> {
     let rows: Vec<Vec<_>> = nodes.lines().map(|line| line.split(' ').collect()).collect();
     let has = |row: &[&str], flag| row.get(2).is_some_and(|flags| flags.split(',').any(|one| one == flag));

@@ -1,8 +1,11 @@
-//! A write that must survive a failover is answered once every replica that could take over has it.
+//! Confirmed writes: a write that must survive a failover is answered once every replica that could
+//! take over has it.
 //!
-//! The primary is asked together with the write how far its data have come. Then it is told to wait for its replicas,
-//! and asked how far each of them has confirmed. The Sentinels, or the other primaries of a Cluster, decide who takes
-//! over, so they are asked which replicas could. With `redis://` the primary itself is asked.
+//! Together with the write, the primary is asked for its replication offset. Then it is told to
+//! wait for its replicas (`WAIT`), and asked for the offset that each of them has confirmed. The
+//! Sentinels, or the other primaries of a Cluster, decide which replica takes over; here they are
+//! called deciders. They are asked which replicas could. With `redis://`, the primary itself is
+//! asked.
 
 use std::{rc::Rc, time::Duration};
 
@@ -16,14 +19,16 @@ use super::primaries::{Primaries, Successors};
 use super::server::{DEADLINE, Server, in_background};
 use super::{access::Confirm, call::Call, cluster::newcomers, url::Address};
 
-/// A healthy replica confirms within a millisecond.
+/// How long to wait for replicas. A healthy replica confirms within a millisecond.
 const CONFIRMED_WITHIN: Duration = Duration::from_millis(400);
-/// The deciders are asked again if their last answer is older. No primary is taken for dead sooner.
+/// The deciders are asked again if their last answer is older than this. They need longer to hold a
+/// primary for dead.
 const FRESH: Duration = Duration::from_secs(1);
-/// While the deciders are silent, their last answer holds so long. A replica that came meanwhile is not waited for.
+/// How long the last answer of the deciders counts while they do not answer. A replica that was
+/// added meanwhile is not waited for.
 const HOLDS: Duration = Duration::from_secs(30);
 
-/// The replicas that must confirm a write: each of these, and so many in all.
+/// The replicas that must confirm a write: each of `replicas`, and `count` replicas in all.
 #[derive(Debug)]
 struct Required {
     replicas: Vec<Address>,
@@ -33,17 +38,18 @@ struct Required {
 struct Write<'a> {
     primaries: &'a Rc<Primaries>,
     primary: &'a Rc<Server>,
-    /// The primary said this with the write.
+    /// The primary's replication state, as it was read with the write.
     said: Replication,
 }
 
 impl Primaries {
-    /// Returns once every replica that could take over has all that the primary had when it answered with `info`.
+    /// Returns once every replica that could take over has all data that the primary had when it
+    /// answered with `info`.
     async fn confirm(self: &Rc<Self>, primary: &Rc<Server>, info: &Value, deadline: Instant) -> Result<(), Failure> {
         let Some(said) = replication(primary, info) else { return Ok(()) };
         let confirmed = timeout_at(deadline, Write { primaries: self, primary, said }.is_confirmed()).await;
         confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".into())).map_err(|reason| {
-            // Perhaps another server has taken over.
+            // Another server may have taken over.
             drop(self.search());
             Failure { server: primary.name.clone(), problem: Problem::Refused, reason }
         })
@@ -51,12 +57,13 @@ impl Primaries {
 }
 
 impl RedisClient {
-    /// Makes a call, and waits until every replica that could take over has all that the primary has written by then.
+    /// Makes a call, and waits until every replica that could take over has all data that the
+    /// primary has written by then.
     pub async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
         self.write(step, call, true).await
     }
 
-    /// The same, or without waiting.
+    /// As [`Self::run_confirmed`], but waits only if `confirmed`.
     pub async fn write<T: FromRedisValue>(&self, step: &'static str, call: Call, confirmed: bool) -> Result<T> {
         if !confirmed || !self.confirms() {
             return self.run(step, call).await;
@@ -66,7 +73,8 @@ impl RedisClient {
             let mut reply = answer(&primaries, call, deadline).await?;
             let info = reply.values.pop().unwrap_or(Value::Nil);
             Box::pin(primaries.confirm(&reply.from, &info, deadline)).await?;
-            // Also those of the first: what has been deleted there by an earlier call is asked of the other.
+            // The replicas of both servers must confirm: a key that an earlier call deleted at the
+            // first server is looked up at the other.
             if let Some(other) = &reply.other {
                 let info = Box::pin(other.send(redis::pipe().cmd("INFO").arg("replication"), deadline)).await?.pop();
                 Box::pin(primaries.confirm(other, &info.unwrap_or(Value::Nil), deadline)).await?;
@@ -76,7 +84,7 @@ impl RedisClient {
         .await
     }
 
-    /// Whether replicas may be asked to confirm.
+    /// Whether replicas are asked to confirm writes.
     pub fn confirms(&self) -> bool {
         self.access.confirm != Confirm::Replicas(0)
     }
@@ -99,7 +107,7 @@ impl Write<'_> {
         let is_met =
             |by: &Required| by.replicas.iter().all(|one| confirmed.contains(&one)) && confirmed.len() >= by.count;
         if !is_met(&required) {
-            // The deciders may have noticed meanwhile that a replica is dead.
+            // Meanwhile the deciders may have noticed that a replica is dead.
             required = self.required(true).await?;
         }
         let (met, count) = (confirmed.len(), required.count);
@@ -112,7 +120,7 @@ impl Write<'_> {
         })
     }
 
-    /// Finds the replicas that must confirm it. `is_asked_anew`: see [`Self::successors`].
+    /// Finds the replicas that must confirm the write. `is_asked_anew`: see [`Self::successors`].
     async fn required(&self, is_asked_anew: bool) -> Result<Required, Reason> {
         if let Confirm::Replicas(count) = self.primaries.connector.access.confirm {
             return Ok(Required { replicas: Vec::new(), count: count.into() });
@@ -122,11 +130,13 @@ impl Write<'_> {
             return Ok(Required { count: replicas.len(), replicas });
         }
         let mut successors = self.successors(is_asked_anew).await?;
-        // The live replicas must confirm too, because the deciders learn later than the primary that a replica is back.
+        // The live replicas must confirm too, because the deciders notice later than the primary
+        // that a replica is back.
         let mut replicas: Vec<_> = self.said.live().cloned().collect();
         if self.primaries.is_cluster() {
-            // One that is copying is not waited for. A Cluster may announce it by another address than its primary
-            // knows: then it is, until the others have heard that it has nothing.
+            // A replica that is still copying the data is not waited for. But if the Cluster
+            // announces it by another address than its primary knows, it is waited for until the
+            // other primaries have heard that it has no data.
             successors.retain(|one| self.said.copying.iter().all(|copying| copying.address != *one));
             return Ok(Required { count: successors.len().max(replicas.len()), replicas });
         }
@@ -134,16 +144,17 @@ impl Write<'_> {
         Ok(Required { count: replicas.len(), replicas })
     }
 
-    /// The replicas that could take over.
+    /// Finds the replicas that could take over.
     ///
-    /// If all known replicas must confirm the write, an older answer will do: a replica that has been promoted since
-    /// does not confirm. If a replica is left out, or none is known, the deciders must say after the write that no
-    /// replica has been promoted. `is_asked_anew`: they are asked in any case.
+    /// If all known replicas must confirm the write, an older answer of the deciders is enough: a
+    /// replica that has been promoted since does not confirm. If a replica is left out, or none is
+    /// known, the deciders must say after the write that no replica has been promoted.
+    /// `is_asked_anew`: the deciders are asked in any case.
     async fn successors(&self, is_asked_anew: bool) -> Result<Vec<Address>, Reason> {
         let (primaries, primary, written) = (self.primaries, self.primary, Instant::now());
         if !is_asked_anew {
             if !primaries.are_known_since(written - FRESH) {
-                // If they do not answer, what was known holds for a while.
+                // If the deciders do not answer, their last answer counts for a while.
                 _ = primaries.search_since(written - FRESH).await;
             }
             if let Some(Successors::EveryReplica(replicas)) = primaries.successors_of(&primary.address)
@@ -170,8 +181,8 @@ impl Write<'_> {
     }
 }
 
-/// The outcome of a wait that begins after this call. Nothing else is answered on a connection that waits, so all
-/// writes that were made before share the next wait.
+/// The outcome of a wait that begins after this call. A connection that waits answers nothing else,
+/// so all writes that were made before share the next wait.
 async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
     let running = primary.last_wait.borrow().clone();
     if let Some(running) = &running {
@@ -179,7 +190,7 @@ async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Re
     }
     let next = {
         let mut last = primary.last_wait.borrow_mut();
-        // Another write has perhaps begun the next one.
+        // Another write may already have begun the next wait.
         let begun = last.take().filter(|last| running.as_ref().is_none_or(|running| !running.ptr_eq(last)));
         let begin = || {
             let primary = Rc::clone(primary);
@@ -190,9 +201,10 @@ async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Re
     next.await
 }
 
-/// Redis waits for what it had written when the last command came on this connection. Valkey waits only for what this
-/// connection itself has written, which is nothing, so it answers at once. Then it is told to wait for more replicas
-/// than any server has, for a moment: so it asks its replicas how far they are.
+/// Sends `WAIT`. Redis waits for the data that it had written at the last command on this
+/// connection. Valkey waits only for data that this connection itself has written, which is none,
+/// so it answers at once. In that case the next `WAIT` asks for more replicas than any server has,
+/// for a moment, which makes Valkey ask its replicas for their offsets.
 async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
     let begun = Instant::now();
     let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
@@ -221,8 +233,8 @@ mod tests {
     use super::super::{access::RedisAccess, primaries::Primary};
     use super::*;
 
-    /// Those who decide who takes over are away. They have said that every replica that could is known, and has the
-    /// write.
+    /// The deciders are unreachable. They have said before that every replica that could take over
+    /// is known, and all have the write.
     #[tokio::test]
     async fn what_the_deciders_said_holds_for_half_a_minute() {
         let is_confirmed_after = async |seconds| {
@@ -242,7 +254,7 @@ mod tests {
         assert_eq!(LocalSet::new().run_until(confirmed).await, [true, false]);
     }
 
-    /// A Cluster, whose other primaries name two replicas, b and c.
+    /// A Cluster whose other primaries name two replicas, b and c.
     #[tokio::test]
     async fn a_replica_that_copies_is_not_waited_for_and_takes_the_place_of_no_other() {
         let mut access = RedisAccess::fixed("redis+cluster://127.0.0.1:1".parse().expect("a URL"));

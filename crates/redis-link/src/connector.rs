@@ -1,8 +1,8 @@
 //! Makes one connection to one server: TCP, TLS, login.
 //!
-//! redis-rs could do this too, but it reads the system's certificates anew for each connection, even if a CA file is
-//! named, and fails if one of them cannot be read. And it runs the connection outside of the worker's `LocalSet`, which
-//! is then woken once more for each answer.
+//! redis-rs could do this too, but it reads the system's certificates for each connection, even if
+//! a CA file is named, and fails if one of them cannot be read. It also runs the connection outside
+//! of the worker's `LocalSet`, so that each answer wakes the `LocalSet` once more.
 
 use std::{cell::Cell, io, rc::Rc, sync::Arc, time::Duration};
 
@@ -15,17 +15,17 @@ use tokio::{task::JoinSet, time::timeout};
 use super::failure::{Cause, Reason, not_let_in};
 use super::{access::RedisAccess, url::Address, url::RedisUrl};
 
-/// For TCP, TLS and login together.
+/// The time for TCP, TLS and login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// Opens connections as one URL says. A failure is a reason for the log.
+/// Opens connections by one URL. A failure is a reason for the log.
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) url: Arc<RedisUrl>,
     pub(crate) access: RedisAccess,
-    /// Not to the data servers.
+    /// Whether the connections lead to Sentinels and not to data servers.
     pub(crate) to_sentinels: bool,
-    /// How many connections to data servers have been made.
+    /// The number of connections to data servers that have been made.
     pub(crate) made: Rc<Cell<u64>>,
 }
 
@@ -33,13 +33,14 @@ pub(crate) struct Connector {
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) shared: MultiplexedConnection,
-    /// The task that reads and writes. It is aborted with the connection. Otherwise it would go on until the server has
-    /// answered the last command, which a frozen server never does.
+    /// The task that reads and writes. It is aborted when the connection is dropped, because
+    /// otherwise it would run until the server has answered the last command, which a frozen server
+    /// never does.
     _driver: Rc<JoinSet<()>>,
 }
 
 impl Connector {
-    /// Without files of TLS.
+    /// A connector without TLS files.
     #[cfg(test)]
     pub(crate) fn plain(url: &str) -> Self {
         RedisAccess::fixed(url.parse().expect("a URL")).connector()
@@ -64,8 +65,9 @@ impl Connector {
         timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(late)
     }
 
-    /// Sends a `PING`, and logs in. Without the `PING`, faults of TLS would come to light only with a caller's first
-    /// command: a server says only after the handshake that it wants a certificate.
+    /// Sends a `PING`, and logs in. Without the `PING`, TLS errors would appear only at a caller's
+    /// first command, because a server says only after the handshake that it requires a
+    /// certificate.
     async fn enter(
         &self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -73,13 +75,13 @@ impl Connector {
     ) -> Result<Connection, Reason> {
         let answer = ping(&mut stream).await.map_err(|error| describe(&error))?;
         let is_refusal = answer.starts_with(b"-") && !answer.starts_with(b"-NOAUTH");
-        // Some servers say why, and hang up. Others refuse the `PING` alone.
+        // Some servers give a reason and hang up. Others refuse only the `PING`.
         if is_refusal && ping(&mut stream).await.is_err() {
             return Err(hangs_up(&String::from_utf8_lossy(&answer)));
         }
         let login = match self.to_sentinels {
             false => self.url.login.clone(),
-            // It gets a password only if it lets nobody in without one. A Sentinel has no database.
+            // A Sentinel gets a password only if it requires one, and has no database.
             true if answer.starts_with(b"-NOAUTH") => match self.url.sentinel_password(self.access.program)? {
                 Some(own) => RedisConnectionInfo::default().set_password(own.as_str()).set_skip_set_lib_name(),
                 None => self.url.login.clone().set_db(0),
@@ -89,7 +91,7 @@ impl Connector {
         if answer.starts_with(b"-NOAUTH") && login.password().is_none() {
             return Err(Cause::WantsPassword.because("it answered NOAUTH: it wants a password"));
         }
-        // Each call has a limit of time of its own.
+        // Each call has its own time limit.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&login, stream, config).await;
         let (shared, driver) = made.map_err(|error| not_let_in(&login, &error))?;
@@ -100,7 +102,7 @@ impl Connector {
     }
 }
 
-/// At the first of the host's addresses that answers.
+/// Connects to the first of the host's addresses that answers.
 async fn tcp(to: &Address) -> Result<TcpStream, Reason> {
     let found = lookup_host((to.host.as_str(), to.port)).await;
     let found: Vec<_> = found.map_err(|error| Cause::NoAddress.because(error.to_string()))?.collect();
@@ -116,7 +118,9 @@ async fn tcp(to: &Address) -> Result<TcpStream, Reason> {
     Ok(stream)
 }
 
-/// The line that the server answers, of which 1 KiB is read. One that hangs up may have said why, and reads no more.
+/// Sends a `PING`, and returns the line that the server answers, up to 1 KiB. A server that hangs
+/// up may have sent a reason although it reads no more, so an error while sending is reported only
+/// if there is no line.
 async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<Vec<u8>> {
     let sent = async {
         stream.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
@@ -134,7 +138,8 @@ async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<
     Ok(line)
 }
 
-/// The first line of a server that hangs up then. It answers nothing of the caller's, so its words may be repeated.
+/// The reason for a server that hangs up after this line. The line may be quoted, because it does
+/// not answer a command of the caller.
 fn hangs_up(line: &str) -> Reason {
     let words: String = line.trim_start_matches('-').trim_end().chars().take(120).collect();
     let because = |cause: Cause| cause.because(format!("it hangs up, and says: {words}"));

@@ -1,4 +1,4 @@
-//! Why Redis is not reached, or has not done what it was asked, and what may help against it.
+//! Why Redis cannot be reached or did not execute a call, and what the operator can do.
 
 use std::{fmt, rc::Rc};
 
@@ -6,52 +6,71 @@ use redis::{ErrorKind, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
 
 use super::url::Address;
 
-/// Why Redis has not done what it was asked: in words for the log, without keys and values, and by its cause.
+/// Why Redis did not execute a call, as a text for the log, without keys and values, and as a
+/// [`Cause`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found}{}", .cure.iter().map(|cure| format!("; {cure}")).collect::<String>())]
 pub struct Reason {
+    /// The text for the log.
     pub found: String,
-    /// The advice, where it takes words of this very case.
+    /// The advice, if it depends on this case.
     pub cure: Option<String>,
-    /// By which a program chooses its own advice.
+    /// The cause, by which a program chooses its own advice.
     pub cause: Cause,
 }
 
+/// The cause of a failure, as far as the server's answer or the system's error tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
+    /// The host name has no address.
     NoAddress,
+    /// The connection was refused: no process listens on the port.
     NobodyListens,
+    /// No answer in time.
     NoAnswer,
-    /// No answer in time, where TLS is spoken: perhaps the port has none.
+    /// No answer in time to a TLS handshake: the port may not have TLS.
     NoAnswerByTls,
-    /// The connection ends, where no TLS is spoken: perhaps the port has TLS.
+    /// The connection was closed during the login without TLS: the port may require TLS.
     Closed,
+    /// The server does not speak TLS on this port.
     NoTls,
-    /// Its certificate has expired.
+    /// The server's certificate has expired.
     Expired,
+    /// The server requires a password, and none is set.
     WantsPassword,
+    /// The server refuses the user name or the password.
     WrongPassword,
+    /// The server refuses the number of the database.
     NoDatabase,
+    /// The Sentinels do not watch a master with this name.
     NoMaster,
+    /// The Sentinels name no server that is a primary.
     NoPrimaryNamed,
-    /// It was taken for a server of a Cluster.
+    /// The URL names a Cluster, but the server is not part of one.
     NoCluster,
-    /// MOVED or ASK of a server that was taken for a single one.
+    /// The URL names a single server, but it answered MOVED or ASK, so it is part of a Cluster.
     IsInCluster,
+    /// The server is still loading its data from disk.
     Loading,
+    /// The server accepts no writes, because too few replicas are connected.
     TooFewReplicas,
+    /// The server is a replica, or accepts no writes.
     IsReplica,
+    /// The server's memory is full.
     MemoryFull,
+    /// The server cannot write to its disk.
     DiskFails,
+    /// The server has as many clients as it allows.
     TooManyClients,
-    /// It lets nobody in from elsewhere without a password.
+    /// The server accepts no clients from other machines without a password (protected-mode).
     Protected,
-    /// Anything else: the words tell.
+    /// Any other cause; see the text.
     Other,
 }
 
 pub(crate) type Result<T, E = Reason> = std::result::Result<T, E>;
 
+/// A failed call: the server, the kind of problem, which decides how to proceed, and the reason.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) server: String,
@@ -63,20 +82,22 @@ pub(crate) struct Failure {
 pub(crate) enum Problem {
     /// MOVED: another primary has the slot.
     Moved(Address),
-    /// ASK: the slot is moving to another primary, which has the key already. With the answers to all commands.
+    /// ASK: the slot is moving to another primary, which already has the key. Has the answers to
+    /// all commands.
     Asked(Address, Rc<Vec<Value>>),
     /// TRYAGAIN: the slot is moving to another primary, and each of the two has some of the keys.
     Split,
-    /// The connection broke, or this server is not, or no longer, the one to ask, or refuses the login. A new
-    /// connection may reach another server behind the same name, or may be let in again.
+    /// The connection broke, or this server cannot serve the call (any longer), or refuses the
+    /// login. A new connection may reach another server behind the same name, or the login may
+    /// succeed again.
     BadConnection,
-    /// No connection, or no answer in time.
+    /// There is no connection, or no answer came in time.
     Silent,
-    /// This call alone has failed.
+    /// Only this call has failed; the server is available.
     Refused,
 }
 
-/// The answers of a server that is not, or no longer, the one to ask.
+/// The error codes of a server that cannot serve calls (any longer).
 const WRONG_SERVER: &[&str] =
     &["READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "UNBLOCKED"];
 
@@ -104,7 +125,7 @@ impl Reason {
         Self { cure: Some(cure.into()), ..self }
     }
 
-    /// The same, with words in front.
+    /// The same reason, with `words` before its text.
     pub fn after(self, words: fmt::Arguments<'_>) -> Self {
         Self { found: format!("{words}{}", self.found), ..self }
     }
@@ -128,7 +149,7 @@ impl Failure {
     }
 }
 
-/// `MOVED 3999 host:port`; without a host it is the one that was asked.
+/// Reads the address in `MOVED 3999 host:port`. Without a host, it is the host that was asked.
 fn redirected(error: &RedisError, asked: &Address) -> Option<Address> {
     let (text, _) = error.redirect_node()?;
     let (host, port) = text.rsplit_once(':')?;
@@ -141,15 +162,16 @@ fn says(error: &RedisError, words: &str) -> bool {
 }
 
 fn is_wrong_server(error: &RedisError) -> bool {
-    // Redis 6 wraps the error of a command within a script.
+    // The detail is searched too, because Redis 6 wraps the error of a command within a script.
     error.kind() == ErrorKind::AuthenticationFailed
         || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || says(error, code))
         || says(error, "WAIT cannot be used with replica")
 }
 
-/// The error in words. The server's may quote a command's arguments, so they are not repeated. The system's quote none.
+/// The error as a text for the log. The server's message is not quoted, because it may contain a
+/// command's arguments. The system's messages contain none.
 pub fn describe(error: &RedisError) -> Reason {
-    // Redis words it as an error of the script if the user may not run one of the script's commands.
+    // If the user may not run one of a script's commands, Redis reports an error of the script.
     let lacks_right = says(error, "ACL failure in script") || says(error, "user executing the script can't run");
     match error.code().map(|code| if lacks_right { "NOPERM" } else { code }) {
         Some(code) => {
@@ -157,7 +179,7 @@ pub fn describe(error: &RedisError) -> Reason {
             let reason = cause.because(format!("it answered {code}{meaning}"));
             // `… has no permissions to run the 'scan' command`
             let lacks = error.detail().and_then(|words| words.split_once(" to run the '")?.1.split_once('\''));
-            // Whoever walks over all keys needs both.
+            // A walk over all keys needs the rights to both.
             let right = |command| if matches!(command, "scan" | "dbsize") { "scan +dbsize" } else { command };
             lacks.map_or(reason.clone(), |(it, _)| reason.with_cure(format!("run: ACL SETUSER NAME +{}", right(it))))
         }
@@ -166,8 +188,8 @@ pub fn describe(error: &RedisError) -> Reason {
     }
 }
 
-/// Why the server refuses the login. Its words may be repeated where it refuses the database: what they could quote is
-/// the database's number.
+/// Why the server refuses the login. If it refuses the database, its message may be quoted, because
+/// it can contain only the database's number.
 pub(crate) fn not_let_in(login: &RedisConnectionInfo, error: &RedisError) -> Reason {
     match (error.kind(), error.detail()) {
         (ErrorKind::AuthenticationFailed, _) => {

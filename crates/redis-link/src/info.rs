@@ -1,4 +1,4 @@
-//! The primaries say in answers to `INFO` what they are, and above all which replicas they have.
+//! Reads answers of primaries to `INFO`, above all which replicas they have.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{rc::Rc, sync::Arc};
@@ -11,24 +11,26 @@ use super::server::{Server, read};
 use super::url::{Address, RedisUrl};
 use super::{access::Confirm, failure::Result, link::RedisClient, primaries::Primary};
 
-/// A member of an answer to `INFO`.
+/// The value of a field in an answer to `INFO`.
 pub fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-/// In seconds. A replica reports each second, and at once to whoever asks by WAIT.
+/// The greatest lag of a live replica, in seconds. A replica reports each second, and at once when
+/// its primary is told to WAIT.
 const LIVE_LAG: i64 = 1;
 
-/// A primary's own word, at one moment.
+/// The replication state of a primary, as it reports it at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Replication {
-    /// Differs for each primary, also behind the same name.
+    /// The replication id (`master_replid`), which differs for each primary, even behind the same
+    /// name.
     pub(crate) id: String,
-    /// How far the primary's own data have come.
+    /// The primary's replication offset.
     offset: u64,
-    /// Those that have all the data. One that is still copying confirms nothing.
+    /// The replicas that have all the data. A replica that is still copying confirms nothing.
     replicas: Vec<Replica>,
-    /// Those that are still copying the data.
+    /// The replicas that are still copying the data.
     pub(crate) copying: Vec<Replica>,
 }
 
@@ -36,14 +38,16 @@ pub(crate) struct Replication {
 pub(crate) struct Replica {
     pub(crate) address: Address,
     is_online: bool,
-    /// How far it has confirmed.
+    /// The offset that it has confirmed.
     offset: u64,
-    /// Seconds since it last reported; -1 where Redis compares two clocks of its own when a second begins.
+    /// Seconds since it last reported. It may be -1 at the beginning of a second, because Redis
+    /// compares two clocks of its own.
     lag: i64,
 }
 
 impl Replication {
-    /// `None` if it says nothing of a replication, as a stand-in for Redis may.
+    /// Parses `INFO replication`; `None` if the fields are missing, as in the answer of a stand-in
+    /// for Redis.
     pub(crate) fn parse(info: &str) -> Option<Self> {
         let id = member(info, "master_replid")?.to_owned();
         let offset = member(info, "master_repl_offset")?.parse().ok()?;
@@ -56,19 +60,22 @@ impl Replication {
         self.replicas.iter().map(|replica| &replica.address)
     }
 
-    /// Without those that are silent: Redis calls them online for another minute.
+    /// The online replicas that have reported lately. Redis calls a silent replica online for
+    /// another minute.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Address> {
         self.replicas.iter().filter(|replica| replica.lag <= LIVE_LAG).map(|replica| &replica.address)
     }
 
-    /// The replicas that had by now all that the same primary had written `before`. None of another primary.
+    /// The replicas that have all data that the primary had written at `before`. There are none if
+    /// `before` is the state of another primary.
     pub(crate) fn confirmed<'a>(&'a self, before: &Self) -> impl Iterator<Item = &'a Address> {
         let (is_same, written) = (self.id == before.id, before.offset);
         self.replicas.iter().filter(move |replica| is_same && replica.offset >= written).map(|replica| &replica.address)
     }
 }
 
-/// Reads `slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=0`. Port 0 is a backup, which cannot take over.
+/// Reads `slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=0`. A replica with port 0 is a
+/// backup, which cannot take over.
 fn replica(line: &str) -> Option<Replica> {
     let (name, members) = line.strip_prefix("slave")?.split_once(':')?;
     let member = |name| members.split(',').find_map(|member| member.trim().strip_prefix(name));
@@ -82,12 +89,12 @@ fn replica(line: &str) -> Option<Replica> {
     })
 }
 
-/// Reads a server's answer to `INFO replication`. `None` if it refuses to tell.
+/// Reads a server's answer to `INFO replication`; `None` if it refuses the command.
 pub(crate) fn replication(server: &Server, info: &Value) -> Option<Replication> {
     Replication::parse(&from_redis_value_ref::<String>(not_refused(server, info)?).ok()?)
 }
 
-/// The answer, if it is no error.
+/// Returns the answer unless it is an error. The first error of the process is logged.
 pub(crate) fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let Value::ServerError(error) = answer else { return Some(answer) };
@@ -103,36 +110,40 @@ pub(crate) fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a 
     None
 }
 
-/// The primaries of Redis say this of themselves.
+/// The state of the primaries, as they report it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
-    /// The primaries that answer, and how many replicas of each are online.
+    /// The addresses of the primaries that answer, each with the number of its online replicas.
     pub primaries: Vec<(String, u32)>,
+    /// Whether all primaries answer.
     pub all_answer: bool,
-    /// How many slots of the Cluster these have; `None` where there is no Cluster.
+    /// The number of slots that the answering primaries have; `None` without a Cluster.
     pub slots: Option<usize>,
-    /// How many replicas each should have.
+    /// The number of replicas that each primary should have.
     pub wanted: u32,
-    /// Whether confirmed writes fail where a primary has fewer.
+    /// Whether confirmed writes fail if a primary has fewer replicas.
     pub are_required: bool,
-    /// Between the slowest clock of these primaries and the fastest, in seconds; `None` where none answers.
+    /// The difference between the slowest and the fastest clock of the answering primaries, in
+    /// seconds; `None` if none answers.
     pub clock_difference: Option<f64>,
-    /// How many keys these have evicted since they were started, because their memory was full.
+    /// The number of keys that the answering primaries have evicted since they were started,
+    /// because their memory was full.
     pub evicted: u64,
 }
 
 impl RedisClient {
-    /// How many connections the link has made by its present URL, and that URL.
+    /// The number of connections that the client has made by its present URL, and that URL.
     pub fn connections_made(&self) -> (u64, Arc<RedisUrl>) {
         let primaries = self.primaries();
         (primaries.connector.made.get(), Arc::clone(&primaries.connector.url))
     }
 
+    /// Whether the URL names a Cluster.
     pub fn is_cluster(&self) -> bool {
         self.primaries().is_cluster()
     }
 
-    /// The primaries as far as they are known, or after a search. In the order of their addresses.
+    /// The known primaries, in the order of their addresses. Searches for them if none is known.
     pub async fn all_primaries(&self) -> Result<Vec<(Primary, Rc<Server>)>> {
         let primaries = self.primaries();
         if primaries.all().is_empty() {
@@ -141,12 +152,13 @@ impl RedisClient {
         Ok(primaries.all())
     }
 
-    /// Runs reading commands on one server.
+    /// Runs commands that only read on one server.
     pub async fn query_at<T: FromRedisValue>(&self, step: &'static str, at: &Server, commands: &Pipeline) -> Result<T> {
         self.measured(step, async |_, deadline| read(at.send(commands, deadline).await?, &at.address)).await
     }
 
-    /// Looks up the primaries and asks each of them, at the same time and within the deadline of a call.
+    /// Looks up the primaries and asks each of them, at the same time and within the deadline of a
+    /// call.
     pub async fn state(&self) -> Result<State> {
         let known = self.primaries();
         known.search().await?;
@@ -171,8 +183,8 @@ impl RedisClient {
         Ok(state)
     }
 
-    /// How many replicas of a primary are online, the time by its clock when all were asked, in seconds since 1970, and
-    /// how many keys it has evicted.
+    /// The number of online replicas of a primary, the time by its clock at `asked`, in seconds
+    /// since 1970, and the number of keys that it has evicted.
     async fn ask(&self, server: &Server, asked: Instant) -> Result<(u32, f64, u64)> {
         let mut commands = redis::pipe();
         commands.cmd("INFO").arg("replication").cmd("TIME").cmd("INFO").arg("stats");
@@ -180,7 +192,7 @@ impl RedisClient {
         type Answer = (String, (u64, u64), String);
         let (info, (second, micros), stats): Answer = self.query_at("status", server, &commands).await?;
         let evicted = member(&stats, "evicted_keys").and_then(|keys| keys.parse().ok()).unwrap_or_default();
-        // Half of the way is taken for the way there.
+        // The server is assumed to read its clock halfway between send and receive.
         let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
         let replicas = Replication::parse(&info).map_or(0, |said| said.online().count() as u32);
         Ok((replicas, second as f64 + micros as f64 / 1e6 - since, evicted))

@@ -1,15 +1,16 @@
-//! A link to Redis for programs that must not lose what they write.
+//! A client of Redis for programs that must not lose their writes.
 //!
-//! - one server, a primary that Sentinels watch, or a Cluster, by one [`RedisUrl`]; with TLS, whose files may be
-//!   replaced;
-//! - a [`Call`] goes to the primary that has its keys, and follows it through a failover or a moving slot, within a
-//!   deadline;
-//! - [`RedisClient::run_confirmed`] answers once every replica that could take over has the write;
-//! - an [`Observer`] is told of each call.
+//! - one [`RedisUrl`] names one server, a primary that Sentinels watch, or a Cluster; with TLS,
+//!   whose files may be replaced while the program runs;
+//! - a [`Call`] is sent to the primary that has its keys, and is sent again after a failover or
+//!   while a slot moves, within a deadline;
+//! - [`RedisClient::run_confirmed`] returns once every replica that could take over has the write;
+//! - an [`Observer`] is called after each call.
 //!
-//! From [`RedisClient`] a call goes to the primary of its keys, over the connection to that server (`server`), which
-//! `connector` makes. Where that fails, the link finds another way. `cluster` and `sentinel` say which servers are
-//! primaries, and who could take over from them.
+//! A [`RedisClient`] (`link`) sends a call to the primary of its keys, over a connection (`server`)
+//! that `connector` makes. If this fails, the client looks for the primary again (`primaries`).
+//! `cluster` and `sentinel` find out which servers are primaries, and which replicas could take
+//! over from them.
 
 mod access;
 mod call;

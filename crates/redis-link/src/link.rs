@@ -1,6 +1,8 @@
-//! A link: calls with a deadline, each of which goes to the primary of its keys, and of which an observer is told.
+//! The client: it sends each call to the primary of its keys, within a deadline, and reports it to
+//! an observer.
 //!
-//! A call may be sent several times, so every call must be idempotent, or one whose repetition does no harm.
+//! A call may be sent several times, so every call must be idempotent, or harmless if it is
+//! repeated.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
@@ -15,22 +17,28 @@ use super::server::{Answers, DEADLINE, Server, is, read, usable};
 use super::url::Layout;
 use super::{access::RedisAccess, call::Call, outage};
 
-/// Between two tries of a call whose keys lie on two servers, because their slot is moving.
+/// The pause between two tries of a call whose keys lie on two servers, because their slot is
+/// moving.
 const SLOT_MOVES: Duration = Duration::from_millis(50);
-/// How often a call follows a slot that is moving, if its deadline leaves the time.
+/// How often a call is sent again at most, if its deadline leaves time.
 const FOLLOWED: u32 = 5;
-/// A primary that was replaced may take writes for some seconds. Only the Sentinels tell that it was replaced.
+/// How often the Sentinels are asked at most while there are calls. A primary that was replaced may
+/// accept writes for some seconds, and only the Sentinels know that it was replaced.
 const SENTINELS_ASKED_EVERY: Duration = Duration::from_secs(1);
 
-/// It is told of each call, for metrics and traces. `()` makes nothing of it.
+/// Observes each call, for metrics and traces. `()` ignores them.
 pub trait Observer {
+    /// A call has ended, after the time `_took`. `_answered`: whether it was answered without an
+    /// error.
     fn call_ended(&self, _call: &'static str, _answered: bool, _took: Duration) {}
 }
 
 impl Observer for () {}
 
-/// A way to Redis, for one thread, which runs its tasks in a `LocalSet`. It connects at the first call.
+/// A client of Redis for one thread, which must run its tasks in a `LocalSet`. It connects at the
+/// first call.
 pub struct RedisClient {
+    /// The URL and the settings of the connections.
     pub access: RedisAccess,
     primaries: RefCell<Rc<Primaries>>,
     /// See [`Self::later`].
@@ -39,13 +47,14 @@ pub struct RedisClient {
 }
 
 impl RedisClient {
-    /// A link that tells `observer` of its calls; `()` where nobody wants to know.
+    /// A client that reports its calls to `observer`, which may be `()`.
     pub fn new(access: &RedisAccess, observer: impl Observer + 'static) -> Self {
         let primaries = RefCell::new(Primaries::new(access.connector()));
         Self { access: access.clone(), primaries, later: RefCell::default(), observer: Box::new(observer) }
     }
 
-    /// Makes a call. Of one command `T` is the answer, and of several a tuple of their answers.
+    /// Makes a call. `T` is the answer to a single command, or a tuple of the answers to several.
+    /// `step` is the call's name for the observer.
     pub async fn run<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
         self.measured(step, async |primaries, deadline| answer(&primaries, call, deadline).await?.read()).await
     }
@@ -73,8 +82,9 @@ impl RedisClient {
         .await
     }
 
-    /// Makes a call with the next [`Self::run_both`], or at once on a Cluster, where other primaries may have its keys.
-    /// Nobody learns what becomes of it. Scripts are sent as text, so that nobody waits for one to be sent again.
+    /// Makes a call together with the next [`Self::run_both`]. On a Cluster it is made at once,
+    /// because another primary may have its keys. Its outcome is ignored. Scripts are sent as text,
+    /// so that the other calls do not wait for a script to be sent again.
     pub fn later(self: &Rc<Self>, mut call: Call) {
         for (place, script) in call.scripts.drain(..) {
             call.commands[place] = script.by_text(&call.commands[place]);
@@ -86,13 +96,13 @@ impl RedisClient {
         self.later.replace(Some(if let Some(waiting) = waiting { waiting.and(call) } else { call }));
     }
 
-    /// Makes a call at once. Nobody learns what becomes of it.
+    /// Makes a call in the background. Its outcome is ignored.
     pub fn unawaited(self: &Rc<Self>, step: &'static str, call: Call) {
         let link = Rc::clone(self);
         spawn_local(async move { link.run::<Value>(step, call).await });
     }
 
-    /// Everything that is known of the primaries of the present URL.
+    /// The known primaries of the present URL.
     pub(crate) fn primaries(&self) -> Rc<Primaries> {
         let mut primaries = self.primaries.borrow_mut();
         if !Arc::ptr_eq(&primaries.connector.url, &self.access.current.load()) {
@@ -114,7 +124,8 @@ impl RedisClient {
         let outcome = call(self.primaries(), started + DEADLINE).await;
         self.observer.call_ended(step, outcome.is_ok(), started.elapsed());
         outcome.map_err(|failure| {
-            // An error that concerns one command is told by whoever asked: Redis is there.
+            // An error of one command is not logged here, because Redis is available; the caller
+            // reports it.
             if !matches!(failure.problem, Problem::Refused | Problem::Split) {
                 outage::failed(&failure.server, &failure.reason.to_string());
             }
@@ -123,8 +134,8 @@ impl RedisClient {
     }
 }
 
-/// The answers to a call, which may contain errors that concern one command. A script that the server does not know is
-/// sent again as text, with the commands behind it.
+/// The answers to a call, which may contain errors of single commands. If the server does not know
+/// a script, it is sent again as text, together with the commands after it.
 pub(crate) async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Result<Reply, Failure> {
     let Call { slot, commands: sent, scripts } = call;
     let mut commands = Pipeline::with_capacity(sent.len());
@@ -148,7 +159,7 @@ pub(crate) async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Inst
 pub(crate) struct Reply {
     pub(crate) values: Vec<Value>,
     pub(crate) from: Rc<Server>,
-    /// The server that the slot is moving to, if some of the commands were done there.
+    /// The server that the slot is moving to, if some of the commands were executed there.
     pub(crate) other: Option<Rc<Server>>,
 }
 
@@ -159,14 +170,17 @@ impl Reply {
 }
 
 impl Primary {
+    /// Whether this primary has the slot.
     pub fn has(&self, slot: u16) -> bool {
         self.slots.iter().any(|range| range.contains(&slot))
     }
 }
 
-/// Futures that are seldom awaited are boxed: each call copies its future, as large as the largest that it may await.
+/// Futures that are seldom awaited are boxed, because each call copies its future, which is as
+/// large as the largest future that it may await.
 impl Primaries {
-    /// Sends commands to the primary of a slot, and again if another server has the slot or the primary's work by now.
+    /// Sends commands to the primary of a slot, and again if another server has the slot or has
+    /// become the primary.
     pub(crate) async fn send(self: &Rc<Self>, slot: u16, sent: &Pipeline, deadline: Instant) -> Result<Reply, Failure> {
         let from = match self.of(slot) {
             Some(server) => server,
@@ -178,8 +192,9 @@ impl Primaries {
         }
     }
 
-    /// Sends the commands again after a failure at `server`: where another has the slot now, or after a failover. While
-    /// no new primary is elected it fails, and the client repeats the request.
+    /// Sends the commands again after a failure at `server`: to the server that has the slot now,
+    /// or to the new primary after a failover. Fails while no new primary has been elected; the
+    /// program's client then repeats its request.
     async fn send_after(
         self: &Rc<Self>,
         mut failure: Failure,
@@ -204,7 +219,7 @@ impl Primaries {
                 Problem::BadConnection | Problem::Silent if !has_searched => {
                     has_searched = true;
                     match timeout_at(deadline, self.search()).await.map(|_| self.of(slot)) {
-                        // A server that answers nobody is not asked again.
+                        // A server that does not answer is not asked again.
                         Ok(Some(found)) if failure.problem != Problem::Silent || !Rc::ptr_eq(&found, &server) => {
                             server = found;
                         }
@@ -221,7 +236,7 @@ impl Primaries {
                 Ok(values) => return Ok(Reply { values, from: server, other: asked.map(|(other, _)| other) }),
                 Err(again) => failure = again,
             }
-            // The slot has gone on from there.
+            // The slot has moved on from there.
             if asked.is_some() && matches!(failure.problem, Problem::Asked(..)) {
                 failure.problem = Problem::Split;
             }
@@ -229,7 +244,7 @@ impl Primaries {
         Err(failure)
     }
 
-    /// The primary of a slot that was not known.
+    /// Searches for the primary of a slot.
     async fn searched(self: &Rc<Self>, slot: u16, deadline: Instant) -> Result<Rc<Server>, Failure> {
         let late = |_| Err(Cause::NoAnswer.because("no answer within 1 s"));
         let searched = timeout_at(deadline, self.search()).await.unwrap_or_else(late);
@@ -238,7 +253,7 @@ impl Primaries {
         found.map_err(|reason| Failure { server: self.name(), problem: Problem::Silent, reason })
     }
 
-    /// The primary of a slot; `None` if it is not known.
+    /// The known primary of a slot; `None` if it is not known.
     pub(crate) fn of(&self, slot: u16) -> Option<Rc<Server>> {
         self.table.borrow().iter().find(|(primary, _)| primary.has(slot)).map(|(_, server)| Rc::clone(server))
     }
@@ -248,8 +263,9 @@ impl Primaries {
     }
 }
 
-/// Sends the commands that were answered with ASK to a server that their slot is moving to: it has their keys, but
-/// not the slot yet. The other `answers` stay, because here their keys would count as missing.
+/// Sends the commands that were answered with ASK to the server that their slot is moving to: that
+/// server has their keys, but not the slot yet. The other `answers` stay, because at that server
+/// their keys would count as missing.
 async fn send_asking(server: &Server, sent: &Pipeline, mut answers: Vec<Value>, deadline: Instant) -> Answers {
     let is_ask = |answer: &Value| is(ServerErrorKind::Ask, answer);
     let mut asking = redis::pipe();

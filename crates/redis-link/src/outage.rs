@@ -1,16 +1,18 @@
-//! Says in the log that Redis cannot be used: when that begins, again while it lasts, and when it is over. Failed
-//! requests come by the thousand a second, and each of a process' connections fails.
+//! Logs outages of Redis: when one begins, repeatedly while it lasts, and when it is over. Failures
+//! are not logged one by one, because thousands of requests a second may fail, on all connections
+//! of the process.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How often it is said while it lasts.
+/// How often an outage is logged while it lasts.
 const AGAIN: Duration = Duration::from_secs(30);
-/// No failure for this long, and it is over: until then some calls may succeed and others fail.
+/// An outage is over after this time without a failure. Until then some calls may succeed and
+/// others fail.
 const OVER_AFTER: Duration = Duration::from_secs(2);
-/// By the address of the server, for all connections of the process.
+/// The outages of all connections of the process, by the address of the server.
 static OUTAGES: Mutex<BTreeMap<String, Outage>> = Mutex::new(BTreeMap::new());
 
 struct Outage {
@@ -20,7 +22,7 @@ struct Outage {
     failed: u64,
 }
 
-/// A call could not reach a Redis that serves it.
+/// Notes that a call failed because Redis cannot be used.
 pub(crate) fn failed(redis: &str, reason: &str) {
     let (mut outages, now) = (OUTAGES.lock(), Instant::now());
     let outage = outages.entry(redis.to_owned()).or_insert(Outage { since: now, last: now, told: None, failed: 0 });
@@ -30,6 +32,7 @@ pub(crate) fn failed(redis: &str, reason: &str) {
     }
 }
 
+/// Notes that Redis answered, and logs the end of an outage if it is over.
 pub(crate) fn answered(redis: &str) {
     let mut outages = OUTAGES.lock();
     if outages.get(redis).is_some_and(|outage| outage.is_over(Instant::now()))
@@ -39,7 +42,7 @@ pub(crate) fn answered(redis: &str) {
     }
 }
 
-/// A server is no primary any more, so that nobody asks it.
+/// Notes that a server is no primary any more, so that its outage no longer matters.
 pub(crate) fn replaced(redis: &str) {
     if OUTAGES.lock().remove(redis).is_some() {
         tracing::info!(redis, "this Redis is no primary any more; others do its work");
@@ -47,7 +50,7 @@ pub(crate) fn replaced(redis: &str) {
 }
 
 impl Outage {
-    /// Whether it is time to say so.
+    /// Counts a failure. Returns whether to log it.
     fn notes_failure(&mut self, now: Instant) -> bool {
         (self.last, self.failed) = (now, self.failed + 1);
         let is_time = self.told.is_none_or(|told| now - told >= AGAIN);

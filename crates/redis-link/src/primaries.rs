@@ -1,5 +1,6 @@
-//! A worker's knowledge of the primaries of a URL. If a call fails because it is outdated, the worker searches for them
-//! again. Under Sentinel it also does so every second while there are calls. All calls of a worker share a search.
+//! The primaries of a URL, as a worker knows them. If a call fails because this knowledge is
+//! outdated, the worker searches for the primaries again. With Sentinels it also does so every
+//! second while there are calls. All calls of a worker share a search.
 
 use std::cell::{Cell, RefCell};
 use std::{ops::RangeInclusive, rc::Rc, time::Duration};
@@ -11,45 +12,48 @@ use super::server::{InBackground, Server, in_background};
 use super::url::{Address, Layout};
 use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, failure::Result, outage, sentinel::Sentinels};
 
-/// A search finds this of one primary.
+/// A primary, as a search found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Primary {
     pub(crate) address: Address,
-    /// All, where there is no Cluster.
+    /// The ranges of its slots; all slots if there is no Cluster.
     pub(crate) slots: Vec<RangeInclusive<u16>>,
     pub(crate) successors: Successors,
 }
 
-/// The replicas that could take over from a primary, by those who decide it: Sentinels, or a Cluster's other primaries.
+/// The replicas that could take over from a primary, by the word of the deciders: the Sentinels, or
+/// a Cluster's other primaries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Successors {
-    /// Every replica that the deciders know. They know some.
+    /// Every replica that the deciders know; at least one.
     EveryReplica(Vec<Address>),
-    /// None but these, which may be no replica: so many deciders said so that the others could promote none.
+    /// Only these, perhaps none. So many deciders say so that the others cannot promote another
+    /// replica.
     NoneBut(Vec<Address>),
-    /// Too few deciders answer.
+    /// Unknown, because too few deciders answer.
     Unknown,
 }
 
 impl Primary {
+    /// A primary that has all slots, and whose replicas are unknown.
     pub(crate) fn alone(address: &Address) -> Self {
         let slots = vec![0..=CLUSTER_SLOTS as u16 - 1];
         Self { address: address.clone(), slots, successors: Successors::Unknown }
     }
 }
 
-/// The least time from the beginning of one search to that of the next.
+/// The least time between the beginnings of two searches.
 const PAUSE: Duration = Duration::from_millis(100);
-/// For the question where the primaries are.
+/// How long a server has to answer a question about the primaries.
 const ASKED_FOR: Duration = Duration::from_millis(400);
 
 pub(crate) struct Primaries {
     pub(crate) connector: Rc<Connector>,
-    /// Ordered by address.
+    /// The primaries and the connections to them, ordered by address.
     pub(crate) table: RefCell<Vec<(Primary, Rc<Server>)>>,
     /// The last search, and when it began.
     search: RefCell<Option<(Instant, Search)>>,
-    /// When the last search began that found something.
+    /// When the last successful search began.
     found: Cell<Option<Instant>>,
     pub(crate) sentinels: Option<Sentinels>,
 }
@@ -57,7 +61,7 @@ pub(crate) struct Primaries {
 type Search = InBackground<Result<()>>;
 
 impl Primaries {
-    /// Only the primary of a single server is known before a search.
+    /// No search was made yet. Only with `redis://` the primary is known already.
     pub(crate) fn new(connector: Connector) -> Rc<Self> {
         let sentinels = match &connector.url.layout {
             Layout::Sentinel { sentinels, master } => Some(Sentinels::new(sentinels, master, &connector)),
@@ -80,7 +84,7 @@ impl Primaries {
         names(self.connector.url.named())
     }
 
-    /// All of them, in the order of their addresses.
+    /// All known primaries, in the order of their addresses.
     pub(crate) fn all(&self) -> Vec<(Primary, Rc<Server>)> {
         self.table.borrow().clone()
     }
@@ -90,7 +94,7 @@ impl Primaries {
         self.known(address).map(|(primary, _)| primary.successors)
     }
 
-    /// The server at an address, whether it is known or not.
+    /// The server at an address: the known one, or a new one without a connection.
     pub(crate) fn server(&self, address: &Address) -> Rc<Server> {
         self.known(address).map_or_else(|| Rc::new(Server::new(address.clone(), &self.connector)), |(_, server)| server)
     }
@@ -99,7 +103,7 @@ impl Primaries {
         self.table.borrow().iter().find(|(primary, _)| primary.address == *address).cloned()
     }
 
-    /// The search for the primaries that goes on, or has just been made, or else a new one.
+    /// The search that is in progress or began less than [`PAUSE`] ago, or else a new search.
     pub(crate) fn search(self: &Rc<Self>) -> Search {
         let mut last = self.search.borrow_mut();
         if let Some((began, search)) = &*last
@@ -124,7 +128,7 @@ impl Primaries {
         last.insert((began, search)).1.clone()
     }
 
-    /// Waits for a search that began then or later.
+    /// Waits for a search that began at `since` or later.
     pub(crate) async fn search_since(self: &Rc<Self>, since: Instant) -> Result<()> {
         loop {
             let outcome = self.search().await;
@@ -139,13 +143,13 @@ impl Primaries {
         self.search.borrow().as_ref().map(|(began, _)| *began)
     }
 
-    /// Whether a search that began then or later has found something.
+    /// Whether a search that began at `since` or later was successful.
     pub(crate) fn are_known_since(&self, since: Instant) -> bool {
         self.found.get().is_some_and(|found| found >= since)
     }
 
-    /// Takes over the result of a search that began then. Keeps the connections to servers that are still primaries,
-    /// and drops the others.
+    /// Takes over the result of a search that began at `began`. Keeps the connections to servers
+    /// that are still primaries, and drops the others.
     pub(crate) fn put_in_use(&self, found: Vec<Primary>, began: Option<Instant>) {
         self.found.set(began);
         let with_server = |primary: Primary| (primary.clone(), self.server(&primary.address));
@@ -170,7 +174,8 @@ impl Primaries {
     }
 }
 
-/// Asks a server what `read` reads, within 400 ms. The reason why it is not told names the server.
+/// Sends commands to a server and reads the answers with `read`, within 400 ms. The reason of a
+/// failure names the server.
 pub(crate) async fn ask<T>(server: &Server, asked: &Pipeline, read: impl FnOnce(Vec<Value>) -> Result<T>) -> Result<T> {
     let answers = server.answers(asked, Instant::now() + ASKED_FOR).await;
     answers.and_then(read).map_err(|reason| reason.after(format_args!("Redis at {}: ", server.name)))

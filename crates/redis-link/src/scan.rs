@@ -1,9 +1,10 @@
 //! A walk over all keys of a kind, page by page.
 //!
-//! SCAN finds each key that is there from the walk's beginning to its end, some of them twice. What is made or deleted
-//! meanwhile is found or not. The primaries of a Cluster are walked one after the other. A key could move from one that
-//! is still to be walked to one that has been, so a page says when slots have moved. While a slot is on its way, keys
-//! can be missed, and a page says so if it is asked for [`Slots::AtRest`].
+//! SCAN finds each key that exists from the walk's beginning to its end, some of them twice. A key
+//! that is made or deleted during the walk may be found or not. The primaries of a Cluster are
+//! walked one after the other. A key could move from a primary that was not walked yet to one that
+//! was, so a page says when slots have moved. While a slot is moving, keys can be missed; a page
+//! says so if [`Slots::AtRest`] is requested.
 
 use std::ops::RangeInclusive;
 
@@ -12,56 +13,59 @@ use redis::{Value, from_redis_value};
 use super::failure::{Reason, Result};
 use super::{cluster, info::member, link::RedisClient, url::Address};
 
-/// Keys that one page looks at, about: a millisecond or two of Redis' time, in which it serves nobody else.
+/// About how many keys one page examines. This takes a millisecond or two of Redis' time, in which
+/// it serves no other client.
 pub const PAGE: u64 = 1000;
 
-/// A place between two pages; the default is the beginning.
+/// A position between two pages; the default is the beginning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
     cursor: u64,
-    /// The number of the primary, in the order of their addresses.
+    /// The index of the primary, in the order of the addresses.
     primary: usize,
-    /// The process that it is; empty at the beginning of each primary. Another one, or the same one started again,
-    /// keeps its keys in another order.
+    /// The `run_id` of the primary's process; empty at the beginning of each primary. Another
+    /// process, also the same server after a restart, has its keys in another order.
     server: String,
     /// All primaries of a Cluster and their slots.
     layout: Vec<(Address, Vec<RangeInclusive<u16>>)>,
 }
 
-/// Whether keys may be missed because their slot is on its way to another primary.
+/// Whether keys may be missed because their slot is moving to another primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slots {
+    /// Keys of a moving slot may be missed.
     MayBeMoving,
-    /// They may not: a page during which a slot is moving may miss keys.
+    /// Such keys must not be missed: if a slot is moving, the page says that it may miss keys.
     AtRest,
 }
 
-/// Some of what is looked for.
+/// A page of a walk: some of the things that are searched for.
 #[derive(Debug)]
 pub struct Page<T> {
-    /// In no order.
+    /// The things that were found, in no order.
     pub found: Vec<T>,
-    /// How many keys Redis has, of all kinds.
+    /// The number of keys that Redis has, of all kinds.
     pub of: u64,
-    /// Where the next page begins, if this is not the last.
+    /// The position of the next page; `None` on the last page.
     pub next: Option<Place>,
-    /// Whether the walk may have missed keys since the page before, because others are primaries now, slots have moved,
-    /// or Redis was started again. Another walk finds them.
+    /// Whether the walk may have missed keys since the previous page, because the primaries have
+    /// changed, slots have moved, or Redis was restarted. Another walk finds them.
     pub may_miss: bool,
 }
 
 impl<T> Page<T> {
-    /// The same page, on which this was found.
+    /// The same page with other things found.
     pub fn with<U>(self, found: Vec<U>) -> Page<U> {
         Page { found, of: self.of, next: self.next, may_miss: self.may_miss }
     }
 }
 
 impl RedisClient {
-    /// Reads the page of names of keys like `pattern` that begins at `from`.
+    /// Reads the page that begins at `from`: names of keys that match `pattern`.
     pub async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Page<String>> {
         let is_cluster = self.is_cluster();
-        // A primary that was added is unknown until a call needs one of its slots.
+        // An added primary is unknown until a call needs one of its slots, so the primaries are
+        // searched first.
         if is_cluster && *from == Place::default() {
             self.primaries().search().await?;
         }
@@ -78,7 +82,8 @@ impl RedisClient {
         }
         let mut answers: Vec<Value> = self.query_at("walk", server, &asked).await?;
         let nodes = answers.pop_if(|_| asks_nodes).and_then(|nodes| from_redis_value::<String>(nodes).ok());
-        // Behind the slots of the server itself stand those that it receives and gives away.
+        // In its own line, a server lists the slots that it receives or gives away in brackets
+        // after its slots.
         let is_moving = |line: &str| line.contains("myself") && line.contains(" [");
         let mut may_miss = nodes.is_some_and(|nodes| nodes.lines().any(is_moving));
         let mut layout = Vec::new();

@@ -1,5 +1,6 @@
-//! Sentinels know which server is the primary, and decide who takes over from it. One may be behind: the newest answer
-//! counts, and the server must say itself that it is a primary.
+//! Finds the primary with Sentinels, which know the primary and decide which replica takes over. A
+//! Sentinel may be behind, so the answer with the newest epoch counts, and the server must say
+//! itself that it is a primary.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::{cell::Cell, cmp::Reverse, rc::Rc};
@@ -11,24 +12,25 @@ use super::failure::{Cause, Reason, describe};
 use super::primaries::{Primary, Successors, ask};
 use super::{connector::Connector, info::member, server::Server, url::Address};
 
-/// A replica without a link to its primary for longer than this times `down-after-milliseconds` is not promoted.
+/// A replica is not promoted if its link to the primary has been down for longer than this times
+/// `down-after-milliseconds`.
 const LINK_DOWN_FACTOR: u64 = 10;
 
-/// A Sentinel's word on the primary.
+/// A Sentinel's answer about the primary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Word {
     epoch: u64,
     primary: Address,
-    /// It does not hold the primary for dead, and is not replacing it.
+    /// Whether it neither holds the primary for dead nor replaces it.
     is_sure: bool,
-    /// The replicas that it knows, and whether it might promote each.
+    /// The replicas that it knows, each with whether it might promote the replica.
     replicas: Vec<(Address, bool)>,
 }
 
 pub(crate) struct Sentinels {
     servers: Vec<Server>,
     master: String,
-    /// The epoch of the primary that they have named. It increases with each failover.
+    /// The epoch of the primary that was found last. It increases with each failover.
     epoch: Cell<Option<u64>>,
 }
 
@@ -39,7 +41,8 @@ impl Sentinels {
         Self { servers, master: master.to_owned(), epoch: Cell::default() }
     }
 
-    /// Asks all Sentinels at once, and waits for all of them, unless one names a newer primary than the one until now.
+    /// Asks all Sentinels at once, and waits for all of them, unless one names a primary with a
+    /// newer epoch than the last one.
     pub(crate) async fn find(&self, server: impl Fn(&Address) -> Rc<Server>) -> Result<Primary, Reason> {
         let asked = self.servers.iter().map(|sentinel| word(sentinel, &self.master));
         let mut answers = asked.collect::<FuturesUnordered<_>>();
@@ -63,7 +66,7 @@ impl Sentinels {
         })
     }
 
-    /// The newest server that is named and says of itself that it is a primary.
+    /// The named server with the newest epoch that says itself that it is a primary.
     async fn newest(&self, words: &[Word], server: impl Fn(&Address) -> Rc<Server>) -> Result<Primary, Reason> {
         let named: BTreeSet<_> = words.iter().map(|word| (Reverse(word.epoch), &word.primary)).collect();
         let mut reason = Reason::from("");
@@ -81,8 +84,8 @@ impl Sentinels {
     }
 }
 
-/// That a server says of itself that it is a primary. By `INFO replication` and not by `ROLE`, because users of
-/// Redis have the right to the first.
+/// Checks that a server says itself that it is a primary. Uses `INFO replication` and not `ROLE`,
+/// because users of Redis usually have the right to the former.
 async fn is_primary(server: &Server) -> Result<(), Reason> {
     let read = |mut answers: Vec<Value>| {
         let info: String = read(answers.pop().unwrap_or(Value::Nil))?;
@@ -91,12 +94,13 @@ async fn is_primary(server: &Server) -> Result<(), Reason> {
     ask(server, redis::pipe().cmd("INFO").arg("replication"), read).await
 }
 
-/// Finds the replicas that could take over from a primary. One Sentinel that might promote a replica is enough, and if
-/// no majority of the `sentinels` is sure of the primary, any replica may be promoted.
+/// Finds the replicas that could take over from a primary. A replica counts if one Sentinel might
+/// promote it. If no majority of the `sentinels` is sure of the primary, every replica counts.
 fn successors(primary: &Address, words: &[Word], sentinels: usize) -> Successors {
     let of_it = || words.iter().filter(|word| word.primary == *primary);
     let mut known = BTreeMap::<&Address, bool>::new();
-    // While a failover goes on, its leader names the promoted server, which is the primary already, among the replicas.
+    // During a failover, its leader names the promoted server among the replicas although it is
+    // already the primary.
     for (replica, is_fit) in of_it().flat_map(|word| &word.replicas).filter(|(replica, _)| replica != primary) {
         *known.entry(replica).or_default() |= is_fit;
     }
@@ -123,7 +127,8 @@ fn read_word(answers: Vec<Value>, master: &str) -> Result<Word, Reason> {
     let named: Option<(String, u16)> = read(named)?;
     let (host, port) = named.ok_or_else(|| Cause::NoMaster.because(format!("it watches no master named {master}")))?;
     let fields: Fields = read(fields)?;
-    // A user of the Sentinel may lack this right. Then it is not known who could take over.
+    // The user of the Sentinel may lack this right. Then it is unknown which replicas could take
+    // over.
     let replicas: Option<Vec<Fields>> = read(replicas).ok();
     let promoted = |replica: &Fields| replica.get("role-reported").is_some_and(|role| role == "master");
     let is_sure = !["s_down", "o_down", "failover_in_progress"].into_iter().any(|flag| has(&fields, flag));
@@ -137,7 +142,8 @@ fn read_word(answers: Vec<Value>, master: &str) -> Result<Word, Reason> {
 
 type Fields = HashMap<String, String>;
 
-/// Its address, and whether the Sentinel might promote it: by `sentinelSelectSlave` of Redis, a little more generous.
+/// A replica's address, and whether the Sentinel might promote it. The rule is that of
+/// `sentinelSelectSlave` of Redis, but accepts a little more.
 fn replica(fields: &Fields) -> Option<(Address, bool)> {
     let address = Address { host: fields.get("ip")?.clone(), port: number(fields, "port")?.try_into().ok()? };
     let is_down = has(fields, "s_down") || has(fields, "o_down");

@@ -1,7 +1,9 @@
-//! One server and the connection to it, which is made when it is first needed, and anew when it has become useless.
+//! One server and the connection to it. The connection is made when it is first needed, and
+//! replaced when it has become useless.
 //!
-//! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server that has become a
-//! replica (READONLY), remembers one refused password for ever, and lets a command wait 9 s for a dead server.
+//! This replaces redis-rs' `ConnectionManager`, which (as of 1.8.1) stays connected to a server
+//! that has become a replica (READONLY), never retries after a refused password, and lets a command
+//! wait 9 s for a dead server.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::{collections::HashMap, rc::Rc, time::Duration};
@@ -16,12 +18,15 @@ use super::connector::{Connection, Connector};
 use super::failure::{Cause, Failure, Problem, Reason};
 use super::{info::Replication, outage, url::Address};
 
-/// After a refused connection, calls fail at once for this time: a dead Redis costs nothing, and is found again soon.
+/// How long calls fail at once after a failed attempt to connect, so that a dead Redis costs
+/// nothing and is soon found again.
 pub(crate) const PAUSE: Duration = Duration::from_millis(200);
-/// For a call with connecting, looking for the primary, and repetitions.
+/// The longest time of a call, including connecting, searching for the primary, and repetitions.
 pub const DEADLINE: Duration = Duration::from_secs(1);
+/// The longest wait for the answers of one server.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// A server, with the connection to it.
 pub struct Server {
     pub(crate) address: Address,
     /// The address as text, for the log.
@@ -34,23 +39,25 @@ pub struct Server {
     second: OnceCell<Rc<Server>>,
     /// The `WAIT` that was sent last; see `confirm.rs`.
     pub(crate) last_wait: RefCell<Option<RunningWait>>,
-    /// On a Cluster: the replicas that only this server knows, and since when.
+    /// On a Cluster: the replicas that only this server knows, and since when it knows them.
     pub(crate) newcomers: RefCell<HashMap<Address, Instant>>,
 }
 
-/// An answer for each command that was sent. It may be an error that concerns its command alone.
+/// An answer for each command that was sent. It may be an error of that command alone.
 pub(crate) type Answers = Result<Vec<Value>, Failure>;
 
-/// An attempt to connect, which all callers share: the connection, or when and why there is none.
+/// An attempt to connect, shared by all callers. Its outcome is the connection, or when and why it
+/// failed.
 type Attempt = InBackground<Result<Connection, (Instant, Reason)>>;
 
-/// A wait of a primary for its replicas, and what the primary says of them then. `None` if it refuses to wait.
+/// A wait of a primary for its replicas. Its outcome is the replication state after the wait;
+/// `None` if the primary refuses to wait.
 pub(crate) type RunningWait = InBackground<Result<Option<Rc<Replication>>, Failure>>;
 
-/// Work whose outcome several callers wait for.
+/// A future whose outcome several callers await.
 pub(crate) type InBackground<T> = Shared<LocalBoxFuture<'static, T>>;
 
-/// Does the work in a task of its own, because all callers may give up.
+/// Runs the work in a task of its own, so that it completes even if all callers give up.
 pub(crate) fn in_background<T: Clone + 'static>(work: impl Future<Output = T> + 'static) -> InBackground<T> {
     let shared = work.boxed_local().shared();
     spawn_local(shared.clone());
@@ -64,24 +71,27 @@ impl Server {
         Self { name, address, connector, attempt, fails, second, last_wait, newcomers }
     }
 
-    /// The same server by a connection of its own: while one waits for replicas, nothing else is answered on it.
+    /// The same server with a second connection, for `WAIT`: a connection that waits for replicas
+    /// answers nothing else.
     pub(crate) fn for_waits(&self) -> &Rc<Self> {
         self.second.get_or_init(|| Rc::new(Self::new(self.address.clone(), &self.connector)))
     }
 
-    /// Sends reading commands, and reads their answers. Of one command `T` is the answer, and of several a tuple.
+    /// Sends commands that only read, and reads their answers. `T` is the answer to a single
+    /// command, or a tuple of the answers to several.
     pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline, deadline: Instant) -> Result<T, Reason> {
         self.send(commands, deadline).await.and_then(|values| read(values, &self.address)).map_err(Reason::from)
     }
 
-    /// Sends the commands. An answer that is an error of one command stands among the others. The reason of a failure
-    /// does not name the server.
+    /// Sends the commands. An error of a single command is among the answers. The reason of a
+    /// failure does not name the server.
     pub async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Reason> {
         self.send(commands, deadline).await.map_err(|failure| failure.reason)
     }
 
-    /// Sends the commands, and once more on a new connection if the old one has become useless. Fails if an answer is
-    /// an error that does not concern its command alone, like MOVED or READONLY.
+    /// Sends the commands, and once more on a new connection if the old one has become useless.
+    /// Fails if an answer is an error that concerns more than its command, such as MOVED or
+    /// READONLY.
     pub(crate) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Answers {
         match self.send_once(commands, deadline).await {
             Err(Failure { problem: Problem::BadConnection, .. }) => Box::pin(self.send_once(commands, deadline)).await,
@@ -89,7 +99,7 @@ impl Server {
         }
     }
 
-    /// Sends the commands once. An answer that concerns more than its command is a failure of all.
+    /// Sends the commands once. An error that concerns more than its command is a failure of all.
     async fn send_once(&self, commands: &Pipeline, deadline: Instant) -> Answers {
         let late = || self.silent(Cause::NoAnswer.because("no answer in time"));
         if let Some(stand_in) = &self.connector.access.stand_in {
@@ -122,7 +132,7 @@ impl Server {
         Failure { server: self.name.clone(), problem: Problem::Silent, reason }
     }
 
-    /// The attempt that all callers share. One that failed counts for a while.
+    /// The attempt to connect that all callers share. A failed attempt counts for [`PAUSE`].
     fn attempt(&self) -> Attempt {
         let mut last = self.attempt.borrow_mut();
         let is_over = |attempt: &mut Attempt| matches!(attempt.peek(), Some(Err((at, _))) if at.elapsed() >= PAUSE);
@@ -134,20 +144,21 @@ impl Server {
         last.get_or_insert_with(begin).clone()
     }
 
-    /// Drops the connection that `attempt` has made, and no newer one. An attempt that goes on, or has failed, stays.
+    /// Drops the connection that `attempt` has made, but not a newer one. An attempt that is in
+    /// progress or has failed stays.
     fn drop_connection(&self, attempt: &Attempt) {
         let is_made = matches!(attempt.peek(), Some(Ok(_)));
         self.attempt.borrow_mut().take_if(|current| is_made && current.ptr_eq(attempt));
     }
 
-    /// Makes new connections from now on, because the two led to different servers of the same name.
+    /// Drops both connections, because they led to different servers behind the same name.
     pub(crate) fn reconnect(&self) {
         self.attempt.take();
         self.for_waits().attempt.take();
     }
 }
 
-/// The answers. Fails by the first error among them that does not concern its command alone.
+/// Checks the answers. Fails with the first error that concerns more than its command.
 pub(crate) fn usable(answers: Vec<Value>, asked: &Address) -> Answers {
     let failure = answers.iter().find_map(|answer| {
         let Value::ServerError(error) = answer else { return None };
@@ -166,7 +177,8 @@ pub(crate) fn is(kind: ServerErrorKind, answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.kind() == Some(kind))
 }
 
-/// The answers as `T`. One that says that a key holds another type is left to `T`: another version has written it.
+/// Converts the answers to `T`. An error that a key holds another type (WRONGTYPE) is left to `T`,
+/// because another version has written that key.
 pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Result<T, Failure> {
     let is_other_type = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
     let checked = |value: Value| if is_other_type(&value) { Ok(value) } else { value.extract_error() };
@@ -186,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that lets everybody in after it was told to.
+    /// A listener that answers only when the test does.
     async fn slow_server() -> (TcpListener, Server) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();

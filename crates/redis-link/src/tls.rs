@@ -1,4 +1,4 @@
-//! TLS to Redis: which authorities are trusted, and which certificate is shown.
+//! TLS to Redis: the trusted CA certificates, and the client's certificate.
 
 use std::{fs, io, path::PathBuf, sync::Arc};
 
@@ -13,16 +13,16 @@ use zeroize::Zeroizing;
 use super::access::Program;
 use super::failure::{Cause, Reason};
 
-/// Files in PEM.
+/// The PEM files for TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The authorities to trust, in place of the system's.
+    /// The CA certificates to trust in place of the system's.
     pub ca: Option<PathBuf>,
     /// The client's certificate and its key.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// One for the process. New connections use what the files contain by then.
+/// The TLS configuration of the process. New connections use the present content of the files.
 pub(crate) struct Tls {
     files: TlsFiles,
     program: Program,
@@ -32,7 +32,7 @@ pub(crate) struct Tls {
 struct Current {
     content: Content,
     config: Arc<ClientConfig>,
-    /// Why the changed files cannot be used, so that the log says it once.
+    /// Why the changed files cannot be used, so that it is logged once.
     told: Option<String>,
 }
 
@@ -47,8 +47,9 @@ impl Tls {
         Self { files, program, current: Mutex::default() }
     }
 
-    /// By the files' present content. Files that have become unusable change nothing, because a certificate and its key
-    /// are replaced one after the other.
+    /// The configuration by the present content of the files. If changed files cannot be used, the
+    /// previous configuration stays, because a certificate and its key are replaced one after the
+    /// other.
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
         let current = &mut *self.current.lock();
         let made = Content::read(&self.files, &self.program).and_then(|content| match current {
@@ -73,7 +74,7 @@ impl Tls {
         TlsConnector::from(self.config()?).connect(name, stream).await.map_err(|error| self.describe(&error, host))
     }
 
-    /// Why there is no connection, and what to do.
+    /// Why a TLS connection failed, and what to do.
     pub(crate) fn describe(&self, error: &io::Error, host: &str) -> Reason {
         let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
             return error.to_string().into();
@@ -91,7 +92,7 @@ impl Tls {
         use CertificateError::*;
         let Program { ca_file, .. } = self.program;
         match (error, &self.files.ca) {
-            // A bad signature is that of another authority with the same name.
+            // A bad signature comes from another authority with the same name.
             (UnknownIssuer | BadSignature, Some(_)) => {
                 let found = format!("its certificate is not trusted: no authority in {ca_file} has signed it");
                 Reason::from(found).with_cure("put the authority that did into that file")

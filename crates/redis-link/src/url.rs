@@ -1,5 +1,5 @@
-//! The URL of Redis: which servers, as whom, which database, with TLS or without. redis-rs reads the URL of one server;
-//! ours may name several.
+//! The URL of Redis: servers, user, password, database, and whether to use TLS. redis-rs parses the
+//! URL of one server; ours may name several.
 
 use std::{fmt, net::IpAddr, path::PathBuf, slice, str::FromStr};
 
@@ -19,7 +19,7 @@ pub struct RedisUrl {
     sentinel_password_file: Option<PathBuf>,
 }
 
-/// One server. It prints as `host:port`, and an IPv6 address in brackets.
+/// The address of a server. `Display` writes `host:port`, with an IPv6 address in brackets.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct Address {
     pub(crate) host: String,
@@ -27,7 +27,7 @@ pub(crate) struct Address {
     pub(crate) port: u16,
 }
 
-/// The servers, and how to find the one that has a key.
+/// The servers, and how to find the server that has a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Layout {
     Single(Address),
@@ -36,7 +36,8 @@ pub(crate) enum Layout {
 }
 
 impl RedisUrl {
-    /// The password of the Sentinels, if it has a file of its own. It is read anew for each connection.
+    /// The password of the Sentinels, if it has a file of its own. The file is read for each
+    /// connection.
     pub(crate) fn sentinel_password(&self, program: Program) -> Result<Option<Zeroizing<String>>, String> {
         let Some(path) = &self.sentinel_password_file else { return Ok(None) };
         let content = (program.read_secret)(path)?;
@@ -50,13 +51,13 @@ impl RedisUrl {
         self.text.starts_with("rediss")
     }
 
-    /// Whether anything is sent to another machine without encryption.
+    /// Whether data are sent to another machine without encryption.
     pub fn is_exposed(&self) -> bool {
         let is_loopback = |host: &str| host == "localhost" || host.parse().is_ok_and(|host: IpAddr| host.is_loopback());
         !self.has_tls() && !self.named().iter().all(|server| is_loopback(&server.host))
     }
 
-    /// As whom the program logs in, if the URL says it.
+    /// The user name of the login, if the URL has one.
     pub fn user(&self) -> Option<&str> {
         self.login.username()
     }
@@ -88,7 +89,8 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// It says what is wrong, and which form is right. It never quotes the URL, which may contain a password.
+/// Why a text is not a URL of Redis, with the right form. The error never quotes the URL, which may
+/// contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WrongUrl {
     #[error(
@@ -150,7 +152,7 @@ impl FromStr for RedisUrl {
     }
 }
 
-/// Divides what stands before the `?` from the one file that may be named behind it.
+/// Splits off the query, in which only `sentinel_password_file` is allowed.
 fn without_query<'a>(kind: &str, rest: &'a str) -> Result<(&'a str, Option<PathBuf>), WrongUrl> {
     let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
     let path = query.and_then(|query| query.strip_prefix("sentinel_password_file="));
@@ -159,7 +161,7 @@ fn without_query<'a>(kind: &str, rest: &'a str) -> Result<(&'a str, Option<PathB
     if has_more { Err(WrongUrl::Query) } else { Ok((before, path.map(PathBuf::from))) }
 }
 
-/// redis-rs reads the URL of this server alone.
+/// Parses one of the servers: redis-rs parses a URL that names this server alone.
 fn read_server(user: &str, host: &str, usual_port: u16, db: &str) -> Result<(Address, RedisConnectionInfo), WrongUrl> {
     let has_port = host.rsplit(']').next().is_some_and(|rest| rest.contains(':'));
     let port = if has_port { String::new() } else { format!(":{usual_port}") };
@@ -174,7 +176,7 @@ fn read_server(user: &str, host: &str, usual_port: u16, db: &str) -> Result<(Add
     if login.username().is_some() && login.password().is_none() {
         return Err(WrongUrl::NoPassword);
     }
-    // Some proxies refuse CLIENT SETINFO.
+    // CLIENT SETINFO is not sent, because some proxies refuse it.
     Ok((Address { host: host.clone(), port: *port }, login.clone().set_skip_set_lib_name()))
 }
 

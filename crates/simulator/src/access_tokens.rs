@@ -1,20 +1,20 @@
-//! The access tokens of `stable_token`: all callers share one, which is renewed in its last minutes. A caller can force
-//! a new one a limited number of times.
+//! The access tokens of `stable_token`: all callers share a token, which is renewed in its last
+//! minutes. A caller can force a new token a limited number of times.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::{call::Refusal, state::alphanumeric};
 
-/// In its last five minutes a token has a successor, and both are valid.
+/// How long before a token's expiry its successor is issued. Both are valid in this time.
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
-/// A forced refresh sooner than this after another has no effect.
+/// A forced refresh has no effect within this time after another.
 const FORCED_APART: TimeDelta = TimeDelta::seconds(30);
 const FORCED_PER_DAY: usize = 20;
-/// A token that expired longer ago is forgotten, and is then invalid rather than expired.
+/// How long a token is remembered after its expiry. Later it counts as invalid and not as expired.
 const REMEMBERED: TimeDelta = TimeDelta::hours(1);
 
-/// All access tokens of all apps. An app is the number of its place in the list.
+/// All access tokens of all apps. An app is its index in the list.
 #[derive(Default)]
 pub(super) struct AccessTokens {
     life: TimeDelta,
@@ -28,7 +28,7 @@ struct Issued {
     expires: DateTime<Utc>,
 }
 
-/// Why an access token does not name an app.
+/// The reason why an access token identifies no app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Bad {
@@ -50,7 +50,7 @@ impl AccessTokens {
         Self { life, issued: Vec::new(), forced: Vec::new() }
     }
 
-    /// The app's token and its remaining seconds; `None` if refreshes were forced too often today.
+    /// The app's token and its remaining seconds. `None` if refreshes were forced too often today.
     pub(super) fn issue(&mut self, app: usize, force: bool, now: DateTime<Utc>) -> Option<(String, i64)> {
         if force && !self.force(app, now) {
             return None;
@@ -63,7 +63,8 @@ impl AccessTokens {
         Some(self.add(app, now))
     }
 
-    /// A new token whatever tokens there are, as for a third-party platform. Those stay valid for the overlap.
+    /// Issues a new token even if there is a valid one, as for a third-party platform. The earlier
+    /// tokens stay valid for the overlap.
     pub(super) fn issue_new(&mut self, app: usize, now: DateTime<Utc>) -> (String, i64) {
         let of_app = self.issued.iter_mut().filter(|token| token.app == app);
         of_app.for_each(|token| token.expires = token.expires.min(now + OVERLAP));
@@ -77,7 +78,8 @@ impl AccessTokens {
         (value, self.life.num_seconds())
     }
 
-    /// Drops the app's tokens, unless that happened a moment ago; `false` if it happened too often today.
+    /// Drops the app's tokens, unless that happened a moment ago. `false` if it happened too often
+    /// today.
     fn force(&mut self, app: usize, now: DateTime<Utc>) -> bool {
         self.forced.retain(|(_, at)| now - *at < TimeDelta::days(1));
         let of_app = || self.forced.iter().filter(|(forced, _)| *forced == app);
@@ -92,7 +94,7 @@ impl AccessTokens {
         true
     }
 
-    /// Ends the tokens of one app, or of all, before they expire, and returns their number.
+    /// Invalidates the tokens of one app, or of all apps, before they expire. Returns their number.
     pub(super) fn end(&mut self, app: Option<usize>, how: Bad, now: DateTime<Utc>) -> usize {
         let concerned = |token: &Issued| token.expires > now && app.is_none_or(|app| token.app == app);
         let ended = self.issued.iter().filter(|token| concerned(token)).count();

@@ -1,7 +1,7 @@
 //! The demo's stand-in for a business's account service (docs/accounts.openapi.yaml), with users in memory.
 //!
-//! It answers every caller, because its users are toys on loopback. examples/accounts shows how a real service
-//! authenticates wxmint.
+//! It answers every caller, because its users are examples on loopback. examples/accounts shows how
+//! a real service authenticates wxmint.
 
 use std::{future::ready, sync::Arc, time::Instant};
 
@@ -25,29 +25,30 @@ const LOGIN_CHECKS: &str = "/login-checks";
 /// A user, as the demo's page shows it with the password.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// The business's own name for the user.
+    /// The business's own id of the user.
     pub user_id: String,
     #[serde(flatten)]
+    /// The name and the password, if the user logs in with them.
     pub credentials: Option<Credentials>,
-    /// In WeChat's form, if it is known.
+    /// The phone number in WeChat's form, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
     #[serde(skip)]
     key: Option<String>,
-    /// The user's tokens are to say this object; `null` is none.
+    /// The claims for the user's tokens, an object; `null` for none.
     #[serde(skip)]
     claims: Value,
     #[serde(skip)]
     shut_out: bool,
 }
 
-/// A user logs in with this.
+/// The user name and the password with which a user logs in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// Exactly as it is typed.
+    /// The name, exactly as the user types it.
     pub username: String,
-    /// In plain text, as only a demo may have it.
+    /// The password in plain text, as only a demo may keep it.
     pub password: String,
 }
 
@@ -73,7 +74,8 @@ struct NewUser {
 pub struct AccountBook(Mutex<Vec<Account>>);
 
 impl AccountBook {
-    /// A book of these users: name, password and phone number. Their ids are `user-NAME`.
+    /// A book with these users, each given as name, password and phone number. Their ids are
+    /// `user-NAME`.
     pub fn with<const N: usize>(users: [(&str, &str, &str); N]) -> Arc<Self> {
         let account = |(username, password, phone): (&str, &str, &str)| Account {
             user_id: format!("user-{username}"),
@@ -89,11 +91,13 @@ impl AccountBook {
         self.0.lock().clone()
     }
 
-    /// Changes what the user's tokens are to say, from the next login on; it is not checked here.
+    /// Changes the claims for the user's tokens, from the next login on. The claims are not checked
+    /// here.
     pub fn set_claims(&self, user_id: &str, claims: Value) {
         self.change(user_id, |account| account.claims = claims);
     }
 
+    /// Refuses the user's logins from now on.
     pub fn shut_out(&self, user_id: &str) {
         self.change(user_id, |account| account.shut_out = true);
     }
@@ -103,10 +107,11 @@ impl AccountBook {
         change(users.iter_mut().find(|account| account.user_id == user_id).expect("a user of the book"));
     }
 
-    /// The answer to a call, as docs/accounts.openapi.yaml has it. `None` is the status 403: the user may not log in.
+    /// The answer to a call, as docs/accounts.openapi.yaml has it. `None` means the status 403: the
+    /// user may not log in.
     ///
     /// # Errors
-    /// If the body is not of the call's form.
+    /// Fails if the body does not have the call's form.
     pub fn answer(&self, path: &str, body: &[u8]) -> serde_json::Result<Option<Value>> {
         Ok(match path {
             PASSWORD_CHECKS => Some(self.check(serde_json::from_slice(body)?)),
@@ -124,7 +129,7 @@ impl AccountBook {
     }
 
     fn of_phone(&self, ByPhone { phone_number, country_code }: ByPhone) -> Value {
-        // A number that the business does not serve.
+        // The business does not serve numbers of other countries.
         if country_code != "86" {
             return json!({"user_id": null});
         }
@@ -195,10 +200,11 @@ fn take(path: &'static str, body: Bytes, book: &AccountBook, world: &World) -> H
     HttpResponse::build(status).content_type(JSON).body(sent)
 }
 
-/// Finds what wxmint knows of a user id, as `wxmint users show` does: `blocked`, and the identities in `wechat`.
+/// Finds what wxmint has stored of a user, as `wxmint users show` does: `blocked`, and the
+/// identities in `wechat`.
 pub type KnownOf = Arc<dyn Fn(&str) -> LocalBoxFuture<'static, Value> + Send + Sync>;
 
-/// Blocks a user, or lifts the block, as an operator can. False if that failed.
+/// Blocks or unblocks a user, as an operator can. Returns false if that failed.
 pub type Block = Arc<dyn Fn(&str, bool) -> LocalBoxFuture<'static, bool> + Send + Sync>;
 
 #[derive(Serialize)]
@@ -209,8 +215,8 @@ struct ShownAccount {
     known: Value,
 }
 
-/// For the page: `GET /demo/accounts`, the users with their passwords and what wxmint knows of them; and `PUT` and
-/// `DELETE /demo/blocks/{user_id}`, which block a user and lift the block.
+/// The routes for the page: `GET /demo/accounts` returns the users with their passwords and what
+/// wxmint has stored of them. `PUT` and `DELETE /demo/blocks/{user_id}` block and unblock a user.
 pub fn account_page_routes(
     book: Arc<AccountBook>,
     known_of: KnownOf,

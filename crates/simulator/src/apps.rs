@@ -1,5 +1,5 @@
-//! The apps of the simulator, and what can be changed about them while it runs: which AppSecrets are accepted, whether
-//! unionids are returned, of which Open Platform account they are, and which pages are published.
+//! The apps of the simulator, and their settings that can be changed while it runs: the accepted
+//! AppSecrets, whether unionids are returned, the Open Platform account, and the published pages.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -19,7 +19,7 @@ const PAGES: [&str; 2] = ["pages/index/index", "pages/scan/index"];
 #[derive(Clone)]
 pub struct App {
     pub id: AppId,
-    /// Its AppSecret when the simulator starts.
+    /// The AppSecret that is accepted when the simulator starts.
     pub secret: String,
     /// Whether code2Session returns a unionid when the simulator starts, as for apps of an Open Platform account.
     pub unionid: bool,
@@ -36,7 +36,8 @@ pub enum Kind {
     MobileApp,
 }
 
-/// A text is not an [`App`]. The message does not repeat the text, because it holds a secret.
+/// The error of a text that is no [`App`]. Its message does not repeat the text, because the text
+/// holds a secret.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be APPID:SECRET, or APPID:SECRET:no-unionid for a mini program, or APPID:SECRET:official_account, website or mobile_app, \
@@ -47,7 +48,7 @@ pub struct InvalidApp;
 impl FromStr for App {
     type Err = InvalidApp;
 
-    /// Reads `APPID:SECRET`, with `:no-unionid` or a kind behind it.
+    /// Reads `APPID:SECRET`, optionally followed by `:no-unionid` or a kind.
     fn from_str(text: &str) -> Result<Self, InvalidApp> {
         let mut parts = text.split(':');
         let id = parts.next().and_then(|id| id.parse().ok()).ok_or(InvalidApp)?;
@@ -64,12 +65,12 @@ impl FromStr for App {
     }
 }
 
-/// The terms that hold for each app now, in the order of the apps.
+/// The present settings of each app, in the order of the apps.
 pub(super) struct Terms(Mutex<Vec<Arc<Term>>>);
 
 #[derive(Clone)]
 pub(super) struct Term {
-    /// The newest last; never empty.
+    /// The accepted AppSecrets, the newest last. Never empty.
     pub(super) secrets: Vec<String>,
     pub(super) gives_unionid: bool,
     /// The Open Platform account that the app was moved to.
@@ -77,31 +78,34 @@ pub(super) struct Term {
     /// Whether the exchange of an OAuth2 code leaves the unionid out, so that userinfo must be asked.
     pub(super) unionid_by_userinfo: bool,
     pub(super) repeats_session_keys: bool,
-    /// To whose pages OAuth2 leads back (网页授权域名).
+    /// The domains to whose pages OAuth2 redirects (网页授权域名).
     pub(super) domains: Vec<String>,
-    /// Those of the published version, the home page first; none if the app has not been published.
+    /// The pages of the published version, the home page first. Empty if the app has not been
+    /// published.
     pub(super) pages: Vec<String>,
 }
 
-/// A change of one app, of the first one if none is named.
+/// A change of one app; of the first app if no AppID is given.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AppChange {
     pub(super) appid: Option<String>,
-    /// Accepted from now on, as well as the earlier ones.
+    /// An AppSecret that is accepted from now on, beside the earlier ones.
     pub(super) secret: Option<String>,
-    /// From now on only the newest secret is accepted.
+    /// Whether only the newest AppSecret is accepted from now on.
     #[serde(default)]
     drop_old_secrets: bool,
     unionid: Option<bool>,
-    /// Moves the app to this Open Platform account, so that its people have other unionids; `""` moves it back.
+    /// Moves the app to this Open Platform account, which gives its people other unionids. `""`
+    /// moves it back.
     platform: Option<String>,
     unionid_by_userinfo: Option<bool>,
-    /// Whether an exchange gives the session_key that the person has, if there is any, as WeChat may do.
+    /// Whether an exchange returns the person's present session_key if there is one, as WeChat may
+    /// do.
     repeats_session_keys: Option<bool>,
-    /// To whose pages OAuth2 leads back (网页授权域名): `localhost` and `127.0.0.1` at first.
+    /// The domains to whose pages OAuth2 redirects (网页授权域名): `localhost` and `127.0.0.1` at first.
     domains: Option<Vec<String>>,
-    /// Publishes a version with these pages only.
+    /// Publishes a version that has only these pages.
     pub(super) pages: Option<Vec<String>>,
 }
 
@@ -123,7 +127,8 @@ impl Terms {
         Arc::clone(&self.0.lock()[app])
     }
 
-    /// Changes an app; returns it as the control API shows it, with the number of secrets that are accepted.
+    /// Changes an app. Returns the app as the control API shows it, with the number of accepted
+    /// secrets.
     pub(super) fn change(&self, app: usize, id: &str, change: AppChange) -> Value {
         let mut terms = self.0.lock();
         let term = Arc::make_mut(&mut terms[app]);
@@ -147,7 +152,8 @@ impl Terms {
 }
 
 impl Term {
-    /// The unionid that the person has in the app, who has `unionid` in apps that were not moved.
+    /// The person's unionid in this app. `unionid` is the person's unionid in apps that were not
+    /// moved.
     pub(super) fn unionid(&self, unionid: &str) -> String {
         match &self.platform {
             Some(platform) => identifier(&format!("{platform}\0{unionid}")),
@@ -155,13 +161,13 @@ impl Term {
         }
     }
 
-    /// The same, if WeChat gives it.
+    /// The person's unionid in this app, if WeChat returns it.
     pub(super) fn given_unionid(&self, unionid: &str) -> Option<String> {
         self.gives_unionid.then(|| self.unionid(unionid))
     }
 }
 
-/// An openid or unionid: `o` and 27 characters that follow from `of`.
+/// An openid or unionid: `o` and 27 characters that are derived from `of`.
 pub(super) fn identifier(of: &str) -> String {
     let hash = digest::digest(&digest::SHA256, of.as_bytes());
     let mut text = URL_SAFE_NO_PAD.encode(&hash.as_ref()[..20]);

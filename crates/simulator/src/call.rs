@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::world::World;
 
-/// Each endpoint with its path at `api.weixin.qq.com`, and what answers it.
+/// Declares the endpoints: name, path at `api.weixin.qq.com`, and the method of [`World`] that
+/// answers.
 macro_rules! endpoints {
     ($($name:ident $path:literal $answer:ident,)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ macro_rules! endpoints {
                 }
             }
 
-            /// The body of the answer of `world`.
+            /// The body of the answer.
             pub(super) fn body(self, world: &World, call: &Call<'_>) -> Result<Bytes, Refusal> {
                 match self {
                     $(Self::$name => world.$answer(call).map(Bytes::from),)*
@@ -60,7 +61,7 @@ impl Endpoint {
         self.path().starts_with("/sns/")
     }
 
-    /// The media type of its answers that are JSON, in WeChat's spelling.
+    /// The media type of JSON answers, in WeChat's spelling.
     pub(super) fn content_type(self) -> &'static str {
         if self.is_sns() { "text/plain" } else { "application/json; encoding=utf-8" }
     }
@@ -108,7 +109,7 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The code of this name, which the call exchanges.
+    /// The code in the parameter `name`, which the call exchanges.
     pub(super) fn code(&self, name: &str) -> Result<&'a str, Refusal> {
         let code = self.params.first(name).ok_or(Refusal(41008))?;
         let is_exchange = self.params.first("grant_type") == Some("authorization_code");
@@ -116,7 +117,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// An answer of WeChat's with status 200.
+/// An answer of WeChat with status 200.
 pub(super) struct Answer {
     pub(super) content_type: &'static str,
     pub(super) body: Bytes,
@@ -128,11 +129,11 @@ impl Answer {
     }
 }
 
-/// An answer with this errcode.
+/// A refusal with this errcode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal(pub(super) i32);
 
-/// JSON as WeChat writes it: control characters of what somebody has written are not escaped.
+/// JSON as WeChat writes it: control characters in texts that people have written are not escaped.
 pub(super) fn with_raw_controls(json: &str) -> String {
     let (mut raw, mut rest) = (String::new(), json);
     while let Some((before, escape)) = rest.split_once('\\') {

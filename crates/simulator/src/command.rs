@@ -1,4 +1,4 @@
-//! The command line of `wxmint simulator`. Whoever runs it opens the listener.
+//! The command line of `wxmint simulator`. The program that runs it opens the listener.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{App, Platform, World, platform::pushes::is_receiver};
 
 /// Where the simulator listens unless `--listen` says otherwise.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8090";
-/// The mini program that there is unless `--app` names others: AppID and AppSecret.
+/// The mini program that the simulator has unless `--app` names others: AppID and AppSecret.
 pub const DEFAULT_APP: &str = "wxc0ffee0000000001:5ec2e700c0ffee005ec2e700c0ffee00";
 
 const EXAMPLES: &str = r#"Give the phone of a person named lin a login code (this stands in for wx.login):
@@ -78,7 +78,7 @@ impl Default for Options {
 }
 
 impl SimulatorArgs {
-    /// Why these arguments are refused.
+    /// Returns why these arguments are refused; `None` if they are accepted.
     pub fn fault(&self) -> Option<String> {
         let listen = self.listen;
         (!listen.ip().is_loopback() && !self.dangerous_listen_anywhere).then(|| {
@@ -106,6 +106,7 @@ impl SimulatorArgs {
         lines
     }
 
+    /// The world with these apps and options.
     pub fn into_world(self) -> Arc<World> {
         World::with_options(self.apps, self.options)
     }
@@ -116,7 +117,7 @@ fn receiver(text: &str) -> Result<String, &'static str> {
     url.ok_or("must be a URL with http or https, for example http://127.0.0.1:8080/wechat/platform/wx0123456789abcdef")
 }
 
-/// `50ms`, `30s`, `5m`, `2h`.
+/// Parses a duration such as `50ms`, `30s`, `5m` or `2h`.
 fn duration(text: &str) -> Result<Duration, &'static str> {
     let unit = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or_default();
     let millis = match &text[unit..] {

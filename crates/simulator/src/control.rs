@@ -51,6 +51,7 @@ impl ResponseError for Mistake {
     }
 }
 
+/// The routes of the control API.
 pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         let all_faults = [web::get().to(faults), web::put().to(put_faults), web::delete().to(delete_faults)];
@@ -79,7 +80,8 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
     }
 }
 
-/// A path. Other methods get 405 with `Allow`, which actix-web by itself leaves out.
+/// A path of the control API. Other methods get 405 with `Allow`, which actix-web itself leaves
+/// out.
 fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> Resource {
     let refuse = move |method: Method| async move {
         HttpResponse::MethodNotAllowed()
@@ -146,7 +148,7 @@ fn check_name(name: &str) -> Result<(), Mistake> {
     )))
 }
 
-/// The app with this AppID; the first one if none is given.
+/// The app with this AppID; the first app if no AppID is given.
 fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
     let Some(appid) = appid else { return Ok(0) };
     world.app(appid).ok_or_else(|| {
@@ -155,7 +157,7 @@ fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
     })
 }
 
-/// The same, for a person.
+/// Like [`app`], but also checks the person's name.
 fn app_of(world: &World, person: &str, appid: Option<&str>) -> Result<usize, Mistake> {
     check_name(person)?;
     app(world, appid)

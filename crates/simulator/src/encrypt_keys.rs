@@ -1,5 +1,5 @@
-//! The keys with which a phone encrypts its messages (`wx.getUserCryptoManager`): WeChat makes one when the last has
-//! expired, and gives the last three to the server.
+//! The keys with which a phone encrypts its messages (`wx.getUserCryptoManager`): WeChat makes a
+//! key when the last key has expired, and gives the last three to the server.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,7 +14,7 @@ const GIVEN: usize = 3;
 #[derive(Clone)]
 struct EncryptKey {
     key: [u8; 16],
-    /// Hexadecimal digits: its 16 characters are the iv.
+    /// The iv is the 16 hexadecimal digits of these bytes.
     iv: [u8; 8],
     version: usize,
     created: DateTime<Utc>,
@@ -35,7 +35,8 @@ impl EncryptKey {
 pub(super) struct EncryptKeys(Vec<EncryptKey>);
 
 impl EncryptKeys {
-    /// The newest one, which has not expired.
+    /// The newest key. Makes a new key if there is none, if the newest has expired, or if `renew`
+    /// is set.
     fn newest(&mut self, renew: bool, now: DateTime<Utc>) -> &EncryptKey {
         if renew || self.0.last().is_none_or(|newest| now - newest.created >= LIFE) {
             self.0.push(EncryptKey::new(self.0.len() + 1, now));
@@ -56,7 +57,7 @@ impl EncryptKeys {
         self.0.iter().rev().take(GIVEN).map(shown).collect()
     }
 
-    /// `getLatestUserKey` gives this to the mini program.
+    /// The key that `getLatestUserKey` gives to the mini program.
     fn for_phone(&mut self, renew: bool, now: DateTime<Utc>) -> Value {
         let newest = self.newest(renew, now);
         let (encrypt_key, iv) = newest.texts();

@@ -33,7 +33,7 @@ impl World {
         self.session_of(code, app, call.now)
     }
 
-    /// The app whose AppID and secret a call has, and the code that is to be exchanged.
+    /// The app that AppID and secret of a call authenticate, and the code to exchange.
     pub(super) fn code_of_app<'a>(&self, call: &Call<'a>, code: &str) -> Result<(usize, &'a str), Refusal> {
         let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
         let (appid, secret) = (required("appid", 41002)?, required("secret", 41004)?);
@@ -121,7 +121,8 @@ impl World {
         Ok(self.access_tokens.lock().app(token, call.now).or_else(of_platform)?)
     }
 
-    /// The openid, and the session_key that the caller has signed with.
+    /// Checks the signature. Returns the openid and the session_key with which the caller has
+    /// signed.
     fn signed_session<'a>(
         &self,
         app: usize,
@@ -139,7 +140,7 @@ impl World {
     }
 }
 
-/// WeChat's answer of an errcode.
+/// WeChat's answer with an errcode.
 pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> Answer {
     let [a, b] = [random(), random()].map(u32::from_be_bytes);
     let rid = format!("{:08x}-{a:08x}-{b:08x}", now.timestamp());
@@ -147,7 +148,7 @@ pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> A
     Answer::json(endpoint, format!(r#"{{"errcode":{errcode},"errmsg":"{}{separator}{rid}"}}"#, errmsg(errcode)))
 }
 
-/// The beginning of WeChat's message.
+/// The beginning of WeChat's message for an errcode.
 fn errmsg(errcode: i32) -> &'static str {
     match errcode {
         -1 => "system error",
@@ -205,12 +206,13 @@ pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'
     members.get(name)?.as_str().filter(|value| !value.is_empty())
 }
 
-/// WeChat writes `/` as `\/`.
+/// Escapes a session_key as WeChat does, which writes `/` as `\/`.
 fn escaped(session_key: &str) -> String {
     session_key.replace('/', r"\/")
 }
 
-/// Lower-case hex of the HMAC-SHA256 of `data`. The key is session_key's base64 text and not its bytes.
+/// Lower-case hex of the HMAC-SHA256 of `data`. The key is the base64 text of the session_key and
+/// not its bytes.
 pub(super) fn signature(key: &str, data: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
     hex(hmac::sign(&key, data))

@@ -1,4 +1,4 @@
-//! The faults that tests switch on, and which request meets which fault.
+//! The faults that tests switch on, and the decision which request gets which fault.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ const MOST_MS: u64 = 120_000;
 
 const EVERY_PATH: &str = "*";
 
-/// A fault, as callers write and read it: `{"path":"/sns/jscode2session","kind":"latency","ms":50}`. `times` counts its
-/// remaining uses.
+/// A fault as callers write and read it: `{"path":"/sns/jscode2session","kind":"latency","ms":50}`.
+/// `times` is the number of its remaining uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fault {
     #[serde(default = "every_path")]
     path: String,
-    /// The only app whose requests meet it.
+    /// The app whose requests get the fault. If `None`, the requests of all apps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     appid: Option<String>,
     pub(super) kind: Kind,
@@ -51,9 +51,9 @@ fn always() -> f64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
-    /// The real answer, later. All other kinds take the place of a proper answer.
+    /// The real answer, delayed. All other kinds replace the real answer.
     Latency,
-    /// No answer, until the client leaves.
+    /// No answer until the client disconnects.
     Stall,
     /// A TCP RST before any byte of an answer.
     Reset,
@@ -75,7 +75,7 @@ pub(super) enum Kind {
 }
 
 impl Fault {
-    /// Says what is wrong with it. A member of another kind is an error.
+    /// Returns what is wrong with the fault. A member that belongs to another kind is an error.
     pub(super) fn check(&self) -> Result<(), String> {
         let known = Endpoint::ALL.map(Endpoint::path);
         if self.path != EVERY_PATH && !known.contains(&self.path.as_str()) {
@@ -111,7 +111,7 @@ impl Fault {
         }
     }
 
-    /// Draws whether it occurs at this request, and then spends one of its uses.
+    /// Draws whether the fault occurs at this request. If it does, uses up one of its `times`.
     fn fires(&mut self, draws: &mut SplitMix64) -> bool {
         if self.probability < 1.0 && draws.unit() >= self.probability {
             return false;
@@ -122,7 +122,8 @@ impl Fault {
         true
     }
 
-    /// Whether WeChat acts on the request, and spends the code. Half of the real answer needs the real answer.
+    /// Whether WeChat acts on the request, and spends the code. A part of the real answer also
+    /// needs the real answer.
     fn acts(&self) -> bool {
         self.after || matches!(self.kind, Kind::Truncated | Kind::Drip)
     }
@@ -132,11 +133,12 @@ impl Fault {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
     pub(super) delay: Duration,
-    /// Replaces the real answer.
+    /// The fault that replaces the real answer.
     pub(super) misconduct: Option<Fault>,
-    /// The name in the journal.
+    /// The fault's name in the journal.
     pub(super) name: Option<Kind>,
-    /// Whether WeChat acts on the request, and spends the code, although the real answer is not sent.
+    /// Whether WeChat acts on the request, and spends the code, even though it does not send the
+    /// real answer.
     pub(super) acts: bool,
 }
 
@@ -157,7 +159,8 @@ impl Faults {
         Self { seed, standing_delay, state }
     }
 
-    /// Replaces all faults. Draws start again from the seed, so that a test meets the same faults each time.
+    /// Replaces all faults. The draws start again from the seed, so that a test gets the same
+    /// faults each time.
     pub(super) fn replace(&self, list: Vec<Fault>) {
         *self.state.lock() = State { list, draws: SplitMix64(self.seed) };
     }
@@ -167,8 +170,8 @@ impl Faults {
         self.state.lock().list.clone()
     }
 
-    /// Draws what happens to the next request to `path` for `app`: the first fault that occurs, and the sum of all
-    /// latencies that do.
+    /// Draws the plan for the next request to `path` for `app`: the first fault that occurs, and
+    /// the sum of all latencies that occur.
     pub(super) fn draw(&self, path: &str, app: Option<&str>) -> Plan {
         let name = (!self.standing_delay.is_zero()).then_some(Kind::Latency);
         let mut plan = Plan { delay: self.standing_delay, name, ..Plan::default() };
@@ -197,7 +200,8 @@ impl Faults {
     }
 }
 
-/// SplitMix64 of Steele, Lea and Flood. It is here because a dependency could change its draws in a new version.
+/// The generator SplitMix64 of Steele, Lea and Flood. It is implemented here because a new version
+/// of a dependency could change its draws.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -209,12 +213,12 @@ impl SplitMix64 {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to just below 1.
+    /// A number from 0 to just below 1.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// From 0 to `most`.
+    /// A number from 0 to `most`.
     fn up_to(&mut self, most: u64) -> u64 {
         if most == 0 { 0 } else { self.next() % (most + 1) }
     }

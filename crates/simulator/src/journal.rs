@@ -1,6 +1,6 @@
 //! The last thousand requests and answers, for tests to read.
 //!
-//! Secrets are masked when entries are read, so that a load test does not pay for it.
+//! Secrets are masked when entries are read, so that a load test does not pay for the masking.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{call::Params, faults::Kind};
 
 const KEPT: usize = 1000;
-/// Longer bodies are cut.
+/// The most bytes of a body that are kept. Longer bodies are truncated.
 const BODY_KEPT: usize = 4096;
 
 const SECRET_MEMBERS: &str = "secret,access_token,refresh_token,session_key,encrypt_key,password,component_appsecret,\
@@ -24,7 +24,7 @@ const MASK: &str = "••••••••";
 /// One request with its answer, unmasked.
 pub(super) struct Exchange {
     pub(super) at: DateTime<Utc>,
-    /// With the delay of the answer.
+    /// The duration, including the answer's delay.
     pub(super) took: Duration,
     pub(super) method: Method,
     pub(super) path: &'static str,
@@ -46,7 +46,8 @@ struct Kept {
     answer_length: usize,
 }
 
-/// The last exchanges. Their numbers go on after the journal is cleared, so that a reader misses nothing.
+/// The last exchanges. The numbering continues after the journal is cleared, so that a reader
+/// misses nothing.
 pub(super) struct Journal {
     wanted: bool,
     ring: Mutex<Ring>,
@@ -84,7 +85,7 @@ impl Journal {
         self.ring.lock().entries.clear();
     }
 
-    /// The entries after number `since`, masked, and the `since` of the next request.
+    /// Returns the masked entries after number `since`, and the number for the next call's `since`.
     pub(super) fn read(&self, since: u64) -> Value {
         let ring = self.ring.lock();
         let first = ring.last + 1 - ring.entries.len() as u64;
@@ -130,7 +131,8 @@ fn masked_query(query: &str) -> Map<String, Value> {
     shown
 }
 
-/// A body that is not a JSON object is not shown, because it is unknown where it holds a secret.
+/// Masks a request's body. A body that is no JSON object is not shown, because it is unknown where
+/// it holds a secret.
 fn masked_request_body(body: &[u8]) -> Option<String> {
     if body.is_empty() {
         return None;
@@ -146,8 +148,8 @@ fn masked_request_body(body: &[u8]) -> Option<String> {
     Some(Value::Object(members).to_string())
 }
 
-/// Masks by searching the text, because an answer may be half a JSON. The simulator writes its answers itself, so the
-/// form of their members is known.
+/// Masks an answer by searching its text, because a truncated answer cannot be parsed. The
+/// simulator writes its answers itself, so the form of their members is known.
 fn masked_answer(body: &[u8], whole: usize) -> String {
     let mut text = String::from_utf8_lossy(body).into_owned();
     for name in SECRET_MEMBERS.split(',') {

@@ -1,18 +1,21 @@
-//! The stand-ins of wxmint: for WeChat (`wxmint simulator`), for a business's account service, and the page of `wxmint
-//! demo`. They are routes for actix-web; whoever uses them runs the server.
+//! The stand-ins of wxmint: for WeChat (`wxmint simulator`), for a business's account service, and
+//! the page of `wxmint demo`. They are routes for actix-web. The program that uses them runs the
+//! server.
 //!
-//! The stand-in WeChat answers as WeChat's server API does, down to the content types and the escaped slashes. By its
-//! control API under `/_simulator`, a test mints login codes, switches on faults and reads what was sent. wxmint's own
-//! tests, its demo and its benchmark use it, and so can any team that tests a back end. It shares no code with wxmint's
-//! client of WeChat, because both would then have the same mistakes.
+//! The stand-in WeChat answers as WeChat's server API does, down to the content types and the
+//! escaped slashes. With its control API under `/_simulator`, a test mints login codes, switches
+//! faults on and reads requests and answers. wxmint's own tests, its demo and its benchmark use it,
+//! and so can any team that tests a back end. It shares no code with wxmint's client of WeChat,
+//! because both would then share the same mistakes.
 //!
 //! - `call`: a request to WeChat; `endpoints`: the answers of WeChat's endpoints;
-//! - `world`: all state; `people`: people and their codes; `apps`: the mini programs; `access_tokens`: those of
-//!   `stable_token`;
-//! - `user_data`: the data that a phone gives its mini program, encrypted with the session key; `encrypt_keys`: the
-//!   keys of its messages; `virtual_payment`: what is signed with the session key; `mini_program_codes`: the pictures
-//!   that a phone scans;
-//! - `faults`: which request meets which fault; `wechat_routes`: WeChat's endpoints over HTTP, with faults;
+//! - `world`: all state; `people`: people and their codes; `apps`: the mini programs;
+//!   `access_tokens`: the access tokens of `stable_token`;
+//! - `user_data`: the data that a phone gives its mini program, encrypted with the session key;
+//!   `encrypt_keys`: the keys with which a phone encrypts its messages; `virtual_payment`: calls
+//!   that are signed with the session key; `mini_program_codes`: the pictures that a phone scans;
+//! - `faults`: decides which request gets which fault; `wechat_routes`: WeChat's endpoints over
+//!   HTTP, with faults;
 //! - `platform`: a third-party platform and its merchants;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
 //! - `command`: the command line of `wxmint simulator`;
@@ -62,8 +65,8 @@ pub use platform::{InvalidPlatform, Platform};
 pub use regulars::{DEMO_APPS, regulars_book, regulars_logins};
 pub use world::World;
 
-/// All of the stand-in WeChat: its endpoints and the control API. For the fault `reset`, `reset_on_close` has the
-/// system close a request's connection by a TCP RST.
+/// All routes of the stand-in WeChat: its endpoints and the control API. For the fault `reset`,
+/// `reset_on_close` makes the system close the request's connection with a TCP RST.
 pub fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         if let Some(component) = &world.component {

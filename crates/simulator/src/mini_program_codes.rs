@@ -1,8 +1,9 @@
-//! Mini-program codes: `getwxacodeunlimit`, as strict as WeChat. WeChat alone reads a real one, so this is an ordinary
-//! QR code whose text says what WeChat would open.
+//! Mini-program codes: `getwxacodeunlimit`, as strict as WeChat. Only WeChat can read a real code,
+//! so this one is an ordinary QR code whose text says what WeChat would open.
 //!
-//! WeChat's page names the rules. That it widens a picture that is too narrow, reads numbers that are texts, and
-//! refuses `null` by 47001 has been reported. The order of the checks is a guess.
+//! The rules are from WeChat's page. It has also been reported that WeChat widens a picture that is
+//! too narrow, reads numbers that are texts, and refuses `null` with 47001. The order of the checks
+//! is a guess.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +18,10 @@ use super::call::{Call, Refusal};
 use super::endpoints::text;
 use super::world::World;
 
-/// Calls of an app in a minute.
+/// The most calls of an app in a minute.
 const MOST_IN_MINUTE: u32 = 5_000;
 const LONGEST_SCENE: usize = 32;
-/// Besides letters and digits.
+/// The characters that a scene may have besides letters and digits.
 const SCENE_MARKS: &str = "!#$&'()*+,/:;=?@-._~";
 const VERSIONS: [&str; 3] = ["release", "trial", "develop"];
 /// The white border of a QR code, in modules.
@@ -36,7 +37,8 @@ const BAD_PAGE: Refusal = Refusal(41030);
 const TOO_MANY: Refusal = Refusal(45009);
 const BAD_FORM: Refusal = Refusal(47001);
 
-/// The members besides `scene`. `is_hyaline` has no effect, because a JPEG has no transparent ground.
+/// The members besides `scene`. `is_hyaline` has no effect, because a JPEG has no transparent
+/// background.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Wanted {
@@ -98,7 +100,7 @@ pub(super) struct CallsInMinute {
 }
 
 impl CallsInMinute {
-    /// Counts a call, and says whether it is within the quota.
+    /// Counts a call. Returns whether the call is within the quota.
     fn count(&mut self, app: usize, now: DateTime<Utc>) -> bool {
         let minute = now.timestamp() / 60;
         if self.minute != minute {
@@ -110,7 +112,7 @@ impl CallsInMinute {
     }
 }
 
-/// Whether WeChat takes it for the path of a page, published or not.
+/// Whether WeChat accepts a text as the path of a page, published or not.
 pub(super) fn is_page_path(page: &str) -> bool {
     !page.starts_with('/') && !page.contains('?')
 }
@@ -218,7 +220,8 @@ mod tests {
         refused["errcode"].clone()
     }
 
-    /// Red, green and blue of each pixel, as another make of decoder reads them; and the width of the picture.
+    /// The red, green and blue of each pixel, read by an independent decoder, and the width of the
+    /// picture.
     fn decoded(answer: &Answer) -> (Vec<u8>, usize) {
         assert_eq!(answer.content_type, "image/jpeg", "{:?}", answer.body);
         let mut decoder = JpegDecoder::new(ZCursor::new(&answer.body));
@@ -228,7 +231,7 @@ mod tests {
         (pixels, width)
     }
 
-    /// The text that another make of reader finds in the QR code; and the width of the picture.
+    /// The text of the QR code, read by an independent reader, and the width of the picture.
     fn read(answer: &Answer) -> (String, usize) {
         let (pixels, width) = decoded(answer);
         let green = |x, y| pixels[3 * (y * width + x) + 1];
@@ -238,7 +241,7 @@ mod tests {
         (grids[0].decode().expect("a text").1, width)
     }
 
-    /// The answer if these members are added to good ones.
+    /// The answer if these members are added to valid members.
     fn answer(members: Value) -> Answer {
         let (world, token) = world();
         let mut body = good();

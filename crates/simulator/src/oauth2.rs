@@ -11,10 +11,10 @@ use super::people::{Account, Person, Purpose, Scope};
 use super::state::alphanumeric;
 use super::world::World;
 
-/// With more tokens than this, all are forgotten. Nobody needs one for longer than a moment.
+/// If there are more tokens than this, all are dropped. A client needs a token only for a moment.
 const MANY_TOKENS: usize = 100_000;
 
-/// Each `access_token` tells this: the openid, the scope, and what userinfo answers.
+/// The data of each `access_token`: the openid, the scope, and the answer of userinfo.
 #[derive(Default)]
 pub(super) struct Grants(HashMap<String, (String, Scope, Value)>);
 
@@ -27,7 +27,8 @@ impl Scope {
         }
     }
 
-    /// The scope of this name, if an app of this kind may ask for it; what it asks for usually, if none is named.
+    /// The scope with this name, if an app of this kind may ask for it. Without a name, the kind's
+    /// usual scope.
     pub(super) fn of(kind: Kind, name: Option<&str>) -> Option<Self> {
         match (kind, name) {
             (Kind::MiniProgram, _) => None,
@@ -93,7 +94,8 @@ impl World {
     }
 }
 
-/// WeChat tells no more of anybody than the name, here with a control character as some people have in theirs.
+/// The answer of userinfo. WeChat returns no more than the name, here with a control character, as
+/// some people have in their names.
 fn info_of(person: &Person, account: &Account) -> Value {
     json!({
         "openid": account.openid, "nickname": format!("{}\u{14}", person.name), "sex": 0, "language": "", "city": "", "province": "", "country": "",

@@ -1,5 +1,5 @@
-//! The pages of WeChat on which a person agrees to a login by OAuth2: within WeChat, and with the QR code for other
-//! browsers. In place of a phone, the page asks who is holding it.
+//! WeChat's pages on which a person agrees to a login by OAuth2: within WeChat, and with the QR
+//! code for other browsers. In place of a phone, the page asks which person agrees.
 
 use std::sync::Arc;
 
@@ -27,7 +27,8 @@ pub(super) fn routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clo
     }
 }
 
-/// Without `person` a page with everybody who is known; with one, back to the app's page with a code.
+/// Without `person`, shows a page with all known people. With it, redirects to the app's page with
+/// a code.
 fn page(request: &HttpRequest, world: &World, kind: Kind) -> HttpResponse {
     let params = Params::parse(request.query_string());
     let given = |name| params.first(name).unwrap_or_default();
@@ -56,7 +57,8 @@ fn page(request: &HttpRequest, world: &World, kind: Kind) -> HttpResponse {
     back_to(to)
 }
 
-/// Back to the page that has sent the person here. The address has a code.
+/// Redirects to the page that has sent the person here. The address contains a code, so no cache
+/// may keep it.
 pub(super) fn back_to(address: String) -> HttpResponse {
     let mut found = HttpResponse::Found();
     found.insert_header((header::LOCATION, address)).insert_header((header::CACHE_CONTROL, "no-store")).finish()
@@ -68,7 +70,8 @@ pub(super) fn mistake(said: &str, errcode: u32) -> HttpResponse {
         .body(format!("<!doctype html><link rel=\"icon\" href=\"data:,\"><p>{said}，错误码：{errcode}</p>"))
 }
 
-/// Links to those who are known, and a form for a name, because a fresh simulator knows nobody.
+/// A page with links for the known people and a form for a name, because a fresh simulator knows
+/// nobody.
 fn who(request: &HttpRequest, world: &World) -> HttpResponse {
     let (names, query) = (world.people(), request.query_string());
     let names = names.iter().filter_map(|person| person["name"].as_str()).map(str::to_owned);
@@ -94,7 +97,7 @@ pub(super) fn links(query: &str, name: &str, values: impl Iterator<Item = String
     values.map(link).collect()
 }
 
-/// A page of WeChat that asks.
+/// A page of WeChat that asks for a choice.
 pub(super) fn choice(title: &str, asked: &str, links: &str, form: &str) -> HttpResponse {
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body(format!(
         "<!doctype html><html lang=\"zh-CN\"><meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><title>{title}</title>\

@@ -1,5 +1,5 @@
-//! The demo's page, which plays the phone. It is served at the issuer's own origin, whose `/docs` has the look and the
-//! theme of all pages, and loads nothing from elsewhere.
+//! The demo's page, which plays the phone. It is served at the issuer's own origin, where `/docs`
+//! has the style and the theme of all pages. It loads nothing from other origins.
 
 /// Path, content type and content.
 pub type PageFile = (&'static str, &'static str, &'static str);

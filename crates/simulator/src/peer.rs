@@ -1,5 +1,5 @@
-//! The demo's peer: a service of the business, which verifies tokens as any service does. It knows the issuer's URL
-//! alone.
+//! The demo's peer: a service of the business, which verifies tokens as any service does. It knows
+//! only the issuer's URL.
 
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ pub fn peer_routes(peer: Arc<Peer>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     }
 }
 
-/// Says which user the token names, or why the token is refused. A real service logs the reason and does not send it.
+/// Answers the user of the token, or why the token is rejected. A real service logs the reason and
+/// does not send it.
 async fn orders_of_caller(request: HttpRequest, peer: Data<Peer>) -> HttpResponse {
     let token = match bearer(request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes)) {
         Ok(token) => token,

@@ -1,4 +1,4 @@
-//! The people of the simulator, and the codes that their phones were given.
+//! The people of the simulator, and the codes of their phones.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,16 +12,17 @@ use super::encrypt_keys::EncryptKeys;
 use super::state::{alphanumeric, random};
 
 const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);
-/// How long a code is remembered, so that it is answered as used or expired and not as unknown.
+/// How long a code is remembered, so that WeChat answers that it is used or expired, and not that
+/// it is unknown.
 const CODE_REMEMBERED: TimeDelta = TimeDelta::minutes(15);
-/// A code that was never minted, has expired, or is of another app or another purpose.
+/// The code was never minted, has expired, or belongs to another app or another purpose.
 const INVALID_CODE: Refusal = Refusal(40029);
-/// With fewer codes than this, none are forgotten.
+/// If there are fewer codes than this, none are dropped.
 const MANY_CODES: usize = 100_000;
-/// Codes that were never minted are counted up to this number of them.
+/// How many codes that were never minted are counted.
 const MANY_STRANGERS: usize = 10_000;
 
-/// All people and codes. A person and an app are the numbers of their places.
+/// All people and codes. A person and an app are their indexes.
 #[derive(Default)]
 pub(super) struct People {
     pub(super) all: Vec<Person>,
@@ -29,9 +30,9 @@ pub(super) struct People {
     by_openid: HashMap<String, (usize, usize)>,
     codes: HashMap<String, Code>,
     forget_codes_at: usize,
-    /// Codes of pages that were asked for without a component: none can exchange them.
+    /// Codes of pages that were opened without a component. No component can exchange these codes.
     pub(super) of_no_component: HashSet<String>,
-    /// Codes that arrived without having been minted here, and how often.
+    /// Codes that arrived but were not minted here, and how often each arrived.
     strangers: HashMap<String, u32>,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Person {
     pub(super) name: String,
     pub(super) phone: String,
     pub(super) blocked: bool,
-    /// One for each app, in the order of the apps.
+    /// An account for each app, in the order of the apps.
     pub(super) accounts: Vec<Account>,
 }
 
@@ -50,7 +51,7 @@ pub(super) struct Account {
     pub(super) session_key: Option<String>,
     /// The key that the last exchange replaced.
     pub(super) previous_session_key: Option<String>,
-    /// The newest last.
+    /// The keys of the person's messages, the newest last.
     pub(super) encrypt_keys: EncryptKeys,
 }
 
@@ -63,7 +64,7 @@ struct Code {
     spent: bool,
 }
 
-/// The purpose of a code. It works for nothing else.
+/// The only purpose for which a code works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Login,
@@ -71,18 +72,18 @@ pub(super) enum Purpose {
     Oauth2(Scope),
 }
 
-/// The scope that a page has asked for, and a page of a snapshot.
+/// The scope that a page has asked for. `Snapshot` marks a page that WeChat shows as a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     Base,
     UserInfo,
     Login,
-    /// The person is a virtual one.
+    /// WeChat shows the page as a snapshot, with a virtual person.
     Snapshot,
 }
 
 impl People {
-    /// The person with this name, who is created if the name is new.
+    /// The person with this name. Creates the person if the name is new.
     pub(super) fn named(&mut self, name: &str, apps: &[App]) -> usize {
         if let Some(person) = self.by_name.get(name) {
             return *person;
@@ -97,7 +98,7 @@ impl People {
         number
     }
 
-    /// A new code for the phone of the person with this name.
+    /// Makes a new code for the phone of the person with this name.
     pub(super) fn mint_code(
         &mut self,
         purpose: Purpose,
@@ -111,7 +112,7 @@ impl People {
         code
     }
 
-    /// Counts a code that arrived at code2Session.
+    /// Counts a code that arrived at an exchange.
     pub(super) fn code_arrived(&mut self, code: &str) {
         if let Some(known) = self.codes.get_mut(code) {
             known.sent += 1;
@@ -120,7 +121,7 @@ impl People {
         }
     }
 
-    /// How often each code arrived that arrived more than once.
+    /// The codes that arrived more than once, each with its count.
     pub(super) fn repeated_codes(&self) -> BTreeMap<String, u32> {
         let known = self.codes.iter().map(|(code, known)| (code, known.sent));
         let strangers = self.strangers.iter().map(|(code, sent)| (code, *sent));
@@ -131,7 +132,8 @@ impl People {
         (self.codes, self.strangers, self.of_no_component) = Default::default();
     }
 
-    /// Spends a code, and returns the person whom it was minted for. An `openid` must be that person's.
+    /// Spends a code. Returns the person for whom it was minted. If `openid` is given, it must be
+    /// that person's.
     pub(super) fn spend(
         &mut self,
         code: &str,
@@ -167,7 +169,7 @@ impl People {
         Some((app, &mut self.all[person].accounts[app]))
     }
 
-    /// Bounds the memory of a load test that runs for hours.
+    /// Drops old codes, which bounds the memory of a load test that runs for hours.
     pub(super) fn forget_old_codes(&mut self, now: DateTime<Utc>) {
         if self.codes.len() >= self.forget_codes_at {
             self.codes.retain(|_, code| now - code.minted < CODE_REMEMBERED);
@@ -178,7 +180,8 @@ impl People {
 }
 
 impl Person {
-    /// The ids and the phone number follow from the name, so that a person is the same after a restart.
+    /// The ids and the phone number are derived from the name, so that a person is the same after a
+    /// restart.
     fn new(name: &str, apps: &[App]) -> Self {
         let account = |app: &App| Account {
             openid: identifier(&format!("openid\0{}\0{name}", app.id)),
@@ -199,7 +202,7 @@ impl Person {
 }
 
 impl Account {
-    /// Gives the account a new session_key. The old one is invalid from now on.
+    /// Gives the account a new session_key. The old key becomes invalid.
     pub(super) fn renew_session_key(&mut self) -> String {
         let session_key = STANDARD.encode(random::<16>());
         self.previous_session_key = self.session_key.replace(session_key.clone());

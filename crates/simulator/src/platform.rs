@@ -1,8 +1,10 @@
-//! WeChat's third-party platform (第三方平台): a vendor's component, with its tickets, its tokens, and the merchants who
-//! have authorised it.
+//! WeChat's third-party platform (第三方平台): a vendor's component, with its tickets, its tokens, and
+//! the merchants that have authorised it.
 //!
-//! - `envelope`: a push, encrypted and signed; `pushes`: its way to the receiver, and the ticket every ten minutes;
-//! - `merchants`: who has authorised the component, and the codes of that; `login_page`: where merchants authorise it;
+//! - `envelope`: a push, encrypted and signed; `pushes`: sends pushes to the receiver, and a ticket
+//!   every ten minutes;
+//! - `merchants`: the merchants that have authorised the component, and the codes for that;
+//!   `login_page`: the page on which merchants authorise it;
 //! - `endpoints`: WeChat's answers.
 
 mod endpoints;
@@ -30,7 +32,8 @@ use wxmint_verify::ids::AppId;
 use self::merchants::{Merchant, Pending};
 use super::access_tokens::{AccessTokens, Bad};
 
-/// The last of the 43 characters holds two bits more than the key, and WeChat's console lets them be anything.
+/// Decodes the key. The last of its 43 characters holds two bits more than the key has, and
+/// WeChat's console accepts any value for them.
 const KEY_ENGINE: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -39,9 +42,10 @@ const KEY_ENGINE: GeneralPurpose = GeneralPurpose::new(
 );
 const KEY_LENGTH: usize = 43;
 const TICKET_LIFE: TimeDelta = TimeDelta::hours(12);
-/// A ticket that was pushed longer ago is forgotten, and is then invalid rather than expired.
+/// How long a ticket is remembered after its push. Later it counts as invalid and not as expired.
 const TICKET_REMEMBERED: TimeDelta = TimeDelta::hours(24);
-/// The component has no place in the list of apps, and its tokens are apart from theirs.
+/// The component's number in `tokens`. The component is not in the list of apps, and its tokens are
+/// kept apart from the apps' tokens.
 const COMPONENT: usize = 0;
 
 /// A component, with what the vendor has entered at WeChat's console.
@@ -55,7 +59,8 @@ pub struct Platform {
     key: [u8; 32],
 }
 
-/// A text is not a [`Platform`]. The message does not repeat the text, because it holds secrets.
+/// The error of a text that is no [`Platform`]. Its message does not repeat the text, because the
+/// text holds secrets.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be COMPONENT_APPID:COMPONENT_APPSECRET:TOKEN:ENCODING_AES_KEY, the token of 3 to 32 letters and digits, the key of 43"
@@ -101,7 +106,7 @@ struct State {
     push_to: Option<String>,
     /// Whether a ticket is pushed every ten minutes.
     pushing: bool,
-    /// The newest last.
+    /// The remembered tickets with their times of push, the newest last.
     tickets: Vec<(String, DateTime<Utc>)>,
     tickets_pushed: u64,
     tokens: AccessTokens,
@@ -124,7 +129,8 @@ impl Component {
         Arc::new(Self { platform, state: Mutex::new(state), has_started: AtomicBool::new(false) })
     }
 
-    /// Pushes tickets from now on. Each worker of the server calls it, and the first one does it.
+    /// Starts to push tickets. Each worker of the server calls this, but only the first call has an
+    /// effect.
     pub(super) fn start(self: &Arc<Self>) {
         if !self.has_started.swap(true, Ordering::Relaxed) {
             tokio::spawn(Arc::clone(self).push_tickets());
@@ -139,18 +145,19 @@ impl Component {
         state.pushing = pushing.unwrap_or(state.pushing);
     }
 
-    /// Ends the component's tokens, or those of all merchants, before they expire, and returns their number.
+    /// Invalidates the component's tokens, or those of all merchants, before they expire. Returns
+    /// their number.
     pub(super) fn end_tokens(&self, of_merchants: bool, how: Bad, now: DateTime<Utc>) -> usize {
         let mut state = self.state.lock();
         if of_merchants { state.merchant_tokens.end(None, how, now) } else { state.tokens.end(None, how, now) }
     }
 
-    /// The app whose merchant's token this is.
+    /// The app of the merchant to which this token belongs.
     pub(super) fn merchant_of_token(&self, token: &str, now: DateTime<Utc>) -> Result<usize, Bad> {
         self.state.lock().merchant_tokens.app(token, now)
     }
 
-    /// As the control API shows it.
+    /// The platform's state as the control API shows it.
     pub(super) fn show(&self) -> Value {
         let state = self.state.lock();
         let merchant = |merchant: &Merchant| json!({"appid": merchant.appid, "refresh_token": merchant.refresh_token});

@@ -1,4 +1,5 @@
-//! People who have accounts, and have logged in, before the demo's visitor comes.
+//! The demo's regular customers: people with accounts, some of whom have logged in before the
+//! visitor comes.
 
 use std::sync::Arc;
 
@@ -22,18 +23,21 @@ struct Regular {
 
 const LIN: Regular = Regular { name: "lin", password: "jasmine", phone: "13800138001" };
 const CHEN: Regular = Regular { name: "chen", password: "oolong", phone: "13800138002" };
-/// Zhou never holds the demo's phone; his account is one that is bound to somebody else.
+/// Zhou never uses the demo's phone. His account is there as an account that is bound to somebody
+/// else.
 const ZHOU: Regular = Regular { name: "zhou", password: "puer", phone: "13800138003" };
 const REGULARS: [Regular; 3] = [LIN, CHEN, ZHOU];
 
-/// Lin is bound, so that the first login that a visitor sees asks for nothing; Chen is not, and will be asked.
+/// The logins before the visitor comes. Lin is bound, so that the first login that a visitor sees
+/// asks for nothing. Chen is not bound, and will be asked.
 const VISITS: [(Regular, usize); 3] = [(LIN, TEA_ROOM), (ZHOU, TEA_ROOM), (ZHOU, BAKERY)];
 
+/// The account book with the regular customers.
 pub fn regulars_book() -> Arc<AccountBook> {
     AccountBook::with(REGULARS.map(|Regular { name, password, phone }| (name, password, phone)))
 }
 
-/// The bodies of the logins that they have made. Tells WeChat their phone numbers too.
+/// The request bodies of these logins. Also tells WeChat the people's phone numbers.
 pub fn regulars_logins(world: &World) -> Vec<Value> {
     for Regular { name, phone, .. } in REGULARS {
         world.change_person(name, None, Some(phone.to_owned()));

@@ -1,6 +1,7 @@
 //! Random values, and bytes as text.
 
-/// Random letters and digits. Some are slightly more frequent, because 256 is no multiple of 62, which is harmless.
+/// Random letters and digits. Some are slightly more frequent, because 256 is no multiple of 62.
+/// That does no harm here.
 pub(super) fn alphanumeric(length: usize) -> String {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut bytes = vec![0; length];
@@ -8,7 +9,7 @@ pub(super) fn alphanumeric(length: usize) -> String {
     bytes.into_iter().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
 }
 
-/// In lower-case hexadecimal digits.
+/// Writes bytes in lower-case hexadecimal digits.
 pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,7 +15,7 @@ use super::{App, World, routes};
 
 const APPID: &str = "wx0123456789abcdef";
 const SECRET: &str = "00112233445566778899aabbccddeeff";
-/// Longer than anything here takes, so that a broken test fails and does not hang.
+/// Longer than any test here takes, so that a broken test fails and does not hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running simulator, stopped when dropped.

@@ -19,11 +19,12 @@ const BLOCK: usize = 16;
 const MOST_DAYS: u16 = 2500;
 /// The number of days that WeChat returns.
 const DAYS: u16 = 31;
-/// The name and the picture that WeChat returns for everybody since it stopped returning real ones.
+/// The name and the picture that WeChat has returned for everybody since it stopped returning real
+/// ones.
 const NAME: &str = "微信用户";
 const PICTURE: &str = "https://thirdwx.qlogo.cn/mmopen/vi_32/POgEwh4mIHO4nibH0KlMECNjjGxQUq24ZEaGT4poC6icRiccVGKSyXwibcPq4BWmiaIGuG1icwxaQX6grC9VemZoJ8rg/132";
 
-/// A test asks for this, and says how it should differ from WeChat's data.
+/// The data that a test asks for, and how it should differ from WeChat's data.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
@@ -42,14 +43,15 @@ pub(super) struct Wanted {
     spliced: Option<Spliced>,
 }
 
-/// Data that a phone makes of its own without the session key, because the encryption is CBC without a MAC: it leaves
-/// out leading blocks, and chooses the iv with which the first remaining block becomes any 16 bytes.
+/// Data that a phone forges without the session key. This is possible because the encryption is CBC
+/// without a MAC: the phone leaves out leading blocks, and chooses the iv so that the first
+/// remaining block decrypts to any 16 bytes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Spliced {
     /// The first block of the plaintext: 16 bytes, for example `{"phoneNumber":"`.
     first: String,
-    /// The text that follows it. The person has chosen it as their nickname.
+    /// The text that follows. The person has set it as their nickname.
     rest: String,
 }
 
@@ -62,7 +64,8 @@ enum Kind {
     Share,
 }
 
-/// The session key: the current one, or the one that the last login replaced.
+/// The session key that encrypts the data: the current key, or the key that the last login
+/// replaced.
 #[derive(Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Under {
@@ -91,7 +94,8 @@ struct Signed {
 type Members = Vec<(String, Value)>;
 
 impl World {
-    /// The data that the phone of `wanted.person` gives the mini program, or why it cannot.
+    /// The data that the phone of `wanted.person` gives the mini program. The error says why it
+    /// cannot.
     pub(super) fn user_data(&self, app: usize, wanted: &Wanted, now: DateTime<Utc>) -> Result<Handed, String> {
         wanted.check()?;
         let (phone, account) = self.phone(&wanted.person, app);
@@ -144,7 +148,8 @@ impl Wanted {
 }
 
 impl Spliced {
-    /// The profile, whose nickname is long enough that `rest` begins a block, without the blocks before `rest` but one.
+    /// The profile with a nickname in which `rest` begins a block. Leaves out the blocks before
+    /// `rest`, except the last one.
     fn hand(&self, mut members: Members, session_key: &str) -> Handed {
         let place_of_rest = |members: &mut Members, fill: usize| {
             let nickname = format!("{}{}", "x".repeat(fill), self.rest);
@@ -157,7 +162,7 @@ impl Spliced {
         let (_, unaligned) = place_of_rest(&mut members, 0);
         let (text, place) = place_of_rest(&mut members, unaligned.next_multiple_of(BLOCK) - unaligned);
         let (encrypted_data, _) = seal(&text, session_key);
-        // The openid alone fills two blocks before the nickname.
+        // There are at least two blocks before the nickname, because the openid alone fills them.
         let kept = place - BLOCK;
         let before = &encrypted_data[kept - BLOCK..kept];
         let replaced = &text.as_bytes()[kept..place];
@@ -208,7 +213,7 @@ fn steps(days: u16, at: DateTime<Utc>) -> Value {
     (0..days).rev().map(of_day).collect()
 }
 
-/// Replaces or adds members; `null` removes one.
+/// Replaces or adds members. `null` removes a member.
 fn change(members: &mut Members, changes: &Map<String, Value>) {
     for (name, value) in changes {
         match members.iter_mut().find(|(present, _)| present == name) {
@@ -247,7 +252,7 @@ mod tests {
 
     const APPID: &str = "wx0123456789abcdef";
 
-    /// With lin, who has logged in twice, and the two session keys.
+    /// A world in which lin has logged in twice, and lin's two session keys.
     fn world() -> (Arc<World>, [String; 2]) {
         let app = App {
             id: APPID.parse().expect("an AppID"),
@@ -269,7 +274,7 @@ mod tests {
         world.user_data(0, &serde_json::from_value(wanted).expect("a form"), now())
     }
 
-    /// The data, if they open under this key.
+    /// The decrypted data; `None` if the key does not open it.
     fn open(handed: &Handed, key: &str) -> Option<Value> {
         let [key, iv, mut data] =
             [key, &handed.iv, &handed.encrypted_data].map(|text| STANDARD.decode(text).expect("base64"));

@@ -10,13 +10,14 @@ use super::endpoints::{signature, text};
 use super::state::hex;
 use super::world::World;
 
-/// `xpay` has errcodes of its own.
+/// The errcodes of `xpay`.
 const BAD_OPENID: Refusal = Refusal(268_490_001);
 const BAD_FIELDS: Refusal = Refusal(268_490_002);
 const BAD_SIGNATURE: Refusal = Refusal(268_490_003);
 const NO_SESSION: Refusal = Refusal(268_490_009);
 
-/// A mini program passes this to `wx.requestVirtualPayment`, and on whose phone.
+/// The arguments that a mini program passes to `wx.requestVirtualPayment`, and the person on whose
+/// phone it does.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Payment {
@@ -30,7 +31,8 @@ pub(super) struct Payment {
 }
 
 impl World {
-    /// The key that the business signs payments with. It follows from the AppID, and is the same after a restart.
+    /// The key with which the business signs payments. It is derived from the AppID, so it is the
+    /// same after a restart.
     pub(super) fn app_key(&self, app: usize) -> String {
         let hash = digest::digest(&digest::SHA256, format!("app key\0{}", self.apps[app].id).as_bytes());
         hex(&hash.as_ref()[..16])
@@ -40,7 +42,7 @@ impl World {
         signature(&self.app_key(app), format!("{uri}&{body}").as_bytes())
     }
 
-    /// `xpay/query_user_balance`, of a user who has none.
+    /// `xpay/query_user_balance`: the balance of a user who has none.
     pub(super) fn user_balance(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let app = self.app_of_token(call)?;
         let body = str::from_utf8(call.body).map_err(|_| BAD_FIELDS)?;
@@ -65,8 +67,9 @@ impl World {
         Ok(balance.to_string())
     }
 
-    /// The mini program's `success` or `fail` is called with this. A session key that has been replaced is told by
-    /// -15005, as a wrong signature, because WeChat does not remember it.
+    /// The result with which the mini program's `success` or `fail` is called. A session key that
+    /// has been replaced gives -15005, as a wrong signature does, because WeChat does not remember
+    /// it.
     pub(super) fn virtual_payment(&self, app: usize, payment: &Payment) -> Value {
         let sign_data = serde_json::from_str::<Map<String, Value>>(&payment.sign_data).unwrap_or_default();
         let named = ["offerId", "outTradeNo", "currencyType"].iter().all(|name| text(&sign_data, name).is_some());

@@ -1,4 +1,5 @@
-//! WeChat's endpoints over HTTP. Each request is answered properly or as a fault wants it, and recorded in the journal.
+//! WeChat's endpoints over HTTP. Each request is answered correctly or with a fault, and recorded
+//! in the journal.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -66,7 +67,8 @@ async fn serve(
         fault: plan.name,
         answer: reply.answered(),
     });
-    // The request has been acted on, so a client that leaves meanwhile has spent its code.
+    // The request has taken effect, so a client that disconnects during the delay has spent its
+    // code.
     if !plan.delay.is_zero() {
         sleep(plan.delay).await;
     }
@@ -79,7 +81,7 @@ fn nothing(endpoint: Endpoint) -> Answer {
 
 enum Reply {
     Whole(StatusCode, Answer),
-    /// Half of an answer, and the length of the whole one.
+    /// Half of an answer, and the length of the whole answer.
     Cut(Answer, usize),
     Drip(Answer),
     Reset,
@@ -117,7 +119,7 @@ impl Reply {
         }
     }
 
-    /// The part that the journal shows.
+    /// The part of the reply that the journal shows.
     fn answered(&self) -> Option<Answered> {
         let (status, answer) = match self {
             Self::Whole(status, answer) => (status.as_u16(), answer),
@@ -157,8 +159,9 @@ fn head(status: StatusCode, content_type: &'static str) -> HttpResponseBuilder {
     response
 }
 
-/// Ends the connection with a TCP RST. actix-web drops the connection before it sends the head, because the body fails
-/// at its first byte; the system then resets the connection, because the socket does not linger.
+/// Closes the connection with a TCP RST. actix-web drops the connection before it sends the head,
+/// because the body fails at its first byte. The system then resets the connection, because the
+/// socket does not linger.
 fn reset(reset_on_close: impl FnOnce()) -> HttpResponse {
     reset_on_close();
     HttpResponse::Ok().body(SizedStream::new(1, stream::once(ready(Err(broken())))))
@@ -194,7 +197,8 @@ fn drip(body: Bytes) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 
     })
 }
 
-/// An answer whose session_key is far too long. It is shared, so that a hundred at a time need no more memory.
+/// An answer whose session_key is far too long. The bytes are shared, so that a hundred answers at
+/// a time need no more memory.
 static HUGE: LazyLock<Bytes> = LazyLock::new(|| {
     let (opening, closing) = (r#"{"openid":"oHuge","session_key":""#, r#""}"#);
     let filling = "A".repeat(HUGE_BYTES - opening.len() - closing.len());

@@ -1,4 +1,4 @@
-//! The world that the simulator plays: all of its state, and what can happen to it.
+//! The world that the simulator plays: all of its state, and the changes to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,11 +43,12 @@ pub(super) struct Session {
 }
 
 impl World {
-    /// A world with these apps and no people, and the default options but for `seed`.
+    /// A world with these apps and no people. All options but `seed` have their defaults.
     pub fn new(apps: Vec<App>, seed: u64) -> Arc<Self> {
         Self::with_options(apps, Options { seed, ..Options::default() })
     }
 
+    /// A world with these apps, these options and no people.
     pub fn with_options(apps: Vec<App>, options: Options) -> Arc<Self> {
         let life = TimeDelta::from_std(options.access_token_ttl).unwrap_or(TimeDelta::days(1));
         Arc::new(Self {
@@ -65,19 +66,19 @@ impl World {
         })
     }
 
-    /// The number of the app: its place in the list.
+    /// The number of the app: its index in the list.
     pub(super) fn app(&self, id: &str) -> Option<usize> {
         self.apps.iter().position(|app| app.id.as_str() == id)
     }
 
-    /// Changes an app; returns it as the control API shows it.
+    /// Changes an app. Returns the app as the control API shows it.
     pub(super) fn change_app(&self, app: usize, change: AppChange) -> Value {
         let mut shown = self.terms.change(app, self.apps[app].id.as_str(), change);
         shown["app_key"] = self.app_key(app).into();
         shown
     }
 
-    /// Counts a request, and the code that it carries to code2Session.
+    /// Counts a request, and the code that it carries to an exchange.
     pub(super) fn arrived(&self, endpoint: Endpoint, login_code: Option<&str>) {
         self.requests[endpoint as usize].fetch_add(1, Ordering::Relaxed);
         let exchanges = matches!(
@@ -101,7 +102,8 @@ impl World {
         names.iter().map(|name| people.mint_code(purpose, name, app, &self.apps, minted)).collect()
     }
 
-    /// Exchanges a login code for a new session_key. The old one is invalid from now on, unless the app repeats keys.
+    /// Exchanges a login code for a new session_key. The earlier key becomes invalid, unless the
+    /// app repeats keys.
     pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
         let mut people = self.people.lock();
         let (person, _) = people.spend(code, |purpose| purpose == Purpose::Login, app, None, now)?;
@@ -126,14 +128,15 @@ impl World {
         Ok(people.all[person].phone.clone())
     }
 
-    /// The session_key of the person with this openid in the app; the outer `None` if there is no such person.
+    /// The session_key of the person with this openid in the app. The outer `None` means that there
+    /// is no such person.
     pub(super) fn session_key(&self, openid: &str, app: usize) -> Option<Option<String>> {
         let mut people = self.people.lock();
         let (of_app, account) = people.account(openid)?;
         (of_app == app).then(|| account.session_key.clone())
     }
 
-    /// Replaces the session_key `old` by a new one, unless it has been replaced meanwhile.
+    /// Replaces the session_key `old` by a new key, unless it has been replaced meanwhile.
     pub(super) fn renew_session_key(&self, openid: &str, old: &str) -> Option<String> {
         let mut people = self.people.lock();
         let (_, account) = people.account(openid)?;
@@ -186,7 +189,8 @@ impl World {
         })
     }
 
-    /// Forgets journal, stats, codes and faults. People, session keys, access tokens and the changes of apps stay.
+    /// Deletes the journal, stats, codes and faults. People, session keys, access tokens and the
+    /// changes of apps stay.
     pub(super) fn reset(&self) {
         self.faults.replace(Vec::new());
         self.journal.clear();

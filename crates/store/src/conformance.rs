@@ -1,5 +1,5 @@
-//! Every store must do this, whatever it is made of. Run against both by `cargo test`; the Redis part wants
-//! `redis-server` on the PATH.
+//! The conformance suite: every store must pass these cases. `cargo test` runs them in memory and
+//! on Redis, for which it needs `redis-server` on the PATH.
 #![cfg(test)]
 
 mod access_token;
@@ -40,7 +40,7 @@ fn person(openid: &str) -> Person {
     Person { app: app(), openid: openid.parse().expect("an openid") }
 }
 
-/// This one.
+/// The present second.
 fn second() -> i64 {
     servers::now().timestamp()
 }
@@ -69,7 +69,7 @@ fn record(openid: &str, order: &ExchangeTimestamp, key: &str, candidate: &str) -
 
 const OFTEN: Rate = Rate { burst: 100_000, period: Duration::from_secs(300) };
 
-/// A kind of counts of a person.
+/// A kind of a person's counters.
 const NAMES: &str = "names";
 
 fn visit(address: &str, rate: Rate) -> RateLimitKey {
@@ -88,7 +88,7 @@ fn wish(user: &UserId, by_unionid: bool) -> Intent {
     Intent { user: user.clone(), made: true, by_unionid }
 }
 
-/// Records a login and tells where the person stands.
+/// Records a login and returns the state of the person's binding.
 async fn recorded(store: &Store, login: &LoginRecord) -> BindingState {
     match log_in(store, login).await {
         Recorded::Counted { state, at, .. } => {
@@ -99,7 +99,8 @@ async fn recorded(store: &Store, login: &LoginRecord) -> BindingState {
     }
 }
 
-/// Records a login as `LoginWorker::record` does: an intent is told to the store once it says that it wants one.
+/// Records a login as `LoginWorker::record` does: the intent is sent only if the store answers that
+/// the person is unbound.
 async fn log_in(store: &Store, login: &LoginRecord) -> Recorded {
     let if_unbound = match login.if_unbound {
         UnboundPolicy::Intended(_) => UnboundPolicy::ReportOnly,
@@ -117,7 +118,7 @@ fn granted(attempt: Claim) -> ExchangeTimestamp {
     order
 }
 
-/// The places of exchanges that began now, one after another, within one microsecond where `micros` says so.
+/// The timestamps of exchanges that begin now, each `micros` microseconds later.
 async fn orders(store: &Store, micros: [u64; 3]) -> [ExchangeTimestamp; 3] {
     let now =
         granted(store.claim_code(&app(), &code("for the clock"), &attempt_id(0), &often()).await.expect("claimed"))
@@ -129,7 +130,7 @@ async fn orders(store: &Store, micros: [u64; 3]) -> [ExchangeTimestamp; 3] {
     })
 }
 
-/// Everything that a walk from `place` on finds, and how many pages it took.
+/// Everything that a walk from `place` finds, and the number of pages.
 async fn walked<T>(
     mut place: walk::Place,
     read: impl AsyncFn(&walk::Place) -> Result<walk::Page<T>>,
@@ -195,7 +196,7 @@ fn bound(generation: u64, name: &str, new: bool) -> BindingState {
     BindingState::Bound(Bound { new_for: new.then(|| attempt_id(7).mark()), ..bound_to(generation, name) })
 }
 
-/// A binding without anything that need not be there.
+/// A binding with its required fields alone.
 fn bound_to(generation: u64, name: &str) -> Bound {
     Bound { generation, ..Bound::computed(user(name)) }
 }
@@ -206,13 +207,13 @@ impl Store {
     }
 }
 
-/// The same, whenever the binding was made.
+/// The same state, without the time of the binding.
 fn undated(state: BindingState) -> BindingState {
     let BindingState::Bound(bound) = state else { return state };
     BindingState::Bound(Bound { bound_at: DateTime::default(), ..bound })
 }
 
-/// Binds through all steps.
+/// Binds a person through all steps.
 async fn bind(store: &Store, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
     let person = person(openid);
     store.intend(&person, generation - 1, &intent(name)).await.expect("intended");
@@ -570,7 +571,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     assert_eq!(store.session_keys(&person("o2")).await, Ok(vec![]), "a binding that came to nothing");
 }
 
-/// A person bound to user-1 with a session key.
+/// Binds a person with a session key to user-1.
 async fn with_session(store: &Store, openid: &str) -> Person {
     let [order, ..] = orders(store, [0, 1, 2]).await;
     recorded(store, &record(openid, &order, "k1", "user-1")).await;
@@ -624,7 +625,7 @@ async fn the_eighth_failure_drops_the_session_key(store: Rc<Store>) {
     assert!(matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys.is_empty()));
 }
 
-/// Neither a login, a reset, a logout nor a key sealed anew forgives failures.
+/// Failures still count after a login, a reset, a logout, and after a key was resealed.
 async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Store>) {
     let store = &store;
     let owner = with_session(store, "o1").await;
@@ -704,7 +705,7 @@ fn token(id: &str, issued_at: i64) -> Issued {
     Issued { user, app: app(), id, issued_at, expires_at: issued_at + 3600 }
 }
 
-/// The owner's own binding, the user's first.
+/// The state of a token that is not revoked and belongs to the owner's first binding.
 fn of(owner: &Person) -> Result<TokenState, StoreError> {
     Ok(TokenState::People(vec![(owner.clone(), 1)]))
 }
@@ -722,7 +723,7 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Store>) {
     }
 }
 
-/// Whatever became of the ends of a blocked user's tokens.
+/// Even if the revocations of the blocked user's tokens are lost.
 async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
@@ -741,7 +742,7 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
     assert_eq!(store.token_state(&token("b", second() + 9)).await, of(&owner));
 }
 
-/// A person has logged in by a clock that has stepped back since.
+/// The clock has stepped back since a person's login.
 async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) {
     let store = &store;
     let now = servers::now().timestamp();
@@ -834,7 +835,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
 }
 
-/// The ends that the stream holds after `cursor`, and where it goes on.
+/// The revocations in the stream after `cursor`, and the next cursor.
 async fn read_after(store: &Store, cursor: &str) -> (Vec<Revocation>, String) {
     let read = store.revocations_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
     assert!(!read.more && (servers::now() - read.at).num_seconds().abs() <= 5);
@@ -935,7 +936,8 @@ async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Store>) {
     assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
 }
 
-/// Also of logins whose clock was behind: of a replica that was slow, or because it has stepped back.
+/// This also holds for logins that are dated too early, by a slow replica or by a clock that has
+/// stepped back.
 async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
     let store = &store;
     let (owner, now) = (with_session(store, "o1").await, servers::now().timestamp());
@@ -966,7 +968,7 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
     assert_eq!(ended.iter().filter_map(before).collect::<Vec<_>>(), [-1, -1, -1, -1, -1, -1, -1, 0, 0], "{ended:?}");
 }
 
-/// The clock of the store has stepped back since the ends were made.
+/// The clock of the store has stepped back since the revocations were made.
 async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<Store>) {
     let store = &store;
     let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
@@ -1113,7 +1115,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
 }
 
-/// Logins, failed passwords, and data that could not be decrypted.
+/// Counters of logins, failed passwords, and data that could not be decrypted.
 async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<Store>) {
     let store = &store;
     let (owner, user) = (with_session(store, "openid-of-lin").await, user("user-1"));
@@ -1132,7 +1134,7 @@ async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<S
     assert_eq!(found, [format!("wxmint:{{{}:openid-of-lin}}:binding", app())], "the number of the last binding");
 }
 
-/// The users whom `openid` has left, with the unionids.
+/// The users that `openid` has left, with their unionids.
 async fn left_by(store: &Store, openid: &str) -> Vec<(String, Vec<String>)> {
     let left = store.left_by(&person(openid)).await.expect("an answer");
     let mut left: Vec<_> = left
@@ -1147,7 +1149,7 @@ async fn left_by(store: &Store, openid: &str) -> Vec<(String, Vec<String>)> {
     left
 }
 
-/// Dissolves the binding of this generation.
+/// Unbinds the person, whose binding has this generation.
 async fn unbind(store: &Store, openid: &str, name: &str, generation: u64) {
     let (owner, user) = (person(openid), user(name));
     store.leave(&owner, &bound_to(generation, name)).await.expect("left");
@@ -1203,7 +1205,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     assert_eq!(store.admit(&owner, 3, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
 }
 
-/// The last one who is struck off leaves a list that takes nobody for a unionid's sake.
+/// After the last person is erased from it, a list admits no person by a unionid alone.
 async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<Store>) {
     let store = &store;
     for openid in ["o1", "o2"] {
@@ -1247,7 +1249,7 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
     assert_eq!(store.admit(&person("o1"), 2, &wish(&user, false), 9).await, Ok(Decision::Blocked));
 }
 
-/// The date of an end of a user's tokens where no life is known.
+/// The date of a revocation of a user's tokens if no life of tokens is known.
 fn of_any_life(before: i64) -> i64 {
     before + LONGEST_LIFE.as_secs() as i64
 }
@@ -1313,8 +1315,8 @@ async fn the_stream_is_read_in_parts(store: Rc<Store>) {
     }
 }
 
-/// Two logins came before the step. Later ones begin before them by the clock, and their keys are the newest all the
-/// same.
+/// Two logins came before the step. By the clock, later logins begin before them, but their keys
+/// are still the newest.
 async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<Store>) {
     let store = &store;
     let [now, ..] = orders(store, [0, 0, 0]).await;
@@ -1336,7 +1338,8 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
     }
 }
 
-/// Every order of arrival of three exchanges ends with the same two keys, a microsecond apart or none.
+/// Three exchanges leave the same two keys in every order of arrival, also if they began in the
+/// same microsecond.
 async fn a_later_exchange_never_loses(store: Rc<Store>) {
     let arrivals = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for (round, micros) in [[0, 1, 2], [5, 5, 5]].into_iter().enumerate() {
@@ -1365,7 +1368,8 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Store>) {
     }
 }
 
-/// K1, K2, K2, K2: K1 is the one before, until ten minutes have passed since a login. Whatever way a key comes.
+/// After K1, K2, K2, K2, the previous key is K1 until ten minutes have passed since a login, in
+/// whatever way a key comes.
 async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
     let (store, vault) = (&store, vault());
     let [now, ..] = orders(store, [0, 0, 0]).await;
@@ -1381,7 +1385,8 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
             .expect("kept");
         Recorded::Unbound
     };
-    // Logins that count go the long way; a login after keys that came otherwise, the short one.
+    // Logins that count take the slow path; a login after keys that came without logins takes the
+    // fast path.
     for (way, by_login) in [[false; 4], [true; 4], [false, false, true, true]].into_iter().enumerate() {
         for (ago, has_both) in [([900, 500, 20, 10], true), ([1500, 1000, 300, 10], false)] {
             let openid = format!("o-{way}-{has_both}");
@@ -1508,13 +1513,13 @@ mod redis_only {
         assert_eq!(store.record_login(&told).await, Ok(Recorded::OtherUser), "nobody draws a user id for who has one");
         let found = store.binding(&person("o1")).await.expect("an answer").map(|found| found.user);
         assert_eq!(found, Some(user(right)));
-        // Nobody begins to bind who has a computed user.
+        // A person with a computed user does not begin to bind.
         let intent = Intent { user: user("user-1"), made: false, by_unionid: false };
         store.intend(&person("o1"), 0, &intent).await.expect("an answer");
         assert_eq!(store.binding(&person("o1")).await.expect("an answer").map(|found| found.user), Some(user(right)));
     }
 
-    /// By an operator whose Redis has told a later time.
+    /// The operator's connection has seen a later time of Redis.
     #[tokio::test(flavor = "local")]
     async fn a_login_learns_by_a_computed_users_list_alone_that_tokens_were_ended() {
         let server = RedisServer::start().await;
@@ -1546,7 +1551,7 @@ mod redis_only {
         assert!(reads.contains("cmdstat_hmget:calls=13,"), "one for each login, and for the script's text: {reads}");
     }
 
-    /// Whoever logs in again and again pays nothing for it.
+    /// Repeated logins need no lookups of revocations.
     #[tokio::test(flavor = "local")]
     async fn a_login_asks_for_ends_until_one_has_found_none_after_the_session_keys_were_dropped() {
         let server = RedisServer::start().await;
@@ -1710,7 +1715,7 @@ mod redis_only {
         assert_eq!(store.token_state(&with_user).await, Ok(TokenState::RevokedWithUser { told: true }));
     }
 
-    /// Also where nobody is listed, and nobody has logged in since.
+    /// This holds even if no person is listed, and none has logged in since.
     #[tokio::test(flavor = "local")]
     async fn a_process_that_follows_the_ends_or_makes_one_knows_that_the_clock_has_stepped_back() {
         thread_local!(static BEHIND: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) });
@@ -1724,7 +1729,7 @@ mod redis_only {
             if follows {
                 store.revocations_after("", 1).await.expect("a page");
             }
-            // Another worker of the process has not seen the time before.
+            // Another worker of the process has not seen the time before the step.
             let maker = if follows { &other } else { &store };
             maker.revoke_user(&ended, None).await.expect("ended");
             let is_whole = |end: &Revocation| matches!(end, Revocation::User { user, before: last, .. } if *user == ended && *last >= before);
@@ -1732,7 +1737,7 @@ mod redis_only {
         }
     }
 
-    /// Redis takes back nothing of a script that fails. The stream is no stream for a while.
+    /// Redis undoes nothing if a script fails. Here, the stream's key has another type for a while.
     #[tokio::test(flavor = "local")]
     async fn what_failed_midway_is_done_by_a_repetition() {
         let server = RedisServer::start().await;
@@ -1758,7 +1763,7 @@ mod redis_only {
         assert_eq!(told[3], restored, "with the date that it had");
     }
 
-    /// The ends of a user, or a command, are refused for a while.
+    /// The key of a user's revocations, or a command, is refused for a while.
     #[tokio::test(flavor = "local")]
     async fn a_list_that_failed_midway_is_changed_by_a_repetition() {
         let server = RedisServer::start().await;
@@ -1841,7 +1846,7 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn a_life_that_was_shortened_counts_until_its_tokens_have_expired() {
         let server = RedisServer::start().await;
-        // Two replicas, of which one still has the old setting.
+        // One of two replicas still has the old setting.
         let (old, new) = (server.store(), server.store());
         old.note_life(Duration::from_secs(86_400)).await.expect("noted");
         new.note_life(Duration::from_secs(600)).await.expect("noted");
@@ -1856,7 +1861,7 @@ mod redis_only {
             }
         };
         assert_eq!(ends(1).await.1, 86_400);
-        // Nobody has issued such a token for an hour and three quarters of a day.
+        // No such token was issued for an hour and three quarters of a day.
         let last = second() + 6 * 3600;
         server.cli(&["HSET", "wxmint:{wxmint:revoked}:lives", "86400", &last.to_string()]);
         assert_eq!(ends(2).await.0, last, "no longer than the last of the old tokens lives");
@@ -1883,7 +1888,8 @@ mod redis_only {
         assert!(ends.len() > 1);
     }
 
-    /// Later ends name the token of a renewal, also if the clock steps back; a user without ends leaves nothing behind.
+    /// Later revocations cover a renewed token, even if the clock steps back. If the user has no
+    /// revocations, nothing is left behind.
     #[tokio::test(flavor = "local")]
     async fn the_date_of_a_renewal_is_forgotten_unless_the_user_has_ends() {
         let server = RedisServer::start().await;
@@ -1901,7 +1907,8 @@ mod redis_only {
         life(&|life| life == -1).await;
     }
 
-    /// Neither the expiry of keys nor a policy that evicts what expires can bring ended tokens back.
+    /// Neither the expiry of keys nor a policy that evicts keys with an expiry can make revoked
+    /// tokens valid again.
     #[tokio::test(flavor = "local")]
     async fn nothing_that_ends_tokens_expires_by_the_clock_of_redis() {
         let server = RedisServer::start().await;
@@ -1920,18 +1927,20 @@ mod redis_only {
         let keys = server.cli(&["KEYS", "wxmint:*"]);
         let of_ends =
             keys.lines().filter(|key| ["ended", "ends", "revoked", "client"].iter().any(|it| key.contains(it)));
-        // That an end was put into the stream just now is noted for a minute, and a doubt as long as it is one.
+        // The note that a revocation was just added to the stream lives for a minute, and a doubt
+        // has its own life.
         let of_ends = of_ends.filter(|key| !key.contains(":put:") && !key.ends_with(":doubt"));
         let lives: Vec<_> = of_ends.map(|key| (key, server.cli(&["TTL", key]))).collect();
         assert!(lives.len() >= 7 && lives.iter().all(|(_, ttl)| ttl == "-1"), "{lives:?}");
     }
 
-    /// The entries are as old as they would be after some hours.
+    /// The ids of the entries are made as old as they would be after some hours.
     #[tokio::test(flavor = "local")]
     async fn each_end_is_forgotten_by_its_own_date_wherever_it_stands() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
-        // For so long after its date an end is needed: for the leeway of verifiers, and as clocks may differ.
+        // A revocation is needed for 120 s after its date: for the leeway of verifiers, and the
+        // difference between clocks.
         let [old, over, needed, later] = [now - 9_000, now - 125, now - 115, now + 9_000];
         store.note_life(Duration::from_secs(3600)).await.expect("noted");
         let [first, second, third] = [1, 2, 3].map(|number| format!("wxmint:user:{{user-{number}}}:ends"));
@@ -2005,7 +2014,7 @@ mod redis_only {
         let untold = old + REVOCATIONS_KEPT.as_secs() as i64;
         assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-3"]), untold.to_string());
 
-        // A record that is needed for longer than its entry is forgotten once that time has come.
+        // A record that is needed for longer than its entry is purged when its own time has come.
         assert_eq!(store.forget_kept(100).await, Ok(0));
         for (key, field) in [(&second, "kept"), (&third, "untold:before")] {
             server.cli(&["HSET", key, field, "1"]);
@@ -2021,7 +2030,8 @@ mod redis_only {
         assert!((-1..=1).contains(&store.clock_ahead().await.expect("an answer")));
     }
 
-    /// An end that a reader has come to last is deleted by its date. The reader goes on without the ends of long ago.
+    /// The entry that a reader has read last is purged by its date. The reader continues without
+    /// reading old revocations again.
     #[tokio::test(flavor = "local")]
     async fn a_cursor_outlives_its_entry_if_that_was_deleted_by_its_date_and_not_if_it_was_lost() {
         let server = RedisServer::start().await;
@@ -2068,8 +2078,8 @@ mod redis_only {
         static AHEAD: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) };
     }
 
-    /// A refresh token is refused here alone, and lives for longer than any access token: no entry of the stream names
-    /// it.
+    /// Only this service refuses a refresh token, which lives longer than any access token, so no
+    /// entry of the stream names it.
     #[tokio::test(flavor = "local")]
     async fn the_record_of_an_end_is_kept_as_long_as_a_login_of_a_site_can_be_renewed() {
         let [minutes, weeks] = [5 * 60, 20 * 86_400].map(Duration::from_secs);
@@ -2123,7 +2133,7 @@ mod redis_only {
         }
     }
 
-    /// The clock has stepped back since they were made.
+    /// The clock has stepped back since the revocations were made.
     #[tokio::test(flavor = "local")]
     async fn an_end_is_not_moved_back() {
         let server = RedisServer::start().await;
@@ -2142,7 +2152,8 @@ mod redis_only {
         assert_eq!(ends, [Revocation::User { user, before: later, until }, in_app], "verifiers learn the same");
     }
 
-    /// With `WXMINT_SINGLE_SESSION` a login ends tokens of its second without waiting for replicas. A logout waits for them.
+    /// With `WXMINT_SINGLE_SESSION`, a login revokes tokens of its second without waiting for
+    /// replicas. A logout waits for replicas.
     #[tokio::test(flavor = "local")]
     async fn a_logout_makes_certain_what_a_login_has_ended() {
         let server = RedisServer::start().await;
@@ -2159,7 +2170,8 @@ mod redis_only {
         assert_eq!(read_after(&store, "").await.0.into_iter().filter(is_of_token).count(), 1, "and now confirmed");
     }
 
-    /// A token is dated ahead of the clock only once that is noted, so that later ends name it too.
+    /// A token is dated ahead of the clock only if replicas have that date, so that later
+    /// revocations cover it.
     #[tokio::test(flavor = "local")]
     async fn a_date_that_a_failover_has_taken_back_is_refused() {
         let server = RedisServer::start().await;
@@ -2221,7 +2233,7 @@ mod redis_only {
         assert!((290..=300).contains(&ttl), "{ttl}");
     }
 
-    /// Tries that are under way, and then those that have failed, for ten minutes.
+    /// Counts tries in progress, and then failed tries for ten minutes.
     #[tokio::test(flavor = "local")]
     async fn the_window_of_failures_begins_with_the_first() {
         let server = RedisServer::start().await;
@@ -2239,7 +2251,7 @@ mod redis_only {
         }
     }
 
-    /// The clock of another primary may be ahead, and that of any one may have stepped back.
+    /// The clock of another primary may be ahead, and any clock may have stepped back.
     #[tokio::test(flavor = "local")]
     async fn an_end_covers_what_any_clock_has_dated() {
         let cluster = Cluster::start().await;
@@ -2259,7 +2271,7 @@ mod redis_only {
         assert!(matches!(left, BindingState::Leaving { since, .. } if since == now + 50), "{left:?}");
     }
 
-    /// A cell that Redis has lost is one without a life, until an event gives it one.
+    /// After Redis has lost a counter, the new one has no expiry until an event sets it.
     #[tokio::test(flavor = "local")]
     async fn a_count_that_was_lost_begins_anew_and_expires() {
         let server = RedisServer::start().await;
@@ -2271,7 +2283,8 @@ mod redis_only {
         }
     }
 
-    /// The clock has stepped back since the other events were counted. They would count again when it has caught up.
+    /// The clock has stepped back since the other events were counted. They would count again when
+    /// it has caught up with them.
     #[tokio::test(flavor = "local")]
     async fn what_was_counted_far_ahead_is_deleted() {
         let server = RedisServer::start().await;
@@ -2282,7 +2295,7 @@ mod redis_only {
         assert_eq!(server.cli(&["HLEN", key]), "1");
     }
 
-    /// As during a restart of one replica after the other with another setting.
+    /// As while replicas are restarted one after the other with another setting.
     #[tokio::test(flavor = "local")]
     async fn the_limits_of_replicas_hold_while_their_periods_differ() {
         let server = RedisServer::start().await;

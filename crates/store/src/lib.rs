@@ -1,12 +1,14 @@
-//! The things that outlive a request: claimed codes, sealed session keys, bindings, tickets, limits.
+//! Everything that outlives a request: claimed codes, sealed session keys, bindings, tickets,
+//! revocations, limits.
 //!
-//! `redis` keeps them, in a real Redis or in the one of `memory`, under one conformance suite. Every write is
-//! idempotent, because a write whose answer was lost was executed all the same: it carries the id of its attempt, which
-//! tells a repetition from a rival request. Only limits count a repetition as an event of its own. Each step touches
-//! the keys of one person, one user or one unionid, because a Redis Cluster keeps those in different slots;
-//! `login::binder` puts the steps together.
+//! `redis` has the operations. They run on a real Redis or on the one of `memory`, under one
+//! conformance suite. Every write is idempotent, because a write whose answer was lost may have
+//! been executed: it carries the id of its attempt, which distinguishes a repetition from a rival
+//! request. Only limits count a repetition as an event of its own. Each step touches the keys of
+//! one person, one user or one unionid, because a Redis Cluster keeps these in different slots;
+//! `login::binder` combines the steps.
 
-// The suite's servers name the crate as the doors do.
+// Lets the servers of the conformance suite name this crate as the doors do.
 #[cfg(test)]
 extern crate self as wxmint_store;
 
@@ -38,24 +40,26 @@ pub use self::redis::stream::{Doubt, Forgotten, Lives, REVOCATIONS_KEPT, ReadRev
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, unreadable, walk};
 
-/// How long a claimed code is remembered: twice as long as WeChat accepts it.
+/// How long a claimed code is remembered: twice as long as WeChat accepts the code.
 pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
-/// How long a replaced session key is kept, because data that was encrypted just before a login needs it.
+/// How long a replaced session key stays usable, for data that was encrypted just before a login.
 pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
+/// How often a process notes the life of the tokens that it issues.
 const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
-/// How long a noted life holds without being noted again. Much longer, because Redis may be away meanwhile.
+/// How long a noted life counts without being noted again. It is much longer than
+/// [`LIFE_NOTED_EVERY`], because Redis may be unreachable meanwhile.
 const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
 
-/// Why the store gave no answer. The client has done nothing wrong, so the answer is 503.
+/// Why the store gave no answer. The client did nothing wrong, so answer with 503.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the store did not answer: {reason}")]
 pub struct StoreError {
-    /// For the log. Contains neither keys nor values.
+    /// For the log. It contains neither the names of keys nor values.
     pub reason: String,
 }
 
 impl StoreError {
-    /// Whether the answer stays the same until somebody mends what is stored.
+    /// Whether a retry is useless until an operator has repaired or deleted a stored value.
     pub fn is_lasting(&self) -> bool {
         self.reason.ends_with(": mend or delete it")
     }
@@ -67,8 +71,10 @@ impl From<Reason> for StoreError {
     }
 }
 
+/// The result of an operation of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
+/// The answer to [`Store::claim_code`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// This request may send the code to WeChat, once.
@@ -79,88 +85,99 @@ pub enum Claim {
     Limited(TooMany),
 }
 
-/// A session key, and when its exchange began.
+/// A sealed session key, and when the exchange that brought it began.
 pub type ExchangedKey = (ExchangeTimestamp, Sealed);
 
-/// A login writes this, in one atomic step.
+/// The values that a login writes, in one atomic step.
 #[derive(Debug, Clone)]
 pub struct LoginRecord {
     pub person: Person,
+    /// The session key that the exchange brought.
     pub session_key: Sealed,
+    /// When the exchange of the code began.
     pub order: ExchangeTimestamp,
     /// How often one person may log in.
     pub rate: Rate,
+    /// How to record a person who has no binding.
     pub if_unbound: UnboundPolicy,
 }
 
-/// The way to record somebody who was never bound and has dissolved nothing.
+/// How to record a person who was never bound, and so has never unbound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UnboundPolicy {
-    /// Counts the login, as it does for everybody.
+    /// Counts the login, as for bound persons.
     Counted,
     /// Records nothing, and answers [`Recorded::Unbound`].
     ReportOnly,
-    /// Counts the login and begins to bind the person. Not after a dissolution, because a record that is repeated or
-    /// arrives late must not undo it.
+    /// Counts the login and begins to bind the person, but not if the person has unbound: a record
+    /// that is repeated or arrives late must not undo the unbinding.
     Intended(Intent),
-    /// Counts the login, and answers the computed user, unless the person has a binding.
+    /// Counts the login and answers the computed user. A person who has a binding is answered the
+    /// binding's user.
     Computed {
         user: UserId,
-        /// Whether the person is noted on the user's list, so that the user's people can be found.
+        /// Whether to note the person on the user's list, so that the user's persons can be found.
         listed: bool,
     },
 }
 
-/// The outcome of recording a login. The session key of a person who is bound is stored in either case, because WeChat
-/// has forgotten the old one.
+/// The outcome of recording a login. The session key of a bound person is stored even if the limit
+/// is reached, because WeChat no longer accepts the old one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
+    /// The login is counted.
     Counted {
         state: BindingState,
-        /// When the exchange began, by the store's clock. The token is dated so, because an end of the person's tokens
-        /// reaches to the last exchange that is stored, whatever the clock says by then.
+        /// When the exchange began, by the store's clock. This is the token's `iat`, because a
+        /// revocation of the person's tokens covers the last stored exchange, even if the clock has
+        /// stepped back by then.
         at: DateTime<Utc>,
-        /// Whether an end may name a token that is dated `at`: [`Store::date_token`] tells.
+        /// Whether a revocation may name a token that is dated `at`. If so, [`Store::date_token`]
+        /// decides.
         may_be_ended: bool,
-        /// The generation of the binding beside which the session key is stored, also of one that this record begins.
-        /// It is stored for nobody else, so the erasure of a person is final, whatever logins are under way or come
-        /// later, until one of them binds the person again.
+        /// The generation of the binding with which the session key is stored, also of a binding
+        /// that this record begins. Session keys are stored only for persons with a binding or a
+        /// computed user, so the erasure of a person is final until a login binds the person again,
+        /// even if logins were in progress.
         kept_for: Option<u64>,
     },
     Limited(TooMany),
     /// Nothing is recorded: see [`UnboundPolicy::ReportOnly`].
     Unbound,
-    /// Nothing is recorded, because the person's session is of another computed user than [`UnboundPolicy::Computed`] names.
+    /// Nothing is recorded, because the person's session belongs to another user than the one that
+    /// [`UnboundPolicy::Computed`] names.
     OtherUser,
 }
 
-/// The owner of a token, and whether it has been ended.
+/// The owner of a token, and whether the token has been revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenState {
-    /// The token has not been ended. These are the people of its user in its app, each with the generation of the
-    /// binding; it was issued to one of them.
+    /// The token has not been revoked. It was issued to one of these persons: those of its user in
+    /// its app, each with the generation of the binding.
     People(Vec<(Person, u64)>),
-    /// All tokens of its user were ended, and this one with them. `told`: whether the end is in the stream, so that a
-    /// repetition has nothing left to do.
+    /// All tokens of its user were revoked, and this one with them. `told`: whether the revocation
+    /// is in the stream, so that a repetition has nothing left to do.
     RevokedWithUser { told: bool },
-    /// The token itself was ended, or all tokens of its user in its app. `told`: whether the end of the token itself is
-    /// in the stream.
+    /// The token itself was revoked, or all tokens of its user in its app were. `told`: whether the
+    /// revocation of the token itself is in the stream.
     Revoked { told: bool },
 }
 
 impl TokenState {
-    /// Whether the token was ended, and a repetition has nothing left to do.
+    /// Whether the token was revoked, and a repetition has nothing left to do.
     pub fn is_told(&self) -> bool {
         matches!(self, Self::RevokedWithUser { told: true } | Self::Revoked { told: true })
     }
 }
 
-/// A user's records say this, whether or not the user has people.
+/// Whether a user is blocked, and up to when the user's tokens are revoked. Also for users without
+/// persons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserState {
     pub blocked: bool,
-    /// The second up to which all of the user's tokens are ended. Kept until no token can be left that it names.
+    /// All tokens that the user was issued up to this second are revoked. Kept until all of them
+    /// have expired.
     pub revoked_before: Option<i64>,
-    /// Whether verifiers have been told of that end.
+    /// Whether that revocation is in the stream, where verifiers learn of it.
     pub told: bool,
 }

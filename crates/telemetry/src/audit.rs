@@ -1,5 +1,5 @@
-//! Audit events: who did what, when, from where, and what came of it. Their form is OCSF 1.8
-//! (<https://schema.ocsf.io/1.8.0/>), and docs/operators.md says where they go.
+//! Audit events: who did what, when, from where, and with which outcome. Their form is OCSF 1.8
+//! (<https://schema.ocsf.io/1.8.0/>). docs/operators.md says where they are written.
 
 mod file;
 mod folded;
@@ -21,9 +21,9 @@ pub use self::output::{Audit, close, init, run};
 use self::{file::Message, folded::Several};
 use super::json_lines;
 
-/// Events that could be written nowhere.
+/// Counts events that could not be written.
 pub(super) static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
-/// Those of them that a line of the file tells of.
+/// How many of the lost events a line of the file reports.
 static TOLD: AtomicU64 = AtomicU64::new(0);
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
@@ -33,11 +33,12 @@ enum Output {
     File(SyncSender<Message>),
 }
 
+/// Whether audit events are written at all.
 pub fn is_on() -> bool {
     OUTPUT.get().is_some()
 }
 
-/// Whether a line of the log would say again what an event says there.
+/// Whether events are written to the log, where another line would repeat them.
 pub fn is_in_log() -> bool {
     matches!(OUTPUT.get(), Some(Output::Log))
 }
@@ -47,7 +48,7 @@ pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// An activity of OCSF: its class, its number and its name there, and our own name of the event.
+/// An activity of OCSF: its class, its number and its name in OCSF, and our own name of the event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Activity(i64, i64, &'static str, &'static str);
 
@@ -62,7 +63,7 @@ impl Activity {
     pub const FORGET: Self = Self(ACCOUNT_CHANGE, 6, "Delete", "forget");
     /// A changed file was read.
     pub const RELOAD: Self = Self(PROCESS_ACTIVITY, OTHER, "Reload", "reload");
-    /// Other keys are there, or another key signs.
+    /// The set of signing keys has changed, or another key signs.
     pub const KEY_CHANGE: Self = Self(PROCESS_ACTIVITY, OTHER, "Key Change", "key_change");
     /// Events before this one could not be written.
     const LOSS: Self = Self(PROCESS_ACTIVITY, OTHER, "Loss", "loss");
@@ -95,7 +96,7 @@ impl Activity {
     }
 }
 
-/// The sender of a request, and which request it is. By it, audit events have whatever names a request in logs.
+/// The sender and the ids of a request, with which audit events identify the request as logs do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// `None` for a command.
@@ -106,46 +107,53 @@ pub struct Origin {
     pub address: Option<String>,
 }
 
+/// An audit event.
 #[derive(Debug, Clone, Default)]
 pub struct Event {
     pub activity: Activity,
     pub origin: Origin,
-    /// The name of the secret's holder, or the command's user. `None` if unknown, or persons act for themselves.
+    /// The name of the secret's holder, or of the command's user. `None` if it is unknown, or if a
+    /// person acts on their own account.
     pub by: Option<String>,
-    /// `sub` of the token that the holder has shown in place of a secret.
+    /// The `sub` of the token that the holder has sent in place of a secret.
     pub subject: Option<String>,
+    /// The user whom the event is about.
     pub user: Option<UserId>,
     pub app: Option<AppId>,
     /// The kind of the app, if it is configured and no mini program.
     pub app_kind: Option<&'static str>,
-    /// The page whose token it is about.
+    /// The client whose token the event is about.
     pub client: Option<ClientId>,
     /// A keyed hash of the openid.
     pub person: Option<String>,
-    /// Why it was refused or failed: a problem's code, where there is one.
+    /// Why the act was refused or failed: a problem's code if there is one. `None` if it succeeded.
     pub refused: Option<Cow<'static, str>>,
-    /// The limit that has refused it, and when that limit lets in again.
+    /// The limit that has refused the act.
     pub limit: Option<&'static str>,
+    /// When that limit admits again.
     pub until: Option<DateTime<Utc>>,
+    /// Whether the login has made a new user.
     pub new_user: bool,
     /// The changed file that was read, by its label in metrics.
     pub what: Option<&'static str>,
     /// A note for the reader, which never comes from a client.
     pub note: Option<String>,
-    /// Set where events are folded, and by nobody else.
+    /// Set only when events are folded.
     pub several: Option<Several>,
 }
 
 impl Event {
-    /// The event is counted for this address if neither a secret nor a person is known.
+    /// The address for which the event is counted if neither a secret nor a person is known.
     pub fn address(&self) -> &str {
         self.origin.address.as_deref().unwrap_or_default()
     }
 
+    /// An event without further members. The caller sets those that it knows.
     pub fn new(activity: Activity, origin: Origin) -> Self {
         Self { activity, origin, ..Self::default() }
     }
 
+    /// Writes the event.
     pub fn tell(self) {
         write(&self, now());
     }

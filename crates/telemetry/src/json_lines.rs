@@ -1,5 +1,6 @@
-//! A log line as one flat JSON object: `timestamp`, `level`, the event's fields (`message` among them), and those of
-//! the spans around it (`request_id`). docs/decisions/0017-our-own-log-lines.md says why no library writes it.
+//! Formats a log line as one flat JSON object: `timestamp`, `level`, the event's fields (`message`
+//! among them), and the fields of the spans around it (`request_id`).
+//! docs/decisions/0017-our-own-log-lines.md says why no library writes the lines.
 
 use std::fmt::{self, Debug};
 use std::io::{self, Write as _};
@@ -13,7 +14,7 @@ use tracing_subscriber::{field::RecordFields, registry::LookupSpan};
 
 use super::audit::{self, now};
 
-/// The format of lines, and of the fields in them: each as `,"name":value`.
+/// Formats lines, and their fields as `,"name":value`.
 pub(super) struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -72,6 +73,7 @@ impl Visit for JsonMembers<'_> {
     }
 }
 
+/// Formats an audit event as a line of the log, with its line break.
 pub(super) fn of_audit(event: &audit::Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
     let timestamp = now.to_rfc3339_opts(SecondsFormat::Micros, true);
     let mut line = Vec::with_capacity(1024);
@@ -83,7 +85,8 @@ pub(super) fn of_audit(event: &audit::Event, now: DateTime<Utc>) -> io::Result<V
     }
     let begun = line.len();
     let mut line = event.end_line(now, line);
-    // Its members go on with those before them.
+    // Removes the brace with which the event's object begins, because its members follow the
+    // members before it.
     line.remove(begun);
     Ok(line)
 }
@@ -111,7 +114,7 @@ mod tests {
         }
     }
 
-    /// The lines that `log` writes, each without its timestamp.
+    /// Runs `log`. Returns the lines that it logs, each without its timestamp.
     fn lines(log: impl FnOnce()) -> Vec<Value> {
         let sink = Sink::default();
         let writer = sink.clone();

@@ -1,4 +1,4 @@
-//! Logs, metrics, traces and audit events, and what they may hold.
+//! Logs, metrics, traces and audit events. Each module says what these may contain.
 
 pub mod audit;
 mod json_lines;
@@ -15,7 +15,7 @@ pub use self::log::{LogFormat, admit_line};
 pub use self::metrics::{LastHour, LoginInFlight, Metrics, RouteMetrics};
 pub use self::traces::{Step, Trace, Traces};
 
-/// Begins to log and to write audit events. Fails if the file of audit events cannot be opened.
+/// Starts the log and the audit log. Fails if the file of audit events cannot be opened.
 pub fn init(format: LogFormat, audit: &Audit) -> io::Result<()> {
     log::init(format);
     audit::init(audit)

@@ -11,6 +11,7 @@ use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::{audit::now, json_lines::JsonLines};
 
+/// The format of log lines (`WXMINT_LOG_FORMAT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Json,
@@ -29,14 +30,15 @@ pub(super) fn init(format: LogFormat) {
     let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let ours = filter_fn(|event| {
         let target = event.target();
-        // actix-http reports each client that goes away as an error.
+        // actix-http reports each client that disconnects as an error.
         target.starts_with("wxmint") || *event.level() <= Level::WARN && !target.starts_with("actix_http")
     });
-    // If standard error is a pipe, 1 MiB of lines may wait for its reader instead of 64 KiB, so that a container's log
-    // driver that pauses does not hold up logins. Another kind of file refuses, and needs no such room.
+    // If standard error is a pipe, 1 MiB of lines may wait for its reader instead of 64 KiB, so
+    // that a pause of a container's log driver does not hold up logins. The call fails for other
+    // kinds of files, which need no such buffer.
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(io::stderr(), 1024 * 1024);
-    // There is no place left to say that standard error cannot be written.
+    // If standard error fails, there is nowhere left to log it.
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
     let lines = match format {
         LogFormat::Json => lines.event_format(JsonLines).fmt_fields(JsonLines).boxed(),
@@ -52,29 +54,32 @@ pub(super) fn init(format: LogFormat) {
 const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more exactly such as info,wxmint_store=debug; \
                       no quotation marks, which `docker --env-file` keeps";
 
-/// Returns `None` if `text` cannot be parsed or sets no level for wxmint. `RUST_LOG=warning` is parsed as the name of
-/// another program's module, and would silence every line.
+/// Parses the value of `RUST_LOG`. `None` if it cannot be parsed, or sets no level for wxmint. For
+/// example, `RUST_LOG=warning` parses as the name of another program's module, and would silence
+/// every line.
 pub(super) fn levels(text: &str) -> Option<Targets> {
     let levels: Targets = text.parse().ok()?;
     let concerns_us = |target: &str| "wxmint".starts_with(target) || target.starts_with("wxmint");
     (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target))).then_some(levels)
 }
 
-/// An outage fails thousands of logins a second, and strangers send what is refused. Metrics count all of it.
+/// How many lines of the same kind are logged in a minute. An outage fails thousands of logins a
+/// second, and strangers can send refused requests without limit. Metrics count them all.
 const MOST_LINES: u32 = 100;
-/// More texts than this are forgotten, all at once. They take about 1 MB.
+/// How many kinds are remembered. If there are more, all are dropped at once. They take about 1 MB.
 const MOST_TEXTS: usize = 10_000;
 static LINES: LazyLock<Mutex<Texts>> = LazyLock::new(Mutex::default);
-/// When each text's minute began, and how often the text has come since.
+/// For each kind, when its minute began and how many lines have come since.
 type Texts = HashMap<String, (DateTime<Utc>, u32)>;
 
-/// If a line of this kind may be written: how many were not written since the last one. Causes of which the
-/// operator must know each are different kinds, so that strangers who bring about one cannot hide another.
+/// Returns how many lines of this kind were left out since the last logged line; `None` if this
+/// line must be left out, too. Causes that the operator must know separately are different kinds,
+/// so that strangers who bring about one cause cannot hide another.
 pub fn admit_line(kind: &str) -> Option<u32> {
     admit(&mut LINES.lock(), kind, now())
 }
 
-/// Writes a line to the log, if [`admit_line`] admits its kind, with the number of those that were not written.
+/// Logs a line if [`admit_line`] admits its kind, with the number of lines that were left out.
 #[macro_export]
 macro_rules! bounded {
     ($level:ident, $kind:expr, $($line:tt)+) => {
@@ -84,7 +89,8 @@ macro_rules! bounded {
     };
 }
 
-/// Returns how many were not written in the minute before, if this one may be written.
+/// Returns how many lines of this kind were left out in the minute before, if this line may be
+/// logged.
 fn admit(texts: &mut Texts, text: &str, now: DateTime<Utc>) -> Option<u32> {
     if texts.len() >= MOST_TEXTS {
         texts.clear();

@@ -29,10 +29,10 @@ const OK: &str = "ok";
 #[deref(forward)]
 pub struct Metrics(Arc<Inner>);
 
-/// With more apps than this no metric names one.
+/// If there are more apps than this, no metric has an app label.
 const MANY_APPS: usize = 200;
 
-/// Declares the metrics: the name of each, its type, how it is registered, and the help for operators.
+/// Declares the metrics: name, type, the function that registers it, and the help for operators.
 macro_rules! metrics {
     ($($visible:vis $name:ident: $type:ty, $registered:ident $help:literal;)+) => {
         pub struct Registered {
@@ -91,9 +91,9 @@ type Real = Gauge<f64, AtomicU64>;
 pub struct Inner {
     #[deref]
     registered: Registered,
-    /// Looked up once, and not for each login.
+    /// Looked up once, so that a login need not look it up.
     login_duration_of_ok: Histogram,
-    /// Then no metric names an app.
+    /// Whether there are more than [`MANY_APPS`] apps. If so, no metric has an app label.
     has_many_apps: AtomicBool,
     hour: Mutex<Hour>,
     registry: Registry,
@@ -105,7 +105,7 @@ impl Default for Inner {
         registry.register("audit_events_dropped", "Audit events that could not be written", audit::LOST.clone());
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let registered = Registered::at(&mut registry);
-        // There from the start, because an alert asks for it.
+        // Exists from the start, because an alert uses it.
         drop(registered.reload_refused.get_or_create(&[("what", "keys")]));
         Self {
             login_duration_of_ok: registered.login_duration.get_or_create_owned(&[("outcome", OK)]),
@@ -118,6 +118,7 @@ impl Default for Inner {
 }
 
 impl Metrics {
+    /// Replaces the configured apps, each with its kind.
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
         let apps: Vec<_> = apps.into_iter().collect();
         let had_many = self.0.has_many_apps.swap(apps.len() > MANY_APPS, Ordering::Relaxed);
@@ -130,24 +131,27 @@ impl Metrics {
         }
     }
 
-    /// Empty where there are many.
+    /// The app label of a metric. Empty if there are many apps.
     fn label_of(&self, app: &AppId) -> String {
         if self.has_many_apps() { String::new() } else { app.to_string() }
     }
 
-    /// All counters of apps begin at 0, as after a restart, so that apps that come and go leave no series behind.
+    /// Resets all counters of apps, as after a restart, so that removed apps leave no series
+    /// behind.
     pub fn app_is_gone(&self) {
         self.0.logins.clear();
         self.0.wechat_errcodes.clear();
         self.0.wechat_billed_calls.clear();
     }
 
+    /// Sets the metrics of Redis to this state.
     pub fn redis_is(&self, state: &State) {
         self.0.redis_primaries.set(state.primaries.len() as i64);
         self.0.redis_slots_covered.set(state.slots.map_or(f64::NAN, |slots| slots as f64));
         self.0.redis_replicas_wanted.set(state.wanted.into());
         self.0.redis_clock_difference.set(state.clock_difference.unwrap_or(f64::NAN));
-        // The sum without those that are silent would fall and rise again, as if keys were being evicted.
+        // Without the primaries that do not answer, the sum would fall and rise again, as if keys
+        // were being evicted.
         if state.all_answer {
             self.0.redis_evicted_keys.set(state.evicted as i64);
         }
@@ -157,14 +161,15 @@ impl Metrics {
         }
     }
 
-    /// A changed file was read: `what` is `keys`, `vault`, `admin_tokens`, `apps`, `users` or `redis_url`, `outcome` is
-    /// `ok`, or `refused` if the file cannot be used.
+    /// Counts that a changed file was read. `what` is `keys`, `vault`, `admin_tokens`, `apps`,
+    /// `users` or `redis_url`. `outcome` is `ok`, or `refused` if the file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
         self.0.reloads.get_or_create(&[("what", what), ("outcome", outcome)]).inc();
         self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != OK));
     }
 
-    /// The signing keys as they are `now`, in place of those before. Verifiers refuse those that are `revoked`.
+    /// Replaces the signing keys by their state at `now`. Verifiers reject the keys that are
+    /// `revoked`.
     pub fn keys_are(&self, keys: &[KeyLife], revoked: &[String], now: DateTime<Utc>) {
         self.0.key_age.clear();
         self.0.key_expiry.clear();
@@ -181,12 +186,12 @@ impl Metrics {
         }
     }
 
-    /// The logins of the hour that ends now, or those of an app.
+    /// The logins of the hour that ends now; with `app`, those of this app only.
     pub fn last_hour(&self, app: Option<&AppId>) -> LastHour {
         self.0.hour.lock().until((Instant::now(), audit::now()), app)
     }
 
-    /// The text exposition (OpenMetrics), with the metrics of `others`.
+    /// The exposition in OpenMetrics text, including the metrics of `others`.
     pub fn exposition<'a>(&'a self, others: impl IntoIterator<Item = &'a Registry>) -> String {
         let mut text = String::new();
         let mut registries = [&self.0.registry].into_iter().chain(others);
@@ -197,7 +202,8 @@ impl Metrics {
     }
 }
 
-/// Nothing is allocated to look a metric up by labels that are known at compile time.
+/// The labels of a metric. Looking a metric up by labels that are known at compile time allocates
+/// nothing.
 type Labels<const N: usize, V = &'static str> = [(&'static str, V); N];
 
 type Durations<const N: usize> = Family<Labels<N>, Histogram>;
@@ -214,7 +220,8 @@ fn seconds<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, hel
     metric
 }
 
-/// The buckets double from 0.5 ms, a round trip to Redis, to 8 s, a WeChat that has stalled.
+/// Registers a histogram of durations. Its buckets double from 0.5 ms (a round trip to Redis) to 8
+/// s (a stalled WeChat).
 fn durations<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Durations<N> {
     let buckets = || Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)));
     let durations = Family::new_with_constructor(buckets as fn() -> Histogram);

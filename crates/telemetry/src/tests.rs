@@ -1,5 +1,5 @@
-//! No log line is lost, and Prometheus' rules and Grafana's dashboard in k8s/chart/monitoring ask for metrics and
-//! labels that there are.
+//! Tests that no log line is lost, and that Prometheus' rules and Grafana's dashboard in
+//! k8s/chart/monitoring use only metrics and labels that exist.
 
 use std::path::Path;
 use std::process::{self, Command, Stdio};
@@ -30,11 +30,11 @@ const HINT: &str = "if a door or the sidecar prints it, name it in OF_OTHERS";
 /// Labels that Prometheus adds.
 const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
 
-/// Each metric with a label that is asked of it, and each with none.
+/// Finds each metric with a label that the text uses, and each metric without a label.
 fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
     let name_ends = |from: &str| from.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
     let mut found = BTreeSet::new();
-    // Behind another letter stands the rest of another name: of a test's.
+    // After another letter, this is only the rest of another name, such as a test's.
     let is_whole =
         |start: &usize| !text[..*start].ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
     for start in text.match_indices("wxmint_").map(|(start, _)| start).filter(is_whole) {
@@ -53,7 +53,7 @@ fn refused(errcode: i64) -> CallError {
     CallError::Refused { errcode, errmsg: String::new(), verdict: Verdict::Unknown }
 }
 
-/// The text that serve prints when everything that it counts has happened.
+/// The exposition of `serve` after everything that it counts has happened.
 fn printed() -> String {
     let (metrics, app) = (Metrics::default(), "wx0123456789abcdef".parse::<AppId>().expect("an AppID"));
     let took = Duration::from_millis(3);
@@ -79,7 +79,7 @@ fn printed() -> String {
     metrics.exposition([])
 }
 
-/// The alert would take it for keys that are evicted when they are there again.
+/// Otherwise the alert would take the rise after the primary's return for evicted keys.
 #[test]
 fn evicted_keys_stay_what_they_are_while_a_primary_is_silent() {
     let metrics = Metrics::default();
@@ -89,7 +89,7 @@ fn evicted_keys_stay_what_they_are_while_a_primary_is_silent() {
     }
 }
 
-/// Whether a sample has the name, and the label where one is asked for.
+/// Whether a sample has the name, and the label if one is given.
 fn has(printed: &str, name: &str, label: Option<&str>) -> bool {
     let label = label.filter(|label| !OF_THE_TARGET.contains(label));
     printed.lines().filter_map(|line| line.strip_prefix(name)).any(|rest| match label {
@@ -160,7 +160,7 @@ fn every_metric_is_on_the_dashboard() {
     assert!(undrawn.is_empty(), "not on the dashboard: {undrawn:?}");
 }
 
-/// The size of what is printed for 1,000 mini programs, each with all outcomes that are usual.
+/// The size of the exposition for 1,000 mini programs, each with all usual outcomes.
 #[test]
 fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hundred_none_is_named() {
     let (metrics, took) = (Metrics::default(), Duration::from_millis(3));
@@ -187,7 +187,7 @@ fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hu
     metrics.apps_are(apps(200));
     log_in();
     assert!(names_one());
-    // The counters that named one are gone, too.
+    // The counters with an app label are gone, too.
     metrics.apps_are(apps(201));
     log_in();
     assert!(!names_one());
@@ -195,7 +195,7 @@ fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hu
     assert!(names_one());
 }
 
-/// All macros that log, up to the end of their statement.
+/// Finds all macros that log, up to the end of their statement.
 fn logged(folder: &Path, found: &mut Vec<String>) {
     for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
         if path.is_dir() && !path.ends_with("target") {
@@ -209,7 +209,7 @@ fn logged(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// A line would have the member twice.
+/// Otherwise a line would have the member twice.
 #[test]
 fn no_event_has_a_field_of_the_span_of_a_request() {
     let mut found = Vec::new();
@@ -223,10 +223,10 @@ fn no_event_has_a_field_of_the_span_of_a_request() {
 }
 
 const IN_A_CHILD: &str = "TEST_OF_LOST_LINES";
-/// About 700 KB, while a pipe holds 64 KiB by default.
+/// The lines take about 700 KB, while a pipe holds 64 KiB by default.
 const LINES: usize = 2500;
 
-/// Nobody reads a line before the child has ended, and it aborts after its last line.
+/// The test reads no line before the child has ended. The child aborts after its last line.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line() {

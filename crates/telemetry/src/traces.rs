@@ -1,8 +1,9 @@
-//! Traces: which trace a request belongs to and, where `OTEL_EXPORTER_OTLP_ENDPOINT` is set, a span for each sampled
-//! request and for each of its steps, sent as OTLP over HTTP.
+//! Traces: finds the trace of a request. If `OTEL_EXPORTER_OTLP_ENDPOINT` is set, sends a span for
+//! each sampled request and for each of its steps, as OTLP over HTTP.
 //!
-//! Spans are made here alone, with names from the code, and no log line or span of another crate becomes one: so no
-//! URL, code or openid can get into a trace. docs/decisions/0021-spans-of-our-own.md says why no layer makes them.
+//! Spans are made only here, with names from the code. No log line and no span of another crate
+//! becomes a span of a trace, so no URL, code or openid can get into a trace.
+//! docs/decisions/0021-spans-of-our-own.md says why no tracing layer makes spans.
 
 mod sending;
 
@@ -22,13 +23,14 @@ use crate::audit::now;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
-/// The trace that a request belongs to (<https://www.w3.org/TR/trace-context/>): the caller's, or one that begins here
-/// because the request is sampled.
+/// The trace that a request belongs to (<https://www.w3.org/TR/trace-context/>): the caller's, or a
+/// new trace if the request is sampled.
 #[derive(Clone)]
 pub struct Trace(Context);
 
 impl Trace {
-    /// `traceparent` is the header of the request. A malformed one counts as none.
+    /// Finds or begins the trace of a request. `traceparent` is the request's header; a malformed
+    /// header is ignored.
     pub fn of_request(traceparent: Option<&str>, may_be_sampled: bool) -> Option<Self> {
         let caller = traceparent.and_then(parse);
         let Some(tracer) = TRACER.get().filter(|_| may_be_sampled) else { return caller.map(Self) };
@@ -37,27 +39,31 @@ impl Trace {
         if span.span_context().is_sampled() {
             return Some(Self(parent.with_span(span)));
         }
-        // The account service need not sample what is not sampled here, whatever a stranger's flag says.
+        // The account service need not sample a request that is not sampled here, whatever flag a
+        // stranger has sent.
         let (flags, state) = (TraceFlags::default(), TraceState::NONE);
         let caller = caller?.span().span_context().clone();
         let unsampled = SpanContext::new(caller.trace_id(), caller.span_id(), flags, true, state);
         Some(Self(Context::new().with_remote_span_context(unsampled)))
     }
 
+    /// The trace of the request that the current task works for.
     pub fn current() -> Option<Self> {
         Context::map_current(|context| context.has_active_span().then(|| Self(context.clone())))
     }
 
+    /// The id of the trace, as in `traceparent`.
     pub fn id(&self) -> TraceId {
         self.0.span().span_context().trace_id()
     }
 
-    /// The steps are done for this request.
+    /// Runs `steps` as part of this trace.
     pub fn around<F: Future>(self, steps: F) -> impl Future<Output = F::Output> {
         steps.with_context(self.0)
     }
 
-    /// Ends the request's span. `name` has no text of the client's; `error` is the code of the answered problem.
+    /// Ends the request's span. `name` must not contain text of the client. `error` is the code of
+    /// the answered problem.
     pub fn answered(&self, name: impl FnOnce() -> String, status: u16, error: Option<&'static str>) {
         let span = self.0.span();
         if span.is_recording() {
@@ -72,16 +78,18 @@ impl Trace {
     }
 }
 
-/// A step of a request that is sampled, as a span until it is dropped. Of other requests it is nothing.
+/// A step of a request. If the request is sampled, it is a span until it is dropped; otherwise it
+/// does nothing.
 #[must_use]
 pub struct Step(Option<Box<Span>>);
 
 impl Step {
-    /// A request to `service`, which began so long ago.
+    /// A request to another service that began `ago` before now.
     pub fn call(service: &'static str, operation: &'static str, ago: Duration) -> Self {
         Self::begin(SpanKind::Client, ago, || format!("{service} {operation}"))
     }
 
+    /// A step within this process that begins now.
     pub fn work(name: &'static str) -> Self {
         Self::begin(SpanKind::Internal, Duration::ZERO, || name.to_owned())
     }
@@ -96,13 +104,13 @@ impl Step {
         })
     }
 
-    /// The header that tells another service of ours to which trace its work belongs.
+    /// The header `traceparent`, which tells another service of ours the trace of its work.
     pub fn traceparent(&self) -> Option<String> {
         let trace = || Trace::current().map(|Trace(context)| render(context.span().span_context()));
         self.0.as_ref().map(|span| render(span.span_context())).or_else(trace)
     }
 
-    /// `error` is of a bounded set.
+    /// Ends the step. `error` must come from a bounded set of values.
     pub fn end(mut self, error: Option<&str>) {
         if let (Some(span), Some(error)) = (&mut self.0, error) {
             span.set_attribute(KeyValue::new("error.type", error.to_owned()));
@@ -111,7 +119,7 @@ impl Step {
     }
 }
 
-/// Without `tracestate`, text of strangers.
+/// Reads a `traceparent`. Ignores `tracestate`, because strangers choose its text.
 fn parse(header: &str) -> Option<Context> {
     let headers = HashMap::from([("traceparent".to_owned(), header.to_owned())]);
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &headers);

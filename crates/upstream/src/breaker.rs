@@ -1,30 +1,35 @@
-//! Limits what a slow or unreachable service can cost: a limit on the calls in flight (bulkhead), and a pause after
-//! many failures in a row (circuit breaker). A breaker belongs to one worker thread and takes the time as an argument.
+//! Limits the cost of a slow or unreachable service: a limit on the calls in flight (bulkhead), and
+//! a pause after many failures in a row (circuit breaker). A breaker belongs to one worker thread
+//! and takes the time as an argument.
 //!
-//! The calls are made for several apps. What the service does to one of them keeps no other out: an app pauses by
-//! itself, all pause only after many apps in a row got no answer, and an app whose calls hang leaves room for others.
+//! The calls are made for several apps, and one app's failures do not affect the others. An app
+//! pauses by itself. All apps pause only after many apps in a row got no answer. An app whose calls
+//! hang leaves slots for the others.
 
 use std::time::{Duration, Instant};
 use std::{cell::RefCell, collections::HashMap, hash::Hash, rc::Rc};
 
-/// This many failures in a row mean an outage, not bad luck: of the calls for an app, or of apps.
+/// How many failures in a row mean an outage and not bad luck: failures of one app's calls, or apps
+/// without an answer.
 const FAILURES_TO_OPEN: u32 = 10;
 /// How long nothing is sent during an outage, before one call tries again. The service is back in use within this time
 /// and one round trip.
 pub const PAUSE: Duration = Duration::from_secs(1);
-/// A pause that ended so long ago says nothing of the service: no call is its trial any more.
+/// How long after its end a pause still affects calls: until then, a call is a trial. Later, the
+/// pause says nothing about the service any more.
 const STALE: Duration = Duration::from_secs(5);
-/// An app may have this many calls in flight for each place that is free. So one app takes 7 of 8 places at most, two
-/// whose calls all hang take 7 of 15 each, and a newcomer finds a place.
+/// How many calls an app may have in flight for each free slot. So a single app takes at most 7 of
+/// 8 slots. Two apps whose calls all hang take at most 7 of 15 slots each, and a further app still
+/// finds a slot.
 const CALLS_PER_FREE_PLACE: u32 = 7;
-/// How many apps are remembered. Those that have nothing in flight are forgotten beyond.
+/// How many apps are remembered. Beyond that, apps without a call in flight are dropped.
 const MOST_REMEMBERED: usize = 10_000;
 
 /// The record of the calls to one service, by app.
 #[derive(Debug)]
 pub struct Breaker<App: Eq + Hash> {
     max_in_flight: u32,
-    /// The record of all apps together. It counts as failures the apps that got no answer.
+    /// The record of all apps together. Its failures are the apps that got no answer.
     all: RefCell<Record>,
     /// The record of each app that has calls in flight, or whose last call failed.
     each: RefCell<HashMap<App, Record>>,
@@ -33,15 +38,18 @@ pub struct Breaker<App: Eq + Hash> {
 #[derive(Debug, Default)]
 struct Record {
     in_flight: u32,
-    /// Since the last success.
+    /// The failures since the last success.
     failures: u32,
+    /// When the pause ends.
     open_until: Option<Instant>,
-    /// How many calls have succeeded, to tell which calls are older than the last success.
+    /// How many calls have succeeded. Shows which calls began before the last success.
     successes: u64,
-    /// The successes of all when this app was last counted among those that got no answer.
+    /// [`Record::successes`] of all apps when this app was last counted as an app without an
+    /// answer.
     unanswered_at: Option<u64>,
 }
 
+/// The reason why a call is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
     #[error("the last calls all failed, so none is sent for a second")]
@@ -53,8 +61,8 @@ pub enum Closed {
 }
 
 impl<App: Eq + Hash + Clone> Breaker<App> {
-    /// One of `workers` threads has its part of `most` calls at a time, an eighth at least. Seven eighths of that are
-    /// for one app.
+    /// A breaker for one of `workers` threads. It admits its share of `most` calls in flight, but
+    /// at least an eighth of `most`. A single app gets seven eighths of that.
     pub fn new(most: u32, workers: u32) -> Rc<Self> {
         let max_in_flight = (most / workers.max(1)).max(most / 8);
         Rc::new(Self { max_in_flight, all: RefCell::default(), each: RefCell::default() })
@@ -83,7 +91,8 @@ impl Record {
         self.open_until.is_some_and(|until| now < until)
     }
 
-    /// Begins a call, in an outage as its trial. Returns how many calls have succeeded so far.
+    /// Begins a call. During an outage, the call is the trial, and the pause starts again. Returns
+    /// how many calls have succeeded so far.
     fn begin(&mut self, now: Instant) -> u64 {
         self.open_until = self.open_until.filter(|until| now < *until + STALE).map(|_| now + PAUSE);
         self.in_flight += 1;
@@ -103,6 +112,7 @@ impl Record {
     }
 }
 
+/// The outcome of a call that was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
     /// The service has done what it was asked, or has refused it by its own rules.
@@ -113,7 +123,8 @@ pub enum CallOutcome {
     Unanswered,
 }
 
-/// A call in flight. If it is dropped before its end, it counts as neither success nor failure.
+/// The permit of a call in flight. If it is dropped without an outcome, the call counts as neither
+/// success nor failure.
 #[derive(Debug)]
 pub struct Permit<App: Eq + Hash> {
     breaker: Rc<Breaker<App>>,
@@ -123,8 +134,9 @@ pub struct Permit<App: Eq + Hash> {
 }
 
 impl<App: Eq + Hash> Permit<App> {
-    /// Counts the outcome. A failure counts unless a call has succeeded since this one began: calls that wait for their
-    /// timeout when the service comes back neither begin a pause nor prolong one.
+    /// Counts the outcome. A failure counts unless another call has succeeded since this call
+    /// began. So calls that time out after the service has recovered neither begin nor prolong a
+    /// pause.
     pub fn ended(self, outcome: CallOutcome, now: Instant) {
         let (mut all, mut each) = (self.breaker.all.borrow_mut(), self.breaker.each.borrow_mut());
         let Some(own) = each.get_mut(&self.app) else { return };
@@ -161,14 +173,14 @@ mod tests {
     use super::*;
 
     const FEW: u32 = 80;
-    /// One app may have so many percent of [`FEW`] places.
+    /// The share of [`FEW`] slots that one app may have, in percent.
     const OF_ONE: u32 = 70;
 
     fn called(breaker: &Rc<Breaker<u32>>, app: u32, outcome: CallOutcome, now: Instant) {
         breaker.admit(&app, now).expect("admitted").ended(outcome, now);
     }
 
-    /// With app 1 in its pause.
+    /// A breaker in which app 1 pauses.
     fn broken(now: Instant, outcome: CallOutcome) -> Rc<Breaker<u32>> {
         let breaker = Breaker::new(FEW, 1);
         (0..FAILURES_TO_OPEN).for_each(|_| called(&breaker, 1, outcome, now));
@@ -179,7 +191,7 @@ mod tests {
         breaker.admit(&app, now).err()
     }
 
-    /// docs/accounts.md says so.
+    /// docs/accounts.md states these limits.
     #[test]
     fn each_worker_has_its_part_of_256_calls_in_flight_and_from_eight_workers_on_32() {
         let of_one = |workers| Breaker::<()>::new(256, workers).max_in_flight;
@@ -252,7 +264,7 @@ mod tests {
             others.for_each(|app| called(&breaker, app, outcome, now));
             let expected = (outcome == CallOutcome::Unanswered).then_some(Closed::AllPausing);
             assert_eq!(refusal(&breaker, 99, now), expected, "{outcome:?}");
-            // Any answer ends the pause of all, and the app's own goes on.
+            // Any answer ends the pause of all apps. The app's own pause continues.
             called(&breaker, 2, CallOutcome::AppFailed, now + PAUSE);
             assert_eq!(refusal(&breaker, 99, now + PAUSE), None);
             called(&breaker, 1, outcome, now + PAUSE);

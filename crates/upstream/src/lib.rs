@@ -1,5 +1,6 @@
-//! The HTTP client of WeChat and of an account service, with a limit on the response, no redirects, no proxies
-//! from the environment, persistent connections, and errors without the URL. Only WeChat's may have a proxy.
+//! The HTTP client for WeChat and for an account service. It limits the size of responses, follows
+//! no redirects, ignores proxies from the environment, keeps connections open, and gives errors
+//! without the URL. Only WeChat's client may have a proxy.
 
 mod breaker;
 mod proxy;
@@ -21,7 +22,8 @@ pub use self::proxy::ProxyUrl;
 /// A connection that was idle for longer is not reused. Services close idle connections at any time, and a request that
 /// is written into a closing connection may have been received, so it could not be repeated.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The largest response that is read of WeChat and of an account service, in bytes. Real ones have a few hundred.
+/// The largest response in bytes that is read from WeChat or an account service. Real responses
+/// have a few hundred.
 const MAX_ANSWER: usize = 64 * 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,7 @@ pub struct HttpClientError(String);
 pub struct Tls(rustls::ClientConfig);
 
 impl Tls {
+    /// Trusts the system's root certificates.
     pub fn from_system() -> Result<Self, HttpClientError> {
         // Fails only if another part of the process has installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -49,7 +52,8 @@ impl Tls {
         if roots.is_empty() { Err(HttpClientError(none.into())) } else { Ok(Self::with(roots)) }
     }
 
-    /// For these URLs. The system's root certificates are read only if a URL needs them, as a bare container has none.
+    /// The configuration to reach these URLs. The system's root certificates are read only if a URL
+    /// is https, because a minimal container has none.
     pub fn reaching<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Result<Self, HttpClientError> {
         let needs_roots = urls.into_iter().any(|url| url.scheme() == "https");
         if needs_roots { Self::from_system() } else { Ok(Self::with(RootCertStore::empty())) }
@@ -67,7 +71,7 @@ pub struct Upstream {
     client: Client,
     /// The largest response that is read, in bytes.
     most: usize,
-    /// Through which proxy, for errors; empty without one.
+    /// The prefix of errors that names the proxy. Empty without a proxy.
     way: String,
 }
 
@@ -79,17 +83,17 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// The time by the clock of who answered, if the answer says it.
+    /// The time of the answering server's clock, from the header `Date`.
     pub fn date(&self) -> Option<DateTime<Utc>> {
         let date = self.headers.get(DATE)?.to_str().ok()?;
         Some(DateTime::parse_from_rfc2822(date).ok()?.to_utc())
     }
 }
 
-/// Why there is no response. The reason is for the log and contains no URL.
+/// The reason why there is no response. Its text is for the log and contains no URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// No byte of the request left.
+    /// No byte of the request was sent.
     #[error("the request was not sent: {0}")]
     NotSent(String),
     /// The request may have been received.
@@ -97,7 +101,7 @@ pub enum FetchError {
     Unanswered(String),
 }
 
-/// Whether it is https, or http to this machine alone.
+/// Whether a URL is https, or http to a loopback address.
 pub fn is_secure(url: &Url) -> bool {
     let is_loopback = |host: &str| {
         ["localhost", "[::1]"].contains(&host) || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
@@ -105,14 +109,15 @@ pub fn is_secure(url: &Url) -> bool {
     url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback)
 }
 
-/// A site whose pages may read answers: an origin that is secure, without a path, as a browser writes it.
+/// Parses a site whose pages may read answers: a secure origin without a path, written as a browser
+/// writes it.
 pub fn site(text: &str) -> Option<String> {
     let url: Url = text.parse().ok()?;
     (is_secure(&url) && url.origin().ascii_serialization() == text).then(|| text.to_owned())
 }
 
-/// An address to which a browser may be sent back: over https, or over http at this machine's own address (RFC 8252
-/// section 7.3), written as a browser writes it.
+/// Whether a browser may be redirected to an address: it must be https, or http to a loopback IP
+/// address (RFC 8252 section 7.3), and be written as a browser writes it.
 pub fn is_redirect_uri(text: &str) -> bool {
     let Ok(url) = text.parse::<Url>() else { return false };
     let is_loopback = url.scheme() == "http" && ["127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());
@@ -123,12 +128,14 @@ pub fn is_redirect_uri(text: &str) -> bool {
 }
 
 impl Upstream {
-    /// `total` limits the time from sending a request to the last byte of its response.
+    /// A client without a proxy. `connect` limits the time to connect, and `total` the time from
+    /// sending a request to the last byte of its response.
     pub fn new(tls: &Tls, connect: Duration, total: Duration) -> Result<Self, HttpClientError> {
         Self::through(None, tls, connect, total)
     }
 
-    /// With a proxy, which opens a tunnel (`CONNECT`) to an https URL. It would read what goes to an http URL.
+    /// A client with a proxy. For an https URL the proxy opens a tunnel (`CONNECT`). A request to
+    /// an http URL could be read by the proxy.
     pub fn through(
         proxy: Option<&ProxyUrl>,
         tls: &Tls,
@@ -153,13 +160,13 @@ impl Upstream {
         Ok(Self { client: client.build().map_err(failed)?, most: MAX_ANSWER, way })
     }
 
-    /// The same client for responses of another size.
+    /// The same client with another limit on the size of responses, in bytes.
     pub fn reading(self, most: usize) -> Self {
         Self { most, ..self }
     }
 
-    /// Sends the request once and reads the body, whatever the status. No other function sends requests, and its errors
-    /// never contain the URL, which may hold a secret.
+    /// Sends the request once and reads the body, whatever the status. Only this function sends
+    /// requests. Its errors never contain the URL, which may hold a secret.
     pub async fn fetch(&self, request: Request) -> Result<Fetched, FetchError> {
         let mut response = self.client.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
@@ -179,7 +186,7 @@ impl Upstream {
     }
 }
 
-/// The text of an error with its causes, where the text does not have them itself.
+/// The text of an error, followed by its causes unless the text already ends with them.
 pub fn describe(error: &dyn Error) -> String {
     let causes = iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
     causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })

@@ -1,4 +1,4 @@
-//! The HTTP proxy by which the calls of one client leave the company's network.
+//! The HTTP proxy through which the calls of one client leave the company's network.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use derive_more::{Debug, Display};
 use reqwest::Url;
 use zeroize::Zeroizing;
 
-/// The URL of a proxy. Printed, it is host and port alone, because the URL may hold a password.
+/// The URL of a proxy. It prints only host and port, because the URL may hold a password.
 #[derive(Clone, Debug, Display)]
 #[debug("ProxyUrl({host_and_port})")]
 #[display("{host_and_port}")]
@@ -15,7 +15,8 @@ pub struct ProxyUrl {
     host_and_port: String,
 }
 
-/// `http://` or `https://`, perhaps a user name and a password, a host and perhaps a port. Nothing may follow.
+/// Parses `http://` or `https://`, an optional user name and password, a host and an optional port.
+/// Nothing may follow.
 impl FromStr for ProxyUrl {
     type Err = ();
 

@@ -1,4 +1,4 @@
-//! `Upstream` before servers that behave badly.
+//! Tests of `Upstream` with servers that misbehave.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ async fn a_body_is_limited_and_a_request_that_was_written_is_not_sent_again() {
     let listener = listener().await;
     let server = async {
         let (largest, too_large) = (with_body(MAX_ANSWER), with_body(MAX_ANSWER + 1));
-        // The second request has no answer.
+        // The second request gets no answer.
         for answers in [[largest.as_str(), ""].as_slice(), &[&too_large]] {
             let read = answer(listener.accept().await.expect("a client").0, answers).await;
             assert_eq!(read.matches("GET").count(), answers.len());

@@ -1,4 +1,5 @@
-//! Verifies one token by a file with the issuer's keys, as `/.well-known/jwks.json` has them:
+//! Verifies one token with the keys in a file, which is a copy of the issuer's
+//! `/.well-known/jwks.json`:
 //!
 //! ```sh
 //! cargo run --example verify jwks.json https://login.example.com https://api.example.com "$token"

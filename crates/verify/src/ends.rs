@@ -1,10 +1,12 @@
-//! The ends of tokens before they expire: what an issuer publishes in its feed, and what a verifier holds of it.
+//! Revocations of tokens that have not expired yet: the feed that an issuer publishes, and the
+//! revocations that a verifier holds.
 //!
-//! An [`RevocationEntry`] makes tokens void: those of a user up to a time, those of a user in one app, one token, or those that one
-//! key has signed. The feed names users and tokens by an [`RevocationHash`], so that it tells nobody who they are.
+//! A [`RevocationEntry`] revokes tokens: those that a user got up to a time, those that a user got
+//! in one app up to a time, one token, or all tokens that one key has signed. The feed names users
+//! and tokens by a [`RevocationHash`], so that readers of the feed do not learn their ids.
 //!
-//! A [`Feed`] checks pages and adds what they say to the [`Ends`] that a verifier asks. It fetches nothing; the feature
-//! `fetch` has `verify::peer`, which does.
+//! A [`Feed`] checks pages and adds their revocations to the [`Ends`] in which a verifier looks up
+//! a token. A `Feed` fetches nothing; `verify::peer` does, with the feature `fetch`.
 
 mod feed;
 mod hash;

@@ -1,13 +1,15 @@
-//! The identifiers that come from outside. Each is parsed once, where it enters, and trusted from there on.
+//! The identifiers that come from outside. Each is parsed once, where it enters; all other code
+//! trusts the type.
 //!
-//! The limits guarantee that a value can stand in a log line, a URL and a key of a store, and means one thing in each.
+//! The alphabets and lengths guarantee that a value can stand in a log line, a URL and a key of a
+//! store without being escaped.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Why a text is not a valid identifier. The error does not repeat the text, because the text may be a secret that was
-/// pasted in the wrong place.
+/// Why a text is not a valid identifier. The error does not repeat the text, because the text may
+/// be a secret that was pasted in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
     /// The text is empty.
@@ -27,7 +29,8 @@ pub enum InvalidId {
     },
 }
 
-/// A text within a limit and of an alphabet: `identifier! { /// DOCS NAME, LIMIT, "ALPHABET IN CATALOG", |byte| … }`.
+/// Defines a type for texts of a maximal length and an alphabet: `identifier! { /// DOCS NAME,
+/// LIMIT, "ALPHABET IN WORDS", |byte| … }`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! identifier {
@@ -91,15 +94,16 @@ fn is_word(byte: u8) -> bool {
 }
 
 identifier! {
-    /// To whom a token was issued, its `client_id`: the AppID of a mini program, in practice `wx` and 16 hexadecimal
-    /// digits, or the id of a page that a mini program has logged in. It is public.
+    /// The app that a token was issued to, the token's `client_id`. It is the AppID of a mini
+    /// program (in practice `wx` and 16 hexadecimal digits), or the id of a page that a mini
+    /// program has logged in. An AppID is public.
     AppId, 64, WORD, is_word
 }
 printable!(AppId);
 
 impl AppId {
-    /// Whether the AppID has the form that all of WeChat's have today. WeChat does not promise that form, so another
-    /// form is a reason to warn and not to refuse.
+    /// Whether the AppID has the form that all of WeChat's AppIDs have today. WeChat does not
+    /// promise this form, so warn about another form, but do not refuse it.
     pub fn is_usual(&self) -> bool {
         let digits = self.as_str().strip_prefix("wx").unwrap_or_default();
         digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -107,13 +111,14 @@ impl AppId {
 }
 
 identifier! {
-    /// The business's own name for a person, which becomes the token's `sub`: 1 to 128 visible ASCII characters.
+    /// The business's own id of a user, which becomes the token's `sub`: 1 to 128 visible ASCII
+    /// characters.
     UserId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
 }
 printable!(UserId);
 
 identifier! {
-    /// The `jti` of a token.
+    /// The `jti` of a token: 1 to 128 visible ASCII characters.
     TokenId, 128, "visible ASCII characters without spaces", |byte| byte.is_ascii_graphic()
 }
 printable!(TokenId);

@@ -1,6 +1,7 @@
-//! The strict JSON reader: it refuses an object with a repeated member, at any depth.
+//! The strict JSON reader, which refuses an object with a repeated member, at any depth.
 //!
-//! Different readers take different values of a repeated member (RFC 8259 section 4); serde_json takes the last.
+//! Readers differ in the value that they take if a member is repeated (RFC 8259 section 4);
+//! serde_json takes the last one.
 
 use std::fmt;
 
@@ -13,7 +14,8 @@ use super::{Part, Refused};
 /// Why bytes cannot be read as one JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Malformed {
-    /// They are no JSON, nested more than 128 deep, or another JSON value.
+    /// The bytes are not JSON, are a JSON value other than an object, or are nested more than 128
+    /// deep.
     NotAnObject,
     /// An object has a member twice.
     MemberTwice,

@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Algorithm, KeySource, Part, Refused, json::Object};
 
-/// Parameters that change what is signed, name extensions that must be understood, or bring a key along. None is ever
-/// obeyed: a token with one of them is refused (RFC 8725 sections 3.1, 3.10; RFC 7797 for `b64`).
+/// Parameters that change what is signed, name extensions that must be understood, or bring a key
+/// along. A token with any of these parameters is refused (RFC 8725 sections 3.1, 3.10; RFC 7797
+/// for `b64`).
 const NEVER: [&str; 9] = ["crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty"];
 
 /// The three parts of a token, still encoded.
@@ -27,7 +28,7 @@ pub(super) struct Header {
 }
 
 impl<'a> Jws<'a> {
-    /// Bound the length before.
+    /// Splits a token in its compact form. The caller has checked its length.
     pub(super) fn of(text: &'a str) -> Result<Self, Refused> {
         let (signed, signature) = text.rsplit_once('.').ok_or(Refused::NotThreeParts)?;
         let (header, claims) = signed.split_once('.').ok_or(Refused::NotThreeParts)?;
@@ -58,7 +59,7 @@ impl<'a> Jws<'a> {
         decode(self.signature, Part::Signature)
     }
 
-    /// Checks that the key that the header names made this signature, with the algorithm of the key.
+    /// Checks `signature` with the key that the header names, by the key's algorithm.
     pub(super) fn check(
         &self,
         header: &Header,
@@ -74,7 +75,8 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// Decodes strictly, without padding and without leftover bits, so that a token has only one spelling.
+/// Decodes strictly, without padding and without leftover bits, so that a token has only one
+/// spelling.
 fn decode(text: &str, part: Part) -> Result<Vec<u8>, Refused> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Refused::NotBase64url(part))
 }

@@ -41,7 +41,7 @@ pub enum KeyError {
         /// When the first key may sign, in the format of RFC 3339.
         earliest: String,
     },
-    /// Verifiers refuse whatever the key signs.
+    /// The issuer has revoked the key, so verifiers refuse all tokens that it signs.
     #[error("the key that signs is revoked: see `wxmint doctor`")]
     Revoked,
     /// The cryptographic library failed without giving a reason.

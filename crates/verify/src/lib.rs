@@ -1,10 +1,12 @@
-//! Verifies the tokens of wxmint in a service of your own, without asking anybody about a token.
+//! Verifies the tokens of wxmint in a service of your own, without a request to the issuer for each
+//! token.
 //!
-//! - [`Verifier`] judges a token by an issuer's public keys ([`PublishedKeys`]) and a [`VerifierPolicy`]; [`bearer`]
-//!   finds the token in a request's headers.
-//! - [`ends`] is what an issuer has ended before it expires: logouts, unbindings, blocked users, retired keys.
-//! - With the feature `fetch`, `peer` fetches keys and ends by itself and keeps them fresh; with `actix`, it has an
-//!   extractor for the handlers of actix-web.
+//! - [`Verifier`] verifies a token by an issuer's public keys ([`PublishedKeys`]) and a
+//!   [`VerifierPolicy`]; [`bearer`] finds the token in a request's headers.
+//! - [`ends`] has the tokens that an issuer has revoked before they expire: after a logout, an
+//!   unbinding, the block of a user, or the emergency retirement of a key.
+//! - With the feature `fetch`, `peer` fetches keys and revocations by itself and keeps them fresh;
+//!   with `actix`, it has an extractor for the handlers of actix-web.
 //!
 //! The crate knows nothing of private keys, Redis or WeChat.
 

@@ -1,14 +1,18 @@
-//! Verifies tokens in a Rust service: a verifier for each trusted issuer, with keys that are fetched ahead of time and
-//! kept while the issuer cannot be reached, and with the feed of ends, by which a token is refused within seconds after
-//! its user has logged out.
+//! Verifies tokens in a Rust service. Each trusted issuer has a verifier. Its keys are fetched
+//! before they expire, and kept while the issuer cannot be reached. The peer follows the issuer's
+//! revocation feed, so that a token is refused within seconds after its user has logged out.
 //!
 //! ```no_run
 //! # use chrono::{DateTime, Utc};
 //! use wxmint_verify::peer::{Peer, TrustedIssuer};
 //!
-//! # async fn start(authorization: &str, now: DateTime<Utc>) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn start(
+//! #     authorization: &str,
+//! #     now: DateTime<Utc>,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! // Once, in the service's tokio runtime.
-//! let peer = Peer::start(vec![TrustedIssuer::new("https://login.example.com", ["https://api.example.com"])?])?;
+//! let issuer = TrustedIssuer::new("https://login.example.com", ["https://api.example.com"])?;
+//! let peer = Peer::start(vec![issuer])?;
 //! // For each request.
 //! let token = wxmint_verify::bearer([authorization.as_bytes()])?;
 //! let claims = peer.verify(token, now).await?;
@@ -44,7 +48,7 @@ pub use self::trusted_issuer::{Revocations, TrustedIssuer, WhenStale};
 use crate::ends::{Endable, Ends};
 use crate::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier};
 
-/// A task that fetches by itself has no caller who could pass the time.
+/// The current time, for background tasks: they have no caller that could pass it.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock here")]
 fn now() -> DateTime<Utc> {
     Utc::now()
@@ -82,7 +86,8 @@ pub enum NotVerified {
     /// The issuer has not confirmed its keys for [`TrustedIssuer::keys_max_age`]. Answer with 503.
     #[error("the issuer's keys have not been confirmed for too long")]
     StaleKeys,
-    /// The token is valid, but it is not known whether it has been ended since. Answer with 503.
+    /// The token is valid, but it may have been revoked since, because the revocation feed was not
+    /// read for too long. Answer with 503.
     #[error("the issuer's revocation feed has not been read for too long")]
     StaleEnds,
 }
@@ -98,12 +103,14 @@ pub enum FetchOutcome {
     Failed,
 }
 
-/// Is called after each fetch of keys and for each page of ends that was not accepted, for metrics.
+/// Observes fetches, for metrics: it is called after each fetch of keys, and for each page of the
+/// revocation feed that was not accepted.
 pub trait Watcher: Send + Sync {
     /// A fetch of this issuer's keys has ended.
     fn fetched(&self, issuer: &str, outcome: FetchOutcome);
 
-    /// A page of this issuer's ends was not received or not accepted. There are about twenty reasons.
+    /// A page of this issuer's revocation feed was not received or not accepted. `reason` is a word
+    /// for a metric's label; there are about twenty.
     fn page_refused(&self, issuer: &str, reason: &'static str);
 }
 
@@ -114,7 +121,8 @@ impl Watcher for () {
     fn page_refused(&self, _: &str, _: &'static str) {}
 }
 
-/// Verifies the tokens of the trusted issuers. Fetches their keys and follows their feeds of ends until it is dropped.
+/// Verifies the tokens of the trusted issuers. Fetches their keys and follows their revocation
+/// feeds until it is dropped.
 pub struct Peer {
     trusted: Vec<Trusted>,
 }
@@ -139,7 +147,7 @@ impl Trusted {
         Ok(Self { issuer, verifier, keys, ends })
     }
 
-    /// Asks the ends about a token whose signature is good.
+    /// Looks up whether a token with a valid signature has been revoked.
     fn ask_ends(&self, token: &Endable, now: DateTime<Utc>) -> Result<(), NotVerified> {
         match &self.ends {
             Some(ends) if ends.ends().has_ended(token) => Err(Refused::Ended.into()),
@@ -149,29 +157,32 @@ impl Trusted {
     }
 }
 
-/// The state of one issuer's keys and ends here.
+/// The state of one issuer's keys and revocations in this peer.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownOf<'a> {
     /// The issuer.
     pub issuer: &'a str,
     /// The number of usable keys.
     pub keys: usize,
-    /// The time since the last successful fetch of keys, including one that was answered with 304; `None` before the
-    /// first.
+    /// The time since the last successful fetch of keys, including one that was answered with 304;
+    /// `None` before the first.
     pub keys_age: Option<Duration>,
-    /// Whether no token can be judged: there are no keys, or they are older than [`TrustedIssuer::keys_max_age`].
+    /// Whether no token can be judged: there are no keys, or they are older than
+    /// [`TrustedIssuer::keys_max_age`].
     pub lacks_keys: bool,
-    /// The number of ends that are held; `None` if the feed is not followed.
+    /// The number of revocations that are held; `None` if the feed is not followed.
     pub ends: Option<usize>,
-    /// The age of the newest page after which there were no more; `None` before the first.
+    /// The age of the newest page that reached the end of the feed; `None` before the first.
     pub ends_age: Option<Duration>,
-    /// Whether tokens may be accepted although they have been revoked: the feed was never read to its end, not for
-    /// [`Revocations::max_age`], or there was no room for all of it.
+    /// Whether revocations may be missing, because the feed was never read to its end, was not read
+    /// to its end for [`Revocations::max_age`], or has more revocations than the peer can hold.
+    /// Revoked tokens are then accepted if [`WhenStale::Open`].
     pub lacks_ends: bool,
 }
 
-/// Tells which edition of an issuer's keys verified a token, and by what an end can name the token. [`Peer::holds`] no
-/// longer accepts it once those keys have changed or the token was ended.
+/// Records which edition of an issuer's keys verified a token, and the parts of the token that a
+/// revocation can name. [`Peer::holds`] rejects the proof once those keys have changed or the token
+/// has been revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
     issuer: usize,
@@ -180,7 +191,7 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// A proof as [`Peer::prove`] would return it, for tests of what remembers proofs.
+    /// A proof as [`Peer::prove`] would return it, for tests of code that caches proofs.
     #[doc(hidden)]
     pub fn of_a_test(issuer: usize, edition: u64, claims: &Claims) -> Self {
         Self { issuer, edition, token: Endable::of("https://login.example.com", claims, "a-kid") }
@@ -188,13 +199,13 @@ impl Proof {
 }
 
 impl Peer {
-    /// Starts to fetch the issuers' keys and to follow their feeds of ends. Call it in a tokio runtime that lives as
-    /// long as the peer.
+    /// Starts to fetch the issuers' keys and to follow their revocation feeds. Call it in a tokio
+    /// runtime that lives as long as the peer.
     pub fn start(trusted: Vec<TrustedIssuer>) -> Result<Self, PeerError> {
         Self::watched(trusted, Arc::new(()))
     }
 
-    /// As [`Peer::start`]; `watcher` is called after each fetch.
+    /// As [`Peer::start`], with a `watcher` that observes the fetches.
     pub fn watched(trusted: Vec<TrustedIssuer>, watcher: Arc<dyn Watcher>) -> Result<Self, PeerError> {
         if trusted.is_empty() {
             return Err(PeerError::NoIssuer);
@@ -215,9 +226,10 @@ impl Peer {
         }
     }
 
-    /// Waits until the peer can do its work: it has the keys of every issuer and has read every feed of ends to its
-    /// end. If it stays open without, it waits while pages come, 10 s for each and [`Revocations::max_age`] for all;
-    /// then [`Peer::known`] says that [`KnownOf::lacks_ends`].
+    /// Waits until the peer has the keys of every issuer and has read every revocation feed to its
+    /// end. For a feed that is [`WhenStale::Open`], it waits at most 10 s for each page and
+    /// [`Revocations::max_age`] for all pages. If it gives up, [`Peer::known`] reports
+    /// [`KnownOf::lacks_ends`].
     pub async fn is_ready(&self) {
         self.has_keys().await;
         for ends in self.trusted.iter().filter_map(|trusted| trusted.ends.as_ref()) {
@@ -225,8 +237,9 @@ impl Peer {
         }
     }
 
-    /// Verifies `token` (its compact form) at the time `now` and returns its claims. Waits only if the token names an
-    /// unknown key, which may be a new one, or if the keys are too old, and then for at most 2 s.
+    /// Verifies `token` (its compact form) at the time `now` and returns its claims. If the token
+    /// names an unknown key, which may be new, or if the keys are too old, this waits up to 2 s for
+    /// the keys to be fetched again. Otherwise it does not wait.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Verified<Claims>, NotVerified> {
         self.prove(token, now).await.map(|(claims, _)| claims)
     }
@@ -243,8 +256,8 @@ impl Peer {
         }
     }
 
-    /// Whether the keys that verified a token are still in use and believed, and no end names the token. If not,
-    /// [`Peer::prove`] says why.
+    /// Whether the keys that verified a token are still in use and fresh enough, and the token has
+    /// not been revoked. If not, [`Peer::prove`] returns the reason.
     pub fn holds(&self, proof: &Proof, now: DateTime<Utc>) -> bool {
         self.trusted.get(proof.issuer).is_some_and(|trusted| {
             trusted.keys.believed(now).is_ok_and(|edition| edition.number == proof.edition)
@@ -270,8 +283,8 @@ impl Peer {
         })
     }
 
-    /// Picks the issuer by the unverified `iss`; the token is then verified with that issuer's keys alone. Skipped if
-    /// there is only one issuer.
+    /// Picks the issuer by the unverified `iss`; the token is then verified with that issuer's keys
+    /// alone. Skipped if there is only one issuer.
     fn issuer_of(&self, token: &str) -> Result<usize, Refused> {
         if self.trusted.len() == 1 {
             return Ok(0);

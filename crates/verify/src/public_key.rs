@@ -1,4 +1,4 @@
-//! Public keys: all that a verifier needs, and all that is ever published.
+//! Public keys. A verifier needs no other keys, and an issuer publishes no others.
 
 use std::{fmt, ops::RangeInclusive};
 
@@ -15,8 +15,8 @@ use super::Algorithm;
 /// The length in bytes of an RSA modulus of 2048 to 8192 bits.
 const RSA_BYTES: RangeInclusive<usize> = 256..=1024;
 
-/// A public JWK (RFC 7517) with `use`, `alg` and `kid`, parsed once and ready to verify. Its `kid` is its RFC 7638
-/// thumbprint.
+/// A public JWK (RFC 7517) with `use`, `alg` and `kid`, parsed once and ready to verify. Its `kid`
+/// is its RFC 7638 thumbprint.
 #[derive(Clone, Serialize)]
 pub struct PublicKey {
     #[serde(flatten)]
@@ -31,7 +31,8 @@ pub struct PublicKey {
     parsed: ParsedPublicKey,
 }
 
-/// The members that the thumbprint covers, in the lexicographic order that RFC 7638 section 3.3 requires.
+/// The members that the thumbprint covers, in the lexicographic order that RFC 7638 section 3.3
+/// requires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Material {
@@ -43,7 +44,8 @@ enum Material {
 impl PublicKey {
     /// Makes an EC key on P-256 from its affine coordinates of 32 bytes each.
     pub fn p256(x: &[u8], y: &[u8]) -> Option<Self> {
-        // The uncompressed form: a JWK allows no other of the encodings that aws-lc accepts.
+        // The uncompressed form of a point, because aws-lc accepts other encodings too, which no
+        // JWK has.
         let point = [&[4], x, y].concat();
         let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))?.ok()?;
         let material = Material::Ec { crv: "P-256", kty: "EC", x: encode(x), y: encode(y) };
@@ -56,11 +58,11 @@ impl PublicKey {
         Some(Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) }, parsed))
     }
 
-    /// Makes an RSA key of 2048 to 8192 bits from modulus and exponent, big-endian without leading zeros (RFC 7518
-    /// section 6.3.1).
+    /// Makes an RSA key of 2048 to 8192 bits from modulus and exponent, big-endian without leading
+    /// zeros (RFC 7518 section 6.3.1).
     pub fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
-        // Checked here, because aws-lc checks the numbers only when it verifies. With the exponent 1, anybody could
-        // make a valid signature.
+        // Checked here, because aws-lc checks the numbers only when it verifies. With the exponent
+        // 1, anybody could make a valid signature.
         let is_odd = |number: &[u8]| number.first() != Some(&0) && number.last().is_some_and(|byte| byte % 2 == 1);
         let fits = RSA_BYTES.contains(&n.len()) && is_odd(n) && is_odd(e) && e != [1];
         let components = RsaPublicKeyComponents { n, e };
@@ -68,7 +70,8 @@ impl PublicKey {
         Some(Self::new(Algorithm::Rs256, Material::Rsa { e: encode(e), kty: "RSA", n: encode(n) }, parsed))
     }
 
-    /// The same key with the fully-specified name of its algorithm as `alg` (RFC 9864): `Ed25519` in place of `EdDSA`.
+    /// The same key with the fully-specified name of its algorithm as `alg` (RFC 9864): `Ed25519`
+    /// in place of `EdDSA`.
     pub fn fully_specified(self) -> Self {
         let algorithm = self.algorithm.fully_specified();
         Self { alg: algorithm.name(), algorithm, ..self }
@@ -94,7 +97,8 @@ impl PublicKey {
         self.algorithm
     }
 
-    /// Whether `signature` (raw, as in a JWS) is this key's signature of `message`. The algorithm comes from the key.
+    /// Whether `signature` (raw, as in a JWS) is this key's signature of `message`. The algorithm
+    /// comes from the key.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(message, signature).is_ok()
     }

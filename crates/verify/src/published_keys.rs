@@ -1,4 +1,4 @@
-//! A JWKS as a peer reads it: every key is checked, and an unusable key does not affect the others.
+//! Reads an issuer's JWKS. Every key is checked, and an unusable key does not affect the others.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -21,26 +21,29 @@ pub struct PublishedKeys {
 
 #[derive(Deserialize)]
 struct Set<'a> {
-    /// Each key is parsed by itself, so that one that is no object or is nested too deeply affects no other.
+    /// Each key is parsed by itself, so that a key that is not an object, or is nested too deeply,
+    /// does not affect the others.
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
 
 impl PublishedKeys {
-    /// Reads a JWK Set (RFC 7517 section 5). Fails only if `json` is not a JWK Set. A key ends up in `refused` if it is
-    /// not a JWK, is private, has an unknown type, is not on its curve, is not for verifying, or repeats the `kid` of
-    /// another key.
+    /// Reads a JWK Set (RFC 7517 section 5). Fails only if `json` is not a JWK Set. A key ends up
+    /// in `refused` if it is not a JWK, is private, has an unknown type, is not on its curve, is
+    /// not for verifying, or repeats the `kid` of another key.
     pub fn read(json: &[u8]) -> Result<Self, KeyError> {
         Self::read_as(json, false)
     }
 
-    /// Reads the JWK Set of an issuer of another make, whose `kid`s may be any texts, and which may leave `alg` out.
+    /// Reads the JWK Set of an issuer that is not wxmint, such as Kubernetes or SPIFFE. As
+    /// [`PublishedKeys::read`], but a `kid` may be any text, and `alg` may be missing.
     pub fn read_of_others(json: &[u8]) -> Result<Self, KeyError> {
         Self::read_as(json, true)
     }
 
     fn read_as(json: &[u8], of_others: bool) -> Result<Self, KeyError> {
-        // A list would be read as the values of the set's members.
+        // Serde would read a JSON array as the values of the struct's members, so an array is made
+        // invalid.
         let json = if json.trim_ascii_start().starts_with(b"[") { b"[" } else { json };
         let set: Set<'_> = serde_json::from_slice(json)
             .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
@@ -66,7 +69,7 @@ impl PublishedKeys {
     }
 }
 
-/// Ignores the time: the set is as fresh as its last fetch.
+/// The time is ignored: the set is as fresh as its last fetch.
 impl KeySource for PublishedKeys {
     fn key(&self, kid: &str, _: DateTime<Utc>) -> Option<&PublicKey> {
         self.keys.iter().find(|key| key.kid() == kid)
@@ -93,7 +96,7 @@ impl Members {
             (Some("RSA"), None) if is("RS256") => self.rsa()?,
             _ => return Err(self.unusable("`kty`, `crv` and `alg` are not those of ES256, EdDSA, Ed25519 or RS256")),
         };
-        // SPIFFE's bundles have a `use` of their own.
+        // Keys in SPIFFE bundles have the `use` `jwt-svid`.
         if self.jwk.get("use").is_some_and(|usage| usage != "sig" && !(self.of_others && usage == "jwt-svid")) {
             return Err(self.unusable("`use` must be \"sig\""));
         }

@@ -25,8 +25,8 @@ impl fmt::Display for Part {
     }
 }
 
-/// The check that a token failed. It is for the log: the client is told only that the token is not valid. The text
-/// repeats nothing of the token.
+/// The check that a token failed. The reason is for the log: tell the client only that the token is
+/// not valid. The text quotes no part of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refused {
     /// The token is longer than [`MAX_TOKEN`].
@@ -44,7 +44,8 @@ pub enum Refused {
     /// The header or the claims repeat a member, at any depth.
     #[error("its {0} repeats a member")]
     MemberTwice(Part),
-    /// The header has a parameter that would change how the token is read or where its key is found.
+    /// The header has a parameter that would change how the token is read, or where its key is
+    /// found.
     #[error("its header has the parameter `{0}`, which is never accepted")]
     HeaderParameter(&'static str),
     /// A required header parameter or claim is missing.
@@ -53,10 +54,11 @@ pub enum Refused {
     /// A header parameter or claim has the wrong type or is out of range.
     #[error("`{0}` has the wrong type or is out of range")]
     Malformed(&'static str),
-    /// The token is another kind of signed object, or its `typ` is `JWT` and the policy does not accept that.
+    /// The token is another kind of signed object, or its `typ` is `JWT` and the policy does not
+    /// accept that.
     #[error("its `typ` is not that of an access token")]
     Typ,
-    /// The issuer has ended the token, its user's tokens, or its key.
+    /// The issuer has revoked the token, its user's tokens, or its key.
     #[error("it was revoked before it expired")]
     Ended,
     /// No published key has this `kid`.
@@ -65,7 +67,7 @@ pub enum Refused {
     /// `alg` differs from the key's algorithm.
     #[error("its `alg` is not the key's algorithm")]
     Algorithm,
-    /// The key did not sign this token, or the token was changed afterwards.
+    /// The key did not sign this token, or the token was changed after it was signed.
     #[error("its signature is wrong")]
     Signature,
     /// `iss` is not the expected issuer.

@@ -25,7 +25,8 @@ impl TokenTyp {
         }
     }
 
-    /// Parses a header's `typ`. A media type is case-insensitive, and `application/` may precede it.
+    /// Parses a header's `typ`. A media type is case-insensitive, and `application/` may precede
+    /// it.
     pub(super) fn of_header(text: &str) -> Option<Self> {
         let written_out = text.get(..APPLICATION.len()).is_some_and(|start| start.eq_ignore_ascii_case(APPLICATION));
         let bare = if written_out { &text[APPLICATION.len()..] } else { text };

@@ -1,9 +1,10 @@
 //! Verifies access tokens.
 //!
-//! The checks are our own. They run in the order of their cost: size and form, the header, the claims, then the key and
-//! its signature. Claims are returned only after all checks have passed. jsonwebtoken's `decode` would accept any
-//! `typ`, an unknown `crit`, an `iss` that is an array containing our issuer, a repeated member, an `exp` in the year
-//! 584 billion, and a token of a megabyte.
+//! The checks are our own, and run in the order of their cost: size and form, the header, the
+//! claims, then the key and its signature. Claims are returned only after all checks have passed.
+//! jsonwebtoken's `decode` would accept any `typ`, an unknown `crit`, an `iss` that is an array
+//! containing our issuer, a repeated member, an `exp` in the year 584 billion, and a token of a
+//! megabyte.
 
 mod claims;
 mod header;
@@ -24,11 +25,12 @@ use super::json::Object;
 use super::jws::Header;
 use super::{KeySource, Part, Refused, TokenTyp};
 
-/// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a whole request is
-/// seldom larger than this limit.
+/// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a
+/// whole request is seldom larger than this limit.
 pub const MAX_TOKEN: usize = 8 * 1024;
-/// The largest allowed difference between clocks (RFC 7519 section 4.1.4 speaks of "a few minutes"). A key stays
-/// published for this long after its last token has expired.
+/// The largest allowed difference between clocks (RFC 7519 section 4.1.4 speaks of "a few
+/// minutes"). An issuer keeps a key published for this long after the last token that the key
+/// signed has expired.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 /// The longest token life that can be configured for an issuer (`WXMINT_TOKEN_TTL`).
 pub const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
@@ -40,9 +42,9 @@ pub struct VerifierPolicy {
     pub issuer: String,
     /// A token's `aud` must contain one of these.
     pub audiences: Vec<String>,
-    /// [`TokenTyp::AccessToken`] accepts `at+jwt` alone. [`TokenTyp::Jwt`] accepts `JWT` too, for an issuer that is
-    /// configured so; wxmint signs no other object with either `typ`. An issuer can change its `typ` without a 401
-    /// while its verifiers accept both.
+    /// [`TokenTyp::AccessToken`] accepts `at+jwt` alone. [`TokenTyp::Jwt`] accepts both `at+jwt`
+    /// and `JWT`, for an issuer that is configured to sign `JWT`; wxmint signs no other object with
+    /// either `typ`. An issuer can change its `typ` without a 401 while its verifiers accept both.
     pub typ: TokenTyp,
     /// The longest allowed time from `iat` to `exp`.
     pub longest_life: Duration,
@@ -51,7 +53,8 @@ pub struct VerifierPolicy {
 }
 
 impl VerifierPolicy {
-    /// Accepts `at+jwt` with any life that an issuer can be configured for, and the full leeway.
+    /// Accepts `at+jwt` alone, with any life that an issuer can be configured for
+    /// ([`LONGEST_LIFE`]) and the full leeway ([`MAX_LEEWAY`]).
     pub fn new(issuer: impl Into<String>, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             issuer: issuer.into(),
@@ -77,7 +80,8 @@ pub enum PolicyError {
     Leeway,
 }
 
-/// The content of a token whose signature and claims have been verified. Only a [`Verifier`] makes such a value.
+/// The content of a token whose signature and claims have been verified. Only a [`Verifier`] makes
+/// a `Verified` value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified<T>(T);
 
@@ -89,13 +93,18 @@ impl<T> Deref for Verified<T> {
     }
 }
 
-/// Verifies tokens by a policy. The keys are passed to each call, because they change; see [`KeySource`].
+/// Verifies tokens by a policy. The keys are passed to each call, because they change; see
+/// [`KeySource`].
 ///
 /// ```
 /// use chrono::{DateTime, Utc};
 /// use wxmint_verify::{PublishedKeys, Refused, Verifier, VerifierPolicy, ids::UserId};
 ///
-/// fn who_is_asking(token: &str, jwks: &PublishedKeys, now: DateTime<Utc>) -> Result<UserId, Refused> {
+/// fn who_is_asking(
+///     token: &str,
+///     jwks: &PublishedKeys,
+///     now: DateTime<Utc>,
+/// ) -> Result<UserId, Refused> {
 ///     let policy = VerifierPolicy::new("https://login.example.com", ["https://api.example.com"]);
 ///     // Once, not for each token.
 ///     let verifier = Verifier::new(policy).expect("an issuer and an audience");
@@ -112,7 +121,8 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Fails if the policy could accept no token, or if its leeway is too long.
+    /// Makes a verifier. Fails if the policy has no issuer or no audience, or if its leeway is
+    /// longer than [`MAX_LEEWAY`].
     pub fn new(policy: VerifierPolicy) -> Result<Self, PolicyError> {
         let VerifierPolicy { issuer, audiences, typ, longest_life, leeway } = policy;
         match () {
@@ -126,9 +136,9 @@ impl Verifier {
         Ok(Self { issuer, audiences, typ, longest_life, leeway })
     }
 
-    /// Verifies `token` (its compact form) with the key of `keys` that the token names, at the time `now`, and returns
-    /// its claims. Its dates are whole seconds: wxmint writes no others, so a token with a fraction in `iat`, `exp` or
-    /// `nbf` is refused.
+    /// Verifies `token` (its compact form) with the key of `keys` that the token names, at the time
+    /// `now`, and returns its claims. A token with a fraction in `iat`, `exp` or `nbf` is refused,
+    /// because wxmint writes whole seconds.
     pub fn verify(
         &self,
         token: &str,
@@ -138,7 +148,7 @@ impl Verifier {
         self.prove(token, keys, now).map(|(claims, _)| claims)
     }
 
-    /// As [`Verifier::verify`], and refuses a token that has been ended.
+    /// As [`Verifier::verify`], and refuses a token that has been revoked ([`Refused::Ended`]).
     pub fn verify_unless_ended(
         &self,
         token: &str,
@@ -150,7 +160,7 @@ impl Verifier {
         if ends.has_ended(&endable) { Err(Refused::Ended) } else { Ok(claims) }
     }
 
-    /// As [`Verifier::verify`], and also returns what an end can name of the token.
+    /// As [`Verifier::verify`], and also returns the parts of the token that a revocation can name.
     pub(super) fn prove(
         &self,
         token: &str,
@@ -163,10 +173,11 @@ impl Verifier {
         Ok((Verified(claims), endable))
     }
 
-    /// Verifies a token that is no access token, by which a service shows that it is `subject`: of a Kubernetes
-    /// ServiceAccount, a SPIFFE JWT-SVID, or a client's assertion (RFC 7523bis). It may lack `typ`, `jti` and `iat`;
-    /// without `iat` its life counts from `now`. Other issuers write its dates, which may therefore have a fraction or
-    /// an exponent, such as `1796022793.5` (RFC 7519 section 2). They are read to the millisecond.
+    /// Verifies a token by which a service proves that it is `subject`: the token of a Kubernetes
+    /// ServiceAccount, a SPIFFE JWT-SVID, or a client's assertion (RFC 7523bis). An access token is
+    /// refused. The token may lack `typ`, `jti` and `iat`; without `iat` its life counts from
+    /// `now`. Because other issuers write these tokens, their dates may have a fraction or an
+    /// exponent, such as `1796022793.5` (RFC 7519 section 2). Dates are read to the millisecond.
     pub fn identify(
         &self,
         token: &str,
@@ -182,7 +193,8 @@ impl Verifier {
         Ok(Verified(identity))
     }
 
-    /// Returns the content that `read` finds in the claims of a token that passes all checks, and its header.
+    /// Checks a token, and returns its header and the content that `read` finds in its claims.
+    /// `takes` decides by the header whether the token is of the expected kind.
     fn open<T>(
         &self,
         token: &str,
@@ -207,8 +219,8 @@ impl Verifier {
         Ok((content, header))
     }
 
-    /// Checks the claims before the signature, so that a token that would be refused anyway costs neither a key lookup
-    /// nor a signature check.
+    /// Checks audience and dates. Runs before the signature is checked, so that a token that would
+    /// be refused anyway costs neither a key lookup nor a signature check.
     ///
     /// Compares differences of dates, because a sum of a date and a duration could overflow.
     fn judge(&self, claims: &Object, now: DateTime<Utc>, dates: Dates) -> Result<(), Refused> {

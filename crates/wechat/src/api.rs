@@ -1,21 +1,25 @@
-//! The calls of WeChat's server API that wxmint makes, its error codes, and what each one means for the login.
+//! The calls of WeChat's server API that wxmint makes, and WeChat's error codes with their meaning
+//! for a login.
 
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 
-/// The path of a call, its name in metrics, and whether it uses up a code or a session key: then it cannot be repeated
-/// once WeChat may have received it.
+/// The path of a call, its name in metrics, and whether it uses up a code or a session key. Such a
+/// call cannot be repeated once WeChat may have received it.
 pub(super) type Row = (&'static str, &'static str, bool);
 
 macro_rules! apis {
     ($($name:ident, $path:literal, $metric:literal, $spends:literal;)+) => {
+        /// A call of WeChat's server API
+        /// (<https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/>). The table below has
+        /// its path, its name in metrics, and whether it uses up a code or a session key.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Api {
             $($name,)+
         }
 
         impl Api {
-            /// In the order of their declaration.
+            /// One row for each call, in the order of the variants.
             pub(super) const ROWS: [Row; [$($path),+].len()] = [$(($path, $metric, $spends)),+];
         }
     };
@@ -41,46 +45,52 @@ apis! {
     AuthorizerToken, "/cgi-bin/component/api_authorizer_token", "authorizer_token", false;
 }
 
+/// The meaning of an errcode of WeChat, and how to react to it. Sources:
+/// <https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html>, the
+/// pages of the calls, and the lists of public SDKs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// WeChat is busy: retry once after a short pause.
     Busy,
-    /// The code is wrong, expired, or another app's: the mini program must get another (wx.login or getPhoneNumber).
+    /// The code is wrong, expired, or another app's: the mini program must get a new code (wx.login
+    /// or getPhoneNumber).
     CodeInvalid,
-    /// The code was used before: the mini program must get another.
+    /// The code was used before: the mini program must get a new code.
     CodeUsed,
     /// WeChat considers this person a risk or has restricted them: refuse without a retry.
     PersonRefused,
     /// This person logs in too often: retry in a minute.
     SlowDown,
-    /// The access token is wrong or expired: fetch another and retry once.
+    /// The access token is wrong or expired: fetch a new one and retry once.
     BadAccessToken,
     /// The session key is no longer the current one: the mini program must log in again.
     StaleSession,
-    /// A merchant has not let the platform act for it, or not any more.
+    /// A merchant has not authorized the platform, or has withdrawn the authorization.
     NotAuthorized,
-    /// A merchant has let the platform act for it, but not in this.
+    /// A merchant has authorized the platform, but not for this call.
     NotPermitted,
     /// The app's packet of paid phone numbers is used up (手机号快速验证组件).
     PhoneNumbersSpent,
-    /// The refresh token of a merchant has been replaced. WeChat's list has the new one.
+    /// The refresh token of a merchant has been replaced. WeChat's list of merchants has the new
+    /// one.
     StaleRefreshToken,
-    /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or rights.
+    /// The operator must fix the configuration at WeChat: AppID, AppSecret, IP whitelist, quota or
+    /// rights.
     Misconfigured,
-    /// The code is in no list that we know. WeChat has answered, so the operator must find out why: a repetition would
-    /// be refused too, and may be billed.
+    /// The errcode is in no list that we know. Do not retry: WeChat has answered, so a repetition
+    /// would be refused too, and may be billed. The operator must find the reason.
     Unknown,
 }
 
-/// The errcodes of each meaning, from WeChat's documentation and the lists of public SDKs.
+/// The errcodes of each meaning; see [`Verdict`] for the sources.
 const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::Busy, &[-1]),
     (Verdict::BadAccessToken, &[40001, 40014, 42001]),
-    // Our own request was wrong, which the operator cannot fix; a metric shows it.
+    // Our own request was wrong. The operator cannot fix this, but a metric shows it.
     (Verdict::Misconfigured, &[40002, 40003, 40097, 40129, 40169, 41001, 41002, 41004, 41008, 41009]),
     (Verdict::Misconfigured, &[43001, 43002, 43003, 44002, 47001, 87008]),
     (Verdict::Misconfigured, &[40013, 40125, 40164, 40243, 41030, 45009, 48001, 48004, 89501, 89503, 89506, 89507]),
-    // The app's owner has switched on API 安全, with which WeChat wants calls that are signed and encrypted.
+    // The app's owner has switched on API 安全, so WeChat requires signed and encrypted calls.
     (Verdict::Misconfigured, &[40230, 40231, 40232, 40233, 40234, 40235, 40236, 40237, 40238, 40239, 40240]),
     (Verdict::CodeInvalid, &[40029, 41029]),
     (Verdict::CodeUsed, &[40163]),
@@ -91,7 +101,8 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::NotPermitted, &[61007]),
     (Verdict::PhoneNumbersSpent, &[1400001]),
     (Verdict::StaleRefreshToken, &[61023]),
-    // A platform gets it: its address is not on the list, its ticket is old or wrong, or a code is spent.
+    // Errors of a platform: its IP address is not on the list, its ticket is old or wrong, or a
+    // code was used before.
     (Verdict::Misconfigured, &[61004, 61005, 61006, 61009, 61010, 61011]),
 ];
 
@@ -102,25 +113,26 @@ impl Verdict {
         use Api::{PhoneNumber, StableToken, StartPushTicket};
         let known = TABLE.iter().find(|(_, errcodes)| errcodes.contains(&errcode));
         let verdict = match (api, errcode) {
-            // It is about the AppSecret, which authenticates these calls.
+            // The AppSecret is wrong. It authenticates these calls.
             (Code2Session | StableToken | ComponentToken | StartPushTicket | Oauth2, 40001) => Self::Misconfigured,
-            // WeChat's older pages say so of a code of OAuth2 that has expired.
+            // WeChat's older pages have this errcode for an expired code of OAuth2.
             (Oauth2 | ComponentOauth2, 42003) => Self::CodeInvalid,
-            // The access token was just accepted and the openid is WeChat's own, so it is the code that belongs to
-            // another app or another person.
+            // The access token was just accepted and the openid is WeChat's own, so the code must
+            // belong to another app or another person.
             (PhoneNumber, 40003 | 40013) => Self::CodeInvalid,
             _ => known.map_or(Self::Unknown, |&(verdict, _)| verdict),
         };
         let sends_a_code = matches!(api, Code2Session | PhoneNumber | Oauth2 | ComponentCode2Session | ComponentOauth2);
         match verdict {
-            // The errcode is about a code, but the call sends none of a person's phone or page.
+            // The errcode is about a person's code, but this call sends none.
             Self::CodeInvalid | Self::CodeUsed if !sends_a_code => Self::Unknown,
             verdict => verdict,
         }
     }
 }
 
-/// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the labels are bounded.
+/// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the
+/// labels are bounded.
 pub(super) fn label(errcode: i64) -> String {
     let is_known = TABLE.iter().any(|(_, errcodes)| errcodes.contains(&errcode));
     if is_known { errcode.to_string() } else { "other".into() }

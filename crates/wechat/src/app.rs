@@ -1,4 +1,5 @@
-//! An app, and the secrets of WeChat's protocol: they cannot be printed or serialized, and are wiped when dropped.
+//! An app, and the secrets of WeChat's protocol. The secrets cannot be printed or serialized, and
+//! are wiped when dropped.
 
 use std::{str::FromStr, time::Duration};
 
@@ -9,22 +10,24 @@ use zeroize::Zeroizing;
 
 use super::{CallError, Result};
 
-/// An app of the business's at WeChat.
+/// An app of the business at WeChat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
     pub id: AppId,
+    /// The kind, which decides how codes are exchanged.
     pub kind: AppKind,
-    /// The AppSecret, which is sent to WeChat alone. `None` for a merchant's app, for which a third-party platform acts
-    /// by a token of its own.
+    /// The AppSecret, which is sent only to WeChat. `None` for a merchant's app: a third-party
+    /// platform makes its calls with the platform's token.
     pub secret: Option<AppSecret>,
 }
 
 impl App {
+    /// A mini program with its AppSecret.
     pub fn mini_program(id: AppId, secret: AppSecret) -> Self {
         Self { id, kind: AppKind::MiniProgram, secret: Some(secret) }
     }
 
-    /// For the calls that send it.
+    /// The AppSecret, for calls that send it. Fails if a platform acts for the app.
     pub(super) fn own_secret(&self) -> Result<&AppSecret> {
         let reason = "the app has no AppSecret: a platform acts for it";
         self.secret.as_ref().ok_or_else(|| CallError::NotSent { reason: reason.into(), retry_after: Duration::ZERO })
@@ -47,7 +50,7 @@ pub enum AppKind {
 }
 
 impl AppKind {
-    /// As its file has it.
+    /// The name in the file of apps.
     pub fn name(self) -> &'static str {
         match self {
             Self::MiniProgram => "mini_program",
@@ -57,7 +60,8 @@ impl AppKind {
         }
     }
 
-    /// Whether WeChat gives session keys of its people. Only then has it user data and phone codes.
+    /// Whether WeChat gives session keys of this app's persons. Only such an app has user data and
+    /// phone codes.
     pub fn has_session_keys(self) -> bool {
         self == Self::MiniProgram
     }
@@ -70,11 +74,12 @@ macro_rules! secrets {
         pub struct $name(Zeroizing<String>);
 
         impl $name {
+            /// Takes a secret without checking it.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(Zeroizing::new(text.into()))
             }
 
-            /// The secret itself, for the line that sends or seals it.
+            /// The secret. Call this only where it is sent or sealed.
             pub fn expose(&self) -> &str {
                 &self.0
             }
@@ -88,18 +93,23 @@ secrets! {
     /// The AppSecret, which authenticates an app to WeChat: in practice 32 hexadecimal digits.
     #[derive(PartialEq, Eq)]
     AppSecret;
-    /// WeChat's `session_key`, base64 of 16 bytes. Signatures use this text as their key, ciphers the bytes.
+    /// WeChat's `session_key`, base64 of 16 bytes. Signatures use the base64 text as their key,
+    /// ciphers use the bytes.
     SessionKey;
-    /// WeChat's `access_token`, which authenticates the app in most of the server API for at most two hours. It has
-    /// nothing to do with the tokens that wxmint signs.
+    /// WeChat's `access_token`, which authenticates the app in most of the server API for at most
+    /// two hours. It is not one of the tokens that wxmint signs.
     AppAccessToken;
-    /// The `access_token` of OAuth2, with which WeChat tells about one person. It is dropped at once.
+    /// The `access_token` of OAuth2, which reads the data of one person. It is dropped right after
+    /// the call.
     PersonAccessToken;
-    /// `component_verify_ticket`, which WeChat pushes every ten minutes: with it a platform gets its token.
+    /// `component_verify_ticket`, which WeChat pushes every ten minutes. A platform fetches its own
+    /// token with it.
     ComponentTicket;
-    /// With which a platform asks who has authorised it. Good for one use.
+    /// The authorization code with which a platform asks which merchant has authorized it. It is
+    /// valid for one use.
     AuthorizationCode;
-    /// `authorizer_refresh_token`, with which a platform gets a merchant's access token, while the merchant stays.
+    /// `authorizer_refresh_token`, with which a platform fetches a merchant's access token. It is
+    /// valid until the merchant withdraws the authorization.
     RefreshToken;
 }
 

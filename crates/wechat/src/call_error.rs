@@ -7,35 +7,39 @@ use wxmint_upstream::{CallOutcome, Closed, FetchError, PAUSE};
 
 use super::{Verdict, api, api::number_or_quoted};
 
-/// A `rid` has 26 characters; an openid has 28, codes and AppSecrets have 32, and tokens more.
+/// The longest word of WeChat's messages that is logged. A `rid` has 26 characters; an openid has
+/// 28, codes and AppSecrets have 32, and tokens have more.
 const LONGEST_WORD: usize = 27;
 /// The pause after errcode -1, for which WeChat's documentation says "retry shortly".
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
+/// The result of a call of WeChat's API.
 pub type Result<T, E = CallError> = std::result::Result<T, E>;
 
 /// Why a call of WeChat's API failed. The error contains no URL, code, token or phone number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
+    /// WeChat answered with an errcode.
     #[error("WeChat answered errcode {errcode} ({errmsg})")]
     Refused {
         /// Never 0.
         errcode: i64,
-        /// WeChat's message with the `rid`, by which WeChat's support finds the call. It is shortened and has no
-        /// control characters.
+        /// WeChat's message with the `rid`, by which WeChat's support finds the call. It is
+        /// shortened and has no control characters.
         errmsg: String,
         verdict: Verdict,
     },
-    /// The request was not sent: its code is unused and may be sent again.
+    /// The request was not sent: its code is unused and may be sent again, after `retry_after`.
     #[error("the request to WeChat was not sent: {reason}")]
     NotSent { reason: String, retry_after: Duration },
     /// The request was sent, and no usable response came: its code may be used up.
     #[error("WeChat gave no usable answer: {reason}")]
     Unanswered { reason: String },
-    /// WeChat itself responded, and something in its response cannot be trusted: the request's code may be used up.
+    /// WeChat itself responded, but its response cannot be trusted: the request's code may be used
+    /// up.
     #[error("WeChat gave an answer that cannot be used: {reason}")]
     Unusable { reason: String },
-    /// The code is of a page that WeChat shows as a snapshot, with a virtual person.
+    /// The code comes from a page that WeChat shows as a snapshot, with a virtual person.
     #[error("WeChat named a virtual person, because the page is shown as a snapshot")]
     SnapshotUser,
 }
@@ -55,7 +59,8 @@ impl CallError {
         }
     }
 
-    /// The error of a second attempt after WeChat got the first: the code may be spent even if the second was not sent.
+    /// The error of a second attempt, if WeChat has received the first: the code may be used up
+    /// even if the second was not sent.
     pub(super) fn after_an_answer(self) -> Self {
         match self {
             Self::NotSent { reason, .. } => Self::Unanswered { reason },
@@ -80,8 +85,8 @@ impl CallError {
         label.to_owned()
     }
 
-    /// The outcome as which the breaker counts it. Most errcodes may be caused by what one client has sent, so they
-    /// must not affect other clients.
+    /// The outcome that the breaker counts. Most errcodes can be caused by the input of one client,
+    /// so they must not affect other clients.
     pub(super) fn outcome(&self) -> CallOutcome {
         match self {
             Self::Refused { verdict: Verdict::Busy, .. } => CallOutcome::AppFailed,
@@ -90,7 +95,8 @@ impl CallError {
         }
     }
 
-    /// Turns this error of reading `body` into one that is not an outage, if WeChat itself has written the body.
+    /// Turns an error of reading `body` into [`Self::Unusable`], which is not an outage, if WeChat
+    /// itself wrote the body.
     pub(super) fn of_reading(self, body: &[u8]) -> Self {
         match self {
             Self::Unanswered { reason } if is_of_wechat(body) => Self::Unusable { reason },
@@ -114,11 +120,12 @@ impl From<Closed> for CallError {
     }
 }
 
-/// The members by which WeChat's own answers are known.
+/// The members by which WeChat's own answers are recognized.
 const OF_WECHAT: [&str; 4] = ["errcode", "openid", "authorizer_info", "authorization_info"];
 
-/// Whether WeChat itself has written the body: it has an `errcode`, the `openid` of a person, or what a merchant is.
-/// A gateway's error page has none of them, even if it is JSON. An answer that a person's text spoils is no outage.
+/// Whether WeChat itself wrote the body: it has an `errcode`, a person's `openid`, or the data of a
+/// merchant. A gateway's error page has none of them, even if it is JSON. An answer that is not
+/// valid JSON because of a person's text also counts as WeChat's, because it is not an outage.
 fn is_of_wechat(body: &[u8]) -> bool {
     let (text, answer) = (String::from_utf8_lossy(body), serde_json::from_slice::<Value>(body));
     OF_WECHAT.into_iter().any(|name| match &answer {
@@ -128,7 +135,8 @@ fn is_of_wechat(body: &[u8]) -> bool {
     })
 }
 
-/// Shortens WeChat's message to one short line for the log. Words longer than a `rid` may be what the call has sent.
+/// Shortens WeChat's message to one short line for the log. Words longer than a `rid` are left out,
+/// because they may be a secret that the call has sent.
 pub(super) fn loggable(errmsg: &str) -> String {
     let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
     let line: String = errmsg.chars().filter(|character| !character.is_control()).take(200).collect();

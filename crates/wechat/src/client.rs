@@ -1,4 +1,5 @@
-//! The HTTP client of WeChat's API, one per worker thread. Each call has a file of its own; what all share is here.
+//! The HTTP client of WeChat's API, one per worker thread. This file has the parts that all calls
+//! share; each call has a file of its own.
 
 use std::time::{Duration, Instant};
 use std::{fmt::Display, rc::Rc, str::FromStr};
@@ -15,37 +16,41 @@ use super::{Api, App, AppAccessToken, CallError, Result, Verdict};
 use super::{api::Row, api::number_or_quoted, call_error::loggable};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The time for both attempts together, to the last byte.
+/// The time for both attempts together, to the last byte of the response.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most calls of one API in flight in one process. Each has a connection of about 25 KiB. One app gets seven
-/// eighths of it: if a call takes 50 ms, that allows 9,000 logins per second.
+/// The most calls of one API in flight in one process. Each has a connection of about 25 KiB. One
+/// app gets at most seven eighths of them: if a call takes 50 ms, that allows 9,000 logins per
+/// second.
 const MAX_IN_FLIGHT: u32 = 512;
-/// The largest picture that is read, in bytes. One of 430 pixels has 30 to 100 KiB. Whoever asks for pictures holds
-/// many of them in memory at a time.
+/// The largest picture that is read, in bytes. A picture of 430 pixels has 30 to 100 KiB. Many of
+/// them may be in memory at a time.
 pub const MAX_PICTURE: usize = 128 * 1024;
 
-/// When a call that begins now has ended, with or without an answer.
+/// The deadline of a call that begins now.
 pub(super) fn call_ends() -> Deadline {
     Deadline::now() + TOTAL_TIMEOUT
 }
 
-/// It is told of each call that is sent, for metrics and traces.
+/// Observes each call that is sent, for metrics and traces.
 pub trait Observer {
+    /// An attempt of a call has ended, after the time `took`. `api` is its name in metrics.
     fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration);
 }
 
+/// A client of WeChat's API.
 pub struct WeChat {
     http: Upstream,
-    /// The same client, for larger answers.
+    /// The same client, with the size limit for pictures.
     pictures: Upstream,
     endpoints: [Endpoint; Api::ROWS.len()],
-    /// By the address that logs in.
+    /// Limits the logins in flight by the address that they come from.
     logins: Rc<Breaker<String>>,
     observer: Box<dyn Observer>,
 }
 
-/// One API by its row of the table. Each has its own breaker, so that an outage of `/wxa` or `/cgi-bin` never affects
-/// logins by code. Only configured apps get there, so no stranger's AppID makes the breaker remember anything.
+/// One API, made from its row of the table. Each has its own breaker, so that an outage of `/wxa`
+/// or `/cgi-bin` never affects logins by code. Only configured apps make calls, so the breaker
+/// never stores an AppID that a stranger made up.
 pub(super) struct Endpoint {
     url: Url,
     name: &'static str,
@@ -79,8 +84,8 @@ impl Endpoint {
 }
 
 impl WeChat {
-    /// Makes a client for the API at `base` (`https://api.weixin.qq.com`, or the simulator), for one of `workers`
-    /// threads. Its calls leave through the proxy, if there is one.
+    /// Makes a client for the API at `base` (`https://api.weixin.qq.com`, or the simulator), for
+    /// one of `workers` threads. Its calls leave through the proxy, if there is one.
     pub fn new(
         base: &Url,
         proxy: Option<&ProxyUrl>,
@@ -94,20 +99,23 @@ impl WeChat {
         Ok(Self { pictures: http.clone().reading(MAX_PICTURE), http, endpoints, logins, observer: Box::new(observer) })
     }
 
-    /// A login holds this place until WeChat has answered. One address gets seven eighths of an app's places, so that
-    /// it keeps no other out of a WeChat that is slow.
+    /// A permit for a login from this address, to be held until WeChat has answered. One address
+    /// gets at most seven eighths of an app's permits, so that it cannot block other addresses
+    /// while WeChat is slow.
     pub fn place_for(&self, address: &str) -> Result<Permit<String>> {
         Ok(self.logins.admit(&address.to_owned(), Instant::now())?)
     }
 
-    /// The time by WeChat's clock, if WeChat answers and says it. Sends neither a secret nor a code.
+    /// The time by WeChat's clock; `None` if the response has no date. Sends neither a secret nor a
+    /// code.
     pub async fn date(&self) -> Result<Option<DateTime<Utc>>> {
         let mut url = self.endpoints[Api::StableToken as usize].url.clone();
         url.set_path("/");
         Ok(self.http.fetch(Request::new(Method::GET, url)).await?.date())
     }
 
-    /// Makes a call for an app, at most twice, until a deadline and if the endpoint's breaker allows it.
+    /// Makes a call for an app, if the endpoint's breaker allows it. Makes at most two attempts,
+    /// before the deadline `until`.
     pub(super) async fn call<T>(
         &self,
         until: Deadline,
@@ -149,10 +157,11 @@ impl WeChat {
     }
 }
 
-/// The calls of an app, or a platform, that its access token authenticates.
+/// The calls of an app or a platform that are authenticated by its access token.
 #[derive(Clone, Copy)]
 pub struct ByToken<'a> {
     pub wechat: &'a WeChat,
+    /// The app or platform that the token belongs to.
     pub app: &'a App,
     pub token: &'a AppAccessToken,
 }
@@ -166,7 +175,8 @@ impl ByToken<'_> {
     }
 }
 
-/// The outcome of a call. WeChat sends it in the same object as the result, with the same status and content type.
+/// The outcome of a call. WeChat sends it in the same object as the result, with the same status
+/// and content type.
 #[derive(Deserialize)]
 struct Outcome {
     #[serde(default, deserialize_with = "number_or_quoted")]
@@ -174,18 +184,20 @@ struct Outcome {
     errmsg: Option<String>,
 }
 
-/// Reads the member of this name. The error does not repeat it.
+/// Parses the value of a member. The error does not quote the value.
 pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Result<T> {
     member.parse().map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
 }
 
-/// WeChat writes control characters as they are into the nicknames of people and the names of shops, where JSON (RFC
-/// 8259 section 7) wants them escaped. None of them belongs to what is read, so each becomes a space. In constant time.
+/// Replaces control characters by spaces, in constant time. WeChat writes them unescaped into
+/// people's nicknames and the names of shops, which JSON does not allow (RFC 8259 section 7). No
+/// member that we read contains any.
 pub(super) fn blank_control_characters(text: &mut [u8]) {
     text.iter_mut().for_each(|byte| *byte = (*byte).max(b' '));
 }
 
-/// Reads the body of a response: the result, or WeChat's refusal. Status and content type say nothing.
+/// Reads the body of a response: the result, or WeChat's refusal. Status and content type are
+/// ignored.
 pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T> {
     let Outcome { errcode, errmsg } = from_json(body)?;
     if errcode == 0 {
@@ -196,12 +208,13 @@ pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T> {
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    // serde_json's message is dropped because it may quote the body, which may contain a session_key.
+    // serde_json's message is dropped because it may quote the body, which may contain a
+    // session_key.
     serde_json::from_slice(body)
         .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))
 }
 
-/// Treats an empty member as missing, and one that is longer than anything that WeChat sends.
+/// Treats a member as missing if it is empty, or longer than anything that WeChat sends.
 pub(super) fn believed(member: Option<String>) -> Option<String> {
     member.filter(|text| (1..=1024).contains(&text.len()))
 }

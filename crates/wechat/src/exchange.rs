@@ -1,7 +1,8 @@
-//! Exchanges a login code for a person: by code2Session, which also brings a session key, or by OAuth2, by which
-//! official accounts, websites and mobile apps log in
-//! (<https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html>). The parser is
-//! lenient about the form and strict about the values.
+//! Exchanges a login code for a person: by code2Session
+//! (<https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/user-login/code2Session.html>),
+//! which also brings a session key, or by OAuth2 for official accounts, websites and mobile apps
+//! (<https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/Wechat_webpage_authorization.html>).
+//! The parser is lenient about the form and strict about the values.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,31 +11,36 @@ use wxmint_ids::{LoginCode, OpenId, UnionId};
 use super::client::{Endpoint, believed, call_ends, parsed, read};
 use super::{Api, App, AppKind, CallError, PersonAccessToken, Result, SessionKey, WeChat};
 
-/// The one scope with which WeChat does not tell the unionid.
+/// The only scope that does not allow reading the unionid.
 const WITHOUT_UNIONID: &str = "snsapi_base";
 
+/// The person who logged in, as WeChat answered to a code.
 #[derive(Debug, Clone)]
 pub struct Session {
+    /// The person's openid in this app.
     pub openid: OpenId,
-    /// The person in all apps of the owner, if WeChat knows a unionid.
+    /// The person's unionid, if WeChat named one.
     pub unionid: Option<UnionId>,
-    /// Only a mini program's person has one. Leaves the process only encrypted.
+    /// The session key, which only mini programs have. It leaves the process only encrypted.
     pub session_key: Option<SessionKey>,
 }
 
 impl WeChat {
-    /// Exchanges a login code, in the way of the app's kind: that of wx.login (`GET /sns/jscode2session`), or one of
-    /// OAuth2 (`GET /sns/oauth2/access_token`). The code is sent once. It is sent a second time only if no byte of the
-    /// first request was sent, or if WeChat answered -1.
+    /// Exchanges a login code as the app's kind requires: a code of wx.login (`GET
+    /// /sns/jscode2session`), or a code of OAuth2 (`GET /sns/oauth2/access_token`). The code is
+    /// sent once. It is sent a second time only if no byte of the first request was sent, or if
+    /// WeChat answered -1.
     pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session> {
         let secret = app.own_secret()?.expose();
         self.exchange_by([Api::Code2Session, Api::Oauth2], app, code, [("secret", secret)]).await
     }
 
-    /// Exchanges a code by the call for mini programs, or by the one for other apps, with these parameters that say who
-    /// asks. After OAuth2, asks for the unionid (`GET /sns/userinfo`) if it is in the scope and not in the answer. Both
-    /// calls together may take as long as one. There is none if the app is bound to no account of the Open Platform. A
-    /// person let in without the unionid might become another user for good: where the scope has it, it must be had.
+    /// Exchanges a code by the call for mini programs or by the call for other apps. `who`: the
+    /// parameters that authenticate the caller. After OAuth2, asks for the unionid (`GET
+    /// /sns/userinfo`) if the scope allows it and the answer lacks it; both calls share one
+    /// deadline. Fails if this call fails, because a person who logs in without the unionid might
+    /// become another user permanently. There is no unionid if the app is not bound to an account
+    /// of the Open Platform.
     pub(super) async fn exchange_by<const N: usize>(
         &self,
         [of_mini_programs, of_others]: [Api; 2],
@@ -54,10 +60,11 @@ impl WeChat {
             let query = [("access_token", token.expose()), ("openid", session.openid.as_str())];
             let read = |body: &[u8]| read_user_info(body, &session.openid);
             let told = self.call(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await;
-            // Whatever has gone wrong, the code is used up, and it is not the code that is to blame.
+            // The code is used up, but it was not the cause, so the error must not be that of a
+            // wrong code.
             session.unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
         }
-        // Only an official account can be without an account of the Open Platform.
+        // Only an official account may have no account of the Open Platform.
         if session.unionid.is_none() && app.kind != AppKind::OfficialAccount {
             return Err(CallError::unanswered("no unionid, which every website and mobile app has"));
         }
@@ -65,16 +72,17 @@ impl WeChat {
     }
 }
 
-/// WeChat names a person. The texts are copied, which costs a login two small allocations and saves a type.
+/// WeChat's answer to all these calls. Its texts are copied: a login needs two small allocations
+/// more, but one type serves all calls.
 #[derive(Deserialize)]
 pub(super) struct Answer {
     pub(super) openid: Option<String>,
     unionid: Option<String>,
     pub(super) session_key: Option<String>,
-    /// OAuth2 alone has this and what follows.
+    /// This member and the following ones are only in answers of OAuth2.
     scope: Option<String>,
     access_token: Option<String>,
-    /// A number in WeChat's documentation. Whatever else it may be one day is taken for set.
+    /// A number in WeChat's documentation. Any other value counts as set.
     #[serde(default)]
     is_snapshotuser: Value,
 }
@@ -82,7 +90,7 @@ pub(super) struct Answer {
 /// Reads the answer to a call that exchanges the code of a mini program.
 pub fn read_session(api: Api, body: &[u8]) -> Result<Session> {
     let answer: Answer = read(api, body)?;
-    // Made first, so that the key is wiped even if the response is refused.
+    // Wrapped first, so that the key is wiped even if the response is refused.
     let session_key = believed(answer.session_key).map(SessionKey::new);
     let (Some(openid), Some(session_key)) = (believed(answer.openid), session_key) else {
         return Err(CallError::unanswered("neither an errcode nor both of openid and session_key"));
@@ -91,11 +99,12 @@ pub fn read_session(api: Api, body: &[u8]) -> Result<Session> {
     Ok(Session { openid, unionid, session_key: Some(session_key) })
 }
 
-/// Reads the answer to a call that exchanges a code of OAuth2: a session, and the token with which its unionid can be
-/// asked for, if the scope has it and the answer has not. WeChat's other tokens are dropped at once.
+/// Reads the answer to a call that exchanges a code of OAuth2: a session, and the token with which
+/// to ask for the unionid, if the scope allows that and the answer lacks the unionid. WeChat's
+/// other tokens are dropped.
 pub fn read_grant(api: Api, body: &[u8]) -> Result<(Session, Option<PersonAccessToken>)> {
     let answer: Answer = read(api, body)?;
-    // Made first, so that the token is wiped even if the response is refused.
+    // Wrapped first, so that the token is wiped even if the response is refused.
     let token = believed(answer.access_token).map(PersonAccessToken::new);
     let flag = answer.is_snapshotuser;
     if !(matches!(flag, Value::Null | Value::Bool(false)) || flag == 0 || flag == "0") {
@@ -117,9 +126,10 @@ fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>> {
     if is_other { Err(CallError::unanswered("the information of another person")) } else { unionid(info.unionid) }
 }
 
-/// `None` where WeChat has not named one.
+/// Parses the unionid; `None` if WeChat has not named one.
 fn unionid(member: Option<String>) -> Result<Option<UnionId>> {
-    // One that is there and cannot be a unionid is an error, so that nobody is let in as if there were none.
+    // A value that cannot be a unionid is an error, so that no person logs in as if there were no
+    // unionid.
     member.filter(|text| !text.is_empty()).map(|unionid| parsed("unionid", &unionid)).transpose()
 }
 

@@ -1,13 +1,16 @@
-//! A client of WeChat's server API, and all that is known of it.
+//! A client of WeChat's server API, and what is known about that API.
 //!
-//! WeChat answers every call with HTTP 200 and puts the outcome into the body, so no status is trusted here: a login
-//! succeeded only if `errcode` is absent or 0 and both `openid` and `session_key` are present.
+//! WeChat answers every call with HTTP 200 and puts the outcome into the body, so this crate
+//! ignores the status: a login succeeded only if `errcode` is absent or 0 and both `openid` and
+//! `session_key` are present.
 //!
-//! - `client`: how calls are made and read; `call_error`: how they fail; `app`: for whom; `api`: tables;
-//! - `exchange`: the calls that a login code is for; `session_key`: those that are signed; `stable_token`,
-//!   `phone_number`, `mini_program_code`: one call each;
-//! - `platform`: the calls of a third-party platform, and what is pushed to it;
-//! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini program.
+//! - `client`: how calls are made and read; `call_error`: how they fail; `app`: the apps that they
+//!   are made for; `api`: the tables of calls and errcodes;
+//! - `exchange`: the calls that exchange a login code; `session_key`: the calls that are signed
+//!   with a session key; `stable_token`, `phone_number`, `mini_program_code`: one call each;
+//! - `platform`: the calls of a third-party platform, and the messages that WeChat pushes to it;
+//! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini
+//!   program.
 
 mod api;
 mod app;
@@ -35,7 +38,7 @@ pub use session_key::{EncryptKey, read_encrypt_keys, read_new_session_key, read_
 pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{DataCheck, Malformed, OpenedData, UserData};
 
-/// The published examples of WeChat's ciphers and signatures, each recomputed by other programs.
+/// The published examples of WeChat's ciphers and signatures, each recomputed with other programs.
 #[cfg(test)]
 fn vectors() -> serde_json::Value {
     serde_json::from_str(include_str!("../../../tests/vectors/wechat.json")).expect("JSON")

@@ -4,20 +4,21 @@ use serde_json::{Value, json};
 
 use super::{Api, ByToken, CallError, Result, client::read};
 
-/// Every JPEG begins with this.
+/// The first bytes of every JPEG.
 const JPEG: [u8; 3] = [0xff, 0xd8, 0xff];
 
 impl ByToken<'_> {
-    /// Draws a mini-program code (`POST /wxa/getwxacodeunlimit`), a JPEG of 430 pixels. It opens `page`, without a
-    /// slash in front, or the mini program's first page. The page gets `scene` as `options.scene`: at most 32
-    /// characters. `env_version` is `release`, `trial` or `develop`.
+    /// Draws a mini-program code (`POST /wxa/getwxacodeunlimit`), a JPEG of 430 pixels. It opens
+    /// `page`, without a slash in front, or the mini program's first page. The page gets `scene` as
+    /// `options.scene`: at most 32 characters. `env_version` is `release`, `trial` or `develop`.
     pub async fn mini_program_code(self, scene: &str, page: Option<&str>, env_version: &str) -> Result<Vec<u8>> {
         self.post(Api::MiniProgramCode, &wanted(scene, page, env_version), picture).await
     }
 }
 
 fn wanted(scene: &str, page: Option<&str>, env_version: &str) -> Value {
-    // Other versions than the published one may have pages that are not there yet.
+    // WeChat checks the page against the published version, but other versions may have pages that
+    // are not published yet.
     let mut wanted = json!({"scene": scene, "env_version": env_version, "check_path": env_version == "release"});
     page.into_iter().for_each(|page| wanted["page"] = page.into());
     wanted

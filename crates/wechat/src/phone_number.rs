@@ -6,14 +6,14 @@ use wxmint_ids::{AppId, OpenId, Phone, PhoneCode};
 use super::client::{believed, read};
 use super::{Api, ByToken, CallError, Result};
 
-/// E.164 has 15 digits. The rest is for a sign and spaces.
+/// The longest number, in characters. E.164 has 15 digits; the rest is for a sign and spaces.
 const LONGEST_NUMBER: usize = 24;
 const LONGEST_COUNTRY_CODE: usize = 8;
 
 impl ByToken<'_> {
-    /// Exchanges a phone code (`POST /wxa/business/getuserphonenumber`), which must belong to the person with this
-    /// openid. The code is sent once. It is sent a second time only if no byte of the first request was sent, or if
-    /// WeChat answered -1.
+    /// Exchanges a phone code (`POST /wxa/business/getuserphonenumber`), which must belong to the
+    /// person with this openid. The code is sent once. It is sent a second time only if no byte of
+    /// the first request was sent, or if WeChat answered -1.
     pub async fn phone_number(self, code: &PhoneCode, openid: &OpenId) -> Result<Phone> {
         let wanted = json!({"code": code.as_str(), "openid": openid.as_str()});
         self.post(Api::PhoneNumber, &wanted, |body| read_phone_number(&self.app.id, body)).await
@@ -33,8 +33,8 @@ pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone> {
     Ok(Phone { number: number?, pure_number: pure_number?, country_code })
 }
 
-/// Requires a member that can be dialled: digits, and what people write between them. The documentation says string,
-/// but its own example has a country code that is a number.
+/// Requires that a member can be dialled: it has digits, signs, hyphens and spaces. The
+/// documentation says string, but its own example has a country code that is a number.
 fn dialled(member: &Value, longest: usize) -> Result<String> {
     let number = member.as_u64().map(|number| number.to_string());
     let is_known = |byte: u8| byte.is_ascii_digit() || b"+- ".contains(&byte);

@@ -1,6 +1,6 @@
-//! The calls that are signed with a person's session key. checksession and resetusersessionkey: check whether it is the
-//! current one, and replace it. getuserencryptkey: the keys with which a mini program encrypts its messages
-//! (`wx.getUserCryptoManager`).
+//! The calls that are signed with a person's session key. checksession checks whether the session
+//! key is the current one, and resetusersessionkey replaces it. getuserencryptkey reads the keys
+//! with which a mini program encrypts its messages (`wx.getUserCryptoManager`).
 
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,17 @@ use wxmint_ids::{OpenId, unprintable};
 use super::client::{believed, call_ends, read};
 use super::{Api, ByToken, CallError, Result, SessionKey, api::number_or_quoted, exchange::Answer};
 
-/// A key that one person's messages are encrypted with, by WeChat's and by our names of its members. A message names
-/// the version of its key.
+/// A key that encrypts one person's messages. A message names the version of its key.
 #[derive(PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
 pub struct EncryptKey {
     /// base64 of 16 bytes
     pub encrypt_key: String,
     /// 16 characters
     pub iv: String,
+    /// The version of the key, which a message names.
     #[serde(deserialize_with = "number_or_quoted")]
     pub version: i64,
-    /// The rest of its life, in seconds.
+    /// The rest of the key's life, in seconds.
     #[serde(rename(deserialize = "expire_in"), deserialize_with = "number_or_quoted")]
     pub expires_in: i64,
     /// Seconds since 1970.
@@ -35,15 +35,16 @@ impl ByToken<'_> {
         self.signed(Api::CheckSession, openid, key, read_session_check).await
     }
 
-    /// Makes WeChat replace the person's session key (`GET /wxa/resetusersessionkey`), which must be the current one
-    /// ([`super::Verdict::StaleSession`]) and is invalid from then on. The call is repeated only if no byte of the
-    /// first request was sent, or if WeChat answered -1, because a new key whose response was lost is known to nobody.
+    /// Makes WeChat replace the person's session key (`GET /wxa/resetusersessionkey`), which must
+    /// be the current one ([`super::Verdict::StaleSession`]) and is invalid from then on. The call
+    /// is repeated only if no byte of the first request was sent, or if WeChat answered -1, because
+    /// a new key is unusable if its response was lost.
     pub async fn reset_session_key(self, openid: &OpenId, key: &SessionKey) -> Result<SessionKey> {
         self.signed(Api::ResetSessionKey, openid, key, |body| read_new_session_key(openid, body)).await
     }
 
-    /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The session key must be the
-    /// current one ([`super::Verdict::StaleSession`]).
+    /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The
+    /// session key must be the current one ([`super::Verdict::StaleSession`]).
     pub async fn encrypt_keys(self, openid: &OpenId, key: &SessionKey) -> Result<Vec<EncryptKey>> {
         let signature = user_signature(key, b"");
         let wanted = json!({"openid": openid.as_str(), "signature": signature, "sig_method": "hmac_sha256"});
@@ -62,8 +63,9 @@ impl ByToken<'_> {
     }
 }
 
-/// The user's signature of `data` (`wx.requestVirtualPayment`, `xpay`): the HMAC-SHA256 in lower-case hexadecimal
-/// digits. Its key is the base64 text, not the decoded bytes. That of nothing proves that the caller knows the key.
+/// The user's signature of `data` (`wx.requestVirtualPayment`, `xpay`): the HMAC-SHA256 in
+/// lower-case hexadecimal digits. Its key is the base64 text, not the decoded bytes. The signature
+/// of empty data proves that the caller knows the key.
 pub fn user_signature(key: &SessionKey, data: &[u8]) -> String {
     hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), data))
 }
@@ -72,15 +74,17 @@ pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Reads the answer to checksession: the session key is the current one unless this is an error.
 pub fn read_session_check(body: &[u8]) -> Result<()> {
     let checked: Map<String, Value> = read(Api::CheckSession, body)?;
     // Required, because otherwise `{}` would mean a valid session.
     checked.get("errcode").map(drop).ok_or_else(|| CallError::unanswered("no errcode"))
 }
 
+/// Reads the answer to resetusersessionkey: the new session key of the person with this openid.
 pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey> {
     let reset: Answer = read(Api::ResetSessionKey, body)?;
-    // Made first, so that the key is wiped even if the response is refused.
+    // Wrapped first, so that the key is wiped even if the response is refused.
     let key = believed(reset.session_key).map(SessionKey::new);
     if reset.openid.is_some_and(|of| of != openid.as_str()) {
         return Err(CallError::unanswered("another person's session_key"));
@@ -88,6 +92,7 @@ pub fn read_new_session_key(openid: &OpenId, body: &[u8]) -> Result<SessionKey> 
     key.ok_or_else(|| CallError::unanswered("neither an errcode nor a session_key"))
 }
 
+/// Reads the answer to getuserencryptkey: the person's keys, newest first.
 pub fn read_encrypt_keys(body: &[u8]) -> Result<Vec<EncryptKey>> {
     #[derive(Deserialize)]
     struct Keys {
@@ -107,8 +112,8 @@ mod tests {
         "o6_bmjrPTlm6_2sgVt7hMZOPfL2M".parse().expect("an openid")
     }
 
-    /// The key is from the official documentation. The signature follows from the rule, which the official example of a
-    /// POST confirms.
+    /// The key is from the official documentation. The signature follows from the rule, which the
+    /// official example of a POST confirms.
     #[test]
     fn the_signature_is_keyed_with_the_base64_text() {
         let vectors = crate::vectors();

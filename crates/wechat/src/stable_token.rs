@@ -1,4 +1,4 @@
-//! stable_token: fetches the app's access token, which authenticates the app in all calls except code2Session.
+//! stable_token: fetches the app's access token, which authenticates the app in most calls.
 
 use std::time::Duration;
 
@@ -11,19 +11,22 @@ use super::{Api, App, AppAccessToken, CallError, RefreshToken, Result, WeChat, a
 /// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);
 
+/// An access token as WeChat gives it
+/// (<https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getStableAccessToken.html>).
 #[derive(Debug, Clone)]
 pub struct FetchedAccessToken {
     pub token: AppAccessToken,
-    /// The rest of its life, from one second to two hours.
+    /// The rest of the token's life, from one second to two hours.
     pub expires_in: Duration,
-    /// A merchant's refresh token that is good from then on, if WeChat names one.
+    /// The merchant's new refresh token, if WeChat names one. It replaces the previous one.
     pub refresh_token: Option<RefreshToken>,
 }
 
 impl WeChat {
-    /// Fetches the app's access token (`POST /cgi-bin/stable_token`). In normal mode every caller gets the same token,
-    /// and in its last five minutes the next one, while both are valid. `force` makes WeChat give a new one and ends
-    /// the old one, at most 20 times a day; within 30 s of the last time it has no effect. So the call may be repeated.
+    /// Fetches the app's access token (`POST /cgi-bin/stable_token`). In normal mode every caller
+    /// gets the same token. In the token's last five minutes callers get the next token, while both
+    /// are valid. `force` makes WeChat issue a new token and invalidate the old one, at most 20
+    /// times a day; within 30 s of the last time it has no effect. So the call may be repeated.
     pub async fn stable_token(&self, app: &App, force: bool) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "grant_type": "client_credential",
@@ -45,7 +48,8 @@ struct Answer {
     authorizer_refresh_token: Option<String>,
 }
 
-/// Reads the answer to a call that fetches an access token, of which some have names of their own for it.
+/// Reads the answer to a call that fetches an access token. The name of the token's member depends
+/// on the call.
 pub fn read_access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken> {
     let answer: Answer = read(api, body)?;
     let refresh_token = believed(answer.authorizer_refresh_token).map(RefreshToken::new);

@@ -1,4 +1,4 @@
-//! The fourth column of the users file: the claims that a user's tokens have beside their own.
+//! The fourth column of the users file: the claims that are added to a user's tokens.
 //!
 //! ```text
 //! roles=admin,editor;tenant=north
@@ -11,7 +11,7 @@ use wxmint_keys::token::{ExtraClaims, InvalidClaims};
 
 /// An invisible character that editors on Windows put at the start of a file.
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
-/// The claim that is an array, also if it has one value.
+/// The claim that is an array even if it has one value.
 const ROLES: &str = "roles";
 /// The claims that are booleans in OpenID Connect Core section 5.1. All others are texts.
 const BOOLEANS: [&str; 2] = ["email_verified", "phone_number_verified"];
@@ -19,6 +19,7 @@ const BOOLEANS: [&str; 2] = ["email_verified", "phone_number_verified"];
 /// The claims of one user, as they were written. `Default` is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClaimsColumn {
+    /// The column as it was written.
     pub text: String,
     pub claims: ExtraClaims,
 }
@@ -31,7 +32,8 @@ const BOOLEAN_FORM: &str = "must have `true` or `false` as email_verified and ph
 impl FromStr for ClaimsColumn {
     type Err = String;
 
-    /// An empty text is no claims. The error repeats nothing of the text but names that no user may have.
+    /// An empty text means no claims. The error repeats nothing of the text except names of claims
+    /// that no user may have.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self::default());

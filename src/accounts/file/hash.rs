@@ -1,4 +1,5 @@
-//! Stored passwords: Argon2id hashes (RFC 9106) in the PHC string format. Parsing limits their cost.
+//! Stored passwords: Argon2id hashes (RFC 9106) in the PHC string format. Parsing limits their
+//! cost.
 
 use std::ops::RangeInclusive;
 
@@ -9,12 +10,15 @@ use wxmint_keys::random;
 
 use crate::accounts::Password;
 
-/// The memory of a hash, in KiB. The minimum is that of OWASP's cheat sheet on password storage. The maximum is a
-/// little more than Django's default, so that no line of a file can take the memory of the whole service.
+/// The memory of a hash, in KiB. The minimum is that of OWASP's cheat sheet on password storage.
+/// The maximum is a little more than Django's default, so that no line of a file can take the
+/// memory of the whole service.
 const MEMORY: RangeInclusive<u32> = 19_456..=131_072;
-/// The number of passes over the memory. A hash with the most memory and the most passes takes about half a second.
+/// The number of passes over the memory. A hash with the most memory and the most passes takes
+/// about half a second.
 const PASSES: RangeInclusive<u32> = 2..=10;
-/// The number of lanes. They are computed one after the other here, so they change the hash but not its cost.
+/// The number of lanes. They are computed one after the other here, so they change the hash but not
+/// its cost.
 const LANES: RangeInclusive<u32> = 1..=16;
 /// The length of the hash, in bytes.
 const LENGTH: RangeInclusive<usize> = 16..=64;
@@ -22,6 +26,7 @@ const LENGTH: RangeInclusive<usize> = 16..=64;
 const NOT_PHC: &str = "the password must be an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash";
 const OTHER_PARAMETERS: &str = "the password's hash must name m, t and p, and nothing else";
 
+/// The Argon2id hash of a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredHash {
     pub(super) phc: Box<PasswordHash>,
@@ -55,15 +60,16 @@ impl StoredHash {
         Ok(Self { params: Params::try_from(&phc).map_err(|_| OTHER_PARAMETERS)?, phc: Box::new(phc) })
     }
 
-    /// Hashes a new password with a random salt, at the default cost of the argon2 crate, which is OWASP's first
-    /// recommendation. It takes 12 ms on one core of 2024.
+    /// Hashes a new password with a random salt, at the default cost of the argon2 crate, which is
+    /// OWASP's first recommendation. It takes 12 ms on one core of 2024.
     pub fn of(password: &Password) -> Result<Self, &'static str> {
         let hashed = Argon2::default().hash_password_with_salt(password.expose().as_bytes(), &*random::<16>());
         let phc: PasswordHash = hashed.map_err(|_| NO_MEMORY)?;
         Ok(Self::parse(&phc.to_string()).expect("the default cost is within our bounds"))
     }
 
-    /// Whether the password matches. Takes as long as [`Self::cost`] says, so it must not run on an event loop.
+    /// Whether the password matches. Takes as long as [`Self::cost`] says, so it must not run on an
+    /// event loop.
     pub(super) fn matches(&self, password: &Password, workspace: &mut Workspace) -> Result<bool, &'static str> {
         let salt = self.phc.salt.as_ref().expect("checked by `parse`");
         let mut computed = vec![0; self.secret().len()];
@@ -87,9 +93,9 @@ impl StoredHash {
 
 unprintable!(StoredHash);
 
-/// Memory in which one hash after another is computed. It grows to the most that a hash has needed, and is kept,
-/// because the C library would request memory of this size and alignment from the system each time without returning it
-/// (glibc before 2.38: 158 MB after 500 hashes of 19 MiB).
+/// Memory in which one hash after another is computed. It grows to the most that a hash has needed,
+/// and is kept, because the C library would request memory of this size and alignment from the
+/// system each time without returning it (glibc before 2.38: 158 MB after 500 hashes of 19 MiB).
 #[derive(Default)]
 pub(super) struct Workspace(Vec<Block>);
 
@@ -111,8 +117,8 @@ const NO_MEMORY: &str = "the password could not be hashed: not enough memory";
 mod tests {
     use super::*;
 
-    /// The hash of `hunter2` by the reference implementation: `argon2 'somesalt16bytes!' -id -t 2 -k 19456 -p 1 -l 32
-    /// -e`.
+    /// The hash of `hunter2` by the reference implementation: `argon2 'somesalt16bytes!' -id -t 2
+    /// -k 19456 -p 1 -l 32 -e`.
     const HUNTER2: &str =
         "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
     /// The same with `-t 3 -k 65536 -p 4`, the defaults of argon2-cffi and PHP.
@@ -176,7 +182,7 @@ mod tests {
                 assert!(page.contains(setting), "{setting}");
                 assert!(MEMORY.contains(&m) && PASSES.contains(&t) && LANES.contains(&p));
             }
-            // The defaults that the page calls too weak.
+            // The defaults of frameworks that the page calls too weak.
             for (m, t) in [(16_384, 2), (65_536, 1)] {
                 let weak = HUNTER2.replace("m=19456,t=2", &format!("m={m},t={t}"));
                 assert!(StoredHash::parse(&weak).is_err() && page.contains("m=16384") && page.contains("t=1"));

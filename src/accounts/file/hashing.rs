@@ -1,4 +1,5 @@
-//! Checks passwords on tokio's threads for blocking work, a few at once, so that the event loops never wait for a hash.
+//! Checks passwords on tokio's threads for blocking work, a few at once, so that the event loops
+//! never wait for a hash.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -10,31 +11,37 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use super::{hash::Workspace, lines::User};
 use crate::accounts::{AccountsError, Password, Result};
 
-/// The most passwords of one address that wait. At 12 ms each, they take less than a second, one hashed at a time.
+/// The most passwords of one address that wait. At 12 ms each, they take less than a second, one
+/// hashed at a time.
 const WAITING: usize = 64;
-/// A check that takes longer is given up, because the machine is too busy. A test's machine may be.
+/// A check that takes longer is given up, because the machine is too busy. In tests the limit is
+/// higher, because their machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 600 } else { 3 });
 /// When the client may try again.
 const PAUSE: Duration = Duration::from_secs(2);
-/// The nice value of a thread that hashes, 10 of 19. If both want the same core, hashing gets a tenth of the time of
-/// logins without a password. At 19 it would get almost none on a machine that is always busy.
+/// The nice value of a thread that hashes, 10 of 19. If both want the same core, hashing gets a
+/// tenth of the time of logins without a password. At 19 it would get almost none on a machine that
+/// is always busy.
 const NICENESS: i32 = 10;
-/// The most passwords that are hashed at once, because each takes memory, and a container sees all cores of its node.
+/// The most passwords that are hashed at once, because each takes memory, and a container sees all
+/// cores of its node.
 const MOST: usize = 4;
 
 pub(super) struct Hashing {
     at_once: usize,
     turns: Arc<Semaphore>,
-    /// As many turns of each address whose passwords are here. Only who has one of these waits for one of all, so that
-    /// an address with many passwords holds up no other by more than a turn.
+    /// As many permits for each address whose passwords are being checked. Only a password with a
+    /// permit of its address waits for one of `turns`, so that an address with many passwords
+    /// delays no other by more than one turn.
     own_turns: Mutex<HashMap<String, Weak<Semaphore>>>,
-    /// Those that no turn uses at the moment.
+    /// The workspaces that are not in use at the moment.
     workspaces: Mutex<Vec<Workspace>>,
     patience: Duration,
 }
 
 impl Hashing {
-    /// Hashes half as many passwords at once as there are cores, so that hashing never takes the other half.
+    /// Hashes half as many passwords at once as there are cores, so that hashing never takes the
+    /// other half.
     pub(super) fn on(cores: usize) -> Self {
         let at_once = (cores / 2).clamp(1, MOST);
         Self {
@@ -46,7 +53,8 @@ impl Hashing {
         }
     }
 
-    /// Whether a password is the user's. If the caller no longer waits when its turn comes, nothing is hashed.
+    /// Whether a password is the user's. If the caller no longer waits when its turn comes, nothing
+    /// is hashed.
     pub(super) async fn check(self: &Arc<Self>, user: Arc<User>, password: &Password, address: &str) -> Result<bool> {
         let own = self.turns_of(address).ok_or_else(|| busy("too many passwords wait to be checked"))?;
         let (hashing, password) = (Arc::clone(self), password.clone());
@@ -54,7 +62,7 @@ impl Hashing {
             let own = own.acquire_owned().await.expect("never closed");
             let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
             let hashed = spawn_blocking(move || {
-                // Held until the hash is there, also if the caller has given up.
+                // Held until the hash is computed, even if the caller has given up.
                 let _turns = (own, turn);
                 lower_priority();
                 let mut workspace = hashing.workspaces.lock().pop().unwrap_or_default();
@@ -67,7 +75,8 @@ impl Hashing {
         timeout(self.patience, in_turn).await.unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
     }
 
-    /// `None` while too many passwords of the address are here, each of which holds these turns.
+    /// The permits of an address. `None` while too many of its passwords wait, each of which holds
+    /// a reference to them.
     fn turns_of(&self, address: &str) -> Option<Arc<Semaphore>> {
         let mut all = self.own_turns.lock();
         all.retain(|_, own| own.strong_count() > 0);
@@ -81,11 +90,12 @@ fn busy(reason: &str) -> AccountsError {
     AccountsError { reason: reason.into(), cure: "wait".into(), retry_after: PAUSE }
 }
 
-/// Only on Linux, because elsewhere the call changes the priority of the whole process (setpriority(2), "C
-/// library/kernel differences"). The thread stays so; beside passwords it only looks up names of hosts.
+/// Lowers the priority of this thread. Only on Linux, because elsewhere the call changes the
+/// priority of the whole process (setpriority(2), "C library/kernel differences"). The thread keeps
+/// the priority; besides passwords, it only looks up names of hosts.
 fn lower_priority() {
     use rustix::process::{getpriority_process, setpriority_process};
-    // Root's call would raise a priority that is lower already.
+    // A call by root would raise a priority that is already lower.
     let present = getpriority_process(None).unwrap_or_default();
     if cfg!(target_os = "linux")
         && let Err(error) = setpriority_process(None, NICENESS.max(present))

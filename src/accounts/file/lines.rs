@@ -12,9 +12,10 @@ use crate::accounts::Username;
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';
-/// Begins a hash. By it, a line's hash is told from the words of a name.
+/// The beginning of a hash, which distinguishes it from the words of a name.
 const HASH_PREFIX: &str = "$argon2id$";
 
+/// A line of the users file that names a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// The name to log in with. It is unique in a file.
@@ -22,27 +23,32 @@ pub struct User {
     pub hash: StoredHash,
     /// The user id. Two names may have the same one.
     pub id: UserId,
+    /// Whether the user may not log in under this name.
     pub disabled: bool,
-    /// The user's tokens say this beside their own claims. All names of one user id have the same claims.
+    /// The claims that are added to the user's tokens. All names of one user id have the same
+    /// claims.
     pub claims: ClaimsColumn,
 }
 
+/// A parsed users file. Comments and blank lines are kept.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct UsersFile {
     lines: Vec<Line>,
 }
 
-/// A line without a user is a comment, or blank.
+/// A user, or the text of a line that is a comment or blank.
 type Line = Result<User, String>;
 
 impl UsersFile {
-    /// Parses what is served. Whoever writes in place empties the file first.
+    /// Parses the file for `serve`. An empty file is refused unless `may_be_empty`, because a
+    /// program that writes a file in place empties it first.
     pub fn parse_in_use(content: &[u8], may_be_empty: bool) -> Result<Self, Message> {
         let is_emptied = content.is_empty() && !may_be_empty;
         if is_emptied { Err(message!(is_empty_comment_alone_takes_all_users)) } else { Self::parse(content) }
     }
 
-    /// Parses all lines. The error says what is wrong with the first broken line, and does not repeat it.
+    /// Parses all lines. The error says what is wrong with the first broken line, and does not
+    /// repeat it.
     pub fn parse(content: &[u8]) -> Result<Self, Message> {
         if content.is_empty() {
             return Ok(Self::default());
@@ -79,6 +85,7 @@ impl UsersFile {
         Zeroizing::new(self.lines.iter().map(written).collect::<String>().into_bytes())
     }
 
+    /// The users, in the order of the file.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.lines.iter().flatten()
     }
@@ -100,7 +107,7 @@ impl UsersFile {
         self.users_mut().filter(|user| user.id == *id).for_each(|user| user.claims = claims.clone());
     }
 
-    /// Adds a user at the end, whose name nobody has yet.
+    /// Adds a user at the end. No other user may have the same name.
     pub fn add(&mut self, user: User) {
         self.lines.push(Ok(user));
     }
@@ -117,7 +124,8 @@ fn read_line(bytes: &[u8]) -> Result<Line, Message> {
 }
 
 impl User {
-    /// Parses the fields from the end: only a name may contain spaces. The place of the hash tells if there are claims.
+    /// Parses the fields from the end: only a name may contain spaces. The position of the hash
+    /// shows whether there are claims.
     pub(super) fn parse(text: &str) -> Result<Self, Message> {
         let (rest, last) = split_last(text)?;
         let (rest, middle) = split_last(rest)?;

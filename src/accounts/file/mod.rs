@@ -1,4 +1,5 @@
-//! The `file:PATH` backend: each line has a user name, an Argon2id hash, a user id, and perhaps claims.
+//! The `file:PATH` backend: each line has a user name, an Argon2id hash, a user id, and perhaps
+//! claims.
 //!
 //! ```text
 //! # staff
@@ -6,9 +7,9 @@
 //! bob  !$argon2id$v=19$m=19456,t=2,p=1$c2FsdA…$aGFzaA…  u-1002  roles=admin,editor;tenant=north
 //! ```
 //!
-//! Tabs or spaces separate the fields. `!` before the hash disables the user. Unknown names, wrong passwords and
-//! disabled users get the same response, after one hash. A user with a binding logs in without a password, if the file
-//! has the user enabled.
+//! Tabs or spaces separate the fields. `!` before the hash disables the user. Unknown names, wrong
+//! passwords and disabled users get the same response, after one hash. A user with a binding logs
+//! in without a password, if the file has the user enabled.
 
 mod claims_column;
 mod hash;
@@ -34,21 +35,25 @@ use super::{Accepts, Accounts, Password, Result, Username};
 pub struct FileAccounts {
     users: Arc<ArcSwap<Users>>,
     hashing: Arc<Hashing>,
-    /// Whether users who are not in the file may log in, because wxmint makes such users (`WXMINT_AUTO_PROVISION`), who
-    /// have no password.
+    /// Whether users who are not in the file may log in, because wxmint creates such users, without
+    /// a password (`WXMINT_AUTO_PROVISION`).
     admits_strangers: bool,
 }
 
 impl FileAccounts {
+    /// The users of `file`. Half as many passwords as there are `cores` are hashed at once, and at
+    /// most four.
     pub fn new(file: &UsersFile, cores: usize, admits_strangers: bool) -> Self {
         let users = Arc::new(ArcSwap::from_pointee(Users::of(file)));
         Self { users, hashing: Arc::new(Hashing::on(cores)), admits_strangers }
     }
 
+    /// Replaces the users in use, after the file has changed.
     pub fn swap(&self, file: &UsersFile) {
         self.users.store(Arc::new(Users::of(file)));
     }
 
+    /// The number of user names.
     pub fn count(&self) -> usize {
         self.users.load().by_name.len()
     }

@@ -11,11 +11,12 @@ use crate::accounts::Username;
 
 pub(super) struct Users {
     pub(super) by_name: HashMap<Username, Arc<User>>,
-    /// Whether a user may log in, and with which claims. At least one of their names must be enabled; two names may
-    /// have the same user id.
+    /// Whether a user may log in, and with which claims. At least one of their names must be
+    /// enabled; two names may have the same user id.
     pub(super) admissions: HashMap<UserId, Option<ExtraClaims>>,
-    /// The hashes for unknown names: those of all users, or one that no password matches. They are ordered by cost, so
-    /// that few names get a hash of another cost when the file changes.
+    /// The hashes for unknown names: those of all users, or, in an empty file, one that no password
+    /// matches. They are ordered by cost, so that few names get a hash of another cost when the
+    /// file changes.
     stand_ins: Vec<Arc<User>>,
     draw: hmac::Key,
 }
@@ -32,7 +33,8 @@ impl Users {
         }
         let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
         stand_ins.sort_by_key(|user| user.hash.cost());
-        // This secret is the same on every replica, seldom changes with the file, and only readers of the file know it.
+        // This secret is the same on every replica, seldom changes with the file, and only readers
+        // of the file know it.
         let secret = stand_ins.iter().map(|user| user.hash.secret()).min().unwrap_or_default();
         Self {
             draw: hmac::Key::new(hmac::HMAC_SHA256, secret),
@@ -42,10 +44,11 @@ impl Users {
         }
     }
 
-    /// The user whose hash is computed for a name, and whether a match counts. For an unknown name it is another user,
-    /// whose result is ignored, so that the answer takes as long. It is always the same one for a name, and costs are
-    /// distributed as among the users. Otherwise, in a file with hashes of several costs, the time would reveal whether
-    /// a name exists.
+    /// The user whose hash is computed for a name, and whether a match counts. For an unknown name
+    /// this is a stand-in, whose result is ignored, so that the answer takes as long. A name always
+    /// gets the same stand-in, and the costs of the stand-ins are distributed as among the users.
+    /// Otherwise, in a file with hashes of several costs, the time would reveal whether a name
+    /// exists.
     pub(super) fn candidate(&self, name: &Username) -> (Arc<User>, bool) {
         let tag = hmac::sign(&self.draw, name.as_str().as_bytes());
         let drawn = tag.as_ref()[..8].iter().fold(0, |drawn, byte| drawn << 8 | u128::from(*byte));

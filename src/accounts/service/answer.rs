@@ -1,5 +1,6 @@
-//! The responses that a service may give (docs/accounts.openapi.yaml): one form for yes and one for no. Any other
-//! response counts as none, because the error page of a gateway must never count as a wrong password.
+//! The responses that a service may give (docs/accounts.openapi.yaml): one form for yes and one for
+//! no. Any other response counts as no response, because the error page of a gateway must never
+//! count as a wrong password.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, error::Category};
@@ -9,8 +10,8 @@ use wxmint_keys::token::{ExtraClaims, InvalidClaims, unchecked_claims};
 
 use crate::accounts::Named;
 
-/// Why a response cannot be used. The texts are for the operator, complete "the account backend did not answer: …", and
-/// repeat nothing of the response.
+/// Why a response cannot be used. The texts are for the operator, complete "the account backend did
+/// not answer: …", and repeat nothing of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// Any status except 200 and 201.
@@ -95,11 +96,13 @@ pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
     }
 }
 
+/// Reads the response to the creation of a user, which must name one.
 pub fn read_made(status: u16, body: &[u8]) -> Result<Named, Unusable> {
     read_found(status, body)?.ok_or(Unusable::NotMade)
 }
 
-/// Reads the response to the question whether a user may log in. Here alone, no is the status 403, whatever its body.
+/// Reads the response to the question whether a user may log in. Only here "no" is the status 403,
+/// whatever its body.
 pub fn read_admission(status: u16, body: &[u8]) -> Result<Option<ExtraClaims>, Unusable> {
     if status == 403 {
         return Ok(None);

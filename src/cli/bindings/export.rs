@@ -32,7 +32,7 @@ pub(super) async fn run(redis: &Store, out: Option<&Path>) -> Result<(), Failure
     Ok(())
 }
 
-/// Returns how many people were written, and how many were left out.
+/// Writes all bindings. Returns how many people were written, and how many were left out.
 async fn write_all(
     redis: &Store,
     output: impl Write,
@@ -57,7 +57,8 @@ async fn write_all(
     Ok((people.len(), half_done))
 }
 
-/// The file of an export. It has another name until it is complete, so that nobody takes half an export for a backup.
+/// The file of an export. It has a temporary name until it is complete, so that nobody takes half
+/// an export for a backup.
 struct NewFile<'a> {
     path: &'a Path,
     part: PathBuf,
@@ -65,7 +66,8 @@ struct NewFile<'a> {
 }
 
 impl<'a> NewFile<'a> {
-    /// Creates the file under the other name, and overwrites what a killed export has left there.
+    /// Creates the file under the temporary name, and overwrites what a killed export has left
+    /// there.
     fn begin(path: &'a Path) -> Result<Self, Failure> {
         refuse_existing(path)?;
         let part = path.with_added_extension("part");
@@ -77,7 +79,7 @@ impl<'a> NewFile<'a> {
             }
             TryLockError::Error(error) => unwritable(&part)(error),
         })?;
-        // Again, because another export may have finished before this one got the lock.
+        // Checked again, because another export may have finished before this one got the lock.
         refuse_existing(path)?;
         file.set_len(0).map_err(unwritable(&part))?;
         Ok(Self { path, part, file })
@@ -90,7 +92,7 @@ impl<'a> NewFile<'a> {
     }
 }
 
-/// Removes what a failed export has written. After the renaming there is nothing to remove.
+/// Removes the temporary file of a failed export. After the renaming there is nothing to remove.
 impl Drop for NewFile<'_> {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.part);

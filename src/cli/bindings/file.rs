@@ -9,7 +9,7 @@ use super::record::{Record, mark, read_trailer};
 use super::{Failure, ImportArgs};
 use crate::clock::now;
 
-/// Broken lines that are listed; further ones are only counted.
+/// How many broken lines are listed. Further broken lines are only counted.
 const NAMED: usize = 20;
 const UNTRAILED: &str =
     "it ends without a trailer: it was cut off; if it is the table of another system, add --no-trailer";
@@ -26,7 +26,8 @@ impl<'a> BindingsFile<'a> {
         Ok(Self { args, file, now: now() })
     }
 
-    /// Reads the whole file, and returns the number of people in it or everything that is wrong with it.
+    /// Reads the whole file. Returns the number of people in it, or everything that is wrong with
+    /// it.
     pub(super) fn check(&self) -> Result<usize, Failure> {
         let (mut people, mut trailer, mut faults, mut unnamed) = (HashSet::new(), None, Vec::new(), 0);
         for (number, line) in self.lines()? {
@@ -68,7 +69,7 @@ impl<'a> BindingsFile<'a> {
         if is_news { Ok(()) } else { Err("is about a person who has a line already".into()) }
     }
 
-    /// The people in a file that has been checked, `all` of them, each with the number of the line.
+    /// Reads the first `all` people of a file that has been checked, each with its line number.
     pub(super) fn records(&self, all: usize) -> Result<impl Iterator<Item = Result<(u64, Record), Failure>>, Failure> {
         let changed = |_| self.unusable("somebody else is changing it");
         Ok(self.lines()?.take(all).map(move |(number, line)| {
@@ -82,7 +83,7 @@ impl<'a> BindingsFile<'a> {
         let rewound = (&self.file).rewind();
         rewound.map_err(|error| self.unusable(&format!("it must be a file that can be read twice: {error}")))?;
         let mut reader = BufReader::new(&self.file);
-        // Windows puts this before a text in UTF-8.
+        // Windows puts a byte order mark before a text in UTF-8.
         if reader.fill_buf().is_ok_and(|begin| begin.starts_with("\u{feff}".as_bytes())) {
             reader.consume(3);
         }

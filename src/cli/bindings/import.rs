@@ -14,7 +14,7 @@ use crate::login::{Binder, LoginError, SettledState, UnionIdLink};
 use crate::settings::{BINDINGS_PER_USER, read_all_apps, read_one};
 use crate::{accounts::Named, apps::CurrentApps, cli::variables};
 
-/// People who are imported at the same time, so that the round trips to Redis overlap.
+/// How many people are imported at the same time, so that the round trips to Redis overlap.
 const IN_FLIGHT: usize = 64;
 
 #[derive(Args)]
@@ -51,7 +51,8 @@ pub(super) async fn run(redis: &Store, args: &ImportArgs) -> Result<(), Failure>
     check(redis).await?;
     let file = BindingsFile::open(args)?;
     let people = file.check()?;
-    // One id for the whole import, because it only tells a repeated step from the step of another writer.
+    // One id serves for the whole import, because it only distinguishes a repeated step from a step
+    // of another writer.
     let attempt = AttemptId::random();
     let per_user = args.per_user.map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
     let mut counts = Counts::default();
@@ -59,7 +60,8 @@ pub(super) async fn run(redis: &Store, args: &ImportArgs) -> Result<(), Failure>
     noted(Event { note: Some(counts.to_string()), ..Event::new(Activity::BIND, Origin::default()) }, outcome)
 }
 
-/// Nobody who is imported under the AppID of no app is found at a login, so that all of them become new users.
+/// Warns of AppIDs that no app here has. People who are imported under such an AppID are not found
+/// at a login, so they become new users.
 fn warn_of_unknown(apps: &BTreeSet<AppId>) {
     let Some(known) = read_all_apps(variables()).and_then(|source| CurrentApps::read(source).ok()) else { return };
     let known = known.all();
@@ -109,13 +111,14 @@ impl Import<'_> {
         if counts.refused > 0 { Err(refused) } else { Ok(()) }
     }
 
-    /// Imports one person. Each step is idempotent, and so is the whole.
+    /// Imports one person. Each step is idempotent, and so is the import.
     async fn one(&self, Record { person, bound: line }: &Record) -> Result<Imported, StoreError> {
         let Some(line) = line else {
             return Ok(Imported::Done { news: self.redis.note_dissolved(person).await?, conflict: false });
         };
         let (user, store) = (&line.user, self.redis.at(line.bound_at));
-        // Without the unionid, because a unionid of another user is no reason to refuse.
+        // Binds without the unionid: if the unionid belongs to another user, that is no reason to
+        // refuse the person.
         let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
         let mut news = false;
         let binding = async {
@@ -126,7 +129,8 @@ impl Import<'_> {
         let refused = match binding.await {
             Ok(bound) => {
                 if !news && !store.people_of(user).await?.is_some_and(|people| people.contains(person)) {
-                    // Blocks and ends go by the user's list, which may be older than the binding after a restore.
+                    // Blocks and revocations use the user's list, which may be older than the
+                    // binding after a restore.
                     if store.user_state(user).await?.blocked {
                         return Ok(Imported::Refused(BLOCKED));
                     }
@@ -146,9 +150,9 @@ impl Import<'_> {
         Ok(Imported::Refused(refused))
     }
 
-    /// Links the unionid to the user whom the line names for it. Does nothing if a login has linked a unionid to the
-    /// person already, because that is newer than the line. Returns whether the unionid belongs to another user and
-    /// that is new.
+    /// Links the unionid to the user that the line names for it. Does nothing if a login has
+    /// already linked a unionid to the person, because that link is newer than the line. Returns
+    /// whether the unionid belongs to another user and that is new.
     async fn link(&self, person: &Person, line: &Bound, bound: &Bound) -> Result<bool, StoreError> {
         let Some(unionid) = line.unionid.as_ref().filter(|_| bound.unionid.is_none()) else { return Ok(false) };
         if let Some(user) = &line.conflict {

@@ -1,4 +1,5 @@
-//! The lines of an export: each is one person and their binding, and the last one is their number.
+//! The lines of an export. Each line is one person and their binding. The last line is the number
+//! of people.
 
 use std::str::FromStr;
 
@@ -12,7 +13,7 @@ use wxmint_store::Bound;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) person: Person,
-    /// `None`: the person has ended the binding, and must not be bound again without being asked.
+    /// `None`: the person was unbound, and must not be bound again without being asked.
     pub(super) bound: Option<Bound>,
 }
 
@@ -20,8 +21,8 @@ pub(super) struct Record {
 const MEMBERS: [&str; 7] = ["appid", "openid", "user_id", "unionid", "unionid_conflict", "bound_at", "dissolved"];
 
 impl Record {
-    /// Reads a line. `app` and `now` are the app of a line that names none, and the time of one that another system
-    /// does not know. Errors do not repeat the content.
+    /// Reads a line. A line that names no app is of `app`; a binding without a time gets the time
+    /// `now`. Errors do not repeat the content.
     pub(super) fn parse(line: &[u8], app: Option<&AppId>, now: DateTime<Utc>) -> Result<Self, String> {
         let Ok(Value::Object(mut members)) = serde_json::from_slice(line) else {
             return Err("is not a JSON object".into());
@@ -90,17 +91,17 @@ fn record(person: Person, members: &Map<String, Value>, now: DateTime<Utc>) -> R
 
 fn bound_at(value: &Value) -> Result<DateTime<Utc>, &'static str> {
     let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    // To the millisecond, as an export has it.
+    // Rounded to the millisecond, as in an export.
     let at = at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
     at.ok_or("`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)")
 }
 
-/// The last line of an export, by which one that was cut off is told.
+/// The last line of an export. A file without it was cut off.
 pub(super) fn trailer(count: usize) -> Value {
     json!({"wxmint_bindings": {"count": count}})
 }
 
-/// The number of people that a trailer tells; `None` if the line is something else.
+/// The number of people in a trailer; `None` if the line is no trailer.
 pub(super) fn read_trailer(line: &[u8]) -> Option<Result<usize, String>> {
     line.starts_with(br#"{"wxmint_bindings""#).then(|| {
         let told: Value = serde_json::from_slice(line).unwrap_or_default();
@@ -110,7 +111,7 @@ pub(super) fn read_trailer(line: &[u8]) -> Option<Result<usize, String>> {
     })
 }
 
-/// Half of a digest, by which 16 bytes tell people who have a line from all others.
+/// Half of a digest: 16 bytes that identify a person who has a line.
 pub(super) fn mark(person: &Person) -> u128 {
     let whole = digest(&SHA256, format!("{}:{}", person.app, person.openid.as_str()).as_bytes());
     whole.as_ref().iter().take(16).fold(0, |mark, byte| mark << 8 | u128::from(*byte))

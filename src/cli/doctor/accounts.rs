@@ -1,4 +1,5 @@
-//! Whether the account backend answers as it should. Asks only what changes nothing: a password that nobody has.
+//! Checks whether the account backend answers as it should. The requests change nothing: they send
+//! a password that nobody has.
 
 use wxmint_findings::Finding;
 use wxmint_ids::UserId;

@@ -1,4 +1,4 @@
-//! The needs of `wxmint serve`.
+//! The checks of everything that `wxmint serve` needs.
 
 use std::{fs::FileType, os::unix::fs::FileTypeExt, path::PathBuf};
 
@@ -16,13 +16,13 @@ use crate::redis_checks::{self, REDIS_CHECKS};
 use crate::settings::{Settings, value_files};
 use crate::{clock::now, secret_files};
 
-/// Their names, in the order in which they are printed.
+/// The names of the checks, in the order in which they are printed.
 pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {
     let names = [&["settings"], &files(doors)[..], &REDIS_CHECKS, &wechat::CHECKS, &["accounts"]].concat();
     names.into_iter().chain(public.then_some("public")).chain(["proxies"]).collect()
 }
 
-/// The checks of files: of a door only if its variable is set.
+/// The names of the checks of files. A door's check is included only if its variable is set.
 fn files(doors: Doors) -> Vec<&'static str> {
     let of_doors = doors.iter().filter_map(|row| row.check).filter(|(_, variable)| is_set(variable));
     ["files", "keys", "vault", "user_ids"].into_iter().chain(of_doors.map(|(name, _)| name)).collect()
@@ -72,7 +72,8 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
     tokio::join!(files, redis_checked, accounts, published, wechat);
 }
 
-/// wxmint speaks no TLS, so an https issuer has a proxy in front of it.
+/// Checks the trusted proxies. wxmint does not terminate TLS, so an https issuer has a proxy in
+/// front of it.
 fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
     let warning = |found: Message, advice: Message| Finding::warning("proxies", found, advice);
     let is_all = |network: &IpNet| network.prefix_len() == 0;
@@ -86,10 +87,10 @@ fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
     }
 }
 
-/// Rights of users who are neither the owner nor of the group: to read and to write.
+/// Permissions of users who are neither the owner nor in the group: to read and to write.
 const OF_ALL: u32 = 0o006;
 
-/// Warns of a file with a secret that others can read, which wxmint takes all the same.
+/// Warns of a file with a secret that others can read. wxmint uses the file all the same.
 fn exposed((variable, path): (String, PathBuf)) -> Option<Finding> {
     let exposed = secret_files::exposed(&path, OF_ALL).ok()??;
     let found = message!("{}: {}", variable, Message::from(&exposed));
@@ -113,7 +114,7 @@ fn exposed_apps(files: &[PathBuf]) -> Option<Finding> {
     Some(Finding::warning("files", found, message!(run_chmod_600_on_all, folder)))
 }
 
-/// Whether the file of audit events could be written. It is not made here.
+/// Checks whether the file of audit events could be written. Does not create it.
 fn audit(audit: &Audit) -> Option<Finding> {
     let Audit::File(path) = audit else { return None };
     let fault = |found, advice| Some(Finding::fault("files", found, advice));
@@ -144,7 +145,7 @@ mod tests {
         symlink(&target, &link).expect("a link");
         let found = || audit(&Audit::File(link.clone())).map(|finding| finding.found.to_string()).unwrap_or_default();
         assert_eq!(found(), "");
-        // Only root can give files away.
+        // Only root can change the owner of a file.
         if lchown(&link, Some(65534), None).is_ok() {
             assert!(found().contains(&format!("{}: is a link", link.display())), "{}", found());
         }

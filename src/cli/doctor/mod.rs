@@ -1,6 +1,8 @@
-//! `wxmint doctor`: looks at all that a configuration names, and says what to mend. It changes nothing.
+//! `wxmint doctor`: checks everything that a configuration names, and says what to mend. It changes
+//! nothing.
 //!
-//! Each check is a function that turns what was seen into a [`Finding`]; `issuer` and `verifiers` look, side by side.
+//! Each check is a function that turns an observation into a [`Finding`]. `issuer` and `verifiers`
+//! observe, and run their checks concurrently.
 
 mod accounts;
 mod issuer;
@@ -22,7 +24,8 @@ use super::{EXIT_FAULTS, EXIT_UNFINISHED, Failure, remarks};
 use crate::issuer::door::Doors;
 use crate::settings::{Fault, Faults, env_file};
 
-/// For all checks together. What is slower than its own limits, such as a file system that hangs, is not waited for.
+/// How long all checks may take together. The doctor does not wait for anything slower, such as a
+/// file system that hangs.
 const LONGEST: Duration = Duration::from_secs(13);
 
 #[derive(Args, Default)]
@@ -46,10 +49,10 @@ enum DoctorCommand {
     Sidecar,
 }
 
-/// Takes what a group of checks has found.
+/// Takes the findings of a group of checks.
 type Tell = Box<dyn Fn(Vec<Finding>)>;
 
-/// Prints what is found, and fails with an exit code that says how bad it is.
+/// Prints the findings. Fails with an exit code for the worst of them.
 pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
     let (public, loaded) = (args.public, env_file::load());
     let names = match args.of {
@@ -82,7 +85,7 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
     }
 }
 
-/// Finds what is wrong with the configuration that `wxmint serve` in this process has, with its files as they are now.
+/// Checks the configuration of this `wxmint serve` process, with its files as they are now.
 pub(super) fn of_this_process(doors: Doors) -> Doctor {
     let examine = move |tell| issuer::examine(tell, false, doors);
     Arc::new(move || Box::pin(gather(issuer::checks(false, doors), examine)))
@@ -92,7 +95,7 @@ fn report(found: &[Finding]) -> String {
     json(&BTreeMap::from([("checks", found)]))
 }
 
-/// A line for each finding; checks that have found the same share one.
+/// Formats a line for each finding. Checks with the same finding share a line.
 fn lines(found: &[Finding], language: Language) -> Vec<String> {
     let mut lines: Vec<(&Finding, Vec<&str>)> = Vec::new();
     for finding in found {
@@ -108,11 +111,13 @@ fn line(finding: &Finding, names: &str, language: Language) -> String {
     format!("{:7}  {names:18}  {}", finding.status.to_string(), language.tell(finding))
 }
 
-/// Held while checks run, which may hang longer than anybody waits for them: their number must not grow.
+/// Held while checks run. Checks may hang longer than anybody waits for them, and their number must
+/// not grow.
 static EXAMINING: Mutex<()> = Mutex::new(());
 
-/// The findings on each of `names`, in their order. The checks run in a thread of their own, which the end of the
-/// process does not wait for. They say nothing in the log, because all that they find is returned.
+/// Returns the findings on each of `names`, in that order. The checks run in a thread of their own,
+/// for which the end of the process does not wait. They log nothing, because everything that they
+/// find is returned.
 async fn gather<F: Future<Output = ()>>(
     names: Vec<&'static str>,
     examine: impl FnOnce(Tell) -> F + Send + 'static,

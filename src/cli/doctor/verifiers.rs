@@ -1,4 +1,5 @@
-//! The documents of an issuer as verifiers fetch them (`--public`), and the needs of `wxmint sidecar`.
+//! Checks of the documents of an issuer as verifiers fetch them (`--public`), and of everything
+//! that `wxmint sidecar` needs.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ async fn fetch(web: &Result<Upstream, Message>, url: Url) -> Result<Fetched, Mes
     if fetched.status == 200 { Ok(fetched) } else { Err(message!(answer_has_status, fetched.status.as_u16())) }
 }
 
-/// `issuer` is that of the keys; without it, any keys will do.
+/// Checks the documents that the issuer publishes at `url`. With `issuer`, the JWKS must hold its
+/// signing key; without it, any keys are right.
 pub(super) async fn published(url: &IssuerUrl, issuer: Option<&Issuer>) -> Vec<Finding> {
     let web = &web();
     let kid = issuer.and_then(|issuer| Some(issuer.keys.set().signing(now()).ok()?.public().kid().to_owned()));

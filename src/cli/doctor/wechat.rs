@@ -1,4 +1,4 @@
-//! Whether WeChat answers, takes the credentials of each app, and has the same time.
+//! Checks whether WeChat answers, accepts the credentials of each app, and has the same time.
 
 use std::{fmt::Display, net::IpAddr};
 
@@ -14,9 +14,10 @@ use crate::{clock::now, settings::Settings};
 
 pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];
 
-/// In seconds; half of what verifiers allow.
+/// The largest difference of clocks in seconds: half of the leeway of verifiers.
 const FAR: f64 = 30.0;
-/// How many apps are asked for at a time, fewer than the client of one worker lets wait.
+/// How many apps are checked at a time. It is less than the number of requests that the client of
+/// one worker queues.
 const AT_A_TIME: usize = 50;
 
 pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<Finding> {
@@ -39,8 +40,8 @@ pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<
     found
 }
 
-/// Whether WeChat takes the credentials. Websites and mobile apps have no access token of their own, but WeChat looks
-/// at the credentials before it refuses a code.
+/// Checks whether WeChat accepts the credentials. Websites and mobile apps have no access token of
+/// their own, but WeChat checks the credentials before it refuses a code.
 async fn taken(wechat: &WeChat, app: &App) -> Result<(), CallError> {
     if app.kind.has_session_keys() {
         return wechat.stable_token(app, false).await.map(drop);
@@ -63,20 +64,20 @@ fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Opt
     }
 }
 
-/// How far another clock is from this machine's.
+/// Checks how far another clock is from this machine's clock.
 pub(super) fn clock(name: &'static str, of: impl Display, date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
     let Some(date) = date else { return Finding::unchecked(name, message!(does_not_say_its_time, of)) };
     Finding::clock(name, (now - date).as_seconds_f64(), FAR, message!(clock_of, of))
 }
 
-/// The address that WeChat has seen.
+/// The IP address that an errmsg of WeChat names.
 pub(crate) fn address_in(errmsg: &str) -> Option<&str> {
     errmsg.split([' ', ',']).find(|word| word.parse::<IpAddr>().is_ok())
 }
 
-/// The advice about an errcode for which WeChat refuses logins too.
+/// The advice about an errcode that also makes logins fail.
 fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Message> {
-    // Where WeChat shows the app to its owner.
+    // The site on which WeChat shows the app to its owner.
     let console = match kind {
         AppKind::MiniProgram | AppKind::OfficialAccount => "mp.weixin.qq.com",
         AppKind::Website | AppKind::MobileApp => "open.weixin.qq.com",

@@ -19,20 +19,22 @@ use wxmint_upstream::describe;
 use super::Failure;
 use super::place::{Decided, ObjectName};
 
-/// An API server that takes longer is out of order, because commands ask it a few times a minute at most.
+/// How long an API server may take. A slower server is broken, because commands call it a few times
+/// a minute at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Each lost race means that another change was made: of several that race, one wins each time, without a pause too. So
-/// many losses in a row are no accident.
+/// How often a write is tried. Each lost race means that another write was made: of several that
+/// race, one always wins, even without a pause. This many losses in a row are no accident.
 const TRIES: u32 = 5;
-/// Bounds an answer that is not the API server's own, for example a proxy's page.
+/// The most characters of an error message that are shown, because the answer may be a proxy's
+/// page.
 const LONGEST_MESSAGE: usize = 300;
 
 /// The only field of the Secret that wxmint reads and changes. A mounted Secret shows it as a file
 /// (`WXMINT_KEYS=…/keys.json`).
 pub(super) const FIELD: &str = "keys.json";
 
-/// A Secret, which need not exist.
+/// A Kubernetes Secret. It need not exist.
 #[derive(Display)]
 #[display("secret {name}")]
 pub(super) struct KeysSecret {
@@ -56,9 +58,9 @@ impl KeysSecret {
         Ok(content(&self.entry()?))
     }
 
-    /// Lets `decide` see the field, and writes what `decide` returns beside its outcome, if anything. If somebody else
-    /// has changed the Secret since it was read (`metadata.resourceVersion`), nothing is written, and `decide` sees the
-    /// field anew.
+    /// Calls `decide` with the field, and writes the content that `decide` returns beside its
+    /// outcome, if any. If somebody else has changed the Secret since it was read
+    /// (`metadata.resourceVersion`), writes nothing and calls `decide` again with the new field.
     pub(super) fn change<T>(
         &self,
         mut decide: impl FnMut(Option<&[u8]>) -> Result<Decided<T>, Failure>,
@@ -80,7 +82,7 @@ impl KeysSecret {
         self.runtime.block_on(self.api.entry(&self.name.name)).map_err(|error| self.explain("get", &error))
     }
 
-    /// Returns false if somebody else was quicker.
+    /// Writes the field. Returns false if somebody else has changed the Secret meanwhile.
     fn write(&self, entry: Entry<'_, DynamicObject>, content: &[u8]) -> Result<bool, Failure> {
         let is_new = entry.get().is_none();
         let mut object = entry.or_insert(|| DynamicObject::new(&self.name.name, &self.resource));
@@ -96,7 +98,7 @@ impl KeysSecret {
 
     fn explain(&self, verb: &str, error: &Error) -> Failure {
         let reason = match error {
-            // Its message names the verb, the resource and the namespace of a right that is missing.
+            // The message names the verb, the resource and the namespace of a missing permission.
             Error::Api(status) => {
                 let said: String = status.message.chars().take(LONGEST_MESSAGE).collect();
                 format!("the API server refused to {verb} it ({}): {said}", status.code)
@@ -121,7 +123,7 @@ impl KeysSecret {
     }
 }
 
-/// The field of a Secret that was read.
+/// The decoded field of the Secret.
 fn content(entry: &Entry<'_, DynamicObject>) -> Option<Vec<u8>> {
     STANDARD.decode(entry.get()?.data["data"][FIELD].as_str()?).ok()
 }

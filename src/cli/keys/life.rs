@@ -51,10 +51,11 @@ fn in_words(life: &KeyLife, state: KeyState, signs_until: Option<DateTime<Utc>>)
     }
 }
 
-/// Some verifiers fetch keys as rarely as this (docs/keys.md), and refuse tokens of a key with a shorter lead.
+/// The longest known interval at which verifiers fetch keys (docs/keys.md). With a shorter lead,
+/// such verifiers reject tokens of a new key.
 const LONGEST_KNOWN_POLL_MINUTES: i64 = 20;
 
-/// A warning if the lead is shorter than some verifiers' interval of fetching keys.
+/// Warns if the lead is shorter than some verifiers' interval of fetching keys.
 pub(in crate::cli) fn short_lead(lead: TimeDelta) -> Option<Finding> {
     let found = message!(lead_is_short, lead.num_seconds());
     (lead.num_minutes() < LONGEST_KNOWN_POLL_MINUTES)
@@ -134,9 +135,9 @@ pub(super) fn retire(place: &KeysPlace, kid: &str, at_once: bool, yes: bool) -> 
     Ok(())
 }
 
-/// Ends all keys and puts a new one in their place: `wxmint keys generate --replace`.
+/// Revokes all keys and puts a new key in their place: `wxmint keys generate --replace`.
 pub(super) fn replace_all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: bool) -> Result<(), Failure> {
-    // A set that cannot be used is replaced too.
+    // A set that cannot be read has no lives, and is replaced, too.
     let lives = place.read()?.lives().unwrap_or_default();
     let algorithm = algorithm.or(lives.last().map(|life| life.algorithm)).unwrap_or(Algorithm::Es256);
     let invalid = "EVERY TOKEN BECOMES INVALID. All users have to log in again.";
@@ -144,7 +145,7 @@ pub(super) fn replace_all(place: &KeysPlace, algorithm: Option<Algorithm>, yes: 
     confirm(yes, format_args!("revoke every key of {place}"))?;
     let kid = place.change(|keys| {
         let now = now();
-        // Early enough for a replica whose clock is slow.
+        // Dated back, so that it is also valid at a replica whose clock is slow.
         let key = PrivateJwk::generate(algorithm, now - CLOCK_SKEW)?;
         let kid = key.kid().to_owned();
         keys.replace(key, now);

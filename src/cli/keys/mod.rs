@@ -108,7 +108,8 @@ pub(super) struct PolicyArgs {
 }
 
 impl PolicyArgs {
-    /// The policy of the options; the variables or their defaults decide where an option is missing.
+    /// The policy of the options. A missing option is taken from its variable, or has that
+    /// variable's default.
     fn policy(&self, keys: &StoredKeys, place: &KeysPlace) -> Result<rotation::RotationPolicy, Failure> {
         let set = keys.check().map_err(|error| Failure::from(error).at(place))?;
         let last = set.lives.last().map_or(Algorithm::Es256, |life| life.algorithm);
@@ -162,7 +163,7 @@ fn signing_algorithm(text: &str) -> Result<Algorithm, &'static str> {
     SIGNED_WITH.into_iter().find(|algorithm| algorithm.name() == text).ok_or("must be ES256, EdDSA or RS256")
 }
 
-/// The first key of a new set.
+/// Creates a set with this first key.
 fn begin(place: &KeysPlace, key: PrivateJwk) -> Result<(), Failure> {
     let keys = StoredKeys::of([key]);
     let set = checked(&keys)?;

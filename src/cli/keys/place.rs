@@ -1,4 +1,5 @@
-//! Where keys are kept, and how they are changed there: read, decide and write, while nobody else can write.
+//! The places of signing keys. To change keys there means to read, decide and write while nobody
+//! else can write.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -14,7 +15,7 @@ use wxmint_findings::Message;
 use wxmint_keys::{KeySet, StoredKeys};
 use zeroize::Zeroizing;
 
-/// Only a set that could be used is written.
+/// Checks a set before it is written: it must be usable.
 pub(in crate::cli) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {
     let set = keys.check()?;
     set.self_test()?;
@@ -66,7 +67,7 @@ impl KeysPlace {
         }
     }
 
-    /// Writes a new set, which was [`checked`]; refused if there is one.
+    /// Writes a new set, which must be [`checked`]. Fails if there is a set already.
     pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
         match self {
             Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
@@ -108,7 +109,7 @@ impl KeysPlace {
     }
 }
 
-/// The outcome of a decision, and what to write, or `None` if it has changed nothing.
+/// The outcome of a decision, and the content to write; `None` if nothing has changed.
 pub(super) type Decided<T> = (T, Option<Zeroizing<Vec<u8>>>);
 
 fn change_keys<T>(

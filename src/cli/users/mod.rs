@@ -124,7 +124,7 @@ pub(super) struct OneUser {
 
 fn name(text: &str) -> Result<Username, String> {
     let name: Username = text.parse()?;
-    // No line begins with such a name.
+    // A line of the file that begins with one of these characters is no user's.
     let is_other = name.as_str().starts_with(['#', BYTE_ORDER_MARK]);
     if is_other { Err("must not begin with `#`, as comments do".into()) } else { Ok(name) }
 }
@@ -187,7 +187,8 @@ fn list(path: &Path, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Claims that are not given stay as they are.
+/// Adds a user, or gives an existing user another password. Claims that are not given stay as they
+/// are.
 fn add(
     path: &Path,
     name: Username,
@@ -218,7 +219,8 @@ fn add(
     Ok(())
 }
 
-/// A name that exists keeps its user id, because other systems know the user by it.
+/// Checks that the name and the user id are free. An existing name keeps its user id, because other
+/// systems know the user by that id.
 fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replace: bool) -> Result<(), Failure> {
     let shown = name.as_str();
     Err(Failure::usage(match (file.user(name), file.users().find(|user| Some(&user.id) == wanted)) {
@@ -255,7 +257,8 @@ fn set_disabled(user: OneUser, disabled: bool) -> Result<(UserId, String), Failu
     })
 }
 
-/// Changes what the file has of a user, and tells it. Returns the user id, and the user's other names that may log in.
+/// Changes a user in the file, and reports the change. Returns the user id, and the user's other
+/// names that may log in.
 fn edit(
     OneUser { place, name }: OneUser,
     said: &str,
@@ -288,7 +291,7 @@ fn tell(path: &Path, name: &Username, said: &str) {
     print(format_args!("{}: {} {said}", path.display(), name.as_str()));
 }
 
-/// Reads the file, lets `decide` change it, and writes it, while no other process can.
+/// Reads the file, lets `decide` change it, and writes it, while no other process can change it.
 fn change<T>(
     path: &Path,
     held: Result<Held, FileError>,
@@ -301,7 +304,7 @@ fn change<T>(
     if UsersFile::parse(&content).as_ref() != Ok(&file) {
         return Err(Failure::usage("nothing was changed: a user id in the file must not look like a hash"));
     }
-    // `wxmint serve` takes an empty file for one that is being written.
+    // `wxmint serve` would take an empty file for a file that is being written.
     let content = if content.is_empty() { HEADING } else { &content };
     held.replace(content).map_err(Failure::of_file(MAKE_USERS))?;
     Ok(outcome)

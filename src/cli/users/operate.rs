@@ -82,7 +82,8 @@ pub(super) fn export_blocks() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whoever is blocked already stays so, and nobody is unblocked. May be run again.
+/// Blocks the users of an export. Users that are blocked already stay blocked, and nobody is
+/// unblocked. May be run again.
 pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::usage(error).at(path.display()))?;
     let users = listed(&text).map_err(|wrong| Failure::usage(format_args!("{wrong} {FORM}")).at(path.display()))?;
@@ -102,12 +103,12 @@ fn listed(text: &str) -> Result<Vec<UserId>, String> {
     let lines = text.trim_start_matches('\u{feff}').lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok();
     let users: Vec<_> = lines.map(|(line, at)| user(line).ok_or(format!("line {at}"))).collect::<Result<_, _>>()?;
-    // Not Ok: perhaps an export was cut off.
+    // An error, because an empty file may be a truncated export.
     if users.is_empty() { Err("is empty: an export of 0 users needs no import; a line".into()) } else { Ok(users) }
 }
 
-/// Acts, and notes the act for the audit. If Redis does not answer at all, the act fails at once; if it stops answering
-/// in the middle, it is asked again for some seconds.
+/// Acts on a user, and audits the act. If Redis does not answer at all, the act fails at once. If
+/// Redis stops answering during the act, the step is retried for some seconds.
 fn act<T>(
     action: &'static str,
     user: &UserId,

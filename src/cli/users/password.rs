@@ -8,10 +8,11 @@ use zeroize::Zeroizing;
 use super::{Failure, ask_hidden};
 use crate::accounts::{Password, Username};
 
-/// The longest password in bytes, with its line break.
+/// The bytes of the longest password, with its line break.
 const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;
 
-/// In characters (NIST SP 800-63B, section 5.1.1.1). Shorter passwords that are in use stay valid.
+/// The fewest characters of a new password (NIST SP 800-63B, section 5.1.1.1). Shorter passwords
+/// that are in use stay valid.
 const SHORTEST: usize = 8;
 
 pub(super) fn ask(name: &Username) -> Result<Password, Failure> {

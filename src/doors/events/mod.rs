@@ -1,6 +1,7 @@
-//! Revocations as security event tokens (RFC 8417), for receivers of the Shared Signals Framework (SSF) 1.0 that poll
-//! for them (RFC 8936). They read the same stream as the feed, but events name users, so a receiver shows a secret.
-//! These routes are there only where `WXMINT_ADMIN_TOKENS_FILE` is set.
+//! Revocations as security event tokens (RFC 8417), for receivers of the Shared Signals Framework
+//! (SSF) 1.0 that poll for them (RFC 8936). They read the same stream as the revocation feed.
+//! Events name users, so a receiver must send a secret. These routes exist only if
+//! `WXMINT_ADMIN_TOKENS_FILE` is set.
 
 mod poll;
 
@@ -20,11 +21,12 @@ use crate::issuer::door::{Door, DoorRow};
 use crate::issuer::route_constants::{ANY, BODY, HEAD, LIMIT, SECURITY, TOKEN};
 use crate::{admin::CurrentAdminTokens, issuer::state::IssuerWorker, refusals::Refusal};
 
-/// Those of the issuer of a receiver's token.
+/// The problem of a receiver's token whose issuer's keys are not known.
 const KEYS: &[ProblemCode] = &[ProblemCode::KeysUnavailable];
 const NO_STREAM: &[u16] = &[404, 431];
 const ONE_STREAM: &[u16] = &[409, 431];
-/// So many polls of a receiver are worked on, or have answers that nobody has read. A receiver sends one after another.
+/// The most polls of a receiver that are being handled, or whose answers have not been read. A
+/// receiver is expected to send one poll after another.
 const MOST_POLLS: usize = 4;
 const BUSY: Duration = Duration::from_secs(1);
 const POLLING: &str = "urn:ietf:rfc:8936";
@@ -46,15 +48,15 @@ type AtDoor = (Data<IssuerWorker>, Data<Events>);
 
 struct Events {
     tokens: CurrentAdminTokens,
-    /// The places of each receiver, by its name, for all workers.
+    /// The slots for polls by the receiver's name, shared by all workers.
     polls: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Door for Events {}
 
 impl Events {
-    /// The receiver whose secret the request has shown. Strangers reach this, so the answer does not say whether the
-    /// secret is an operator's, and refusals are audited as counts.
+    /// Authenticates the receiver by its secret. Strangers reach this, so the answer does not say
+    /// whether the secret is an operator's, and refusals are audited as counts.
     async fn receiver(&self, request: &HttpRequest) -> Result<Holder, Problem> {
         let shown = bearer_token(request);
         let holder = match &shown {
@@ -75,7 +77,7 @@ impl Events {
         Err(Refusal::from(problem).tell(event, &who))
     }
 
-    /// A place for one poll and its answer, until it is dropped.
+    /// Takes a slot for one poll and its answer. Dropping the permit frees the slot.
     fn place(&self, receiver: &str) -> Result<OwnedSemaphorePermit, Problem> {
         let mut places = self.polls.lock();
         let of_one = places.entry(receiver.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_POLLS)));

@@ -1,5 +1,6 @@
-//! A poll for events (RFC 8936): what a receiver has acknowledged, and what comes after it. Each event is a security
-//! event token: `session-revoked` of CAEP 1.0, with the subject of SSF 1.0 section 3.
+//! A poll for events (RFC 8936): the receiver acknowledges events and gets those that follow. Each
+//! event is a security event token: `session-revoked` of CAEP 1.0, with the subject of SSF 1.0
+//! section 3.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -18,14 +19,17 @@ use wxmint_store::{REVOCATIONS_KEPT, RateLimitKey, ReadRevocations, Revocation, 
 use super::{AtDoor, EVENTS};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
 
-/// The most events in an answer, which then has 0.2 MB, and the most that are read at once.
+/// The most events in an answer, and the most that are read at once. An answer of this size has 0.2
+/// MB.
 const MOST_EVENTS: usize = 250;
 const USUAL_EVENTS: usize = 100;
-/// A thousand acknowledgements have 27 KB.
+/// The largest body of a poll in bytes. A thousand acknowledgements take 27 KB.
 const LONGEST_POLL: usize = 128 << 10;
-/// How often a receiver may poll: with the usual number of events it reads 100,000 of them in 50 s.
+/// How often a receiver may poll. With the usual number of events per poll, it reads 100,000 events
+/// in 50 s.
 const RATE: Rate = Rate { burst: 200, period: Duration::from_secs(10) };
-/// After so many signatures, which take a millisecond, other requests of this thread have their turn.
+/// After this many signatures, which take a millisecond, other requests of this thread get their
+/// turn.
 const SIGNED_AT_ONCE: usize = 50;
 /// How long a poll waits for an event, and how often it looks.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,7 +91,7 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
     }
     let (begun, is_urgent) = (Instant::now(), most == 0 || poll.return_immediately == Some(true));
     loop {
-        // A secret that was taken away while its poll waited gets nothing more.
+        // Authenticates again, because the secret may have been removed while the poll waited.
         door.receiver(&request).await?;
         let events = asked.events().await?;
         if !events.sets.is_empty() || is_urgent || begun.elapsed() + LOOKS > PATIENCE {
@@ -98,7 +102,8 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
     }
 }
 
-/// An answer with the place of its poll, because answers that nobody reads take the room of the feed's pages.
+/// An answer that holds its poll's permit until it is sent, because unread answers take memory from
+/// the pages of the revocation feed.
 struct Unread(Bytes, #[expect(dead_code, reason = "held, and not read")] OwnedSemaphorePermit);
 
 impl AsRef<[u8]> for Unread {
@@ -107,7 +112,7 @@ impl AsRef<[u8]> for Unread {
     }
 }
 
-/// A receiver's wishes, and the `jti` of what it has done with.
+/// A receiver's poll, and the `jti` of the events that it has acknowledged or refused.
 struct Asked<'a> {
     worker: &'a IssuerWorker,
     receiver: &'a str,
@@ -116,7 +121,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Takes note of what is done with, and returns the events after it.
+    /// Stores how far the receiver has acknowledged the stream, and returns the events that follow.
     async fn events(&self) -> Result<Events, LoginError> {
         // The cursor up to which the receiver has acknowledged the stream.
         let (store, key) = (&self.worker.login.store, ["wxmint:receiver:", self.receiver].concat());
@@ -124,18 +129,19 @@ impl Asked<'_> {
         loop {
             let read = self.read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS)).await?;
             let first = read.ends.iter().take_while(|ended| self.is_done(ended)).count();
-            // Without an end that this version can read, it goes on.
+            // A page that holds no revocation that this version can read is skipped.
             if first == 0 && !(read.ends.is_empty() && read.more) {
                 return self.signed(&read).await;
             }
             let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
-            // Longer than the stream has any end: without a cursor they would be sent again.
+            // Kept longer than the stream keeps any revocation. Without the cursor, revocations
+            // would be sent again.
             store.keep(&key, &noted.cursor, 3 * REVOCATIONS_KEPT).await?;
             (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
     }
 
-    /// From the oldest end if the stream no longer has the cursor.
+    /// Reads from the oldest revocation if the stream no longer has the cursor.
     async fn read(&self, place: &str, most: usize) -> Result<ReadRevocations, StoreError> {
         let store = &self.worker.login.store;
         match store.revocations_after(place, most).await? {
@@ -144,7 +150,7 @@ impl Asked<'_> {
         }
     }
 
-    /// The end of a key is no event: the receiver sees in the JWKS that the key is gone.
+    /// Whether a revocation needs no event. A receiver sees in the JWKS that a key was revoked.
     fn is_done(&self, ended: &Revocation) -> bool {
         let id = || event_id(self.worker.issuer.settings.issuer.as_str(), self.receiver, ended);
         matches!(ended, Revocation::Key { .. }) || self.done.contains(&id())
@@ -166,8 +172,9 @@ impl Asked<'_> {
     }
 }
 
-/// SSF 1.0 section 4.1: neither `sub` nor `exp`, which would make it look like an access token. A token that was logged
-/// out is named by its `jti`; all tokens of a user up to the second `event_timestamp` by the user, or by the user and
+/// The claims of an event (SSF 1.0 section 4.1). It has neither `sub` nor `exp`, which would make
+/// it look like an access token. A single revoked token is named by its `jti`. If all tokens of a
+/// user up to the second `event_timestamp` are revoked, the event names the user, or the user and
 /// the app.
 fn claims(ended: &Revocation, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
     let user = |user: &str| json!({"format": "iss_sub", "iss": iss, "sub": user});
@@ -184,7 +191,8 @@ fn claims(ended: &Revocation, iss: &str, aud: &str, jti: &str, iat: i64) -> Valu
     json!({"iss": iss, "aud": aud, "iat": iat, "jti": jti, "sub_id": sub_id, "events": { EVENTS[0]: event }})
 }
 
-/// The same whenever the event is sent, so that a receiver recognises it.
+/// The event's id. It is the same each time that the event is sent, so that a receiver recognises
+/// it.
 fn event_id(iss: &str, aud: &str, ended: &Revocation) -> String {
     short_digest(&format!("{iss}\0{aud}\0{ended}")).to_string()
 }

@@ -1,5 +1,5 @@
-//! `/authorize`: the page of a login at a site, and the steps of its script. Nothing is kept for an open page but the
-//! request that waits for a phone.
+//! `/authorize`: the page of a login at a site, and the requests of its script. For an open page,
+//! wxmint stores only its device request.
 
 use actix_web::{HttpRequest, http::header, web::Payload};
 use reqwest::Url;
@@ -18,7 +18,8 @@ use crate::doors::scan::store::{Grant, Poll};
 use crate::doors::scan::{Scan, clients::Clients, to_oauth, token::tell_of_theft};
 use crate::{issuer::state::IssuerWorker, login::Result};
 
-/// Apart from the client's own pages: what is for one of the two must not be fetched at the other.
+/// The name of this door in a device request. Grants for the login page cannot be fetched by the
+/// client's own pages, nor the reverse.
 const DOOR: &str = " authorize";
 
 /// Log in at a site (OpenID Connect Core section 3.1.2)
@@ -127,8 +128,9 @@ async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorke
     Ok(private(json!({"state": state})))
 }
 
-/// The way back to the site for a person who was let in, with a code. Without one, if the site has named somebody else
-/// (OpenID Connect Core section 3.1.2.2). A hint that cannot be read any more names nobody.
+/// The address at the site for a person who has logged in, with a code. If `id_token_hint` names
+/// another user, an error replaces the code (OpenID Connect Core section 3.1.2.2). A hint that
+/// cannot be read any more is ignored.
 pub(super) async fn let_in(
     worker: &IssuerWorker,
     asked: &AuthorizeRequest<'_>,
@@ -144,7 +146,8 @@ pub(super) async fn let_in(
     Ok(asked.back(&[("code", &code)]))
 }
 
-/// The request of the page that asks, which must be our own: another's could use up what its visitor's address has.
+/// Reads the authorization request from the query of the asking page. The page must be our own: a
+/// page of another site could use up the limits of its visitor's address.
 fn own_page<'c>(
     request: &HttpRequest,
     worker: &'c IssuerWorker,

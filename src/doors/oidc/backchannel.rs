@@ -1,10 +1,12 @@
-//! OpenID Connect Back-Channel Logout 1.0: a site with a `backchannel_logout_uri` is told that logins of a user have
-//! ended, so that it ends its own sessions at once and not when it renews its tokens.
+//! OpenID Connect Back-Channel Logout 1.0: if logins of a user are revoked, wxmint tells each site
+//! that has a `backchannel_logout_uri`. So the site closes its own sessions at once and not when it
+//! renews its tokens.
 //!
-//! Logouts wait in Redis, in a queue for each client. Whoever ends a single login queues it. The revocations of all
-//! logins of a user are read from the stream, as verifiers read it. One replica at a time reads the stream and tells
-//! the sites. If it dies, another one goes on, and may tell a site something a second time. A site that does not answer
-//! keeps no other site waiting, because each has a task of its own.
+//! Logouts wait in Redis, in a queue for each client. The request that revokes a single login
+//! queues its logout. Revocations of all logins of a user are read from the stream that verifiers
+//! read. One replica at a time reads the stream and tells the sites. If it dies, another replica
+//! continues and may tell a site twice. Each site has a task of its own, so a slow site does not
+//! delay others.
 
 mod queue;
 
@@ -29,25 +31,29 @@ use crate::clock::now;
 use crate::doors::scan::clients::{Client, Clients, LogoutReceiver};
 use crate::{issuer::Issuer, login::LoginWorker};
 
-/// How often the stream of revocations and the queues are looked at.
+/// How often the stream of revocations and the queues are read.
 const LOOKS: Duration = Duration::from_secs(1);
-/// The replica that tells the sites holds this key, and renews it with each look.
+/// The lease of the replica that tells the sites: its key, and its lifetime. The replica renews it
+/// each time that it reads.
 const TURN: (&str, Duration) = ("wxmint:oidc:logout-turn", Duration::from_secs(10));
-/// A site has so long for its answer.
+/// How long a site may take to accept a connection, and to answer altogether.
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
-/// A logout token is read once (section 2.4 recommends two minutes at most).
+/// The lifetime of a logout token in seconds. A site reads it once (section 2.4 recommends two
+/// minutes at most).
 const TOKEN_TTL: i64 = 120;
-/// The pause after a site has not taken a logout doubles from the first of these to the second, in seconds.
+/// The shortest and the longest pause before the next try, in seconds. In between, the pause equals
+/// the time that the logout has waited, which doubles that time.
 const PAUSES: [i64; 2] = [5, 300];
-/// A site that takes nothing for so many seconds is told no more.
+/// After how many seconds a logout that the site has not accepted is dropped.
 const GIVEN_UP_AFTER: i64 = 3600;
-/// A logout that waits for so many seconds is worth a line of the doctor.
+/// After how many seconds of waiting the doctor reports a logout.
 const LATE: i64 = 60;
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const TOLD: Activity = Activity::at_door("Site Logout Notice", "site_logout_notice");
 
-/// The sites that are told, for as long as the process runs. Without such a site nothing is asked of Redis.
+/// Tells sites of logouts for as long as the process runs. Does not use Redis if no client has a
+/// logout address.
 pub(super) async fn follow(door: Arc<Oidc>, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
     let teller =
@@ -60,18 +66,19 @@ pub(super) async fn follow(door: Arc<Oidc>, issuer: Arc<Issuer>) {
             continue;
         }
         if let Err(error) = teller.look(&clients, &mut cursor).await {
-            // From what is kept, because another replica may have gone on meanwhile.
+            // Continues from the stored cursor, because another replica may have moved it
+            // meanwhile.
             cursor = None;
             bounded!(warn, "logouts not told", %error, "sites are not told of logouts; tried again in a second");
         }
     }
 }
 
-/// One process tells the sites.
+/// The part of a process that tells sites of logouts.
 struct Teller {
     door: Arc<Oidc>,
     login: LoginWorker,
-    /// Names this process.
+    /// Identifies this process in the lease.
     own: String,
     /// The HTTP client, and the addresses that it was made for.
     client: RefCell<Option<(Vec<Url>, Upstream)>>,
@@ -79,7 +86,7 @@ struct Teller {
     at_work: RefCell<HashSet<ClientId>>,
 }
 
-/// Why a site was not told.
+/// Why a site has not accepted a logout.
 #[derive(Debug, thiserror::Error)]
 enum NotTaken {
     #[error("{0}")]
@@ -95,7 +102,7 @@ impl Teller {
         &self.login.store
     }
 
-    /// Queues what is new in the stream, and goes on with all queues, if it is the turn of this process.
+    /// If this process holds the lease, queues what is new in the stream and works on all queues.
     async fn look(self: &Rc<Self>, clients: &Clients, cursor: &mut Option<Cursor>) -> Result<(), StoreError> {
         if self.store().keep_first(TURN.0, &self.own, TURN.1).await? != self.own {
             *cursor = None;
@@ -121,7 +128,8 @@ impl Teller {
         Ok(())
     }
 
-    /// The client for these sites. The system's certificates are read once for the same addresses.
+    /// The HTTP client for these sites. It is made anew only if the addresses have changed, because
+    /// each time the system's certificates are read.
     fn http(&self, told: &[&Client]) -> Option<Upstream> {
         let urls: Vec<Url> =
             told.iter().filter_map(|client| Some(client.logout_receiver.as_ref()?.url.clone())).collect();
@@ -135,7 +143,7 @@ impl Teller {
         held.as_ref().map(|(_, http)| http.clone())
     }
 
-    /// Tells a site what is due, until nothing is.
+    /// Tells a site its due logouts until none is left.
     async fn tell_all(&self, client: &Client, http: &Upstream) -> Result<(), StoreError> {
         let Some(receiver) = &client.logout_receiver else { return Ok(()) };
         let queue = Queue::of(&client.id);
@@ -144,14 +152,14 @@ impl Teller {
             let is_last = due.len() < AT_ONCE;
             let told = join_all(due.iter().map(|logout| self.tell(client, (receiver, http), &queue, logout))).await;
             let is_taken = told.into_iter().collect::<Result<Vec<bool>, _>>()?;
-            // A site that takes nothing at all has its next try with the next look.
+            // If the site accepts nothing, it is tried again at the next interval.
             if is_last || is_taken.iter().all(|is_taken| !is_taken) {
                 return Ok(());
             }
         }
     }
 
-    /// Returns whether the site has taken it.
+    /// Tells a site of a logout. Returns whether the site has accepted it.
     async fn tell(
         &self,
         client: &Client,
@@ -182,7 +190,8 @@ impl Teller {
         Ok(false)
     }
 
-    /// Section 2.5. Each try has a token of its own, because a site may refuse one that it has seen.
+    /// Posts a logout token (section 2.5). Each try has a new token, because a site may refuse a
+    /// token that it has seen.
     async fn post(
         &self,
         client: &Client,
@@ -192,13 +201,14 @@ impl Teller {
         let token = self.signed(client, logout, now())?;
         let mut request = Request::new(Method::POST, to.url.clone());
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        // A JWT has no character that a form would write in another way.
+        // A JWT has no character that needs form encoding.
         *request.body_mut() = Some(format!("logout_token={token}").into());
         let answer = http.fetch(request).await?;
         if answer.status.is_success() { Ok(()) } else { Err(NotTaken::Status(answer.status.as_u16())) }
     }
 
-    /// The logout token (section 2.4). It has no `nonce`, so that nobody takes it for an id token.
+    /// The logout token (section 2.4). It has no `nonce`, so that it cannot be mistaken for an id
+    /// token.
     fn signed(&self, client: &Client, logout: &Logout, at: DateTime<Utc>) -> Result<String, wxmint_verify::KeyError> {
         let iat = at.timestamp();
         let mut claims = json!({
@@ -227,12 +237,12 @@ impl Teller {
     }
 }
 
-/// The doctor names the sites that take no logouts.
+/// Finds the sites that accept no logouts, for the doctor.
 pub(super) async fn examine(clients: &Clients, redis: Option<&Store>) -> Vec<Finding> {
     let Some(redis) = redis else { return Vec::new() };
     let mut found = Vec::new();
     for client in clients.iter().filter(|client| client.logout_receiver.is_some()) {
-        // The check of Redis tells why it does not answer.
+        // The doctor's check of Redis reports why Redis does not answer.
         let Ok(late) = Queue::of(&client.id).late(redis, now().timestamp() - LATE).await else { continue };
         if late > 0 {
             let waiting = message!(CATALOG: site_takes_no_logouts, client.id, count(late, ["logout", "次退出"]));

@@ -1,8 +1,10 @@
-//! A login of a site gives a code, for the code its first tokens, and for each refresh token the next ones. All
-//! of them are a family, which is named by the `jti` of its first access token (`sid`) and ends as one.
+//! The token family of a login at a site. A login gives a code, the code gives the first tokens,
+//! and each refresh token gives the next tokens. All of them form a family, which is named by the
+//! `jti` of its first access token (`sid`) and is revoked as a whole.
 //!
-//! Only hashes of codes and refresh tokens are kept. A refresh token is followed by one that is derived from it and a
-//! salt, so that whoever repeats the request, because the answer was lost, gets the same answer.
+//! Only hashes of codes and refresh tokens are stored. The next refresh token is derived from its
+//! predecessor and a salt. So a client that repeats a request, because the answer was lost, gets
+//! the same answer.
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
@@ -20,47 +22,52 @@ use super::backchannel::{Logout, queue};
 use crate::doors::scan::store::{enlist, names, read, strike};
 use crate::login::{LoginWorker, Result};
 
-/// The access tokens of a login that can live at a time: as many as renewals every five minutes give in a day. The
-/// oldest is revoked when there are more.
+/// How many access tokens of a login can be valid at a time: one for each five minutes of a day. If
+/// there are more, the oldest is revoked.
 const MOST_TOKENS: usize = 300;
-/// The logins of a user at a client that can live at a time: three browsers that log in anew on each of 30 days. The
-/// oldest ends when there are more, so that nobody fills the store.
+/// How many logins of a user at a client can be valid at a time: three browsers that log in anew on
+/// each of 30 days. If there are more, the oldest is revoked, so that nobody fills the store.
 const MOST_LOGINS: usize = 100;
-/// So many access tokens are revoked at the same time.
+/// How many access tokens are revoked at the same time.
 const ENDED_AT_ONCE: usize = 20;
 pub(super) const LOGIN: &str = "a login of a site";
 
-/// The facts of a login that hold as long as its tokens can be renewed. The store keeps no openid for it.
+/// The facts of a login, which stay the same as long as its tokens can be renewed. The store keeps
+/// no openid here.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Family {
     /// The first access token. Its `app` is the client, and it was issued when the person logged in.
     pub(super) first: Issued,
-    /// Through which the person has come, and the mark of the binding.
+    /// The app through which the person has logged in.
     #[serde(deserialize_with = "parsed")]
     pub(super) app: AppId,
+    /// The tag of the person's binding.
     pub(super) mark: String,
-    /// The site's scopes that are known here.
+    /// The granted scopes.
     pub(super) scope: String,
-    /// Until when its tokens can be renewed. `None` if they cannot.
+    /// Until when its tokens can be renewed, in seconds since 1970. `None` if they cannot be
+    /// renewed.
     pub(super) until: Option<i64>,
-    /// The hash of what all of its refresh tokens have. Whoever does not know it has never seen one.
+    /// Hash of the secret that the family's refresh tokens share.
     pub(super) key: String,
-    /// Whether the site wants to be told when the login ends.
+    /// Whether the site gets a logout token when the login is revoked.
     #[serde(default)]
     pub(super) is_told: bool,
 }
 
-/// A refresh token was used, or the code, which is number 0: what was given for it.
+/// A use of a refresh token, or of the code (number 0), and the tokens given for it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rotation {
     pub(super) salt: String,
     pub(super) token: Issued,
     /// The hash of the next refresh token.
     pub(super) next: String,
-    /// When it was begun, by the clock of Redis, in seconds since 1970. Earlier versions did not note it.
+    /// When the use began, by Redis' clock, in seconds since 1970. `None` in records of earlier
+    /// versions.
     #[serde(default)]
     pub(super) begun_at: Option<i64>,
-    /// By the clock of the machine that has given it, in seconds since 1970. `None` until it is given.
+    /// When the tokens were given, by the clock of the machine that gave them, in seconds since
+    /// 1970. `None` before that.
     pub(super) given_at: Option<i64>,
 }
 
@@ -80,7 +87,7 @@ impl<'a> RefreshToken<'a> {
         [sid, key, secret].into_iter().all(is_one).then_some(Self { sid, number, key, secret })
     }
 
-    /// The one that follows it.
+    /// Derives the next refresh token.
     pub(super) fn next(&self, salt: &str) -> String {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes()), salt.as_bytes());
         written(self.sid, self.number + 1, self.key, &URL_SAFE_NO_PAD.encode(tag))
@@ -91,7 +98,7 @@ pub(super) fn written(sid: &str, number: u32, key: &str, secret: &str) -> String
     format!("{sid}~{number}~{key}~{secret}")
 }
 
-/// 43 characters of base64url.
+/// 256 random bits as 43 characters of base64url.
 pub(super) fn random() -> String {
     URL_SAFE_NO_PAD.encode(*wxmint_keys::random::<32>())
 }
@@ -105,20 +112,20 @@ impl Family {
         self.first.id.as_str()
     }
 
-    /// The logins of one user at one client count together.
+    /// The key of the list of the user's logins at this client.
     pub(super) fn list(&self) -> String {
         key("families", format_args!("{}:{}", self.first.app, self.first.user))
     }
 
-    /// For how long anything of it can be valid.
+    /// How long any token of the family can still be valid.
     pub(super) fn life(&self, now: DateTime<Utc>) -> Duration {
         let until = self.first.expires_at.max(self.until.unwrap_or_default());
         Duration::from_secs(u64::try_from(until - now.timestamp()).unwrap_or_default())
     }
 }
 
-/// The name of what Redis keeps of a login. `family`, `last` and `rotation` are by its `sid`; `sid` tells that of the
-/// login by which an access token was renewed, and is by the token's `jti`.
+/// The Redis key of a login's record. `family`, `last` and `rotation` are named by the login's
+/// `sid`. `sid` is named by the `jti` of a renewed access token, and holds the `sid` of its login.
 pub(super) fn key(kind: &str, name: impl Display) -> String {
     format!("wxmint:oidc:{kind}:{name}")
 }
@@ -127,12 +134,13 @@ pub(super) fn rotation_key(sid: &str, number: u32) -> String {
     key("rotation", format_args!("{sid}:{number}"))
 }
 
-/// For a code, or what else Redis must not tell.
+/// The Redis key of a record that is named by a secret, such as a code. The key holds only the
+/// secret's hash.
 pub(super) fn hashed_key(kind: &str, secret: &str) -> String {
     key(kind, short_digest(secret))
 }
 
-/// An access token of a family, as far as its end has to name it.
+/// An access token of a family, with the fields that its revocation needs.
 fn access_token(family: &Family, id: &str, expires_at: f64) -> Result<Issued> {
     let id = id.parse().map_err(|_| unreadable(LOGIN))?;
     Ok(Issued { id, expires_at: expires_at as i64, ..family.first.clone() })
@@ -143,7 +151,8 @@ impl LoginWorker {
         Ok(self.store.kept(key).await?.map(|text| read(LOGIN, &text)).transpose()?)
     }
 
-    /// One that is gone is so at replicas too: the answer to whoever has ended it may be lost.
+    /// Finds the family of a login. If it is gone, makes sure that it is gone at replicas, too,
+    /// because the request that revoked it may have failed.
     pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>> {
         let found = self.find(&key("family", sid)).await?;
         if found.is_none() {
@@ -156,8 +165,10 @@ impl LoginWorker {
         self.find(&rotation_key(sid, number)).await
     }
 
-    /// Counts a login before it is kept, and ends the user's oldest ones at this client that are too many. It is the
-    /// newest, whatever the clock says. With `WXMINT_SINGLE_SESSION` it has ended the others, but not what they renewed.
+    /// Lists a login before it is stored, and revokes the user's oldest logins at this client if
+    /// there are too many. The new login counts as the newest, whatever the clock says. With
+    /// `WXMINT_SINGLE_SESSION`, the login has already revoked the earlier logins' first tokens, but
+    /// not their renewed tokens.
     pub(super) async fn make_room(&self, family: &Family) -> Result<()> {
         let (list, sid) = (family.list(), family.sid());
         let mut listed = enlist(&self.store, &list, sid, family.first.issued_at as f64, LONGEST_LIFE).await?;
@@ -165,7 +176,8 @@ impl LoginWorker {
         let most = if self.policy.single_session { 1 } else { MOST_LOGINS };
         for (sid, _) in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
             match self.find::<Family>(&key("family", sid)).await? {
-                // The code of the earlier of two logins may come last.
+                // The code of the earlier of two logins may be redeemed last. The later login
+                // stays.
                 Some(new) if most == 1 && self.still_bound(&new.app, &new.mark, &new.first).await?.is_some() => {}
                 Some(oldest) => self.revoke_family(&oldest).await?,
                 None => strike(&self.store, &list, sid).await?,
@@ -174,8 +186,8 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Notes an access token of a family before anybody has it, so that the end of the family finds it as long as it
-    /// can be valid.
+    /// Lists an access token of a family before anybody has it, so that a revocation of the family
+    /// finds it as long as it can be valid.
     pub(super) async fn note_given(&self, family: &Family, token: &Issued) -> Result<()> {
         let list = key("tokens", family.sid());
         let life = token.expires_at - token.issued_at + 2 * MAX_LEEWAY.as_secs() as i64;
@@ -189,11 +201,12 @@ impl LoginWorker {
         Ok(())
     }
 
-    /// Ends all tokens of a family. A token that is given meanwhile is ended by whoever gives it, or here. What is gone
-    /// renews nothing, so that nothing is left of it once its access tokens have expired.
+    /// Revokes all tokens of a family. A token that another request issues meanwhile is revoked by
+    /// that request, or here. A deleted family renews nothing, so nothing is left of it once its
+    /// access tokens have expired.
     pub(super) async fn revoke_family(&self, family: &Family) -> Result<()> {
         let (store, sid, first) = (&self.store, family.sid(), &family.first);
-        // First, because nothing leads here again once the login has ended.
+        // Queued first, because nothing would repeat this once the login has been revoked.
         if family.is_told {
             let logout = Logout { since: store.now().timestamp(), user: first.user.to_string(), sid: Some(sid.into()) };
             queue(store, &first.app, &logout).await?;
@@ -203,12 +216,13 @@ impl LoginWorker {
         store.discard(&key("family", sid)).await?;
         let ended = self.end_last(family).await?;
         strike(store, &family.list(), sid).await?;
-        // Nobody asks for these any more.
+        // Nobody reads these records any more.
         let left = ended.map(|number| rotation_key(sid, number)).chain([key("last", sid), key("tokens", sid)]);
         Ok(try_join_all(left.map(async |key| store.discard(&key).await)).await.map(drop)?)
     }
 
-    /// Ends the tokens that can be alive, and returns the numbers of the last refresh tokens.
+    /// Revokes the tokens that can still be valid, and returns the numbers of the last refresh
+    /// tokens.
     async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>> {
         let given = names(&self.store, &key("tokens", family.sid())).await?;
         let given = given.iter().map(|(id, expires_at)| access_token(family, id, *expires_at));
@@ -231,8 +245,11 @@ impl LoginWorker {
         Ok(self.store.kept(&key("last", sid)).await?.and_then(|text| text.parse().ok()).unwrap_or_default())
     }
 
-    /// A verifier whose clock is a minute behind may accept a token for two after it has expired. It has expired by two
-    /// clocks, this machine's and Redis', because one of them may be wrong.
+    /// Revokes a token unless it has expired. Returns whether it was revoked.
+    ///
+    /// A verifier whose clock is a minute behind may accept a token for two minutes after its
+    /// expiry. The token counts as expired only by two clocks, this machine's and Redis', because
+    /// one of them may be wrong.
     pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool> {
         let left = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.now().timestamp();
         if left <= 0 && left <= self.store.clock_ahead().await? {
@@ -271,13 +288,13 @@ mod conformance {
     use crate::clock::now;
     use crate::issuer::caller::tests::issuer;
 
-    /// With tokens of an hour.
+    /// A worker whose tokens live for an hour.
     fn worker() -> LoginWorker {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         issuer(&key, ("WXMINT_TOKEN_TTL", "1h")).login_worker().expect("a worker")
     }
 
-    /// That of a login so long ago.
+    /// The family of a login that was `ago` before now.
     fn family(login: &LoginWorker, ago: TimeDelta, until: Option<i64>) -> Family {
         let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
         let id = login.minter.token_id("mark", now()).expect("random");
@@ -306,8 +323,8 @@ mod conformance {
         }
     }
 
-    /// A login that is gone renews nothing. So no entry outlives the access tokens, however long the login could be
-    /// renewed.
+    /// A deleted login renews nothing. So no entry outlives the access tokens, even if the login
+    /// could have been renewed for longer.
     #[actix_web::test]
     async fn the_end_of_a_login_is_told_of_its_access_tokens_alone_and_until_they_expire() {
         let login = worker();
@@ -323,7 +340,7 @@ mod conformance {
         assert_eq!(ends, [&renewable[1].first, &alive.first].map(end_of));
     }
 
-    /// Otherwise nothing would lead to them any more.
+    /// Otherwise nothing would lead to its tokens any more.
     #[actix_web::test]
     async fn a_login_is_kept_until_its_tokens_have_been_ended() {
         let login = worker();
@@ -343,7 +360,7 @@ mod conformance {
         Revocation::Token { id, user, expires_at }
     }
 
-    /// No renewal has revoked the access token before it.
+    /// No renewal revokes the previous access token.
     #[actix_web::test]
     async fn the_end_of_a_login_finds_all_access_tokens_that_can_be_valid_and_no_more_than_there_may_be() {
         let login = worker();

@@ -1,5 +1,5 @@
-//! A site gets tokens for a code. Whatever comes twice that is for one use ends what the first one got (RFC 9700
-//! sections 2.1.2 and 4.14).
+//! A site exchanges a code for tokens. If a code or a refresh token is used twice, the tokens of
+//! the first use are revoked (RFC 9700 sections 2.1.2 and 4.14).
 
 use std::time::Duration;
 
@@ -19,12 +19,13 @@ use crate::doors::scan::store::{Grant, json as written_json};
 use crate::doors::scan::{clients::Client, requests::retry_for_5_s};
 use crate::login::{LoginWorker, Result};
 
-/// How long a code can be used, and how much longer it is known that it was.
+/// How long a code is valid, and for how much longer a second use is recognised.
 const CODE_TTL: Duration = Duration::from_secs(60);
 const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
-/// The life of an id token, which is read once.
+/// The lifetime of an id token in seconds. A site reads it once.
 const ID_TOKEN_TTL: i64 = 600;
 
+/// A code's record in the store.
 #[derive(Serialize, Deserialize)]
 struct CodeGrant {
     family: Family,
@@ -36,7 +37,7 @@ struct CodeGrant {
     made_at: i64,
 }
 
-/// A site gets this (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
+/// The token response (RFC 6749 section 5.1, OpenID Connect Core section 3.1.3.3).
 #[derive(Serialize)]
 pub(super) struct Given {
     access_token: SignedToken,
@@ -45,29 +46,32 @@ pub(super) struct Given {
     id_token: SignedToken,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
-    /// The site may have asked for more.
+    /// The granted scopes. The site may have asked for more.
     scope: String,
     #[serde(skip)]
     pub(super) user: UserId,
 }
 
 pub(super) enum NotGiven {
-    /// It is nobody's, another client's, or is too old. It may have been guessed.
+    /// The code or refresh token is unknown, another client's, or too old. It may be a guess.
     Unknown,
-    /// It was used before, so that its family was ended. The first token of it.
+    /// The code or refresh token was used before, so its family was revoked. Holds the family's
+    /// first token.
     Theft(Box<Issued>),
-    /// Something has ended the login since. The first token of it.
+    /// The login has been revoked since, or can no longer be renewed. Holds the family's first
+    /// token.
     Revocation(Box<Issued>),
 }
 
 pub(super) type Outcome = Result<Result<Given, NotGiven>>;
 
+/// For how many seconds after a login the client may renew its tokens.
 pub(super) fn refresh_life(client: &Client) -> Option<i64> {
     i64::try_from(client.refresh?.as_secs()).ok()
 }
 
 impl LoginWorker {
-    /// A code for what a person has been granted who has come through `app`.
+    /// Makes a code for the grant of a person who has logged in through `app`.
     pub(super) async fn make_code(&self, request: &AuthorizeRequest<'_>, grant: Grant, app: &AppId) -> Result<String> {
         let AuthorizeRequest { redirect_uri, challenge, nonce, scope, .. } = request.clone();
         let (code, Grant { token: first, claims, mark }) = (family::random(), grant);
@@ -78,7 +82,8 @@ impl LoginWorker {
         Ok(code)
     }
 
-    /// A code that was answered by a fault has given nobody anything, and may be shown again.
+    /// Exchanges a code for tokens. If an error prevents the answer, nobody has got the tokens, so
+    /// the code may be sent again.
     pub(super) async fn redeem_code(&self, code: &str, [address, verifier]: [&str; 2], client: &Client) -> Outcome {
         let found: Option<CodeGrant> = self.find(&family::hashed_key("code", code)).await?;
         let found = found.filter(|kept| kept.family.first.app == client.id.0);
@@ -86,7 +91,7 @@ impl LoginWorker {
         let life = refresh_life(client).filter(|_| kept.family.scope.ends_with(OFFLINE));
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         kept.family.is_told = client.logout_receiver.is_some();
-        // An app that is missing at the moment uses up nothing.
+        // If the app is missing at the moment, the request fails and the code stays valid.
         self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
         let (used, own) = (family::hashed_key("used", code), family::random());
         let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
@@ -100,15 +105,15 @@ impl LoginWorker {
         redeemed
     }
 
-    /// A code is used up by whoever shows it as its own client, with a wrong verifier too. `own`: the use's mark.
+    /// Uses the code up, even if the verifier or the address is wrong. `own` identifies this use.
     async fn redeem_once(&self, (code, fits): (&str, bool), kept: CodeGrant, client: &Client, own: &str) -> Outcome {
         let used = family::hashed_key("used", code);
         let first = async || self.store.keep_first(&used, own, 2 * CODE_KNOWN).await;
-        // An answer that was lost must not look like a second use.
+        // Asks again, because a lost answer from Redis must not look like a second use.
         let found = if let Ok(found) = first().await { found } else { first().await? };
         if found != own {
             self.revoke_family(&kept.family).await?;
-            // Whoever shows it once more is counted, and ends nothing again.
+            // Further uses are counted as unknown codes, and revoke nothing again.
             self.store.discard(&family::hashed_key("code", code)).await?;
             return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
         }
@@ -122,7 +127,8 @@ impl LoginWorker {
         let refresh = family.until.map(|_| family::written(family.sid(), 1, &key, &secret));
         self.make_room(&family).await?;
         self.keep_family(&family, refresh.as_deref().map(hash).unwrap_or_default(), now).await?;
-        // Whatever ends the user from here on finds the family; what came before is seen now.
+        // A revocation of the user from here on finds the family. An earlier revocation is seen
+        // here.
         if self.bound_of(&family).await?.is_none() {
             self.revoke_family(&family).await?;
             return Ok(Err(NotGiven::Revocation(Box::new(family.first))));
@@ -130,7 +136,7 @@ impl LoginWorker {
         self.give(client, &family, (family.first.clone(), refresh), &claims, nonce.as_deref(), now).await
     }
 
-    /// Keeps the family before anybody has a token of it.
+    /// Stores the family before anybody has a token of it.
     pub(super) async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<()> {
         let (store, first, sid, life) = (&self.store, &family.first, family.sid(), family.life(at));
         let given = Rotation { salt: String::new(), token: first.clone(), next, begun_at: None, given_at: None };
@@ -138,20 +144,22 @@ impl LoginWorker {
         store.keep(&family::key("last", sid), "0", life).await?;
         store.keep(&family::key("family", sid), &written_json(family), life).await?;
         let Some(until) = family.until else { return Ok(()) };
-        // The user's record of ends is kept as long as the family can live, and the ends find it at the client and at
-        // the app. The note is confirmed, so replicas of the same primary have the family too.
+        // The user's revocations are kept as long as the family can live. Revocations at the client
+        // and at the app both find the family. The note is confirmed by replicas, so replicas of
+        // the same primary have the family, too.
         store.note_renewals(Duration::from_secs(u64::try_from(until - first.issued_at).unwrap_or_default())).await?;
         let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
         Ok(store.note_client_token(&longest, &family.app).await?)
     }
 
-    /// The binding by which the person has come, if nothing has ended the login since.
+    /// The binding through which the person has logged in, unless the login has been revoked since.
     pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>> {
-        // An app that is missing at the moment ends nothing.
+        // If the app is missing at the moment, the request fails and revokes nothing.
         self.choose(&self.apps.all(), Some(&family.app), None)?;
         self.still_bound(&family.app, &family.mark, &family.first).await
     }
 
+    /// Signs the access token and the id token, and makes the token response.
     pub(super) async fn give(
         &self,
         client: &Client,
@@ -168,7 +176,7 @@ impl LoginWorker {
             "aud": client.id.as_str(),
             "iat": now.timestamp(),
             "exp": now.timestamp() + ID_TOKEN_TTL,
-            // Redis has dated the login, and its clock may be ahead of this machine's.
+            // Redis' clock dates the login and may be ahead of this machine's clock.
             "auth_time": family.first.issued_at.min(now.timestamp()),
             "sid": family.sid(),
             "amr": ["wechat"],
@@ -195,7 +203,8 @@ mod tests {
     use crate::issuer::caller::tests::issuer;
     use crate::login::LoginError;
 
-    /// Redis refuses what comes after the use. A site that waits and asks again must not look like a thief.
+    /// Redis fails after the use of the code. A site that waits and asks again must not look like a
+    /// thief.
     #[actix_web::test]
     async fn a_code_whose_use_was_answered_by_a_fault_can_be_used_again_and_once() {
         let (server, key) = (RedisServer::start().await, PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"));

@@ -1,5 +1,5 @@
-//! `/userinfo`, and the ways to end a login: `/end_session` (OpenID Connect RP-Initiated Logout 1.0) and `/revoke`
-//! (RFC 7009).
+//! `/userinfo`, and the ways to revoke a login: `/end_session` (OpenID Connect RP-Initiated Logout
+//! 1.0) and `/revoke` (RFC 7009).
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use serde_json::Map;
@@ -25,7 +25,7 @@ use crate::doors::scan::{page::OAuthError, to_oauth};
 use crate::issuer::state::IssuerWorker;
 use crate::login::{LoginError, LoginWorker, OPENID, Result, is_of_client, issued};
 
-/// Requests by token.
+/// The limit of requests to `/userinfo`, counted by token.
 const USERINFO: &str = "oidc-userinfo";
 
 /// The claims of a user
@@ -101,7 +101,7 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
     Ok(private(Map::new()))
 }
 
-/// The user, if it was a token of the client's.
+/// Revokes a token. Returns its user if it was a valid token of this client.
 async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Option<UserId>> {
     let login = &worker.login;
     if let Some(refresh) = RefreshToken::read(token) {
@@ -113,9 +113,11 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     end_login(login, issued).await
 }
 
-/// Ends the login that began with this access token, or renewed it. If Redis has lost the login, ends the token alone.
+/// Revokes the login that began with this access token, or that gave it in a renewal. If Redis has
+/// lost the login, revokes the token only. Returns the user if anything was valid.
 pub(super) async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>> {
-    // Each login has this budget for itself, so nobody keeps others from leaving: the first request has ended it.
+    // Each login has its own limit, so nobody can keep others from logging out. The first request
+    // already revokes the login.
     login.count(&RateLimitKey::new(TRIES, token.id.as_str(), login.policy.limit_openid), OPENID).await?;
     let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;
     let was_alive = match login.find_family(renewed_of.as_deref().unwrap_or(token.id.as_str())).await? {
@@ -153,7 +155,8 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     let own = query.one("id_token_hint").and_then(|hint| OwnJwt::read(&worker.issuer, hint));
     let hint = own.as_ref().and_then(OwnJwt::id_token);
     let named: Option<ClientId> = query.one("client_id").and_then(|id| id.parse().ok());
-    // Two clients, or one or a hint that cannot be read: nobody is logged out, and a page says so.
+    // If the hint and `client_id` name different clients, or one of them cannot be read, nobody is
+    // logged out, and a page says so.
     let is_torn = query.has("id_token_hint") && hint.is_none()
         || query.has("client_id") && named.is_none()
         || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
@@ -181,7 +184,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
     }
 }
 
-/// 303, so that no form is sent a second time.
+/// Redirects with 303, so that the browser does not send the form again.
 pub(super) fn see_other(to: &str) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header((header::LOCATION, to))

@@ -1,6 +1,8 @@
-//! OpenID Connect: sites log people in with WeChat, by the code flow with PKCE alone, as RFC 9700 has it, RFC 10017 for
-//! pages alone, and RFC 10027 for a code that a phone scans. It stands on the door for scans, whose clients, requests
-//! and page's code it uses, and is open where that one is. A site is a client with `redirect_uris`.
+//! OpenID Connect: sites log people in with WeChat. The only flow is the code flow with PKCE, as in
+//! RFC 9700; RFC 10017 applies to pages without a back end, and RFC 10027 to a code that a phone
+//! scans. The door is built on the door for scans: it uses the clients, the device requests and the
+//! mini-program codes of that door, and is open if that door is open. A site is a client with
+//! `redirect_uris`.
 
 mod authorize;
 mod backchannel;
@@ -69,7 +71,7 @@ type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
 struct Oidc {
     /// The outcomes of codes and refresh tokens, by client.
     logins: Family<[(&'static str, String); 2], Counter>,
-    /// The outcomes of telling sites that logins have ended, by client.
+    /// The outcomes of back-channel logouts, by client.
     logouts: Family<[(&'static str, String); 2], Counter>,
 }
 
@@ -77,20 +79,22 @@ const LOGIN: Activity = Activity::at_door("Site Login", "site_login");
 const RENEWAL: Activity = Activity::at_door("Site Renewal", "site_renewal");
 type Step = (Activity, &'static str);
 const LOGGED_OUT: Step = (Activity::LOGOUT, "logged_out");
-/// The outcomes that no site is refused with. The others are `ended`, `repeated` and `unknown`.
+/// The outcomes that are successes. The others are `ended`, `repeated` and `unknown`.
 const DONE: [&str; 3] = ["logged_in", "renewed", "logged_out"];
 
 impl Oidc {
+    /// Counts the outcome of a code or a refresh token.
     fn count(&self, client: &ClientId, outcome: &'static str) {
         self.logins.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
 
-    /// Counts that a site was told of a logout: `sent`, `failed` for each try that it did not take, or `given_up`.
+    /// Counts the outcome of a back-channel logout: `sent`, `failed` for each try that the site did
+    /// not accept, or `given_up`.
     fn count_logout(&self, client: &ClientId, outcome: &'static str) {
         self.logouts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
     }
 
-    /// Counts and audits. A site that renews without end is one event a minute.
+    /// Counts and audits an outcome. A site that keeps renewing gives one audit event a minute.
     fn tell(&self, request: &HttpRequest, (activity, outcome): Step, client: &ClientId, user: Option<&UserId>) {
         self.count(client, outcome);
         let refused = (!DONE.contains(&outcome)).then(|| outcome.into());
@@ -115,7 +119,8 @@ impl Door for Oidc {
         actix_web::rt::spawn(backchannel::follow(self, Arc::clone(issuer)));
     }
 
-    /// Finds what sites ask for and cannot have, what gives their codes away, and who takes no logouts.
+    /// Finds web apps that are not configured, redirect URIs of back ends over HTTP, which expose
+    /// codes, and sites that accept no logouts.
     async fn examine(&self, issuer: &Issuer, redis: Option<&Store>) -> Vec<Finding> {
         let (clients, apps) = (clients(issuer), issuer.apps.all());
         let mut found = backchannel::examine(&clients, redis).await;
@@ -136,7 +141,7 @@ impl Door for Oidc {
         found
     }
 
-    /// OpenID Connect Discovery 1.0, RFC 8414
+    /// The metadata of OpenID Connect Discovery 1.0 and RFC 8414
     fn metadata(&self, issuer: &Issuer) -> Value {
         let clients = clients(issuer);
         if !clients.iter().any(is_site) {
@@ -180,12 +185,12 @@ fn clients(issuer: &Issuer) -> Arc<Clients> {
     scan.map(Scan::clients).unwrap_or_default()
 }
 
-/// The clients. As if the door were not there, while none of them is a site.
+/// The clients. If no client is a site, 404, as if the door did not exist.
 fn with_sites(scan: &Scan) -> Result<Arc<Clients>, Problem> {
     Some(scan.clients()).filter(|clients| clients.iter().any(is_site)).ok_or_else(|| not_found(PLACE))
 }
 
-/// The path of the issuer, below which the pages' files are.
+/// The path of the issuer's URL, below which the pages' files are, without a slash at the end.
 fn root(worker: &IssuerWorker) -> String {
     let url = worker.issuer.settings.issuer.as_str().parse().map(|url: reqwest::Url| url.path().to_owned());
     url.unwrap_or_default().trim_end_matches('/').to_owned()

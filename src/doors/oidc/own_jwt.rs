@@ -1,4 +1,5 @@
-//! The tokens that come back to us.
+//! Reads tokens of this issuer that clients send back: id tokens as hints, and access tokens to
+//! revoke.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
@@ -16,6 +17,7 @@ pub(super) struct OwnJwt {
 }
 
 impl OwnJwt {
+    /// Verifies the signature, the key and the issuer. `None` if they do not fit.
     pub(super) fn read(issuer: &Issuer, token: &str) -> Option<Self> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
@@ -45,9 +47,12 @@ impl OwnJwt {
         self.id_token().and_then(|_| self.text("sub"))
     }
 
-    /// The first access token of an id token's login, if the client's tokens live as long as then. Redis may have
-    /// dated it up to a minute after `auth_time`, so it is dated as late as that: a logout before the login did not end
-    /// it, and it expires no later.
+    /// The first access token of an id token's login. Its expiry is right if the client's token
+    /// lifetime has not changed since.
+    ///
+    /// Redis may have dated the token up to a minute after `auth_time`, so the result is dated a
+    /// minute after it: a logout before the login does not cover it, and the real token expires no
+    /// later.
     pub(super) fn first_token(&self, minter: &Minter, client: Option<&Client>) -> Option<Issued> {
         let ((sid, app), user) = (self.id_token()?, self.subject()?.parse().ok()?);
         let at = DateTime::from_timestamp(self.claims.get("auth_time")?.as_i64()?, 0)? + CLOCKS_APART;
@@ -76,7 +81,7 @@ mod tests {
     use crate::clock::now;
     use crate::issuer::caller::tests::issuer;
 
-    /// Whoever has stolen the key could end any login by it.
+    /// Otherwise a thief of the key could revoke any login with such a token.
     #[test]
     fn neither_an_id_token_nor_an_access_token_by_a_revoked_key_is_read() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");

@@ -1,4 +1,5 @@
-//! The pages that people see, rendered here: no script, style or picture from elsewhere, and none in the page itself.
+//! The pages that people see, rendered on the server. Scripts, styles and pictures come only from
+//! this origin, and none is inline.
 
 use actix_web::http::header::{self, AcceptLanguage};
 use actix_web::{HttpRequest, HttpResponse};
@@ -9,18 +10,19 @@ use wxmint_http::{Answer, Problem, ProblemCode, pairs};
 use super::root;
 use crate::{doors::scan::clients::Client, issuer::state::IssuerWorker};
 
-/// Each has a code, and is in English and Chinese.
+/// The texts of the pages by code, in English and Chinese.
 const TEXTS: Catalog = &include!("page.json");
 /// The states of the page's script.
 const STATES: [&str; 8] = ["loading", "wait", "scanned", "going", "denied", "busy", "paused", "no_answer"];
 pub(super) const NOT_POSSIBLE: &str = "not_possible";
 
+/// The reason that a page gives the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Why {
-    /// The codes of its title and text.
+    /// The codes of the page's title and of its text.
     title: &'static str,
     code: &'static str,
-    /// The problem that the page tells.
+    /// The problem that the page reports. It sets the status.
     problem: Option<ProblemCode>,
 }
 
@@ -29,7 +31,7 @@ impl Why {
     pub(super) const ADDRESS: Self = Self::of_request(NOT_POSSIBLE, "no_address");
     pub(super) const LOGOUT: Self = Self::of_request("not_left", "no_logout");
     pub(super) const LOGOUT_ADDRESS: Self = Self { title: "left", code: "no_logout_address", problem: None };
-    /// WeChat has sent back another browser, or a second time.
+    /// WeChat's redirect came in another browser than the login began in, or came a second time.
     pub(super) const STATE: Self = Self::of_request(NOT_POSSIBLE, "no_state");
     pub(super) const NO_WAY: Self = Self::of_request(NOT_POSSIBLE, "no_way");
 
@@ -50,10 +52,12 @@ impl Why {
 }
 
 pub(super) enum Page<'a> {
-    /// Shows a code, with the way back to the site. A query leads on to WeChat's own page, where there is one.
+    /// Shows a mini-program code, and a link back to the site. If there is a query, also a link to
+    /// WeChat's own page.
     Scan(&'a Client, String, Option<&'a str>),
-    /// Says what to do, and how to begin anew if that can help.
+    /// Says what to do. If beginning anew can help, links to the address for it.
     Failed(Why, Option<String>),
+    /// Says that the person is logged out of the site.
     Left(Option<&'a Client>),
 }
 
@@ -62,7 +66,7 @@ fn escaped(text: &str) -> String {
     letters.into_iter().fold(text.to_owned(), |text, (letter, written)| text.replace(letter, written))
 }
 
-/// The languages that the browser likes. One that cannot be read spoils itself alone.
+/// The languages that the browser accepts. An unreadable entry is skipped alone.
 fn liked(request: &HttpRequest) -> AcceptLanguage {
     let fields = request.headers().get_all(header::ACCEPT_LANGUAGE).map(header::HeaderValue::as_bytes);
     let languages = fields.flat_map(|field| field.split(|byte| *byte == b','));
@@ -70,7 +74,8 @@ fn liked(request: &HttpRequest) -> AcceptLanguage {
     AcceptLanguage(readable.collect())
 }
 
-/// Whether the browser, or the site, wants Chinese: `ui_locales` first, then what the browser likes best of the two.
+/// Whether the page is in Chinese. The first English or Chinese tag decides: first of the site's
+/// `ui_locales`, then of the browser's languages by preference.
 fn is_chinese(request: &HttpRequest, query: &str) -> bool {
     let of_site = pairs(query).into_iter().find(|(name, _)| name == "ui_locales");
     let liked = liked(request).ranked();
@@ -79,7 +84,7 @@ fn is_chinese(request: &HttpRequest, query: &str) -> bool {
     tags.find(|tag| tag.starts_with("zh") || tag.starts_with("en")).is_some_and(|tag| tag.starts_with("zh"))
 }
 
-/// `query` is that of the site's request, or the site's form.
+/// Renders a page. `query` is the query of the site's request, or the site's form.
 pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, page: &Page<'_>) -> HttpResponse {
     let (language, root) = (usize::from(is_chinese(request, query)), &root(worker));
     let t = |code: &str| catalog_entry(TEXTS, code, 0)[language];
@@ -111,7 +116,7 @@ pub(super) fn page(request: &HttpRequest, query: &str, worker: &IssuerWorker, pa
         *page.status_mut() = Problem::new(code, "").status;
         page.extensions_mut().insert(code);
     }
-    // A site may have opened this window, and waits for it.
+    // A site may have opened this window and wait for it.
     page.headers_mut().remove("cross-origin-opener-policy");
     page.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     page.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept-Language, User-Agent"));

@@ -1,9 +1,11 @@
-//! A site renews its tokens by a refresh token. Everything is asked for that can have ended the login.
+//! A site renews its tokens with a refresh token. A renewal checks everything that can have revoked
+//! the login.
 //!
-//! A refresh token is used up in two steps, because an answer may fail on its way: the renewal is begun, which names
-//! the token that is going to be given, and it is noted as given once nothing else can fail. One that was begun and not
-//! given gave nobody anything, so it can be made once more at any time, and nobody is taken for a thief. One that was
-//! given is repeated for [`ANSWERED_AGAIN`], and is a theft after that.
+//! A refresh token is used up in two steps, because an answer may get lost. First the renewal
+//! begins and names the token that it will give. Once nothing else can fail, it is noted as given.
+//! A renewal that has begun and was not given gave nobody a token. It can be repeated at any time,
+//! and does not count as theft. A renewal that was given is answered again for [`ANSWERED_AGAIN`];
+//! after that, a repetition counts as theft.
 
 use std::time::Duration;
 
@@ -19,28 +21,31 @@ use crate::doors::scan::requests::retry_for_5_s;
 use crate::doors::scan::{clients::Client, store::json, store::read};
 use crate::login::{LoginError, LoginWorker, OPENID, Result, client_tag};
 
-/// For so many seconds the same refresh token is answered the same: answers are lost.
+/// For how many seconds the same refresh token gets the same answer, because answers can get lost.
 const ANSWERED_AGAIN: i64 = 30;
-/// Renewals, by user and client.
+/// The limit of renewals, counted by user and client.
 const RENEWALS: &str = "oidc-renewals";
-/// Repetitions, by renewal. They are no renewals, and the person's own limit does not count them. This bound is far
-/// above what the tabs of a browser do, and keeps whoever repeats without end from the account service.
+/// The limit of repetitions, counted by renewal. Repetitions are not renewals, so the person's own
+/// limit does not count them. This limit is far above what the tabs of a browser do. It protects
+/// the account service from a client that repeats for ever.
 const REPEATS: &str = "oidc-repeats";
 const REPEATS_RATE: Rate = Rate { burst: 300, period: Duration::from_secs(ANSWERED_AGAIN.unsigned_abs()) };
-/// A renewal that was begun so many seconds ago and was not given is made anew: whoever has begun it has failed.
+/// A renewal that began this many seconds ago and was not given is made anew, because the request
+/// that began it has failed.
 const ABANDONED: i64 = 5;
-/// So often five seconds a note that nobody may have been answered is taken back: as long as Redis is usually away.
+/// How often to try, for 5 s each, to take back a note whose answer may have reached nobody: as
+/// long as Redis is usually away.
 const TAKEN_BACK: usize = 12;
-/// Repetitions at the same time wait for the first one, and look this often.
+/// Concurrent repetitions wait for the first request. They look this many times, at this interval.
 const LOOKS: usize = 100;
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A refresh token that was shown, and whose it is.
+/// A refresh token of a request, with its client and its family.
 struct Shown<'a> {
     client: &'a Client,
     family: Family,
     token: RefreshToken<'a>,
-    /// The one that gave it.
+    /// The use that gave this refresh token.
     before: Rotation,
 }
 
@@ -50,24 +55,25 @@ impl Shown<'_> {
     }
 }
 
-/// The renewal for a refresh token.
+/// The state of the renewal for a refresh token.
 enum Found {
-    /// It was begun by this request, which alone counts it and notes it as given.
+    /// This request has begun it. Only this request counts it and notes it as given.
     Begun,
-    /// Another request has given it just before.
+    /// Another request has given it recently, so it is answered again.
     Given(Rotation),
-    /// It was given longer ago.
+    /// It was given too long ago.
     Spent,
 }
 
 impl LoginWorker {
+    /// Exchanges a refresh token for new tokens.
     pub(super) async fn refresh(&self, shown: &str, client: &Client) -> Outcome {
         let Some(token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
         let Some(family) = self.family_of(&token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
         let now = self.store.now();
         let until = refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
         let has_app = client.app == family.app || client.web_apps.contains(&family.app);
-        // A client that has lost `refresh` or the app may have it again.
+        // Refused without revoking the family: the client may get `refresh` or the app back.
         if !has_app || now.timestamp() >= until.min(family.until.unwrap_or_default()) {
             return Ok(Err(NotGiven::Revocation(Box::new(family.first))));
         }
@@ -75,13 +81,13 @@ impl LoginWorker {
         let before = before.filter(|before| before.next == hash(shown));
         let Some(before) = before else { return self.theft(&family).await };
         let shown = Shown { client, family, token, before };
-        // Before the ends are asked for: each later one names the token.
+        // Dated before revocations are checked, so that each later revocation covers the token.
         let life = client.token_ttl.unwrap_or(self.minter.ttl());
         let at = self.store.date_renewal(&shown.family.first, life).await?;
         let own = self.begun(&shown, at)?;
         let found = self.find_or_begin(&shown, &own, at).await;
         if found.is_err() {
-            // It may be there, although nobody has said so.
+            // The record may exist although the write has failed.
             _ = self.store.discard_own(&shown.key(), &json(&own)).await;
         }
         match found? {
@@ -91,8 +97,8 @@ impl LoginWorker {
         }
     }
 
-    /// Counts a renewal, and makes it. If it fails, neither the count nor what was begun is left. If Redis is away, and
-    /// both are, the next request makes the renewal anew.
+    /// Counts a renewal, and makes it. If it fails, removes the count and the begun renewal. If
+    /// Redis is away and both stay, the next request makes the renewal anew.
     async fn renew(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
         let meter = RateLimitKey::new(RENEWALS, shown.family.list(), self.policy.limit_openid);
         let counted = self.store.count(&meter).await.map_err(LoginError::from);
@@ -124,7 +130,7 @@ impl LoginWorker {
         }
     }
 
-    /// Gives the answer of a renewal once more. The account backend is asked again.
+    /// Answers a renewal again. The account backend is asked again.
     async fn repeat(&self, shown: &Shown<'_>, given: &Rotation) -> Outcome {
         let meter = RateLimitKey::new(REPEATS, shown.key(), REPEATS_RATE);
         self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
@@ -137,7 +143,7 @@ impl LoginWorker {
 
     async fn answer(&self, shown: &Shown<'_>, given: &Rotation, claims: &ExtraClaims) -> Outcome {
         let Shown { client, family, token, .. } = shown;
-        // It may have been ended meanwhile, by somebody who has not seen this token.
+        // Another request may have revoked the family meanwhile without having seen this token.
         if self.find_family(family.sid()).await?.is_none() {
             self.end_if_alive(&given.token).await?;
             return Ok(Err(NotGiven::Revocation(Box::new(family.first.clone()))));
@@ -146,8 +152,8 @@ impl LoginWorker {
         self.give(client, family, tokens, claims, None, self.store.now()).await
     }
 
-    /// Notes that a renewal is given. This comes last, because a renewal that is noted and was answered by a fault
-    /// would look stolen when it is repeated.
+    /// Notes that a renewal is given. This is the last step: if a later step failed, the repeated
+    /// request would look like theft.
     async fn note_as_given(&self, shown: &Shown<'_>, begun: &Rotation, given: Given) -> Outcome {
         let noted = Rotation { given_at: Some(self.store.now().timestamp()), ..begun.clone() };
         let (key, begun, noted) = (shown.key(), json(begun), json(&noted));
@@ -158,12 +164,12 @@ impl LoginWorker {
             Ok(false) if self.find_family(shown.family.sid()).await?.is_none() => {
                 Ok(Err(NotGiven::Revocation(Box::new(shown.family.first.clone()))))
             }
-            // This took so long that another request has begun the renewal anew.
+            // This request took so long that another request has begun the renewal anew.
             Ok(false) => Err(LoginError::Contended),
             Err(error) => {
                 let store = self.store.clone();
                 let take_back = async move || store.replace_kept(&key, &noted, &begun).await.map(drop);
-                // The client need not wait for it: until it is repeated late, a note makes no difference.
+                // The client need not wait: the note matters only for late repetitions.
                 drop(run_to_completion(async move {
                     for _ in 0..TAKEN_BACK {
                         if retry_for_5_s(&take_back).await.is_ok() {
@@ -176,7 +182,8 @@ impl LoginWorker {
         }
     }
 
-    /// The claims of the account backend, unless the login has ended, or the access token beside the refresh token.
+    /// The claims of the account backend. `None` if the login, or the access token beside the
+    /// refresh token, has been revoked, or if the user may not log in any more.
     async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>> {
         if !matches!(self.store.token_state(&before.token).await?, TokenState::People(_)) {
             return Ok(None);
@@ -189,22 +196,25 @@ impl LoginWorker {
         }
     }
 
-    /// The client's family whose refresh token this is or was. It may be a guess, for which no replica is waited for.
+    /// Finds the family of a refresh token of this client, even if the token has been used. Does
+    /// not wait for replicas, because the token may be a guess.
     pub(super) async fn family_of(&self, token: &RefreshToken<'_>, of: &Client) -> Result<Option<Family>> {
         let found: Option<Family> = self.find(&family::key("family", token.sid)).await?;
         let is_own = |family: &Family| family.first.app == of.id.0 && family.key == hash(token.key);
         Ok(found.filter(|family| family.until.is_some() && is_own(family)))
     }
 
-    /// A login that ends meanwhile looks the same, because what is kept of it goes. Then nobody has stolen anything.
+    /// Revokes the family of a refresh token that was used twice. If the login has been revoked
+    /// meanwhile, its records are gone, and this is no theft.
     async fn theft(&self, family: &Family) -> Outcome {
         let (lives, first) = (self.find_family(family.sid()).await?.is_some(), Box::new(family.first.clone()));
         self.revoke_family(family).await?;
         Ok(Err(if lives { NotGiven::Theft(first) } else { NotGiven::Revocation(first) }))
     }
 
-    /// Begins this renewal, or finds the one for the same refresh token. Of requests at the same time the first one
-    /// begins it, and the others wait until it is given. `at`: now, by the clock of Redis.
+    /// Begins this renewal, or finds the renewal for the same refresh token. If several requests
+    /// come at once, the first begins the renewal, and the others wait until it is given. `at` is
+    /// the present second by Redis' clock.
     async fn find_or_begin(&self, shown: &Shown<'_>, own: &Rotation, at: i64) -> Result<Found> {
         let (key, own) = (shown.key(), json(own));
         for _ in 0..LOOKS {
@@ -217,13 +227,14 @@ impl LoginWorker {
             };
             let found: Rotation = read(family::LOGIN, &held)?;
             if let Some(given_at) = found.given_at {
-                // Redis' clock may have stepped back. Clocks of replicas differ by a minute.
+                // Compares by two clocks, because Redis' clock may have stepped back. Clocks of
+                // replicas may differ by a minute.
                 let by_own_clock = (self.store.now() - MAX_LEEWAY).timestamp() - given_at;
                 let by_redis = at - found.begun_at.unwrap_or(found.token.issued_at);
                 let is_late = by_own_clock.max(by_redis) > ANSWERED_AGAIN;
                 return Ok(if is_late { Found::Spent } else { Found::Given(found) });
             }
-            // Also after a clock has stepped back.
+            // The absolute difference also covers a clock that has stepped back.
             let is_abandoned = found.begun_at.is_none_or(|begun_at| (at - begun_at).abs() >= ABANDONED);
             if is_abandoned && self.store.replace_kept(&key, &held, &own).await? {
                 return self.unless_overtaken(shown).await;
@@ -233,7 +244,9 @@ impl LoginWorker {
         Err(LoginError::Contended)
     }
 
-    /// The second renewal after this one has discarded what was given for it, so that a late repetition comes first.
+    /// Detects a late repetition. The second renewal after this one has deleted this renewal's
+    /// record, so the repetition looks like the first request. But the predecessor's record is then
+    /// gone, too.
     async fn unless_overtaken(&self, shown: &Shown<'_>) -> Result<Found> {
         let gave_it = self.find_rotation(shown.family.sid(), shown.token.number - 1).await?;
         Ok(if gave_it.is_some() { Found::Begun } else { Found::Spent })
@@ -243,8 +256,9 @@ impl LoginWorker {
     fn begun(&self, shown: &Shown<'_>, at: i64) -> Result<Rotation> {
         let Shown { client, family, token, .. } = shown;
         let (minter, salt, now) = (self.minter.with(&[], client.token_ttl), family::random(), self.store.now());
-        // No end names the login, so none names what is dated after it. A date that is ahead of this machine's clock
-        // would be refused by who allows for no difference of clocks.
+        // The date is at least the login's: no revocation covers the login, so none covers a token
+        // that is dated later. The date is not ahead of this machine's clock: verifiers without
+        // leeway would reject such a token.
         let issued_at = at.min(now.timestamp()).max(family.first.issued_at);
         Ok(Rotation {
             next: hash(&token.next(&salt)),
@@ -252,7 +266,8 @@ impl LoginWorker {
             token: Issued {
                 id: minter.token_id(&client_tag(&client.id.0), now)?,
                 issued_at,
-                // An end of the login finds its tokens as long as it can be renewed, and no longer.
+                // A revocation of the login finds its tokens only as long as the login can be
+                // renewed.
                 expires_at: (issued_at + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
                 ..family.first.clone()
             },
@@ -261,25 +276,27 @@ impl LoginWorker {
         })
     }
 
-    /// Notes where the ends of the login find what is given, and discards what was given long before.
+    /// Records the new token so that a revocation of the login finds it, and deletes old records.
     async fn note_renewal(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<()> {
         let Shown { client, family, token, .. } = shown;
         let (store, sid, number) = (&self.store, family.sid(), token.number);
-        // Also a token that has just expired can end the login, as verifiers may accept it still.
+        // Even a token that has just expired can revoke the login, because verifiers may still
+        // accept it.
         let life = self.minter.with(&[], client.token_ttl).ttl() + 2 * MAX_LEEWAY;
         store.keep(&family::key("sid", begun.token.id.as_str()), sid, life).await?;
         if self.last_number(sid).await? < number {
             store.keep(&family::key("last", sid), &number.to_string(), family.life(store.now())).await?;
         }
         self.note_given(family, &begun.token).await?;
-        // Nobody has the refresh token before the last honestly. The access token beside it lives out its minutes.
+        // An honest client no longer uses the refresh token before the last. Its access token lives
+        // on until it expires.
         if let Some(old) = number.checked_sub(2) {
             store.discard(&family::rotation_key(sid, old)).await?;
         }
         Ok(())
     }
 
-    /// A renewal as a site gets it, but that the account backend is not asked, and nothing is signed. Returns the next
+    /// Makes a renewal without asking the account backend and without signing. Returns the next
     /// refresh token.
     #[cfg(test)]
     pub(super) async fn renew_alone(&self, family: &Family, shown: &str, client: &Client) -> Result<Option<String>> {
@@ -313,8 +330,8 @@ mod tests {
     use crate::doors::scan::clients::Clients;
     use crate::issuer::caller::tests::issuer;
 
-    /// The account service has answered the repetition so late. Its token would be one that no end of the login names,
-    /// and the ends would miss the newest token, too.
+    /// The account service has answered the repetition this late. Otherwise no revocation of the
+    /// login would find the token, and revocations would miss the newest token, too.
     #[actix_web::test]
     async fn a_repetition_that_two_renewals_have_overtaken_is_theft() {
         let key = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
@@ -367,7 +384,7 @@ mod tests {
             let next = rotate(&login, texts.last().expect("one")).await.expect("renewed");
             texts.push(next);
         }
-        // The clock of Redis has stepped back meanwhile, and all tokens have the same second.
+        // Redis' clock has stepped back meanwhile, and all tokens have the same second.
         for (later, is_answered) in [(-60, true), (0, true), (85, true), (95, false)] {
             login.store = store.at(now() + TimeDelta::seconds(later));
             let answer = is_answered.then(|| texts[2].clone());
@@ -386,7 +403,7 @@ mod tests {
         assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Theft(_)))));
     }
 
-    /// Whatever its sites may renew, and for how long.
+    /// This holds for all sites and all periods of renewal.
     #[actix_web::test]
     async fn a_renewal_revokes_nothing_and_leaves_no_key_longer_than_its_token_lives() {
         thread_local!(static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) });
@@ -427,7 +444,7 @@ mod tests {
         assert!(keys().await <= before + 2, "{} keys two hours later, {before} before", keys().await);
     }
 
-    /// A verifier whose clock is behind may accept it for a while after it has expired.
+    /// A verifier whose clock is behind may accept the token for a while after it has expired.
     #[actix_web::test]
     async fn by_a_renewed_access_token_a_logout_ends_the_whole_login_as_long_as_the_token_may_be_accepted() {
         thread_local!(static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) });
@@ -472,7 +489,7 @@ mod tests {
         Clients::parse(format!(r#"{{"clients":[{client}]}}"#).as_bytes(), Duration::MAX).expect("clients")
     }
 
-    /// A login of now, of a person whose user id was computed, and its refresh token.
+    /// A new login of a person whose user id was computed, and its refresh token.
     async fn kept(login: &LoginWorker) -> (Family, String) {
         let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
         let id = login.minter.token_id(&client_tag(&client), now()).expect("random");
@@ -494,7 +511,7 @@ mod tests {
         }
     }
 
-    /// It is counted by its address only then, so that limits could not help.
+    /// The guess is counted against its address only after this, so limits could not help.
     #[actix_web::test]
     async fn a_guess_costs_one_read_and_writes_nothing() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");

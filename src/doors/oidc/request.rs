@@ -1,5 +1,5 @@
-//! The request of a site at `/authorize` (OpenID Connect Core section 3.1.2.1), in the query of each step of the page:
-//! nothing of it is kept until somebody is let in.
+//! The authorization request of a site (OpenID Connect Core section 3.1.2.1). Each step of the page
+//! sends it in its query. wxmint stores nothing of it until the person has logged in.
 
 use std::collections::HashSet;
 
@@ -10,12 +10,13 @@ use wxmint_ids::is_base64url;
 use super::page::Why;
 use crate::doors::scan::clients::{Client, Clients};
 
-/// The longest `state` or `nonce`. The head of a request has 8 KiB.
+/// The most bytes of `state` or `nonce`. The head of a request has at most 8 KiB.
 pub(super) const LONGEST: usize = 2048;
-/// The scope of a refresh token.
+/// The scope that asks for a refresh token.
 pub(super) const OFFLINE: &str = "offline_access";
 pub(super) const SCOPES: [&str; 3] = ["openid", "profile", OFFLINE];
 
+/// A checked authorization request of a site.
 #[derive(Debug, Clone)]
 pub(super) struct AuthorizeRequest<'c> {
     pub(super) issuer: &'c str,
@@ -23,22 +24,24 @@ pub(super) struct AuthorizeRequest<'c> {
     pub(super) redirect_uri: String,
     pub(super) state: Option<String>,
     pub(super) nonce: Option<String>,
-    /// SHA-256 of the verifier, base64url.
+    /// The PKCE challenge: the SHA-256 of the verifier, in base64url.
     pub(super) challenge: String,
-    /// Those of the site's scopes that are known here and that it may have.
+    /// The requested scopes that wxmint knows and the site may have.
     pub(super) scope: String,
     pub(super) id_token_hint: Option<String>,
 }
 
+/// The way in which an invalid request is answered.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// Nobody knows where the browser may be sent, so that a page says so.
+    /// No redirect address is known to be the site's, so a page shows the error.
     ToPage(Why),
-    /// The site is told, by this address.
+    /// The browser is redirected to this address, which tells the site the error.
     ToSite(String),
 }
 
-/// A query, whose parameters may come twice. One without a value counts as left out (RFC 6749 section 3.1).
+/// The parameters of a query, which may repeat. A parameter without a value counts as absent (RFC
+/// 6749 section 3.1).
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -50,7 +53,7 @@ impl Query {
         self.0.iter().any(|(other, _)| other == name)
     }
 
-    /// `None` also if it comes twice.
+    /// The value of a parameter. `None` also if the parameter repeats.
     pub(super) fn one(&self, name: &str) -> Option<&str> {
         let mut values = self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
         values.next().filter(|_| values.next().is_none())
@@ -62,7 +65,7 @@ impl Query {
     }
 }
 
-/// Reads the request. `issuer` stands in each answer to a site (RFC 9207).
+/// Reads and checks the request. `issuer` becomes the `iss` of each answer to the site (RFC 9207).
 pub(super) fn read<'c>(text: &str, clients: &'c Clients, issuer: &'c str) -> Result<AuthorizeRequest<'c>, Refused> {
     let query = Query::of(text);
     let client = query.one("client_id").and_then(|id| clients.get(&id.parse().ok()?)).filter(|client| is_site(client));
@@ -79,19 +82,20 @@ pub(super) fn read<'c>(text: &str, clients: &'c Clients, issuer: &'c str) -> Res
 }
 
 impl AuthorizeRequest<'_> {
-    /// The site's address with these parameters, its `state`, and `iss`, so that a site of two issuers knows which one
-    /// has answered (RFC 9207).
+    /// The site's redirect address with these parameters, the site's `state`, and `iss`. By `iss`,
+    /// a site of several issuers knows which of them has answered (RFC 9207).
     pub(super) fn back(&self, members: &[(&str, &str)]) -> String {
         let state = self.state.as_deref().map(|state| ("state", state));
         with(&self.redirect_uri, members.iter().copied().chain(state).chain([("iss", self.issuer)]))
     }
 
+    /// The site's redirect address with an error.
     pub(super) fn refused(&self, error: &str, description: &str) -> String {
         self.back(&[("error", error), ("error_description", description)])
     }
 }
 
-/// A site's address with these parameters.
+/// Adds parameters to an address of a site.
 pub(super) fn with<'a>(address: &str, members: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     Url::parse_with_params(address, members).map_or_else(|_| address.to_owned(), String::from)
 }
@@ -100,7 +104,8 @@ pub(super) fn is_site(client: &Client) -> bool {
     !client.redirect_uris.is_empty()
 }
 
-/// The challenge, and the scope that the site may have. Or else the error, and its description.
+/// Returns the PKCE challenge and the scope that the site may have, or the error and its
+/// description.
 fn check(query: &Query, length: usize, client: &Client) -> Result<(String, String), (&'static str, &'static str)> {
     const INVALID: &str = "invalid_request";
     let has = |name: &str, wrong: fn(&str) -> bool| query.one(name).is_some_and(wrong);
@@ -134,12 +139,13 @@ fn check(query: &Query, length: usize, client: &Client) -> Result<(String, Strin
     })
 }
 
-/// Byte for byte. For an address of this machine's own by number, any port will do (RFC 8252 section 7.3).
+/// Whether an address is registered. Addresses are compared byte for byte, except the port of a
+/// loopback IP address, which may be any (RFC 8252 section 7.3).
 pub(super) fn is_registered(registered: &[String], wanted: &str) -> bool {
     registered.iter().any(|own| own == wanted || without_port(own).is_some_and(|own| without_port(wanted) == Some(own)))
 }
 
-/// The parts before and behind the port of an address of this machine's own.
+/// Splits an address on a loopback IP into the parts before and after the port.
 fn without_port(address: &str) -> Option<(&str, &str)> {
     let start = ["http://127.0.0.1", "http://[::1]"].into_iter().find(|start| address.starts_with(start))?;
     let (rest, is_end) = (&address[start.len()..], |rest: &str| rest.is_empty() || rest.starts_with(['/', '?']));
@@ -224,7 +230,8 @@ mod tests {
         Url::parse_with_params("http://q", members).expect("a URL").query().expect("a query").to_owned()
     }
 
-    /// The names are a stranger's. Only this thread's own time counts, which a busy machine makes no longer.
+    /// Strangers choose the names. The test measures only this thread's CPU time, which a busy
+    /// machine does not increase.
     #[test]
     fn many_parameters_cost_no_more_than_each_of_them() {
         let computed = || -> u64 {

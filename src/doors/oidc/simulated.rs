@@ -2,10 +2,10 @@
 //! has, and how many bytes Redis would hold. `WXMINT_TEST_DAYS=30 cargo unit a_day_of_sites -- --nocapture` prints
 //! a month, each day at midnight.
 //!
-//! The business has 1,000,000 people, 1,000 of whom are at sites. The test plays every hundredth: 10,000 people and 10
-//! at sites. Each day 1 of 100 people logs out, and 1 of 1,000 everywhere. Who is at a site logs in there at nine and
-//! has a proxy that renews every five minutes for eight hours; every fifth logs out in the evening, the others leave
-//! the login to be renewed for 30 days.
+//! The business has 1,000,000 people, 1,000 of whom are at sites. The test plays every hundredth:
+//! 10,000 people and 10 at sites. Each day 1 of 100 people logs out, and 1 of 1,000 everywhere. A
+//! person at a site logs in there at nine, and a proxy renews every five minutes for eight hours;
+//! every fifth logs out in the evening, the others leave the login to be renewed for 30 days.
 
 use std::cell::Cell;
 use std::{env, time::Duration};
@@ -26,14 +26,14 @@ use crate::login::LoginWorker;
 
 const APP: &str = "wx0123456789abcdef";
 const SITE: &str = "grafana";
-/// Each stands for a hundred.
+/// How many people the test plays. Each stands for a hundred.
 const PEOPLE: u32 = 10_000;
 const AT_SITES: u32 = 10;
 const STEP: TimeDelta = TimeDelta::minutes(5);
 const STEPS: u32 = 288;
 /// From nine to five.
 const AT_WORK: std::ops::Range<u32> = 108..204;
-/// Redis takes so much for a key beside its name and its content.
+/// How many bytes Redis takes for a key in addition to its name and its content.
 const OF_A_KEY: usize = 90;
 
 thread_local! {
@@ -121,7 +121,7 @@ impl Business {
         }
     }
 
-    /// Processes of wxmint do this each minute.
+    /// Does the cleaning that processes of wxmint do each minute.
     async fn forget(&self) {
         let (store, mut from) = (&self.login.store, None);
         loop {
@@ -206,11 +206,11 @@ async fn days(has_sites: bool, number: u32) -> Vec<Held> {
         business.day(has_sites).await;
         held.push(business.held().await);
     }
-    // Nobody comes any more. The last token lives for a day.
+    // From here on nobody logs in. The last token lives for a day.
     AHEAD.set(AHEAD.get() + TimeDelta::hours(24) + TimeDelta::minutes(5));
     business.forget().await;
     held.push(business.held().await);
-    // The last login of a site can be renewed for 30 days.
+    // The last login at a site can be renewed for 30 days.
     AHEAD.set(AHEAD.get() + TimeDelta::days(30));
     business.login.note_life().await.expect("noted");
     business.forget().await;
@@ -235,8 +235,8 @@ async fn a_day_of_sites_leaves_nothing_in_the_feed_and_in_redis_once_its_tokens_
         assert!(held[last].entries > 0);
         assert_eq!(held[later].entries, 0, "the feed is what it was");
     }
-    // The feed has the ends of the logins at the site that somebody has logged out of: none at midnight, seven hours
-    // later.
+    // The feed has the revocations of the logins at the site that somebody has logged out of: none
+    // at midnight, seven hours later.
     let more = with[last].entries.abs_diff(without[last].entries);
     assert!(more <= 5, "{more}");
     assert_eq!(
@@ -244,13 +244,13 @@ async fn a_day_of_sites_leaves_nothing_in_the_feed_and_in_redis_once_its_tokens_
         (without[0].keys + 1, without[0].keys + 1),
         "the stream"
     );
-    // Sites leave the list of the users of a client, and of the clients of a user.
+    // Logins at sites leave the list of a client's users, and the list of a user's clients.
     let of_lists = 1 + AT_SITES as usize;
     assert!(with[later + 1].keys <= without[0].keys + 2 + of_lists, "{:?}", with[later + 1]);
 }
 
-/// The measure of the attacker who found it: 58 revocations of tokens of five minutes, beside a site whose logins can
-/// be renewed for 30 days.
+/// The measurement of the attack in which this was found: 58 revocations of five-minute tokens,
+/// beside a site whose logins can be renewed for 30 days.
 #[actix_web::test]
 async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_beside_a_site_of_30_days() {
     AHEAD.set(TimeDelta::zero());

@@ -1,4 +1,4 @@
-//! `/token` for sites, beside the grant of pages that wait for a phone.
+//! `/token` for sites: the grants for codes and refresh tokens, beside the device code grant.
 
 use async_trait::async_trait;
 use wxmint_http::{Answer, Problem, missing, origin};
@@ -11,7 +11,7 @@ use crate::{issuer::state::IssuerWorker, refusals::Refusal};
 
 pub(super) const CODE: &str = "authorization_code";
 pub(super) const REFRESH: &str = "refresh_token";
-/// Codes and refresh tokens that are nobody's or were used, by address: they may be guesses.
+/// The limit of unknown or used codes and refresh tokens, counted by address: they may be guesses.
 pub(super) const TRIES: &str = "oidc-tries";
 
 #[async_trait(?Send)]

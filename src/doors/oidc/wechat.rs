@@ -1,8 +1,10 @@
-//! The way through WeChat's own pages: within WeChat by an official account, on a desktop by a website app. What WeChat
-//! brings back counts in the browser alone that was sent there, and once.
+//! The login through WeChat's own pages: within WeChat by an official account, on a desktop by a
+//! website app. WeChat's redirect counts only in the browser that the login began in, and only
+//! once.
 //!
-//! Nothing is kept here for a browser that is on its way: its own cookie has it, with a MAC. So whoever begins ways
-//! without end uses up nothing that others need, and voids nobody's login.
+//! The state of a login on its way lies in a cookie of the browser, with a MAC, and not on the
+//! server. So a client that begins many logins uses up nothing that others need, and invalidates
+//! nobody's login.
 
 use std::time::Duration;
 
@@ -28,36 +30,37 @@ use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
 const STATE_TTL: Duration = Duration::from_secs(600);
-/// Browsers that WeChat has sent back, by address. Each is noted as used.
+/// The limit of returns from WeChat, counted by address. Each return is stored as used.
 const RETURNED: &str = "oidc-web";
-/// The ways that a browser keeps at a time, and the bytes of their cookies together. The head of a request has 8 KiB,
-/// and a browser keeps no cookie of more than 4096 bytes.
+/// How many pending logins a browser keeps at a time, and how many bytes their cookies may have
+/// together. The head of a request has at most 8 KiB, and a browser keeps no cookie of more than
+/// 4096 bytes.
 const MOST_COOKIES: usize = 10;
 const MOST_COOKIE_BYTES: usize = 4096;
 const COOKIE_PREFIX: &str = "__Host-wxmint-";
 const LOGIN: (&str, &str) = (NOT_POSSIBLE, "/authorize");
-/// WeChat's own host, and that of its pages.
+/// The host of WeChat's API, and the host of WeChat's pages.
 const WECHAT: [&str; 2] = ["https://api.weixin.qq.com", "https://open.weixin.qq.com"];
 
-/// A browser's way to WeChat and back.
+/// A pending login: the browser is on its way to WeChat and back.
 #[derive(Debug, PartialEq, Eq)]
 struct Way {
-    /// Seconds since 1970, from which on the browser comes back too late.
+    /// When the login expires, in seconds since 1970.
     until: i64,
     app: String,
-    /// The site has asked for this.
+    /// The query of the site's request.
     query: String,
 }
 
 impl Way {
-    /// The value of the browser's cookie. It counts together with this `state` alone.
+    /// The value of the browser's cookie. It is valid only together with this `state`.
     fn cookie(&self, vault: &Vault, state: &str) -> String {
         let text = URL_SAFE_NO_PAD.encode(format!("{} {} {}", self.until, self.app, self.query));
         let mac = vault.mac(&Self::labelled(state, &text));
         format!("{text}.{mac}")
     }
 
-    /// Reads the value of a cookie. `None` if no replica has made it for this `state`.
+    /// Reads the value of a cookie. `None` unless a replica has made it for this `state`.
     fn read(cookie: &str, vault: &Vault, state: &str) -> Option<Self> {
         let (text, mac) = cookie.split_once('.')?;
         if !vault.has_made(mac, &Self::labelled(state, text)) {
@@ -71,19 +74,21 @@ impl Way {
         Some(Self { until, app, query })
     }
 
-    /// The text of which the MAC is made: no other text that strangers send back begins like it.
+    /// The text that the MAC covers. The prefix keeps it apart from all other texts with a MAC that
+    /// clients send back.
     fn labelled(state: &str, text: &str) -> String {
         format!("way to WeChat {state} {text}")
     }
 }
 
-/// Whether a browser is WeChat's own, on a phone, which can open an official account's page. WeCom's has WeChat's name
-/// too and cannot.
+/// Whether a browser is WeChat's own on a phone, which can open an official account's page. WeCom's
+/// browser also has WeChat's name, but cannot open that page.
 fn is_wechat(agent: &str) -> bool {
     agent.contains("MicroMessenger") && !agent.contains("WindowsWechat") && !agent.contains("wxwork")
 }
 
-/// The client's app by which this browser can go to WeChat. A query above [`LONGEST`] has no place in a cookie.
+/// The client's app by which this browser can log in at WeChat. `None` also if the query exceeds
+/// [`LONGEST`], because it would not fit into a cookie.
 pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Option<App> {
     let agent = request.headers().get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     let kind = match agent.is_some_and(|agent| is_wechat(&agent)) {
@@ -111,8 +116,10 @@ pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answ
     }
 }
 
+/// Redirects the browser to WeChat, with a cookie for the pending login.
 pub(super) fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &AuthorizeRequest<'_>) -> Answer {
-    // A stranger's page could begin ways by pictures, which would push the browser's own out of its cookies.
+    // A page of another site could begin logins by loading pictures, and their cookies would
+    // displace the browser's own.
     let is_part_of_page = request.headers().get("sec-fetch-dest").is_some_and(|kind| kind != "document");
     let query = request.query_string();
     let app = app_for(request, worker, asked.client).filter(|_| !is_part_of_page);
@@ -127,7 +134,7 @@ pub(super) fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &Authori
     Ok(answer)
 }
 
-/// WeChat's page, or the simulator's in its place.
+/// The address of WeChat's login page, or of the simulator's.
 fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
     let settings = &worker.issuer.settings;
     let api = settings.wechat_url.as_str().trim_end_matches('/');
@@ -144,7 +151,7 @@ fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
     url.unwrap_or_default() + "#wechat_redirect"
 }
 
-/// Each way has a cookie of its own, because a browser may have several pages open.
+/// Each pending login has its own cookie, because a browser may have several pages open.
 fn cookie_name(state: &str) -> String {
     format!("{COOKIE_PREFIX}{}", &hash(state)[..8])
 }
@@ -157,8 +164,9 @@ fn set_cookie(answer: &mut HttpResponse, name: &str, secret: &str, life: Duratio
     }
 }
 
-/// Otherwise a stranger's page could begin so many ways that no server takes the browser's requests any more. `new` are
-/// the bytes of the cookie that is added.
+/// Deletes the oldest cookies of pending logins. Otherwise a page of another site could begin so
+/// many logins that the browser's requests become too large for any server. `new` is the size of
+/// the added cookie in bytes.
 fn forget_oldest(request: &HttpRequest, answer: &mut HttpResponse, new: usize) {
     let own: Vec<_> = cookies(request).filter(|(name, _)| name.starts_with(COOKIE_PREFIX)).collect();
     let mut bytes = new;
@@ -171,14 +179,15 @@ fn forget_oldest(request: &HttpRequest, answer: &mut HttpResponse, new: usize) {
     }
 }
 
-/// The oldest first (RFC 6265 section 5.4). A cookie that is no text spoils itself alone.
+/// The browser's cookies, the oldest first (RFC 6265 section 5.4). A cookie that is not UTF-8 is
+/// skipped alone.
 fn cookies(request: &HttpRequest) -> impl Iterator<Item = (&str, &str)> {
     let fields = request.headers().get_all(COOKIE).map(HeaderValue::as_bytes);
     let cookies = fields.flat_map(|field| field.split(|byte| *byte == b';'));
     cookies.filter_map(|cookie| str::from_utf8(cookie).ok()?.trim().split_once('='))
 }
 
-/// A page that says what to do, from which the person may begin anew at `path`.
+/// A page that says what to do. From it the person may begin anew at `path`.
 pub(super) fn failed(
     request: &HttpRequest,
     worker: &IssuerWorker,
@@ -206,7 +215,8 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let clients = with_sites(scan)?;
         let query = Query::of(request.query_string());
         let state = query.one("state").unwrap_or_default();
-        // Whoever has no cookie of this way is not let in: a link logs nobody in.
+        // Without the cookie of this login, the person is not logged in: a link alone logs nobody
+        // in.
         let Some(way) = way_of(&request, worker, state) else { return refused(&request, "", worker, Why::STATE) };
         match is_first(&request, worker, state).await {
             Ok(true) => {}
@@ -231,7 +241,7 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
     .await
 }
 
-/// The way on which this browser was sent, if it comes back in time.
+/// The pending login of this browser, unless it has expired.
 fn way_of(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Option<Way> {
     let own = cookie_name(state);
     let (_, cookie) = cookies(request).find(|(name, _)| *name == own)?;
@@ -239,7 +249,8 @@ fn way_of(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Option<W
     (worker.login.store.now().timestamp() < way.until).then_some(way)
 }
 
-/// Notes that a way is used. False if it was before. Counted first, because the note takes memory of Redis.
+/// Marks a pending login as used. `false` if it was used before. Counted against the address first,
+/// because the mark takes memory of Redis.
 async fn is_first(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<bool> {
     worker.login.count_by(RETURNED, &origin(request).address.unwrap_or_default()).await?;
     let own = random();
@@ -247,7 +258,7 @@ async fn is_first(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> 
     Ok(kept == own)
 }
 
-/// A login, whose token the site fetches with a code. The way back to the site.
+/// Logs the person in. Returns the address at the site, with a code for the tokens.
 async fn log_in(
     request: &HttpRequest,
     worker: &IssuerWorker,
@@ -255,7 +266,7 @@ async fn log_in(
     app: &str,
     code: LoginCode,
 ) -> Result<String, Refusal> {
-    // The client may have lost the app meanwhile.
+    // The app may have been removed from the client meanwhile.
     let own = asked.client.web_apps.iter().find(|own| own.as_str() == app);
     let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
@@ -279,7 +290,7 @@ mod tests {
 
     use super::*;
 
-    /// The names of the cookies that an answer takes away.
+    /// The names of the cookies that an answer deletes.
     fn gone(cookies: &[u8], new: usize) -> Vec<String> {
         let mut answer = HttpResponse::Ok().finish();
         let cookies = HeaderValue::from_bytes(cookies).expect("a header");

@@ -1,4 +1,5 @@
-//! The end of the tokens of merchants that have left: one walk over all people for all that leave at that time.
+//! Revokes the tokens at merchants that have left. One walk over all persons covers all merchants
+//! that leave at the same time.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -17,29 +18,32 @@ use super::known::{COUNTED, MerchantState, digest_of, entry_of};
 use super::store::{Expected, PlatformEntry};
 use crate::login::{Operator, Result};
 
-/// One of the replicas revokes the tokens, and the others too if it takes longer, or dies.
+/// How long one replica works on a merchant alone. If it takes longer, or dies, another replica
+/// joins.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
 /// How far this clock may be from the store's.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(60);
-/// A login that was under way when the merchant left has ended after this time.
+/// After how long a login has ended that was under way when the merchant left.
 const LOGINS_END: Duration = Duration::from_secs(12);
-/// How many people's tokens are revoked at the same time.
+/// How many persons' tokens are revoked at the same time.
 const AT_ONCE: usize = 32;
-/// A merchant that leaves while others' people are walked over does not wait for that.
+/// How many walks run at once, so that a merchant that leaves during a walk need not wait for its
+/// end.
 pub(super) const MOST_WALKS: usize = 3;
-/// A walk goes no further before fewer than these have failed.
+/// If the revocations of more persons than this have failed, a walk pauses and retries them.
 const MOST_FAILED: usize = 1000;
-/// Between two tries where the store does not answer.
+/// The pause between two tries if the store does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Merchants that have left, each as the store keeps it: one that comes back and leaves anew is another one.
+/// Merchants that have left, with their entries. The entry tells whether a merchant has come back
+/// and left again.
 pub(super) type Left = BTreeMap<AppId, PlatformEntry>;
 
-/// A person whose tokens are to be revoked, unless the last login was before.
+/// A person whose tokens are to be revoked, unless the person's last login was before this time.
 type Due = (DateTime<Utc>, Person);
 
 impl Follower {
-    /// Begins what is to be done about merchants that have left since.
+    /// Starts the revocations for merchants that have left since.
     pub(super) fn end_leaving(self: &Rc<Self>) {
         let known = self.platform.known();
         let leaving = known.merchants.iter().filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
@@ -52,7 +56,7 @@ impl Follower {
         }
     }
 
-    /// Looks at a merchant again after this time, unless nothing is left to do by then.
+    /// Checks a merchant again after this time, unless its revocations are complete by then.
     fn look_again(self: &Rc<Self>, app: AppId, entry: PlatformEntry, after: Duration) {
         let follower = Rc::clone(self);
         spawn(async move {
@@ -61,11 +65,13 @@ impl Follower {
         });
     }
 
-    /// Revokes the tokens of all people of these merchants, unless another replica does, and notes that nothing is left
-    /// to do. The second walk finds who was logging in during the first.
+    /// Revokes the tokens of all persons of these merchants, unless another replica does so, and
+    /// stores that the merchants are gone. A second walk finds persons who were logging in during
+    /// the first.
     async fn end_all(self: &Rc<Self>, new: Left) {
         let (mut left, mut failed) = (self.taken_on(new).await, Vec::new());
-        // An app whose AppSecret is here as well logs in by that.
+        // An app whose AppSecret is configured here as well stays, because people log in to it by
+        // that.
         let is_due = |app: &&AppId| self.login.apps.all().choose(Some(app), None).is_err();
         let due: BTreeSet<AppId> = left.keys().filter(is_due).cloned().collect();
         if !due.is_empty() {
@@ -77,7 +83,8 @@ impl Follower {
             }
             let still: BTreeSet<_> = due.into_iter().filter(|app| self.leaves(app, Some(&left[app]))).collect();
             if !still.is_empty() {
-                // A person who is bound by a ticket logs in when that is redeemed, however old its code is.
+                // A person who is bound by a ticket logs in when the ticket is redeemed, even if
+                // the code behind it is old.
                 failed.extend(self.walk(&still, began).await);
             }
         }
@@ -93,25 +100,28 @@ impl Follower {
         }
     }
 
-    /// Whether the merchant leaves, by this entry if one is given.
+    /// Whether the merchant is leaving; if `by` is given, whether by this entry.
     fn leaves(&self, app: &AppId, by: Option<&PlatformEntry>) -> bool {
         let known = self.platform.known();
         let is_it = |entry: &PlatformEntry| by.is_none_or(|by| by == entry);
         known.merchants.get(app).is_some_and(|it| it.state == MerchantState::Leaving && is_it(&it.entry))
     }
 
-    /// Notes that nothing is left to do for those none of whose people has failed, and takes them out.
+    /// Stores that those merchants are gone none of whose persons has failed, and removes them from
+    /// `left`.
     async fn note_gone(self: &Rc<Self>, left: &mut Left, failed: &[Due]) {
         let is_done = |app: &AppId| !failed.iter().any(|(_, person)| person.app == *app);
         for (app, entry) in left.extract_if(.., |app, _| is_done(app)).collect::<Left>() {
             let gone = MerchantState::Gone.entry(entry.at);
             match self.note(&entry_of(&app), &gone, Expected::This(Some(&entry))).await {
                 Ok(is_noted) => {
-                    // Otherwise it has come back, or another replica has noted it.
+                    // If the entry was not stored, the merchant has come back, or another replica
+                    // has stored it.
                     if is_noted {
                         tracing::info!(app = %app, "a merchant has left: the tokens of its people are revoked");
                     }
-                    // Until what was noted is read, the merchant still is one that leaves.
+                    // The merchant still counts as leaving until this process has read the new
+                    // entry.
                     self.look_again(app, entry, TRIED.period);
                 }
                 Err(error) => {
@@ -122,12 +132,12 @@ impl Follower {
         }
     }
 
-    /// Those that no other replica has taken on.
+    /// The merchants that no other replica works on.
     async fn taken_on(self: &Rc<Self>, new: Left) -> Left {
         let mut mine = Left::new();
         for (app, entry) in new {
             let meter = RateLimitKey::of_app(&app, COUNTED, digest_of(&entry), TRIED);
-            // Also where the store has not answered: it may have counted, and to walk twice does no harm.
+            // If the store has not answered, it may have counted. Two walks do no harm.
             match self.login.store.count(&meter).await {
                 Ok(Err(later)) => self.look_again(app, entry, later.retry_after),
                 _ => drop(mine.insert(app, entry)),
@@ -136,7 +146,8 @@ impl Follower {
         mine
     }
 
-    /// The time of the oldest login whose token may be good, and the present, by the earlier clock: ours or Redis'.
+    /// Returns the time of the oldest login whose token may still be valid, and the present time,
+    /// both by the earlier of two clocks: ours and Redis'.
     async fn since(&self) -> (DateTime<Utc>, DateTime<Utc>) {
         let longest = loop {
             match self.login.store.longest_login().await {
@@ -154,12 +165,13 @@ impl Follower {
         (began.checked_sub_signed(lives).unwrap_or(DateTime::<Utc>::MIN_UTC), began)
     }
 
-    /// Revokes the tokens of all people of these apps who may have logged in since then. Returns those who have failed.
+    /// Revokes the tokens of all persons of these apps who may have logged in since this time.
+    /// Returns the persons whose revocation has failed.
     async fn walk(&self, due: &BTreeSet<AppId>, since: DateTime<Utc>) -> Vec<Due> {
         let _one = self.walks.acquire().await;
         let only = due.first().filter(|_| due.len() == 1);
         let (mut place, mut is_missing, mut failed) = (Some(Place::default()), false, Vec::new());
-        // By hashes, because a merchant may have millions of people.
+        // Holds hashes, because a merchant may have millions of persons.
         let (hasher, mut seen) = (RandomState::new(), HashSet::new());
         while let Some(from) = place {
             match self.login.store.walk_people(only, &from).await {
@@ -181,7 +193,8 @@ impl Follower {
                 sleep(PAUSE).await;
                 failed = self.end_each(failed).await;
             }
-            // Slots of the Cluster were moving: people may have gone where the walk has been.
+            // Slots of the Cluster were moving during the walk, so it may have missed persons. It
+            // starts again.
             if place.is_none() && mem::take(&mut is_missing) {
                 sleep(PAUSE).await;
                 place = Some(Place::default());
@@ -190,15 +203,16 @@ impl Follower {
         failed
     }
 
-    /// Those whose tokens are still to be revoked. Who belongs to a merchant that has come back is left alone.
+    /// Revokes these persons' tokens, and returns the persons for whom that failed. Persons of a
+    /// merchant that has come back are left out.
     async fn end_each(&self, due: Vec<Due>) -> Vec<Due> {
         let due = due.into_iter().filter(|(_, person)| self.leaves(&person.app, None));
         let ends = due.map(async |(since, who)| self.end_person(&who, since).await.is_err().then_some((since, who)));
         stream::iter(ends).buffer_unordered(AT_ONCE).filter_map(async |failed| failed).collect().await
     }
 
-    /// Revokes a person's tokens in this app, if the person may have logged in since then. Of whom no login is known,
-    /// one may have been forgotten.
+    /// Revokes a person's tokens in this app, unless the person's last login was before `since`. If
+    /// no login is known, its record may have been lost, so the tokens are revoked.
     async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<()> {
         match self.login.store.binding(person).await?.and_then(|bound| bound.last_login) {
             Some(last) if last < since => Ok(()),
@@ -226,7 +240,8 @@ mod tests {
     const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
         "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
 
-    /// By a replica that did not know yet that the merchant has left. The code of the ticket is older than the leaving.
+    /// The person was bound by a replica that did not know yet that the merchant had left. The code
+    /// behind the ticket is older than the withdrawal.
     #[actix_web::test]
     async fn the_second_walk_finds_who_was_bound_by_a_ticket_during_the_first() {
         let bed = Bed::start().await;

@@ -11,7 +11,8 @@ const MOST_NAMED: usize = 5;
 
 pub(super) const CHECK: &str = "wechat.platform";
 
-/// When the last ticket came. Makes no token, because each makes the ones before worthless before their time.
+/// Checks when the last ticket came, and whether merchants can log in. Fetches no token, because
+/// each new token invalidates the earlier ones before their time.
 pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Store>) -> Finding {
     let Some(redis) = redis else { return Finding::unchecked(CHECK, message!(CATALOG: redis_keeps_ticket)) };
     let start_push = message!(CATALOG: have_tickets_pushed);
@@ -19,7 +20,7 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
         Err(error) => return Finding::unchecked(CHECK, error),
     };
-    // The next doors may be for the people of a merchant.
+    // Doors that are examined next may belong to a merchant's app.
     issuer.apps.from_elsewhere_are(known.apps());
     let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
     let opens = known.ticket_opens(&issuer.vault.load(), &platform.component.id);
@@ -44,7 +45,8 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
     }
 }
 
-/// No login needs the rights to look for people: `redis.rights` leaves them out.
+/// Checks the right to scan for persons. No login needs it, so the check `redis.rights` leaves it
+/// out.
 async fn rights(redis: &Store) -> Option<Finding> {
     let refused = redis.walk_people(None, &Place::default()).await.err()?;
     let user = redis.link.access.url().user().unwrap_or("default").to_owned();
@@ -53,7 +55,7 @@ async fn rights(redis: &Store) -> Option<Finding> {
     refused.to_string().contains("NOPERM").then(missing)
 }
 
-/// The merchants for which WeChat refuses calls until something changes.
+/// Finds merchants for which WeChat refuses calls until something changes.
 fn troubled(known: &Known) -> Option<Finding> {
     let of = |wanted: i64| {
         let merchants = known.merchants.iter().filter(|(_, it)| it.state.is_in() && it.trouble == Some(wanted));
@@ -75,7 +77,7 @@ fn troubled(known: &Known) -> Option<Finding> {
     of(61023).map(stale).or_else(|| of(61007).map(missing))
 }
 
-/// The advice about the answer that the service last got when it asked for the platform's token.
+/// The advice for WeChat's last refusal of the platform's token.
 fn cure(refusal: &Refusal) -> Message {
     match refusal.errcode {
         61004 => {

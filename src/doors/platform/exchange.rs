@@ -1,4 +1,5 @@
-//! How the people of merchants log in: by a token of the platform's. The tokens of a platform and of its merchants.
+//! Logins at merchants' apps by the platform's token, and the tokens of the platform and of its
+//! merchants.
 
 use std::{cell::Cell, time::Duration};
 
@@ -18,14 +19,15 @@ use crate::login::{
     AccessTokens, Attempt, CodeExchanger, HeldToken, IP, LoginError, LoginWorker, Refused, Result, fingerprint,
 };
 
-/// How often a token that WeChat has refused is replaced by another, so that nobody waits long for the next one.
+/// How often a token that WeChat has refused is replaced. The limits keep the wait for the next
+/// replacement short.
 const REPLACED: [Rate; 2] =
     [Rate { burst: 3, period: Duration::from_secs(30) }, Rate { burst: 6, period: Duration::from_secs(600) }];
 /// How often a report of the same token counts.
 const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
-/// How often WeChat is asked again for a token that it has refused to give by this ticket.
+/// How often WeChat is asked again for a token after it has refused one for the same ticket.
 const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
-/// How many times the limit of an address at one merchant it may have at all of them together.
+/// The limit of an address at all merchants together, as a multiple of its limit at one merchant.
 const AT_ALL_MERCHANTS: u32 = 10;
 
 #[async_trait(?Send)]
@@ -36,8 +38,8 @@ impl CodeExchanger for Platform {
         (!self.known().is_compared).then(why)
     }
 
-    /// Counts an address at one merchant, because one merchant's storm is not another's, and over all merchants, and
-    /// claims the code.
+    /// Counts the address at this merchant and over all merchants, and claims the code. The count
+    /// at one merchant keeps a burst at one merchant from affecting the others.
     async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, by: &Attempt<'_>) -> Result<Claim> {
         let rate = login.policy.limit_ip;
         let meter = RateLimitKey::new(IP, format!("{} {}", by.address, app.id), rate);
@@ -52,7 +54,8 @@ impl CodeExchanger for Platform {
             return Ok(counted?.err().map_or(claim, Claim::Limited));
         }
         if let (false, Ok(Ok(counted))) = (is_granted, counted) {
-            // A login that one merchant's own limit refuses does not use up the others' room.
+            // A login that the limit of one merchant refuses does not count against the limit of
+            // all merchants.
             login.store.uncount(&all, counted).await?;
         }
         Ok(claim)
@@ -66,7 +69,7 @@ impl CodeExchanger for Platform {
         };
         let exchanged = login.access_tokens(app).by_component(self, ask).await;
         if let Err(LoginError::UnknownApp(_)) = exchanged {
-            self.compare_soon.notify_one(); // the push of its leaving may be lost
+            self.compare_soon.notify_one(); // WeChat's push of the withdrawal may have been lost
         }
         if !sent.get() {
             login.give_back(app, code, attempt).await;
@@ -86,7 +89,8 @@ impl CodeExchanger for Platform {
         self.known().refusal.as_ref().map(Refusal::error)
     }
 
-    /// Each fetch gives another token, so that whoever is refused by WeChat forces one.
+    /// Fetches a token of the component or of a merchant. Each fetch gives a new token, so
+    /// replacements of refused tokens are limited.
     async fn fetch(&self, tokens: &AccessTokens<'_>, refused: Option<&Refused>) -> Result<FetchedAccessToken> {
         let counted = match refused {
             Some(Refused { by_force: false, .. }) => tokens.may_force("", REPLACED).await?,
@@ -95,16 +99,17 @@ impl CodeExchanger for Platform {
         let is_own = tokens.app.id == self.component.id;
         let fetched = if is_own { tokens.component_token(self).await } else { tokens.merchant_token(self).await };
         if fetched.is_err() {
-            // While WeChat gives none, nothing is used up.
+            // A fetch without a token does not count.
             tokens.uncount(counted).await?;
         }
         fetched
     }
 
-    /// A peer that reports every token keeps nobody from fetching.
+    /// Counts a peer's report of a refused token. A peer that reports every token does not keep
+    /// others from fetching one.
     async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()> {
         if fingerprint(&tokens.obtain(None).await?.token) == refused {
-            // Several who report the same token are one.
+            // Several reports of the same token count once.
             let report = RateLimitKey::of_app(&tokens.app.id, COUNTED, refused, REPORTED);
             let counted = tokens.may_force("peer:", REPLACED).await?;
             if tokens.store.count(&report).await?.is_err() {
@@ -114,8 +119,9 @@ impl CodeExchanger for Platform {
         Ok(())
     }
 
-    /// Notes that WeChat refuses calls for a merchant until something has changed there: for `wxmint platform apps` and
-    /// the doctor. WeChat's list has the refresh token that is good now.
+    /// Stores that WeChat refuses calls for a merchant until something changes there, for `wxmint
+    /// platform apps` and the doctor. If the refresh token is stale, has WeChat's list compared,
+    /// which has the valid one.
     async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError) {
         let (LoginError::NotPermitted(told) | LoginError::WeChatUnavailable(told)) = error else { return };
         let CallError::Refused { errcode, verdict: Verdict::NotPermitted | Verdict::StaleRefreshToken, .. } = told
@@ -155,8 +161,9 @@ impl AccessTokens<'_> {
         Ok(fetched?)
     }
 
-    /// Makes a call about this merchant by the platform's token. One for whom WeChat has refused a new one as well has
-    /// none replaced for some time, because the others need what WeChat allows.
+    /// Makes a call about this merchant with the platform's token. If WeChat has refused even a new
+    /// token for this merchant, no token is replaced for it for some time, because the other
+    /// merchants share WeChat's limit.
     async fn by_component<T>(
         &self,
         platform: &Platform,
@@ -199,7 +206,7 @@ impl AccessTokens<'_> {
         Ok(access)
     }
 
-    /// Whether the store has answered.
+    /// Writes an entry of the platform. Returns whether the store has answered.
     async fn note(&self, platform: &Platform, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> bool {
         let noted = note_entry(self.store, &platform.component.id, entry, new, expected, None).await;
         noted.inspect_err(|error| tracing::warn!(entry, %error, "news of the platform could not be noted")).is_ok()
@@ -211,7 +218,8 @@ impl AccessTokens<'_> {
     }
 }
 
-/// A call that was not sent. What is missing comes with WeChat's next push.
+/// The error of a call that was not sent, because something is missing that WeChat's next push
+/// brings.
 fn not_yet(reason: &str) -> CallError {
     CallError::NotSent { reason: reason.to_owned(), retry_after: Duration::from_secs(2) }
 }
@@ -255,7 +263,8 @@ mod tests {
         assert!(unread().is_none());
     }
 
-    /// WeChat refuses each token for the app with this number, and dead ones for all.
+    /// WeChat refuses each token for the app with this number, and refuses the tokens in `dead` for
+    /// all apps.
     fn refuses(bed: &Bed, number: usize, dead: &'static [&'static str]) {
         bed.wechat.says(move |request| {
             let is_dead = || dead.iter().any(|token| request.contains(token));
@@ -265,7 +274,8 @@ mod tests {
         });
     }
 
-    /// Nobody would end it: the walks over the people of the merchant have not found this login.
+    /// Nothing would revoke such a token: the walks over the merchant's persons have not found this
+    /// login.
     #[actix_web::test]
     async fn a_login_that_is_under_way_while_its_merchant_leaves_gets_no_token() {
         let bed = Bed::start().await;

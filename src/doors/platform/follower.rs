@@ -1,4 +1,5 @@
-//! The work for a platform, by WeChat's pushes, by its list of merchants, and by what other replicas have noted.
+//! The background work for a platform: it follows WeChat's pushes, WeChat's list of merchants, and
+//! what other replicas have stored.
 
 use std::{cell::RefCell, collections::HashSet, rc::Rc, sync::Arc, time::Duration};
 
@@ -18,25 +19,29 @@ use crate::{clock::now, issuer::Issuer};
 
 /// How often the store is asked whether something has changed.
 const FOLLOWED_EVERY: Duration = Duration::from_millis(250);
-/// After the store could not be asked, or not told what it has lost.
+/// The pause after the store could not be read, or lost entries could not be restored.
 const UNREAD_PAUSE: Duration = Duration::from_secs(1);
 /// How often WeChat is asked for the list of merchants, in seconds.
 const COMPARED_EVERY: i64 = 3600;
-/// However much WeChat refuses, however often it does not answer, and however many replicas there are.
+/// How often the list is compared at most, for all replicas together, even if WeChat refuses or
+/// does not answer.
 const COMPARED_AT_MOST: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
-/// After WeChat has refused to say which merchants there are.
+/// The pause after WeChat has refused to list the merchants.
 const COMPARED_AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// How often WeChat is asked whether it gives the platform a token again.
 const REFUSED_ASKS_AGAIN: Duration = Duration::from_secs(30);
-/// After this time without a ticket somebody should look. WeChat sends one every ten minutes, good for twelve hours.
+/// After how many seconds without a ticket an operator is warned. WeChat sends a ticket every ten
+/// minutes, and a ticket is valid for twelve hours.
 const TICKET_IS_LATE: i64 = 30 * 60;
-/// A code that WeChat could not be asked about for so long is given up for the list of merchants.
+/// After how many seconds a code is abandoned if WeChat could not be asked about it. The list of
+/// merchants replaces it.
 const CODE_LIVES: i64 = 3600;
-/// One of the replicas does what is to be done about a code, and another one later if it fails.
+/// How often a code is worked on, for all replicas together. If one replica fails, another tries
+/// later.
 const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
 const TOLD_AT_ONCE: usize = 32;
 
-/// Follows what the store keeps of the platform, and does what is to be done about merchants.
+/// Follows the platform's state in the store, and does the work for its merchants.
 pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_worker() else { return };
     let follower = Rc::new(Follower::new(login, platform, issuer));
@@ -49,7 +54,7 @@ pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
             bounded!(warn, "platform not followed", %error, "the merchants of the platform are not followed");
             actix_web::rt::time::sleep(UNREAD_PAUSE).await;
         }
-        // Also if the clock has stepped back.
+        // The range also covers a clock that has stepped back.
         if !(0..COMPARED_EVERY).contains(&(now() - compared_at).num_seconds()) {
             compared_at = now();
             follower.platform.compare_soon.notify_one();
@@ -59,14 +64,14 @@ pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
     }
 }
 
-/// One process does this for the platform.
+/// The part of a process that works for a platform.
 pub(super) struct Follower {
     pub(super) login: LoginWorker,
     pub(super) platform: Arc<Platform>,
     issuer: Arc<Issuer>,
-    /// The codes about which something is being done.
+    /// The codes that are being worked on, each as app and digest of its entry.
     at_work: RefCell<HashSet<String>>,
-    /// The merchants that have left and are at work, here or at another replica.
+    /// The merchants whose tokens are being revoked, here or at another replica.
     pub(super) leaving: RefCell<Left>,
     pub(super) walks: Semaphore,
 }
@@ -77,7 +82,8 @@ impl Follower {
         Self { login, platform, issuer, at_work, leaving, walks }
     }
 
-    /// Reads what has changed. What the store has lost, as by a failover, is still known, and told again.
+    /// Reads the changed entries. Entries that the store has lost, as by a failover, are still
+    /// known here, and are written again.
     async fn read(&self) -> Result<()> {
         let known = self.platform.known();
         let news = entries(&self.login.store, &self.platform.component.id, known.version).await?;
@@ -85,7 +91,7 @@ impl Follower {
         let lost = known.lost(&state);
         state.entries.extend(lost.iter().cloned());
         if !lost.is_empty() {
-            state.version = known.version; // it is read again until nothing is lost
+            state.version = known.version; // read again until nothing is lost
         }
         self.issuer.apps.from_elsewhere_are(self.platform.learn(state).apps());
         self.issuer.metrics.apps_are(self.issuer.apps.all().iter().map(|app| (app.id.clone(), app.kind.name())));
@@ -123,7 +129,8 @@ impl Follower {
         }
     }
 
-    /// Lets in who has authorised the platform, one task for each, and revokes the tokens of whoever has left.
+    /// Handles each merchant that has authorised the platform, in a task of its own, and revokes
+    /// the tokens at merchants that have left.
     fn work(self: &Rc<Self>) {
         let known = self.platform.known();
         for (app, code) in &known.codes {
@@ -165,8 +172,8 @@ impl Follower {
             if let Err(error) = self.compare().await {
                 bounded!(warn, "merchants not compared", %error, "WeChat's list of merchants could not be compared");
                 self.platform.compare_soon.notify_one();
-                // An operator takes time to mend something, and WeChat counts what it is asked. But before the first
-                // comparison, logins wait for it.
+                // A refusal waits longer, because an operator takes time to act and WeChat counts
+                // the calls. But before the first comparison, logins wait for it.
                 let may_pass = matches!(error, LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_));
                 let pause = if may_pass || !known().is_compared { FOLLOWED_EVERY } else { COMPARED_AFTER_REFUSAL };
                 actix_web::rt::time::sleep(pause).await;
@@ -182,7 +189,8 @@ impl Follower {
         self.compare_all().await
     }
 
-    /// Also if nobody logs in, so that readiness and doctor say what is so.
+    /// Asks again while WeChat refuses the platform's token, even if nobody logs in, so that
+    /// readiness and the doctor report the present state.
     async fn ask_again_while_refused(self: Rc<Self>) {
         let mut interval = actix_web::rt::time::interval(REFUSED_ASKS_AGAIN);
         loop {
@@ -195,7 +203,7 @@ impl Follower {
     }
 }
 
-/// Whether WeChat knows the authorization code no more, or the merchant has left.
+/// Whether WeChat no longer accepts the authorization code, or the merchant has left.
 fn is_spent(error: &LoginError) -> bool {
     let is_gone = |error: &CallError| matches!(error, CallError::Refused { errcode: 61009 | 61010, .. });
     matches!(error, LoginError::UnknownApp(_))

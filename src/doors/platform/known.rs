@@ -1,4 +1,4 @@
-//! A platform and its merchants, as far as they are known. Every replica follows what the store keeps.
+//! The known state of a platform and its merchants. Every replica follows the entries in the store.
 
 use std::collections::BTreeMap;
 
@@ -11,63 +11,72 @@ use wxmint_wechat::{App, AppKind, CallError, Verdict};
 use super::store::{PlatformEntry, PlatformState};
 
 pub(super) const TICKET: &str = "ticket";
-/// How the store names what WeChat has last refused the platform's token with; empty since it gave one.
+/// The entry that holds WeChat's last refusal to give the platform a token. Empty once WeChat has
+/// given one.
 pub(super) const REFUSAL: &str = "refusal";
-/// How the store names that WeChat's list of merchants has been compared once.
+/// The entry that exists once WeChat's list of merchants has been compared.
 pub(super) const COMPARED: &str = "compared";
 const MERCHANT: &str = "merchant:";
-/// The kind by which the work on a change of a merchant's is counted, so that replicas share it.
+/// The kind of the rate limit that lets one replica work on a merchant's change.
 pub(super) const COUNTED: &str = "merchant";
 const CODE: &str = "code:";
-/// For how many seconds an authorization code says which merchant it is of: as long as it lives at WeChat.
+/// For how many seconds a used authorization code identifies its merchant: as long as the code is
+/// valid at WeChat.
 const CODE_SHOWS_FOR: i64 = 600;
 const TROUBLE: &str = "trouble:";
-/// For how many seconds a merchant for whom WeChat has refused a new token of the platform's has none replaced.
+/// For how many seconds wxmint replaces no platform token for a merchant after WeChat has refused a
+/// new token for it.
 const REFUSED_FOR: i64 = 600;
-/// In front of a sealed authorization code that WeChat is to be asked about, and of the digest of one that was used.
+/// The first byte of a code's entry: before a sealed authorization code that WeChat is to be asked
+/// about, or before the digest of a code that was used.
 const PENDING: u8 = b'?';
 const USED: u8 = b'=';
 
-/// The store keeps this of the platform.
+/// The state of a platform in the store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     pub(super) version: u64,
-    /// Whether the store was read; before, nothing is known of any merchant.
+    /// Whether the store has been read. Before that, no merchant is known.
     pub(super) is_read: bool,
     /// The newest ticket, sealed, and when WeChat made it.
     pub(super) ticket: Option<PlatformEntry>,
     /// Why WeChat gives the platform no token.
     pub(super) refusal: Option<Refusal>,
-    /// Whether all merchants of WeChat's list are known, so that others are unknown.
+    /// Whether WeChat's list of merchants has been compared once. Only then an app without an entry
+    /// is no merchant's.
     pub(super) is_compared: bool,
     pub(super) merchants: BTreeMap<AppId, Merchant>,
-    /// The sealed authorization code of who has authorised the platform, or changed its rights, until WeChat was asked
-    /// about it. Meanwhile the merchant is what it was.
+    /// The sealed authorization code of each merchant that has authorised the platform or changed
+    /// its permissions, until WeChat has been asked about the code. Until then the merchant's state
+    /// does not change.
     pub(super) codes: BTreeMap<AppId, PlatformEntry>,
-    /// All of it as the store keeps it.
+    /// All entries as the store has them.
     entries: BTreeMap<String, PlatformEntry>,
 }
 
+/// A merchant that has authorised the platform, now or earlier.
 #[derive(Debug, Clone)]
 pub(super) struct Merchant {
     pub(super) state: MerchantState,
-    /// The errcode by which WeChat refuses calls for the merchant until it changes what it has authorised.
+    /// The errcode with which WeChat refuses calls for the merchant until the merchant changes its
+    /// authorization.
     pub(super) trouble: Option<i64>,
     pub(super) entry: PlatformEntry,
 }
 
+/// An errcode with which WeChat refuses the platform a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("errcode {errcode} ({errmsg})")]
 pub(super) struct Refusal {
     pub(super) errcode: i64,
     pub(super) errmsg: String,
-    /// The ticket that was refused: the second in which WeChat made it.
+    /// The refused ticket, by the second in which WeChat made it, since 1970.
     pub(super) of_ticket: i64,
 }
 
 impl Refusal {
-    /// The refusal that the operator has to mend. `None` for an error that passes by itself. Without the `rid`, which
-    /// each answer has anew.
+    /// The refusal, if the operator must act. `None` for an error that passes by itself. Leaves out
+    /// the `rid`, which is new in each answer.
     pub(super) fn of(error: &CallError, of_ticket: i64) -> Option<Self> {
         let CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured } = error else { return None };
         let errmsg = errmsg.split("rid:").next().unwrap_or_default().trim_end_matches([' ', ',']).to_owned();
@@ -79,24 +88,26 @@ impl Refusal {
         Some(Self { errcode: errcode.parse().ok()?, errmsg: errmsg.to_owned(), of_ticket: *at })
     }
 
-    /// The store keeps it in this form.
+    /// The refusal as an entry of the store.
     pub(super) fn entry(&self) -> PlatformEntry {
         PlatformEntry { at: self.of_ticket, value: format!("{} {}", self.errcode, self.errmsg).into_bytes() }
     }
 
-    /// As WeChat would say it once more.
+    /// The refusal as the error that WeChat would answer again.
     pub(super) fn error(&self) -> CallError {
         let Self { errcode, errmsg, .. } = self.clone();
         CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured }
     }
 }
 
+/// Whether the platform acts for a merchant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum MerchantState {
-    /// The platform acts for the merchant, by this sealed refresh token.
+    /// The platform acts for the merchant, with this sealed refresh token.
     In(AppKind, Sealed),
-    /// The merchant has withdrawn it, and its people's tokens are being revoked.
+    /// The merchant has withdrawn its authorization, and the tokens of its users are being revoked.
     Leaving,
+    /// The merchant has withdrawn its authorization, and all tokens of its users are revoked.
     Gone,
 }
 
@@ -117,7 +128,7 @@ impl MerchantState {
         })
     }
 
-    /// The form in which the store keeps it since this second.
+    /// The state as an entry of the store, valid since the second `at`.
     pub(super) fn entry(&self, at: i64) -> PlatformEntry {
         let (mark, sealed) = match self {
             Self::In(AppKind::MiniProgram, sealed) => (b'm', sealed.as_bytes()),
@@ -137,7 +148,7 @@ pub(super) fn code_of(merchant: &AppId) -> String {
     [CODE, merchant.as_str()].concat()
 }
 
-/// A sealed code that WeChat is to be asked about, as the store keeps it.
+/// The entry of a sealed code that WeChat is to be asked about.
 pub(super) fn pending_code(sealed: &Sealed, at: i64) -> PlatformEntry {
     PlatformEntry { at, value: [&[PENDING], sealed.as_bytes()].concat() }
 }
@@ -146,30 +157,32 @@ pub(super) fn sealed_code(pending: &PlatformEntry) -> Sealed {
     Sealed::from_stored(pending.value.get(1..).unwrap_or_default().to_vec())
 }
 
-/// A code that was used, or given up, in place of `pending`.
+/// The entry that replaces `pending` once the code was used; without `used`, once it was abandoned.
 pub(super) fn done_code(pending: &PlatformEntry, used: Option<&str>) -> PlatformEntry {
     let value = used.map_or_else(Vec::new, |code| [&[USED], short_digest(code).to_string().as_bytes()].concat());
     PlatformEntry { at: pending.at, value }
 }
 
-/// How the store names a merchant's trouble, and what it keeps of it. What the merchant changes takes it away.
+/// The name and the entry of a merchant's trouble. Any change of the merchant's entry makes the
+/// trouble obsolete.
 pub(super) fn trouble_of(app: &AppId, merchant: &PlatformEntry, errcode: i64) -> (String, PlatformEntry) {
     let value = format!("{errcode} {}", digest_of(merchant)).into_bytes();
     ([TROUBLE, app.as_str()].concat(), PlatformEntry { at: merchant.at, value })
 }
 
-/// How the store names that WeChat has refused a new token of the platform's for the merchant, and what it keeps of it.
+/// The name and the entry that say that WeChat has refused a new token of the platform for the
+/// merchant.
 pub(super) fn refused_of(app: &AppId, now: DateTime<Utc>) -> (String, PlatformEntry) {
     (format!("refused:{app}"), PlatformEntry { at: now.timestamp(), value: b"1".to_vec() })
 }
 
-/// The digest that tells a entry from what it was before.
+/// The digest by which a changed entry differs from the earlier one.
 pub(super) fn digest_of(entry: &PlatformEntry) -> String {
     short_digest(&format!("{} {:?}", entry.at, entry.value)).to_string()
 }
 
 impl Known {
-    /// Entries that this version does not understand are left out.
+    /// Reads the entries of the store. Entries that this version does not understand are left out.
     pub(super) fn of(kept: PlatformState) -> Self {
         let mut known = Self { version: kept.version, is_read: true, ..Self::default() };
         known.ticket = kept.entries.get(TICKET).cloned();
@@ -182,7 +195,7 @@ impl Known {
             } else if let Some(app) = app(name, MERCHANT)
                 && let Some(state) = MerchantState::read(&entry.value)
             {
-                // Unless the merchant has changed since.
+                // A trouble counts only if the merchant has not changed since.
                 let current = |trouble: &PlatformEntry| {
                     let (errcode, digest) = str::from_utf8(&trouble.value).ok()?.split_once(' ')?;
                     errcode.parse().ok().filter(|_| digest == digest_of(entry))
@@ -199,8 +212,9 @@ impl Known {
         known
     }
 
-    /// The merchant that has let the platform act for it by this authorization code lately, once WeChat was asked about
-    /// it. An old one may be anybody's who has read a log.
+    /// Finds the merchant that has authorised the platform with this authorization code within the
+    /// last 600 seconds, once WeChat has been asked about the code. Older codes do not count,
+    /// because anybody who has read a log may know them.
     pub(super) fn merchant_of(&self, code: &str, now: DateTime<Utc>) -> Option<&AppId> {
         let used = done_code(&PlatformEntry { at: 0, value: Vec::new() }, Some(code)).value;
         let is_it = |held: &PlatformEntry| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
@@ -208,14 +222,14 @@ impl Known {
         self.merchants.iter().find(|(app, merchant)| merchant.state.is_in() && has_used_it(app)).map(|(app, _)| app)
     }
 
-    /// Whether WeChat refuses new tokens of the platform's too for the merchant.
+    /// Whether WeChat has just refused even a new token of the platform for this merchant.
     pub(super) fn refuses_new_tokens(&self, app: &AppId, now: DateTime<Utc>) -> bool {
         let refused = self.entries.get(&refused_of(app, now).0);
         refused.is_some_and(|refused| (0..REFUSED_FOR).contains(&(now.timestamp() - refused.at)))
     }
 
-    /// The entries that the store has lost: all that are earlier there than here, or not there. Nothing is ever taken
-    /// out of the store. Codes that were used are of no more use.
+    /// The entries that the store has lost: those that are older in the store than here, or missing
+    /// there. Nothing is ever deleted from the store. Entries without a value need not be restored.
     pub(super) fn lost(&self, state: &PlatformState) -> Vec<(String, PlatformEntry)> {
         let is_lost = |(name, known): &(&String, &PlatformEntry)| {
             !known.value.is_empty() && state.entries.get(*name).is_none_or(|held| held.at < known.at)

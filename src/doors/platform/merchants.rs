@@ -1,4 +1,5 @@
-//! The acts of a third-party platform about its merchants: who comes and who leaves.
+//! How a third-party platform's list of merchants changes: who authorises the platform and who
+//! leaves.
 
 use std::collections::HashSet;
 
@@ -15,13 +16,14 @@ use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{AccessTokens, LoginError, LoginWorker, Refused, Result, fingerprint};
 
 const COMPARED_AT_ONCE: usize = 8;
-/// WeChat's list may name a merchant that has left within so many seconds.
+/// For how many seconds WeChat's list may still name a merchant that has left.
 const LIST_LAGS: i64 = 600;
-/// So many merchants, or a tenth, may stay without an answer of use; if more do, it is WeChat that does not answer.
+/// How many merchants, or a tenth if that is more, may remain without a useful answer in a
+/// comparison. If more do, WeChat itself is failing.
 const MOST_UNANSWERED: usize = 3;
 
 impl Platform {
-    /// Keeps what a push has said. `digest` is of the push.
+    /// Stores what a push says. `digest` is the digest of the push's signature.
     pub(super) async fn note_push(&self, login: &LoginWorker, push: Push, digest: &str) -> Result<()> {
         let (vault, platform) = (login.vault.load_full(), &self.component.id);
         let used;
@@ -33,7 +35,7 @@ impl Platform {
             News::Authorized { app, code } => {
                 let pending = pending_code(&vault.seal(code.expose(), app), push.created);
                 used = done_code(&pending, Some(code.expose()));
-                // WeChat may push it again in another envelope when it was used.
+                // WeChat may push the code again in another envelope after it was used.
                 (code_of(app), pending, Expected::Other(&used))
             }
             News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created), Expected::NotLater),
@@ -44,12 +46,13 @@ impl Platform {
 }
 
 impl Follower {
-    /// Notes something that no push says just now, and answers whether it is kept.
+    /// Writes an entry that does not come from a push. Returns whether it is stored.
     pub(super) async fn note(&self, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> Result<bool> {
         Ok(note_entry(&self.login.store, &self.platform.component.id, entry, new, expected, None).await?)
     }
 
-    /// Notes anew whether WeChat gives the platform a token: one that is fetched now, whatever is there.
+    /// Fetches a token of the platform even if there is a valid one, and stores whether WeChat
+    /// gives it.
     pub(super) async fn ask_for_component_token(&self) -> Result<()> {
         let tokens = self.tokens();
         let held = tokens.obtain(None).await?;
@@ -64,10 +67,11 @@ impl Follower {
         self.tokens().with(async |by| by.authorizer_kind(app).await).await
     }
 
-    /// Asks what an authorization code stands for, and lets the merchant in.
+    /// Asks WeChat about an authorization code, and stores the merchant that has authorised the
+    /// platform with it.
     pub(super) async fn ask_about(&self, app: &AppId, sealed: &PlatformEntry) -> Result<()> {
         let code: AuthorizationCode = self.tokens().opened(&sealed_code(sealed), app, "a merchant's code")?;
-        // First, because the code is good for one use.
+        // Asked first, because the code is valid for one use.
         let kind = self.kind_of(app).await?;
         let authorizer = self.tokens().with(async |by| by.query_auth(&code).await).await?;
         if authorizer.app != *app {
@@ -87,9 +91,10 @@ impl Follower {
         Ok(())
     }
 
-    /// Asks WeChat for all merchants: lets those in whose push was lost, and takes away those of whom WeChat says,
-    /// asked about each, that they have left. What a push has changed meanwhile stays. One merchant's trouble is not
-    /// the others', and waits for the next comparison.
+    /// Compares WeChat's list of merchants. Adds merchants whose push was lost. For each known
+    /// merchant that is not on the list, asks WeChat, and removes it if WeChat says that it has
+    /// left. Changes by pushes meanwhile stay. A failure for one merchant does not affect the
+    /// others, and is tried again at the next comparison.
     pub(super) async fn compare_all(&self) -> Result<()> {
         let known = self.platform.known();
         let (mut listed, mut next) = (Vec::new(), Some(0));
@@ -138,7 +143,8 @@ impl Follower {
             Some(MerchantState::In(kind, sealed)) => {
                 let vault = self.login.vault.load_full();
                 let is_kept = match &listed.refresh_token {
-                    // One that an earlier vault key has sealed is sealed anew, because that key will be taken away.
+                    // A refresh token that an earlier vault key has sealed is sealed anew, because
+                    // that key will be removed.
                     Some(refresh) => vault.seal(refresh.expose(), app) == *sealed,
                     None => vault.open(sealed, app).is_ok(),
                 };
@@ -155,7 +161,7 @@ impl Follower {
     }
 }
 
-/// Logs what has failed. What WeChat says about one merchant fails the comparison for nobody else.
+/// Logs a failure. WeChat's refusal for one merchant does not fail the comparison for the others.
 fn unless_of_merchant(app: &AppId, outcome: Result<()>) -> Result<()> {
     let Err(error) = outcome else { return Ok(()) };
     bounded!(warn, app.as_str(), app = %app, %error, "a merchant could not be compared with WeChat's list");
@@ -166,8 +172,9 @@ fn unless_of_merchant(app: &AppId, outcome: Result<()>) -> Result<()> {
     }
 }
 
-/// Whether the question about a merchant may stay open until the next comparison. An errcode about this merchant alone
-/// may at the first one too, because others must not wait until it has passed.
+/// Whether a merchant may remain unanswered until the next comparison. An errcode about this
+/// merchant alone may, even at the first comparison, because the others must not wait until it has
+/// passed.
 fn may_stay(error: &LoginError, is_compared: bool) -> bool {
     match error {
         LoginError::Misconfigured { error, .. } if error.verdict() == Some(Verdict::Unknown) => true,

@@ -1,5 +1,6 @@
-//! A third-party platform: the vendor of merchants' mini programs acts at WeChat for them. Merchants come and go by
-//! WeChat's pushes while the service runs. The path is there only where `WXMINT_PLATFORM_FILE` is set.
+//! A third-party platform: the vendor of merchants' mini programs acts at WeChat for them. WeChat's
+//! pushes add and remove merchants while the service runs. The routes exist only if
+//! `WXMINT_PLATFORM_FILE` is set.
 
 mod command;
 mod deauthorize;
@@ -53,17 +54,19 @@ pub(super) const DOOR: DoorRow = DoorRow {
     ..DoorRow::new(&ROUTES, open)
 };
 
-/// The platform of `WXMINT_PLATFORM_FILE`, and what it knows now.
+/// The platform of `WXMINT_PLATFORM_FILE`, and what is known of its merchants.
 struct Platform {
-    /// WeChat calls it the component; its secret is the `component_appsecret`.
+    /// The platform's own app, which WeChat calls the component. Its secret is the
+    /// `component_appsecret`.
     component: App,
     push_key: PushKey,
-    /// WeChat's list of merchants is to be asked for without waiting for the hour.
+    /// Notified to compare WeChat's list of merchants now and not at the next hour.
     compare_soon: Notify,
     known: ArcSwap<Known>,
-    /// The component's access token, for a minute, so that a login makes no round trip for it.
+    /// The component's access token, held for a minute so that a login need not ask the store for
+    /// it.
     token: HeldToken,
-    /// In seconds; infinite before a ticket has come.
+    /// The age of the last ticket in seconds. Infinite before a ticket has come.
     ticket_age: Gauge<f64, AtomicU64>,
 }
 
@@ -133,8 +136,9 @@ impl Platform {
         self.known.load_full()
     }
 
-    /// Takes over what this process has just told the store of a merchant that `was` so, without waiting until it reads
-    /// that again. What was read meanwhile is newer, and stays: the merchant may be leaving.
+    /// Updates a merchant with the entry that this process has just stored, without waiting until
+    /// it reads the store again. Does nothing if the merchant's entry is no longer `was`: what was
+    /// read meanwhile is newer, and the merchant may be leaving.
     fn learn_merchant(&self, app: &AppId, was: &PlatformEntry, state: &MerchantState, entry: &PlatformEntry) {
         self.known.rcu(|known| {
             let mut known = Known::clone(known);

@@ -48,7 +48,7 @@ pub(super) async fn push(request: HttpRequest, path: Path<String>, payload: Payl
     })?;
     let sent = query.timestamp.parse().unwrap_or(0_i64);
     if [sent, push.created].iter().any(|at| now().timestamp().abs_diff(*at) > PUSH_BELIEVED.as_secs()) {
-        platform.compare_soon.notify_one(); // what it says may be news all the same
+        platform.compare_soon.notify_one(); // the push may still say something new
         bounded!(warn, "old push", "a push of WeChat's was refused: it is old, or this machine's clock is wrong");
         return Err(Problem::invalid("The push is more than 10 minutes old, or a clock is wrong."));
     }

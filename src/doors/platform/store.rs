@@ -1,4 +1,5 @@
-//! A third-party platform keeps this: its ticket, and who has let it act for them. Every replica follows it.
+//! The store of a third-party platform: its ticket, and the merchants that have authorised it.
+//! Every replica follows it.
 
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
@@ -6,39 +7,41 @@ use wxmint_ids::AppId;
 use wxmint_redis_link::{Call, Script};
 use wxmint_store::{Result, Store, unreadable};
 
-/// How old a push may be that is believed, or how far ahead of our clock.
+/// How old an accepted push may be, or how far ahead of our clock.
 pub(super) const PUSH_BELIEVED: Duration = Duration::from_secs(10 * 60);
-/// How long a push is remembered, so that it changes nothing when it comes again.
+/// How long a push is remembered, so that a repeated push changes nothing.
 pub(super) const PUSH_REMEMBERED: Duration = Duration::from_secs(2 * PUSH_BELIEVED.as_secs());
 
-/// An entry of what is known of a platform, sealed where it is secret.
+/// An entry in the state of a platform. Secret values are sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlatformEntry {
-    /// In which second, by WeChat's clock, it was so. A later one replaces it.
+    /// Since when the entry holds, in seconds since 1970 by WeChat's clock. A later entry replaces
+    /// it.
     pub(super) at: i64,
     pub(super) value: Vec<u8>,
 }
 
-/// The state of an entry that must be known, or nothing is noted.
+/// The condition on the stored entry for a write to succeed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Expected<'a> {
-    /// Nothing that is later.
+    /// The stored entry is not later than the new entry.
     NotLater,
-    /// This, or nothing at all.
+    /// The stored entry is this one, or with `None` there is none.
     This(Option<&'a PlatformEntry>),
-    /// Nothing that is later, and not this.
+    /// The stored entry is not later than the new entry, and is not this one.
     Other(&'a PlatformEntry),
 }
 
-/// All that is known, by entry, and a number that each change raises.
+/// All entries of a platform by name, and a version that grows with each change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct PlatformState {
     pub(super) version: u64,
     pub(super) entries: BTreeMap<String, PlatformEntry>,
 }
 
-/// A hash for each platform. A field for each entry has the second, by WeChat's clock, since which it holds, a blank,
-/// and the value; `known.rs` says which entries there are. Each change raises the field `v`.
+/// Writes to the Redis hash of a platform. The field of an entry holds the second since which the
+/// entry is valid, by WeChat's clock, a blank, and the value; `known.rs` lists the entries. Each
+/// change raises the field `v`.
 static NOTE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("store/note_entry.lua")));
 
 const VERSION: &str = "v";
@@ -47,9 +50,10 @@ fn key(platform: &AppId) -> String {
     format!("wxmint:{{platform:{platform}}}")
 }
 
-/// Notes an entry, whose name has letters, digits and colons, once every replica that could take over has it. Answers
-/// whether it is kept now: something later may be known, or it is not what was expected, or `push`, the digest of the
-/// push that has said it, was noted before.
+/// Writes an entry whose name has letters, digits and colons, and waits until every replica that
+/// could take over has it. Returns whether the entry is stored. `false` if a later entry is stored,
+/// if the stored entry is not as `expected`, or if the push with the digest `push` was handled
+/// before.
 pub(super) async fn note_entry(
     store: &Store,
     platform: &AppId,
@@ -59,7 +63,7 @@ pub(super) async fn note_entry(
     push: Option<&str>,
 ) -> Result<bool> {
     let key = key(platform);
-    // A push that was noted has a key by its digest.
+    // Each handled push has a key with its digest.
     let script = NOTE.on(&[&key, &format!("{key}:push:{}", push.unwrap_or_default())]);
     let expected = match expected {
         Expected::NotLater => Vec::new(),
@@ -71,7 +75,7 @@ pub(super) async fn note_entry(
     Ok(store.link.run_confirmed("note_entry", script).await?)
 }
 
-/// `None` if the version is this one.
+/// Reads all entries of a platform; `None` if they still have this version.
 pub(super) async fn entries(store: &Store, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
     let (link, key) = (&store.link, key(platform));
     let now: Option<u64> = link.run("entries", Call::of("HGET", &key).arg(VERSION)).await?;
@@ -79,10 +83,11 @@ pub(super) async fn entries(store: &Store, platform: &AppId, version: u64) -> Re
         return Ok(None);
     }
     let mut fields: BTreeMap<String, Vec<u8>> = link.run("entries", Call::of("HGETALL", &key)).await?;
-    // Without it, all was lost.
+    // Without the version, the store has lost everything.
     let version = fields.remove(VERSION).map_or(Some(0), |number| str::from_utf8(&number).ok()?.parse().ok());
     let version = version.ok_or_else(|| unreadable("the state of a platform"))?;
-    // A field that cannot be read is left out, so that one merchant's is not everybody's.
+    // An unreadable field is left out, so that one merchant's field does not affect the other
+    // merchants.
     let entries = fields.into_iter().filter_map(|(entry, held)| Some((entry, read(&held)?))).collect();
     Ok(Some(PlatformState { version, entries }))
 }

@@ -1,4 +1,4 @@
-//! A platform whose WeChat answers what a test says.
+//! A platform for tests, with a WeChat whose answers a test chooses.
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,12 +32,13 @@ pub(super) struct WeChatOfTest {
 }
 
 impl WeChatOfTest {
-    /// Answers so from now on; where it says nothing, each call gets what it wants.
+    /// Sets the answers from now on. A request for which `says` returns nothing gets a valid
+    /// answer.
     pub(super) fn says(&self, says: impl FnMut(&str) -> Option<Value> + Send + 'static) {
         *self.says.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(says));
     }
 
-    /// How many requests had this in them.
+    /// How many requests contained `part`.
     pub(super) fn asked(&self, part: &str) -> usize {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.iter().filter(|asked| asked.contains(part)).count()
@@ -66,7 +67,7 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    /// A ticket of the platform has come.
+    /// Starts a platform whose ticket has come.
     pub(super) async fn start() -> Self {
         let wechat = WeChatOfTest::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -89,12 +90,12 @@ impl Bed {
         Rc::new(Follower::new(self.worker(), Arc::clone(&self.platform), Arc::clone(&self.issuer)))
     }
 
-    /// Another one, with the same store.
+    /// Another worker with the same store.
     pub(super) fn worker(&self) -> LoginWorker {
         worker(&self.issuer, &self.platform)
     }
 
-    /// For what is counted so that WeChat is not asked too often.
+    /// Resets the rate limits of calls to WeChat, as half a minute would.
     pub(super) async fn half_a_minute_passes(&self) {
         for what in ["list", "refusal"] {
             let key = format!("wxmint:{{{}}}:limit:eighths:merchant:{what}", self.platform.component.id);
@@ -109,7 +110,7 @@ impl Bed {
         self.follow().await;
     }
 
-    /// Each process does this every quarter of a second.
+    /// Reads the store, as each process does every quarter of a second.
     pub(super) async fn follow(&self) {
         let known = self.platform.known();
         let read = entries(&self.login.store, &self.platform.component.id, known.version).await.expect("an answer");

@@ -9,7 +9,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The name of a browser or system, and a text by which a User-Agent shows it.
+/// The name of a browser or system, and a text that identifies it in a User-Agent.
 struct Known {
     mark: &'static str,
     name: &'static str,
@@ -19,7 +19,8 @@ const fn known(mark: &'static str, name: &'static str) -> Known {
     Known { mark, name }
 }
 
-/// The first mark that is found counts, because many browsers name others behind their own name.
+/// The first matching mark counts, because many browsers also name other browsers after their own
+/// name.
 const BROWSERS: &[Known] = &[
     known("wxwork", "WeCom"),
     known("MicroMessenger", "WeChat"),
@@ -40,7 +41,8 @@ const BROWSERS: &[Known] = &[
     known("curl", "curl"),
 ];
 
-/// As for [`BROWSERS`]: a phone with Android names Linux too, and an iPhone Mac OS.
+/// The first matching mark counts, as for [`BROWSERS`]: Android phones also name Linux, and iPhones
+/// Mac OS.
 const SYSTEMS: &[Known] = &[
     known("Windows", "Windows"),
     known("iPhone", "iPhone"),
@@ -54,7 +56,7 @@ const SYSTEMS: &[Known] = &[
     known("Linux", "Linux"),
 ];
 
-/// Stands between the browser and its system. No name holds it.
+/// The separator between the browser and its system. No name contains it.
 const ON: &str = " on ";
 const UNKNOWN: &str = "unknown device";
 
@@ -101,7 +103,8 @@ impl Serialize for BrowserName {
 }
 
 impl<'de> Deserialize<'de> for BrowserName {
-    /// A process of an earlier version has stored the browser's own words, which are no name.
+    /// Reads any other text as an unknown device: a process of an earlier version has stored the
+    /// User-Agent itself.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(|text| Self::of_text(&text))
     }

@@ -1,4 +1,5 @@
-//! The clients that may ask for a scan: the pages, televisions and command lines of `WXMINT_CLIENTS_FILE`.
+//! The clients of `WXMINT_CLIENTS_FILE`, which may open device requests: pages, televisions and
+//! command lines.
 
 use std::{collections::BTreeMap, slice, time::Duration};
 
@@ -15,38 +16,44 @@ use wxmint_upstream::{is_redirect_uri, is_secure, site};
 use super::CATALOG;
 use crate::settings::parse_duration;
 
+/// A client of the file, after its check.
 #[derive(Debug, Clone)]
 #[allow(dead_code, reason = "there may be no door for sites")]
 pub(in crate::doors) struct Client {
     /// The `client_id` of its tokens.
     pub(in crate::doors) id: ClientId,
-    /// The phone shows this name.
+    /// The name that the phone shows.
     pub(in crate::doors) name: String,
     /// The app whose users may approve.
     pub(in crate::doors) app: AppId,
     /// The mini program's page that its code opens, without a slash in front.
     pub(super) page: Option<String>,
     pub(super) env_version: &'static str,
-    /// A back end has one, or an identity. A client without is a page, which cannot keep a secret.
+    /// A back end has a secret or an `identity`. A client with neither is public: a page or a
+    /// device that cannot keep a secret.
     secret_sha256: Option<[u8; 32]>,
-    /// Its tokens, which it sends in place of a secret.
+    /// The issuer and keys of the tokens that the client sends in place of a secret.
     pub(super) identity: Option<ServiceIdentity>,
-    /// The sites that may read the answers.
+    /// The origins of the sites that may read the answers to this client.
     pub(in crate::doors) origins: Vec<String>,
-    /// Empty: that of the settings.
+    /// The `aud` of its tokens. If empty, the audience of the settings.
     pub(in crate::doors) audience: Vec<String>,
-    /// `None`: that of the settings.
+    /// The lifetime of its tokens. If `None`, that of the settings.
     pub(in crate::doors) token_ttl: Option<Duration>,
     /// Whether the person must choose the number that the page shows.
     pub(super) matches: bool,
-    /// A site has addresses to which a browser goes back with a code, and after a logout, each byte for byte.
+    /// A site has addresses to which a browser returns with a code. They are compared byte for
+    /// byte.
     pub(in crate::doors) redirect_uris: Vec<String>,
+    /// The addresses to which a browser returns after a logout, compared byte for byte.
     pub(in crate::doors) post_logout_redirect_uris: Vec<String>,
-    /// How long it may have its tokens renewed.
+    /// How long after a login the site may renew its tokens. If `None`, it gets no refresh token.
     pub(in crate::doors) refresh: Option<Duration>,
+    /// The official accounts and website apps by which people can log in at this site, too.
     pub(in crate::doors) web_apps: Vec<AppId>,
+    /// The color of the login page, as `#` and six hex digits.
     pub(in crate::doors) color: Option<String>,
-    /// Where a site is told that logins have ended.
+    /// The receiver of the site's logout tokens.
     pub(in crate::doors) logout_receiver: Option<LogoutReceiver>,
 }
 
@@ -55,11 +62,13 @@ pub(in crate::doors) struct Client {
 #[allow(dead_code, reason = "there may be no door for sites")]
 pub(in crate::doors) struct LogoutReceiver {
     pub(in crate::doors) url: Url,
-    /// Whether the site knows its sessions by the `sid` of a login alone.
+    /// Whether the site identifies its sessions by `sid` only, and so needs a `sid` in each logout
+    /// token.
     pub(in crate::doors) needs_sid: bool,
 }
 
 impl Client {
+    /// Whether the client can authenticate, by a secret or a token.
     pub(in crate::doors) fn is_back_end(&self) -> bool {
         self.secret_sha256.is_some() || self.identity.is_some()
     }
@@ -70,11 +79,13 @@ impl Client {
     }
 }
 
+/// The clients of the file, by `client_id`.
 #[derive(Debug, Default)]
 pub(in crate::doors) struct Clients(BTreeMap<ClientId, Client>);
 
 impl Clients {
-    /// Reads the file. No token may live longer than `longest`. The error names the line and the mistake.
+    /// Reads the file. No client may have a token lifetime longer than `longest`. The error names
+    /// the line and the mistake.
     pub(in crate::doors) fn parse(content: &[u8], longest: Duration) -> Result<Self, Message> {
         let text = str::from_utf8(content).map_err(|_| message!(is_not_utf_8))?;
         let file: ClientsFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -95,8 +106,9 @@ impl Clients {
         Ok(Self(clients))
     }
 
-    /// Refuses a site to which people come by several apps, if their user ids are computed of the openid: one human
-    /// would have a user id of each app there, and a ban of one would leave the others.
+    /// Refuses a site whose people log in by several apps if user ids are computed from the openid:
+    /// one person would have a different user id in each app, and a ban of one user would leave the
+    /// others.
     pub(in crate::doors) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Message> {
         let has_another_app = |client: &&Client| client.web_apps.iter().any(|app| *app != client.app);
         if user_ids == Some(IdKind::OpenId)
@@ -119,7 +131,8 @@ impl Clients {
         self.iter().filter_map(|client| client.identity.as_ref())
     }
 
-    /// Whether a site is the client's own, or any client's: a preflight names none.
+    /// Whether a site is among the origins of this client, or of any client if `id` is `None`: a
+    /// preflight names no client.
     pub(in crate::doors) fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
         self.iter().any(|it| id.is_none_or(|id| it.id.0 == *id) && it.origins.iter().any(|own| own == origin))
     }
@@ -131,10 +144,11 @@ pub(super) struct ClientsFile {
     pub(super) clients: Vec<Form>,
 }
 
-/// The members that may be left out: those with one value, and lists.
+/// Declares [`Form`] by its optional members: first those with a single value, then the lists.
 macro_rules! form {
     ($($given:ident: $kind:ty),+; $($list:ident),+) => {
-        /// A client as written. A misspelt `secret_sha256` would make a back end public: unknown members are mistakes.
+        /// A client as the file has it. Unknown members are mistakes, because a misspelt
+        /// `secret_sha256` would make a back end public.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(super) struct Form {
@@ -162,12 +176,13 @@ form! {
     origins, audience, redirect_uris, post_logout_redirect_uris, web_apps
 }
 
-/// A member that is there has a value: a `secret_sha256` that is null would make a back end public.
+/// Requires a value of a member that is present, because a `secret_sha256` of `null` would make a
+/// back end public.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// A member that is wrong, and the number of the wrong element if it is a list.
+/// A wrong member, and the index of the wrong element if the member is a list.
 pub(super) type Mistake = (WrongMember, usize);
 
 fn mistake(member: &'static str, wrong: impl Into<Message>) -> Mistake {
@@ -231,7 +246,8 @@ impl Form {
         })
     }
 
-    /// Where it is told of logouts. wxmint sends requests there, so it is an address of a server that TLS proves.
+    /// The receiver of logout tokens. wxmint sends requests there, so the address must be one whose
+    /// server TLS authenticates.
     fn logout_receiver(&self) -> Result<Option<LogoutReceiver>, Mistake> {
         let needs_sid = self.backchannel_logout_session_required;
         let Some(uri) = &self.backchannel_logout_uri else {
@@ -249,7 +265,8 @@ impl Form {
         Ok(Some(LogoutReceiver { url, needs_sid: needs_sid.unwrap_or(false) }))
     }
 
-    /// The tokens that it sends in place of a secret: of another issuer, or made by itself.
+    /// The identity of a client that sends tokens in place of a secret. Another issuer signs these
+    /// tokens, or the client itself.
     fn identity(&self) -> Result<Option<ServiceIdentity>, Mistake> {
         let jwks = self.jwks.as_ref().map(Value::to_string);
         let of_issuer = [("issuer", &self.issuer), ("subject", &self.subject), ("jwks", &jwks)];
@@ -263,7 +280,7 @@ impl Form {
     }
 }
 
-/// Reads each value of a list, or the one of a member that need not be there.
+/// Reads each element of a list, or the value of an optional member.
 fn read<T>(
     member: &'static str,
     texts: &[String],
@@ -288,7 +305,8 @@ fn is_color(text: &str) -> bool {
     digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
-/// A token that is fetched late must not have expired by then.
+/// The shortest lifetime of a token. A page may fetch its token a while after the approval, and it
+/// must not have expired by then.
 const SHORTEST_LIFE: Duration = Duration::from_secs(300);
 const LONGEST_REFRESH: Duration = Duration::from_secs(30 * 86_400);
 

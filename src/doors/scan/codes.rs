@@ -7,16 +7,18 @@ use derive_more::Display;
 use wxmint_ids::unprintable;
 use wxmint_keys::random;
 
-/// RFC 8628 section 6.1: no vowels, so that no code is a word, and nothing that is easily confused.
+/// The letters of user codes (RFC 8628 section 6.1). There are no vowels, so that no code is a
+/// word, and no characters that people confuse.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// The phone sends these eight letters. Whoever has it can look at the request, so its `Debug` hides it; `Display` is
-/// for a Redis key and the `scene` of a mini-program code.
+/// The user code: eight letters that the phone sends. The code gives access to the request, so
+/// `Debug` hides it. `Display` is for a Redis key and for the `scene` of a mini-program code.
 #[derive(Clone, PartialEq, Eq, Display)]
 pub(in crate::doors) struct UserCode(String);
 
-/// The page asks with these 256 random bits. The first eight bytes tell the letters of the user code, under which the
-/// request is stored. Whoever knows that code lacks 221 of the bits.
+/// The device code: 256 random bits with which the page asks for its token. The first eight bytes
+/// determine the user code, under which the request is stored. The user code reveals 35 of the bits
+/// and leaves 221 unknown.
 #[derive(Clone, PartialEq, Eq)]
 pub(in crate::doors) struct DeviceCode(UserCode, String);
 
@@ -26,7 +28,7 @@ unprintable!(DeviceCode);
 impl FromStr for UserCode {
     type Err = ();
 
-    /// Without regard to case, blanks and hyphens.
+    /// Ignores case, blanks and hyphens.
     fn from_str(text: &str) -> Result<Self, ()> {
         let code = text.replace([' ', '-'], "").to_ascii_uppercase();
         let fits = code.len() == 8 && code.bytes().all(|letter| LETTERS.contains(&letter));
@@ -40,7 +42,8 @@ impl UserCode {
         [&self.0[..4], "-", &self.0[4..]].concat()
     }
 
-    /// That of a device code. No letter is much likelier than another: 256 is 12 times 20, and 16.
+    /// The user code of a device code. The letters are nearly equally likely: 256 is 12 times 20,
+    /// and 16.
     fn of(secret: &[u8; 32]) -> Self {
         Self(secret[..8].iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect())
     }
@@ -52,7 +55,7 @@ impl DeviceCode {
         Self(UserCode::of(&secret), URL_SAFE_NO_PAD.encode(*secret))
     }
 
-    /// Under which the request is stored.
+    /// The code under which the request is stored.
     pub(in crate::doors) fn user_code(&self) -> &UserCode {
         &self.0
     }

@@ -24,7 +24,7 @@ use crate::settings::{TOKEN_TTL, read_one, variables::door_file};
 use crate::{issuer::door::DoorCommand, login::Operator};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
-/// How many users are read at once whose tokens are to be ended.
+/// How many users are read at once when a client's tokens are revoked.
 const AT_ONCE: usize = 500;
 
 pub(super) const COMMAND: DoorCommand = DoorCommand {
@@ -45,7 +45,8 @@ enum ClientsCommand {
     },
     /// List the clients: client_id, name, mini program, and whether it has a secret
     List(ClientsFileArgs),
-    /// End all tokens of a client, in the Redis of WXMINT_REDIS_URL; take it out of the file first
+    /// Revoke all tokens of a client, in the Redis of WXMINT_REDIS_URL; take it out of the file
+    /// first
     End {
         /// The client_id of the tokens
         client_id: ClientId,
@@ -126,7 +127,7 @@ struct NewClient {
 }
 
 impl NewClient {
-    /// A client without one is public, or shows tokens.
+    /// Whether the client gets a secret. Other clients are public, or send tokens.
     fn has_secret(&self) -> bool {
         let shows_tokens = self.jwks.is_some() || self.jwks_uri.is_some() || self.issuer.is_some();
         !self.public && self.origins.is_empty() && !shows_tokens
@@ -162,7 +163,8 @@ impl NewClient {
     }
 }
 
-/// A JWK Set of public keys alone: a private key would be copied into the file of clients.
+/// Reads a JWK Set that must hold only public keys, because a private key would be copied into the
+/// file of clients.
 fn read_keys(path: &Path) -> Result<Value, Failure> {
     let wrong = |reason: String| Failure::usage(reason).at(path.display());
     let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
@@ -196,7 +198,7 @@ fn run(command: ClientsCommand) -> Result<(), Failure> {
     }
 }
 
-/// The file as it is written, and what it means.
+/// Reads the file both as it is written and as checked clients.
 fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile, Clients), Failure> {
     let clients = Clients::parse(content, read_one(&TOKEN_TTL, variables())?);
     let clients = clients.map_err(|fault| Failure::usage(fault).at(path.display()))?;
@@ -219,7 +221,7 @@ fn add(path: &Path, new: NewClient) -> Result<(), Failure> {
     read(path, &content)?;
     if let Some(secret) = secret {
         print(format_args!("client_secret: {secret}"));
-        // A secret that nobody has seen is of no use in the file.
+        // If the secret cannot be printed, its hash must not get into the file.
         complete()?;
         say("note: the secret is shown this once, and the file has its hash alone.");
     }
@@ -244,7 +246,7 @@ fn list(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends the tokens of each user who may have one, and tells the audit.
+/// Revokes the tokens of each user who may have a token of this client, and audits it.
 fn end(client: &ClientId) -> Result<(), Failure> {
     if client.0.is_usual() {
         return Err(Failure::usage("this is an AppID; to end tokens of a mini program: wxmint users revoke USER_ID"));
@@ -263,12 +265,12 @@ fn end(client: &ClientId) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds each user whose tokens are ended, and until when they were valid, to `ended`.
+/// Revokes in batches. Adds each user to `ended`, with the time at which the user's tokens expire.
 async fn end_all(client: &ClientId, redis: &Store, ended: &mut HashSet<(UserId, i64)>) -> Result<(), Failure> {
     let (mut from, mut progress) = (0, Progress::begin());
     at_first(async || redis.users_of_client(client, from, 1).await).await?;
     loop {
-        // Some of the last second again.
+        // Users of the last second may come again.
         let most = AT_ONCE + ended.iter().filter(|(_, until)| *until == from).count();
         let users = retry(async || redis.users_of_client(client, from, most).await).await?;
         let news: Vec<_> = users.into_iter().filter(|user| !ended.contains(user)).collect();
@@ -341,7 +343,7 @@ mod tests {
         let members = written.iter().flat_map(|form| form.as_object().expect("members").keys());
         let members: BTreeSet<_> = members.map(String::as_str).collect();
         let missing: Vec<_> = MEMBERS.iter().filter(|member| !members.contains(**member)).collect();
-        // It is drawn, and its hash written.
+        // The secret is drawn by the command, and only its hash is written.
         assert_eq!(missing, [&"secret_sha256"]);
         assert_eq!(written[0]["audience"], json!(["e", "f"]));
         assert_eq!(written[0]["match"], json!(false));

@@ -37,10 +37,10 @@ use crate::issuer::route_constants::{
 use crate::issuer::{Issuer, state::IssuerWorker};
 use crate::{secret_files::WatchedFile, settings::Settings};
 
-/// It never was, has expired, was denied, or is used up.
+/// The device request does not exist, has expired, was denied, or is used up.
 const UNKNOWN_DEVICE_CODE: ProblemCode =
     OfDoor(&("unknown_device_code", StatusCode::NOT_FOUND, "There is no such request of a page, or not any more"));
-/// The request of a page is spoiled for good.
+/// The person has chosen a wrong number. The device request cannot be approved any more.
 const NUMBER_MISMATCH: ProblemCode =
     OfDoor(&("number_mismatch", StatusCode::FORBIDDEN, "The number is not the one that the page shows"));
 const GONE: &[ProblemCode] = &[UNKNOWN_DEVICE_CODE];
@@ -57,13 +57,13 @@ routes! {
     POST "/device/{user_code}/deny" phone::deny [ANY, OWN_TOKEN, GONE, LIMIT], HEAD;
 }
 
-/// Those of the issuer of a client's token.
+/// The problem of a client's token whose issuer's keys are not known.
 const KEYS: &[ProblemCode] = &[KeysUnavailable];
 
-/// The command that makes the file; its path follows.
+/// The command that makes the file. The file's path follows it.
 const MAKE_CLIENTS: &str = "wxmint clients add CLIENT_ID --name NAME --appid APPID --file";
 const CHECK: &str = "clients";
-/// Says what these endpoints count.
+/// The detail of `slow_down` with 429. It names what these endpoints count.
 const TOO_MANY: &str = "Too many requests or open requests of an address, or renewals of a user. Wait, then try again.";
 const NO_APP: &str = "The app of this client is no mini program that is configured here.";
 pub(super) const VARIABLE: &str = "WXMINT_CLIENTS_FILE";
@@ -88,13 +88,13 @@ const DENIED: Activity = Activity::at_door("Device Denial", "device_denial");
 type AtDoor = (Data<IssuerWorker>, Data<Scan>);
 
 pub(super) struct Scan {
-    /// Read again when the file changes. Locked while one is counted, too.
+    /// Replaced when the file changes. Also locked while an outcome is counted.
     clients: Mutex<Arc<Clients>>,
     /// `None` in the demo.
     file: Option<WatchedFile>,
-    /// For clients that show a token in place of a secret.
+    /// The issuers of the tokens that clients send in place of a secret.
     issuers: Issuers,
-    /// The outcomes of requests by client, since the start.
+    /// The outcomes of device requests by client, since the start.
     counts: Family<[(&'static str, String); 2], Counter>,
 }
 
@@ -106,7 +106,8 @@ fn open(settings: &Settings) -> Opened {
     Ok(Some(Arc::new(Scan::new(clients, Some(file), settings.issuer.as_str()))))
 }
 
-/// The website on the laptop of the demo's page, whose users are those of the first app.
+/// The door in the demo: its one client is the website on the laptop of the demo's page, whose
+/// users log in by the first app.
 fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door>, String> {
     let website = json!({
         "client_id": "demo-web", "name": "Mint Tea Room 薄荷茶室", "appid": app, "page": "pages/scan/index",
@@ -133,7 +134,8 @@ impl Door for Scan {
         });
     }
 
-    /// Finds what the file of clients asks for and cannot have, or gives up.
+    /// Finds clients whose app is no mini program that is configured here, and clients that compare
+    /// no number.
     async fn examine(&self, issuer: &Issuer, _: Option<&Store>) -> Vec<Finding> {
         let (clients, apps) = (self.clients(), issuer.apps.all());
         let warning = |found, advice| Finding::warning(CHECK, found, advice);
@@ -187,7 +189,8 @@ impl Scan {
         Arc::clone(&self.clients.lock())
     }
 
-    /// Takes over the clients that the file has now. If one has left, all counters of clients begin at 0.
+    /// Replaces the clients by those of the changed file. If a client has been removed, the
+    /// counters of all clients restart at 0.
     fn clients_are(&self, clients: Clients) {
         let mut held = self.clients.lock();
         let before = mem::replace(&mut *held, Arc::new(clients));
@@ -196,10 +199,11 @@ impl Scan {
         }
     }
 
-    /// Counts the outcome of a request of a page: `started`, `refused`, `viewed`, `approved`, `denied`, `redeemed` or
-    /// `repeated`. A client that is not in the file is not counted, so that nobody else adds a label.
+    /// Counts the outcome of a device request: `started`, `refused`, `viewed`, `approved`,
+    /// `denied`, `redeemed` or `repeated`. A client that is not in the file is not counted, so that
+    /// strangers cannot add labels to the metric.
     pub(super) fn count(&self, client: &ClientId, outcome: &'static str) {
-        // The lock is held to the end, so that a client that has just left is not counted after it.
+        // The lock is held to the end, so that a client is not counted after it has been removed.
         let clients = self.clients.lock();
         if clients.get(client).is_some() {
             self.counts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
@@ -207,7 +211,8 @@ impl Scan {
     }
 }
 
-/// The answer of an endpoint of OAuth: a problem has the code that RFC 6749 has for it, if it has none yet.
+/// Gives the answer of an OAuth endpoint the form of OAuth: a problem without an OAuth error code
+/// gets the one that fits its status (RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5).
 pub(super) fn to_oauth(answer: Answer) -> Answer {
     answer.map_err(|problem| match problem.status.as_u16() {
         _ if problem.oauth.is_some() => problem,

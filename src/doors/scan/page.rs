@@ -1,4 +1,5 @@
-//! The page's side: it asks, shows a code, and fetches its token (RFC 8628 section 3).
+//! The page's side of a device request: it opens the request, shows a code, and fetches its token
+//! (RFC 8628 section 3).
 
 use std::{net::IpAddr, time::Duration};
 
@@ -20,10 +21,11 @@ use super::token::{authenticate, refused};
 use super::{ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::gone, to_oauth};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
-/// `Retry-After` where WeChat refuses to draw: its quota is of a minute, and a page that is not published takes longer.
+/// `Retry-After` if WeChat refuses to draw a code. WeChat's quota is per minute, and an unpublished
+/// page takes longer to mend.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
-/// The bytes of pictures that are being drawn, in all threads. Each is in memory twice for a moment, and a pod of the
-/// chart has 128 MiB.
+/// The most bytes of pictures that are being drawn at once, in all threads. Each picture is in
+/// memory twice for a moment, and a pod of the chart has 128 MiB.
 const MOST_DRAWN: usize = 8 * 1024 * 1024;
 static PICTURES: Semaphore = Semaphore::const_new(MOST_DRAWN / MAX_PICTURE);
 
@@ -112,13 +114,15 @@ pub(super) async fn device_authorization(request: HttpRequest, payload: Payload,
 
 /// The browser that asks for a login.
 pub(in crate::doors) struct Visitor {
-    /// As the phone shows it, and as limits count it.
+    /// The address as the phone shows it: an IPv4 address, or the network of an IPv6 address.
     pub(in crate::doors) address: String,
-    /// By whom its requests are counted: the address, or the back end that names it and the address.
+    /// The key under which limits count its requests: the address, after a back end's client id if
+    /// a back end has named the address.
     pub(in crate::doors) counted_by: String,
     pub(in crate::doors) browser: BrowserName,
 }
 
+/// Opens a device request for a page of this client, and counts and audits it.
 pub(in crate::doors) async fn open_request(
     request: &HttpRequest,
     worker: &IssuerWorker,
@@ -146,7 +150,8 @@ pub(in crate::doors) async fn open_request(
     })
 }
 
-/// A page of another site could use up what its visitor's address has. It need not be able to read the answer for that.
+/// Refuses pages of other sites. A page could use up the limits of its visitor's address, even if
+/// it cannot read the answers.
 fn refuse_strangers(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Result<(), Problem> {
     let Some(site) = request.headers().get(header::ORIGIN) else { return Ok(()) };
     let issuer = worker.issuer.settings.issuer.origin();
@@ -165,8 +170,8 @@ pub(in crate::doors) fn visitor(request: &HttpRequest) -> Visitor {
     Visitor { counted_by: address.clone(), address, browser }
 }
 
-/// The browser that asks: a back end's visitor, or the page itself. A back end's visitors are counted apart from
-/// everybody else, because it can name any address.
+/// The browser that asks: a back end's visitor, or the page itself. Visitors of a back end are
+/// counted apart from all others, because a back end can name any address.
 fn asking_browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<Visitor, Problem> {
     let mut asking = visitor(request);
     if !client.is_back_end() {
@@ -192,7 +197,8 @@ fn asking_browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -
 pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let address = origin(&request).address.unwrap_or_default();
-    // WeChat's access token may be renewed for it, so that it goes on if the client disconnects.
+    // Runs to completion even if the client disconnects, because this request may renew WeChat's
+    // access token.
     let room = room(&PICTURES)?;
     let drawn = run_to_completion(async move {
         let _permit = room;
@@ -207,12 +213,14 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, s
         .body(picture))
 }
 
-/// The memory for one more picture. Whoever finds none asks again.
+/// Reserves memory for one more picture. Without free memory the answer is 503, and the page asks
+/// again.
 fn room(pictures: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
     pictures.try_acquire().map_err(|_| undrawn().retry_after(POLL_INTERVAL))
 }
 
-/// Where WeChat draws none, a page can but wait, or show the ordinary code. The log has the reason.
+/// The answer if WeChat draws no picture. The page can only wait, or show the ordinary QR code. The
+/// log has the reason.
 fn no_picture(error: LoginError) -> Problem {
     let wait = match &error {
         LoginError::TooMany { .. } => return Problem::from(error).with_detail(TOO_MANY),

@@ -1,4 +1,4 @@
-//! The phone's side: the person looks at what a page asks for, and says yes or no.
+//! The phone's side of a device request: the person views the request, and approves or denies it.
 
 use actix_web::http::{StatusCode, header::AUTHORIZATION};
 use actix_web::web::{Path, Payload};
@@ -21,7 +21,7 @@ use crate::issuer::{LoginBody, state::IssuerWorker};
 use crate::login::{Admitted, Attempt, DEVICE, LoginError, LoginRequest, LoginWorker, OPENID, Result};
 use crate::{clock::now, refusals::Refusal};
 
-/// Requests of phones whose person is not known, by user.
+/// The limit of requests from phones whose person is not known, counted by user.
 const HOLDERS: &str = "device-holders";
 
 /// The request of a page.
@@ -102,23 +102,24 @@ pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan
 struct Holder {
     app: AppId,
     user: UserId,
-    /// `None` where no list tells which of the user's people it is (`WXMINT_USER_INDEX=false`).
+    /// `None` if no user index tells which of the user's persons it is (`WXMINT_USER_INDEX=false`).
     person: Option<Person>,
 }
 
 impl Holder {
-    /// The holder of the token that the request shows, which must be one of a mini program's own.
+    /// The holder of the request's token, which must have been issued to a mini program.
     async fn of(request: &HttpRequest, worker: &IssuerWorker) -> Result<Self, Problem> {
         let token = worker.issuer.verify(request, now())?;
         match worker.login.token_holder(&token).await {
             Ok(holder) => Ok(Self { app: token.app.clone(), user: holder.user, person: Some(holder.person) }),
-            // The token is not revoked, and this is all that it says.
+            // The token is valid, but only its app and user are known.
             Err(LoginError::NotListed) => Ok(Self { app: token.app.clone(), user: token.user.clone(), person: None }),
             Err(error) => Err(Refusal::by_token(error).problem),
         }
     }
 
-    /// The text that stands for the holder in the record of a request: the store keeps no openid for it.
+    /// The digest that identifies the holder in a device request, so that the store keeps no openid
+    /// there.
     fn approver(&self) -> String {
         match &self.person {
             Some(person) => approver(person),
@@ -130,7 +131,7 @@ impl Holder {
         short_digest(&format!("{} {}", self.app, self.user.as_str())).to_string()
     }
 
-    /// Whether this is the person who logs in.
+    /// Whether the holder is the person who logs in. Without a person, app and user are compared.
     fn is(&self, admitted: &Admitted) -> bool {
         match &self.person {
             Some(person) => person == admitted.person(),
@@ -139,7 +140,7 @@ impl Holder {
     }
 }
 
-/// The holder of the request's token, and the event that tells of the request.
+/// Returns the holder of the request's token, and an audit event of the request.
 async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Holder, Event), Problem> {
     let holder = Holder::of(request, worker).await?;
     let vault = worker.issuer.vault.load_full();
@@ -148,7 +149,7 @@ async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker)
     Ok((holder, Event { user, app, person, ..Event::new(activity, origin(request)) }))
 }
 
-/// Counts and audits a look or a denial. Each is counted by a limit of the person's.
+/// Counts and audits a look or a denial. Each has already been counted against the person's limit.
 fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, Refusal>) -> Result<T, Problem> {
     let user = event.user.as_ref().map(UserId::as_str);
     let who = event.person.as_deref().or(user).unwrap_or_default();
@@ -168,7 +169,7 @@ fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, R
     request_body(content = ApprovalBody, example = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "match": "47"})),
     responses((status = 204, description = "The page may fetch its token")))]
 pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payload, (worker, scan): AtDoor) -> Done {
-    // A page of another site can send all other types without being asked for a preflight.
+    // A page of another site can send a simple content type without a CORS preflight.
     if !request.content_type().eq_ignore_ascii_case("application/json") {
         let detail = "Send the header `Content-Type: application/json`.";
         return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
@@ -210,8 +211,8 @@ fn not_yours() -> Refusal {
 }
 
 impl LoginWorker {
-    /// Shows a request to the person whose phone has scanned its code.
-    /// `client` becomes the page's, also if the person may not see the request.
+    /// Shows a device request to the person whose phone has scanned its code. Sets `client` to the
+    /// request's client, even if the person may not see the request.
     async fn look(&self, holder: &Holder, code: &str, client: &mut Option<ClientId>) -> Result<FoundDevice, Refusal> {
         let code: &UserCode = &code.parse().map_err(|()| gone())?;
         self.count_holder(holder).await?;
@@ -221,7 +222,7 @@ impl LoginWorker {
         if found.request.app == holder.app { Ok(found) } else { Err(not_yours()) }
     }
 
-    /// The person may repeat it, because answers are lost.
+    /// Denies a device request. The person may repeat a denial, because answers can be lost.
     async fn deny(&self, holder: &Holder, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
         match self.look(holder, code, client).await {
             Err(refusal) if refusal.problem.code != UNKNOWN_DEVICE_CODE => return Err(refusal),
@@ -231,8 +232,9 @@ impl LoginWorker {
         if Devices(&self.store).deny_device(&code, &holder.approver()).await? { Ok(()) } else { Err(gone()) }
     }
 
-    /// Logs the person in who has chosen this number, and grants the token to the page. `holder` is the owner of the
-    /// token that the phone shows, if it shows one. The person may repeat it, because answers are lost.
+    /// Logs in the person who has chosen this number, and grants the token to the page. `holder` is
+    /// the owner of the token that the phone has sent, if it has sent one. The person may repeat an
+    /// approval, because answers can be lost.
     async fn approve(
         &self,
         code: &UserCode,
@@ -250,7 +252,8 @@ impl LoginWorker {
         if named.any(|named| *named != app) {
             return Err(not_yours());
         }
-        // Without a person, the login below tells whether it is the same.
+        // If the holder's person is not known, the login below finds out whether it is the same
+        // person.
         if let (Some(by), Some(person)) = (&found.approver, holder.and_then(|holder| holder.person.as_ref())) {
             return if *by == approver(person) { Ok(()) } else { Err(gone()) };
         }
@@ -272,13 +275,15 @@ impl LoginWorker {
         }
         let grant = self.grant(client, &admitted, attempt.now).await?;
         let approved = Devices(&self.store).approve_device(code, &person, &grant).await?;
-        // Otherwise the page has just fetched the token of the same person's approval before, or somebody has denied.
+        // If the request was not approved just now, either the page has just fetched the token of
+        // an earlier approval by the same person, or somebody has denied the request.
         let is_done =
             approved || Devices(&self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
         if is_done { Ok(()) } else { Err(gone()) }
     }
 
-    /// Counts first of all, because whoever asks learns whether there is such a request.
+    /// Counts an approval before anything else, because the answer tells whether there is such a
+    /// request.
     async fn count_approval(&self, holder: Option<&Holder>, attempt: &mut Attempt<'_>) -> Result<()> {
         let Some(holder) = holder else { return self.count_by(TRIES, attempt.address).await };
         let audit_context = &mut *attempt.audit_context;
@@ -288,7 +293,7 @@ impl LoginWorker {
         self.count_holder(holder).await
     }
 
-    /// Counts a request of the phone's: by the person, or else by the user.
+    /// Counts a request of the phone by its person, or else by its user.
     async fn count_holder(&self, holder: &Holder) -> Result<()> {
         match &holder.person {
             Some(person) => self.count_call(person, DEVICE).await,
@@ -296,7 +301,7 @@ impl LoginWorker {
         }
     }
 
-    /// The token that the client may fetch.
+    /// Issues the token that the client may fetch.
     pub(in crate::doors) async fn grant(&self, to: &Client, admitted: &Admitted, now: DateTime<Utc>) -> Result<Grant> {
         let minter = self.minter.with(&to.audience, to.token_ttl);
         let token = self.issue(&to.id, &minter, admitted, now).await?;

@@ -1,5 +1,6 @@
-//! Scan to log in: a page asks, the person's phone says yes, and the page has a token (RFC 8628). An approval is a
-//! login whose token goes to another device. docs/scan-login.md draws the steps.
+//! Scan to log in: a page opens a device request, the person's phone approves it, and the page
+//! fetches a token (RFC 8628). An approval is a login whose token goes to another device.
+//! docs/scan-login.md draws the steps.
 
 use std::time::Duration;
 
@@ -17,15 +18,17 @@ use super::store::{DeviceRequest, Devices, Grant, Poll};
 use crate::login::{IP, LoginError, LoginWorker, Result, client_tag};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
-/// The limit of open requests of an address (`WXMINT_LIMIT_OPEN_REQUESTS`).
+/// The limit of open device requests of an address (`WXMINT_LIMIT_OPEN_REQUESTS`).
 const OPEN_REQUESTS: &str = "open_requests";
-/// Requests of pages are counted by address.
+/// The limit of device authorizations, counted by address.
 const REQUESTS: &str = "device";
-/// Requests of strangers who may have guessed a code, by address: pictures, approvals without a token, unknown codes.
+/// The limit of requests that may have guessed a code, counted by address: pictures, approvals
+/// without a token, unknown codes.
 pub(super) const TRIES: &str = "device-tries";
-/// The limits of mini-program codes: of one request, and of an app with an address's share. No variable sets them.
+/// The limits of mini-program codes: one for each device request, and one for each app, of which an
+/// address has a share. No setting changes them.
 const PICTURES: &str = "pictures";
-/// How often a user code is drawn anew that another request has.
+/// How many user codes are drawn before giving up. A code is drawn anew if another request has it.
 const MOST_DRAWS: usize = 5;
 
 impl From<StoreError> for Refusal {
@@ -34,7 +37,7 @@ impl From<StoreError> for Refusal {
     }
 }
 
-/// The request of a page never was, has expired, was denied, or is used up.
+/// 404: the device request does not exist, has expired, was denied, or is used up.
 pub(super) fn gone() -> Refusal {
     let detail =
         "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
@@ -42,7 +45,8 @@ pub(super) fn gone() -> Refusal {
 }
 
 impl LoginWorker {
-    /// Opens a request of a page.
+    /// Opens a device request. Fails if the client's app has no session keys, if the client's id is
+    /// also an app's, or if the address has too many requests.
     pub(in crate::doors) async fn ask_phone(
         &self,
         (client, door): (&Client, &'static str),
@@ -54,7 +58,8 @@ impl LoginWorker {
             return Err(LoginError::NoSessionKeys);
         }
         if apps.choose(Some(&client.id.0), None).is_ok() {
-            // Ends of the one would be ends of the other.
+            // Revocations name a client and an app in the same way, so a revocation for one
+            // would also revoke the tokens of the other.
             return Err(UnknownApp::NotConfigured.into());
         }
         self.count_by(REQUESTS, &counted_by).await?;
@@ -71,7 +76,8 @@ impl LoginWorker {
         Err(LoginError::Contended)
     }
 
-    /// Draws the mini-program code of an open request. `None` if there is no such request.
+    /// Lets WeChat draw the mini-program code of an open device request. `None` if there is no such
+    /// request.
     pub(super) async fn picture(&self, code: &UserCode, clients: &Clients, address: &str) -> Result<Option<Vec<u8>>> {
         self.count_by(TRIES, address).await?;
         let devices = Devices(&self.store);
@@ -99,9 +105,10 @@ impl LoginWorker {
         self.count(&RateLimitKey::new(kind, address, self.policy.limit_ip), IP).await
     }
 
-    /// Gives the page once what `give` makes of its grant. The code is used up last: a page may repeat what has failed.
-    /// Whoever asks again with the same code may have stolen it, so the token is ended. `address`: of who asks, as
-    /// limits count it.
+    /// Gives the page its grant once: calls `give` with the grant and returns the result. The
+    /// device code is used up only after `give` has succeeded, so that a page may repeat a failed
+    /// request. A device code that is used twice may have been stolen, so its token is revoked.
+    /// `address` is the asking client's address, as limits count it.
     pub(in crate::doors) async fn fetch_grant<T>(
         &self,
         code: &DeviceCode,
@@ -112,14 +119,14 @@ impl LoginWorker {
         self.choose(&self.apps.all(), Some(&client.app), None)?;
         let (devices, attempt) = (Devices(&self.store), AttemptId::random());
         let ask = async |takes| devices.poll_device(code, (&client.id, door), &client.app, (&attempt, takes)).await;
-        // An answer that was lost must not cost the page its token.
+        // A lost answer from Redis must not cost the page its token.
         let poll = async |takes| if let Ok(polled) = ask(takes).await { Ok(polled) } else { ask(takes).await };
         let mut polled = poll(false).await?;
         if let Poll::Granted(grant) = &polled {
             if grant.token.expires_at <= self.store.now().timestamp() {
                 return Ok(Err(Poll::Expired));
             }
-            // An end of the user since the approval has ended this token too.
+            // A revocation of the user since the approval has revoked this token, too.
             let is_over = self.minter.has_revoked_all(&grant.token, &client_tag(&client.id.0));
             if is_over || !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
                 return Ok(Err(Poll::Denied));
@@ -128,7 +135,7 @@ impl LoginWorker {
             polled = match poll(true).await {
                 Ok(Poll::Granted(taken)) if taken == *grant => return Ok(Ok(given)),
                 Ok(other) if !matches!(other, Poll::Granted(_)) => other,
-                // Otherwise the person has just approved once more.
+                // Redis failed, or the person has just approved again and the grant is another.
                 failed => {
                     retry_for_5_s(async || devices.release_device(code, &attempt).await).await?;
                     return Err(failed.map_or_else(LoginError::from, |_| LoginError::Contended));
@@ -136,7 +143,7 @@ impl LoginWorker {
             };
         }
         if let Poll::Repeated(token) = &polled {
-            // An end that was begun, and answered 503, is finished.
+            // Completes a revocation that an earlier request began and answered with 503.
             if !self.store.token_state(token).await?.is_told() {
                 self.store.revoke_token(token).await?;
             }
@@ -147,7 +154,7 @@ impl LoginWorker {
     }
 }
 
-/// Gives up what nobody has got. Redis may not answer for some seconds, and what is not given up looks stolen then.
+/// Releases an unused grant and retries for 5 s; an unreleased grant would look stolen.
 pub(in crate::doors) async fn retry_for_5_s(step: impl AsyncFn() -> Result<(), StoreError>) -> Result<(), StoreError> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {
@@ -158,7 +165,8 @@ pub(in crate::doors) async fn retry_for_5_s(step: impl AsyncFn() -> Result<(), S
     }
 }
 
-/// The client of a request, unless it has left the file, or is of another mini program now.
+/// The client of a device request, unless the client has been removed from the file or has another
+/// mini program now.
 pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> Option<&'c Client> {
     clients.get(&request.client).filter(|client| client.app == request.app)
 }
@@ -188,7 +196,7 @@ mod tests {
     use crate::doors::scan::store::approver;
     use crate::issuer::caller::tests::issuer;
 
-    /// Ends of the one would be ends of the other.
+    /// A revocation for one would also revoke the tokens of the other.
     #[actix_web::test]
     async fn a_client_whose_id_is_the_appid_of_an_app_opens_no_request() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");

@@ -1,5 +1,5 @@
-//! `/token`: the page fetches its token (RFC 8628 section 3.4). Here and at other endpoints, a page shows itself by its
-//! `client_id`, a back end by its secret too, or by a token in place of the secret.
+//! `/token`: the page fetches its token (RFC 8628 section 3.4). Here and at other endpoints, a page
+//! sends only its `client_id`. A back end also sends its secret, or a token in place of the secret.
 
 use std::iter;
 
@@ -28,7 +28,7 @@ use super::{ASKED, AtDoor, codes::DeviceCode, to_oauth};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// Those of the further grants too.
+/// The fields of the form, including those of further grants.
 const FIELDS: [&str; 6] = ["grant_type", "device_code", "code", "redirect_uri", "code_verifier", "refresh_token"];
 
 /// The form of `POST /token`.
@@ -79,20 +79,22 @@ pub(super) struct TokenAnswer {
 pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
     let granted = async {
         let fields = read_form(&request, payload, &FIELDS).await?;
-        // Whatever was stolen ends, and is told, although the client may hang up.
+        // Runs to completion, so that a stolen grant is revoked and audited even if the client
+        // disconnects.
         run_to_completion(async move { grant(&request, &fields, &at).await }).await
     };
     to_oauth(granted.await)
 }
 
-/// A request here, its form, and the client that it has shown.
+/// A request to `/token`, its form, and its authenticated client.
 pub(in crate::doors) type Asked<'a> = (&'a HttpRequest, &'a Fields<'a>, &'a Client);
 pub(in crate::doors) type GrantTypes = &'static [&'static str];
 
-/// The grants of another door that has the same endpoint.
+/// The grants of another door at the same endpoint.
 #[async_trait(?Send)]
 pub(in crate::doors) trait FurtherGrants {
-    /// `Err` has the grant types that there are for this client, if this is none of them.
+    /// Answers a request with this grant type. `Err` holds the grant types that the other door has
+    /// for this client, if this one is not among them.
     async fn grant(&self, asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker) -> Result<Answer, GrantTypes>;
 }
 
@@ -134,14 +136,15 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answe
     }
 }
 
-/// RFC 6749 section 5.1.
+/// An answer with a token, which no cache may keep (RFC 6749 section 5.1).
 pub(in crate::doors) fn uncached(answer: impl Serialize) -> HttpResponse {
     let mut answer = private(answer);
     answer.headers_mut().insert(header::PRAGMA, header::HeaderValue::from_static("no-cache"));
     answer
 }
 
-/// Tells that something for one use came again, so that a client's token was ended.
+/// Logs and audits that a one-time code or token was used twice, so that the client's token was
+/// revoked.
 pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, found: &'static str) {
     bounded!(warn, token.id.as_str(), client_id = token.app.as_str(), "{found}, so its token was revoked");
     let (client, user) = (Some(ClientId(token.app.clone())), Some(token.user.clone()));
@@ -168,15 +171,15 @@ fn not_granted(poll: &Poll) -> Problem {
     problem
 }
 
-/// An assertion is valid no longer than this.
+/// Lets an assertion through once in a period that is longer than any assertion is valid.
 const ONCE: Rate = Rate { burst: 1, period: LONGEST_ASSERTION.saturating_add(MAX_LEEWAY.saturating_mul(2)) };
 
 impl Clients {
-    /// Adds the methods by which they say who they are at an endpoint, and the algorithms of the tokens of those that
-    /// show one.
+    /// Adds to the metadata of `endpoint` how clients can authenticate, and with which algorithms
+    /// assertions may be signed if a client uses assertions.
     pub(in crate::doors) fn describe(&self, endpoint: &str, metadata: &mut Value) {
         let show_tokens = self.identities().next().is_some();
-        // Products take the first that they know, and a back end has a secret.
+        // Client libraries use the first method that they know. A back end's secret comes first.
         let methods = ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"];
         metadata[format!("{endpoint}_auth_methods_supported")] = json!(methods[..3 + usize::from(show_tokens)]);
         if show_tokens {
@@ -186,8 +189,8 @@ impl Clients {
     }
 }
 
-/// Finds out who asks, and audits who is refused. Pages of the client's own origins may read whatever is answered from
-/// here on.
+/// Authenticates the client, and audits a refusal. From here on, pages of the client's own origins
+/// may read the answer.
 pub(in crate::doors) async fn authenticate<'c>(
     request: &HttpRequest,
     fields: &Fields<'_>,
@@ -203,7 +206,7 @@ pub(in crate::doors) async fn authenticate<'c>(
     prove(client, shown, at).await.map(|()| client).map_err(|problem| refused(request, Some(client), problem))
 }
 
-/// Audits a refusal of a client, or of whoever says to be one.
+/// Audits a refusal of a client, or of a request that names no known client.
 pub(super) fn refused(request: &HttpRequest, client: Option<&Client>, problem: Problem) -> Problem {
     let (app, client) = client.map(|client| (client.app.clone(), client.id.clone())).unzip();
     let event = Event { app, client, ..Event::new(ASKED, origin(request)) };
@@ -224,15 +227,17 @@ async fn prove(client: &Client, shown: ClientCredentials, at: &AtDoor) -> Result
     }))
 }
 
-/// Checks the token of a client. One that the client has made itself is for this issuer alone, and is used once.
+/// Checks the token that a client has sent in place of a secret. An assertion that the client has
+/// signed itself must be for this issuer only, and can be used once.
 async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Result<(), Problem> {
     let identity =
         client.identity.as_ref().ok_or_else(|| unknown_client("This client has no `jwks` and no `issuer`."))?;
     let found = scan.issuers.find(assertion, iter::once(((), identity)), now()).await;
     let is_for_another = matches!(found, Err(NotVerified::Refused(Refused::Audience)));
     let refused = || match is_for_another {
-        // Many libraries take the address of the endpoint for it, which RFC 7523bis forbids: another server could have
-        // published that address as its own endpoint, and would show here what it was sent.
+        // Many libraries put the endpoint's address into `aud`, which RFC 7523bis forbids: another
+        // server could publish that address as its own endpoint, and replay here the assertions
+        // that it receives.
         true => unknown_client(format!(
             "The assertion's `aud` must be the issuer's URL, {}, and not the address of an endpoint.",
             worker.issuer.settings.issuer

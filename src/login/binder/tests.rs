@@ -42,7 +42,7 @@ async fn bind(store: &Store, person: &Person, name: &str) -> u64 {
     binder.bind(&candidate, FREE).await.expect("bound").generation
 }
 
-/// A binding that was made, and dissolved.
+/// Makes a binding, and removes it.
 async fn bind_and_leave(store: &Store, person: &Person, name: &str) {
     let generation = bind(store, person, name).await;
     let attempt = attempt(9);
@@ -107,7 +107,8 @@ async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_ar
     }
 }
 
-/// Two users turned out to be one human, and then the one whom the unionid stands for loses the only person.
+/// Two users turned out to be one human. Then the user to whom the unionid is linked loses the only
+/// person.
 #[tokio::test]
 async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
     for (act, heir) in [("erased", "own"), ("unbound", "other"), ("blocked", "other")] {
@@ -143,7 +144,8 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
     }
 }
 
-/// The person who is left has no unionid, and the ban alone does not end the tokens of the human's other user.
+/// The person who is left has no unionid, and the block alone does not revoke the tokens of the
+/// human's other user.
 #[tokio::test]
 async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_left() {
     let (store, left, attempt, unionid) = (store(), person("left"), attempt(1), unionid());
@@ -166,7 +168,7 @@ async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_le
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. })));
 }
 
-/// Each unionid is linked to another user too, and whoever asks finds that user.
+/// Each unionid is linked to another user too, and each request finds that user.
 #[tokio::test]
 async fn a_login_with_nothing_to_decide_is_one_whose_link_is_known_without_a_question() {
     let (store, lin, attempt) = (store(), person("lin"), attempt(1));
@@ -202,14 +204,14 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     store.claim_unionid(&unionid(), Some(&user("deserted"))).await.expect("claimed");
     let unionid = unionid();
     let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
-    // As a backend that names the same user for the same wish.
+    // Like an account backend that returns the same user for the same request.
     let make = async |place: FreePlace<'_>| Ok(Some(user(place.deserted.map_or("deserted", |_| "another"))));
     let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
     assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt.mark())));
     assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));
 }
 
-/// A failover took back that the list of the first user has lost the person.
+/// A failover undid the removal of the person from the first user's list.
 #[tokio::test]
 async fn a_person_on_a_users_list_who_is_bound_to_another_is_not_shown_as_the_users() {
     let (store, lin) = (store(), person("lin"));

@@ -1,4 +1,4 @@
-//! Operators are shown this of users and people.
+//! The facts about users and people that operators are shown.
 
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,4 +1,5 @@
-//! Against the simulator, with two replicas on one store in memory. The steps of the store have their own suite.
+//! Against the simulator, with two replicas on one store in memory. The steps of the store have
+//! their own suite.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, LazyLock};
@@ -27,16 +28,16 @@ const PHONE_NUMBER: &str = "/wxa/business/getuserphonenumber";
 static STARTED: LazyLock<DateTime<Utc>> = LazyLock::new(crate::clock::now);
 
 thread_local! {
-    /// By how much the store's clock is ahead.
+    /// How far the store's clock is ahead.
     static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) };
 }
 
-/// Stands still, so that no pause ends by itself on a busy machine.
+/// A clock that stands still, so that no pause ends by itself on a busy machine.
 fn clock() -> DateTime<Utc> {
     *STARTED + AHEAD.get()
 }
 
-/// A running simulator, and what two replicas share.
+/// A running simulator, and the state that two replicas share.
 struct Bed {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -135,7 +136,7 @@ impl Bed {
         }
     }
 
-    /// Twenty at once, ten by each replica, of which none fails.
+    /// Asks for twenty phone numbers at once, ten at each replica. None fails.
     async fn twenty_phones(&self) {
         for phone in join_all((0..20).map(|call| self.phone(call % 2))).await {
             assert_eq!(phone.expect("a phone number").number, "13800138000");
@@ -184,7 +185,7 @@ async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_al
     let lent = bed.tokens(0).lend(None).await.expect("a token").token;
     let forced = bed.tokens(1).lend(Some(&lent)).await.expect("another token").token;
     assert_ne!(forced.expose(), lent.expose());
-    // For the store time goes by, and for the simulator it does not: it gives the same token again.
+    // Time passes for the store but not for the simulator, which gives the same token again.
     let refused = async |replica: usize, later: TimeDelta| {
         AHEAD.set(AHEAD.get() + later);
         let before = bed.asked(STABLE_TOKEN).await;
@@ -310,8 +311,8 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
     for fault in [refusal.clone(), json!({"kind": "stall", "path": STABLE_TOKEN})] {
         bed.fault(fault).await;
         let before = bed.asked(STABLE_TOKEN).await;
-        // WeChat's own time-out is 5 s. Of two deadlines that have passed on a busy machine, the inner one is looked at
-        // first.
+        // WeChat's own time-out is 5 s. If both deadlines have passed on a busy machine, the inner
+        // one is checked first.
         let tokens = bed.tokens(0);
         let lent = tokio::time::timeout(Duration::from_secs(4), tokens.lend(None)).await;
         lent.expect("a renewal that stalls is not waited for").expect("the old token");

@@ -4,7 +4,7 @@ use super::*;
 use crate::limit_key;
 
 const PROXY: &str = "10.0.0.1";
-/// Strangers pretend to be this address.
+/// The address that strangers claim to have.
 const FORGED: &str = "198.51.100.66";
 
 fn ten() -> TrustedProxies {
@@ -15,7 +15,7 @@ fn trusting(networks: &[&str]) -> TrustedProxies {
     TrustedProxies(networks.iter().map(|network| network.parse().expect("a network")).collect())
 }
 
-/// The address that `trusted` take for the client of a request from `peer`.
+/// The client's address for a request from `peer`, if `trusted` are the trusted proxies.
 fn client(trusted: &TrustedProxies, peer: &str, lines: &[&str]) -> String {
     let peer = peer.parse().expect("an address");
     trusted.client(peer, lines.iter().map(|line| line.as_bytes())).to_string()
@@ -86,7 +86,8 @@ fn an_entry_that_is_hidden_or_unreadable_leaves_the_one_to_its_right() {
     }
 }
 
-/// The client's own entries stand left of what the proxy appends, in the same line or in one before it.
+/// The client's own entries are to the left of the entry that the proxy appends, in the same line
+/// or in an earlier line.
 #[test]
 fn nothing_that_a_stranger_writes_changes_how_the_proxys_own_words_read() {
     let forgeries =
@@ -125,7 +126,7 @@ fn an_ipv4_mapped_address_is_ipv4_as_a_peer_and_in_a_network() {
     }
 }
 
-/// It is a stranger's, although the address in it is a proxy's.
+/// The translated address belongs to a stranger, although it contains a proxy's address.
 #[test]
 fn a_translated_address_is_no_trusted_proxy() {
     assert_eq!(client(&ten(), "64:ff9b::10.0.0.1", &["203.0.113.9"]), "64:ff9b::a00:1");

@@ -1,10 +1,11 @@
-//! Closes connections that wait for too long, or hold what others need.
+//! Closes connections that wait for too long, or that hold what other clients need.
 //!
-//! actix-web has a timer for the first head, and one for a connection on which no byte has come since the last answer.
-//! It has none for the head of a second request, and none for an answer that the client reads slowly or not at all.
-//! When all places are taken, they rotate: each answer closes its connection, and a newcomer takes the place of one
-//! that waits for its client. actix-web alone would leave newcomers in the listener's queue, and whoever polls would
-//! hold its place for ever.
+//! actix-web has a timer for the first head, and a timer for a connection that has received no byte
+//! since the last answer. It has none for the head of a second request, and none for an answer that
+//! the client reads slowly or not at all. When all slots are taken, they rotate: each answer closes
+//! its connection, and a new connection takes the slot of one that waits for its client. actix-web
+//! alone would leave new connections in the listener's queue, and a client that polls would hold
+//! its slot for ever.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,13 +19,15 @@ use wxmint_telemetry::bounded;
 
 use super::{ClientConnection, Connections, HEAD_TIMEOUT, Open, Phase, ServerLimits};
 
+/// How often connections are checked.
 pub(super) const TICK: Duration = Duration::from_secs(1);
-/// The most bytes of long answers that wait until their clients read them: 160 full pages of the feed. On the public
-/// listener, polls for events take about 1 MiB of them for each secret at most; other long answers are our files.
+/// The most bytes of long answers that wait until their clients read them: 160 full pages of the
+/// revocation feed. On the public listener, polls for events take about 1 MiB of them for each
+/// secret at most; other long answers are our files.
 pub(super) const MOST_UNREAD: usize = 8 * 1024 * 1024;
 
 impl ClientConnection {
-    /// The bytes of a long answer, and since when they wait.
+    /// The bytes of a long answer that the client has not read, and since when they wait.
     fn unread(&self) -> Option<((usize, usize), Instant)> {
         let state = self.state.lock();
         state.answer.zip(state.phase.waits_since())
@@ -40,7 +43,8 @@ impl ClientConnection {
         }
     }
 
-    /// If the client does not read an answer, the connection is reset. Otherwise the system would keep the unread rest.
+    /// Closes the socket. If the client has not read an answer, the connection is reset; otherwise
+    /// the system would keep the unread rest.
     pub(super) fn close(&self) {
         if matches!(self.phase(), Phase::Answers(_) | Phase::Flushes(_)) {
             let _ = self.reset_on_close();
@@ -49,13 +53,14 @@ impl ClientConnection {
         let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
+    /// Lets the close of the socket reset the connection (SO_LINGER with zero).
     pub fn reset_on_close(&self) -> io::Result<()> {
         Ok(set_socket_linger(&self.socket, Some(Duration::ZERO))?)
     }
 }
 
 impl Connections {
-    /// Checks the connections for as long as there is a server that may get some.
+    /// Starts the task that checks the connections. It ends with the server.
     pub(in super::super) fn watched(limits: ServerLimits) -> Arc<Self> {
         let (open, taken, unread) = (Mutex::default(), AtomicUsize::new(0), AtomicUsize::new(0));
         let connections = Arc::new(Self { limits, open, taken, unread });
@@ -77,7 +82,8 @@ impl Connections {
         overdue.iter().for_each(|connection| self.close(&mut open, connection));
     }
 
-    /// Counts a long answer. If there is no room for it, the client that holds most loses its oldest answer.
+    /// Counts a long answer. If all long answers exceed `MOST_UNREAD` bytes, the client that holds
+    /// most loses its oldest answer.
     pub(super) fn make_room_for(&self, bytes: usize) {
         if self.unread.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_UNREAD {
             return;
@@ -97,8 +103,11 @@ impl Connections {
     }
 }
 
-/// `None` if there is room for all answers. Bytes that several of them share are in memory once. Each client that has
-/// such an answer holds all of them: otherwise two addresses that read nothing would hold less than one that reads.
+/// The connection to close next; `None` if there is room for all answers.
+///
+/// Bytes that several answers share are in memory once. But each client that has such an answer
+/// counts as holding all of them: otherwise two addresses that read nothing would count as holding
+/// less than one that reads.
 fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
     let answers: Vec<_> = open.values().filter_map(|connection| Some((connection, connection.unread()?))).collect();
     let copies: HashSet<_> = answers.iter().map(|(_, (bytes, _))| bytes).collect();
@@ -111,7 +120,8 @@ fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
     longest_of_who_holds_most(held).cloned()
 }
 
-/// The thing that the client that holds most has held for longest. So whoever takes much takes it from himself.
+/// Finds the client that holds most, and returns what it has held for longest. So a client that
+/// takes much takes it from itself.
 pub(super) fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
     let (held, mut sums) = (held.collect::<Vec<_>>(), HashMap::new());
     held.iter().for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);

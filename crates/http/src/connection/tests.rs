@@ -1,4 +1,4 @@
-//! Over real sockets: connections that actix-web itself would hold for ever.
+//! Tests over real sockets, with connections that actix-web itself would keep open for ever.
 
 use std::{future::pending, net::SocketAddr, sync::LazyLock};
 
@@ -13,13 +13,13 @@ use super::closing::TICK;
 use super::*;
 use crate::{RequestSpan, ServerLimits, listen, serve};
 
-/// A connection may be idle for this and `HEAD_TIMEOUT`.
+/// A connection may be idle for this time plus `HEAD_TIMEOUT`.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// Longer than anything here takes, so that a broken test fails and does not hang.
+/// Longer than any test here takes, so that a broken test fails and does not hang.
 const LATEST: Duration = Duration::from_secs(20);
-/// More than the sockets of both sides keep.
+/// More bytes than the sockets of both sides buffer.
 const LARGE: usize = 3 * 1024 * 1024;
-/// So little that the whole takes twice as long as anything here.
+/// So few bytes at a time that the whole takes twice as long as any test here.
 const DROP: usize = 4 * 1024;
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -41,7 +41,7 @@ fn server_with(limits: ServerLimits) -> SocketAddr {
         let longer = async |more: web::Path<usize>| vec![b'x'; MEBIBYTE + *more];
         let small = small.route("/longer/{more}", web::get().to(longer));
         let all = small.route("/large", web::get().to(large)).route("/mebibyte", web::get().to(mebibyte));
-        // As our listeners have it: it hides that a body is one piece of bytes.
+        // Wrapped like our listeners' apps. The layer hides that a body is one piece of bytes.
         all.wrap(TracingLogger::<RequestSpan>::new())
     };
     spawn(serve(listener, limits, app, pending()).expect("a server"));
@@ -54,10 +54,10 @@ async fn asked(address: SocketAddr, request: &str) -> TcpStream {
     stream
 }
 
-/// Reads until the server closes, and counts.
+/// Reads until the server closes the connection. Returns the number of bytes.
 async fn rest(stream: &mut TcpStream) -> usize {
     let mut rest = Vec::new();
-    // A reset is a way to close, too.
+    // A reset also closes the connection.
     let _ = timeout(LATEST, stream.read_to_end(&mut rest)).await.expect("closed by the server");
     rest.len()
 }
@@ -126,8 +126,8 @@ async fn status(stream: &mut TcpStream) -> String {
 const HONEST: [u8; 4] = [127, 0, 0, 2];
 const GREEDY: [u8; 4] = [127, 0, 0, 1];
 
-/// The answers are longer than all that the system keeps for a connection. A client that reads one status line is one
-/// that does not read.
+/// The answers are longer than the system's buffers for a connection. A client that reads only one
+/// status line counts as a client that does not read.
 #[actix_web::test]
 async fn when_unread_answers_fill_their_room_who_holds_most_loses_the_oldest_and_newcomers_are_served() {
     let (address, room) = (server(), MOST_UNREAD / MEBIBYTE);
@@ -140,7 +140,7 @@ async fn when_unread_answers_fill_their_room_who_holds_most_loses_the_oldest_and
     for _ in 0..2 * room {
         greedy.push(asked_from(GREEDY, address, "mebibyte").await);
     }
-    // One mebibyte is shared, and one is the honest client's.
+    // One mebibyte holds the shared bytes, and one the honest client's answer.
     let kept = greedy.split_off(2 * room - (room - 2));
     for mut lost in greedy {
         assert!(rest(&mut lost).await < MEBIBYTE);
@@ -173,7 +173,8 @@ async fn an_answer_that_was_read_takes_no_room() {
         streams.push(connected(HONEST, address).await);
         for (stream, more) in [(number, 2 * number), (0, 2 * number + 1)] {
             let stream = &mut streams[stream];
-            // No two have one length, so that none is taken for another that had its memory before.
+            // All lengths differ, so that no answer is mistaken for another that had its memory
+            // before.
             let request = format!("GET /longer/{more} HTTP/1.1\r\nHost: a\r\n\r\n");
             stream.write_all(request.as_bytes()).await.expect("sent");
             let read = timeout(LATEST, stream.read_exact(&mut vec![0; MEBIBYTE])).await.expect("in time");
@@ -182,7 +183,8 @@ async fn an_answer_that_was_read_takes_no_room() {
     }
 }
 
-/// The bytes that the system keeps because a server's connections have sent them and their clients have not read them.
+/// The bytes in the system's buffers that a server's connections have sent and their clients have
+/// not read.
 fn unread_in_the_system(server: SocketAddr) -> u64 {
     let local = format!("0100007F:{:04X}", server.port());
     let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
@@ -191,7 +193,7 @@ fn unread_in_the_system(server: SocketAddr) -> u64 {
     sent.map(|bytes| u64::from_str_radix(bytes, 16).expect("a number")).sum()
 }
 
-/// It would gather up to 64 KiB in one packet.
+/// Without MSG_EOR, the system would gather up to 64 KiB in one packet.
 #[actix_web::test]
 async fn the_system_keeps_no_more_of_an_unread_answer_than_the_send_buffer_has_room_for() {
     let address = server();
@@ -254,7 +256,8 @@ async fn when_all_places_are_taken_a_newcomer_takes_the_oldest_of_who_holds_most
 #[actix_web::test]
 async fn a_head_that_does_not_end_is_refused_when_it_is_longer_than_any_that_is_read() {
     const MOST: usize = 40 * 1024;
-    // Each is a packet of its own. In the others, no packet and every packet begins with what may be an empty line.
+    // Each piece is a packet of its own. In the other cases, no packet or every packet begins with
+    // what may be an empty line.
     let pieces = ["x".repeat(MOST), "X: x\r\n".repeat(50), format!("\r\nX: {}", "x".repeat(4000)), "\r\n".repeat(100)];
     for (begin, piece) in
         ["GET /small HTTP/1.1\r\nHost: a\r\nX: ", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1", ""].iter().zip(pieces)
@@ -276,7 +279,8 @@ async fn a_head_that_does_not_end_is_refused_when_it_is_longer_than_any_that_is_
     }
 }
 
-/// Also if lines end without a carriage return. (Of requests with bodies, actix-http answers one and closes.)
+/// The same holds if lines end without a carriage return. (If requests with bodies are sent ahead,
+/// actix-http answers one and closes.)
 #[actix_web::test]
 async fn requests_that_are_sent_before_the_last_answer_was_read_are_all_answered() {
     const TIMES: usize = 500;

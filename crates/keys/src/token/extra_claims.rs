@@ -1,57 +1,67 @@
 //! The claims that the account backend adds to a token, such as roles or a tenant.
 //!
-//! A claim of the backend must not change what the token says of itself: who issued it, to whom, for whom, until when.
-//! So [`ExtraClaims`] has no name that verifiers interpret by themselves, and no other type gets into a token.
+//! A claim of the backend must not change the meaning of the token: its issuer, client, subject,
+//! audience and dates. So [`ExtraClaims`] refuses every name that verifiers interpret by
+//! themselves, and only this type gets into a token.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Map, Value};
 use wxmint_verify::json::Unrepeated;
 
-/// The most bytes of the claims as JSON. A token travels in the head of every request.
+/// The most bytes of the claims as JSON. The limit is small because a token is sent in the headers
+/// of every request.
 pub const MAX_EXTRA_CLAIMS: usize = 1024;
-/// The claims themselves are the first level.
+/// The most levels of nesting. The claims themselves are the first level.
 const MAX_DEPTH: usize = 4;
 
-/// The names that verifiers interpret by themselves. `roles`, `groups` and `entitlements` (RFC 9068 section 2.2.3.1),
-/// and names like `permissions`, are not among them, because they say what the business says of its user.
+/// The names that verifiers interpret by themselves. `roles`, `groups` and `entitlements` (RFC 9068
+/// section 2.2.3.1), and names like `permissions`, are not among them: they are the business's own
+/// statements about its user.
 const REGISTERED: [&[&str]; 7] = [
     // RFC 7519 section 4.1: the token itself.
     &["iss", "sub", "aud", "exp", "nbf", "iat", "jti"],
-    // RFC 9068 section 2.2, RFC 8485: the client, how the user authenticated, and what was granted to the client, which
-    // is `scp` to Spring Security, Microsoft and Okta.
+    // RFC 9068 section 2.2, RFC 8485: the client, how the user authenticated, and what was granted
+    // to the client, which is `scp` to Spring Security, Microsoft and Okta.
     &["client_id", "auth_time", "acr", "amr", "scope", "scp", "vot", "vtm"],
-    // RFC 8693 section 4: who acts for whom. RFC 7800 and RFC 9396: which key, and which grant.
+    // RFC 8693 section 4: delegation, who acts for whom. RFC 7800 and RFC 9396: the key that the
+    // token is bound to, and the grant.
     &["act", "may_act", "cnf", "authorization_details"],
     // RFC 9493, OpenID and WeChat: other ways to name the subject, which a token must not spread.
     &["sub_id", "sub_jwk", "openid", "unionid", "phone_number"],
     // OpenID Connect Core and its logout.
     &["azp", "nonce", "at_hash", "c_hash", "s_hash", "sid"],
-    // RFC 8417: the security events that the token tells of.
+    // RFC 8417: the security events that the token reports.
     &["events", "toe", "txn"],
     // Claims that a verifier fetches from elsewhere; Token Status List: whether the token is valid.
     &["_claim_names", "_claim_sources", "status"],
 ];
 
-/// The claims that a token has beside its own. They are checked, and `Default` is none.
+/// Checked claims that a token has in addition to its own. `Default` has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct ExtraClaims(Map<String, Value>);
 
-/// Why claims cannot be in a token. The text follows "has"; it repeats nothing that was given.
+/// Why claims cannot be in a token. The text continues a sentence that ends in "has". It quotes
+/// nothing of the claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidClaims {
+    /// The claims are larger than [`MAX_EXTRA_CLAIMS`].
     #[error("claims of more than {MAX_EXTRA_CLAIMS} bytes of JSON")]
     TooLarge,
+    /// The claims are nested too deeply.
     #[error("claims that are nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// A name is empty, or has other characters than visible ASCII.
     #[error("a claim whose name is empty or has other characters than visible ASCII")]
     Name,
-    /// The name may be written in capital letters: some JSON readers ignore case, such as Go's.
+    /// The claim has a name that verifiers interpret. Names are compared without case, because some
+    /// JSON readers, such as Go's, ignore it.
     #[error("the claim `{0}`, which the account backend must not set")]
     Registered(&'static str),
 }
 
 impl ExtraClaims {
+    /// Whether there are no claims.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -88,7 +98,8 @@ fn check_value(value: &Value, depth: usize) -> Result<(), InvalidClaims> {
     }
 }
 
-/// Reads claims from an object without repeated members at any depth; their names and values are unchecked still.
+/// Reads claims from a JSON object without repeated members at any depth. Does not check their
+/// names and values; making [`ExtraClaims`] does.
 pub fn unchecked_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     match Unrepeated::deserialize(deserializer)? {
         Unrepeated(Value::Object(claims)) => Ok(claims),

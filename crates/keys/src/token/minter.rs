@@ -12,20 +12,22 @@ use wxmint_verify::{KeyError, TokenTyp};
 use super::ExtraClaims;
 use crate::{KeyRing, random, signing::encode};
 
-/// A signed token, of a user or of a request of our own. It can be serialized into a response but not printed, because
-/// whoever has it can act as its user, or send the request.
+/// A signed token: an access token or an id token of a user, or the token of one of our own
+/// requests. It can be serialized into a response but not printed, because its holder can act as
+/// the user, or send the request.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub struct SignedToken(pub(super) String);
 unprintable!(SignedToken);
 
 impl SignedToken {
+    /// The token in its compact form. Never log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// The claims that tell a token from others, and by which it can be ended.
+/// The claims that identify a token and by which it can be revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issued {
     /// `sub`
@@ -51,11 +53,12 @@ struct MintedClaims<'a> {
     #[serde(serialize_with = "one_or_several")]
     aud: &'a [String],
     client_id: &'a AppId,
-    /// In seconds. Never in the future, because PyJWT and others allow no leeway here.
+    /// In seconds since 1970. Never in the future, because PyJWT and others allow no leeway for
+    /// `iat`.
     iat: i64,
     exp: i64,
     jti: &'a TokenId,
-    /// It has none of the names above.
+    /// Other claims. None has one of the names above.
     #[serde(flatten)]
     extra: &'a ExtraClaims,
 }
@@ -65,8 +68,10 @@ fn one_or_several<S: Serializer>(audience: &&[String], serializer: S) -> Result<
     if let [one] = *audience { one.serialize(serializer) } else { audience.serialize(serializer) }
 }
 
+/// The random bytes of a `jti`.
 pub(super) const RANDOM_LEN: usize = 16;
-/// With the random bytes a multiple of three, so that base64url has no spare bits.
+/// The bytes of the mark in a `jti`. With the random bytes they are a multiple of three, so that
+/// base64url has no spare bits.
 const MARK_LEN: usize = 5;
 
 /// Signs the tokens of one issuer with the current signing key. All workers share it.
@@ -80,42 +85,51 @@ pub struct Minter {
 }
 
 impl Minter {
-    /// `ttl` is the life of every token, from `iat` to `exp`.
+    /// A minter for the tokens of `issuer`. `ttl` is the life of every token, from `iat` to `exp`.
     pub fn new(issuer: String, audience: Vec<String>, typ: TokenTyp, ttl: Duration, keys: Arc<KeyRing>) -> Self {
         Self { issuer, audience, typ: typ.as_str(), ttl, keys }
     }
 
-    /// The same, for tokens with another audience, unless it is empty, or another life.
+    /// The same minter with another audience, unless `audience` is empty, and another life, if
+    /// `ttl` is given.
     pub fn with(&self, audience: &[String], ttl: Option<Duration>) -> Self {
         let audience = if audience.is_empty() { &self.audience } else { audience }.to_vec();
         Self { audience, ttl: ttl.unwrap_or(self.ttl), ..self.clone() }
     }
 
+    /// The life of every token, from `iat` to `exp`.
     pub fn ttl(&self) -> Duration {
         self.ttl
     }
 
-    /// Fails where a token would fail, before anything is used up for it.
+    /// Fails if no token could be signed at `now`. Call it before a login uses up anything, such as
+    /// the login code.
     pub fn check(&self, now: DateTime<Utc>) -> Result<(), KeyError> {
         self.keys.set().accepted_signing(now).map(drop)
     }
 
+    /// The claims of a new token that is issued at `at`; [`Minter::mint`] signs it.
     pub fn issued(&self, user: UserId, app: AppId, id: TokenId, at: DateTime<Utc>) -> Issued {
         let issued_at = at.timestamp();
         Issued { user, app, id, issued_at, expires_at: issued_at + self.ttl.as_secs() as i64 }
     }
 
-    /// Whether all logins were ended together with the keys, and the one of this token of `binding` with them. Clocks
-    /// differ, so the last second is a late one. But what a key of today has marked came after that.
+    /// Whether this token of `binding` was revoked because all keys and all logins were
+    /// ([`crate::StoredKeys::replace`]). `all_revoked_at` is 65 s after the replacement, because
+    /// clocks differ. A token whose `jti` has the mark of a key in today's set was issued after the
+    /// replacement, so it is not revoked.
     pub fn has_revoked_all(&self, token: &Issued, binding: &str) -> bool {
         Some(token.issued_at) <= self.keys.set().all_revoked_at && !self.is_marked(&token.id, binding)
     }
 
-    /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text that no other has.
+    /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text
+    /// that identifies the binding.
     ///
-    /// A token names its user and app, but not the openid. The mark lets this service find the binding among those of
-    /// the user, so that a token acts on its own binding alone. It is made with a secret of the key that signs, which
-    /// is there for as long as the token is valid; nobody else can tell whose mark it is.
+    /// A token names its user and app, but not the openid. The mark lets this service find the
+    /// binding among those of the user, so that a token acts on its own binding alone. It is an
+    /// HMAC with a key that is derived from the signing key. The signing key stays in the set for
+    /// as long as the token is valid. Without that key, nobody can tell which binding a mark
+    /// belongs to.
     pub fn token_id(&self, binding: &str, now: DateTime<Utc>) -> Result<TokenId, KeyError> {
         let set = self.keys.set();
         let mut bytes = random::<{ RANDOM_LEN + MARK_LEN }>();
@@ -131,8 +145,8 @@ impl Minter {
         self.keys.set().iter().any(|key| mark(&key.marking, random, binding) == given)
     }
 
-    /// Signs a token for its user, who logged in through its app, with the claims `extra` too. `now` chooses the
-    /// signing key; it differs from `iat` if the store dates logins by its own clock.
+    /// Signs an access token that also has the claims `extra`. `now` chooses the signing key; it
+    /// differs from `iat` if the store dates logins by its own clock.
     pub fn mint(&self, token: &Issued, extra: &ExtraClaims, now: DateTime<Utc>) -> Result<SignedToken, KeyError> {
         let Issued { user: sub, app: client_id, id: jti, issued_at: iat, expires_at: exp } = token;
         let (iss, aud) = (&*self.issuer, &*self.audience);
@@ -149,7 +163,7 @@ fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
     std::array::from_fn(|index| tag.as_ref()[index])
 }
 
-/// Signs a JWT with these claims, with the key that signs at `now`, which must not be revoked.
+/// Signs a JWT with the key that signs at `at`. Fails if that key is revoked.
 pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, KeyError> {
     Ok(encode(keys.set().accepted_signing(at)?, typ, claims))
 }
@@ -173,7 +187,7 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, ring);
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        // The store has dated the login, and its clock is behind ours.
+        // The store dates the login, and its clock is behind ours.
         let (id, later) = ("jti-1".parse().expect("an id"), now + TimeDelta::seconds(9));
         let token = minter.mint(&minter.issued(user, app, id, now), extra, later).expect("a token");
         (keys, token.expose().to_owned())
@@ -197,7 +211,7 @@ mod tests {
             "client_id": "wx0123456789abcdef", "iat": 1_700_000_000, "exp": 1_700_086_400, "jti": "jti-1",
         });
         assert_eq!(claims, expected);
-        // Otherwise an account backend could add it a second time, with another value.
+        // Otherwise an account backend could add a claim of ours a second time, with another value.
         let own = claims.as_object().expect("an object").keys();
         let is_free = |name: &&String| ExtraClaims::try_from(Map::from_iter([((*name).clone(), Value::Null)])).is_ok();
         assert_eq!(own.filter(is_free).collect::<Vec<_>>(), [""; 0], "REGISTERED names each claim of ours");
@@ -211,8 +225,8 @@ mod tests {
         let [_, with, _] = parts(&minted(Algorithm::Es256, &["a"], &extra_claims).1);
         let [_, without, _] = parts(&minted(Algorithm::Es256, &["a"], &ExtraClaims::default()).1);
         let [with, without] = [with, without].map(|claims| String::from_utf8(claims).expect("UTF-8"));
-        // The token's own claims are the same bytes, so no name of theirs can be there a second time with another
-        // value.
+        // The token's own claims are the same bytes, so no name of theirs can be there a second
+        // time with another value.
         let own = without.strip_suffix('}').expect("an object");
         let added = with.strip_prefix(own).and_then(|rest| rest.strip_prefix(',')).expect("the same beginning");
         assert_eq!(serde_json::from_str::<Value>(&format!("{{{added}")).expect("JSON"), extra);
@@ -272,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Redis has dated them, and a command on another machine the end.
+    /// Redis dates the logins, and a command on another machine dates the revocation.
     #[test]
     fn an_end_of_all_logins_names_those_whose_keys_are_gone_although_clocks_differ_by_a_minute() {
         let [old, new] = [(); 2].map(|()| PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"));

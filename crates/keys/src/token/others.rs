@@ -1,6 +1,7 @@
-//! Signs what is no access token, which the `typ` of each says: security events, id tokens, logout tokens, pages of the
-//! feed of ends, and our requests to another service, so that it knows the sender and that nobody has changed the
-//! request.
+//! Signs objects that are not access tokens: security events, id tokens, logout tokens, pages of
+//! the revocation feed, and tokens for our requests to another service. By the last, the service
+//! knows the sender, and that nobody has changed the request. The `typ` of each object keeps it
+//! apart from access tokens.
 
 use std::time::Duration;
 
@@ -17,9 +18,10 @@ use super::minter::{RANDOM_LEN, sign};
 use super::{Minter, SignedToken};
 use crate::{KeySet, SigningKey, random, signing::encode, signing::is_gone};
 
-/// The `typ` of a request, which no verifier of access tokens accepts (RFC 8725 section 3.11).
+/// The `typ` of a request's token. No verifier of access tokens accepts it (RFC 8725 section 3.11).
 const TYP: &str = "wxmint-request+jwt";
-/// The life of a request's token, from `iat` to `exp`: longer than a request takes, or honest clocks differ.
+/// The life of a request's token, from `iat` to `exp`. It is longer than a request takes, and
+/// longer than the difference between correctly set clocks.
 const LIFE: Duration = Duration::from_secs(60);
 
 impl Minter {
@@ -28,8 +30,9 @@ impl Minter {
         sign(&self.keys, "secevent+jwt", claims, now)
     }
 
-    /// Signs an id token of OpenID Connect, which comes with this access token (`at_hash`: OpenID Connect Core section
-    /// 3.1.3.6). It has neither the `jti` nor the `client_id` of an access token, so that no verifier takes it for one.
+    /// Signs an id token of OpenID Connect that is issued together with this access token
+    /// (`at_hash`: OpenID Connect Core section 3.1.3.6). It has neither the `jti` nor the
+    /// `client_id` of an access token, so that no verifier takes it for one.
     pub fn sign_id(&self, mut claims: Value, access: &SignedToken, at: DateTime<Utc>) -> Result<SignedToken, KeyError> {
         let hash = match self.keys.set().signing(at)?.life.algorithm {
             Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
@@ -40,15 +43,16 @@ impl Minter {
         sign(&self.keys, "JWT", &claims, at).map(SignedToken)
     }
 
-    /// Signs a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4), which its `typ` keeps apart from
-    /// access tokens and id tokens.
+    /// Signs a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4), which its `typ`
+    /// keeps apart from access tokens and id tokens.
     pub fn sign_logout(&self, mut claims: Value, now: DateTime<Utc>) -> Result<String, KeyError> {
         claims["iss"] = json!(self.issuer);
         sign(&self.keys, "logout+jwt", &claims, now)
     }
 
-    /// Signs a page of the feed of ends. A process whose file is old signs it with a key that is not ended, so that
-    /// verifiers which ask no other process believe it.
+    /// Signs a page of the revocation feed. If the signing key is revoked, for example because this
+    /// process still has the old key file, a key that is not revoked signs, so that verifiers that
+    /// reach only this process accept the page.
     pub fn sign_page(&self, page: &RevocationsPage, now: DateTime<Utc>) -> Result<String, KeyError> {
         Ok(encode(key_of_pages(&self.keys.set(), now)?, PAGE_TYP, page))
     }
@@ -58,8 +62,9 @@ impl Minter {
         Ok(key_of_pages(&self.keys.set(), now)?.life.kid.clone())
     }
 
-    /// Signs the token for one request to the service of this base URL, for `Authorization: Bearer`. The method is in
-    /// capital letters, and the URL has no query and no fragment. If the request is sent again, it needs another `id`.
+    /// Signs the token for one request to the service of this base URL, for `Authorization:
+    /// Bearer`. The method is in capital letters, and the URL has no query and no fragment. If the
+    /// request is sent again, it needs another `id`.
     pub fn sign_request(
         &self,
         base: &str,
@@ -159,7 +164,7 @@ mod tests {
             ring.note_revoked(ended);
             let header = part(&minter.sign_page(&page, now()).expect("signed"), 0);
             assert_eq!(serde_json::from_slice::<Value>(&header).expect("JSON")["kid"], **signs, "{ended:?}");
-            // A token or an event of a revoked key would be lost.
+            // Verifiers would refuse a token or an event that a revoked key signs.
             let is_signed = ended.is_empty();
             assert_eq!(minter.check(now()).is_ok(), is_signed, "{ended:?}");
             assert_eq!(minter.sign_event(&json!({}), now()).is_ok(), is_signed, "{ended:?}");

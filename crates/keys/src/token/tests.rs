@@ -1,4 +1,4 @@
-//! Tokens as the verifier sees them that peers use.
+//! Verifies minted tokens with the verifier that peers use.
 
 use std::{sync::Arc, time::Duration};
 
@@ -65,6 +65,7 @@ fn a_key_verifies_from_when_it_is_published_until_it_leaves() {
     let refused = |token: &str, seconds| verify(token, TokenTyp::AccessToken, &set, NOW + seconds).err();
     let of_old = [-1000, 0, 199, 200].map(|seconds| refused(old.expose(), seconds));
     assert_eq!(of_old, [None, None, None, Some(Refused::UnknownKey)]);
-    // A replica whose clock is ahead may sign with the new key before this verifier's clock reaches its `nbf`.
+    // A replica whose clock is ahead may sign with the new key before this verifier's clock reaches
+    // its `nbf`.
     assert_eq!([-1000, 0, 200].map(|seconds| refused(new.expose(), seconds)), [None; 3]);
 }

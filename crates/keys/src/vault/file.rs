@@ -1,7 +1,8 @@
-//! The vault key file: a key a line, the newest on top.
+//! The vault key file: one key on each line, the newest first.
 //!
-//! A key may have a time behind it, and seals from then on. All replicas read it before, so that none meets what it
-//! cannot open; from then on they seal with it together, without speaking.
+//! A key may be followed by a time, from which it seals. All replicas read the key before that
+//! time, so that each can open values that another replica seals with it. At that time all of them
+//! change to the key without talking to each other.
 
 use std::array;
 
@@ -22,22 +23,25 @@ pub enum VaultError {
     BadTime { line: usize },
     #[error("the file holds no key")]
     NoKey,
-    /// A key whose time was cut off would seal at once.
+    /// The file does not end with a line break. It may have been cut off, and a key whose time was
+    /// cut off would seal at once.
     #[error(
         "does not end with a line break, as if only half had been written: complete it, and end its last line with a line break"
     )]
     Cut,
     #[error("line {line} repeats an earlier key")]
     Repeated { line: usize },
-    /// None of the vault's keys sealed it, or it was changed, or it is another person's.
+    /// The value was sealed with a key that the vault does not have, was changed, or belongs to
+    /// another owner.
     #[error("the sealed value does not open: its vault key is gone, or it was changed")]
     DoesNotOpen,
 }
 
 impl Vault {
-    /// Reads a vault key file: base64 of 32 bytes a line, newest first, behind it perhaps the time from which it seals;
-    /// blank lines do not count, and the last line ends with a line break too. Keys with a time wait until
-    /// [`Vault::at`] says that it has come.
+    /// Parses a vault key file. Each line is base64 of 32 bytes, perhaps followed by white space
+    /// and the time (RFC 3339) from which the key seals. The newest key is first. Blank lines are
+    /// ignored. The last line must end with a line break. A key with a time does not seal until
+    /// [`Vault::at`] is called with that time or a later one.
     pub fn parse(file: &[u8]) -> Result<Self, VaultError> {
         if !file.is_empty() && !file.ends_with(b"\n") {
             return Err(VaultError::Cut);
@@ -55,14 +59,15 @@ impl Vault {
         if keys.is_empty() { Err(VaultError::NoKey) } else { Ok(Self { keys, sealing: 0 }.at(begin)) }
     }
 
-    /// The same at `now`: the first key whose time has come seals. Where none has, the last one does: something must.
+    /// Chooses the key that seals at `now`: the first key whose time has come, or the last key if
+    /// no time has come.
     pub fn at(mut self, now: DateTime<Utc>) -> Self {
         let may_seal = |key: &VaultKey| key.seals_from.is_none_or(|from| from <= now);
         self.sealing = self.keys.iter().position(may_seal).unwrap_or(self.keys.len() - 1);
         self
     }
 
-    /// When another key begins to seal.
+    /// When the next key begins to seal; `None` if no key waits for its time.
     pub fn changes_at(&self) -> Option<DateTime<Utc>> {
         self.keys[..self.sealing].iter().filter_map(|key| key.seals_from).min()
     }
@@ -77,7 +82,7 @@ fn read(text: &[u8], line: usize) -> Result<VaultKey, VaultError> {
     let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
     let (key, time) = text.split_at(end);
     let bytes = Zeroizing::new(STANDARD.decode(key).map_err(|_| VaultError::BadLine { line })?);
-    // Refuses all lengths but that of AES-256.
+    // Refuses a key that does not have the length for AES-256, 32 bytes.
     let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::BadLine { line })?;
     let instant = |text| DateTime::parse_from_rfc3339(str::from_utf8(text).ok()?).ok();
     let seals_from = match time.trim_ascii() {
@@ -94,12 +99,13 @@ fn key_id(vault_key: &[u8]) -> KeyId {
     array::from_fn(|index| hash.as_ref()[index])
 }
 
-/// `label` names what it is for.
+/// Derives a value from a vault key: SHA-256(`label`, key). `label` names its purpose.
 fn derived(label: &str, vault_key: &[u8]) -> digest::Digest {
     digest::digest(&digest::SHA256, &Zeroizing::new([label.as_bytes(), vault_key].concat()))
 }
 
-/// `file` with a new key on top, which seals from an instant on. What is there stays as it is.
+/// `file` with a new key as its first line, which seals from `seals_from` on. The other lines stay
+/// as they are.
 pub fn with_new_key(file: &[u8], key: &[u8; 32], seals_from: DateTime<Utc>) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let key = Zeroizing::new(STANDARD.encode(key));
     let time = seals_from.to_rfc3339_opts(SecondsFormat::Secs, true);

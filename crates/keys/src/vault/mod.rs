@@ -1,4 +1,5 @@
-//! Seals session keys and access tokens, so that nobody can read them in Redis, in a dump or in a backup.
+//! Seals (encrypts) session keys and access tokens, so that they cannot be read in Redis, in a dump
+//! or in a backup without a vault key.
 
 mod file;
 
@@ -13,15 +14,18 @@ use zeroize::{Zeroize, Zeroizing, zeroize_stack};
 
 pub use self::file::{VaultError, with_new_key};
 
-/// Layout of a sealed value: form, key id, nonce, ciphertext and tag. The form says how the secret is written: as it
-/// is, or as the bytes of which it is the base64. Every session key is; each person has two, and 16 bytes are less than
-/// 24.
+/// The first byte of a sealed value, its form: the plaintext is the secret's text. A sealed value
+/// consists of the form, the first bytes of the key's id, the nonce, the ciphertext and the tag.
 const TEXT: u8 = 1;
+/// The form of a secret that is base64, such as a session key: the plaintext is the decoded bytes.
+/// This saves memory, because a session key has 16 bytes, its base64 has 24, and each person has
+/// two session keys.
 const BASE64: u8 = 2;
-/// Added to the form of a session key that WeChat no longer accepts. Only what the person's phone encrypted before is
-/// decrypted with it.
+/// A flag in the form of a session key that WeChat has refused. Such a key only decrypts data that
+/// the person's phone encrypted before.
 const STALE: u8 = 0x80;
-/// So much of the id is in a sealed value. It finds the key at once, unless two of 65,536 are alike.
+/// The number of bytes of a key's id in a sealed value. They name the key, unless two keys share
+/// these bytes, which has a probability of 1 in 65,536.
 const MARK_LEN: usize = 2;
 const HEADER_LEN: usize = 1 + MARK_LEN + NONCE_LEN;
 
@@ -32,20 +36,21 @@ struct VaultKey {
     id: KeyId,
     key: LessSafeKey,
     mac: MacKey,
-    /// Names people in audit events.
+    /// Computes the names of persons in audit events.
     names: MacKey,
+    /// Computes the nonces of sealed values.
     nonces: MacKey,
-    /// Counted from 1, blank lines included.
+    /// The key's line in the file, counted from 1, blank lines included.
     line: usize,
-    /// None: it seals as soon as it is read.
+    /// The time from which the key seals; `None` if it seals as soon as it is read.
     seals_from: Option<DateTime<Utc>>,
 }
 
-/// The vault keys: one seals, all open.
+/// The vault keys. One key seals; all keys open.
 pub struct Vault {
-    /// As they stand in the file.
+    /// The keys in the order of the file, the newest first.
     keys: Vec<VaultKey>,
-    /// The index of the one that seals.
+    /// The index of the key that seals.
     sealing: usize,
 }
 unprintable!(Vault);
@@ -56,31 +61,37 @@ pub struct Sealed(Vec<u8>);
 unprintable!(Sealed);
 
 impl Sealed {
+    /// A sealed value as it was read from the store. Its form is checked when it is opened.
     pub fn from_stored(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
+    /// The bytes to store.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Stands in for the session key of an app that has none, where logins are counted by their session keys.
+    /// An empty value in place of a session key, for logins of apps that have no session keys: the
+    /// store counts logins by their session keys.
     pub fn nothing() -> Self {
         Self(Vec::new())
     }
 
+    /// Whether this is [`Sealed::nothing`].
     pub fn is_nothing(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the same secret of the same owner was sealed. The scripts of the store compare the same bytes.
+    /// Whether both are the same secret of the same owner. The store's scripts compare the same
+    /// bytes, the nonces.
     #[cfg(test)]
     pub fn is_same_secret(&self, other: &Self) -> bool {
         let nonce = self.0.get(1 + MARK_LEN..HEADER_LEN);
         nonce.is_some() && nonce == other.0.get(1 + MARK_LEN..HEADER_LEN)
     }
 
-    /// Whether the vault key of this id may have sealed it.
+    /// Whether the vault key with this id may have sealed the value: the stored bytes of the id are
+    /// equal.
     fn is_under(&self, id: KeyId) -> bool {
         self.0.get(1..=MARK_LEN) == id.get(..MARK_LEN)
     }
@@ -99,14 +110,16 @@ impl Sealed {
 }
 
 impl Vault {
-    /// Seals with the key whose turn it is (AES-256-GCM), for this owner alone. The nonce is a MAC of the owner and the
-    /// secret, so that the scripts of the store can tell the same secret. The oldest key makes it.
+    /// Encrypts `secret` with the sealing key (AES-256-GCM) for this owner. The nonce is a MAC of
+    /// the owner and the secret, so that the store's scripts can recognize the same secret. The
+    /// oldest key makes the nonce, so that it stays the same while keys are rotated.
     pub fn seal(&self, secret: &str, owner: &dyn Owner) -> Sealed {
         let VaultKey { id, key, .. } = &self.keys[self.sealing];
         let nonce = self.nonce(secret, owner);
-        // Its hash has left the end of the secret on the stack.
+        // Hashing has left the end of the secret on the stack.
         zeroize_stack::<{ 16 << 10 }>();
-        // It has its final size, because a buffer that grows would leave the text behind.
+        // Allocated at its final size, because a buffer that grows would leave copies of the secret
+        // in memory.
         let mut sealed = Vec::with_capacity(HEADER_LEN + secret.len() + AES_256_GCM.tag_len());
         for part in [&[BASE64][..], &id[..MARK_LEN], &nonce, secret.as_bytes()] {
             sealed.extend_from_slice(part);
@@ -127,18 +140,20 @@ impl Vault {
         Sealed(sealed)
     }
 
-    /// Whether `sealed` is under the key that seals now.
+    /// Whether `sealed` was sealed with the key that seals now.
     pub fn is_newest(&self, sealed: &Sealed) -> bool {
         sealed.is_under(self.keys[self.sealing].id)
     }
 
-    /// Opens what any of the keys sealed for this owner.
+    /// Decrypts a value that any of the keys has sealed for this owner. Fails with
+    /// [`VaultError::DoesNotOpen`].
     pub fn open(&self, sealed: &Sealed, owner: &dyn Owner) -> Result<Zeroizing<String>, VaultError> {
         let mut candidates = self.keys.iter().filter(|key| sealed.is_under(key.id));
         candidates.find_map(|VaultKey { key, .. }| opened(sealed, owner, key)).ok_or(VaultError::DoesNotOpen)
     }
 
-    /// No two secrets have the same, but for a chance in 2^96. The form follows from the secret.
+    /// The nonce for a secret of an owner. Two secrets have the same nonce with a probability of
+    /// 2^-96. The form is not hashed, because it follows from the secret.
     #[inline(never)]
     fn nonce(&self, secret: &str, owner: &dyn Owner) -> [u8; NONCE_LEN] {
         let text = [associated_data(owner, 0).as_ref(), secret.as_bytes()].concat();
@@ -149,18 +164,21 @@ impl Vault {
         self.keys.last().expect("a vault has a key")
     }
 
-    /// A MAC of a text that strangers send back to any replica, by the key that seals.
+    /// A MAC of `text` by the sealing key, for texts that untrusted clients send back to any
+    /// replica.
     pub fn mac(&self, text: &str) -> String {
         self.keys[self.sealing].mac.of(text)
     }
 
-    /// Whether `mac` is the MAC of `text` by any of the keys, because replicas read a changed file one by one.
+    /// Whether `mac` is the MAC of `text` by any of the keys. All keys count, because replicas read
+    /// a changed file at different times.
     pub fn has_made(&self, mac: &str, text: &str) -> bool {
         self.keys.iter().any(|key| verify_slices_are_equal(key.mac.of(text).as_bytes(), mac.as_bytes()).is_ok())
     }
 
-    /// The name of a person in audit events: always the same, and nobody without a vault key can find the openid by it.
-    /// The oldest key makes it, so that a new key changes nothing until the oldest is taken away.
+    /// The pseudonym of a person in audit events. The same person always has the same pseudonym,
+    /// and nobody can compute the openid from it without a vault key. The oldest key makes it, so
+    /// that it changes only when the oldest key is removed from the file.
     pub fn audit_name(&self, person: &Person) -> String {
         self.oldest().names.of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
     }
@@ -180,11 +198,11 @@ fn opened(sealed: &Sealed, owner: &dyn Owner, key: &LessSafeKey) -> Option<Zeroi
     Some(Zeroizing::new(text))
 }
 
-/// The bytes of a MAC. Enough, because nobody can try one without asking.
+/// The bytes of a MAC. 12 are enough, because each guess costs a request.
 const MAC_LEN: usize = 12;
 
-/// Makes message authentication codes. It is derived from a vault key, which all replicas have: by it a replica knows a
-/// text that another one gave to a stranger.
+/// A key for message authentication codes (HMAC-SHA-256). It is derived from a vault key, which all
+/// replicas have, so that a replica recognizes a text that another replica gave to a client.
 struct MacKey(hmac::Key);
 
 impl MacKey {
@@ -198,20 +216,22 @@ impl MacKey {
     }
 }
 
-/// The owner of a secret. It opens for nobody else.
+/// The owner of a secret. A sealed value opens only for its owner.
 pub trait Owner {
-    /// No part can hold the separator, and those of each kind begin differently, so that neither opens as another.
+    /// The parts of the owner's name, which are concatenated and authenticated with the secret.
+    /// They are unambiguous: no id can contain the separator, and the parts of each kind of owner
+    /// begin differently.
     fn parts(&self) -> [&str; 4];
 }
 
-/// Owns a `session_key`.
+/// The owner of a `session_key`.
 impl Owner for Person {
     fn parts(&self) -> [&str; 4] {
         ["wxmint session_key:", self.app.as_str(), ":", self.openid.as_str()]
     }
 }
 
-/// Owns an access token.
+/// The owner of an access token of WeChat.
 impl Owner for AppId {
     fn parts(&self) -> [&str; 4] {
         ["wxmint access_token:", self.as_str(), "", ""]
@@ -248,7 +268,7 @@ mod tests {
         Vault::parse(file.as_bytes()).expect("a vault")
     }
 
-    /// Looks at what lies below its own frame, before anything else is called.
+    /// Reads the stack below its own frame, before any other call.
     #[cfg(target_os = "linux")]
     #[test]
     fn sealing_leaves_no_secret_on_the_stack() {

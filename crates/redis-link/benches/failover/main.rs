@@ -1,9 +1,9 @@
-//! The link beside redis-rs' own clients, while a primary is lost: how long no write of its slots is answered, how many
-//! writes fail, and how many are lost that were answered.
+//! Compares this client with redis-rs' own clients while a primary is lost: how long no write of
+//! its slots is answered, how many writes fail, and how many answered writes are lost.
 //!
-//! `cargo test -p wxmint-redis-link --bench failover` prints the table of README.md; `ROUNDS=3` before it repeats each
-//! trial, and words behind it, like `-- 'Cluster, frozen'`, choose trials. It starts all servers itself, on the
-//! loopback address, and ends after 7 to 8 minutes for each round.
+//! `cargo test -p wxmint-redis-link --bench failover` prints the table of README.md; Set `ROUNDS=3`
+//! to repeat each trial; arguments such as `-- 'Cluster, frozen'` choose trials. The benchmark
+//! starts all servers itself, on the loopback address, and takes 7 to 8 minutes for each round.
 
 mod redis_rs;
 #[expect(dead_code, unused_imports, reason = "the servers of the tests, of which the trial needs a part")]
@@ -15,7 +15,7 @@ use std::{env, thread};
 
 use self::trial::{Fault, Outcome, trial};
 
-/// The writer.
+/// The client that writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Writer {
     RedisClient,
@@ -26,12 +26,12 @@ pub(crate) enum Writer {
     },
 }
 
-/// How many replicas WAIT is told to wait for.
+/// How many replicas WAIT waits for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Replicas {
     /// One.
     One,
-    /// Those that the primary says it has.
+    /// As many as the primary says it has.
     Named,
 }
 
@@ -67,7 +67,7 @@ fn main() {
                 print!(" |");
                 continue;
             }
-            // A thread for each, because a test may take so long and no longer.
+            // Each trial has a thread of its own, because the time limit of tests is per thread.
             let run = || thread::spawn(move || trial(fault, writer)).join().expect("a trial that ends");
             let outcomes: Vec<_> = (0..rounds).map(|_| run()).collect();
             print!(" {} |", cell(&outcomes));
@@ -76,7 +76,7 @@ fn main() {
     }
 }
 
-/// The least and the most of each figure.
+/// A cell of the table: the least and the greatest of each figure.
 fn cell(outcomes: &[Outcome]) -> String {
     let seconds = |outcome: &Outcome| outcome.outage.map_or(f64::INFINITY, |outage| outage.as_secs_f64());
     let outages: Vec<_> = outcomes.iter().map(seconds).collect();

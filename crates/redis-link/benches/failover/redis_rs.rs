@@ -1,5 +1,5 @@
-//! Writes by redis-rs' own clients, confirmed by WAIT as well as they allow, and a watchdog that makes a client anew
-//! when the calls of a slot fail for a while.
+//! Writes by redis-rs' own clients, confirmed by WAIT as well as they allow, and a watchdog that
+//! replaces a client when the calls of a slot fail for a while.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,15 +22,15 @@ use wxmint_redis_link::{DEADLINE, member, slot_of};
 
 use super::Replicas;
 
-/// As the link's.
+/// The same as in this crate.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(400);
 const CONFIRMED_WITHIN: u64 = 400;
-/// The calls of a slot fail for so long, and the watchdog makes the client anew. Less, and a call that is late would do
-/// it.
+/// How long the calls of a slot must fail before the watchdog replaces the client. With less, one
+/// late call would be enough.
 const WATCHED_FOR: Duration = Duration::from_millis(300);
 
-/// A client of redis-rs, as it is made and used.
+/// How a client of redis-rs is made and used.
 pub(crate) trait Connects: Clone + 'static {
     async fn connect(to: &Place) -> RedisResult<Self>;
     /// Sends a command to the primary of a slot.
@@ -42,7 +42,7 @@ pub(crate) trait Connects: Clone + 'static {
 pub(crate) struct Place {
     /// The ports of Sentinels, or of a Cluster's nodes.
     pub(crate) ports: Vec<u16>,
-    /// Under Sentinel.
+    /// The user, if there are Sentinels.
     pub(crate) user: Option<&'static str>,
     pub(crate) master: &'static str,
 }
@@ -54,7 +54,7 @@ impl Place {
 }
 
 impl Connects for ClusterConnection {
-    /// Tuned, because by default it waits 1.28 s after CLUSTERDOWN.
+    /// Tuned, because by default the client waits 1.28 s after CLUSTERDOWN.
     async fn connect(to: &Place) -> RedisResult<Self> {
         let client = ClusterClient::builder(to.urls())
             .retries(3)
@@ -95,13 +95,13 @@ impl Connects for MultiplexedConnection {
     }
 }
 
-/// A client that is made anew when its connection breaks, and by the watchdog.
+/// A client that is replaced when its connection breaks, and by the watchdog.
 pub(crate) struct Watched<C> {
     place: Place,
     has_watchdog: bool,
     waits_for: Replicas,
     client: RefCell<C>,
-    /// By slot: since when its calls have failed.
+    /// Since when the calls of each slot have failed.
     failing: RefCell<HashMap<u16, Instant>>,
     is_being_made: Cell<bool>,
 }
@@ -149,7 +149,7 @@ impl<C: Connects> Watched<C> {
         Ok(read::<u32>(client.send(slot, wait).await?)? >= replicas)
     }
 
-    /// In the background; calls go to the old client meanwhile.
+    /// Makes a new client in the background. Meanwhile calls go to the old client.
     fn make_anew(self: &Rc<Self>) {
         if self.is_being_made.replace(true) {
             return;

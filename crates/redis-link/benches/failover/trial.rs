@@ -1,4 +1,5 @@
-//! One trial: servers, 1,000 confirmed writes a second, a fault, and what has become of the writes.
+//! One trial: it starts servers, makes 1,000 confirmed writes a second, causes a fault, and checks
+//! the writes.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
@@ -13,14 +14,14 @@ use super::Writer;
 use super::redis_rs::{Place, Watched};
 use super::support::{RedisCluster, RedisServer, Sentinel, confirmed, link};
 
-/// 1,000 a second.
+/// The time between two writes: 1,000 a second.
 const PACE: Duration = Duration::from_millis(1);
 const BEFORE: Duration = Duration::from_secs(2);
-/// From the fault until the lost primary comes back. A failover takes 2 to 4 s.
+/// The time from the fault until the lost primary comes back. A failover takes 2 to 4 s.
 const LOST_FOR: Duration = Duration::from_secs(12);
-/// From then until the last write.
+/// The time from then until the last write.
 const BACK_FOR: Duration = Duration::from_secs(3);
-/// The slots that are written to: as many as there are of these tags.
+/// The number of hash tags, and so of slots, that are written to.
 const TAGS: usize = 60;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,16 +30,16 @@ pub(crate) enum Fault {
     ClusterFrozen,
     SentinelKilled,
     SentinelFrozen,
-    /// The Sentinels and the replicas cannot reach the primary, and its clients can.
+    /// The Sentinels and the replicas cannot reach the primary, but its clients can.
     SentinelCutOff,
 }
 
 pub(crate) struct Outcome {
-    /// The longest time after the fault without an answered write of the lost primary's slots. None if there was no
-    /// other.
+    /// The longest time after the fault without an answered write of the lost primary's slots.
+    /// `None` if no write was answered after it.
     pub(crate) outage: Option<Duration>,
     pub(crate) failed: usize,
-    /// Answered, and not there any more.
+    /// Writes that were answered but are no longer there.
     pub(crate) lost: usize,
 }
 
@@ -74,7 +75,7 @@ pub(crate) fn trial(fault: Fault, writer: Writer) -> Outcome {
         sleep(LOST_FOR).await;
         servers.mend(fault).await;
         load.await.expect("a load");
-        // The last writes have their second.
+        // The last writes have a deadline of a second.
         sleep(Duration::from_secs(2)).await;
         servers.are_settled(fault).await;
         outcome(&written.borrow(), &servers, &affected, lost_at)
@@ -148,7 +149,7 @@ impl Servers {
         }
     }
 
-    /// The number of the server that has the keys with this tag.
+    /// The index of the server that has the keys with this tag.
     fn primary_of(&self, tag: usize) -> usize {
         match self {
             Self::Cluster(cluster) => cluster.primary_of(cluster.slot(&format!("{{t{tag}}}"))).expect("an owner"),
@@ -163,7 +164,7 @@ impl Servers {
         }
     }
 
-    /// Server 0 is lost.
+    /// Causes the fault at server 0.
     fn spoil(&mut self, fault: Fault) {
         match (self, fault) {
             (Self::Cluster(cluster), Fault::ClusterKilled) => cluster.kill(0),
@@ -190,7 +191,7 @@ impl Servers {
         }
     }
 
-    /// How many of these are not at the primary of their slot.
+    /// How many of these keys are not at the primary of their slot.
     fn missing<'a>(&self, answered: impl Iterator<Item = &'a Written>) -> usize {
         let mut by_tag = HashMap::<usize, Vec<&str>>::new();
         answered.for_each(|it| by_tag.entry(it.tag).or_default().push(&it.key));

@@ -1,4 +1,4 @@
-//! A Cluster of three primaries, with a replica each where somebody takes over.
+//! A Cluster of three primaries, each with a replica in tests of failovers.
 
 use std::{collections::BTreeSet, sync::LazyLock, time::Instant};
 
@@ -40,7 +40,7 @@ async fn calls_follow_primaries_that_are_replaced_killed_or_frozen_and_no_confir
     succeeds_as_soon_as_another_has_taken_over(&cluster).await;
 }
 
-/// A call for a frozen primary.
+/// A call to a frozen primary.
 async fn succeeds_as_soon_as_another_has_taken_over(cluster: &RedisCluster) {
     let link = link(&cluster.url());
     let primary = cluster.primaries()[0];
@@ -70,7 +70,7 @@ async fn without_replicas_none_is_waited_for_and_calls_find_their_keys_while_slo
     while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answered(cluster, link).await;
 }
 
-/// MOVED, ASK and TRYAGAIN.
+/// Tests MOVED, ASK and TRYAGAIN.
 async fn while_a_slot_moves_its_calls_are_answered_wherever_their_keys_are(cluster: &RedisCluster, link: &RedisClient) {
     write(link, "{tag}here").await.expect("answered");
     let slot = cluster.slot("{tag}");
@@ -137,7 +137,8 @@ async fn while_a_primary_is_lost_its_calls_fail_in_time_and_all_others_are_answe
     until("all are answered", PATIENCE, all_are_answered).await;
 }
 
-/// The names of all keys, in pages, and whether some may be missing; before each page, `meanwhile`.
+/// Walks over the names of all keys, and says whether some may be missing. Calls `meanwhile` before
+/// each page.
 async fn walk(link: &RedisClient, slots: Slots, mut meanwhile: impl FnMut(usize)) -> (BTreeSet<String>, bool) {
     let (mut found, mut next, mut may_miss) = (BTreeSet::new(), Some(Place::default()), false);
     for number in 0.. {
@@ -152,7 +153,7 @@ async fn walk(link: &RedisClient, slots: Slots, mut meanwhile: impl FnMut(usize)
 
 async fn a_walk_finds_each_key_of_three_primaries_also_while_slots_move(cluster: &RedisCluster, link: &RedisClient) {
     let third = |command, node| cluster.node(node).command::<()>(&["CLUSTER", command, "10922", "16383"]);
-    // The node itself first, whose messages would undo it.
+    // The node that has the slots comes first, because its messages would undo the change.
     (0..3).rev().for_each(|node| third("DELSLOTSRANGE", node));
     let stale = link_with(&cluster.url(), Confirm::Auto);
     assert_eq!(stale.all_primaries().await.map(|two| two.len()), Ok(2));

@@ -1,4 +1,5 @@
-//! A confirmed write is answered once every replica has it that could take over, by the word of those who decide that.
+//! A confirmed write is answered once every replica that could take over has it, by the word of the
+//! deciders.
 
 use std::rc::Rc;
 
@@ -7,7 +8,7 @@ use wxmint_redis_link::{Confirm, RedisClient};
 
 use super::support::{FAST, PATIENCE, RedisCluster, RedisServer, Sentinel, confirmed, link, link_with, until};
 
-/// Whether a write is confirmed by each of the links.
+/// Whether a write by each of the clients is confirmed.
 pub(super) async fn outcomes<const N: usize>(links: &[Rc<RedisClient>; N]) -> [bool; N] {
     let mut outcomes = [false; N];
     for (outcome, link) in outcomes.iter_mut().zip(links) {
@@ -59,12 +60,13 @@ async fn a_replica_that_is_still_copying_is_not_waited_for_unless_it_is_asked_fo
     are_confirmed(&links, [true; 2]).await;
 }
 
-/// Longer than a test waits, in milliseconds.
+/// In milliseconds: longer than a test waits.
 const A_MINUTE: &str = "60000";
 
-/// Writes to `key` wait for a frozen replica until the deciders have noticed, and again when it is back. A write to
-/// `other`, which has another primary, does not. `hold_for_dead`: whether all of the `deciders`, who are `set` to
-/// notice it after so many milliseconds of silence, hold the replica for dead, and whether some do.
+/// Writes to `key` wait for a frozen replica until the deciders have noticed, and again when it is
+/// back. A write to `other`, which has another primary, does not. `hold_for_dead`: whether all
+/// `deciders` hold the replica for dead, and whether some do. `set` is the command that sets after
+/// how many milliseconds of silence they do.
 async fn is_waited_for_until_it_is_noticed(
     replica: &RedisServer,
     hold_for_dead: impl Fn() -> (bool, bool),
@@ -89,7 +91,7 @@ async fn is_waited_for_until_it_is_noticed(
         let outcome = confirmed(link, key).await;
         let (_, some) = hold_for_dead();
         assert!(some || outcome.is_err(), "who has not been noticed could take over");
-        // Its primary takes it for alive a second longer.
+        // Its primary regards it as alive for a second longer.
         noticed && outcome.is_ok()
     })
     .await;
@@ -121,11 +123,12 @@ async fn a_replica_that_is_frozen_or_just_back_is_waited_for_until_the_other_pri
     has_just_come_back(cluster, &link, &key).await;
 }
 
-/// A primary that comes back copies all the data of its successor, follows it, and then loses its link. It could take
-/// over again, and the other primaries have not heard yet that it has data.
+/// A primary that comes back copies all the data of its successor, follows it, and then loses its
+/// link. It could take over again although the other primaries have not heard yet that it has data.
 async fn has_just_come_back(mut cluster: RedisCluster, link: &RedisClient, key: &str) {
-    // It copies all, because the backlog is too short for less, and a second late: by then the others have heard that
-    // it is back and has nothing. They hear of it again within half of the time-out.
+    // It copies all data, because the backlog is too short for a partial copy, and it begins a
+    // second late: by then the others have heard that it is back and has no data. They hear of it
+    // again within half of the time-out.
     let slowly = "CONFIG SET cluster-node-timeout 3000 repl-backlog-size 16384 repl-diskless-sync-delay 1";
     let slowly: Vec<_> = slowly.split(' ').collect();
     (0..cluster.nodes()).for_each(|node| cluster.node(node).command(&slowly));

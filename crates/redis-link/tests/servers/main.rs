@@ -1,7 +1,8 @@
-//! The promises of the link, on real servers: one, a Cluster of three primaries with a replica each, Sentinels, TLS.
+//! Tests the promises of this crate on real servers: one server, a Cluster of three primaries with
+//! a replica each, Sentinels, TLS.
 //!
-//! `cargo test -p wxmint-redis-link` runs them; `redis-server` is on the path. The servers, and the proxy between, are
-//! started by files of the service's tests, which know nothing of the service.
+//! `cargo test -p wxmint-redis-link` runs them; it needs `redis-server` on the PATH. Files of the
+//! service's tests start the servers and the proxy; these files do not depend on the service.
 
 mod cluster;
 mod confirmed;

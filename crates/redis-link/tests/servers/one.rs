@@ -1,4 +1,4 @@
-//! One server.
+//! Tests with one server.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,7 +31,7 @@ async fn what_goes_together_is_answered_in_its_order_and_a_script_that_the_serve
     let both: Result<(u8, u8), _> = proxied.run_both("count", Call::of("INCR", "n"), Call::of("INCR", "n")).await;
     assert_eq!((both, proxy.round_trips() - before), (Ok((3, 4)), 1));
 
-    // A call that may wait goes with the next pair.
+    // A call of `later` is sent together with the next `run_both`.
     link.later(TWICE.on(&["key"]).arg(21));
     link.later(set("later"));
     let both: Result<(Value, u8), _> = link.run_both("count", set("a"), Call::of("INCR", "n")).await;
@@ -44,7 +44,8 @@ async fn what_goes_together_is_answered_in_its_order_and_a_script_that_the_serve
     }
 }
 
-/// Fails within the deadline while the server is spoiled, and succeeds when that is mended.
+/// Checks that calls fail within the deadline while the server is spoiled, and succeed after
+/// `mend`.
 async fn comes_back(link: &RedisClient, mend: impl AsyncFnOnce()) -> String {
     let began = Instant::now();
     let error = write(link, "a").await.expect_err("the server is spoiled");
@@ -77,8 +78,8 @@ async fn a_server_that_is_killed_frozen_or_cut_off_fails_calls_within_their_dead
     comes_back(&link, async || proxy.restore().await).await;
 }
 
-/// A failover as a name in front of Redis shows it: who is connected stays with the old primary, which takes no writes
-/// any more, and a new connection reaches the new one.
+/// A failover behind a name: existing connections stay with the old primary, which accepts no more
+/// writes, and new connections reach the new primary.
 #[tokio::test(flavor = "local")]
 async fn a_connection_to_a_server_that_has_become_a_replica_is_left_for_one_to_its_successor() {
     let (old, successor) = (RedisServer::start(&[], "").await, RedisServer::start(&[], "").await);
@@ -129,7 +130,7 @@ async fn a_password_that_is_refused_is_tried_again() {
     until("answered", PATIENCE, async || write(&link, "a").await.is_ok()).await;
 }
 
-/// The observer was told this of each call: its name, and whether it was answered.
+/// Records the calls that the observer was told of: the name, and whether the call was answered.
 #[derive(Clone, Default)]
 struct Told(Rc<RefCell<Vec<(&'static str, bool)>>>);
 

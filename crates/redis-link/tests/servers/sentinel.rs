@@ -1,4 +1,4 @@
-//! Under Sentinel: a primary, two replicas, three Sentinels.
+//! Tests with Sentinels: a primary, two replicas, three Sentinels.
 
 use wxmint_redis_link::Confirm;
 
@@ -37,7 +37,7 @@ async fn calls_follow_a_primary_that_is_replaced_killed_or_frozen_and_not_the_ol
     sentinels_may_have_a_password_of_their_own_and_one_that_answers_is_enough(redis).await;
 }
 
-/// A password other than that of the servers.
+/// The Sentinels have another password than the servers.
 async fn sentinels_may_have_a_password_of_their_own_and_one_that_answers_is_enough(mut redis: Sentinel) {
     redis.give_sentinels_the_password("their own");
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -56,7 +56,8 @@ async fn sentinels_may_have_a_password_of_their_own_and_one_that_answers_is_enou
     assert!(refused.to_string().contains("refuses the user name or the password"), "{refused}");
 }
 
-/// The Sentinels and the replicas cannot reach the old primary, and the link can: what it would write there is lost.
+/// The Sentinels and the replicas cannot reach the old primary, but the client can: its writes
+/// there would be lost.
 #[tokio::test(flavor = "local")]
 async fn a_primary_that_the_sentinels_have_replaced_and_the_link_still_reaches_confirms_nothing_and_is_left() {
     let (mut redis, writer) = written_to().await;

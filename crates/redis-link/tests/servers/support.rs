@@ -1,4 +1,4 @@
-//! Servers, links to them, and a writer that knows what was answered.
+//! Servers, clients of them, and a writer that remembers which writes were answered.
 
 #[path = "../../../../tests/it/support/accepting.rs"]
 mod accepting;
@@ -39,16 +39,17 @@ pub(crate) use self::sentinel::Sentinel;
 pub(crate) use self::tls::Authority;
 pub(crate) use self::wait::{eventually, until};
 
-/// For what takes milliseconds on an idle machine, and may take longer on a busy one.
+/// The limit for work that takes milliseconds on an idle machine, but may take longer on a busy
+/// one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// A failover takes the servers some seconds, of which the link knows nothing.
+/// The limit for a failover, which takes the servers some seconds.
 pub(crate) const FAILED_OVER: Duration = Duration::from_secs(30);
-/// The deadline of a call, and what a busy machine may add to it.
+/// The deadline of a call, plus the delay of a busy machine.
 pub(crate) const FAST: Duration = DEADLINE.saturating_add(Duration::from_secs(2));
-/// For a whole test.
+/// The limit for a whole test.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// As a key of TLS wants it.
+/// Writes the file of a TLS key.
 fn write_private(path: &Path, content: &str) {
     fs::write(path, content).expect("written");
 }
@@ -58,7 +59,7 @@ pub(crate) fn access(url: &str, confirm: Confirm) -> RedisAccess {
     RedisAccess::new(url, TlsFiles::default(), confirm, Program::default()).expect("no files are named")
 }
 
-/// A link, at which every replica that could take over confirms.
+/// A client with [`Confirm::Auto`].
 pub(crate) fn link(url: &str) -> Rc<RedisClient> {
     link_with(url, Confirm::Auto)
 }
@@ -84,18 +85,18 @@ pub(crate) async fn is_there(link: &RedisClient, key: &str) -> Result<bool, Reas
     link.run("read", Call::of("EXISTS", key)).await
 }
 
-/// Waits until a key is there or is not, whatever fails meanwhile.
+/// Reads whether a key exists, and retries until Redis answers.
 pub(crate) async fn kept(link: &RedisClient, key: &str) -> bool {
     eventually("an answer", PATIENCE, async || is_there(link, key).await.ok()).await
 }
 
-/// Writes keys that replicas confirm, one after the other, until it is told to stop.
+/// Makes confirmed writes of keys, one after the other, until it is told to stop.
 pub(crate) struct Writer {
     link: Rc<RedisClient>,
-    /// When the last write began that was answered.
+    /// When the last answered write began.
     served: Rc<Cell<Option<Instant>>>,
     is_over: Rc<Cell<bool>>,
-    /// The keys that were answered, how many writes were refused, and how long the slowest took.
+    /// The keys of the answered writes, the number of refused writes, and the time of the slowest.
     task: JoinHandle<(Vec<String>, usize, Duration)>,
 }
 
@@ -122,13 +123,14 @@ impl Writer {
         Self { link, served, is_over, task }
     }
 
-    /// Waits until a write is answered that begins from now on.
+    /// Waits until a write that begins from now on is answered.
     pub(crate) async fn is_served(&self) {
         let now = Some(Instant::now());
         until("served", FAILED_OVER, async || self.served.get() >= now).await;
     }
 
-    /// Each write was answered or refused in time, and each that was answered is still there. How many were refused.
+    /// Checks that each write was answered or refused in time, and that each answered write is
+    /// still there. Returns how many were refused.
     pub(crate) async fn loses_nothing(self) -> usize {
         self.is_over.set(true);
         let (answered, refused, slowest) = self.task.await.expect("it ends");

@@ -1,4 +1,5 @@
-//! TLS: who is trusted, who is not and what is said then, and files that are replaced.
+//! TLS: which servers are trusted, the messages for those that are not, and files that are
+//! replaced.
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisClient, TlsFiles};
 
 use super::support::{Authority, PATIENCE, RedisServer, eventually, free_port, is_there, until, write};
 
-/// A server with TLS, an authority that has signed for it, and what is right for both.
+/// A server with TLS, the authority that has signed its certificate, and the right URL and files.
 struct Scene {
     server: RedisServer,
     ours: Authority,
@@ -17,7 +18,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// The server has the certificate `server`, which `sign` makes.
+    /// Starts the server with the certificate `server`, which `sign` makes.
     async fn start(wants_client: bool, further: &[&str], sign: impl FnOnce(&Authority)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ours = Authority::new(folder.path());
@@ -60,7 +61,7 @@ async fn a_certificate_is_trusted_if_the_named_authority_has_signed_it_for_this_
     scene.is_refused("its certificate is not trusted: no authority in the file of authorities has signed it").await;
     scene.files.ca = None;
     scene.is_refused("set the file of authorities to the PEM file of the authority").await;
-    // A port of the other kind.
+    // A URL with TLS for a port without it, and the reverse.
     let tls = scene.url.replace("rediss", "redis");
     scene.url = format!("rediss://localhost:{}", scene.server.port());
     scene.is_refused("does it speak TLS on this port?").await;

@@ -1,4 +1,4 @@
-//! The codes that phones and pages are given.
+//! The routes that mint codes for phones and pages.
 
 use actix_web::web::{Data, Json};
 use chrono::TimeDelta;
@@ -18,7 +18,7 @@ const MOST_CODES: usize = 10_000;
 pub(super) struct LoginCodes {
     person: String,
     appid: Option<String>,
-    /// One by default.
+    /// How many codes; one by default.
     count: Option<usize>,
     #[serde(default)]
     age_seconds: u32,
@@ -26,7 +26,7 @@ pub(super) struct LoginCodes {
     distinct_people: bool,
     /// The scope of a code of OAuth2: `snsapi_base`, `snsapi_userinfo` or `snsapi_login`.
     scope: Option<String>,
-    /// Says of a code of OAuth2 whether the page is a snapshot.
+    /// Whether the page of an OAuth2 code is a snapshot.
     #[serde(default)]
     snapshot: bool,
 }

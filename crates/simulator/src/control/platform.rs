@@ -1,4 +1,4 @@
-//! The third-party platform: its tickets, its merchants and its tokens.
+//! The routes of the third-party platform: its tickets, its merchants and its tokens.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ async fn show(world: Data<World>) -> Shown {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
-    /// The empty text takes the receiver away.
+    /// The receiver of pushes. The empty text removes it.
     push_to: Option<String>,
     pushing: Option<bool>,
 }
@@ -70,7 +70,7 @@ struct Leave {
     push: Option<bool>,
 }
 
-/// Sends a push that is not lost, and returns the receiver's answer.
+/// Sends a push unless it is to be lost, and returns the receiver's answer.
 async fn sent(component: &Component, wanted: Option<bool>, push: Push) -> Option<Received> {
     if wanted.unwrap_or(true) { Some(component.push(push).await) } else { None }
 }

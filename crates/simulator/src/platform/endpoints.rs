@@ -1,6 +1,7 @@
-//! WeChat's answers to a component. The component's token is looked at first; the order of the other checks is a guess.
+//! WeChat's answers to a component. The component's token is checked first. The order of the other
+//! checks is a guess.
 //!
-//! An AppID that is no app's is answered as one that has not authorised the component.
+//! An unknown AppID gets the answer of an app that has not authorised the component.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use crate::world::World;
 const MOST_LISTED: u64 = 500;
 
 impl World {
-    /// `/cgi-bin/component/api_component_token`: a new token at each call, where `stable_token` hands out the one that
-    /// is there. The one before it stays valid for 5 minutes.
+    /// `/cgi-bin/component/api_component_token`: returns a new token at each call, while
+    /// `stable_token` returns the present one. The previous token stays valid for 5 minutes.
     pub(in super::super) fn component_token(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.component_by_secret(call, "component_appsecret")?;
         let mut state = component.state.lock();
@@ -52,7 +53,8 @@ impl World {
         Ok(json!({"authorization_info": info}).to_string())
     }
 
-    /// `/cgi-bin/component/api_authorizer_token`: a new token at each call, as of the component's own.
+    /// `/cgi-bin/component/api_authorizer_token`: returns a new token at each call, as for the
+    /// component's own token.
     pub(in super::super) fn authorizer_token(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
         let (app, mut state) = (self.authorizer(&members)?, component.state.lock());
@@ -117,7 +119,7 @@ impl World {
         self.app(appid).ok_or(Refusal(61003))
     }
 
-    /// The merchant's app, and the code that is to be exchanged.
+    /// The merchant's app and the code to exchange.
     fn code_of_merchant<'a>(&self, call: &Call<'a>, code: &str) -> Result<(usize, &'a str), Refusal> {
         let component = self.component_of_token(call)?;
         let appid = call.params.first("appid").ok_or(Refusal(41002))?;
@@ -128,7 +130,8 @@ impl World {
         Ok((app, code))
     }
 
-    /// The component whose AppID and secret a call has, and the members of the call's body.
+    /// Authenticates a component by AppID and secret. Returns it with the members of the call's
+    /// body.
     fn component_by_secret(
         &self,
         call: &Call<'_>,
@@ -140,7 +143,8 @@ impl World {
         if secret == component.platform.component_appsecret { Ok((component, members)) } else { Err(Refusal(40125)) }
     }
 
-    /// The component whose token and AppID a call has, and the members of the call's body.
+    /// Authenticates a component by token and AppID. Returns it with the members of the call's
+    /// body.
     fn asking_component(&self, call: &Call<'_>) -> Result<(&Arc<Component>, Map<String, Value>), Refusal> {
         self.component_of_token(call)?;
         let members = json_object(call.body)?;
@@ -160,7 +164,7 @@ impl World {
         self.component.as_ref().filter(is_named).ok_or(Refusal(40013))
     }
 
-    /// `authorization_info`, with a few of the sets of permissions that there are, without an access token.
+    /// `authorization_info` with a few of WeChat's sets of permissions, without an access token.
     fn authorization(&self, merchant: &Merchant) -> Value {
         let sets = if self.apps[merchant.app].kind == Kind::MiniProgram { 17..=19 } else { 1..=4 };
         let sets = sets.map(|id| json!({"funcscope_category": {"id": id}}));

@@ -7,32 +7,33 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::Platform;
 use crate::state::{hex, random};
 
-/// WeChat pads to this length, although the cipher's blocks have 16 bytes.
+/// WeChat pads to multiples of this length, although the cipher's blocks have 16 bytes.
 const PADDED_TO: usize = 32;
 
-/// A push that is not sealed yet. A test that forges one changes its parts.
+/// A push before it is sealed. Tests change its parts to forge a push.
 pub struct Envelope<'a> {
+    /// The message of the push.
     pub xml: &'a str,
     /// In seconds since 1970.
     pub timestamp: i64,
     /// Letters and digits.
     pub nonce: &'a str,
-    /// The AppID behind the XML.
+    /// The AppID that follows the XML.
     pub appid: &'a str,
-    /// The XML's length in bytes, as the envelope says it.
+    /// The XML's length in bytes that the envelope states.
     pub length: u32,
     /// The random bytes before the length.
     pub random: [u8; 16],
 }
 
 impl<'a> Envelope<'a> {
-    /// A proper one.
+    /// A correct envelope.
     pub fn new(platform: &'a Platform, xml: &'a str, timestamp: i64, nonce: &'a str) -> Self {
         let (appid, length) = (platform.component_appid.as_str(), xml.len() as u32);
         Self { xml, timestamp, nonce, appid, length, random: random() }
     }
 
-    /// The query and the body of the POST.
+    /// Encrypts and signs the envelope. Returns the query and the body of the POST.
     pub fn seal(&self, platform: &Platform) -> (String, String) {
         let mut data =
             [&self.random[..], &self.length.to_be_bytes(), self.xml.as_bytes(), self.appid.as_bytes()].concat();
@@ -56,12 +57,12 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// A proper push: the query and the body of the POST.
+/// Seals a correct push. Returns the query and the body of the POST.
 pub fn seal_push(platform: &Platform, xml: &str, timestamp: i64, nonce: &str) -> (String, String) {
     Envelope::new(platform, xml, timestamp, nonce).seal(platform)
 }
 
-/// The XML of a push. `members` come behind `InfoType`.
+/// The XML of a push. `members` follow `InfoType`.
 pub fn push_xml(component_appid: &str, created: i64, info_type: &str, members: &[(&str, &str)]) -> String {
     let member = |(name, value): &(&str, &str)| match value.bytes().all(|byte| byte.is_ascii_digit()) {
         true => format!("<{name}>{value}</{name}>"),

@@ -1,5 +1,5 @@
-//! The page of WeChat on which a merchant authorises a component. In place of an administrator's phone, the page asks
-//! for which of the apps.
+//! WeChat's page on which a merchant authorises a component. In place of an administrator's phone,
+//! the page asks which app authorises it.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(in super::super) fn routes(world: Arc<World>) -> impl FnOnce(&mut ServiceCon
     }
 }
 
-/// Whether apps of this kind can have a third-party platform, by the page's `auth_type`.
+/// Whether apps of this kind can authorise a third-party platform on a page with this `auth_type`.
 pub(in super::super) fn can_authorize(kind: Kind, auth_type: &str) -> bool {
     match kind {
         Kind::OfficialAccount => auth_type != "2",
@@ -33,7 +33,8 @@ pub(in super::super) fn can_authorize(kind: Kind, auth_type: &str) -> bool {
     }
 }
 
-/// Without `authorizer` a page with all apps; with one, back to the vendor's page with an authorization code.
+/// Without `authorizer`, shows a page with all apps. With it, redirects to the vendor's page with
+/// an authorization code.
 fn page(request: &HttpRequest, world: &World) -> HttpResponse {
     let (params, now) = (Params::parse(request.query_string()), now());
     let given = |name| params.first(name).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The merchants who have authorised the component, and the codes that lead there.
+//! The merchants that have authorised the component, and the one-time codes for the authorization.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,7 +8,7 @@ use crate::{access_tokens::Bad, call::Refusal, state::alphanumeric};
 pub(super) const CODE_LIFE: TimeDelta = TimeDelta::minutes(10);
 pub(super) const PRE_AUTH_CODE_LIFE: TimeDelta = TimeDelta::minutes(30);
 
-/// A merchant. `app` is the place in the list of apps.
+/// A merchant. `app` is its index in the list of apps.
 pub(super) struct Merchant {
     pub(super) app: usize,
     pub(super) appid: String,
@@ -16,12 +16,12 @@ pub(super) struct Merchant {
     pub(super) since: DateTime<Utc>,
 }
 
-/// Codes that are good once, each with what it stands for and when it expires.
+/// One-time codes, each with its meaning and its expiry.
 #[derive(Default)]
 pub(super) struct Pending<T>(Vec<(String, T, DateTime<Utc>)>);
 
 impl<T> Pending<T> {
-    /// A code that begins so.
+    /// Makes a code that begins with `beginning`.
     pub(super) fn mint(&mut self, beginning: &str, of: T, expires: DateTime<Utc>, now: DateTime<Utc>) -> String {
         self.0.retain(|(.., expires)| now < *expires);
         let code = format!("{beginning}@@@{}", alphanumeric(64));
@@ -45,8 +45,8 @@ impl State {
 }
 
 impl Component {
-    /// An app authorises the component: the push of it, and the authorization code. If it has done so before, its
-    /// refresh token of then stops being good.
+    /// Lets an app authorise the component. Returns the push and the authorization code. If the app
+    /// had authorised it before, its earlier refresh token becomes invalid.
     pub(in super::super) fn authorize(
         &self,
         app: usize,
@@ -78,7 +78,8 @@ impl Component {
         (self.message(info_type, Some(appid), &members, now), code)
     }
 
-    /// The app takes its authorisation back, and its tokens end. `None` if it had not authorised.
+    /// Withdraws the app's authorisation, and invalidates its tokens. `None` if the app had not
+    /// authorised the component.
     pub(in super::super) fn leave(&self, app: usize, now: DateTime<Utc>) -> Option<Push> {
         let mut state = self.state.lock();
         let place = state.merchants.iter().position(|merchant| merchant.app == app)?;

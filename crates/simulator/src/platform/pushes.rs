@@ -1,4 +1,4 @@
-//! The way of a push to its receiver, which must answer `success` at once.
+//! Sends pushes to the receiver, which must answer `success` at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,24 +15,24 @@ use crate::{now, state::alphanumeric};
 
 const TICKET: &str = "component_verify_ticket";
 const TICKET_EVERY: TimeDelta = TimeDelta::minutes(10);
-/// How often is asked whether a ticket is due.
+/// How often the simulator checks whether a ticket is due.
 const TICK: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Pushes that the control API shows.
+/// How many pushes the control API shows.
 const KEPT: usize = 50;
 const BODY_KEPT: usize = 1000;
 const NOWHERE: &str = "no receiver is known; start with --push-to, or PUT push_to";
 
-/// The receiver's answer; without a status, why there is no answer.
+/// The receiver's answer. Without a status, `body` says why there is no answer.
 #[derive(Serialize)]
 pub(in super::super) struct Received {
     status: Option<u16>,
     body: String,
 }
 
-/// A message, and the merchant that it is about.
+/// A message, and the merchant whom it is about.
 pub(in super::super) struct Push {
     pub(super) info_type: &'static str,
     appid: Option<String>,
@@ -45,14 +45,14 @@ impl Received {
     }
 }
 
-/// Whether pushes can be sent there.
+/// Whether pushes can be sent to a URL.
 pub(in super::super) fn is_receiver(url: &str) -> bool {
     let url = url.parse::<Uri>().ok();
     url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some())
 }
 
 impl Component {
-    /// A new ticket, of which the component knows when it is pushed.
+    /// Pushes a new ticket. The component accepts the ticket from the push on.
     pub(in super::super) async fn push_ticket(&self) -> Received {
         let (now, ticket) = (now(), format!("ticket@@@{}", alphanumeric(80)));
         {
@@ -92,7 +92,8 @@ impl Component {
         Push { info_type, appid: appid.map(str::to_owned), xml }
     }
 
-    /// Pushes until the receiver takes it, at most three times. Each attempt has an envelope of its own.
+    /// Sends a push until the receiver accepts it, at most three times. Each attempt has its own
+    /// envelope.
     pub(in super::super) async fn push(&self, Push { info_type, appid, xml }: Push) -> Received {
         let receiver = self.state.lock().push_to.clone();
         let Some(url) = receiver else { return Received { status: None, body: NOWHERE.into() } };

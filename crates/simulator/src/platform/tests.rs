@@ -44,26 +44,26 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
-/// With a ticket that was pushed at that time.
+/// The request for a component token, with a ticket that was pushed at this time.
 fn token_wanted(world: &World, pushed: DateTime<Utc>) -> Value {
     component(world).state.lock().tickets.push(("ticket@@@1".to_owned(), pushed));
     json!({"component_appid": COMPONENT_APPID, "component_appsecret": "c0mp0nent", "component_verify_ticket": "ticket@@@1"})
 }
 
-/// As it stands in a query.
+/// A new component token, as the parameter of a query.
 fn token(world: &World) -> String {
     let answer = ask(world, Endpoint::ComponentToken, "", &token_wanted(world, now()));
     format!("component_access_token={}", text(&answer["component_access_token"]))
 }
 
-/// The push, the authorization code and the refresh token.
+/// Authorises the component. Returns the push, the authorization code and the refresh token.
 fn authorized(world: &World, app: usize) -> (pushes::Push, String, String) {
     let (push, code) = component(world).authorize(app, world.apps[app].id.as_str(), "preauthcode@@@1", now());
     let refresh_token = component(world).state.lock().merchant(app).expect("a merchant").refresh_token.clone();
     (push, code, refresh_token)
 }
 
-/// The body with each of these members in turn, and the errcode of each.
+/// Checks that the body gets this errcode with each of these members in turn.
 fn refused(world: &World, endpoint: Endpoint, query: &str, good: &Value, spoilt: &[(&str, Value, i32)]) {
     for (member, value, errcode) in spoilt {
         let mut body = good.clone();
@@ -90,7 +90,7 @@ fn a_platform_is_read_and_its_secrets_not_repeated() {
     }
 }
 
-/// The expected values are of Python's hashlib and its `cryptography`.
+/// The expected values were computed with Python's hashlib and its package `cryptography`.
 #[test]
 fn an_envelope_is_the_one_that_python_makes() {
     let platform: Platform = SETTING.parse().expect("a platform");
@@ -300,7 +300,7 @@ fn a_merchants_kind_shows_in_its_info() {
     assert_eq!(info["func_info"][0], json!({"funcscope_category": {"id": 1}}));
 }
 
-/// A receiver of pushes, with each answer once. It returns the requests.
+/// A receiver of pushes that gives each of these answers once. It returns the requests.
 fn receiver(answers: Vec<&'static str>) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/wechat/platform", listener.local_addr().expect("its address"));

@@ -1,12 +1,12 @@
-//! Every shelf of access tokens must do this.
+//! The conformance cases for access tokens.
 
 use super::*;
 
 const LEASE: Duration = Duration::from_secs(6);
-/// When a token is to be renewed, and when it expires.
+/// How long until a token is to be renewed, and until it expires.
 type Life = (Duration, Duration);
 const AN_HOUR: Life = (Duration::from_secs(3500), Duration::from_secs(3600));
-/// To be renewed at once.
+/// The life of a token that is to be renewed at once.
 const ENDING: Life = (Duration::ZERO, Duration::from_secs(60));
 const A_MOMENT: Duration = Duration::from_millis(20);
 
@@ -14,7 +14,7 @@ fn token(name: &str) -> KeptToken {
     KeptToken { sealed: sealed(name), fingerprint: short_digest(name).to_string(), expires_in: Duration::ZERO }
 }
 
-/// Without the rest of a token's life, which has a case of its own.
+/// Removes the rest of a token's life, which has a case of its own.
 fn timeless(lent: Lent) -> Lent {
     match lent {
         Lent::Token(kept) => Lent::Token(KeptToken { expires_in: Duration::ZERO, ..kept }),
@@ -27,7 +27,7 @@ async fn lend(store: &Store, attempt: u8) -> Lent {
     timeless(store.lend_access_token(&app(), &attempt_id(attempt), None, LEASE).await.expect("an answer"))
 }
 
-/// Lends to somebody to whom WeChat has refused a token.
+/// Lends a token to a caller whose token WeChat has refused.
 async fn lend_another(store: &Store, attempt: u8, bad: &KeptToken) -> Lent {
     timeless(
         store.lend_access_token(&app(), &attempt_id(attempt), Some(&bad.fingerprint), LEASE).await.expect("an answer"),
@@ -43,13 +43,13 @@ async fn give_up(store: &Store, attempt: u8) {
     store.give_up_access_token(&app(), &attempt_id(attempt)).await.expect("an answer");
 }
 
-/// A shelf with a token.
+/// Stores a token.
 async fn shelve(store: &Store, token: &KeptToken, life: Life) {
     assert_eq!(lend(store, 0).await, Lent::Fetch);
     keep(store, 0, token, life).await;
 }
 
-/// Asks until the answer is another than `first`.
+/// Asks until the answer differs from `first`.
 async fn after(first: Lent, ask: impl AsyncFn() -> Lent) -> Lent {
     let changed = async {
         loop {
@@ -139,7 +139,7 @@ async fn a_lease_ends_by_itself(store: Rc<Store>) {
     assert_eq!(lend(&store, 3).await, Lent::Wait, "it is another's now");
 }
 
-/// The clock of the store has stepped back since it was given.
+/// The clock of the store has stepped back since the lease was given.
 async fn a_lease_that_ends_later_than_one_can_is_none(store: Rc<Store>) {
     let ahead = store.lend_access_token(&app(), &attempt_id(1), None, LEASE * 50).await;
     assert_eq!(ahead, Ok(Lent::Fetch));

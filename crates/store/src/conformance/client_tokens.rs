@@ -1,4 +1,4 @@
-//! Every store must know who has tokens of clients.
+//! The conformance cases for notes of clients' tokens.
 
 use wxmint_ids::ClientId;
 
@@ -29,21 +29,21 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
     let of_page = |end: &Revocation| matches!(end, Revocation::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
     assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");
 
-    // A step of an unbinding that comes late ends no token of the next binding.
+    // A late step of an unbinding revokes no token of the next binding.
     let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
     store.dismiss(&user("user-1"), &owner, 1, now + 5).await.expect("dismissed");
     assert!(matches!(store.token_state(&old).await, Ok(TokenState::Revoked { .. })), "an unbinding's too");
     assert_eq!(store.token_state(&new).await, Ok(TokenState::People(vec![])));
 }
 
-/// A page may have got its token while the end was made.
+/// A page may have got its token while the revocation was made.
 async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others(store: Rc<Store>) {
     let (user, now) = (user("user-1"), second());
     assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(false), "none was begun");
     let other = Issued { app: "other-web".parse().expect("a client"), ..token("b", now) };
     store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
     store.note_client_token(&other, &"wxother".parse().expect("an app")).await.expect("noted");
-    // Redis failed before the end was in the stream.
+    // Redis failed before the revocation was in the stream.
     let untold = Call::of("HSET", "wxmint:user:{user-1}:ends").arg(format!("untold:app:{}", app())).arg(now);
     store.link.run::<u64>("untold", untold).await.expect("noted");
     assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(true));

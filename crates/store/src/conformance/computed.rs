@@ -1,4 +1,4 @@
-//! Every store must do this for people whose user ids are computed.
+//! The conformance cases for persons with computed user ids.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ async fn logged_in(store: &Store, login: &LoginRecord) -> (Bound, bool) {
     }
 }
 
-/// Nobody waits for it.
+/// Waits until the list has these persons, because logins do not wait for that write.
 async fn listed(store: &Store, people: &[Person]) {
     while store.people_of(&user(USER)).await.expect("an answer").unwrap_or_default() != people {
         tokio::task::yield_now().await;
@@ -48,7 +48,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     let token = issued(first.began_at().timestamp());
     assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![own])));
 
-    // A logout drops the keys, and leaves who it was, and when.
+    // A logout deletes the keys, but keeps the owner and the time of the session.
     let opened = async || store.open(&lin, &user(USER), &attempt_id(9)).await.expect("an answer");
     assert!(matches!(opened().await, Opening::Keys(keys, _) if keys == [sealed("k2"), sealed("k1")]));
     store.forget(&lin, None).await.expect("forgotten");
@@ -66,7 +66,8 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     assert!(matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. })));
 }
 
-/// Otherwise an act on the user would not find who has logged in every day for longer than a session is kept.
+/// Otherwise operations on the user would not find a person who logs in every day for longer than a
+/// session lives.
 async fn whoever_is_seen_on_another_day_stays_on_the_users_list_for_as_long_as_the_session(store: Rc<Store>) {
     let (list, [first, second, _]) = (format!("wxmint:user:{{{USER}}}"), orders(&store, [0, 1, 2]).await);
     logged_in(&store, &login("o1", &first, "k1")).await;
@@ -217,7 +218,7 @@ async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Store>) 
     assert_eq!(store.erase_person(&elsewhere, &[], &[]).await, Ok(None), "whose user is computed");
     let everybody = of_app.into_iter().chain([elsewhere]).collect();
     assert_eq!(people(None).await, everybody);
-    // A Cluster is looked at in one primary.
+    // On a Cluster, only one primary is read.
     let counted = store.some_people().await.expect("counted");
     assert!(store.link.is_cluster() || counted == (2, 1), "{counted:?}");
 }

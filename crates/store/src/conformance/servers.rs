@@ -1,5 +1,5 @@
-//! The stores that a suite runs on: in memory, on a real redis-server, and on a Cluster of three. The doors of the
-//! service have this file by `#[path]`, for the suites of what they keep.
+//! The stores that a suite runs on: in memory, on a real redis-server, and on a Cluster of three.
+//! The doors of the service have this file by `#[path]`, for the suites of what they keep.
 
 use std::{process::Command, time::Duration};
 
@@ -9,12 +9,13 @@ use wxmint_store::{Store, StoreAccess};
 use self::starter::RedisServer as Started;
 use crate::test_limit;
 
-/// The starter of redis-server that all tests have.
+/// The starter of redis-server that all tests share.
 #[expect(dead_code, reason = "of the service's tests, of which these need a part")]
 #[path = "../../../../tests/it/support/redis_server.rs"]
 mod starter;
 
-/// Runs each case, which takes an `Rc<Store>`, on every store. Beside it these `servers` are in scope.
+/// Runs each case, a function of an `Rc<Store>`, on every store. Use it where the module `servers`
+/// is in scope.
 #[macro_export]
 macro_rules! conformance {
     ($($case:ident)*) => {
@@ -35,9 +36,10 @@ macro_rules! conformance {
             use super::servers;
         }
 
-        /// Three primaries, each of which refuses a key of another one, and a script whose keys lie in two slots.
+        /// Three primaries. Each refuses keys of another one, and scripts whose keys lie in two
+        /// slots.
         mod redis_cluster {
-            /// One after the other, because a Cluster takes two seconds to form.
+            /// All cases run in one test, because a Cluster takes two seconds to form.
             #[tokio::test(flavor = "local")]
             async fn every_case() {
                 let cluster = servers::Cluster::start().await;
@@ -63,7 +65,7 @@ pub(crate) fn memory() -> Store {
     Store::new(&StoreAccess::in_memory(now), DAY, now, ())
 }
 
-/// A real redis-server of the test's own, ended with it.
+/// A real redis-server for one test, stopped when it is dropped.
 pub(crate) struct RedisServer(Started);
 
 impl RedisServer {
@@ -97,7 +99,7 @@ fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Store {
     Store::new(&access, DAY, clock, ())
 }
 
-/// Three primaries, and no replica.
+/// A Cluster of three primaries without replicas.
 pub(crate) struct Cluster(pub(crate) [RedisServer; 3]);
 
 impl Cluster {
@@ -126,7 +128,7 @@ impl Cluster {
         self.0.iter().for_each(|server| _ = server.cli(&["FLUSHALL"]));
     }
 
-    /// That knows one of them.
+    /// A store whose URL names one of the primaries.
     pub(crate) fn store(&self) -> Store {
         store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].0.port()), now)
     }

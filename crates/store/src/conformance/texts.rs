@@ -1,4 +1,4 @@
-//! Every store must keep a door's texts so.
+//! The conformance cases for texts of doors.
 
 use super::*;
 

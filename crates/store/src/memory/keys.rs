@@ -1,4 +1,5 @@
-//! The keys, and what the commands do with them: as in Redis, but for what nobody here asks for.
+//! The keys, and the commands on them: as in Redis, but only the commands and options that wxmint
+//! uses.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,10 +9,10 @@ use redis::Value;
 use super::Answer;
 
 type Bytes = Vec<u8>;
-/// An entry of a stream has it: milliseconds since 1970, and a number within them.
+/// The id of an entry of a stream: milliseconds since 1970, and a number within the millisecond.
 type Id = (u64, u64);
 
-/// After so many commands, what has expired gives its memory back.
+/// After so many commands, all expired keys are deleted.
 const SWEEP: u64 = 1000;
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
@@ -28,7 +29,7 @@ struct Key {
 
 enum Content {
     Text(Bytes),
-    /// Or a sorted set: each member with its score.
+    /// A hash, or a sorted set: each member with its score.
     Hash(BTreeMap<Bytes, Bytes>),
     Stream(Stream),
 }
@@ -50,7 +51,8 @@ struct Stream {
 }
 
 impl Key {
-    /// A key that has nothing left is none. A stream remembers its last id.
+    /// Whether the key exists: it has not expired, and it is not an empty hash. An empty stream
+    /// exists, because it remembers its last id.
     fn is_there(&self, now: DateTime<Utc>) -> bool {
         let is_empty = match &self.content {
             Content::Text(_) => false,
@@ -70,7 +72,7 @@ impl Keys {
         let [name, arguments @ ..] = command else { return Err("ERR no command".into()) };
         let key = arguments.first().copied().unwrap_or_default();
         self.tidy(key);
-        // Redis names them so.
+        // The names of commands on hashes begin with H, on sorted sets with Z, on streams with X.
         let answer = match name.first() {
             Some(b'H' | b'Z') => self.of_hash(name, key, arguments.get(1..).unwrap_or_default()),
             Some(b'X') => self.of_stream(name, key, arguments.get(1..).unwrap_or_default()),
@@ -80,7 +82,7 @@ impl Keys {
         answer
     }
 
-    /// Drops the key if it is none any more, and all that are none now and then.
+    /// Deletes the key if it no longer exists, and now and then all such keys.
     fn tidy(&mut self, key: &[u8]) {
         let now = (self.clock)();
         self.commands += 1;
@@ -111,7 +113,7 @@ impl Keys {
                 self.lasts(key, Some(DateTime::UNIX_EPOCH + Duration::from_millis(number(at)?)))
             }
             (b"PERSIST", [key]) => self.lasts(key, None),
-            // These two are for tests that look at everything.
+            // TYPE and PTTL are for tests that look at all keys.
             (b"TYPE", [key]) => text(self.held.get(*key).map_or("none", |key| key.content.kind())),
             (b"PTTL", [key]) => Value::Int(match self.held.get(*key).map(|key| key.until) {
                 None => -2,
@@ -148,7 +150,7 @@ impl Keys {
         count(self.held.get_mut(key).map(|key| key.until = until).is_some().into())
     }
 
-    /// The names that begin and end as the pattern does, whose one `*` stands for anything.
+    /// The names that match the pattern, which has at most one `*`.
     fn like(&self, pattern: &[u8]) -> Value {
         let star = pattern.iter().position(|byte| *byte == b'*').unwrap_or(pattern.len());
         let (begin, end) = (&pattern[..star], pattern.get(star + 1..).unwrap_or_default());
@@ -158,7 +160,7 @@ impl Keys {
         Value::Array(like.map(|(name, _)| bulk(name)).collect())
     }
 
-    /// The content of the key, which is `new` if there is none.
+    /// The content of the key, which becomes `new` if the key does not exist.
     fn content(&mut self, key: &[u8], new: Content) -> &mut Content {
         &mut self.held.entry(key.to_vec()).or_insert(Key { content: new, until: None }).content
     }
@@ -207,7 +209,7 @@ impl Keys {
                     found.retain(|(score, ..)| range.contains(score));
                     found.truncate(number(most)?);
                 } else {
-                    // Ranks, of which those below 0 count from the end.
+                    // Ranks; negative ranks count from the end.
                     let length = found.len() as i64;
                     let rank = |text| number(text).map(|rank: i64| if rank < 0 { length + rank } else { rank });
                     let [first, behind] = [rank(from)?, rank(to)? + 1].map(|rank| rank.clamp(0, length) as usize);

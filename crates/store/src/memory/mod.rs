@@ -1,5 +1,6 @@
-//! A Redis in memory, for the demo, for trials and for tests. It knows the commands that this store and the doors send,
-//! and runs the same scripts, in the Lua that Redis has. All of it is lost with the process.
+//! A Redis in memory, for the demo, for trials and for tests. It knows the commands that this store
+//! and the doors send, and runs the same scripts in the same version of Lua as Redis. Its data are
+//! lost when the process ends.
 
 mod keys;
 
@@ -18,11 +19,11 @@ use self::keys::Keys;
 /// The answer to a command, or the text of an error.
 type Answer = Result<Value, String>;
 
-/// Shared by all workers of one process.
+/// The Redis, shared by all workers of one process.
 pub(crate) struct Memory(Mutex<Keys>);
 
 impl Memory {
-    /// Empty, and tells the time by `clock`.
+    /// An empty Redis whose clock is `clock`.
     pub(crate) fn new(clock: fn() -> DateTime<Utc>) -> Self {
         Self(Mutex::new(Keys::new(clock)))
     }
@@ -50,7 +51,8 @@ fn error_of(text: &str) -> Value {
 }
 
 thread_local! {
-    /// It knows the scripts that the thread has run, by the SHA-1 of their texts in hexadecimal digits.
+    /// The Lua state of this thread. Its registry has the scripts that the thread has run, by the
+    /// SHA-1 of their texts in hexadecimal digits.
     static LUA: Lua = begun().expect("Lua begins with what it is given");
 }
 
@@ -61,7 +63,8 @@ fn begun() -> mlua::Result<Lua> {
     Ok(lua)
 }
 
-/// `arguments`: how many keys there are, the keys, and the rest.
+/// Runs a script that was run before, by its SHA-1. `arguments`: the number of keys, the keys, and
+/// the other arguments.
 fn run_known(keys: &mut Keys, name: &[u8], arguments: &[&[u8]]) -> Answer {
     LUA.with(|lua| {
         let known = lua.named_registry_value::<Function>(&String::from_utf8_lossy(name));
@@ -104,7 +107,7 @@ fn call(lua: &Lua, script: &Function, keys: &mut Keys, arguments: &[&[u8]]) -> m
     })
 }
 
-/// An argument of a command.
+/// Converts a Lua value to an argument of a command.
 fn bytes(word: &Word) -> Vec<u8> {
     match word {
         Word::String(text) => text.as_bytes().to_vec(),
@@ -114,7 +117,7 @@ fn bytes(word: &Word) -> Vec<u8> {
     }
 }
 
-/// An answer, as a script has it.
+/// Converts the answer of a command to a Lua value.
 fn word(lua: &Lua, answer: Value) -> mlua::Result<Word> {
     Ok(match answer {
         Value::Int(number) => Word::Integer(number),
@@ -128,7 +131,7 @@ fn word(lua: &Lua, answer: Value) -> mlua::Result<Word> {
     })
 }
 
-/// The answer of a script.
+/// Converts the result of a script to an answer.
 fn value(word: &Word) -> Value {
     match word {
         Word::Integer(number) => Value::Int(*number),
@@ -143,8 +146,8 @@ fn value(word: &Word) -> Value {
     }
 }
 
-/// The fields of a format of Lua's library `struct`, as far as the scripts have them: unsigned numbers of so many
-/// bytes, the highest first (`I4`), and bytes that are of no interest (`x`).
+/// Parses a format of Lua's library `struct`, as far as the scripts use it: big-endian unsigned
+/// numbers of so many bytes (`I4`), and bytes to skip (`x`).
 fn fields(format: &str) -> impl Iterator<Item = (bool, usize)> {
     let digit = |text: &str| text.chars().next().and_then(|letter| letter.to_digit(10)).unwrap_or(1) as usize;
     format.char_indices().filter_map(move |(at, letter)| match letter {
@@ -154,7 +157,7 @@ fn fields(format: &str) -> impl Iterator<Item = (bool, usize)> {
     })
 }
 
-/// The numbers in `bytes` from a place on, which Lua counts from 1.
+/// `struct.unpack`: the numbers in `bytes`, beginning at `from`, which counts from 1.
 fn unpack(_: &Lua, (format, bytes, from): (String, LuaString, Option<usize>)) -> mlua::Result<MultiValue> {
     let (bytes, mut at, mut numbers) = (bytes.as_bytes(), from.unwrap_or(1) - 1, MultiValue::new());
     for (is_number, length) in fields(&format) {

@@ -1,7 +1,8 @@
-//! The access tokens of apps, in a hash for each. All replicas share a token, and one replica at a time fetches it.
+//! The access tokens of apps at WeChat, one hash for each app. All replicas share a token, and one
+//! replica at a time fetches it.
 //!
-//! All times are by the store's clock. The lease saves calls and is not needed for safety: WeChat gives the same token
-//! to everybody who asks, so two replicas that fetch at once do no harm.
+//! All times are by the store's clock. The lease saves calls but is not needed for correctness:
+//! WeChat gives the same token to every caller, so two replicas may fetch at once.
 
 use std::time::Duration;
 
@@ -10,38 +11,43 @@ use wxmint_ids::AppId;
 use super::{Store, name, script};
 use crate::{AttemptId, Result, Sealed};
 
-/// How long nobody fetches after a failed fetch, so that a WeChat that fails is not asked all the time.
+/// How long no replica fetches after a failed fetch, so that a failing WeChat is not called all the
+/// time.
 pub const FAILED_PAUSE: Duration = Duration::from_secs(1);
-/// How long nobody renews after a failed renewal. The old token is valid for some minutes, and each attempt delays the
-/// login that makes it.
+/// How long no replica renews after a failed renewal. The old token is still valid for some
+/// minutes, and each attempt delays the login that makes it.
 pub const UNRENEWED_PAUSE: Duration = Duration::from_secs(20);
 
+/// An access token as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptToken {
+    /// The token, sealed by the vault.
     pub sealed: Sealed,
     /// Its [`short_digest`](crate::short_digest), which identifies the token without revealing it.
     pub fingerprint: String,
-    /// After this time the token is not lent any more.
+    /// How long the token is still lent.
     pub expires_in: Duration,
 }
 
-/// The answer to a caller who needs an access token.
+/// The answer to a caller that needs an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lent {
+    /// A token that is still valid for a while.
     Token(KeptToken),
-    /// The token expires soon, and the caller holds the lease to fetch the next one.
+    /// The token expires soon. The caller holds the lease to fetch the next one.
     Renew(KeptToken),
-    /// There is no token, and the caller holds the lease to fetch one.
+    /// There is no token. The caller holds the lease to fetch one.
     Fetch,
-    /// There is no token, and another caller is fetching one: ask again shortly.
+    /// There is no token, but another caller is fetching one: retry shortly.
     Wait,
     /// There is no token, because a fetch failed less than [`FAILED_PAUSE`] ago.
     Failed,
 }
 
 impl Store {
-    /// Lends the token of `app`, or gives the `lease` to fetch one to one caller. The token with the fingerprint `bad`
-    /// is treated as missing. The same `attempt` gets the same lease again.
+    /// Lends the token of `app`, or gives one caller a lease of the duration `lease` to fetch a
+    /// token. A token with the fingerprint `bad` counts as missing. The same `attempt` gets the
+    /// same lease again.
     pub async fn lend_access_token(
         &self,
         app: &AppId,
@@ -64,8 +70,8 @@ impl Store {
         })
     }
 
-    /// Stores the fetched token and ends the lease. After `renew_in` one caller is asked to fetch the next token. Does
-    /// nothing if `attempt` holds no lease any more.
+    /// Stores the fetched token and ends the lease. After `renew_in`, one caller gets a lease to
+    /// fetch the next token. Does nothing if `attempt` no longer holds the lease.
     pub async fn keep_access_token(
         &self,
         app: &AppId,
@@ -78,8 +84,8 @@ impl Store {
         Ok(self.link.run("keep_access_token", script.arg(millis(renew_in)).arg(millis(token.expires_in))).await?)
     }
 
-    /// Ends a lease after a failed fetch. Nobody gets another lease for [`FAILED_PAUSE`], or for [`UNRENEWED_PAUSE`] if
-    /// the old token is still valid.
+    /// Ends a lease after a failed fetch. No caller gets another lease for [`FAILED_PAUSE`], or for
+    /// [`UNRENEWED_PAUSE`] if the old token is still valid.
     pub async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
         let script = script::END_LEASE.on(&[&name::access_token(app)]).arg(attempt.to_string());
         Ok(self.link.run("give_up_access_token", script.arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE))).await?)

@@ -10,17 +10,19 @@ use super::stored::{StoredBinding, stored_binding};
 use super::{Call, Store, flag, name, packed, replace, script, unreadable};
 use crate::{AttemptMark, BindingState, Bound, COMPUTED, Decision, Intent, Person, Result, UNPROVEN_LINK_KEPT};
 
-/// The fields of a user's list that name nobody.
+/// The fields of a user's list that are not persons.
 pub(super) const NO_PEOPLE: [&[u8]; 3] = [b"block", b"ended", b"floor"];
 
-/// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is idempotent:
-/// repeated, it answers the same again.
+/// Each step touches the keys of one person, one user or one unionid, takes one round trip, and is
+/// idempotent: a repetition gives the same answer.
 impl Store {
-    /// `None` for a person who is not bound, or not yet.
+    /// The person's binding; `None` if the person is not bound, or not yet.
     pub async fn binding(&self, person: &Person) -> Result<Option<Bound>> {
         Ok(if let BindingState::Bound(bound) = self.binding_state(person).await? { Some(bound) } else { None })
     }
 
+    /// The state of the person's binding. A person without a binding but with a computed user
+    /// counts as bound, with the generation [`COMPUTED`].
     pub async fn binding_state(&self, person: &Person) -> Result<BindingState> {
         let asked = stored_binding(person).cmd("GET").arg(name::session(person));
         let (stored, session): (StoredBinding, Option<Vec<u8>>) = self.link.run("binding_state", asked).await?;
@@ -38,21 +40,21 @@ impl Store {
         })
     }
 
-    /// The same, also for a person whose user id was computed.
+    /// The stored binding alone: a person with a computed user counts as free.
     pub async fn stored_state(&self, person: &Person) -> Result<BindingState> {
         self.link.run::<StoredBinding>("binding_state", stored_binding(person)).await?.state()
     }
 
-    /// Writes the intent to bind a person to a user, if the person is free and has this `generation`. The intent has
-    /// the next generation.
+    /// Writes the intent to bind a person to a user, if the person is free and the last binding has
+    /// this `generation`. The intent has the next generation.
     pub async fn intend(&self, person: &Person, generation: u64, intent: &Intent) -> Result<BindingState> {
         let script = change(person, "intend", generation);
         let script = script.arg(packed::user(&intent.user)).arg(flag(intent.made)).arg(flag(intent.by_unionid));
         self.certain(person, self.link.run("intend", script).await?).await
     }
 
-    /// Decides whether the person may be bound as it is intended. This is the only place where that is decided, once
-    /// for each generation. `per_app` is the number of people of one app that a user may have.
+    /// Decides whether the user admits the person, once for each generation. Nothing else decides
+    /// this. `per_app` is the number of persons of one app that a user may have.
     pub async fn admit(&self, person: &Person, generation: u64, intent: &Intent, per_app: u32) -> Result<Decision> {
         let Intent { user, by_unionid, .. } = intent;
         let script = script::ADMIT.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
@@ -68,8 +70,9 @@ impl Store {
         }
     }
 
-    /// Binds the person who is admitted, if this intent still waits for it, which after a loss of the store
-    /// `generation` alone does not name. `new_for`: see [`Bound::new_for`]. Notes the unionid to be linked, as
+    /// Binds an admitted person, if the person's intent still has this generation and this user.
+    /// The generation alone is not enough, because it may be given twice if the store lost data.
+    /// `new_for`: see [`Bound::new_for`]. Notes the unionid to be linked, as
     /// [`note_unionid`](Self::note_unionid) does.
     pub async fn settle(
         &self,
@@ -87,14 +90,14 @@ impl Store {
         self.confirmed(person, self.link.run_confirmed("settle", script).await?)
     }
 
-    /// Drops an intent that was decided against, if it still waits.
+    /// Drops the intent of a person who was not admitted, if it is still there.
     pub async fn drop_intent(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState> {
         let script = change(person, "drop", generation).arg(packed::user(user));
         self.certain(person, self.link.run("settle", script).await?).await
     }
 
-    /// Begins to dissolve a binding and deletes the session key. From here on no login finds the binding. Of a computed
-    /// user nothing is left but the ends of the tokens.
+    /// Begins to unbind a person and deletes the session keys. From now on, no login finds the
+    /// binding. If the user is computed, only the revocations of its tokens remain.
     pub async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
         if bound.generation == COMPUTED {
             return self.leave_computed(person, &bound.user).await;
@@ -104,9 +107,10 @@ impl Store {
         self.link.run_confirmed::<StoredBinding>("leave", script).await?.state()
     }
 
-    /// The session's owner goes last, because it tells a repetition whose list to look at. A login that came meanwhile
-    /// may have found the person on the list before, so its token would be refused here and accepted elsewhere: it is
-    /// ended too, and the person stays.
+    /// Deletes the session's owner last, because a repetition needs it to find the user's list. If
+    /// a login came meanwhile, the person stays with the user. That login may have found the person
+    /// on the list before the deletion, so its token would be refused here but accepted elsewhere:
+    /// it is revoked too.
     async fn leave_computed(&self, person: &Person, user: &UserId) -> Result<BindingState> {
         self.forget(person, None).await?;
         self.revoke_in_app(user, &person.app).await?;
@@ -119,8 +123,8 @@ impl Store {
         Ok(state)
     }
 
-    /// Forgets the session keys of the user's people, in one app or in all, but for `except`: their next logins look at
-    /// the ends.
+    /// Deletes the session keys of the user's persons, in one app or in all apps, except those of
+    /// `except`. Their next logins then check for revocations.
     pub async fn forget_keys(&self, user: &UserId, app: Option<&AppId>, except: Option<&Person>) -> Result<()> {
         let mut people = self.people_of(user).await?.unwrap_or_default();
         people.retain(|person| app.is_none_or(|app| person.app == *app) && Some(person) != except);
@@ -130,26 +134,28 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the person off the user's list, and ends the user's tokens of that app that were issued up to `since`,
-    /// when the person left. A request that finishes this later must not end the tokens of a new binding.
+    /// Removes the person from the user's list, and revokes the user's tokens of that app that were
+    /// issued up to `since`, the second in which the person left. A request that repeats this later
+    /// must not revoke the tokens of a new binding.
     pub async fn dismiss(&self, user: &UserId, person: &Person, generation: u64, since: i64) -> Result<()> {
         let [ends, list, clients] = [name::ends(user), name::user(user), name::clients(user)];
         let keys: [&str; 5] = [&ends, &list, &clients, &name::gone(user), &name::struck(user, person)];
-        // First, because the phone cannot repeat what has ended its own token. Up to the second in which the person
-        // left: this step may be repeated when there are newer tokens.
+        // The tokens of clients come first, because the phone cannot repeat the request once its
+        // own token is revoked. They are revoked up to the second in which the person left, because
+        // this step may be repeated when there are newer tokens.
         self.end_clients_of(user, &person.app, Some(since)).await?;
         let script = script::DISMISS.on(&keys).arg(packed::person(person)).arg(generation);
         let unpublished = self.link.run_confirmed("dismiss", script.arg(person.app.as_str()).arg(since)).await?;
         self.publish_app(user, &person.app, unpublished).await
     }
 
-    /// Marks the dissolution of the user's binding of this `generation` as complete.
+    /// Completes the unbinding from `user`, if the binding has this `generation`.
     pub async fn set_free(&self, person: &Person, generation: u64, user: &UserId) -> Result<BindingState> {
         let script = change(person, "free", generation).arg(packed::user(user));
         self.link.run_confirmed::<StoredBinding>("set_free", script).await?.state()
     }
 
-    /// The people on the user's list. `None` if the user never had any.
+    /// The persons on the user's list. `None` if the user never had any.
     pub async fn people_of(&self, user: &UserId) -> Result<Option<Vec<Person>>> {
         let asked = Call::of("HGETALL", name::user(user)).cmd("HLEN").arg(name::gone(user));
         let (list, gone): (HashMap<Vec<u8>, Vec<u8>>, u64) = self.link.run("people_of", asked).await?;
@@ -158,8 +164,9 @@ impl Store {
         Ok((gone > 0 || !admitted.is_empty()).then_some(admitted))
     }
 
-    /// The user whom a unionid is linked to. Links it to `candidate` if it is linked to nobody, for
-    /// [`UNPROVEN_LINK_KEPT`]: the candidate may never come to have a person, and then nobody would find the link.
+    /// The user that a unionid is linked to. Links it to `candidate` if it is not linked. That link
+    /// expires after [`UNPROVEN_LINK_KEPT`], because the candidate may never get a person, and then
+    /// no erasure would find the link.
     pub async fn claim_unionid(&self, unionid: &UnionId, candidate: Option<&UserId>) -> Result<Option<UserId>> {
         let key = name::union(unionid);
         let Some(candidate) = candidate else {
@@ -172,8 +179,8 @@ impl Store {
         Ok(held.as_deref().map(packed::read_user).transpose()?)
     }
 
-    /// Links a unionid to `to` for good, if it is linked to `from` or `to` or to nobody. Returns the user whom it is
-    /// linked to now.
+    /// Links a unionid to `to`, without expiry, if it is linked to `from` or `to` or not at all.
+    /// Returns the user that it is linked to now.
     pub async fn move_unionid(&self, unionid: &UnionId, from: &UserId, to: &UserId) -> Result<UserId> {
         let script = replace(&name::union(unionid), &packed::user(from), &packed::user(to));
         let held: Option<Vec<u8>> = self.link.run_confirmed("move_unionid", script).await?;
@@ -181,14 +188,14 @@ impl Store {
         Ok(held.filter(|held| held != from).unwrap_or_else(|| to.clone()))
     }
 
-    /// Notes on the binding that a unionid is about to be linked to the user, so that the person's erasure finds the
-    /// link. Whether the person is bound to the user still.
+    /// Notes on the binding that a unionid is about to be linked to the user, so that the person's
+    /// erasure finds the link. Returns whether the person is still bound to the user.
     pub async fn note_unionid(&self, person: &Person, user: &UserId, unionid: &UnionId) -> Result<bool> {
         let noted: Option<bool> = self.link.run_confirmed("note_unionid", link_unionid(person, user, unionid)).await?;
         Ok(noted.is_some())
     }
 
-    /// Notes that a unionid is of all these users, who are in conflict. Returns all users of whom that is noted.
+    /// Notes that these users are in conflict about a unionid. Returns all users that are noted so.
     pub async fn share_unionid(&self, unionid: &UnionId, users: &[&UserId]) -> Result<Vec<UserId>> {
         let key = name::shared(unionid);
         if !users.is_empty() {
@@ -199,13 +206,14 @@ impl Store {
         Ok(shared.keys().map(|user| packed::read_user(user)).collect::<Result<_, _>>()?)
     }
 
-    /// Notes on the person's binding to this user, if it is there, that a unionid of theirs may be another user's too.
+    /// Notes on the person's binding to this user, if it exists, that a unionid of the person may
+    /// also belong to another user.
     pub async fn note_shared(&self, person: &Person, user: &UserId) -> Result<()> {
         Ok(self.link.run_confirmed("note_shared", change_session(person, "share").arg(packed::user(user))).await?)
     }
 
-    /// Notes on the binding which unionid was seen, and whether it is linked to another user. Returns whether the
-    /// conflict is new; `None` if the person is not bound to the user any more.
+    /// Notes on the binding which unionid was seen, and whether it is linked to another user.
+    /// Returns whether the conflict is new; `None` if the person is not bound to the user any more.
     pub async fn link_unionid(
         &self,
         person: &Person,
@@ -217,7 +225,8 @@ impl Store {
         Ok(self.link.run("link_unionid", script).await?)
     }
 
-    /// Notes that a free person has dissolved their last binding, in another Redis. Whether that is news.
+    /// Notes that a person without a binding has unbound, as an import read in another Redis.
+    /// Returns whether this was not known.
     pub async fn note_dissolved(&self, person: &Person) -> Result<bool> {
         let BindingState::Free { generation, dissolved: false } = self.binding_state(person).await? else {
             return Ok(false);
@@ -227,7 +236,8 @@ impl Store {
     }
 }
 
-/// A step of the binding protocol, which is taken if the person's binding has this generation still.
+/// A step of the binding protocol, which has an effect only if the person's binding has this
+/// generation.
 fn change(person: &Person, step: &str, generation: u64) -> Call {
     let keys: [&str; 4] = [&name::binding(person), &name::session(person), &name::logins(person), &name::left(person)];
     script::CHANGE_BINDING.on(&keys).arg(step).arg(generation)

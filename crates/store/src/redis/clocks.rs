@@ -1,6 +1,7 @@
-//! The clock of Redis, which orders exchanges of codes and dates tokens, ends and pages of ends, and how far this
-//! machine's is off. Of several primaries the one that is ahead dates, and where the clock has stepped back, the second
-//! from before.
+//! The clock of Redis, and how far this machine's clock differs from it. The clock of Redis orders
+//! exchanges of codes, and dates tokens, revocations and pages of the revocation feed. If there are
+//! several primaries, the clock that is ahead counts. If a clock has stepped back, the time from
+//! before the step counts.
 
 use std::time::{Duration, Instant as Moment};
 use std::{cell::Cell, rc::Rc, sync::Arc};
@@ -15,35 +16,42 @@ use wxmint_keys::random;
 use super::{Call, Store, name};
 use crate::{Issued, Result, StoreError};
 
-/// Less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
+/// The difference between the clocks of Redis and of this machine from which a warning is due. It
+/// is less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
 pub const FAR: TimeDelta = TimeDelta::seconds(5);
-/// By how much the clock of Redis may be ahead of this machine's where an end is made or a token is dated, and by how
-/// much the two may differ where old ends are forgotten: the leeway of verifiers.
+/// How far the clock of Redis may be ahead of this machine's when a revocation is made or a token
+/// is dated, and how far the two may differ when expired revocations are purged: the leeway of
+/// verifiers.
 pub const APART: TimeDelta = TimeDelta::minutes(1);
-/// A clock that is behind by more has stepped back. In microseconds; more than the clocks of a Cluster may be apart.
+/// A clock that is behind its expected time by more than this has stepped back. In microseconds;
+/// more than the clocks of a Cluster's primaries may differ.
 const STEP: u64 = 1_000_000;
-/// A primary that does not say its time by then is left out.
+/// How long to wait for the time of other primaries. A primary that has not answered by then is
+/// left out.
 const TIME_WITHIN: Duration = Duration::from_millis(300);
 
-/// The time that Redis would have told at an instant of this process, had its clock not stepped back then. All
-/// connections of the process share what one of them has found.
+/// An instant at which Redis' clock was found to have stepped back, and the time that it would have
+/// had without the step. All connections of the process share it.
 pub(super) type SteppedBack = Arc<ArcSwapOption<(Moment, u64)>>;
 
+/// An instant, and the time by this machine's clock.
 type Agreed = (Moment, DateTime<Utc>);
 
 #[derive(Clone, Default)]
 pub(super) struct Clocks {
-    /// An instant of this process, and which time Redis had then, in microseconds since 1970, as well as is known.
+    /// An instant, and the estimated time of Redis at that instant, in microseconds since 1970.
     pub(super) known: Rc<Cell<Option<(Moment, u64)>>>,
-    /// An instant at which this machine's clock and Redis' agreed, and what this machine's said.
+    /// An instant at which this machine's clock and Redis' agreed, and the time by this machine's
+    /// clock.
     pub(super) agreed: Rc<Cell<Option<Agreed>>>,
     pub(super) stepped_back: SteppedBack,
 }
 
 impl Clocks {
-    /// Redis has just answered to what was `sent` then that this is its time, in seconds since 1970 and microseconds.
-    /// It was so at some moment in between: what was known before stays as it is unless that contradicts it, because
-    /// the answer may be read late. Returns the time in microseconds.
+    /// Takes a reading of Redis' clock: a command that was sent at `sent` was answered with this
+    /// time, in seconds since 1970 and microseconds. The reading lies between send and receive, and
+    /// the answer may have been received late. So the previous estimate is kept unless it falls
+    /// outside. Returns the reading in microseconds.
     pub(super) fn told(&self, sent: Moment, (seconds, micros): (u64, u64)) -> u64 {
         let micros = seconds * 1_000_000 + micros;
         let now = Moment::now();
@@ -56,21 +64,23 @@ impl Clocks {
         micros
     }
 
-    /// The time that Redis told before its clock stepped back, if it has, in microseconds since 1970. Until Redis is
-    /// there again, tokens, ends and exchanges from before are dated later than new ones.
+    /// The time of Redis before its clock stepped back, if it has, in microseconds since 1970.
+    /// Until the clock has reached that time again, tokens, revocations and exchanges from before
+    /// the step have later dates than new ones.
     pub(super) fn time_before_step(&self) -> Option<u64> {
         self.stepped_back.load().as_ref().map(|stepped| stepped.1)
     }
 
-    /// About what Redis would answer now, in microseconds since 1970. Until it has told its time, `own` stands in.
+    /// The estimated time of Redis, in microseconds since 1970; `own` until Redis has been read.
     fn estimate(&self, own: DateTime<Utc>) -> u64 {
         self.known.get().map_or(own.timestamp_micros().max(0) as u64, |known| continued(known, Moment::now()))
     }
 
-    /// When a page of ends was read, by the clock of Redis. If that has stepped back, verifiers would take the page for
-    /// an old one: then its clock from before counts, but not more than the clock of this machine, `own`. If Redis is
-    /// further away than verifiers allow, `own` counts. If this machine's clock is the one that was set since both
-    /// agreed, the time counts that it would tell without that.
+    /// The date of a page of the revocation feed that was read at `at`, by the clock of Redis;
+    /// `own` is the time of this machine. If the clock of Redis has stepped back, verifiers would
+    /// take the page for an old one, so the time that Redis would have without the step counts, but
+    /// no later than `own`. If Redis differs from `own` by more than verifiers allow, `own` counts.
+    /// If our own clock was set since both agreed, use what it would have read.
     pub(super) fn page_time(&self, at: DateTime<Utc>, own: DateTime<Utc>) -> DateTime<Utc> {
         let now = Moment::now();
         let expected = self.agreed.get().map_or(own, |(then, told)| told + now.duration_since(then));
@@ -87,7 +97,7 @@ impl Clocks {
     }
 }
 
-/// A second of Redis, unless this machine calls it far ahead.
+/// Returns the second, or an error if it is more than a minute ahead of this machine's clock.
 fn not_ahead(second: i64, now: DateTime<Utc>) -> Result<i64> {
     let ahead = second - now.timestamp();
     if ahead > APART.num_seconds() { Err(too_far_ahead(ahead)) } else { Ok(second) }
@@ -105,24 +115,25 @@ fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
 }
 
 impl Store {
-    /// About the time by the clock of Redis, in microseconds since 1970.
+    /// The estimated time by the clock of Redis, in microseconds since 1970.
     pub fn now_micros(&self) -> u64 {
         self.clocks.estimate((self.clock)())
     }
 
-    /// Refuses an exchange that this machine calls far ahead. Verifiers would not accept its token, and later ends
-    /// would reach to it.
+    /// Refuses an exchange that is dated more than a minute ahead of this machine's clock.
+    /// Verifiers would not accept its token, and later revocations would have to cover that date.
     pub(super) fn usable(&self, order: &ExchangeTimestamp) -> Result<()> {
         not_ahead(order.began_at().timestamp(), (self.clock)()).map(drop)
     }
 
-    /// As if its clock had stepped back from this second.
+    /// Sets the state as if the clock of Redis had stepped back from this second.
     #[cfg(test)]
     pub(crate) fn had_told(&self, second: u64) {
         self.clocks.stepped_back.store(Some(Arc::new((Moment::now(), second * 1_000_000))));
     }
 
-    /// The present second by the clock of each primary that answers in time, and of the one with this key in any case.
+    /// The present second by the clock of each primary that answers in time. Fails if the primary
+    /// of `key` does not answer.
     pub(super) async fn present_seconds(&self, key: &str) -> Result<Vec<i64>> {
         let primaries = self.link.all_primaries().await?;
         let (sent, mut time) = (Instant::now(), redis::pipe());
@@ -135,9 +146,10 @@ impl Store {
         Ok(others.into_iter().flatten().chain([own]).map(|(second, _)| second as i64).collect())
     }
 
-    /// The second that an end must cover: the latest of all primaries, because each of them may have dated tokens, and
-    /// the one that Redis told before its clock stepped back. Where no process has seen that, this machine's second,
-    /// unless it is further ahead than tokens may be dated. Fails if a clock is far ahead of this machine's.
+    /// The second up to which a revocation must reach: the latest of all primaries, because each of
+    /// them may have dated tokens, and the second from before a clock stepped back. If no process
+    /// has seen the step, this machine's second counts, if Redis is 5 to 60 s behind it. Fails if a
+    /// clock is more than a minute ahead of this machine's.
     pub(super) async fn latest_second(&self, key: &str) -> Result<i64> {
         let (seconds, now) = (self.present_seconds(key).await?, (self.clock)());
         let seconds = seconds.into_iter().map(|second| not_ahead(second, now)).collect::<Result<Vec<_>>>()?;
@@ -148,8 +160,9 @@ impl Store {
         Ok(if is_behind { now.timestamp() } else { latest })
     }
 
-    /// The second up to which tokens of a user may be dated: the present one, and those of the exchanges of the user's
-    /// people, which no process needs to have seen. A clock of Redis that has stepped back is behind them.
+    /// The second up to which tokens of a user may be dated: the present second, or the last
+    /// exchange of one of the user's persons, if that is later. It is later if a clock of Redis has
+    /// stepped back, even if no process has seen the step.
     pub(super) async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
         let (now, people) = try_join(self.latest_second(&name::user(user)), self.people_of(user)).await?;
         let bindings = try_join_all(people.iter().flatten().map(|person| self.binding(person))).await?;
@@ -157,7 +170,8 @@ impl Store {
         Ok(logins.map(|login| login.timestamp()).fold(now, i64::max))
     }
 
-    /// Waits for replicas if a token is dated ahead of the clock, so that later ends name it also after a failover.
+    /// Waits for replicas if a token is dated after its login, so that later revocations cover it
+    /// even after a failover. Fails if a failover has lost the date.
     pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
         if token.issued_at < date && date <= latest {
             let asked = Call::of("HGET", name::ends(&token.user)).arg("dated");
@@ -170,35 +184,41 @@ impl Store {
     }
 }
 
-/// Identifies an attempt to log in, or another request: 128 random bits. A step repeated with the same id is done once.
+/// Identifies an attempt to log in, or another request: 128 random bits. A step that is repeated
+/// with the same id takes effect once.
 #[derive(Debug, derive_more::Display, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[display("{_0:032x}")]
 pub struct AttemptId(u128);
 
 impl AttemptId {
+    /// A new random id.
     pub fn random() -> Self {
         Self::new(*random())
     }
 
+    /// The id with these bits.
     pub fn new(bits: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bits))
     }
 
+    /// The last 32 bits.
     pub fn mark(&self) -> AttemptMark {
         AttemptMark(self.0 as u32)
     }
 }
 
-/// 32 of an attempt's random bits, which tell it from a person's other attempts. All of them would cost each person 12
-/// bytes more.
+/// 32 of an attempt's random bits, which distinguish it from a person's other attempts. All 128
+/// bits would cost each person 12 bytes more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AttemptMark(pub(crate) u32);
 
-/// Orders the exchanges of codes, so that the session key of a later exchange never loses to an earlier one that
-/// arrives late. It is taken when the code is claimed, before WeChat is asked.
+/// Orders the exchanges of codes, so that the session key of a later exchange is never replaced by
+/// that of an earlier exchange that arrives late. It is taken when the code is claimed, before
+/// WeChat is called.
 ///
-/// The store's clock in microseconds decides, so that replicas with different clocks agree. Two exchanges in one
-/// microsecond are ordered by the random bits of their attempts.
+/// Exchanges are ordered by the store's clock in microseconds, so that replicas with different
+/// clocks agree. Two exchanges in the same microsecond are ordered by the random bits of their
+/// attempts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExchangeTimestamp {
     pub(crate) micros: u64,

@@ -1,4 +1,5 @@
-//! The ends of tokens in Redis: beside the user's list, where this service looks, and in the stream, for verifiers.
+//! Revocations in Redis: in the slot of the user's list, where this service looks them up, and in
+//! the stream, from which verifiers learn of them.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,33 +13,38 @@ use super::stream::KEY_ENDS_KEPT;
 use super::{Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable};
 use crate::{COMPUTED, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState};
 
-/// The value of a token's end that is in the stream: perhaps not at replicas, and there too.
+/// The value of a token's revocation that has been added to the stream, but may not have reached
+/// replicas.
 const ADDED: &str = "added";
+/// The value of a token's revocation that is in the stream, also at replicas.
 const TOLD: &str = "told";
 
-/// An end is written where [`Store::token_state`] finds it, then into the stream. It is answered once replicas have
-/// both, unless a login has made it. A repetition takes the steps that are missing. Nothing of it expires by the
-/// store's clock or may be evicted: [`Store::forget_ends`] deletes it. While the store's clock is more than a minute
-/// ahead of this machine's, no end is made.
-/// A user may have tokens of a client, which were approved through this app, until this second.
+/// A user may have tokens of this client until this second. The user approved the client through
+/// this app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotedClient {
     pub client: AppId,
     pub app: AppId,
+    /// In seconds since 1970.
     pub until: i64,
 }
 
+/// A revocation is written where [`Store::token_state`] finds it, then into the stream. It is
+/// answered once replicas have both, unless a login made it. A repetition performs the missing
+/// steps. No part of it expires by the store's clock, or may be evicted: [`Store::forget_ends`]
+/// purges it. While the store's clock is more than a minute ahead of this machine's, no revocation
+/// is made.
 impl Store {
-    /// Finds the owner of a token, and whether it has been ended.
+    /// Finds the owner of a token, and whether the token has been revoked.
     pub async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let Issued { user, app, id, issued_at, .. } = token;
         let fields = ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}")];
-        // The list comes first. If it was read just before an end, the end is found all the same.
+        // The list is read first, so that a revocation that is made between the reads is found.
         let asked = Call::of("HGETALL", name::user(user));
         let asked = asked.cmd("HMGET").arg(name::ends(user)).arg(&fields).cmd("GET").arg(name::ended(user, id));
         type Found = (HashMap<Vec<u8>, Vec<u8>>, [Option<i64>; 3], Option<String>);
         let (people, [before, untold, app_first], own): Found = self.link.run("token_state", asked).await?;
-        // A block outlives what is known of ends.
+        // A block stays after the revocations have been purged.
         let is_blocked = people.get(b"block".as_slice()).is_some_and(|block| block.ends_with(b" on"));
         if is_blocked || before.is_some_and(|before| *issued_at <= before) {
             return Ok(TokenState::RevokedWithUser { told: untold.is_none() });
@@ -50,11 +56,13 @@ impl Store {
         of_app.collect::<Result<_>>().map(TokenState::People)
     }
 
-    /// Dates the token of a login: with `issued_at`, the second of the login, or with the first one after it that no
-    /// end names. An end names such a second if it was made in the very second of the login, or the store's clock has
-    /// stepped back since. Whatever ends the user's tokens later ends this one too. If the date is after `latest`,
-    /// nothing is noted. Once it is the second of the login, the next logins of the person need not ask. `None` if the
-    /// user is blocked: the end that belongs to the block would not name the token.
+    /// Dates the token of a login: with `issued_at`, the second of the login, or with the first
+    /// later second that no revocation covers. A revocation covers the second of the login if it
+    /// was made in that very second, or if the store's clock has stepped back since. Later
+    /// revocations of the user's tokens cover this token too. If the date is after `latest`,
+    /// nothing is noted. If the date is the second of the login, the person's next logins need not
+    /// call this. `None` if the user is blocked, because the revocation that came with the block
+    /// would not cover the token.
     pub async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
         let date = self.date_of_client(token, latest).await?;
         if date == Some(token.issued_at) {
@@ -63,31 +71,32 @@ impl Store {
         Ok(date)
     }
 
-    /// The same for a token that the person's next logins say nothing of.
+    /// As [`Self::date_token`], for a token that does not belong to a login of the person.
     pub async fn date_of_client(&self, token: &Issued, latest: i64) -> Result<Option<i64>> {
         let script = change_ends(&token.user, "date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
         let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
         self.confirm_date(token, date, latest).await.map(Some)
     }
 
-    /// The second of a token that is given now without a login: whatever ends the tokens of the user from here on names
-    /// it, also if the store's clock steps back. `first`: the token that came with the login. The token lives for
-    /// `life`, and the note of it a little longer.
+    /// The second for a token that is issued now without a login. Later revocations of the user's
+    /// tokens cover that second, even if the store's clock steps back. `first`: the token that was
+    /// issued at the login. The new token lives for `life`, and the note of its date a little
+    /// longer.
     pub async fn date_renewal(&self, first: &Issued, life: Duration) -> Result<i64> {
         let kept = 2 * life.as_secs() + NOTE_KEPT.as_secs();
         let script = self.ending(&first.user, "renew", Some(first.issued_at)).await?.arg(kept);
         unless_ahead(self.link.run_confirmed("date_renewal", script).await?)
     }
 
-    /// Ends one token until its `exp` and the leeway of verifiers have passed.
+    /// Revokes one token, until its `exp` and the leeway of verifiers have passed.
     pub async fn revoke_token(&self, token: &Issued) -> Result<()> {
         self.end_one(token, true).await
     }
 
-    /// Ends all tokens that a user was issued up to and in this second of the store's clock, or up to the last login of
-    /// one of the user's people, if the clock has stepped back since. With the `iat` of the token that asks for it,
-    /// this changes nothing if that token has been ended in this way already, so that a repetition does not end newer
-    /// tokens.
+    /// Revokes all tokens that a user was issued up to and in this second of the store's clock, or
+    /// up to the last login of one of the user's persons, if the clock has stepped back since.
+    /// `asked_at`: the `iat` of the token with which the request came. If this revocation already
+    /// covers that token, nothing changes, so that a repetition does not revoke newer tokens.
     pub async fn revoke_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
         let script = self.ending(user, "user", None).await?.arg(asked_at);
         let unpublished = unless_ahead(self.link.run_confirmed("revoke_user", script).await?)?;
@@ -99,14 +108,17 @@ impl Store {
         .await
     }
 
-    /// Ends all tokens that a user was issued in one app up to and in this second, as [`Store::revoke_user`] takes it.
+    /// Revokes all tokens that a user was issued in one app up to and in this second; see
+    /// [`Store::revoke_user`].
     pub async fn revoke_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
-        // First, because the phone cannot repeat what has ended its own token.
+        // The tokens of clients come first, because the phone cannot repeat the request once its
+        // own token is revoked.
         self.end_clients_of(user, app, None).await?;
         self.end_in_one_app(user, app, None).await
     }
 
-    /// Puts an end of the user's tokens in one app into the stream that was made before Redis failed, if there is one.
+    /// Adds a revocation of the user's tokens in one app to the stream, if one was made there
+    /// before Redis failed. Returns whether there was one.
     pub async fn finish_end_in_app(&self, user: &UserId, app: &AppId) -> Result<bool> {
         let asked = Call::of("HGET", name::ends(user)).arg(format!("untold:app:{app}"));
         let Some(second): Option<i64> = self.link.run("revoke_in_app", asked).await? else { return Ok(false) };
@@ -116,11 +128,12 @@ impl Store {
         self.publish_app(user, app, Some(second)).await.map(|()| true)
     }
 
-    /// Dates the token of a login, as [`Store::date_token`] does, and ends the tokens that its user was issued in its
-    /// app before: those of earlier seconds, and of the token's own second all for which this was called before. So of
-    /// logins at the same time one token is left. Waits for no replica: what a failover takes back leaves an older
-    /// token alive until the next login, and one frozen replica would keep everybody out. A login whose end Redis
-    /// refuses, or does not answer, is refused too.
+    /// Dates the token of a login, as [`Store::date_token`] does, and revokes the tokens that its
+    /// user was issued in its app before: those of earlier seconds, and those of the same second
+    /// for which this was called before. So one token is left of several logins at the same time.
+    /// Does not wait for replicas, because one frozen replica would prevent all logins, and a
+    /// failover that loses the revocation only leaves an older token valid until the next login. If
+    /// Redis refuses the revocation or does not answer, the login fails too.
     pub async fn revoke_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
         let Issued { user, app, id, issued_at, expires_at } = newest;
         let script = script::REVOKE_EARLIER.on(&[name::ends(user), name::user(user), name::clients(user)]);
@@ -136,7 +149,7 @@ impl Store {
         let ended = Revocation::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
         let (until, _) = self.put_into_stream(&ended, None, false).await?;
         if until > date + life {
-            // Another replica has begun to issue tokens that live for longer than this process knew.
+            // Another replica has begun to issue tokens with a longer life than this process knew.
             let script = published(user, &format!("app:{app}"), before, until);
             self.link.run::<Value>("revoke_earlier", script).await?;
         }
@@ -148,9 +161,9 @@ impl Store {
         Ok(Some(date))
     }
 
-    /// Ends whatever a key has signed. Its entry of the stream has a date; the note of it here stays for good, because
-    /// a key file of before may come back at any time, and there are few. Returns whether the stream lacked this end: a
-    /// repetition adds nothing.
+    /// Revokes a signing key. Its entry in the stream expires, but the note of it here stays
+    /// forever, because an old key file may come back at any time, and such notes are few. Returns
+    /// whether the revocation was added to the stream now; a repetition adds nothing.
     pub async fn revoke_key(&self, kid: &str) -> Result<bool> {
         let until = (self.clock)().timestamp() + KEY_ENDS_KEPT.as_secs() as i64;
         let ended = Revocation::Key { kid: kid.to_owned(), until };
@@ -158,7 +171,7 @@ impl Store {
         Ok(is_added)
     }
 
-    /// Those of these keys that the stream calls ended.
+    /// The keys among `kids` that were revoked.
     pub async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>> {
         if kids.is_empty() {
             return Ok(Vec::new());
@@ -168,15 +181,17 @@ impl Store {
         Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
     }
 
-    /// Blocks a user's list, which then admits nobody, and in the same step ends all of the user's tokens up to the
-    /// second of the list's primary; or lifts the block. Returns the number of this change, for
-    /// [`Store::confirm_block`]. [`Store::revoke_user`] ends what other primaries have dated, and tells verifiers.
+    /// Blocks a user's list, which then admits no person, and in the same step revokes all of the
+    /// user's tokens up to the present second of the list's primary; or lifts the block. Returns
+    /// the number of this change, for [`Store::confirm_block`]. Call [`Store::revoke_user`]
+    /// afterwards: it revokes tokens that other primaries have dated, and adds the revocation to
+    /// the stream.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let script = if blocked { self.ending(user, "block", Some(0)).await? } else { change_ends(user, "unblock") };
         unless_ahead(self.link.run("set_blocked", script).await?)
     }
 
-    /// Returns once a replica has the change of this number, unless a failover has lost it.
+    /// Returns once a replica has the change with this number. Fails if a failover has lost it.
     pub async fn confirm_block(&self, user: &UserId, number: u64) -> Result<()> {
         let asked = Call::of("HGET", name::user(user)).arg("block");
         let held: Option<String> = self.link.run_confirmed("set_blocked", asked).await?;
@@ -184,20 +199,23 @@ impl Store {
         if is_kept { Ok(()) } else { Err(StoreError { reason: "a failover has lost the block".into() }) }
     }
 
-    /// A step with three seconds: up to `last`, or up to now.
+    /// A step of `change_ends.lua` that takes three seconds. It covers tokens up to `last`, or up
+    /// to now.
     async fn ending(&self, user: &UserId, step: &str, last: Option<i64>) -> Result<Call> {
         let latest = if let Some(last) = last { last } else { self.latest_second_of(user).await? };
         Ok(change_ends(user, step).arg(latest).arg((self.clock)().timestamp()).arg(APART.num_seconds()))
     }
 
-    /// Notes beside a person, where each login finds it, whether the person's user is blocked, unless the person is of
-    /// another user or a change with a greater `number` is noted. Answered once a replica has it.
+    /// Notes on the person's binding, where each login reads it, whether the person's user is
+    /// blocked. Does nothing if the person belongs to another user, or if a change with a greater
+    /// `number` is noted. Answered once a replica has it.
     pub async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
         let script = change_session(person, "block").arg(packed::user(user)).arg(number);
         Ok(self.link.run_confirmed("note_block", script.arg(if blocked { "on" } else { "off" })).await?)
     }
 
-    /// Whether a user is blocked, and up to when all of the user's tokens are ended. An unknown user is not blocked.
+    /// Whether a user is blocked, and up to when all of the user's tokens are revoked. An unknown
+    /// user is not blocked.
     pub async fn user_state(&self, user: &UserId) -> Result<UserState> {
         let asked = Call::of("HGET", name::user(user)).arg("block").cmd("HMGET").arg(name::ends(user));
         let asked = asked.arg(&["before", "untold:before"]);
@@ -205,14 +223,14 @@ impl Store {
         Ok(UserState { blocked: block.is_some_and(|it| it.ends_with("on")), revoked_before, told: untold.is_none() })
     }
 
-    /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind. While it is more
-    /// than a minute ahead, nobody logs in, and no end is made.
+    /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind.
+    /// While it is more than a minute ahead, logins and revocations fail.
     pub async fn clock_ahead(&self) -> Result<i64> {
         let (seconds, now) = (self.present_seconds(name::STREAM).await?, (self.clock)().timestamp());
         Ok(seconds.into_iter().map(|second| second - now).max_by_key(|ahead| ahead.abs()).unwrap_or_default())
     }
 
-    /// Makes an end again.
+    /// Writes a revocation again that the store has lost.
     pub async fn restore_revocation(&self, ended: &Revocation) -> Result<()> {
         let Revocation::Key { kid, .. } = ended else {
             self.record_revocation(ended).await?;
@@ -221,7 +239,8 @@ impl Store {
         self.put_into_stream_again(ended, Some((name::ended_key(kid), &["KEEPTTL"]))).await
     }
 
-    /// Whether the record of an end has been lost, or is an older one, that the stream still has.
+    /// Whether the record of a revocation is missing, or covers less, although the stream still has
+    /// the revocation.
     pub async fn lacks_revocation(&self, ended: &Revocation) -> Result<bool> {
         let held = |user| Call::of("HGET", name::ends(user));
         let (asked, least) = match ended {
@@ -236,7 +255,7 @@ impl Store {
         Ok(self.link.run::<Option<i64>>("lacks_revocation", asked).await?.is_none_or(|held| held < least))
     }
 
-    /// Writes the record of an end, which the stream does not need.
+    /// Writes only the record of a revocation, not its entry in the stream.
     pub async fn record_revocation(&self, ended: &Revocation) -> Result<()> {
         let restored = |user: &UserId, field: String, second: i64| {
             change_ends(user, "restore").arg(field).arg(second).arg(REVOCATIONS_KEPT.as_secs())
@@ -250,21 +269,23 @@ impl Store {
         Ok(self.link.run_confirmed::<Value>("restore_revocation", record).await.map(drop)?)
     }
 
-    /// Notes a token of a client that was approved through this app, so that an end in either of the two ends it.
+    /// Notes a token of a client that was approved through this app, so that a revocation in either
+    /// of the two also revokes this token.
     pub async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
         let now = (self.clock)().timestamp();
         let of_client = script::NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]).arg(packed::user(&token.user));
         let of_user = script::NOTE_CLIENT.on(&[&name::clients(&token.user)]).arg(format!("{} {app}", token.app));
-        // First, because by this date the notes are found and forgotten.
+        // This comes first, because by this date the other two notes are found and purged.
         let kept = script::KEEP_RECORDS.on(&[name::KEPT]).arg(token.user.as_str()).arg(until).arg("").arg(now);
         self.link.run_confirmed::<u64>("note_client", kept).await?;
-        // An end that finds no note would leave the token alive, also after a failover.
+        // Replicas must have the notes, because a revocation that finds no note would leave the
+        // token valid.
         let note = |note: Call| self.link.run_confirmed::<u8>("note_client", note);
         Ok(try_join(note(of_client.arg(until).arg(now)), note(of_user.arg(until))).await.map(drop)?)
     }
 
-    /// The clients of which the user may have tokens.
+    /// The clients that may have tokens of the user.
     pub async fn clients_of(&self, user: &UserId) -> Result<Vec<NotedClient>> {
         let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1).arg("WITHSCORES");
         let noted: Vec<(String, f64)> = self.link.run("clients_of", asked).await?;
@@ -275,7 +296,7 @@ impl Store {
         noted.into_iter().map(|note| read(note).ok_or_else(|| unreadable("a user's pages"))).collect()
     }
 
-    /// Takes these notes back, because all tokens that they are of have been ended. Those of later tokens stay.
+    /// Deletes these notes, because all their tokens have been revoked. Notes of later tokens stay.
     pub async fn forget_clients(&self, user: &UserId, noted: &[NotedClient]) -> Result<()> {
         let forget = |key: &str, member: &[u8], until: i64| {
             let script = script::FORGET_CLIENT.on(&[key]).arg(member).arg(until);
@@ -293,7 +314,8 @@ impl Store {
         Ok(())
     }
 
-    /// At most so many users who may have a token of a client, by the last second of each, which is `from` or later.
+    /// At most `most` users that may have a token of a client, each with the last second of such a
+    /// token, ordered by that second, which is `from` or later.
     pub async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
         let asked = Call::of("ZRANGE", name::users_of_client(&client.0));
         let asked = asked.arg(from).arg("+inf").arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
@@ -301,7 +323,8 @@ impl Store {
         users.iter().map(|(user, until)| Ok((packed::read_user(user)?, *until as i64))).collect()
     }
 
-    /// Ends the user's tokens of the clients whose approvals came through this app, up to `last`, or up to now.
+    /// Revokes the user's tokens of the clients that were approved through this app, up to `last`,
+    /// or up to now.
     pub(super) async fn end_clients_of(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1);
         let noted: Vec<String> = self.link.run("clients_of", asked).await?;
@@ -312,14 +335,14 @@ impl Store {
         Ok(())
     }
 
-    /// Up to `last`, or up to now.
+    /// Revokes the user's tokens of one app or client, up to `last`, or up to now.
     pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
         let script = self.ending(user, "app", last).await?.arg(app.as_str()).arg(last);
         let unpublished = unless_ahead(self.link.run_confirmed("revoke_in_app", script).await?)?;
         self.publish_app(user, app, unpublished).await
     }
 
-    /// `confirmed`: once replicas have the end.
+    /// Revokes a single token. With `confirmed`, waits until replicas have the revocation.
     async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
         let key = name::ended(&token.user, &token.id);
         let ending = script::CHANGE_ENDS.on(&[&key]).arg("token");
@@ -327,21 +350,22 @@ impl Store {
         if state != TOLD && (confirmed || state != ADDED) {
             let Issued { id, user, expires_at, .. } = token.clone();
             self.put_once(&Revocation::Token { id, user, expires_at }, confirmed).await?;
-            // A mark that is lost costs a repetition another entry of the stream.
+            // If this value is lost, a repetition only adds another entry to the stream.
             let mark = Call::of("SET", &key).arg(if confirmed { TOLD } else { ADDED }).arg("XX");
             _ = self.link.run::<Value>("revoke_token", mark).await;
         }
         Ok(())
     }
 
-    /// Requests at the same time make the same end, which verifiers need not read again and again.
-    /// Returns the date that the end has in the stream.
+    /// Adds a revocation to the stream, unless the same one was added in the last minute:
+    /// simultaneous requests make the same revocation, and verifiers need to read it only once.
+    /// Returns the date that it has in the stream.
     async fn put_once(&self, ended: &Revocation, confirmed: bool) -> Result<i64> {
         let note = name::put(&ended.form().name());
         self.put_into_stream(ended, Some((note, &["NX", "EX", "60"])), confirmed).await.map(|(date, _)| date)
     }
 
-    /// The longest life of tokens that this thread knows of: its own, or that of another replica.
+    /// The longest life of tokens that this thread knows of, its own or another replica's.
     fn longest_life(&self) -> Duration {
         let own = self.noted_life.borrow().as_ref().map(|(_, life, _)| *life);
         let known = self.known_lives.borrow();
@@ -354,7 +378,8 @@ impl Store {
         self.publish(user, &format!("app:{app}"), unpublished, ended).await
     }
 
-    /// Puts an end into the stream, if it is not there up to this second. The user's ends call it `name`.
+    /// Adds a revocation that covers `unsent` to the stream, if there is one that is not there yet.
+    /// `name` is its field in the user's record.
     async fn publish(
         &self,
         user: &UserId,
@@ -364,7 +389,8 @@ impl Store {
     ) -> Result<()> {
         let Some(second) = unsent else { return Ok(()) };
         let until = self.put_once(&end(second), true).await?;
-        // A note that a failover brought back would call the end untold for good.
+        // This write must be confirmed: if a failover undid it, the revocation would count as
+        // missing from the stream forever.
         Ok(self.link.run_confirmed("note_published", published(user, name, second, until)).await?)
     }
 }
@@ -373,17 +399,18 @@ pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
     script::CHANGE_ENDS.on(&[name::ends(user), name::user(user), name::clients(user)]).arg(step)
 }
 
-/// Notes beside the user that an end is in the stream, with its date.
+/// Notes in the user's record that a revocation is in the stream, with its date.
 fn published(user: &UserId, name: &str, second: i64, until: i64) -> Call {
     change_ends(user, "published").arg(format!("untold:{name}")).arg(second).arg(until)
 }
 
-/// The answer of a script, unless Redis is ahead.
+/// The answer of a script, or the error that the clock of Redis is too far ahead.
 pub(super) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
     ahead.map_or(Ok(answer), |seconds| Err(too_far_ahead(seconds)))
 }
 
-/// Reads what a user's list says of one who is or was admitted in an app, in the form of `admit.lua`. `None` of others.
+/// Reads an entry of a user's list, in the form of `admit.lua`: a person who is or was admitted in
+/// this app, with the generation. `None` for other entries.
 pub(super) fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<(Person, u64)>> {
     let generation = match (decision.split_last(), person.starts_with(&packed::app(app))) {
         (Some((b'c', _)), true) => Some(COMPUTED),

@@ -1,4 +1,4 @@
-//! The erasure of what is stored of a user's people. `login::operator` puts the steps together.
+//! The erasure of the data of a user's persons. `login::operator` combines the steps.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,25 +11,27 @@ use wxmint_redis_link::scan::{Place, Slots};
 use super::{Call, DRAWN, Store, binding::NO_PEOPLE, ends::admission, name, packed, replace, script, session, walk};
 use crate::{Person, Result, StoreError};
 
-/// How long the numbers of erased bindings stay, so that a command of a login that was under way changes nothing: much
-/// longer than any request takes.
+/// How long the generations of erased bindings are kept, so that a late command of a login that was
+/// in progress changes nothing. This is much longer than any request takes.
 pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
-/// How long the emptied list of a user stays whom nobody can come to again, so that `users erase` finds the people.
+/// How long the emptied list of a user without persons is kept, so that `users erase` still finds
+/// the persons who have left.
 pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// The number of things that were erased of one person.
+/// The numbers of records that were erased for one person.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, derive_more::AddAssign)]
 pub struct ErasedPerson {
-    /// The record of bindings. Its number stays for [`NUMBERS_KEPT`].
+    /// Records of bindings. The generation stays for [`NUMBERS_KEPT`].
     pub bindings: u64,
+    /// Sessions, with all their session keys.
     pub session_keys: u64,
-    /// Counts of logins, of calls and of failures.
+    /// Counters of logins, calls and failures.
     pub counters: u64,
 }
 
 /// Each step of an erasure may be repeated, and then finds nothing to erase.
 impl Store {
-    /// Everybody whom the user's list names: also people who have left, or were not admitted.
+    /// All persons that the user's list names, also those who have left or were not admitted.
     pub async fn ever_of(&self, user: &UserId) -> Result<Vec<Person>> {
         let asked = Call::of("HGETALL", name::user(user)).cmd("HGETALL").arg(name::gone(user));
         type Entries = HashMap<Vec<u8>, Vec<u8>>;
@@ -38,37 +40,40 @@ impl Store {
         Ok(people.map(|name| packed::read_person(name)).collect::<Result<_, _>>()?)
     }
 
-    /// The people of an app whom the user's list has dismissed, each with the generation of the binding that ended so.
+    /// The persons of an app who have been removed from the user's list, each with the generation
+    /// of that binding.
     pub async fn dismissed(&self, user: &UserId, app: &AppId) -> Result<Vec<(Person, u64)>> {
         let gone: HashMap<Vec<u8>, Vec<u8>> = self.link.run("gone", Call::of("HGETALL", name::gone(user))).await?;
         gone.iter().filter_map(|(person, decision)| admission(person, decision, app).transpose()).collect()
     }
 
-    /// The users whom the person has left, or who did not take the person: their lists may name the person still. With
-    /// each, the unionids that may have been linked to the user because of the person.
+    /// The users that the person has left, or that did not admit the person: their lists may still
+    /// name the person. With each, the unionids that may have been linked to the user because of
+    /// the person.
     pub async fn left_by(&self, person: &Person) -> Result<Vec<(UserId, Vec<UnionId>)>> {
         let asked = Call::of("HGETALL", name::left(person));
         let left: HashMap<Vec<u8>, Vec<u8>> = self.link.run("left_by", asked).await?;
         left.iter().map(|(user, unionids)| Ok((packed::read_user(user)?, packed::read_unionids(unionids)?))).collect()
     }
 
-    /// Forgets the unionids that the person had when leaving the user.
+    /// Deletes the unionids that the person had when leaving the user.
     pub async fn forget_unionids_left(&self, person: &Person, user: &UserId) -> Result<()> {
         let emptied = Call::of("HSET", name::left(person)).arg(packed::user(user)).arg("");
         Ok(self.link.run::<u64>("left_by", emptied).await.map(drop)?)
     }
 
-    /// Strikes a person off a user's list who is gone from it. The number of the person's last binding stays for
-    /// [`NUMBERS_KEPT`], and so does a list that names nobody any more. A block stays.
+    /// Erases a person from a user's list, if the person has left it or has a computed user. The
+    /// generation of the person's last binding stays for [`NUMBERS_KEPT`], and so does a list
+    /// without persons. A block stays.
     pub async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
         let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
         let script = script.arg("strike").arg(NUMBERS_KEPT.as_secs()).arg(packed::person(person));
         Ok(self.link.run_confirmed("strike_off", script).await?)
     }
 
-    /// Erases what is stored of a person who is bound to nobody, but for those whom [`Self::left_by`] names and who are
-    /// not `struck`; and what is counted of the person by meters of these kinds. `None` if the person is bound, or
-    /// is being bound or freed, or has a computed user.
+    /// Erases the data of a person who is not bound, except the users of [`Self::left_by`] that are
+    /// not in `struck`, and the person's counters of the kinds `limits`. `None` if the person is
+    /// bound, is being bound or unbound, or has a computed user.
     pub async fn erase_person(
         &self,
         person: &Person,
@@ -86,17 +91,19 @@ impl Store {
         Ok(Some(ErasedPerson { bindings, session_keys, counters: counters + others }))
     }
 
-    /// The people whose sessions name the user, as those of computed users do, and the unionids that are linked to the
-    /// user: all whom the user's list need not name. Looks at all keys.
+    /// The persons whose sessions name the user, as those of computed users do, and the unionids
+    /// that are linked to the user. The user's list may not name them. Scans all keys. Fails if the
+    /// servers or slots of a Cluster change during the scan.
     pub async fn named_elsewhere(&self, user: &UserId) -> Result<(HashSet<Person>, HashSet<UnionId>)> {
         let (mut people, mut unionids, mut place) = (HashSet::new(), HashSet::new(), Some(Place::default()));
-        // No session has an owner where user ids are drawn. Otherwise one walk finds keys of both kinds.
+        // If user ids are drawn, no session has an owner, so only unionids are scanned. Otherwise
+        // one scan finds both kinds of keys.
         let are_computed = self.id_key(None).await?.is_some_and(|word| word != DRAWN);
         let pattern = if are_computed { "wxmint:*" } else { "wxmint:union:{*}" };
         let unionid = |key: &String| key.strip_prefix("wxmint:union:{")?.strip_suffix('}')?.parse::<UnionId>().ok();
         let person = |key: &String| walk::owner(key, "session").ok();
         while let Some(from) = place {
-            // A key may have moved from a primary that was still to be read to one that had been.
+            // A key may have moved from a primary that was not read yet to one that had been read.
             let page = self.link.keys_like(pattern, &from, Slots::AtRest).await?;
             if page.may_miss {
                 let why = "its servers or slots changed meanwhile: run the command again when the Cluster is at rest";
@@ -114,8 +121,8 @@ impl Store {
         Ok((people, unionids))
     }
 
-    /// Erases the link of a unionid, if it is linked to this user, and that it may be this user's. Returns whether it
-    /// was linked.
+    /// Erases the link of a unionid to this user, and the note that this user is in conflict about
+    /// it. Returns whether it was linked to this user.
     pub async fn erase_unionid(&self, unionid: &UnionId, user: &UserId) -> Result<bool> {
         let user = packed::user(user);
         let script = replace(&name::union(unionid), &user, b"").cmd("HDEL").arg(name::shared(unionid)).arg(&user);
@@ -123,7 +130,8 @@ impl Store {
         Ok(held == Some(user))
     }
 
-    /// Lets the user's list expire after [`EMPTY_LIST_KEPT`], unless somebody is admitted or the user is blocked.
+    /// Lets the user's list expire after [`EMPTY_LIST_KEPT`], unless it has persons or the user is
+    /// blocked.
     pub async fn expire_list(&self, user: &UserId) -> Result<()> {
         let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user)]);
         Ok(self.link.run_confirmed("expire_list", script.arg("expire").arg(EMPTY_LIST_KEPT.as_secs())).await?)

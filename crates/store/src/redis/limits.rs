@@ -1,13 +1,13 @@
-//! How often something may happen, and how it is counted: by plain commands, in a hash that says how many events there
-//! were in each part of the period. That costs Redis half of a script.
+//! Rate limits. Events are counted by plain commands, in a hash with the number of events in each
+//! part of the period. This costs Redis half as much as a script.
 //!
-//! The period is counted in eighths, which slide: an event is admitted if the current eighth and the eight before it
-//! hold fewer events than the limit. The oldest of these nine is in the last period only partly, and counts in full. So
-//! no period whatsoever holds more events than the limit, and a client waits at most an eighth of a period longer than
-//! it had to.
+//! The limit is a sliding window of eighths of the period. An event is admitted if the current
+//! eighth and the eight before it have fewer events than the limit. The oldest of these nine lies
+//! only partly in the last period, but counts in full. So no period ever has more events than the
+//! limit, and a client waits at most an eighth of a period longer than necessary.
 //!
-//! An event is counted first, and taken back if it was one too many. So the limit is kept however many are counted at
-//! the same time: each event sees at least all that were admitted before it.
+//! An event is counted first, and uncounted if it was one too many. So the limit holds for
+//! concurrent events too: each event sees at least all events that were admitted before it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::{cell::RefCell, num::NonZeroU32, rc::Rc, time::Duration};
@@ -18,15 +18,16 @@ use wxmint_ids::{AppId, Person};
 use super::{Call, Store, name, script, unreadable};
 use crate::Result;
 
-/// A period has so many parts.
+/// The number of parts of a period.
 const PARTS: u64 = 8;
-/// At most so many cells are kept. A busy address is found again at once.
+/// The most keys whose earlier counts are cached. When the cache is full it is emptied; the counts
+/// of a busy address are cached again at once.
 const MOST_CELLS: usize = 1024;
 
-/// How many events of one kind there were, in each part of a period. Parts are numbered from 1970 on.
+/// The number of events of one kind in each part of a period. Parts are numbered from 1970 on.
 type Counts = BTreeMap<u64, u64>;
 
-/// At most `burst` events in each `period`, also all at once.
+/// A limit of `burst` events in each `period`. They may come all at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// At least 1.
@@ -42,7 +43,7 @@ pub struct TooMany {
     pub retry_after: Duration,
 }
 
-/// An event that was counted, by the number of its part.
+/// An event that was counted, with the number of its part. [`Store::uncount`] takes it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reservation(pub u64);
 
@@ -57,18 +58,19 @@ impl Rate {
         now / self.part_micros()
     }
 
-    /// Until when an event of `part` counts, in microseconds since 1970.
+    /// When an event of `part` stops counting, in microseconds since 1970.
     pub fn until(self, part: u64) -> u64 {
         (part + PARTS + 1) * self.part_micros()
     }
 
-    /// How long events have to be remembered after the last one.
+    /// How long the counts must be kept after the last event.
     pub fn life(self) -> Duration {
         Duration::from_micros(self.part_micros() * (PARTS + 1))
     }
 
-    /// Whether the events of `other` are counted in `part`. Another process may know the time a little better, and be
-    /// in the next part already. One that is further ahead was counted before the clock stepped back.
+    /// Whether events of the part `other` count for an event in `part`. The next part counts,
+    /// because another process may know the time a little better and be there already. Parts
+    /// further ahead were counted before the clock stepped back.
     fn counts(part: u64, other: u64) -> bool {
         other <= part + 1 && part <= other + PARTS
     }
@@ -77,7 +79,7 @@ impl Rate {
     fn admit(self, counts: &mut Counts, now: u64) -> Result<Reservation, TooMany> {
         let part = self.part_at(now);
         counts.retain(|other, _| Self::counts(part, *other));
-        // The part that must be over a period ago before there are fewer events than `burst`.
+        // The newest part that must leave the window before another event fits.
         let (mut left, mut last_in_the_way) = (counts.values().sum::<u64>(), None);
         for (part, events) in counts.iter() {
             if left < self.burst.into() {
@@ -86,7 +88,7 @@ impl Rate {
             (left, last_in_the_way) = (left - events, Some(*part));
         }
         if let Some(last) = last_in_the_way {
-            // Until `last` has left the period.
+            // The wait until the part `last` has left the window.
             return Err(TooMany { retry_after: Duration::from_micros(self.until(last).saturating_sub(now)) });
         }
         *counts.entry(part).or_default() += 1;
@@ -94,59 +96,64 @@ impl Rate {
     }
 }
 
-/// Events that are counted together, and how often they may happen. They are of a kind, which its owner names.
+/// Events that are counted together, and their limit. The module that counts them names their kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitKey {
-    /// The key in Redis.
+    /// The name of the key in Redis.
     key: String,
-    /// The names of the fields there begin with this, if other events are counted at the same key.
+    /// The prefix of the fields' names, if other events are counted at the same key; otherwise
+    /// empty.
     prefix: String,
+    /// The limit.
     pub rate: Rate,
 }
 
 impl RateLimitKey {
-    /// It counts the events of an address, for example.
+    /// Counts the events of one owner, for example an address.
     pub fn new(kind: &str, whose: impl AsRef<str>, rate: Rate) -> Self {
         Self { key: name::limit(kind, whose.as_ref()), prefix: String::new(), rate }
     }
 
+    /// Counts the events of an app that `what` identifies.
     pub fn of_app(app: &AppId, kind: &str, what: impl AsRef<str>, rate: Rate) -> Self {
         Self { key: name::limit_of_app(app, kind, what.as_ref()), prefix: String::new(), rate }
     }
 
-    /// Those who erase a person name the kind: [`Store::erase_person`]. All meters of the kind have one rate.
+    /// Counts the events of a person. An erasure must name the kind ([`Store::erase_person`]). All
+    /// keys of a kind must have the same rate.
     pub fn of_person(person: &Person, kind: &str, what: &str, rate: Rate) -> Self {
         let prefix = if what.is_empty() { String::new() } else { [what, ":"].concat() };
         Self { key: name::limit_of_person(person, kind), prefix, rate }
     }
 
-    /// The field of a part. It has the period in seconds, because for a while replicas may count with periods of
-    /// different lengths.
+    /// The name of a part's field. It contains the period in seconds, because replicas may count
+    /// with different periods while a setting changes.
     fn field(&self, part: u64) -> String {
         format!("{}{}:{part}", self.prefix, self.rate.period.as_secs())
     }
 }
 
-/// An event that is counted at `now`, in microseconds since 1970 by the clock of Redis.
+/// An event to count at `now`, in microseconds since 1970 by the clock of Redis.
 pub(super) struct Counter<'a> {
     meter: &'a RateLimitKey,
     now: u64,
     part: u64,
-    /// How many events the earlier parts hold, if that is known.
+    /// The number of events in the earlier parts, if it is cached.
     earlier: Option<u64>,
 }
 
-/// How many events the parts before the present one hold, of cells that were counted lately: the part, and the events.
-/// They do not grow any more, so that an event of a busy address need not read them again.
+/// A cache of the keys that were counted lately: the part, and the number of events in the parts
+/// before it. These numbers no longer grow, so an event of a busy address need not read them again.
 pub(super) type EarlierParts = Rc<RefCell<HashMap<String, (u64, u64)>>>;
 
 impl Store {
-    /// Counts an event, unless the limit is reached.
+    /// Counts an event, or returns [`TooMany`] if the limit is reached.
     pub async fn count(&self, meter: &RateLimitKey) -> Result<Result<Reservation, TooMany>> {
         let counter = self.counter(meter);
         self.decide(&counter, self.link.run("count", self.counting(&counter)).await?).await
     }
 
+    /// Takes back an event that was counted.
     pub async fn uncount(&self, meter: &RateLimitKey, Reservation(part): Reservation) -> Result<()> {
         Ok(self.link.run("uncount", script::UNCOUNT.on(&[&meter.key]).arg(meter.field(part))).await?)
     }
@@ -159,14 +166,16 @@ impl Store {
         Counter { meter, now, part, earlier }
     }
 
-    /// Counts the event. Where the earlier parts are known, the cell has its life since an event of this part.
+    /// The commands that count the event. If the earlier parts are cached, the key's expiry is not
+    /// set, because an earlier event of this part has set it.
     pub(super) fn counting(&self, counter: &Counter<'_>) -> Call {
         let &Counter { meter, part, earlier, .. } = counter;
         let call = Call::of("HINCRBY", &meter.key).arg(meter.field(part)).arg(1);
         if earlier.is_some() {
             return call;
         }
-        // These count no more. The last event was ten parts ago at most, and left none older than eight parts then.
+        // These parts no longer count. The last event was at most ten parts ago, and it deleted
+        // parts that were older than eight parts then.
         let gone: Vec<_> = (PARTS + 1..=2 * PARTS + 2).map(|ago| meter.field(part.saturating_sub(ago))).collect();
         let call = call.cmd("PEXPIRE").arg(&meter.key).arg(meter.rate.life().as_millis() as u64);
         call.cmd("HDEL").arg(&meter.key).arg(gone).cmd("HGETALL").arg(&meter.key)
@@ -176,24 +185,26 @@ impl Store {
     pub(super) async fn decide(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Reservation, TooMany>> {
         let Some(earlier) = counter.earlier else { return self.decide_by_all(counter, answer).await };
         let own: u64 = from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
-        // The first one of its part again: the cell was lost, and has no life.
+        // If the count is 1, this is the first event of its part once more: the key was lost, and
+        // has no expiry.
         if own > 1 && earlier + own <= counter.meter.rate.burst.into() {
             return Ok(Ok(Reservation(counter.part)));
         }
-        // A cell that is full is read whole at the next event, which is probably refused too.
+        // If the limit is reached, the next event reads the whole key, because it is probably
+        // refused too.
         self.earlier.borrow_mut().remove(&counter.meter.key);
         self.uncount(counter.meter, Reservation(counter.part)).await?;
         let anew = Counter { earlier: None, ..*counter };
         self.decide_by_all(&anew, self.link.run("count", self.counting(&anew)).await?).await
     }
 
-    /// Decides by all that the cell holds.
+    /// Decides by all fields of the key.
     async fn decide_by_all(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Reservation, TooMany>> {
         let counted = Reservation(counter.part);
         let (_, _, _, fields): (Value, Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
         let mut parts = self.own_parts(counter, fields).await?;
-        // The event itself is counted already.
+        // The event itself is already among the counts.
         parts.entry(counted.0).and_modify(|events| *events = events.saturating_sub(1));
         let earlier = parts.iter().filter(|(part, _)| **part != counted.0).map(|(_, events)| events).sum();
         let decided = counter.meter.rate.admit(&mut parts, counter.now);
@@ -209,9 +220,10 @@ impl Store {
         Ok(decided)
     }
 
-    /// The counter's own parts among the fields of its key. What counts no more is deleted: an event of one cell keeps
-    /// the whole key, and what was counted before the clock stepped back would count again. So are fields without a
-    /// period, which the version before wrote.
+    /// The counter's own parts among the fields of its key. Deletes fields that no longer count: an
+    /// event of one prefix keeps the whole key alive, and events that were counted before the clock
+    /// stepped back would count again. Also deletes fields without a period, which an older version
+    /// wrote.
     async fn own_parts(&self, &Counter { meter, now, .. }: &Counter<'_>, held: HashMap<String, u64>) -> Result<Counts> {
         let (mut own, mut gone, mut life) = (Counts::new(), Vec::new(), meter.rate.life());
         for (field, events) in held {
@@ -285,7 +297,7 @@ mod tests {
         fill(&mut counts, 10, 80_000);
     }
 
-    /// Clients that ask as fast as they can, at times of all kinds.
+    /// Events come as fast as possible, with different times between them.
     #[test]
     fn no_period_holds_more_than_the_limit() {
         for step in [1, 7, 333, 4_999, 9_999, 10_001, 79_999, 81_234] {

@@ -1,4 +1,4 @@
-//! A login claims its code, and records who has logged in.
+//! The store's part of a login: claiming the code, and recording the person's login.
 
 use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration, time::Instant as Moment};
@@ -16,16 +16,18 @@ use crate::{
     Lives, LoginRecord, REVOCATIONS_KEPT, RateLimitKey, Recorded, Result, UnboundPolicy,
 };
 
-/// A user's list has this: the block, the second up to which tokens may be ended, the number that it was left with, and
-/// the day on which the person was seen; and so many fields, which but for the first three are people.
+/// The answer about a computed user's list: its fields `block`, `ended` and `floor`, and the day on
+/// which the person was last seen; then the number of all fields. All fields but the first three
+/// are persons.
 type SeenUser = ((Option<Vec<u8>>, Option<i64>, Option<u64>, Option<Vec<u8>>), usize);
 
 const A_DAY: u64 = 86_400;
 
 impl Store {
-    /// Notes the life of the tokens that this process issues, before it issues any. The date of an end of a user's
-    /// tokens is that of the longest life that any replica has noted and of which tokens may be left, also after the
-    /// setting was shortened. Costs nothing if it was noted lately.
+    /// Notes the life of the tokens that this process issues, before it issues any. A revocation of
+    /// a user's tokens is kept for the longest noted life of which tokens may be left, so that it
+    /// is kept long enough even after the setting was shortened. Does nothing if the life was noted
+    /// less than 5 minutes ago.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
         let (now, url) = ((self.clock)(), self.link.access.url());
         let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
@@ -34,8 +36,9 @@ impl Store {
         if is_noted { Ok(()) } else { self.note_life_again(life, &Lives::default()).await }
     }
 
-    /// The same where what was noted may be lost, with lives that were `known` before. A store that knows of no life
-    /// was emptied, or is new: since when is kept as a [`Doubt`].
+    /// As [`Self::note_life`], but always writes, together with the lives that were `known` before,
+    /// because the notes may be lost. A store without any life is new or was emptied: that is noted
+    /// as a [`Doubt`].
     pub async fn note_life_again(&self, life: Duration, known: &Lives) -> Result<()> {
         let now = (self.clock)();
         self.note_lives(Some(life), known).await?;
@@ -43,7 +46,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes lives that were known before, and may be lost.
+    /// Notes lives that were known before, because the store may have lost them.
     pub async fn restore_lives(&self, known: &Lives) -> Result<()> {
         self.note_lives(None, known).await
     }
@@ -57,21 +60,21 @@ impl Store {
         Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
     }
 
-    /// Whether the store will know for a while that tokens of this life are issued.
+    /// Whether `known` has this life, noted recently enough to count until the next note.
     pub fn knows_life(&self, life: Duration, known: &Lives) -> bool {
         let lasts = life + LIFE_HOLDS - LIFE_NOTED_EVERY;
         known.has(life, (self.clock)().timestamp() + lasts.as_secs() as i64)
     }
 
-    /// Notes that the tokens of a login of a site can be renewed for so long. Ends are dated without regard to it,
-    /// because verifiers meet none of what renews tokens.
+    /// Notes how long a site can refresh the tokens of a login. Revocations are dated without
+    /// regard to this, because verifiers never see refresh tokens.
     pub async fn note_renewals(&self, life: Duration) -> Result<()> {
         let script = script::NOTE_LIFE.on(&[name::RENEWALS]).arg((self.clock)().timestamp());
         let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg("").arg(0);
         Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
     }
 
-    /// How long ago the oldest login may be of which a token is left, or what renews tokens.
+    /// How long ago the oldest login may be that still has a token or a refresh token.
     pub async fn longest_login(&self) -> Result<Duration> {
         let asked = Call::at(name::LIVES).cmd("TIME");
         let asked = asked.cmd("HGETALL").arg(name::LIVES).cmd("HGETALL").arg(name::RENEWALS);
@@ -85,19 +88,21 @@ impl Store {
         Ok(Lives::from(lives).longest(second).max(renewals))
     }
 
-    /// Tells this Redis from another one, and from itself once it was emptied; and whether what it holds is doubted.
+    /// The mark that identifies this Redis and changes if it was emptied; and since when it may
+    /// lack revocations.
     pub async fn mark(&self) -> Result<(Option<String>, Option<Doubt>)> {
         let asked = Call::of("GET", name::MARK).cmd("GET").arg(name::DOUBT);
         let (mark, doubt): (Option<String>, Option<String>) = self.link.run("mark", asked).await?;
         Ok((mark, doubt.as_deref().and_then(Doubt::read)))
     }
 
-    /// Notes that ends were lost at this second.
+    /// Notes that revocations were lost at this second.
     pub async fn note_loss(&self, second: i64) -> Result<()> {
         self.keep(name::DOUBT, &Doubt { since: second, is_certain: true }.to_string(), REVOCATIONS_KEPT).await
     }
 
-    /// Counts a login from an address, and claims `code` so that it is sent to WeChat once across all replicas.
+    /// Counts a login from an address, and claims `code`, so that only one replica sends it to
+    /// WeChat, once.
     pub async fn claim_code(
         &self,
         app: &AppId,
@@ -112,7 +117,7 @@ impl Store {
         let answers = self.link.run_both("claim_code", self.counting(&counter), claiming).await?;
         let (counted, (set, time)): (Value, Claimed) = answers;
         let micros = self.clocks.told(sent, time);
-        // A claim that is repeated is granted again.
+        // A repetition by the same attempt is granted again.
         let holder = async || self.link.run::<Option<String>>("claim_code", Call::of("GET", &key)).await;
         let is_claimed = set.is_some() || holder().await? == Some(own);
         let order = ExchangeTimestamp::new(micros, attempt);
@@ -127,13 +132,14 @@ impl Store {
         claim
     }
 
-    /// Releases a claimed code that provably was not sent.
+    /// Releases a claimed code. Call it only if the code was certainly not sent.
     pub async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
         Ok(self.link.run("release_code", replace(&name::code(app, code), attempt.to_string().as_bytes(), b"")).await?)
     }
 
-    /// Counts the person's login, stores the session key of who is bound or is bound by it, unless a later exchange has
-    /// stored one, and returns the state of the person's binding.
+    /// Counts the person's login and returns the state of the person's binding. Stores the session
+    /// key if the person is bound or is bound by this record, unless a later exchange has stored
+    /// one.
     pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
         let person = &record.person;
         let computed = if let UnboundPolicy::Computed { user, listed } = &record.if_unbound {
@@ -142,8 +148,8 @@ impl Store {
             None
         };
         let script = self.recording(record);
-        // Not within the script, where it would cost Redis three times as much. An end that is made after this is read
-        // reaches to the login's second.
+        // Read outside the script, where it would cost Redis three times as much. This is safe: a
+        // revocation that is made after the read covers the second of the login.
         let (recorded, mut stored, seen): (String, StoredBinding, Option<SeenUser>) = match computed {
             None => {
                 let script = script.cmd("HGETALL").arg(name::binding(person));
@@ -186,7 +192,8 @@ impl Store {
     pub(super) fn recording(&self, record: &LoginRecord) -> Call {
         let LoginRecord { person, session_key, order, rate, if_unbound } = record;
         let part = rate.part_at(self.now_micros());
-        // A part more than a login counts, because another process may know the time a little better.
+        // One part longer than a login counts, because another process may know the time a little
+        // better.
         let longest = (rate.life() * 10 / 9).as_millis().div_ceil(250) as u64;
         let line = line(order, quarter(rate.until(part)), session_key);
         let script = script::RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
@@ -201,9 +208,10 @@ impl Store {
         }
     }
 
-    /// Notes on the computed user's list that the person was seen today. Where the person was not on the list, the
-    /// login waits for it and fails without it: a token of somebody who is on no list is refused here, and no act on
-    /// the user finds the person. A later day that is lost is noted at the next login.
+    /// Notes on the computed user's list that the person was seen today. If the person was not on
+    /// the list, the login waits for this write and fails with it: otherwise this service would
+    /// refuse the token, and operations on the user would not find the person. If the person was on
+    /// the list, the login does not wait, because a lost day is noted at the next login.
     async fn see(
         &self,
         record: &LoginRecord,
@@ -224,8 +232,8 @@ impl Store {
                 None => drop(self.link.run::<Value>("see", script.arg(today)).await?),
             }
         }
-        // Nobody is new who has a session from before lists were kept, or is known in another app. A repetition may be
-        // that of a first login.
+        // A user is not new if the person has a session from before lists were kept, or if the list
+        // has other persons. A repetition may repeat the first login.
         let is_new = if listed { people == 0 && !["=", ">"].contains(&sign) } else { sign == "+" };
         Ok(Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) })
     }

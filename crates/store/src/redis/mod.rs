@@ -1,6 +1,7 @@
-//! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation takes one round trip. A
-//! script touches the keys of one hash slot, so that it also runs on a Cluster. The link carries calls and confirmed
-//! writes through a failover; docs/decisions/0016 has the reasons.
+//! The store in Redis: one server, a primary that Sentinels watch, or a Cluster. Each operation
+//! takes one round trip. A script touches the keys of one hash slot, so that it also runs on a
+//! Cluster. The link repeats calls and confirmed writes across a failover; docs/decisions/0016 has
+//! the reasons.
 
 pub(crate) mod access_token;
 mod binding;
@@ -36,56 +37,64 @@ use crate::{
     AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation, UnboundPolicy, limits::Rate,
 };
 
-/// The word of the store where user ids are drawn.
+/// The stored mode of user ids ([`Store::id_key`]) if user ids are drawn at random.
 pub const DRAWN: &str = "random";
 
-/// Where Redis is, what the process knows of its clock, and the ends that it has put there. A process makes one.
+/// Where Redis is, what the process knows about the clock of Redis, and the revocations that the
+/// process has added to the stream. A process makes one and clones it.
 #[derive(Clone)]
 pub struct StoreAccess {
+    /// Where Redis is and how to log in.
     pub link: wxmint_redis_link::RedisAccess,
     stepped_back: SteppedBack,
     made: Arc<Mutex<Vec<Revocation>>>,
 }
 
 impl StoreAccess {
+    /// Access to the Redis of `link`, about whose clock nothing is known yet.
     pub fn new(link: wxmint_redis_link::RedisAccess) -> Self {
         Self { link, stepped_back: SteppedBack::default(), made: Arc::default() }
     }
 
-    /// To a Redis in memory, which is empty and tells the time by `clock`.
+    /// Access to an empty Redis in memory, whose clock is `clock`.
     pub fn in_memory(clock: fn() -> DateTime<Utc>) -> Self {
         Self::new(wxmint_redis_link::RedisAccess::to(Memory::new(clock), Confirm::Replicas(0)))
     }
 }
 
-/// How long a token without a login is noted after it has expired: later ends name it also after the clock of Redis has
-/// stepped back.
+/// How long the date of a renewed token is kept after the token has expired, so that later
+/// revocations cover the token even if the clock of Redis has stepped back.
 const NOTE_KEPT: Duration = Duration::from_secs(60 * 60);
-/// A trial is always within the limit. What is written is gone after so many seconds, and an eighth of them.
+/// The limit of the write probe, which is never reached. The probe's keys expire after this period
+/// and an eighth of it.
 const TRIAL: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(5) };
 
-/// A connection to one Redis, for one worker thread, which runs its tasks in a `LocalSet` as actix-web's do. A task of
-/// the runtime would wake that set once more for each answer of Redis.
+/// A connection to one Redis, for one worker thread. The thread must run its tasks in a `LocalSet`,
+/// as actix-web's workers do: a task on the runtime itself would wake the `LocalSet` once more for
+/// each answer of Redis.
 #[derive(Clone)]
 pub struct Store {
-    /// The way to Redis, for checks of Redis itself, and for whoever keeps something of its own there.
+    /// The client of Redis, for checks of Redis itself, and for modules that keep other values
+    /// there.
     pub link: Rc<RedisClient>,
     session_ttl: Duration,
     clock: Rc<dyn Fn() -> DateTime<Utc>>,
     clocks: Clocks,
     earlier: EarlierParts,
-    /// The life of tokens that was noted last, where, and when.
+    /// The life of tokens that was noted last, in which Redis, and when.
     noted_life: Rc<RefCell<Option<NotedLife>>>,
-    /// The lives that the store knew when it was asked last.
+    /// The lives of tokens that the store had when it was last read.
     known_lives: Rc<RefCell<Lives>>,
     made: Arc<Mutex<Vec<Revocation>>>,
 }
 
 type NotedLife = (Arc<RedisUrl>, Duration, DateTime<Utc>);
 
-/// One value belongs to one worker thread. A step that is repeated with the same `attempt` answers the same again.
+/// One value belongs to one worker thread. A step that is repeated with the same `attempt` gives
+/// the same answer.
 impl Store {
-    /// Connects at the first use. Session keys are stored for `session_ttl`; `clock` dates bindings.
+    /// Connects at the first use. Session keys expire after `session_ttl`; bindings are dated by
+    /// `clock`.
     pub fn new(
         access: &StoreAccess,
         session_ttl: Duration,
@@ -99,7 +108,7 @@ impl Store {
         Self { link, session_ttl, clock, clocks, earlier, noted_life, known_lives, made }
     }
 
-    /// By the clock of this machine.
+    /// The time by this machine's clock.
     pub fn now(&self) -> DateTime<Utc> {
         (self.clock)()
     }
@@ -109,8 +118,9 @@ impl Store {
         Self { clock: Rc::new(move || instant), ..self.clone() }
     }
 
-    /// The store's word for how user ids come about: [`DRAWN`], or the id key with which they are computed. It is `own`
-    /// from now on if it was none, or if it was that they are drawn: who draws user ids yields to who computes them.
+    /// The stored mode of user ids: [`DRAWN`], or the kind and the fingerprint of the id key from
+    /// which they are computed. Stores `own` if there is none yet, or if it is [`DRAWN`]: replicas
+    /// that draw user ids yield to replicas that compute them.
     pub async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
         let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
         let yields = |held: &Option<String>| held.as_deref().is_none_or(|held| held == DRAWN);
@@ -120,48 +130,52 @@ impl Store {
         Ok(if yields(&held) { Some(own.to_owned()) } else { held })
     }
 
-    /// Keeps a text of a door's for a time, at a key of its own. The steps for these texts are commands on one key,
-    /// so that replicas agree without a script: of those who want to be the first at a key, one is.
+    /// Stores a text of a door for `life`, at the key `key`. The operations on these texts are
+    /// commands on one key, so that replicas agree without a script: if several want to be the
+    /// first to store a text, one of them is.
     pub async fn keep(&self, key: &str, text: &str, life: Duration) -> Result<()> {
         Ok(self.link.run("keep_text", keeping(key, text, life)).await?)
     }
 
-    /// Keeps the first text, and returns it once replicas have it. A repetition with the same text finds its own.
+    /// Stores the text unless the key has one, and returns the text that the key has, once replicas
+    /// have it. A repetition with the same text finds that text.
     pub async fn keep_first(&self, key: &str, text: &str, life: Duration) -> Result<String> {
         let claimed = keeping(key, text, life).arg("NX").cmd("GET").arg(key);
         let (_, held): (Value, Option<String>) = self.link.run_confirmed("keep_text", claimed).await?;
-        // A text that has expired since is nobody's.
+        // The text has expired meanwhile.
         Ok(held.unwrap_or_default())
     }
 
+    /// The text at this key.
     pub async fn kept(&self, key: &str) -> Result<Option<String>> {
         Ok(self.link.run("kept_text", Call::of("GET", key)).await?)
     }
 
+    /// Deletes the text at this key. Answered once replicas have deleted it.
     pub async fn discard(&self, key: &str) -> Result<()> {
         Ok(self.link.run_confirmed::<u64>("discard_text", Call::of("DEL", key)).await.map(drop)?)
     }
 
-    /// Discards a text, if it is this one.
+    /// Deletes the text at this key if it equals `text`.
     pub async fn discard_own(&self, key: &str, text: &str) -> Result<()> {
         Ok(self.link.run("discard_text", replace(key, text.as_bytes(), b"")).await?)
     }
 
-    /// Puts a text in the place of the one `before`, for the rest of that one's time. Answered once replicas have it.
-    /// Returns whether the key holds it now: a repetition finds its own.
+    /// Replaces the text `before` by `text`, which expires when `before` would have. Answered once
+    /// replicas have it. Returns whether the key has `text` now, so a repetition returns the same.
     pub async fn replace_kept(&self, key: &str, before: &str, text: &str) -> Result<bool> {
         let replaced = script::REPLACE_KEPT.on(&[key]).arg(before).arg(text);
         Ok(self.link.run_confirmed("keep_text", replaced).await?)
     }
 
-    /// Writes at each primary what a login of a stranger writes, with the same commands and script. Nobody is the
-    /// stranger.
+    /// Write probe: performs a login's writes on each primary, with the same commands and script,
+    /// for an openid that no person has.
     pub async fn try_a_login(&self) -> Result<(), Reason> {
         let stranger = |number: u32| {
             Some(Person { app: "wxmint-readiness".parse().ok()?, openid: number.to_string().parse().ok()? })
         };
         for (primary, _) in self.link.all_primaries().await? {
-            // An openid of WeChat's is longer.
+            // The openids of WeChat are longer than these numbers.
             let has = |person: &Person| primary.has(slot_of(name::session(person).as_bytes()));
             let Some(person) = (0..100_000).filter_map(stranger).find(has) else { continue };
             let (tries, meter) = (name::tries(&person), RateLimitKey::of_person(&person, "names", "", TRIAL));

@@ -1,5 +1,6 @@
-//! The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. The tag begins at the
-//! first `{` and ends at the next `}`; of the texts that are put in braces, a user id alone may have braces itself.
+//! The names of keys. Braces are hash tags: a Cluster keeps keys with the same tag in one slot. A
+//! tag begins at the first `{` and ends at the next `}`. Among the texts in braces, only a user id
+//! can contain braces itself.
 
 use std::fmt::{self, Display};
 
@@ -9,7 +10,7 @@ use wxmint_ids::{AppId, LoginCode, PhoneCode, TokenId, UnionId, UserId};
 
 use crate::{Person, Ticket};
 
-/// Each name, what it is made of, and how.
+/// Declares a function for each name: its parts, and how they are joined.
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident($($part:ident: $type:ty),+) = $text:expr;)+) => {
         $($(#[$doc])* pub(super) fn $name($($part: $type),+) -> String { $text })+
@@ -19,82 +20,91 @@ macro_rules! names {
 names! {
     binding(person: &Person) = of_person(person, "binding");
     session(person: &Person) = of_person(person, "session");
-    /// The users whom the person has left, or who did not take the person.
+    /// The users that the person has left, or that did not admit the person.
     left(person: &Person) = of_person(person, "left");
     tries(person: &Person) = of_person(person, "limit:tries");
     logins(person: &Person) = of_person(person, "limit:eighths:logins");
     limit(kind: &str, key: &str) = ["wxmint:limit:eighths:", kind, ":", key].concat();
     limit_of_app(app: &AppId, kind: &str, key: &str) = format!("wxmint:{{{app}}}:limit:eighths:{kind}:{key}");
-    /// One key has all events of a kind, so that an erasure finds them.
+    /// One key has all events of a kind, so that an erasure of the person finds them.
     limit_of_person(person: &Person, kind: &str) = of_person(person, &["limit:eighths:", kind].concat());
-    /// The code is stored hashed, because it is a credential for some minutes.
+    /// The code is stored hashed, because it is a credential for a few minutes.
     code(app: &AppId, code: &LoginCode) =
         format!("wxmint:code:{{{}}}", short_digest(&[app.as_str(), code.as_str()].join(":")));
     access_token(app: &AppId) = format!("wxmint:{{{app}}}:access-token");
-    /// The people who have left the user's list, or were not admitted. Apart from the list, so that a token check does
-    /// not read them.
+    /// The persons who have left the user's list, or were not admitted. A key of its own, so that a
+    /// token check does not read them.
     gone(user: &UserId) = self::user(user) + ":gone";
-    /// The number of a person who was struck off the user's list, for a while.
+    /// The generation of a person who was erased from the user's list, for a while.
     struck(user: &UserId, person: &Person) =
         format!("{}:struck:{}:{}", self::user(user), person.app, person.openid.as_str());
-    /// In the slot of the user's list, because one script reads both.
+    /// The revocations of the user's tokens. In the slot of the user's list, because one script
+    /// reads both.
     ends(user: &UserId) = self::user(user) + ":ends";
-    /// The end of one token. A key of its own, so that it expires by itself, and costs the same however many there are.
+    /// The revocation of one token. A key of its own, so that a lookup costs the same however many
+    /// revocations the user has.
     ended(user: &UserId, token: &TokenId) = format!("{}:ended:{token}", self::user(user));
-    /// Notes that the end of a key is in the stream. In the slot of the stream.
+    /// Notes that the revocation of a signing key is in the stream. In the slot of the stream.
     ended_key(kid: &str) = format!("wxmint:{{{STREAM}}}:{kid}");
-    /// Notes for a while that an end is in the stream, with the date that it has there. `ended`: the end without it.
+    /// Notes for a while that a revocation is in the stream, with its date there. `ended`: the
+    /// revocation without its date.
     put(ended: &str) = format!("wxmint:{{{STREAM}}}:put:{ended}");
     union(unionid: &UnionId) = ["wxmint:union:{", unionid.as_str(), "}"].concat();
-    /// The users of a unionid who are in conflict.
+    /// The users who are in conflict about a unionid.
     shared(unionid: &UnionId) = union(unionid) + ":users";
-    /// The ticket is stored hashed, because whoever can read Redis could otherwise redeem it.
+    /// The ticket is stored hashed, because otherwise anybody who can read Redis could redeem it.
     ticket(ticket: &Ticket) = format!("wxmint:ticket:{{{}}}", short_digest(ticket.expose()));
     /// The users who have tokens of a client.
     users_of_client(client: &AppId) = format!("wxmint:client:{{{client}}}");
-    /// The clients of which a user has tokens, each with the app through which it was approved.
+    /// The clients that have tokens of the user, each with the app through which the user approved
+    /// it.
     clients(user: &UserId) = self::user(user) + ":clients";
 }
 
-/// Where a code of a phone number is known as counted. Hashed, as a code of a login.
+/// The key that notes that a phone code was counted. The code is stored hashed, as a login code is.
 pub fn counted_phone_code(app: &AppId, code: &PhoneCode) -> String {
     format!("wxmint:code:phone:{{{}}}", short_digest(&[app.as_str(), code.as_str()].join(":")))
 }
 
+/// The stream of revocations.
 pub(super) const STREAM: &str = "wxmint:revoked";
-/// Names the id key with which user ids are computed.
+/// The mode of user ids: the kind and the fingerprint of the id key, or that they are drawn.
 pub(super) const ID_KEY: &str = "wxmint:id-key";
 /// The lives of tokens, in the slot of the stream.
 pub(super) const LIVES: &str = "wxmint:{wxmint:revoked}:lives";
-/// The lives of what renews the tokens of sites.
+/// The lives of the refresh tokens of sites.
 pub(super) const RENEWALS: &str = "wxmint:{wxmint:revoked}:renewals";
-/// Made with the first life that is noted. Another one is there once Redis was emptied.
+/// A random mark, made with the first life that is noted. It changes if Redis was emptied.
 pub(super) const MARK: &str = "wxmint:{wxmint:revoked}:mark";
-/// Since when ends may be missing.
+/// Since when revocations may be missing.
 pub(super) const DOUBT: &str = "wxmint:{wxmint:revoked}:doubt";
-/// The users whose ends have no entry of the stream any more and are needed here still, by the second up to which.
+/// The users whose revocations have no entry in the stream any more but are still needed here, by
+/// the second up to which.
 pub(super) const KEPT: &str = "wxmint:{wxmint:revoked}:kept";
 
-/// Half of the SHA-256 of `text`: for names of keys, which must not tell the text.
+/// The first half of the SHA-256 of `text` in base64url, for names of keys that must not reveal the
+/// text.
 pub fn short_digest(text: &str) -> impl Display + use<> {
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     fmt::from_fn(move |f| Base64Display::new(&digest.as_ref()[..16], &URL_SAFE_NO_PAD).fmt(f))
 }
 
 pub(super) fn user(user: &UserId) -> String {
-    // `}` at once would end an empty tag, which is none: the user's keys would lie in several slots. `%` is there
-    // twice, so that no two users have one name.
+    // A user id that begins with `}` would make an empty tag, which Redis ignores: the user's keys
+    // would lie in several slots. So `%` is put in front. It is also put in front of an id that
+    // begins with `%`, so that no two users have the same name.
     let mark = if user.as_str().starts_with(['}', '%']) { "%" } else { "" };
     ["wxmint:user:{", mark, user.as_str(), "}"].concat()
 }
 
-/// The user whose list has this name.
+/// The user whose list has this key; `None` for other keys.
 pub(super) fn user_of(key: &str) -> Option<UserId> {
     let text = key.strip_prefix("wxmint:user:{")?.strip_suffix('}')?;
     text.strip_prefix('%').unwrap_or(text).parse().ok()
 }
 
-/// All keys of a person lie in one slot. Neither an AppID nor an openid can contain the colon.
+/// A key of a person. All of them lie in one slot. The colon is unambiguous, because neither an
+/// AppID nor an openid can contain it.
 fn of_person(person: &Person, what: &str) -> String {
     ["wxmint:{", person.app.as_str(), ":", person.openid.as_str(), "}:", what].concat()
 }

@@ -1,4 +1,4 @@
-//! The scripts share this. It also has the answer where Redis holds what this version did not write.
+//! The Lua scripts, and the error for a value in Redis that this version did not write.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,8 @@ use wxmint_redis_link::{Call, Script};
 
 use crate::StoreError;
 
-/// Each script, and its parts: shared functions stand in front of it.
+/// Declares each script with the files that it is joined from. Files with shared functions come
+/// first.
 macro_rules! scripts {
     ($($name:ident = $($part:literal)+;)+) => {
         $(pub(super) static $name: LazyLock<Script> =
@@ -41,18 +42,18 @@ scripts! {
     TICKET = "ticket";
 }
 
-/// Gives a key another value for good, unless it holds one that is not `expected`; no `new` value deletes it. Answers
-/// the value before.
+/// Sets a key to `new`, without expiry, unless it has another value than `expected`. An empty `new`
+/// deletes the key. Answers the previous value.
 pub(super) fn replace(key: &str, expected: &[u8], new: &[u8]) -> Call {
     REPLACE.on(&[key]).arg(expected).arg(new)
 }
 
-/// A boolean, as the scripts take it.
+/// A boolean as an argument of a script.
 pub(super) fn flag(value: bool) -> &'static str {
     if value { "1" } else { "" }
 }
 
-/// A value that this version did not write.
+/// The error for a value that this version cannot read.
 pub fn unreadable(what: &'static str) -> StoreError {
     StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
 }

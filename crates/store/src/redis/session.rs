@@ -1,5 +1,5 @@
-//! How session keys are stored, and how they are used. A session has a line for each of the two latest exchanges, as
-//! `session.lua` describes it.
+//! How session keys are stored and used. A session has a line for each of the two latest exchanges;
+//! `session.lua` describes the form.
 
 use std::{ops::Range, time::Duration};
 
@@ -9,38 +9,43 @@ use wxmint_ids::UserId;
 use super::{Call, Store, flag, name, packed, script};
 use crate::{AttemptId, ExchangeTimestamp, ExchangedKey, PREVIOUS_KEY_TTL, Person, Result, Sealed};
 
-/// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted. Encrypted data has no
-/// MAC, so each failure might reveal something about it.
+/// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted.
+/// Encrypted data has no MAC, so each failure might reveal something about it.
 pub const MAX_FAILURES: u32 = 8;
-/// Begins with the first failure.
+/// The window in which failures are counted. It begins with the first failure.
 pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// The order of a line's exchange: microseconds since 1970 in 52 bits, and 4 random bits of its attempt, which tell two
-/// exchanges of a microsecond apart.
+/// The bytes of a line that order its exchange: microseconds since 1970 in 52 bits, and 4 random
+/// bits of the attempt, which distinguish two exchanges in one microsecond.
 const ORDER: Range<usize> = 0..7;
-/// Until when its login counts, in quarters of a second since 2020; 0 if it does not. They last until 2054.
+/// The bytes of a line that say until when its login counts for the limit, in quarters of a second
+/// since 2020; 0 if it does not count. They suffice until 2054.
 const TILL: Range<usize> = 7..11;
+/// A quarter of a second, in microseconds.
 const QUARTER: u64 = 250_000;
+/// The quarters of a second from 1970 to 2020.
 const SINCE_2020: u64 = 1_577_836_800 * 4;
 
-/// Whether session keys may be tried.
+/// The answer to a request to try a person's session keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
-    /// Those that are stored, newest first: at most two, the current and the previous key. And the order of a session
-    /// key that replaces them now. The caller must end the try with [`Store::close`].
+    /// The stored keys, newest first: at most two, the current and the previous one. And the
+    /// timestamp for a session key that replaces them now. The caller must end the try with
+    /// [`Store::close`].
     Keys(Vec<Sealed>, ExchangeTimestamp),
     /// The person is not bound to this user.
     NotBound,
-    /// As many tries are in progress as may fail.
+    /// Failures and tries in progress have reached [`MAX_FAILURES`].
     Busy,
 }
 
-/// Stands in front of a session's owner, who is so many bytes long.
+/// The letter in front of a session's owner.
 const OWNER: &[u8] = b"u";
+/// The bytes of a session's owner: a packed UUID.
 const OWNER_LEN: usize = 17;
 
 impl Store {
-    /// The current session key, if there is one, and behind it the one that it replaced less than
+    /// The current session key, if there is one, followed by the key that it replaced less than
     /// [`PREVIOUS_KEY_TTL`] ago.
     pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
         let key = name::session(person);
@@ -62,16 +67,17 @@ impl Store {
         }
     }
 
-    /// Ends the try of `attempt`, which has failed if none of the keys decrypted the data. That is counted. Returns
-    /// true if it deleted the session key; a repetition returns false.
+    /// Ends the try of `attempt`. `failed`: none of the keys decrypted the data; failures are
+    /// counted. Returns whether this failure deleted the session keys; a repetition returns false.
     pub async fn close(&self, person: &Person, attempt: &AttemptId, failed: bool) -> Result<bool> {
         Ok(self.link.run("close", try_keys("close", person, attempt).arg(flag(failed))).await?)
     }
 
-    /// Stores a session key beside the person's binding of this `generation`, unless a later exchange has stored one.
-    /// Stores nothing once that binding is gone or its user blocked. `login`: as the token of the key's login is dated,
-    /// because a bind ticket is redeemed later than its exchange began. A key without a login has replaced another one
-    /// at WeChat, and is stored only as long as a session key is, because a logout may have come meanwhile.
+    /// Stores a session key with the person's binding of this `generation`, unless a later exchange
+    /// has stored one. Stores nothing if that binding is gone or its user is blocked. `login`: the
+    /// date of the login's token, because a bind ticket is redeemed after its exchange began.
+    /// `None` for a key that WeChat gave in place of another one: it is stored only if a session
+    /// key is stored, because a logout may have come meanwhile.
     pub async fn keep_session_key(
         &self,
         person: &Person,
@@ -84,19 +90,21 @@ impl Store {
         Ok(self.link.run("keep_session_key", script.arg(login.map_or(0, |at| at.timestamp()))).await?)
     }
 
-    /// Replaces a sealed session key by the same key under a newer vault key, if it is still stored.
+    /// Replaces a sealed session key by the same key under a newer vault key, if it is still
+    /// stored.
     pub async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
         Ok(self.link.run("reseal", change_session(person, "reseal").arg(old.as_bytes()).arg(new.as_bytes())).await?)
     }
 
-    /// Deletes the session keys; with the second of a login, unless a later login has brought one. If the person is
-    /// bound, the time of the last login stays with the binding.
+    /// Deletes the session keys. With the second of a login, only if no later login has brought a
+    /// key. If the person is bound, the time of the last login stays with the binding.
     pub async fn forget(&self, person: &Person, login: Option<i64>) -> Result<()> {
         Ok(self.link.run("forget", change_session(person, "forget").arg(login)).await?)
     }
 }
 
-/// An exchange as a line of a session, behind its length. `till` when the login counts, in quarters.
+/// An exchange as a line of a session, preceded by its length. `till`: until when the login counts,
+/// in quarters of a second since 2020.
 pub(super) fn line(order: &ExchangeTimestamp, till: u64, sealed: &Sealed) -> Vec<u8> {
     let place = order.micros << 4 | u64::from(order.mark.0 & 15);
     let (till, sealed) = (u32::try_from(till).unwrap_or(u32::MAX), sealed.as_bytes());
@@ -104,27 +112,28 @@ pub(super) fn line(order: &ExchangeTimestamp, till: u64, sealed: &Sealed) -> Vec
     [&length.to_be_bytes()[..], &place.to_be_bytes()[1..], &till.to_be_bytes(), sealed].concat()
 }
 
-/// The first quarter that is not before that time.
+/// The first quarter of a second that is not before this time, which is in microseconds since 1970.
 pub(super) fn quarter(micros: u64) -> u64 {
     micros.div_ceil(QUARTER).saturating_sub(SINCE_2020)
 }
 
-/// Since 1970.
+/// The time of a quarter, in microseconds since 1970.
 pub(super) fn micros(quarter: u64) -> u64 {
     (quarter + SINCE_2020) * QUARTER
 }
 
-/// The owner of a session, as it stands behind the lines.
+/// The owner of a session, as it follows the lines.
 pub(super) fn owner_text(user: &UserId) -> Vec<u8> {
     [OWNER, &packed::user(user)].concat()
 }
 
-/// The user of a person without a binding, whose user id was computed.
+/// The owner of a session: the computed user of a person without a binding.
 pub(super) fn owner(session: &[u8]) -> Option<UserId> {
     packed::read_user(lines(session).1.strip_prefix(OWNER)?.get(..OWNER_LEN)?).ok()
 }
 
-/// The lines, and what stands behind them: its first byte is no length of a line.
+/// The lines, and the text that follows them. Its first byte cannot be the first byte of a line's
+/// length.
 fn lines(mut session: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     let mut lines = Vec::new();
     while let Some(([high @ 0..32, low], rest)) = session.split_first_chunk() {
@@ -135,7 +144,8 @@ fn lines(mut session: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     (lines, session)
 }
 
-/// The stored session keys, each with the time of its exchange in microseconds since 1970, the latest first.
+/// The stored session keys, each with the time of its exchange in microseconds since 1970, the
+/// latest first.
 pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
     let key = |line: &[u8]| {
         let (order, sealed) = line.get(ORDER).zip(line.get(TILL.end..))?;
@@ -145,7 +155,8 @@ pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
     lines(session).0.into_iter().map_while(key).collect()
 }
 
-/// The keys that may still be used, newest first: the one before for a while after it was replaced. `now`: since 1970.
+/// The keys that may still be used, newest first. The previous key may be used for
+/// [`PREVIOUS_KEY_TTL`] after it was replaced. `now`: since 1970.
 pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
     let keys = keys(session);
     let latest = keys.first().map(|(micros, _)| Duration::from_micros(*micros)).unwrap_or_default();
@@ -153,7 +164,7 @@ pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
     keys.into_iter().take(usable).map(|(_, sealed)| sealed).filter(|sealed| !sealed.is_nothing()).collect()
 }
 
-/// The second of the last exchange.
+/// The second in which the last stored exchange began.
 pub(super) fn exchanged(session: &[u8]) -> Option<DateTime<Utc>> {
     keys(session).first().and_then(|(micros, _)| DateTime::from_timestamp((micros / 1_000_000) as i64, 0))
 }

@@ -1,5 +1,5 @@
-//! A person's binding: the states of the binding protocol, whose steps `login::binder` puts together, and how Redis has
-//! it.
+//! A person's binding: the states of the binding protocol, whose steps `login::binder` combines,
+//! and their form in Redis.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,29 +11,29 @@ use wxmint_ids::{UnionId, UserId};
 use super::{Call, Store, name, packed, unreadable};
 use crate::{AttemptMark, Person, Result};
 
-/// How long a unionid stays linked to a user for whom the person has not been bound yet.
+/// How long a unionid stays linked to a user while the person is not bound to that user yet.
 pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);
 
-/// The state of a person's binding. Each generation has one intent, one decision, and perhaps one dissolution.
+/// The state of a person's binding. Each generation has one intent, one decision, and at most one
+/// unbinding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BindingState {
+    /// The person has no binding.
     Free {
         /// The generation of the last binding; 0 before the first.
         generation: u64,
-        /// Whether the person has dissolved the last binding. Then it is not made again without credentials.
+        /// Whether the person has unbound. Then the person is not bound again without credentials.
         dissolved: bool,
     },
     /// An intent was written, and the user's list has to decide.
-    Intended {
-        generation: u64,
-        intent: Intent,
-    },
+    Intended { generation: u64, intent: Intent },
+    /// The person is bound.
     Bound(Bound),
-    /// No longer bound, but still on the user's list.
+    /// The person is no longer bound, but still on the user's list.
     Leaving {
         generation: u64,
         user: UserId,
-        /// The last second of which a token may be.
+        /// The last second with which a token of the binding may be dated, since 1970.
         since: i64,
     },
 }
@@ -42,9 +42,11 @@ pub enum BindingState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     pub user: UserId,
-    /// Whether the user may have been made for this binding. Then the user's first binding answers `new_user`.
+    /// Whether the user may have been made for this binding. Then the answer of the user's first
+    /// binding has `new_user`.
     pub made: bool,
-    /// True if the binding was made only because of the unionid; ignored if that user has no bindings left.
+    /// Whether the user was found by the unionid alone. Such an intent is refused if that user has
+    /// no bindings left ([`Decision::Deserted`]).
     pub by_unionid: bool,
 }
 
@@ -54,51 +56,60 @@ pub const COMPUTED: u64 = 0;
 /// A person's binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
-    /// Differs from the person's earlier bindings.
+    /// The number of this binding among the person's bindings; [`COMPUTED`] for a computed user.
     pub generation: u64,
     pub user: UserId,
-    /// To the second. Of a computed user: when the person logged in last, or 1970 if that is not known.
+    /// When the person was bound, to the second. For a computed user: the person's last login, or
+    /// 1970 if it is not known.
     pub bound_at: DateTime<Utc>,
-    /// When the person has logged in last: when the exchange of the code began, or the bind ticket was redeemed. Who
-    /// logs in is told of that alone which was noted when a session ended.
+    /// The person's last login: when the exchange of the code began, or the bind ticket was
+    /// redeemed. During a login, this is only the login that was noted when the last session keys
+    /// were deleted.
     pub last_login: Option<DateTime<Utc>>,
     /// The unionid that was seen last.
     pub unionid: Option<UnionId>,
-    /// Other unionids that may be linked to the user: one that is about to be, and those that the person had before.
+    /// Other unionids that may be linked to the user: one that is about to be linked, and those
+    /// that the person had before.
     pub others: BTreeSet<UnionId>,
-    /// The other user whom the unionid was linked to when it was seen.
+    /// The other user that the unionid was linked to when it was seen.
     pub conflict: Option<UserId>,
-    /// Whether a unionid may be another user's too, as [`Store::share_unionid`](crate::Redis::share_unionid) tells.
+    /// Whether a unionid of the person may also belong to another user; see
+    /// [`Store::share_unionid`](crate::Store::share_unionid).
     pub shared: bool,
-    /// The attempt that has made this binding, if it is the first one of a user who was made for it.
+    /// The attempt that made this binding, if it is the first binding of a user who was made for
+    /// it.
     pub new_for: Option<AttemptMark>,
+    /// Whether the user is blocked, as it is noted on the binding.
     pub blocked: bool,
 }
 
 impl Bound {
+    /// A person with a computed user and without a binding.
     pub fn computed(user: UserId) -> Self {
         let (bound_at, last_login, unionid, others, conflict, shared, new_for, blocked) = Default::default();
         Self { generation: COMPUTED, user, bound_at, last_login, unionid, others, conflict, shared, new_for, blocked }
     }
 }
 
-/// The decision of a user's list about one generation of a person. It never changes.
+/// The decision of a user's list on one generation of a person's binding. It never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
+    /// The user's list has the person.
     Admitted {
         /// Whether this is the first person on the list.
         first: bool,
     },
-    /// The user has as many people of this app as allowed.
+    /// The user has as many persons of this app as allowed.
     Full,
+    /// The user is blocked.
     Blocked,
-    /// The intent came from a unionid alone, and the user has no bindings left.
+    /// The user was found by a unionid alone, and has no bindings left.
     Deserted,
-    /// The binding has been dissolved since.
+    /// The person has been unbound since.
     Dismissed,
 }
 
-/// The fields that `change_binding.lua` writes. Each has a letter for a name, and README.md says what it means.
+/// The fields that `change_binding.lua` writes. Their names are letters; README.md explains them.
 #[derive(Default)]
 pub(super) struct StoredBinding(BTreeMap<Vec<u8>, Vec<u8>>);
 
@@ -117,13 +128,14 @@ impl StoredBinding {
         str::from_utf8(self.field(name)?).ok()?.parse().ok()
     }
 
-    /// Whether a binding was made, and replicas have not confirmed it yet.
+    /// Whether replicas have not confirmed the binding yet.
     pub(super) fn is_unconfirmed(&self) -> bool {
         self.field(b'u').and(self.field(b'w')).is_some()
     }
 
-    /// Whether no login since has found that no end names its token. The session keys were dropped, and the user's
-    /// tokens ended, or the person came to a user who was there before.
+    /// Whether a revocation may cover the next login's token: the session keys were deleted,
+    /// perhaps together with a revocation, or the person was bound to an existing user, and no
+    /// later login has found its token valid.
     pub(super) fn may_be_ended(&self) -> bool {
         self.field(b'd').is_some()
     }
@@ -168,8 +180,8 @@ pub(super) fn stored_binding(person: &Person) -> Call {
 }
 
 impl Store {
-    /// Where a person stands. If that is a binding that replicas have not confirmed yet, they do so first: whoever made
-    /// it may have been told that it failed.
+    /// The state of a person's binding. If replicas have not confirmed it yet, waits until they
+    /// have: the request that made it may have been answered with an error.
     pub(super) async fn certain(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if !stored.is_unconfirmed() {
             return stored.state();
@@ -178,8 +190,8 @@ impl Store {
         self.confirmed(person, stored)
     }
 
-    /// A binding that replicas have confirmed just now need not be confirmed again. A mark that stays costs the next
-    /// login a wait.
+    /// The state of a binding that replicas have just confirmed. Deletes the mark that it is
+    /// unconfirmed. If that is lost, the next login waits once more.
     pub(super) fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
             self.link.later(Call::of("HDEL", name::binding(person)).arg("w"));

@@ -1,5 +1,5 @@
-//! The ends of tokens, and the stream that tells verifiers of them: it is read page by page. Each end has its own date,
-//! and is deleted by that alone.
+//! Revocations, and the stream from which verifiers learn of them, page by page. Each revocation
+//! has a date, and is purged only by that date.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::{fmt, mem, time::Duration, time::Instant as Moment};
@@ -17,57 +17,44 @@ use super::ends::{change_ends, unless_ahead};
 use super::{Call, NOTE_KEPT, Store, clocks::APART, name, script, unreadable};
 use crate::{Result, StoreError};
 
-/// How long an end is needed at most: until no verifier can accept a token from before it, whatever life tokens have.
+/// How long a revocation is needed at most: until no verifier can accept a token that was issued
+/// before it, whatever life tokens have.
 pub const REVOCATIONS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturating_add(Duration::from_secs(1));
-/// How long the end of a key is needed: until its last token has expired, which a replica may have signed a little
-/// later, by another clock. Whoever has stolen the key can sign at any time, but by then nobody believes in a JWK Set
-/// that has it.
+/// How long the revocation of a key is needed: until the key's last token has expired. A replica
+/// may have signed that token a little later, and by another clock. A thief of the key can sign at
+/// any time, but by then no verifier uses a JWK Set that contains the key.
 pub(crate) const KEY_ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(Duration::from_secs(5 * 60));
-/// How much longer an end stays in the store than its date says: for the leeway of verifiers, and by as much as clocks
-/// may differ, because a verifier that starts with nothing and whose clock is behind the store's still accepts tokens
-/// then.
+/// How much longer than its date a revocation stays in the store, in seconds: the leeway of
+/// verifiers, plus the difference that clocks may have. A verifier that has just started, and whose
+/// clock is behind the store's, still accepts the token until then.
 const KEPT_AFTER: i64 = 2 * MAX_LEEWAY.as_secs() as i64;
-/// An entry whose place was deleted with it is looked for from so much earlier on: it may have been lost in a failover,
-/// and clocks of primaries differ. In milliseconds.
+/// How much earlier than a cursor to continue if the cursor's entry is gone, in milliseconds. The
+/// entry may have been lost in a failover, and the clocks of primaries differ.
 const LOOKED_FOR_FROM: u64 = 5 * 60 * 1_000;
 
-/// Verifiers must no longer accept these tokens. Times are seconds since 1970 by the store's clock. It displays in its
-/// form in the stream. No id contains a blank. `until` is when the last of these tokens has expired.
+/// A revocation: verifiers must no longer accept these tokens. Times are seconds since 1970 by the
+/// store's clock. `until` is when the last of these tokens expires. `Display` writes the form in
+/// the stream; its fields are separated by blanks, which no id contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     /// A user's tokens with `iat` not after `before`.
-    User {
-        user: UserId,
-        before: i64,
-        until: i64,
-    },
+    User { user: UserId, before: i64, until: i64 },
     /// A user's tokens of one app with `iat` not after `before`.
-    UserInApp {
-        user: UserId,
-        app: AppId,
-        before: i64,
-        until: i64,
-    },
-    Token {
-        id: TokenId,
-        user: UserId,
-        expires_at: i64,
-    },
-    /// Whatever this key has signed.
-    Key {
-        kid: String,
-        until: i64,
-    },
+    UserInApp { user: UserId, app: AppId, before: i64, until: i64 },
+    /// One token.
+    Token { id: TokenId, user: UserId, expires_at: i64 },
+    /// All tokens that this key has signed.
+    Key { kid: String, until: i64 },
 }
 
-/// The form of an end in the stream, but for its date, which stands between the two.
+/// The form of a revocation in the stream: its date stands between `head` and `tail`.
 pub(super) struct Form {
     pub(super) head: String,
     pub(super) tail: String,
 }
 
 impl Form {
-    /// Tells an end from all others.
+    /// The form without the date, which identifies the revocation.
     pub(super) fn name(&self) -> String {
         [self.head.as_str(), &self.tail].concat()
     }
@@ -81,7 +68,7 @@ impl fmt::Display for Revocation {
 }
 
 impl Revocation {
-    /// Reads the form in the stream.
+    /// Parses the form in the stream; `None` if this version does not know it.
     pub fn read(text: &str) -> Option<Self> {
         Some(match text.split(' ').collect::<Vec<_>>()[..] {
             ["sub", before, until, user] => {
@@ -111,7 +98,7 @@ impl Revocation {
         Form { head, tail }
     }
 
-    /// The form for verifiers of this issuer, which names nobody.
+    /// The entry of the issuer's revocation feed, which has hashes in place of ids.
     pub fn published(&self, iss: &str) -> RevocationEntry {
         match *self {
             Self::User { ref user, before, until } => {
@@ -129,7 +116,7 @@ impl Revocation {
         }
     }
 
-    /// When the last token that it names has expired.
+    /// When the last token that the revocation names expires.
     pub fn until(&self) -> i64 {
         match *self {
             Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => until,
@@ -137,7 +124,8 @@ impl Revocation {
         }
     }
 
-    /// The same end with another date. That of a token is the token's.
+    /// The same revocation with another date. The date of a token's revocation is always the
+    /// token's `exp`.
     pub(super) fn dated(mut self, date: i64) -> Self {
         match &mut self {
             Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => *until = date,
@@ -146,7 +134,7 @@ impl Revocation {
         self
     }
 
-    /// Whether a token can be left in that second that it names.
+    /// Whether a verifier may still accept a token that it names at that second.
     pub fn is_needed(&self, second: i64) -> bool {
         second <= self.until().saturating_add(MAX_LEEWAY.as_secs() as i64)
     }
@@ -162,15 +150,17 @@ impl From<BTreeMap<u64, i64>> for Lives {
     }
 }
 
-/// Ends may be missing since this second: a Redis that knew of no token is new, or was emptied.
+/// Revocations may be missing since `since`, because Redis had no life of tokens then: it is new,
+/// or was emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Doubt {
+    /// In seconds since 1970.
     pub since: i64,
-    /// Whether a process has seen that it held something before.
+    /// Whether a process has seen that Redis held revocations before.
     pub is_certain: bool,
 }
 
-/// This follows the second of a doubt that is certain.
+/// The suffix of a stored doubt that is certain.
 const LOST: &str = " lost";
 
 impl fmt::Display for Doubt {
@@ -187,18 +177,19 @@ impl Doubt {
 }
 
 impl Lives {
-    /// The longest life of a token that may be left in that second: the longest of all where none is known.
+    /// The longest life of a token that may be left at that second; [`LONGEST_LIFE`] if no life is
+    /// known.
     pub fn longest(&self, second: i64) -> Duration {
         let left = self.0.iter().filter(|(_, last)| **last >= second).map(|(life, _)| *life);
         if self.0.is_empty() { LONGEST_LIFE } else { Duration::from_secs(left.max().unwrap_or_default()) }
     }
 
-    /// Whether this life is known to last for so long.
+    /// Whether this life is noted up to the second `last` or longer.
     pub fn has(&self, life: Duration, last: i64) -> bool {
         self.0.get(&life.as_secs()).is_some_and(|held| *held >= last)
     }
 
-    /// Takes on what the others know, and forgets what has passed.
+    /// Merges the lives of `others`, and drops the lives that ended before `second`.
     pub fn take_on(&mut self, others: &Self, second: i64) {
         for (life, last) in &others.0 {
             let held = self.0.entry(*life).or_insert(*last);
@@ -207,13 +198,14 @@ impl Lives {
         self.0.retain(|_, last| *last >= second);
     }
 
-    /// Those that the others do not know, or for a shorter time.
+    /// The lives that `others` lacks, or has for a shorter time.
     #[must_use]
     pub fn missing_from(&self, others: &Self) -> Self {
         let is_missing = |(life, last): &(&u64, &i64)| others.0.get(*life).is_none_or(|held| held < *last);
         Self(self.0.iter().filter(is_missing).map(|(life, last)| (*life, *last)).collect())
     }
 
+    /// Whether no life is known.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -223,60 +215,63 @@ impl Lives {
     }
 }
 
-/// A part of the stream of ends, oldest first.
+/// A page of the stream of revocations, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadRevocations {
-    /// When it was read, by the store's clock.
+    /// The date for the page: when it was read, by the store's clock, corrected by
+    /// `Clocks::page_time`.
     pub at: DateTime<Utc>,
-    /// Without those that nobody needs any more.
+    /// The revocations, without those that have expired.
     pub ends: Vec<Revocation>,
     /// The lives of tokens that may be left.
     pub lives: Lives,
-    /// Where to go on; empty if the stream is empty. To the reader it is any text.
+    /// The cursor from which to continue; empty if the stream is empty. It is opaque to the reader.
     pub cursor: String,
-    /// Whether the stream goes on.
+    /// Whether the stream has more entries after this page.
     pub more: bool,
 }
 
-/// An entry of the stream: its id, its one field, and the end.
+/// An entry of the stream: its id, the name of its one field, and the revocation.
 type Entry = (String, (String, String));
 
-/// The key of a note that an end was put into the stream, and the options of its SET.
+/// The key of a note that a revocation was added to the stream, and the options of its SET.
 type Note<'a> = (String, &'a [&'a str]);
 
-/// A part of the stream as it was read: in which second of Redis, and the lives that were known then.
+/// A part of the stream as it was read, with the second of Redis and the lives at that time.
 struct Part {
     second: i64,
     lives: Lives,
     entries: Vec<Entry>,
 }
 
-/// How far the search for old ends has come.
+/// The outcome of a step of [`Store::forget_ends`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forgotten {
+    /// The number of entries that were purged.
     pub ends: usize,
-    /// Where to go on. `None` at the end of the stream.
+    /// The id from which to continue; `None` at the end of the stream.
     pub next: Option<String>,
 }
 
-/// How many of these entries are a part of at most so many, when the stream goes on after them.
+/// Chooses the length of a page of at most so many entries, if the stream has more.
 type Length = fn(&[Entry], usize) -> usize;
 
 impl Store {
-    /// Reads at most `most` ends of the stream after `cursor`, or from the oldest end if `cursor` is empty. `None` if
-    /// the stream does not have this cursor, or no longer.
+    /// Reads at most `most` revocations after `cursor`, or from the oldest if `cursor` is empty.
+    /// `None` if the stream does not have this cursor, or no longer.
     pub async fn revocations_after(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         self.part_after(cursor, most, |_, most| most).await
     }
 
-    /// The same, but a part that ends before the stream does has at least half as many, and ends where the parts of
-    /// other readers do, whatever cursors they have begun with.
+    /// As [`Self::revocations_after`], but with common page boundaries: unless it is the last page,
+    /// a page has at least half of `most` entries, and ends where the pages of other readers end,
+    /// whatever cursors they began with.
     pub async fn revocations_page(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         self.part_after(cursor, most, where_readers_meet).await
     }
 
-    /// The same, but `None` also if the entry of the cursor was deleted by its date, for who wants to know whether the
-    /// stream is the one that it was.
+    /// As [`Self::revocations_after`], but also `None` if the cursor's entry was purged. For a
+    /// caller that wants to know whether the stream is still the same.
     pub async fn ends_after_entry(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         if !cursor.is_empty() {
             let Some(place) = Place::read(cursor) else { return Ok(None) };
@@ -294,12 +289,13 @@ impl Store {
             return self.page(part, cursor, most, length).map(Some);
         }
         let Some(place) = Place::read(cursor) else { return Ok(None) };
-        // A cursor that is not in the stream costs next to nothing.
+        // This read is cheap, so that an invalid cursor costs little.
         let Part { second, entries: named, .. } = self.read_stream("revocations_after", place.id, place.id, 1).await?;
         match named.first() {
             Some(entry) if cursor_of(entry) == cursor => {}
-            // Its entry was deleted by its date. It may as well have been lost in a failover, in which others came to
-            // be there a little earlier: a verifier may learn some of the ends twice.
+            // The entry's date has passed, so it was purged. It may also have been lost in a
+            // failover, after which other entries may have slightly earlier ids. So continue a
+            // little earlier: a verifier may get some revocations twice.
             None if place.until.saturating_add(KEPT_AFTER) < second.min((self.clock)().timestamp()) => {
                 let from = format!("{}-0", place.millis.saturating_sub(LOOKED_FOR_FROM));
                 let part = self.read_stream("revocations_after", &from, "+", most + 1).await?;
@@ -308,7 +304,7 @@ impl Store {
             _ => return Ok(None),
         }
         let mut part = self.read_stream("revocations_after", place.id, "+", most + 2).await?;
-        // It may have been deleted meanwhile, or lost in a failover, and then the first entry is another one.
+        // If the entry was purged meanwhile, or lost in a failover, the first entry is another one.
         if part.entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
             return Ok(None);
         }
@@ -316,9 +312,10 @@ impl Store {
         self.page(part, cursor, most, length).map(Some)
     }
 
-    /// With a `note`, an end is put there once as long as that is kept. The date of the end of a user's tokens is that
-    /// of the last one that may be left, by the lives that the store knows: not before the one that the end has.
-    /// Returns the date that it has in the stream, and whether it was put there now.
+    /// Adds a revocation to the stream. With a `note`, it is added only once while the note exists.
+    /// The revocation of a user's tokens is dated by the last token that may be left, by the lives
+    /// in the store, but not before the date that it already has. Returns its date in the stream,
+    /// and whether it was added now.
     pub(super) async fn put_into_stream(
         &self,
         ended: &Revocation,
@@ -332,7 +329,7 @@ impl Store {
         self.put_dated(ended, before, note, confirmed).await
     }
 
-    /// The same with the date that the end has had before.
+    /// As [`Self::put_into_stream`], with the date that the revocation already has.
     pub(super) async fn put_into_stream_again(&self, ended: &Revocation, note: Option<Note<'_>>) -> Result<()> {
         self.put_dated(ended, None, note, true).await.map(drop)
     }
@@ -360,7 +357,7 @@ impl Store {
         Ok((date, is_added))
     }
 
-    /// The ends that all workers have put into the stream since the last call.
+    /// The revocations that all workers have added to the stream since the last call.
     pub fn take_made(&self) -> Vec<Revocation> {
         mem::take(&mut self.made.lock())
     }
@@ -371,7 +368,7 @@ impl Store {
         type Answer = ((u64, u64), BTreeMap<u64, i64>, Vec<Entry>);
         let sent = Moment::now();
         let (time, lives, entries): Answer = self.link.run(step, asked).await?;
-        // So each process knows within seconds that the clock has stepped back.
+        // By this reading each process notices within seconds that the clock has stepped back.
         let second = (self.clocks.told(sent, time) / 1_000_000) as i64;
         let lives = Lives(lives);
         self.known_lives.replace(lives.clone());
@@ -390,21 +387,23 @@ impl Store {
         let more = entries.len() > most;
         entries.truncate(if more { length(&entries, most) } else { most });
         let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
-        // An end that a later version wrote must not keep verifiers from the others.
+        // A revocation that a later version wrote is skipped, so that verifiers still get the
+        // others.
         let ends = entries.iter().filter_map(|(id, (_, end))| {
             let unread = || tracing::warn!(id, "this version cannot read an entry of wxmint:revoked");
             Revocation::read(end).ok_or_else(unread).ok()
         });
-        // By both clocks, one of which may be ahead.
+        // The earlier of both clocks counts, because one of them may be ahead.
         let present = second.min(at.timestamp());
         let ends = ends.filter(|ended| ended.until().saturating_add(KEPT_AFTER) >= present);
         Ok(ReadRevocations { at, ends: ends.collect(), lives, cursor, more })
     }
 
-    /// Forgets the ends whose date has passed, among so many entries of the stream: from its beginning, or from where
-    /// an earlier call has come. None while the store's clock is more than a minute from this machine's. Ends do not
-    /// expire by themselves, because a clock of Redis that is ahead for a moment would bring ended tokens back, and
-    /// because a full Redis evicts what expires first.
+    /// Purges the revocations whose date has passed, among at most `most` entries of the stream,
+    /// beginning at its start or at `from`. Purges none while the store's clock differs from this
+    /// machine's by more than a minute. Revocations do not expire in Redis, because if the clock of
+    /// Redis were ahead for a moment, revoked tokens would become valid again, and because a full
+    /// Redis evicts keys that expire.
     pub async fn forget_ends(&self, from: Option<&str>, most: usize) -> Result<Forgotten> {
         let Part { second, lives, entries, .. } =
             self.read_stream("forget_ends", from.unwrap_or("-"), "+", most).await?;
@@ -423,7 +422,8 @@ impl Store {
                     let key = name::ended(&user, &id);
                     tokens.entry(user).or_default().push(key);
                 }
-                // The note of a key stays, because a key file of before may come back at any time.
+                // The note of a revoked key stays, because an old key file may come back at any
+                // time.
                 Some(Revocation::Key { .. }) | None => {}
             }
         }
@@ -434,13 +434,13 @@ impl Store {
         try_join_all(of_tokens).await?;
         let of_users = users.iter().map(async |user| {
             match self.forget_record(user, present, &lives).await? {
-                // An entry that is gone leads to no user.
+                // The record is still needed, but the purged entry will not lead to the user again.
                 Some(needed) => self.note_kept(user, Some(needed), 0).await,
                 None => Ok(()),
             }
         });
         try_join_all(of_users).await?;
-        // Last, because a repetition finds what is left by the entries.
+        // The entries are deleted last, because a repetition finds the remaining records by them.
         if !over.is_empty() {
             let ids: Vec<_> = over.iter().map(|(id, _)| id).collect();
             let deleted = Call::at(name::STREAM).cmd("XDEL").arg(name::STREAM).arg(ids);
@@ -449,8 +449,9 @@ impl Store {
         Ok(Forgotten { ends: over.len(), next })
     }
 
-    /// Forgets at most so many records that were needed for longer than their entries of the stream, and the notes of
-    /// their users' clients. Returns how many users were looked at.
+    /// Purges the records that were needed for longer than their entries in the stream, and the
+    /// notes of the users' clients, of at most `most` users. Returns the number of users that were
+    /// examined.
     pub async fn forget_kept(&self, most: usize) -> Result<usize> {
         let asked = Call::at(name::KEPT).cmd("TIME").cmd("HGETALL").arg(name::LIVES).cmd("ZRANGE").arg(name::KEPT);
         let own = (self.clock)().timestamp();
@@ -472,15 +473,17 @@ impl Store {
         Ok(users.len())
     }
 
-    /// Forgets the record of a user's ends, unless it is needed: then until when.
+    /// Purges the record of a user's revocations, or returns until when it is needed.
     async fn forget_record(&self, user: &UserId, present: i64, lives: &Lives) -> Result<Option<i64>> {
-        // The note of a token without a login goes with the token, and not at once if a clock is ahead.
+        // The note of a renewed token's date is kept as long as the token, with a margin in case a
+        // clock is ahead.
         let note = 2 * lives.longest(present).as_secs() + NOTE_KEPT.as_secs();
         let script = change_ends(user, "forget").arg(present).arg(REVOCATIONS_KEPT.as_secs()).arg(note);
         Ok(self.link.run("forget_ends", script).await?)
     }
 
-    /// Forgets of which clients the user had tokens that have expired. Returns until when those that are left live.
+    /// Purges the notes of clients whose tokens have expired. Returns when the last token of the
+    /// other clients expires.
     async fn forget_old_clients(&self, user: &UserId, present: i64) -> Result<Option<i64>> {
         let (old, left): (Vec<_>, Vec<_>) =
             self.clients_of(user).await?.into_iter().partition(|noted| noted.until < present);
@@ -497,11 +500,11 @@ impl Store {
     }
 }
 
-/// The place of an entry, as its cursor names it.
+/// A parsed cursor: the id of an entry, and its date.
 struct Place<'a> {
     id: &'a str,
     millis: u64,
-    /// The date of the end.
+    /// The date of the revocation.
     until: i64,
 }
 
@@ -513,40 +516,43 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Up to the entry of the greatest weight in the second half. Whoever begins elsewhere has a great part of that half
-/// before it too, and then ends there as well. So of a stream, not many entries end a part of any reader's.
+/// A page ends after the entry with the greatest weight in its second half. A reader that begins
+/// elsewhere has much of that half in its own second half, so its page mostly ends there too. So
+/// few entries of a stream are page boundaries of any reader.
 fn where_readers_meet(entries: &[Entry], most: usize) -> usize {
     let second_half = (most / 2..most).filter_map(|index| Some((weight(entries.get(index)?), index + 1)));
     second_half.max().map_or(most, |(_, length)| length)
 }
 
-/// Random, and the same at every reader.
+/// The pseudorandom weight of an entry, the same for every reader.
 fn weight((id, _): &Entry) -> [u8; 8] {
     let mut weight = [0; 8];
     weight.copy_from_slice(&digest(&SHA256, id.as_bytes()).as_ref()[..8]);
     weight
 }
 
-/// The milliseconds since 1970 in which an entry was put there, and its number among theirs.
+/// Parses the id of an entry: the millisecond since 1970 in which it was added, and its number
+/// within that millisecond.
 fn stream_id(id: &str) -> Option<(u64, u64)> {
     let (millis, sequence) = id.split_once('-').filter(|_| id.len() <= 41)?;
     Some((millis.parse().ok()?, sequence.parse().ok()?))
 }
 
-/// The id from which on the entries behind this one are.
+/// The smallest id after this one.
 fn id_after(id: &str) -> Option<String> {
     let (millis, sequence) = stream_id(id)?;
     Some(format!("{millis}-{}", sequence.checked_add(1)?))
 }
 
-/// The date of an entry. What a later version wrote is needed for as long as any end.
+/// The date of an entry. An entry that a later version wrote is kept as long as any revocation.
 fn until((id, (_, end)): &Entry) -> i64 {
     let put_at = || stream_id(id).map_or(0, |(millis, _)| (millis / 1_000) as i64);
     Revocation::read(end).map_or_else(|| put_at() + REVOCATIONS_KEPT.as_secs() as i64, |ended| ended.until())
 }
 
-/// Names an entry by its id and its content, because after a failover that lost entries another may have its id; and by
-/// its date, because it is deleted then.
+/// The cursor of an entry: its id, its date and a hash of its content. The hash is needed because
+/// after a failover that lost entries another entry may have the id. The date says when the entry
+/// is purged.
 fn cursor_of(entry: &Entry) -> String {
     let (id, (_, end)) = entry;
     let content = URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]);

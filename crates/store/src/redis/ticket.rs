@@ -1,4 +1,5 @@
-//! Bind tickets: a person whose code WeChat has accepted may try one password without another code.
+//! Bind tickets. With a ticket, a person whose code WeChat has accepted may try one password
+//! without a new code.
 
 use std::{str::FromStr, time::Duration};
 
@@ -12,7 +13,8 @@ use crate::{AttemptId, AttemptMark, ExchangeTimestamp, ExchangedKey, Person, Res
 /// How long a ticket can be redeemed: as long as a login code.
 pub const TICKET_TTL: Duration = Duration::from_secs(5 * 60);
 
-/// 128 random bits, base64url. Whoever has a ticket may try one password for its person, so it does not print.
+/// 128 random bits in base64url. The holder of a ticket may try one password for its person, so a
+/// ticket does not print.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Ticket(String);
 unprintable!(Ticket);
@@ -26,17 +28,19 @@ pub struct InvalidTicket;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TicketHolder {
     pub person: Person,
+    /// The unionid, if WeChat named one.
     pub unionid: Option<UnionId>,
     /// The session key that the code's exchange brought.
     pub key: ExchangedKey,
 }
 
 impl Ticket {
+    /// A new random ticket.
     pub fn random() -> Self {
         Self(new_token_id().as_str().to_owned())
     }
 
-    /// As the client gets it.
+    /// The ticket as the client gets it. Never log it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -50,8 +54,8 @@ impl FromStr for Ticket {
     }
 }
 
-/// A ticket as it is stored, behind the second in which it is redeemed: the person, the unionid or nothing, the order
-/// of the exchange, and the sealed session key.
+/// A redeemed ticket: the second in which it is redeemed, the person, the unionid or nothing, the
+/// microseconds and the mark of the exchange, and the sealed session key.
 type Held = (i64, Vec<u8>, Vec<u8>, u64, u32, Vec<u8>);
 
 impl Store {
@@ -64,8 +68,8 @@ impl Store {
         Ok(self.link.run("keep_ticket", script).await?)
     }
 
-    /// Redeems a ticket, and tells when, by the store's clock: the token's `iat`. `None` if it is unknown or another
-    /// request has redeemed it.
+    /// Redeems a ticket. Also returns when, by the store's clock: this is the token's `iat`. `None`
+    /// if the ticket is unknown, or another request has redeemed it.
     pub async fn take_ticket(&self, ticket: &Ticket, id: &AttemptId) -> Result<Option<(TicketHolder, DateTime<Utc>)>> {
         let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("take").arg(id.to_string());
         let held: Option<Held> = self.link.run("take_ticket", script).await?;

@@ -1,4 +1,5 @@
-//! Walks over all people in Redis, page by page. [`wxmint_redis_link::scan`] says what a walk finds.
+//! Walks over all persons in Redis, page by page. [`wxmint_redis_link::scan`] documents which keys
+//! a walk finds.
 
 use std::collections::HashSet;
 
@@ -11,17 +12,19 @@ use super::{Store, name, packed, unreadable};
 use crate::{BindingState, Bound, COMPUTED, Person, Result, Sealed};
 
 impl Store {
-    /// The people of the page, of one app or of all, who have a binding or once had one.
+    /// The persons on the page that begins at `from`, of one app or of all apps, who have or had a
+    /// binding, or have a session.
     pub async fn walk_people(&self, app: Option<&AppId>, from: &Place) -> Result<Page<Person>> {
         let pattern = app.map_or_else(|| "wxmint:{*".to_owned(), |app| format!("wxmint:{{{app}:*"));
-        // People whose user ids are computed have the session alone.
+        // A person with a computed user id has a session but no binding.
         let person = |key: &String| owner(key, "binding").or_else(|_| owner(key, "session")).ok();
         let page = self.link.keys_like(&pattern, from, Slots::MayBeMoving).await?;
         let people: HashSet<_> = page.found.iter().filter_map(person).collect();
         Ok(page.with(people.into_iter().collect()))
     }
 
-    /// Reads the page of people and their bindings that begins at `from`. Some of them may have none.
+    /// Reads the page of persons and their bindings that begins at `from`. A person may have no
+    /// binding any more.
     pub async fn walk(&self, from: &Place) -> Result<Page<(Person, BindingState)>> {
         let page = self.link.keys_like("wxmint:{*}:binding", from, Slots::MayBeMoving).await?;
         let people: Vec<Person> = page.found.iter().map(|key| owner(key, "binding")).collect::<Result<_, _>>()?;
@@ -29,7 +32,7 @@ impl Store {
         Ok(page.with(people.into_iter().zip(states).collect()))
     }
 
-    /// The blocked users of the page that begins at `from`.
+    /// The blocked users on the page that begins at `from`.
     pub async fn walk_blocked(&self, from: &Place) -> Result<Page<UserId>> {
         let page = self.link.keys_like("wxmint:user:{*}", from, Slots::MayBeMoving).await?;
         let users: Vec<_> = page.found.iter().filter_map(|key| name::user_of(key)).collect();
@@ -38,7 +41,7 @@ impl Store {
         Ok(page.with(blocked.collect()))
     }
 
-    /// How many people there are on the first page of all: with computed user ids, and bound.
+    /// The number of persons on the first page: with computed user ids, and with bindings.
     pub async fn some_people(&self) -> Result<(usize, usize)> {
         let page = self.walk_people(None, &Place::default()).await?;
         let bindings = try_join_all(page.found.iter().map(|person| self.binding(person))).await?;
@@ -47,7 +50,7 @@ impl Store {
         Ok((computed.len(), bound.len()))
     }
 
-    /// Some sealed session keys, and whose they are. Needs the right to `SCAN`.
+    /// Up to three sealed session keys and their persons. Needs the right to `SCAN`.
     pub async fn some_session_keys(&self) -> Result<Vec<(Person, Sealed)>> {
         const ENOUGH: usize = 3;
         let page = self.link.keys_like("wxmint:{*}:session", &Place::default(), Slots::MayBeMoving).await?;
@@ -57,7 +60,7 @@ impl Store {
     }
 }
 
-/// Reads the person from the key's name.
+/// Reads the person from the name of a key.
 pub(super) fn owner(key: &str, what: &str) -> Result<Person> {
     let entry = key.strip_prefix("wxmint:{").and_then(|rest| rest.strip_suffix(what)?.strip_suffix("}:"));
     Ok(packed::read_person(entry.ok_or_else(|| unreadable("the name of a key"))?.as_bytes())?)

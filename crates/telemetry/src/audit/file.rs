@@ -14,9 +14,10 @@ use rustix::{io::Errno, process::geteuid};
 use super::output::WAITING;
 use super::{Activity, Event, LOST, TOLD, folded::Several, now};
 
-/// Lines that wait are written together, about so many bytes at once.
+/// Waiting lines are written together, about this many bytes at once.
 const BATCH: usize = 64 * 1024;
-/// How long lines gather before they are written: an event that must wake this thread costs its login 20 µs.
+/// How long lines gather before they are written. An event that must wake the file's thread costs
+/// its login 20 µs.
 const GATHER: Duration = Duration::from_millis(2);
 const WARN_AGAIN: Duration = Duration::from_secs(60);
 
@@ -28,9 +29,9 @@ pub(super) enum Message {
 pub(super) struct AuditFile {
     path: PathBuf,
     file: File,
-    /// The same, to look at its end. `None` for a pipe.
+    /// The same file, opened to read its end. `None` for a pipe.
     reader: Option<File>,
-    /// Whether the last line that was written has no end.
+    /// Whether the last written line is incomplete.
     is_torn: bool,
     warned: Option<Instant>,
 }
@@ -38,7 +39,7 @@ pub(super) struct AuditFile {
 impl AuditFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = opened(path)?;
-        // Opened only if it is a file: a pipe would wait for its writer.
+        // Only a regular file is opened for reading: opening a pipe would wait for its writer.
         let reader = path.is_file().then(|| File::open(path).ok()).flatten();
         Ok(Self { path: path.into(), file, reader, is_torn: false, warned: None })
     }
@@ -71,12 +72,13 @@ impl AuditFile {
         }
     }
 
-    /// Writes these lines, and before them how many were lost.
+    /// Writes these lines. Before them, writes how many events were lost.
     fn write(&mut self, lines: &[u8]) {
         if let Err(error) = self.replace_deleted() {
             return self.lose(ends(lines), &error);
         }
-        // Nobody else tells of them: until the line is written, they count as untold.
+        // Only this thread reports lost events. Until the line is written, they count as
+        // unreported.
         let untold = LOST.get() - TOLD.load(Ordering::Relaxed);
         if untold > 0 {
             let count = untold.try_into().unwrap_or(u32::MAX);
@@ -92,7 +94,7 @@ impl AuditFile {
         }
     }
 
-    /// Nobody can read what is written to a file that was deleted, and no error would tell.
+    /// Reopens a deleted file. Lines written to it would be lost without an error.
     fn replace_deleted(&mut self) -> io::Result<()> {
         let is_deleted = |file: &File| file.metadata().is_ok_and(|file| file.nlink() == 0);
         if !is_deleted(&self.file) {
@@ -115,14 +117,16 @@ impl AuditFile {
         }
     }
 
-    /// Whether the file ends within a line, which another process may have torn. `None` if it cannot be read.
+    /// Whether the file ends within a line, which another process may have left incomplete. `None`
+    /// if the file cannot be read.
     fn ends_torn(&self) -> Option<bool> {
         let (reader, mut last) = (self.reader.as_ref()?, *b"\n");
         reader.read_at(&mut last, reader.metadata().ok()?.len().saturating_sub(1)).ok()?;
         Some(last != *b"\n")
     }
 
-    /// Says how many of the lines are not there or not whole. No line hangs on a torn one.
+    /// Appends lines. The error says how many of them are missing or incomplete. After an
+    /// incomplete line, begins with a line break.
     fn append(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
         let begin: &[u8] = if self.ends_torn().unwrap_or(mem::take(&mut self.is_torn)) { b"\n" } else { b"" };
         let bytes = [begin, lines].concat();
@@ -155,10 +159,12 @@ fn ends(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// A new file belongs to the owner of its folder, so that `wxmint serve` can write one that `sudo wxmint users` has
-/// made. A link is followed only if link and folder belong to root or this user: others could lead root's lines astray.
+/// Opens the file for appending, and creates it if needed. A new file belongs to the owner of its
+/// folder, so that `wxmint serve` can write a file that `sudo wxmint users` has made. A symbolic
+/// link is followed only if link and folder belong to root or this user: another user's link could
+/// redirect root's lines.
 fn opened(path: &Path) -> io::Result<File> {
-    // Everything that is opened below lies in this folder, whatever the path leads to by then.
+    // Files are opened relative to this folder, even if the path leads elsewhere by then.
     let folder = open(folder_of(path), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let folder = File::from(folder);
     let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
@@ -168,12 +174,13 @@ fn opened(path: &Path) -> io::Result<File> {
         Err(Errno::EXIST) => {}
         made => {
             let (made, owner) = (made?, folder.metadata()?);
-            // Nobody but root may. If root's own right to it was taken away, the file stays as any other would be.
+            // Only root may change the owner. If root lacks that capability, the file stays root's,
+            // as without this step.
             _ = geteuid().is_root().then(|| fchown(&made, Some(owner.uid()), Some(owner.gid())));
             return Ok(made);
         }
     }
-    // Without waiting: to open a pipe that nobody reads would last until somebody does.
+    // NONBLOCK, because opening a pipe without a reader would wait for one.
     let follow = if is_ours(path)? { OFlags::empty() } else { OFlags::NOFOLLOW };
     let file = open_file(follow | OFlags::NONBLOCK).map_err(|error| match error {
         Errno::LOOP => io::Error::other(FOREIGN_LINK),
@@ -183,20 +190,22 @@ fn opened(path: &Path) -> io::Result<File> {
     if file.metadata()?.file_type().is_block_device() {
         return Err(io::Error::other("is a disk; name a file on it"));
     }
-    // To write waits for a reader that is slow, in the file's own thread.
+    // From here on, writes wait for a slow reader, in the file's own thread.
     fcntl_setfl(&file, OFlags::APPEND)?;
     Ok(file)
 }
 
 const UNREAD: &str = "is a pipe that nobody reads, or a socket; start its reader first, or set `log`";
+/// The error of a symbolic link that is not followed.
 pub const FOREIGN_LINK: &str = "is a link, and it or its folder belongs to neither root nor this user";
 
-/// Whether what stands there, and its folder, belong to root or to this user.
+/// Whether the file or link at `path`, and its folder, belong to root or to this user.
 pub fn is_ours(path: &Path) -> io::Result<bool> {
     let owners = [fs::metadata(folder_of(path))?.uid(), fs::symlink_metadata(path)?.uid()];
     Ok(owners.iter().all(|uid| [0, geteuid().as_raw()].contains(uid)))
 }
 
+/// The folder that contains `path`; `.` if `path` names none.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."))
 }

@@ -1,4 +1,4 @@
-//! Events that strangers can cause without end are told as counts.
+//! Folds events that strangers can cause without limit: such events are written as counts.
 
 use std::{collections::HashMap, mem, sync::LazyLock};
 
@@ -9,13 +9,14 @@ use super::{Activity, Event, Origin, is_on, now, write};
 
 pub(super) static FOLDED: LazyLock<Folded> = LazyLock::new(|| Folded(Mutex::default()));
 
-/// How many kinds are counted apart, in about 10 MB. Further refusals are counted together, by their reason. There is
-/// as much room again for what succeeds (logouts), so that refused strangers cannot take the names away from it.
+/// How many kinds of events are counted separately, in about 10 MB. Further refusals are counted
+/// together, by their reason. Successes (logouts) have as much room again, so that refused
+/// strangers cannot displace their details.
 const MOST: usize = 10_000;
 
 pub(super) struct Folded(Mutex<HashMap<String, Kind>>);
 
-/// Several events that were told as one.
+/// The number and times of several events that are written as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Several {
     pub(super) count: u32,
@@ -24,8 +25,8 @@ pub struct Several {
 }
 
 impl Event {
-    /// Tells an event that `who` can cause without end: at once if it is the first of its kind, and otherwise once a
-    /// minute, with the count.
+    /// Writes an event that `who` can cause without limit: at once if it is the first of its kind,
+    /// otherwise once a minute with the count.
     pub fn tell_bounded(self, who: &str) {
         if !is_on() {
             return;
@@ -35,16 +36,16 @@ impl Event {
     }
 }
 
-/// Events of one reason, by one client or person.
+/// The events of one reason from one client or person.
 struct Kind {
-    /// When one was told last.
+    /// When an event was written last.
     told: DateTime<Utc>,
-    /// The last of those that wait to be told.
+    /// The folded event that waits to be written.
     held: Option<Event>,
 }
 
 impl Folded {
-    /// The event, if it is to be told now.
+    /// Returns the event if it is to be written now.
     pub(super) fn admit(&self, who: &str, mut event: Event, now: DateTime<Utc>) -> Option<Event> {
         let mut kinds = self.0.lock();
         let mut key = key(&event, who);
@@ -69,7 +70,7 @@ impl Folded {
         None
     }
 
-    /// The events that wait and whose minute is over. Kinds of which none has waited are forgotten.
+    /// The folded events whose minute is over. Drops kinds without a folded event.
     pub(super) fn due(&self, now: DateTime<Utc>) -> Vec<Event> {
         let mut kinds = self.0.lock();
         kinds.retain(|_, kind| kind.held.is_some() || !is_over(kind.told, now));
@@ -78,8 +79,8 @@ impl Folded {
     }
 }
 
-/// The events that wait and one more, without what differs, so that nobody is charged with what somebody else has done.
-/// Request and trace are those of the last.
+/// Folds one more event into those that wait. Drops the members that differ, so that nobody is
+/// charged with another's act. Request and trace are those of the last event.
 fn both(earlier: Event, event: Event, now: DateTime<Utc>) -> Event {
     fn common<T: PartialEq>(earlier: Option<T>, value: Option<T>) -> Option<T> {
         value.filter(|value| earlier.as_ref() == Some(value))
@@ -137,7 +138,8 @@ mod tests {
         assert_eq!(folded.due(at(3600)).len(), 1, "the clock was set back by an hour");
     }
 
-    /// Whoever guesses a secret for alice thirty times and then once for bob has not guessed for bob thirty-one times.
+    /// A client that guesses a secret thirty times for alice and then once for bob has not guessed
+    /// thirty-one times for bob.
     #[test]
     fn an_event_of_several_names_only_what_they_have_in_common() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
@@ -168,8 +170,8 @@ mod tests {
         assert_eq!((due.len(), due[0].several.map(|several| several.count)), (1, Some(49)));
     }
 
-    /// A thief could otherwise have strangers refused by the thousand, and end or unbind somebody without a name in the
-    /// audit.
+    /// Otherwise a thief could cause thousands of refusals of strangers, and then revoke or unbind
+    /// without a name in the audit log.
     #[test]
     fn what_succeeds_keeps_its_name_however_many_strangers_are_refused() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);

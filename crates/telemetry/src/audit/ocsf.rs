@@ -1,4 +1,4 @@
-//! An event as an object of OCSF 1.8.
+//! Writes an event as an object of OCSF 1.8.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use super::{Activity, Event};
 
 /// The name of this machine or pod at Redis, Kubernetes and in the log.
 static HOST: LazyLock<String> = LazyLock::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
-/// Asked once, because each event of a login would ask the kernel.
+/// Determined once, because each event of a login would call the kernel.
 static PROCESS: LazyLock<Members<'static, 2>> =
     LazyLock::new(|| [("name", Text("wxmint")), ("pid", Number(std::process::id().into()))]);
 
@@ -18,13 +18,14 @@ pub(super) const ACCOUNT_CHANGE: i64 = 3001;
 pub(super) const AUTHENTICATION: i64 = 3002;
 pub(super) const API_ACTIVITY: i64 = 6003;
 pub(super) const PROCESS_ACTIVITY: i64 = 1007;
-/// The activity that `activity_name` names alone.
+/// The number of an activity that only `activity_name` identifies.
 pub(super) const OTHER: i64 = 99;
 const SERVER: i64 = 1;
 const PRODUCT: Members<'static, 3> =
     [("name", Text("wxmint")), ("vendor_name", Text("wxmint")), ("version", Text(env!("CARGO_PKG_VERSION")))];
 
-/// A member's value. Written into the buffer as it is, because each login is an event.
+/// The value of a member. It is serialized into the buffer without a copy, because each login
+/// writes an event.
 enum Json<'a> {
     Absent,
     Number(i64),
@@ -79,7 +80,7 @@ fn user<'a>(id: Option<&'a str>, name: Option<&'a str>) -> Members<'a, 2> {
 }
 
 impl Event {
-    /// In a few words, for a person.
+    /// Describes the event in a few words for a person.
     fn message(&self) -> String {
         let mut message = match (self.activity, self.what) {
             (_, Some(what)) => format!("reload of {what}"),
@@ -96,12 +97,13 @@ impl Event {
         message
     }
 
-    /// Adds the object to the line, which ends with it.
+    /// Appends the object and a line break to the line.
     pub(crate) fn end_line(&self, now: DateTime<Utc>, mut line: Vec<u8>) -> Vec<u8> {
         let Activity(class, activity, activity_name, code) = self.activity;
         let only = |wanted: &[i64], value| if wanted.contains(&class) { value } else { Absent };
         let user_id = self.user.as_ref().map(UserId::as_str);
-        // Whoever has no name changes the own account, or has shown a secret that is nobody's.
+        // Without a holder's name, a user changes their own account, or the request's secret is
+        // nobody's.
         let own = user_id.filter(|_| class == ACCOUNT_CHANGE && self.by.is_none());
         let by = user(own.or(self.subject.as_deref()), self.by.as_deref());
         let process = || only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()));
@@ -156,7 +158,8 @@ impl Event {
         }
     }
 
-    /// A command has no address.
+    /// The source endpoint of the event. A command has no address, so this machine's name takes its
+    /// place.
     fn source(&self, class: i64) -> Members<'_, 2> {
         let address = self.origin.address.as_deref().map(|address| address.trim_end_matches("/64"));
         let is_command = address.is_none() && class == API_ACTIVITY;

@@ -1,4 +1,4 @@
-//! How the output of audit events begins, goes on while the process runs, and ends.
+//! Opens the output of audit events, maintains it while the process runs, and closes it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -11,22 +11,26 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::file::{AuditFile, Message};
 use super::{Event, LOST, OUTPUT, Output, TOLD, folded::FOLDED, now, write};
 
-/// So many events may wait for the disk: about 6 MB, and nearly a second of 10,000 events a second.
+/// How many events may wait for the disk: about 6 MB, and nearly a second at 10,000 events a
+/// second.
 const QUEUE: usize = 8192;
 /// How long the end of the process waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Those that are sent to the file's thread, and not yet written.
+/// How many events have been sent to the file's thread and are not written yet.
 pub(super) static WAITING: AtomicU64 = AtomicU64::new(0);
 
+/// Where audit events are written (`WXMINT_AUDIT`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Audit {
-    /// Among the lines of the log, with the target `audit`, as JSON whatever the others are.
+    /// To the log, with the target `audit`. They are JSON even if the other lines are text.
     Log,
-    /// Into this file, which they are appended to as JSON lines.
+    /// Appended to this file as JSON lines.
     File(PathBuf),
+    /// Nowhere.
     Off,
 }
 
+/// Opens the output. Fails if the file cannot be opened.
 pub fn init(to: &Audit) -> io::Result<()> {
     let output = match to {
         Audit::Off => return Ok(()),
@@ -44,9 +48,11 @@ pub fn init(to: &Audit) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells what was held back once its minute is over, and opens the file again at SIGHUP, while the process runs.
+/// Writes folded events once their minute is over, and reopens the file at SIGHUP, for as long as
+/// the process runs.
 pub async fn run() {
-    // A file that grows past RLIMIT_FSIZE would end the process. With a handler, writing fails instead.
+    // A file that grows past RLIMIT_FSIZE would kill the process by SIGXFSZ. With a handler, the
+    // write fails instead.
     let _over_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
     let mut hangups =
         if matches!(OUTPUT.get(), Some(Output::File(_))) { signal(SignalKind::hangup()).ok() } else { None };
@@ -62,7 +68,7 @@ pub async fn run() {
     }
 }
 
-/// Opens the file again, because another has been put in its place.
+/// Reopens the file, because another file has been put in its place.
 fn reopen() {
     if let Some(Output::File(lines)) = OUTPUT.get()
         && lines.try_send(Message::Reopen).is_err()
@@ -73,7 +79,8 @@ fn reopen() {
     }
 }
 
-/// Tells what was held back, and waits until all is written. What the file has not taken or counted, the log counts.
+/// Writes folded events, and waits until the file has all events. Logs how many events the file has
+/// neither stored nor reported as lost.
 pub fn close() {
     FOLDED.due(now() + TimeDelta::days(2)).iter().for_each(|event| write(event, now()));
     let begun = Instant::now();
@@ -88,7 +95,7 @@ pub fn close() {
     }
 }
 
-/// Whether the file's thread is to write it. Otherwise too many wait for the disk.
+/// Sends the event to the file's thread. `false` if too many events wait for the disk.
 pub(super) fn is_sent(lines: &SyncSender<Message>, event: &Event, now: DateTime<Utc>) -> bool {
     WAITING.fetch_add(1, Ordering::Relaxed);
     let sent = lines.try_send(Message::Line(event.end_line(now, Vec::with_capacity(1024))));

@@ -1,5 +1,5 @@
-//! The logins of the last hour, by app and outcome. They are in memory alone: they end with the process, and other
-//! processes have their own.
+//! The logins of the last hour, by app and outcome. They are kept only in memory: they are lost
+//! when the process ends, and each process has its own.
 
 #[cfg(test)]
 mod tests;
@@ -14,13 +14,14 @@ use wxmint_ids::AppId;
 
 use super::OK;
 
-/// How much each minute of an hour had. Minutes are counted from its beginning by a clock that nobody sets.
+/// The counts of each minute of the last hour. Minutes are counted from `begun` by a monotonic
+/// clock.
 pub(super) struct Hour {
     begun: Instant,
     minutes: BTreeMap<u64, Counts>,
 }
 
-/// By mini program and outcome.
+/// The number of logins by mini program and outcome.
 type Counts = HashMap<(Option<AppId>, &'static str), u32>;
 
 /// The logins of the last hour, as far as this process has answered them.
@@ -71,7 +72,7 @@ impl Hour {
         (at - self.begun).as_secs() / 60
     }
 
-    /// Forgets what was before the hour that ends now. Returns the first minute of that hour.
+    /// Drops the counts from before the hour that ends now. Returns the first minute of that hour.
     fn begin(&mut self, at: Instant) -> u64 {
         let first = self.minute(at).saturating_sub(59);
         self.minutes.retain(|of, _| *of >= first);

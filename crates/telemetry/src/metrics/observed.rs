@@ -1,4 +1,4 @@
-//! A request, a login and each of their calls are counted, and the calls become spans.
+//! Counts requests, logins and their calls, and makes the calls spans.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -12,14 +12,15 @@ use wxmint_wechat::CallError;
 use super::{Metrics, OK};
 use crate::Step;
 
-/// Outcomes that alerts ask for. Their counters exist from the start, because Prometheus sees no increase in a counter
-/// that has just appeared.
+/// The outcomes that alerts use. Their counters exist from the start, because Prometheus sees no
+/// increase in a counter that has just appeared.
 const OF_ALERTS: [&str; 3] = ["internal_error", "store_unavailable", "wechat_misconfigured"];
-/// WeChat bills these, each number 0.03 yuan:
+/// The calls that WeChat bills, at 0.03 yuan for each number:
 /// <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
 const BILLED: [&str; 1] = ["getuserphonenumber"];
 
-/// The requests of one route. The counter of successes and the histogram are looked up once, and not for each request.
+/// The requests of one route. The counter of successes and the histogram are looked up once, so
+/// that a request need not look them up.
 pub struct RouteMetrics {
     route: &'static str,
     metrics: Metrics,
@@ -27,7 +28,8 @@ pub struct RouteMetrics {
     duration: Option<Histogram>,
 }
 
-/// An AppID is shared, so that nothing is allocated to look a counter up.
+/// The labels of a login. Cloning an AppID is cheap, so that looking a counter up allocates
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct LoginLabels {
     app: Option<AppId>,
@@ -41,7 +43,7 @@ impl EncodeLabelSet for LoginLabels {
 }
 
 impl RouteMetrics {
-    /// A request has been answered. `outcome` is `ok` or a problem's code.
+    /// Counts and times an answered request. `outcome` is `ok` or a problem's code.
     pub fn answered(&self, outcome: &'static str, begun: Instant) {
         match outcome {
             OK => self.ok.inc(),
@@ -52,6 +54,7 @@ impl RouteMetrics {
 }
 
 impl Metrics {
+    /// The metrics of a route. If `is_timed`, its requests are also timed.
     pub fn route(&self, route: &'static str, is_timed: bool) -> RouteMetrics {
         let counter = |outcome| self.0.requests.get_or_create_owned(&[("route", route), ("outcome", outcome)]);
         drop(OF_ALERTS.map(counter));
@@ -59,12 +62,14 @@ impl Metrics {
         RouteMetrics { route, metrics: self.clone(), ok: counter(OK), duration }
     }
 
+    /// Counts a login in flight.
     pub fn login_begins(&self) -> LoginInFlight {
         let others = self.0.logins_in_flight.inc().max(0) as usize;
         LoginInFlight { others, metrics: self.clone() }
     }
 
-    /// `app` is one that is configured, and `outcome` is `ok` or a problem's code.
+    /// Counts and times a login. `app` must be a configured app. `outcome` is `ok` or a problem's
+    /// code.
     pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
         let app = app.filter(|_| !self.has_many_apps());
         self.0.hour.lock().count(Instant::now(), app.clone(), outcome);
@@ -82,7 +87,7 @@ impl Metrics {
 
 /// Counts a login in `wxmint_logins_in_flight` until it is dropped.
 pub struct LoginInFlight {
-    /// How many others were under way when it began.
+    /// How many other logins were in flight when this one began.
     pub others: usize,
     metrics: Metrics,
 }

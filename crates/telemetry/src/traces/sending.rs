@@ -1,4 +1,4 @@
-//! Says which requests are sampled, and how their spans get to the collector.
+//! Decides which requests are sampled, and sends their spans to the collector.
 
 use std::time::{Duration, Instant};
 use std::{collections::VecDeque, error::Error, sync::Arc};
@@ -17,22 +17,22 @@ use wxmint_upstream::{Tls, Upstream};
 
 use super::TRACER;
 
-/// At most so many requests are sampled in any second.
+/// How many requests are sampled in any second at most.
 const MOST_SAMPLED: usize = 50;
-/// At most so many of them because of a `traceparent`. Strangers send it too, and a proxy passes on what they send, so
-/// that they could use up all.
+/// How many of them may come with a `traceparent`. Strangers can send that header, too, and proxies
+/// pass it on, so without this limit they could use up all samples.
 const MOST_OF_CALLERS: usize = MOST_SAMPLED / 2;
 /// How long the end of the process waits for the collector.
 const FLUSH: Duration = Duration::from_secs(3);
 /// How often the log repeats that the collector cannot be reached.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
 
-/// The spans of this process on their way to the collector. Dropping it sends what is left.
+/// The exporter of this process's spans. Dropping it sends the remaining spans.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// From here on requests are sampled. The SDK itself reads the sampler, the endpoint, its headers and the process's
-    /// name. `timeout`: for one request to the collector.
+    /// Starts sampling. The SDK itself reads the sampler, the endpoint, its headers and the service
+    /// name from the environment. `timeout` limits one request to the collector.
     pub fn start(timeout: Duration) -> Result<Self, Box<dyn Error>> {
         let http = Upstream::new(&Tls::from_system()?, timeout, timeout)?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -61,7 +61,8 @@ impl Drop for Traces {
     }
 }
 
-/// The client of the collector. The SDK calls it in a thread of its own, where it may block, behind a bounded queue.
+/// The HTTP client of the collector. The SDK calls it in a thread of its own behind a bounded
+/// queue, where it may block.
 struct Collector {
     http: Upstream,
     runtime: Runtime,
@@ -95,11 +96,12 @@ impl Collector {
     }
 }
 
-/// The sampler that the environment wants, but for at most [`MOST_SAMPLED`] requests in any second.
+/// The sampler that the environment configures, limited to [`MOST_SAMPLED`] requests in any second.
 #[derive(Debug, Clone)]
 struct Bounded {
     wanted: Box<dyn ShouldSample>,
-    /// When requests were sampled in the last second, oldest first, and whether they came with a trace.
+    /// When requests were sampled in the last second, the oldest first, and whether each came with
+    /// a trace.
     lately: Arc<Mutex<VecDeque<(Instant, bool)>>>,
 }
 
@@ -114,7 +116,7 @@ impl ShouldSample for Bounded {
         links: &[Link],
     ) -> SamplingResult {
         let mut result = self.wanted.should_sample(parent, trace, name, kind, attributes, links);
-        // Steps are spans of requests that were sampled, and do not count.
+        // Spans of steps belong to requests that were sampled, and do not count.
         let is_request = *kind == SpanKind::Server;
         let of_caller = parent.is_some_and(TraceContextExt::has_active_span);
         if result.decision != SamplingDecision::Drop && is_request && !self.has_room(Instant::now(), of_caller) {
@@ -143,7 +145,8 @@ mod tests {
 
     #[test]
     fn in_no_second_are_more_than_fifty_requests_sampled_nor_more_than_half_of_them_for_callers() {
-        // So many of each ten requests come with a `traceparent`: nobody's, a flood of strangers, everybody's.
+        // How many of each ten requests come with a `traceparent`: none, a flood from strangers, or
+        // all.
         for (of_callers, (most, expected)) in [(0, (50, 250)), (9, (50, 250)), (10, (25, 125))] {
             let bounded = Bounded { wanted: Box::new(Sampler::AlwaysOn), lately: Arc::default() };
             let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Reads the feed of ends page by page. A page that fails a check changes nothing.
+//! Reads the revocation feed page by page. A page that fails a check changes nothing.
 
 use std::sync::Arc;
 
@@ -8,37 +8,39 @@ use super::held::Forget;
 use super::{Ends, MAX_HELD, PAGE_TYP, RevocationEntry, RevocationsPage};
 use crate::{KeySource, MAX_LEEWAY, Refused, jws::Jws};
 
-/// The longest page that is read, in bytes. One of [`super::MAX_PAGE_REVOCATIONS`] has about 0.6 MB; wxmint's have a tenth.
+/// The longest page that is read, in bytes. A page with [`super::MAX_PAGE_REVOCATIONS`] has about
+/// 0.6 MB; wxmint's pages have a tenth of that.
 pub const MAX_PAGE: usize = 2 * 1024 * 1024;
-/// The longest cursor that is sent back. wxmint's have 50 bytes or so.
+/// The longest cursor that is sent back, in bytes. wxmint's cursors have about 50 bytes.
 const MAX_CURSOR: usize = 256;
-/// How often ends that are no longer needed are searched for, in seconds.
+/// How often expired revocations are purged, in seconds.
 const FORGET_EVERY: i64 = 60;
 
-/// Why a page was refused. What the verifier holds stays as it was.
+/// Why a page was refused. The revocations that the verifier holds do not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PageRefused {
     /// The page is longer than [`MAX_PAGE`].
     #[error("it is longer than {MAX_PAGE} bytes")]
     TooLong,
-    /// It is not a signed object of this issuer, or it has another `typ`, or expired.
+    /// The page is not a JWS, has another `typ`, has no valid signature, is of another issuer, has
+    /// expired, or is dated in the future.
     #[error("{0}")]
     Refused(#[from] Refused),
-    /// The page is signed by a key that was ended before, or that the page itself ends.
+    /// The page is signed by a key that was revoked before, or that the page itself revokes.
     #[error("the key that signed it is revoked")]
     RevokedKey,
     /// The claims are not those of a page.
     #[error("its claims are not those of a page")]
     Claims,
-    /// A page that is newer by more than [`MAX_LEEWAY`] was accepted before. A page that is only a little older is
-    /// accepted, because every replica of the issuer caches pages for a second and the clock of its store may be set
-    /// back.
+    /// The page is older than an accepted page by more than [`MAX_LEEWAY`]. Pages that are only a
+    /// little older are accepted, because each replica of the issuer caches pages for a second, and
+    /// the clock of its store may be set back.
     #[error("it is much older than a page that was accepted before")]
     Older,
-    /// The page continues after another cursor than the one that was sent.
+    /// The page's `after` is not the cursor that was sent.
     #[error("it is the answer to another cursor")]
     OtherCursor,
-    /// The page says that there is more, and that it is after the cursor that was sent.
+    /// The page says that there are more revocations, but its cursor is the cursor that was sent.
     #[error("it leads to itself")]
     Circle,
 }
@@ -62,19 +64,20 @@ impl PageRefused {
     }
 }
 
-/// Where a verifier is in an issuer's feed of ends. It needs someone who fetches; `verify::peer` does.
+/// A verifier's position in an issuer's revocation feed. The caller fetches the pages, for example
+/// `verify::peer`.
 pub struct Feed {
     ends: Arc<Ends>,
     cursor: String,
-    /// The greatest `iat` of an accepted page. Ends are forgotten by this time and not by the verifier's own clock,
-    /// because an end that is forgotten is never learnt again.
+    /// The greatest `iat` of an accepted page. Expired revocations are purged by this time and not
+    /// by the verifier's own clock, because a purged revocation is never fetched again.
     newest: i64,
     forgotten_at: i64,
     most: usize,
 }
 
 impl Feed {
-    /// Begins at the oldest end, and holds none.
+    /// Begins before the first page, without revocations.
     pub fn of(issuer: &str) -> Self {
         let ends = Arc::new(Ends::of(issuer));
         Self { ends, cursor: String::new(), newest: i64::MIN, forgotten_at: 0, most: MAX_HELD }
@@ -85,7 +88,7 @@ impl Feed {
         Self { most, ..self }
     }
 
-    /// The ends that are held, for those who ask.
+    /// The revocations that are held, shared with the verifiers that look up tokens.
     pub fn ends(&self) -> Arc<Ends> {
         Arc::clone(&self.ends)
     }
@@ -95,8 +98,8 @@ impl Feed {
         &self.cursor
     }
 
-    /// Checks the answer to a request with [`Feed::cursor`], and adds its ends to those that are held. Returns whether
-    /// there are more: then ask again at once.
+    /// Checks a page that was requested with [`Feed::cursor`], and adds its revocations. Returns
+    /// whether there are more: then request the next page at once.
     pub fn accept(
         &mut self,
         page: &str,

@@ -1,4 +1,4 @@
-//! The name by which the feed of ends names a user, a user in an app, or a token.
+//! The hash by which the revocation feed names a user, a user in an app, or a token.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,42 +8,44 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::ids::{AppId, TokenId, UserId};
 
-/// The first 12 bytes of SHA-256(`iss` NUL value). In JSON it is base64url without padding, 16 characters.
+/// The first 12 bytes of SHA-256(`iss` NUL value). In JSON it is base64url without padding, 16
+/// characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationHash([u8; 12]);
 
 impl RevocationHash {
-    /// Names `value`, which is an id of `issuer`.
+    /// The hash of `value`, an id that `issuer` has given.
     pub fn of(issuer: &str, value: &str) -> Self {
         Self::of_parts(&[issuer, value])
     }
 
-    /// Names all tokens of a user: the hash of `sub`.
+    /// Names all tokens of a user, by the hash of `sub`.
     pub fn of_user(issuer: &str, user: &UserId) -> Self {
         Self::of(issuer, user.as_str())
     }
 
-    /// Names a user's tokens of one app: the hash of `sub` NUL AppID.
+    /// Names a user's tokens of one app, by the hash of `sub` NUL AppID.
     pub fn of_user_in_app(issuer: &str, user: &UserId, app: &AppId) -> Self {
         Self::of_parts(&[issuer, user.as_str(), app.as_str()])
     }
 
-    /// Names one token: the hash of `jti`.
+    /// Names one token, by the hash of `jti`.
     pub fn of_token(issuer: &str, token: &TokenId) -> Self {
         Self::of(issuer, token.as_str())
     }
 
-    /// Its first 32 bits, which order hashes.
+    /// The first 32 bits, by which hashes are ordered.
     pub(super) fn leading(&self) -> u32 {
         u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
     }
 
-    /// Its last 16 bits, which say nothing of the order.
+    /// The last 16 bits, which are independent of the order.
     pub(super) fn part(&self) -> usize {
         usize::from(u16::from_be_bytes([self.0[10], self.0[11]]))
     }
 
-    /// No part contains NUL: `iss` is a URL, and ids are visible ASCII.
+    /// Hashes the parts, separated by NUL. The result is unambiguous because no part contains NUL:
+    /// `iss` is a URL, and ids are visible ASCII.
     fn of_parts(parts: &[&str]) -> Self {
         let digest = digest::digest(&digest::SHA256, parts.join("\0").as_bytes());
         let mut hash = [0; 12];
@@ -91,7 +93,8 @@ mod tests {
     fn a_hash_is_the_beginning_of_sha_256_of_issuer_nul_value() {
         let issuer = "https://login.example.com";
         let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
-        // printf 'https://login.example.com\0user-1' | openssl sha256 -binary | head -c 12 | basenc --base64url
+        // printf 'https://login.example.com\0user-1' |
+        //     openssl sha256 -binary | head -c 12 | basenc --base64url
         assert_eq!(RevocationHash::of_user(issuer, &user).to_string(), "yDEjkCaLAH6yATyo");
         // printf 'https://login.example.com\0user-1\0wx0123456789abcdef' | …
         assert_eq!(RevocationHash::of_user_in_app(issuer, &user, &app).to_string(), "Iy_oB4__XHI4MjY-");

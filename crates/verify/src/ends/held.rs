@@ -1,4 +1,4 @@
-//! The ends of one issuer that a verifier holds, and the question whether one of them names a token.
+//! The revocations of one issuer that a verifier holds, and the lookup of a token in them.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -8,14 +8,17 @@ use super::table::{Seconds, Table, Until, UpTo};
 use super::{RevocationEntry, RevocationHash};
 use crate::{Claims, MAX_LEEWAY};
 
-/// How many ends are held at least, if so many are needed. A sixteenth more is held before the oldest are
-/// dropped, so that they are seldom searched for. That many take 300 MB, and 330 MB while the oldest are searched for.
+/// How many revocations are held before some are dropped. They are dropped only when there are a
+/// sixteenth more than this, so that the search for the oldest is rare. That many take 300 MB, and
+/// 330 MB during the search.
 pub const MAX_HELD: usize = 10_000_000;
-/// By how many seconds this machine's clock may be behind the issuer's. It accepts a token for so much longer.
+/// By how many seconds this machine's clock may be behind the issuer's. This machine accepts a
+/// token for that much longer.
 pub(super) const CLOCKS_DIFFER: Seconds = 60;
 
-/// The parts of a token that an end can name. Make it once and keep it with a token that is remembered as valid: making
-/// it takes about a microsecond, and asking with it a third of that while a million ends are held.
+/// The parts of a token that a revocation can name. If you cache valid tokens, keep this value with
+/// each: making it takes about a microsecond, and a lookup among a million revocations a third of
+/// that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endable {
     user: RevocationHash,
@@ -26,7 +29,7 @@ pub struct Endable {
 }
 
 impl Endable {
-    /// `kid` is that of the key that verified the token.
+    /// Computes the hashes of a verified token. `kid` names the key that verified it.
     pub fn of(issuer: &str, claims: &Claims, kid: &str) -> Self {
         Self {
             user: RevocationHash::of_user(issuer, &claims.user),
@@ -38,19 +41,22 @@ impl Endable {
     }
 }
 
-/// The ends of one issuer. [`super::Feed`] adds to them while any number of threads ask.
+/// The revocations of one issuer. [`super::Feed`] adds to them while any number of threads look up
+/// tokens.
 pub struct Ends {
     issuer: String,
-    /// By user, and by user and app.
+    /// By the hash of a user; `users_in_apps` by the hash of a user and an app.
     users: Table<UpTo>,
     users_in_apps: Table<UpTo>,
-    /// By token.
+    /// By the hash of a token's id.
     tokens: Table<Until>,
-    /// By the hash of a `kid`. They are few, and are dropped by their dates alone.
+    /// By the hash of a `kid`. They are few, so they are dropped only when they expire, never for
+    /// lack of room.
     keys: Table<Until>,
-    /// `iat` of the newest page after which there were no more; `i64::MIN` before the first.
+    /// The `iat` of the newest page that reached the end of the feed; `i64::MIN` before the first.
     known_until: AtomicI64,
-    /// Until when an end that was dropped for lack of room may be needed.
+    /// Until when a revocation that was dropped for lack of room may be needed; `i64::MIN` if none
+    /// was dropped.
     lacking_until: AtomicI64,
 }
 
@@ -67,12 +73,13 @@ impl Ends {
         }
     }
 
-    /// The issuer whose ends they are.
+    /// The issuer whose revocations these are.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Whether an end names the token. A token whose `iat` is one second after BEFORE is valid again.
+    /// Whether a revocation names the token. A user's revocation names tokens with an `iat` up to
+    /// its `before`; a token issued one second later is valid.
     pub fn has_ended(&self, token: &Endable) -> bool {
         let is_before =
             |table: &Table<UpTo>, hash| table.times(hash).is_some_and(|end| i64::from(end.before) >= token.issued_at);
@@ -82,27 +89,29 @@ impl Ends {
             || self.keys.times(&token.key).is_some()
     }
 
-    /// The number of ends that are held.
+    /// The number of revocations that are held.
     pub fn count(&self) -> usize {
         self.users.len() + self.users_in_apps.len() + self.tokens.len() + self.keys.len()
     }
 
-    /// The time since the newest page after which there were no more ends, by the issuer's clock; `None` before the
-    /// first. If that page is further ahead than clocks differ, this machine's clock has stepped back, and the next
-    /// pages are refused. What is known counts as that old then, and ever older until a page is accepted.
+    /// The time since the newest page that reached the end of the feed, by the `iat` that the
+    /// issuer wrote; `None` before the first. If that `iat` is more than 60 s ahead of `now`, this
+    /// machine's clock has stepped back, and the next pages are refused. The distance then counts
+    /// as the age, which grows until a page is accepted.
     pub fn age(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
         let known_until = self.known_until.load(Ordering::Acquire);
         let age = now - DateTime::from_timestamp(known_until, 0)?;
         if age < -TimeDelta::seconds(CLOCKS_DIFFER.into()) {
             let so_far_behind = known_until + 2 * age.num_seconds();
-            // Fails if a page was accepted meanwhile.
+            // This fails if a page was accepted meanwhile, whose newer date then stays.
             let _ = self.known_until.compare_exchange(known_until, so_far_behind, Ordering::AcqRel, Ordering::Relaxed);
             return Some(-age);
         }
         Some(age.max(TimeDelta::zero()))
     }
 
-    /// Whether an end was dropped for lack of room although it may still name a valid token.
+    /// Whether a revocation was dropped for lack of room although it may still name a token that
+    /// has not expired.
     pub fn lacks(&self, now: DateTime<Utc>) -> bool {
         now.timestamp() < self.lacking_until.load(Ordering::Acquire)
     }
@@ -111,7 +120,7 @@ impl Ends {
         self.keys.times(&RevocationHash::of(&self.issuer, kid)).is_some()
     }
 
-    /// Ends that could be forgotten at once are not added, and those that are held merge by the later times.
+    /// Adds a revocation unless it has expired. If its hash is held already, the later times count.
     pub(super) fn add(&self, end: &RevocationEntry, forget: &Forget) {
         let (RevocationEntry::User { until, .. }
         | RevocationEntry::UserInApp { until, .. }
@@ -138,9 +147,10 @@ impl Ends {
         self.keys.retain(|until| forget.needs(until));
     }
 
-    /// Drops ends until `most` are left: of the kind of which most are held, those that are needed for the shortest
-    /// time. So whoever makes many ends of one kind, which is easy with logouts, pushes out neither blocked users nor
-    /// keys, and sooner or later his own ends.
+    /// Drops revocations until `most` are left. It drops from the largest of the three tables
+    /// (users, users in apps, tokens) the revocations that expire first. So an attacker who causes
+    /// many revocations of one kind, which is easy by logging out, displaces revocations of that
+    /// kind, eventually his own, but no blocked users and no keys.
     pub(super) fn keep_newest(&self, most: usize) {
         while self.count() > most
             && let Some(dropped) = self.drop_of_the_largest_kind(self.count() - most)
@@ -159,25 +169,27 @@ impl Ends {
         }
     }
 
-    /// A page that is played again never makes the knowledge look younger, nor older.
+    /// Notes that the feed was read to its end at `iat`. A page that is replayed changes nothing,
+    /// because the greatest `iat` counts.
     pub(super) fn known_until(&self, iat: i64) {
         self.known_until.fetch_max(iat, Ordering::AcqRel);
     }
 }
 
-/// Tells which ends are no longer needed, because every token that they name has expired.
+/// Decides which revocations have expired: all tokens that they name have expired.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Forget {
     now: Seconds,
 }
 
 impl Forget {
-    /// `now` is the issuer's.
+    /// `now` is the issuer's time, in seconds since 1970.
     pub(super) fn at(now: i64) -> Self {
         Self { now: seconds(now) }
     }
 
-    /// A verifier refuses the last token when the leeway after its `exp` has passed by its own clock.
+    /// Whether a verifier may still accept a token that expires at `until`: the leeway counts from
+    /// `until`, by the verifier's clock, which may be behind the issuer's.
     fn needs(&self, until: Seconds) -> bool {
         until.saturating_add(MAX_LEEWAY.as_secs() as Seconds + CLOCKS_DIFFER) > self.now
     }

@@ -1,4 +1,4 @@
-//! A page of the feed of ends: what the issuer signs and a verifier reads.
+//! A page of the revocation feed, which the issuer signs and a verifier reads.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::RevocationHash;
 
-/// The `typ` in the header of a page, which no access token has.
+/// The `typ` in the header of a page. No access token has it.
 pub const PAGE_TYP: &str = "revocations+jwt";
 /// The media type of a page.
 pub const PAGE_MEDIA_TYPE: &str = "application/revocations+jwt";
-/// The most ends in one page.
+/// The most revocations in one page.
 pub const MAX_PAGE_REVOCATIONS: usize = 10_000;
 /// The time from a page's `iat` to its `exp`.
 pub const PAGE_LIFE: Duration = Duration::from_secs(5 * 60);
@@ -21,27 +21,29 @@ pub const PAGE_LIFE: Duration = Duration::from_secs(5 * 60);
 pub struct RevocationsPage {
     /// The issuer, as in its tokens.
     pub iss: String,
-    /// When the page was made. Even a page without ends proves that there was none until then.
+    /// When the page was made. A page without revocations proves that there were no new ones until
+    /// then.
     pub iat: i64,
-    /// `iat` and [`PAGE_LIFE`].
+    /// When the page expires: `iat` plus [`PAGE_LIFE`].
     pub exp: i64,
-    /// The cursor after which the page begins; empty if it begins at the oldest end.
+    /// The cursor after which the page begins; empty if it begins at the oldest revocation.
     pub after: String,
-    /// The cursor of the next page, or of the same one while nothing new has ended.
+    /// The cursor of the next page. It equals `after` while there are no new revocations.
     pub cursor: String,
-    /// Whether there are more ends now, after this page.
+    /// Whether there are already more revocations after this page.
     pub more: bool,
-    /// At most [`MAX_PAGE_REVOCATIONS`] ends, the oldest first.
+    /// At most [`MAX_PAGE_REVOCATIONS`] revocations, the oldest first.
     #[serde(deserialize_with = "known_ends")]
     pub revoked: Vec<RevocationEntry>,
 }
 
-/// One end, in JSON an array that begins with its kind: `["sub",H,BEFORE,UNTIL]`, `["app",H,BEFORE,UNTIL]`,
-/// `["jti",H,UNTIL]` or `["kid",KID,UNTIL]`. All times are seconds since 1970. UNTIL is when the last token that the
-/// end names has expired: nobody needs the end after that and the leeway of verifiers.
+/// One revocation, in JSON an array that begins with its kind: `["sub",H,BEFORE,UNTIL]`,
+/// `["app",H,BEFORE,UNTIL]`, `["jti",H,UNTIL]` or `["kid",KID,UNTIL]`. H is a [`RevocationHash`].
+/// All times are seconds since 1970. UNTIL is when the last token that the revocation names
+/// expires. The revocation is needed until then, plus the leeway of verifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevocationEntry {
-    /// A user's tokens with `iat` not after `before` are void.
+    /// Revokes a user's tokens whose `iat` is not after `before`.
     User {
         /// [`RevocationHash::of_user`].
         user: RevocationHash,
@@ -50,7 +52,7 @@ pub enum RevocationEntry {
         /// When the last of these tokens has expired.
         until: i64,
     },
-    /// A user's tokens of one app with `iat` not after `before` are void.
+    /// Revokes a user's tokens of one app whose `iat` is not after `before`.
     UserInApp {
         /// [`RevocationHash::of_user_in_app`].
         user_in_app: RevocationHash,
@@ -59,14 +61,14 @@ pub enum RevocationEntry {
         /// When the last of these tokens has expired.
         until: i64,
     },
-    /// One token is void.
+    /// Revokes one token.
     Token {
         /// [`RevocationHash::of_token`].
         token: RevocationHash,
         /// The token's `exp`.
         until: i64,
     },
-    /// All tokens and pages that this key has signed are void.
+    /// Revokes a key: all tokens and pages that it has signed are void.
     Key {
         /// The key's `kid`, not hashed.
         kid: String,
@@ -86,8 +88,9 @@ impl Serialize for RevocationEntry {
     }
 }
 
-/// Reads the ends whose kinds this version knows. An end of another kind is ignored, so that an issuer may get new
-/// kinds before its verifiers do; an end of a known kind must have the right form.
+/// Reads the revocations whose kinds this version knows. A revocation of an unknown kind is
+/// ignored, so that an issuer can be upgraded before its verifiers. A revocation of a known kind
+/// must have the right form.
 fn known_ends<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RevocationEntry>, D::Error> {
     let ends = Vec::<KnownEnd>::deserialize(deserializer)?;
     Ok(ends.into_iter().filter_map(|KnownEnd(end)| end).collect())
@@ -130,7 +133,7 @@ impl<'de> Visitor<'de> for OneEnd {
             "kid" => Some(RevocationEntry::Key { kid: next(&mut items)?, until: next(&mut items)? }),
             _ => None,
         };
-        // A later version may say more about an end.
+        // A later version may add items to a revocation.
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(KnownEnd(end))
     }

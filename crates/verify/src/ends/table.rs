@@ -1,29 +1,33 @@
-//! Times by hash: a million entries in about 20 MB, which readers and the one writer use at the same time.
+//! A table of times by hash, for many readers and one writer at the same time. A million entries
+//! take about 20 MB.
 //!
-//! Every entry has the second until which it is needed. An entry of a user has the second BEFORE, too.
+//! Every entry has the second until which it is needed. The entry of a user also has the second
+//! `before`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use super::RevocationHash;
 
-/// How many parts have a lock each. A writer holds a lock while it moves at most a part's entries, which takes a few
-/// microseconds, so that readers do not wait for a whole page.
+/// The number of parts, each with a lock of its own. A writer holds a lock only while it moves the
+/// entries of one part, which takes a few microseconds, so that readers do not wait for a whole
+/// page.
 const PARTS: usize = 4096;
 
-/// A time in seconds since 1970. 32 bits last until 2106, and keep an entry at 16 or 20 bytes.
+/// A time in seconds since 1970. 32 bits suffice until 2106, and an entry takes only 16 or 20
+/// bytes.
 pub(super) type Seconds = u32;
 
 /// The times of an entry.
 pub(super) trait Times: Copy {
-    /// The latest times count where several entries have one hash.
+    /// Merges two entries with one hash: the later times count.
     fn or_later(self, other: Self) -> Self;
 
     /// When the last token that the entry names expires.
     fn until(self) -> Seconds;
 }
 
-/// The times of an entry that names its tokens by the hash alone: one token, or those of a key.
+/// The time of an entry that names tokens by its hash alone: one token, or those of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Until(pub(super) Seconds);
 
@@ -74,8 +78,8 @@ impl<T: Times> Table<T> {
 
     /// The times of an entry.
     pub(super) fn times(&self, hash: &RevocationHash) -> Option<T> {
-        // Most verifiers hold no end of some kinds. A count that is read a moment too early belongs to a page that has
-        // not been taken as a whole yet.
+        // Most verifiers hold no revocations of some kinds, so this saves a lock. A count that is
+        // read a moment too early misses only a page that is just being added.
         if self.len() == 0 {
             return None;
         }
@@ -83,7 +87,7 @@ impl<T: Times> Table<T> {
         part.get(place(&part, hash)).filter(|(held, _)| held == hash).map(|(_, times)| *times)
     }
 
-    /// Adds an entry, or what it says later than one with the same hash.
+    /// Adds an entry. If its hash is in the table already, the later times count.
     pub(super) fn put(&self, hash: RevocationHash, times: T) {
         let mut part = self.part(&hash).write().unwrap_or_else(PoisonError::into_inner);
         let place = place(&part, &hash);
@@ -92,7 +96,8 @@ impl<T: Times> Table<T> {
             return;
         }
         if part.len() == part.capacity() {
-            // Doubling, as a Vec does by itself, would leave a quarter of the memory unused on average.
+            // Doubling, as a Vec does by itself, would leave a quarter of the memory unused on
+            // average.
             let more = part.len() / 8 + 4;
             part.reserve_exact(more);
         }
@@ -100,8 +105,9 @@ impl<T: Times> Table<T> {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Removes the `count` entries that are needed for the shortest time, and returns until when the last of them was
-    /// needed; `None` if none was removed. Meanwhile a copy of all these times takes 4 bytes for each entry.
+    /// Removes the `count` entries that expire first, and returns until when the last of them was
+    /// needed; `None` if none was removed. During the search a copy of all times takes 4 bytes for
+    /// each entry.
     pub(super) fn drop_oldest(&self, count: usize) -> Option<Seconds> {
         let mut times = Vec::with_capacity(self.len());
         for part in &self.parts {
@@ -119,7 +125,8 @@ impl<T: Times> Table<T> {
         Some(last)
     }
 
-    /// Removes the entries that are not to be kept, by the second until which each is needed.
+    /// Keeps the entries for which `is_kept` returns true; its argument is the second until which
+    /// the entry is needed.
     pub(super) fn retain(&self, mut is_kept: impl FnMut(Seconds) -> bool) {
         for part in &self.parts {
             let mut part = part.write().unwrap_or_else(PoisonError::into_inner);
@@ -137,8 +144,9 @@ impl<T: Times> Table<T> {
     }
 }
 
-/// The place of the first entry that is not less than the hash. Hashes are spread evenly, so it is a few entries from
-/// where their share of all numbers says; a binary search would wait for the memory twice as often.
+/// The index of the first entry that is not less than the hash, found by interpolation: hashes are
+/// spread evenly, so the index is a few entries from the estimate. A binary search would wait for
+/// memory twice as often.
 fn place<T>(part: &[(RevocationHash, T)], hash: &RevocationHash) -> usize {
     let mut place = ((u64::from(hash.leading()) * part.len() as u64) >> 32) as usize;
     while place > 0 && part[place - 1].0 >= *hash {

@@ -1,4 +1,4 @@
-//! Each test takes a valid page and spoils one thing, or adds ends and asks about tokens.
+//! Each test takes a valid page and spoils one thing, or adds revocations and looks up tokens.
 
 use std::sync::Arc;
 
@@ -88,12 +88,12 @@ fn page_of(revoked: Value) -> Value {
     with(&page(), "revoked", revoked)
 }
 
-/// A user is revoked up to a second. The last token of that second lives for a day.
+/// Revokes a user's tokens up to a second. The last token of that second lives for a day.
 fn user_end(user: &str, before: i64) -> Value {
     json!(["sub", hash(user), before, before.saturating_add(LIFE)])
 }
 
-/// The same in the app.
+/// Revokes a user's tokens of the app.
 fn app_end(user: &str, before: i64) -> Value {
     json!(["app", hash(&format!("{user}\0{APP}")), before, before.saturating_add(LIFE)])
 }
@@ -186,7 +186,7 @@ fn only_a_page_that_this_issuer_has_signed_as_a_page_is_one() {
 #[test]
 fn an_access_token_is_no_page_and_a_page_is_no_access_token() {
     let mut scene = Scene::new();
-    // Claims that are those of both, under the header of one of them.
+    // The claims of both a token and a page, with the header of one of them.
     let mut both = scene.forge.claims.clone();
     both.as_object_mut().expect("an object").extend(page().as_object().expect("an object").clone());
     let token = scene.forge.sign(&with(&scene.forge.header, "typ", "at+jwt").to_string(), &both.to_string());
@@ -211,7 +211,7 @@ fn a_replayed_page_makes_the_knowledge_neither_younger_nor_older_and_one_of_long
     scene.accept(&with(&page(), "iat", NOW - 10));
     assert_eq!(scene.take(&old), Ok(false), "another replica answered, whose page is a little older");
     assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(10)));
-    // A clock that is behind makes no negative age.
+    // If the clock is behind, the age is not negative.
     scene.accept(&with(&page(), "iat", NOW + 60));
     assert_eq!(scene.refused(&old), PageRefused::Older);
     assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
@@ -243,7 +243,7 @@ fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
     assert!(!scene.accept(&second));
     assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("7-0", 2));
     assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
-    // The issuer no longer knows the cursor, and begins anew: nothing that is held is lost.
+    // The issuer no longer knows the cursor, and begins anew: the revocations that are held stay.
     assert!(!scene.accept(&with(&page(), "cursor", "1-0")));
     assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("1-0", 2));
 }
@@ -270,7 +270,7 @@ fn one_token_or_one_key_is_ended_and_no_other() {
     scene.accept(&page_of(json!([["jti", hash("jti-1"), NOW + 60], key_end("another")])));
     let has_ended = |scene: &Scene, id| scene.has_ended(&scene.token_of("user-1", APP, id, NOW));
     assert_eq!(["jti-1", "jti-2"].map(|id| has_ended(&scene, id)), [true, false]);
-    // A user who has the name of a token is not that token.
+    // A user with the id of a token is not that token.
     assert!(!scene.has_ended(&scene.token_of("jti-1", APP, "jti-2", NOW)));
 }
 
@@ -312,7 +312,7 @@ fn ends_merge_by_the_later_time_in_any_order() {
     }
 }
 
-/// Accepts an empty page at a later time, at which ends are forgotten.
+/// Accepts an empty page at a later time, which purges expired revocations.
 fn later(scene: &mut Scene, seconds: i64) -> usize {
     let then = with(&with(&page(), "iat", NOW + seconds), "exp", NOW + seconds + 300);
     let page = scene.sign(&then);
@@ -335,7 +335,7 @@ fn an_end_is_forgotten_two_minutes_after_its_own_date_and_not_before() {
         let held = [500 + 119, 500 + 180].map(|seconds| later(&mut scene, seconds));
         assert_eq!(held, [2, 1], "{end}: by its own date alone");
     }
-    // An end that could be forgotten at once is not taken.
+    // An expired revocation is not added.
     let mut scene = Scene::new();
     scene.accept(&page_of(json!([
         ["sub", hash("a"), NOW, NOW - 120],
@@ -411,14 +411,15 @@ fn a_full_verifier_keeps_the_newest_of_the_kind_of_which_it_holds_most_and_says_
         (4, false)
     );
     assert_eq!(take(json!([token("c", NOW + 300), token("d", NOW + 400), token("e", NOW + 500)]), now()), (5, true));
-    // Ends that are no longer needed make room before anything is dropped, and what was dropped is not needed for ever.
+    // Expired revocations are purged before others are dropped, and dropped revocations are missed
+    // only until they expire.
     assert_eq!(take(json!([]), at(NOW + 259)), (5, true));
     assert_eq!(take(json!([]), at(NOW + 260)), (5, false));
     assert_eq!(take(json!([token("f", NOW + 900)]), at(NOW + 360)), (5, false));
     let has_ended = |user, id| ends.has_ended(&scene.token_of(user, APP, id, NOW));
     assert_eq!(["a", "b", "c", "d", "e", "f"].map(|id| has_ended("user", id)), [false, false, false, true, true, true]);
     assert!(has_ended("blocked", "g") && ends.has_revoked_key("another"));
-    // Keys are never dropped.
+    // Revoked keys are never dropped.
     let keys: Vec<_> = (0..9).map(|number| key_end(&number.to_string())).collect();
     assert_eq!(take(json!(keys), at(NOW + 360)), (10, true));
 }

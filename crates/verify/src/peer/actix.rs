@@ -12,7 +12,8 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let trusted = TrustedIssuer::new("https://login.example.com", ["https://api.example.com"])?;
 //! let peer = web::Data::new(Peer::start(vec![trusted])?);
-//! HttpServer::new(move || App::new().app_data(peer.clone()).route("/orders", web::get().to(orders)))
+//! let app = move || App::new().app_data(peer.clone()).route("/orders", web::get().to(orders));
+//! HttpServer::new(app)
 //!     .bind("127.0.0.1:3000")?
 //!     .run()
 //!     .await?;
@@ -30,8 +31,9 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use super::{NotVerified, Peer, now};
 use crate::{Claims, NoBearer, Verified, bearer};
 
-/// The caller of a request: the claims of its valid token. Without a valid token the handler is not called; the client
-/// gets 401 with `WWW-Authenticate`, or 503 if the token cannot be judged at the moment.
+/// The caller of a request: the claims of its valid token. Without a valid token the handler is not
+/// called; the client gets 401 with `WWW-Authenticate`, or 503 if the token cannot be judged at the
+/// moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(Verified<Claims>);
 
@@ -43,8 +45,8 @@ impl Deref for Caller {
     }
 }
 
-/// Why a handler was not called. What was wrong with a token goes to the log; the client is told only that the token is
-/// not valid.
+/// Why a handler was not called. The log says what was wrong with a token; the client is told only
+/// that the token is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejection {
     /// The request has no token, or several.
@@ -74,8 +76,8 @@ impl FromRequest for Caller {
 }
 
 impl Rejection {
-    /// The status, the value of `WWW-Authenticate` and the text. There is no `error` if no token was sent (RFC 6750
-    /// section 3).
+    /// The status, the value of `WWW-Authenticate` and the text. There is no `error` if no token
+    /// was sent (RFC 6750 section 3).
     fn row(self) -> (StatusCode, Option<&'static str>, &'static str) {
         const SEND: &str = "send one access token, as `Authorization: Bearer …`";
         match self {

@@ -1,4 +1,5 @@
-//! Fetches a JWKS. Time and size are limited, redirects are not followed, and a set without a usable key is an error.
+//! Fetches a JWKS. Time and size are limited, redirects are not followed, and a set without a
+//! usable key is an error.
 
 use std::{str, time::Duration};
 
@@ -9,13 +10,14 @@ use super::http::{Fetched, Http};
 use super::other_issuer::FetchKeys;
 use crate::PublishedKeys;
 
-/// The largest set that is read, in bytes. Real ones have a few hundred.
+/// The largest set that is read, in bytes. Real sets have a few hundred bytes.
 const MAX_SET: usize = 64 * 1024;
 
 /// Fetches the keys of one issuer.
 pub(super) struct Fetcher {
     place: Place,
-    /// The ETag of the keys in use. It is sent along, so that the issuer does not send an unchanged set again.
+    /// The ETag of the keys in use, sent as `If-None-Match`, so that the issuer does not send an
+    /// unchanged set again.
     etag: Option<HeaderValue>,
 }
 
@@ -38,7 +40,8 @@ impl Fetcher {
         Self { place, etag: None }
     }
 
-    /// Fetches once. The error says what was wrong, without the URL and without quoting the response.
+    /// Fetches once. The error says what was wrong, without the URL and without quoting the
+    /// response.
     pub(super) async fn fetch(&mut self) -> Result<Answer, String> {
         let (http, url) = match &self.place {
             Place::At(http, url) => (http, url.clone()),
@@ -109,7 +112,8 @@ mod tests {
         Fetched { status, headers, body: body.as_bytes().to_vec() }
     }
 
-    /// A 304 that answers the ETag of a set without a usable key would confirm the old keys for ever.
+    /// If the ETag of a set without a usable key were sent, each 304 would confirm the old keys
+    /// forever.
     #[test]
     fn the_etag_of_a_set_without_a_usable_key_is_not_sent_along() {
         let keys = Forge::of(Algorithm::EdDsa).keys;

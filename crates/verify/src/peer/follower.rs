@@ -1,4 +1,5 @@
-//! The ends of one issuer, which a task of its own keeps up with by following the feed.
+//! The revocations of one issuer. A background task keeps them up to date by polling the revocation
+//! feed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,20 +16,23 @@ use super::{Revocations, Watcher, WhenStale, now};
 use crate::Refused;
 use crate::ends::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused};
 
-/// The most pages that are asked for without a pause. Pages of 1,000 ends then have twice as many as are held.
+/// The most pages that are requested without a pause. With 1,000 revocations each, they have twice
+/// as many revocations as are held.
 const PAGES_AT_ONCE: usize = 20_000;
 
-/// How long a peer that stays open waits at its start for the first page, and for each that follows.
+/// How long a peer that is [`WhenStale::Open`] waits at its start for the first page, and for each
+/// further page.
 const NEXT_PAGE: Duration = Duration::from_secs(10);
 
 /// How far the feed has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// It was not asked for yet, because there are no keys.
+    /// The feed has not been requested yet, because there are no keys.
     Unasked,
-    /// Not to its end. A peer that stays open waits until `next` for a page, and after others until `last` at most.
+    /// Not read to its end. A peer that is [`WhenStale::Open`] waits for the next page until
+    /// `next`; each page moves `next`, at most to `last`.
     Partly { next: Instant, last: Instant },
-    /// To its end, once.
+    /// Read to its end at least once.
     Whole,
 }
 
@@ -38,7 +42,7 @@ impl Reading {
         Self::Partly { next: last, last }.after_a_page()
     }
 
-    /// A page that comes too late begins no new wait.
+    /// The state after another page. A page that comes after `next` does not start a new wait.
     fn after_a_page(self) -> Self {
         match (self, Instant::now()) {
             (Self::Partly { next, last }, now) if now < next => Self::Partly { next: last.min(now + NEXT_PAGE), last },
@@ -47,7 +51,7 @@ impl Reading {
     }
 }
 
-/// The ends of one issuer, kept up to date until this value is dropped.
+/// The revocations of one issuer, kept up to date until this value is dropped.
 pub(super) struct RemoteEnds {
     ends: Arc<Ends>,
     reading: watch::Receiver<Reading>,
@@ -57,7 +61,8 @@ pub(super) struct RemoteEnds {
 }
 
 impl RemoteEnds {
-    /// Starts to follow on the current tokio runtime, once there are keys to verify pages with.
+    /// Starts a task on the current tokio runtime that follows the feed. The task waits until there
+    /// are keys to verify pages with.
     pub(super) fn start(
         issuer: &str,
         settings: &Revocations,
@@ -90,7 +95,8 @@ impl RemoteEnds {
         &self.ends
     }
 
-    /// Whether tokens must be refused because ends may be missing. While an open peer waits, it judges none.
+    /// Whether all tokens must be refused because revocations may be missing. A peer that is
+    /// [`WhenStale::Open`] refuses all tokens while it waits for the feed at its start.
     pub(super) fn must_refuse(&self, now: DateTime<Utc>) -> bool {
         match (self.when_stale, *self.reading.borrow()) {
             (WhenStale::Closed, _) => self.is_stale(now),
@@ -99,13 +105,13 @@ impl RemoteEnds {
         }
     }
 
-    /// Whether ends may be missing.
+    /// Whether revocations may be missing.
     pub(super) fn is_stale(&self, now: DateTime<Utc>) -> bool {
         is_stale(&self.ends, self.max_age, now)
     }
 
-    /// Waits until the feed has been read to its end, and if the peer stays open, while pages come, and no longer than
-    /// the knowledge of one that runs may grow old.
+    /// Waits until the feed has been read to its end. A peer that is [`WhenStale::Open`] gives up
+    /// if no page comes for [`NEXT_PAGE`], and after `max_age` in any case.
     pub(super) async fn found(&self) {
         let mut reading = self.reading.clone();
         loop {
@@ -115,7 +121,7 @@ impl RemoteEnds {
                 (Reading::Partly { next, .. }, WhenStale::Open) => timeout_at(next, reading.changed()).await,
                 _ => Ok(reading.changed().await),
             };
-            // The follower ends only with the peer.
+            // Either the wait timed out, or the follower is gone because the peer was dropped.
             if !matches!(waited, Ok(Ok(()))) {
                 return;
             }
@@ -160,7 +166,7 @@ impl Fault {
     }
 }
 
-/// The task that follows.
+/// The task that follows the feed.
 struct Follower {
     issuer: String,
     http: Http,
@@ -183,11 +189,11 @@ impl Follower {
         self.read.send_replace(Reading::begun(self.max_age));
         loop {
             let (begun, fault) = (Instant::now(), self.catch_up().await.err());
-            // Another replica is asked soon after one that hangs.
+            // If this replica hangs, retry soon: the next request may reach another replica.
             let hangs = matches!(fault, Some(Fault::NoAnswer(_))) && begun.elapsed() > self.every / 2;
             self.tell(fault);
             self.tell_staleness();
-            // Replicas that started together do not ask together.
+            // The jitter keeps replicas that started together from polling together.
             sleep(self.every.mul_f64(if hangs { 0.05 } else { 0.9 + 0.2 * jitter() })).await;
         }
     }
@@ -219,9 +225,11 @@ impl Follower {
         }
     }
 
-    /// A page may be signed by a key that is new, for example because the previous key was retired in an emergency. The
-    /// keys are then fetched again, even if a token has just caused a fetch, or one stranger could hold up the end of
-    /// that key. A page whose key stays unknown is the last until the next poll, so that it costs one fetch.
+    /// Checks a page and adds its revocations. A page may be signed by a new key, for example
+    /// because the previous key was retired in an emergency. If the key is unknown, the keys are
+    /// fetched again, even if a token has just caused a fetch: otherwise a stranger's token with an
+    /// unknown `kid` could delay the revocation of the previous key. If the key stays unknown, no
+    /// more pages are read until the next poll, so that a poll causes at most one fetch.
     async fn accept(&mut self, page: &str) -> Result<bool, PageRefused> {
         match self.judge(page) {
             Err(PageRefused::Refused(Refused::UnknownKey)) if self.keys.look_again_after(Duration::ZERO).await => {

@@ -1,12 +1,14 @@
-//! The HTTP client for keys and ends. Time and size are limited, redirects are not followed, no proxy is taken from the
-//! environment, and errors do not contain the URL.
+//! The HTTP client for keys and revocations. Time and size are limited, redirects are not followed,
+//! proxies in the environment are ignored, and errors do not contain the URL.
 
 use std::{error::Error, iter, mem, time::Duration};
 
 use reqwest::{Client, Request, StatusCode, header::HeaderMap, redirect};
 
 const CONNECT: Duration = Duration::from_secs(2);
-/// From sending a request to the last byte of its response: less than 10 s with the longest pause between two of them.
+/// The longest time from sending a request to the last byte of its response. Together with the
+/// longest pause between two polls of a feed, it is less than the 10 s for which a starting peer
+/// waits for a page.
 const TOTAL: Duration = Duration::from_secs(4);
 /// A connection that was idle for longer is not reused, because the issuer may be closing it.
 const IDLE: Duration = Duration::from_secs(20);
@@ -28,9 +30,10 @@ pub(super) struct Fetched {
 }
 
 impl Http {
-    /// Without `tls`, the system's root certificates are not read, because a bare container has none.
+    /// Without `tls`, the system's root certificates are not read, because a bare container has
+    /// none.
     pub(super) fn new(tls: bool) -> Result<Self, StartError> {
-        // Fails only if another part of the process has installed a provider already.
+        // This fails only if another part of the process has installed a provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = if tls { Client::builder() } else { Client::builder().tls_certs_only([]) };
         client
@@ -48,7 +51,8 @@ impl Http {
             .map_err(|error| StartError(describe(error)))
     }
 
-    /// Sends the request once and reads a body of at most `most` bytes. The error says what happened, for the log.
+    /// Sends the request once and reads a body of at most `most` bytes. The error says what
+    /// happened, for the log.
     pub(super) async fn fetch(&self, most: usize, request: Request) -> Result<Fetched, String> {
         let mut response = self.0.execute(request).await.map_err(describe)?;
         let (status, headers) = (response.status(), mem::take(response.headers_mut()));

@@ -1,4 +1,5 @@
-//! The keys of one issuer, which a task of their own fetches and refreshes. A failure never removes good keys.
+//! The keys of one issuer. A background task fetches and refreshes them. A failed fetch never
+//! removes good keys.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,12 +18,14 @@ use super::shelf::{Kept, Shelf};
 use super::{FetchOutcome, NotVerified, Watcher, now};
 use crate::{KeyError, PublicKey, PublishedKeys};
 
-/// How long a request with an unknown `kid` waits for the fetch that it caused. A slower fetch still runs to its end,
-/// and the next request finds its keys.
+/// How long a request with an unknown `kid` waits for the fetch that it caused. A slower fetch
+/// still completes, and the next request finds its keys.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(2);
-/// The most requests that wait for such a fetch; the others are refused at once. Tokens with a known key never wait.
+/// The most requests that wait for a fetch because of an unknown `kid`; more are refused at once.
+/// Tokens with a known key never wait.
 const STRANGERS_WAITING: usize = 64;
-/// The most log lines about unusable keys for each fetch, because a set of 64 KiB can have 32,000 of them.
+/// The most log lines about unusable keys for each fetch, because a set of 64 KiB can have 32,000
+/// of them.
 const TOLD: usize = 10;
 
 /// One version of an issuer's keys.
@@ -31,16 +34,17 @@ pub(crate) struct Edition {
     pub(crate) keys: PublishedKeys,
     /// Changes whenever the keys change.
     pub(crate) number: u64,
-    /// When the issuer last said that these are its keys.
+    /// When the issuer last confirmed that these are its keys.
     confirmed: DateTime<Utc>,
-    /// Since when they are here, by a clock that nobody sets.
+    /// When this process got the keys, by the monotonic clock.
     since: Instant,
     /// False for keys from disk.
     is_fetched: bool,
 }
 
 impl Edition {
-    /// If `confirmed` is ahead, a clock has stepped back, and they count as that old.
+    /// The time since the issuer confirmed the keys. If `confirmed` lies in the future, a clock has
+    /// stepped back, and the distance to it counts as the age.
     pub(crate) fn age(&self, now: DateTime<Utc>) -> Duration {
         (now - self.confirmed).abs().to_std().unwrap_or(Duration::MAX).max(self.since.elapsed())
     }
@@ -63,7 +67,8 @@ struct Shared {
 }
 
 impl RemoteKeys {
-    /// Starts to fetch on the current tokio runtime. Keys that were kept on disk are available at once.
+    /// Starts to fetch on the current tokio runtime. Keys that were kept on disk are available at
+    /// once.
     pub(crate) fn start(
         issuer: &str,
         place: Place,
@@ -96,7 +101,7 @@ impl RemoteKeys {
         self.shared.edition.load_full()
     }
 
-    /// The keys, while they may be believed.
+    /// The current keys, unless they are older than the allowed age.
     pub(crate) fn believed(&self, now: DateTime<Utc>) -> Result<Arc<Edition>, NotVerified> {
         let edition = self.edition().ok_or(NotVerified::NoKeys)?;
         if edition.age(now) > self.shared.max_age { Err(NotVerified::StaleKeys) } else { Ok(edition) }
@@ -107,14 +112,15 @@ impl RemoteKeys {
         self.edition().filter(|edition| edition.is_fetched).map(|edition| edition.age(now))
     }
 
-    /// Call this when a token names an unknown key or the keys are too old. Returns whether looking again can help.
+    /// Waits for a new fetch. Call this if a token names an unknown key, or if the keys are too
+    /// old. Returns whether a fetch has ended, so that the caller should look up the key again.
     pub(crate) async fn look_again(&self) -> bool {
         let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
         self.look_again_after(STRANGER_INTERVAL).await
     }
 
-    /// The same without a place for those who wait. A fetch is requested if none has begun within `interval`; one that
-    /// is in flight is waited for.
+    /// As [`Self::look_again`], but without the limit of waiting requests. Requests a fetch if none
+    /// has begun within `interval`. If a fetch is in flight, waits for that fetch.
     pub(crate) async fn look_again_after(&self, interval: Duration) -> bool {
         let mut ended = self.shared.ended.subscribe();
         match self.shared.schedule().stranger(Instant::now(), interval) {
@@ -160,7 +166,7 @@ struct Refresh {
     shared: Arc<Shared>,
     fetcher: Fetcher,
     shelf: Option<Arc<Shelf>>,
-    /// The last set as it was received.
+    /// The JSON of the last set, as it was received.
     body: Arc<[u8]>,
     watcher: Arc<dyn Watcher>,
 }
@@ -202,7 +208,8 @@ impl Refresh {
         }
     }
 
-    /// Writes the keys to disk, also those that have not changed: the file's time says when they were last confirmed.
+    /// Writes the keys to disk, even if they have not changed, because the file's modification time
+    /// says when they were last confirmed.
     async fn keep(&self) {
         let Some(shelf) = self.shelf.clone() else { return };
         let body = Arc::clone(&self.body);
@@ -336,7 +343,8 @@ mod tests {
         }
     }
 
-    /// Otherwise a service that restarts offline refuses everybody, although its keys were confirmed a minute ago.
+    /// Otherwise a service that restarts offline would refuse all tokens, although its keys were
+    /// confirmed a minute ago.
     #[tokio::test]
     async fn keys_that_an_issuer_calls_unchanged_are_confirmed_on_disk_too() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -4,20 +4,21 @@ use std::time::{Duration, Instant};
 
 /// The `max-age` that is assumed if the response has none.
 const USUAL_MAX_AGE: Duration = Duration::from_secs(300);
-/// The shortest `max-age` that is obeyed. An issuer sends `max-age=1` when its next key is about to sign, and that key
-/// is in the set already.
+/// The shortest `max-age` that is obeyed. An issuer sends `max-age=1` when its next key is about to
+/// sign, but that key is already in the set.
 const SOONEST: Duration = Duration::from_secs(10);
-/// The longest `max-age` that is obeyed, so that a key that was retired in an emergency disappears within this time.
+/// The longest `max-age` that is obeyed, so that a key that was retired in an emergency disappears
+/// within this time.
 const LATEST: Duration = Duration::from_secs(600);
 /// The wait after the first failure. It doubles with each further failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The longest wait after a failure. Together with the timeout of a fetch, it ensures that an issuer that is back is
-/// found within a minute.
+/// The longest wait after a failure. With this wait and the timeout of a fetch, an issuer that has
+/// recovered is found within a minute.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// Unknown `kid`s of tokens cause at most one fetch in this time, however many requests name them.
+/// Tokens with unknown `kid`s cause at most one fetch in this time, however many there are.
 pub(crate) const STRANGER_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The way to deal with an unknown `kid`.
+/// How to proceed with an unknown `kid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stranger {
     /// Fetch now.
@@ -59,8 +60,9 @@ impl Schedule {
         self.in_flight
     }
 
-    /// Records that a fetch brought keys that may be cached for `max_age`. The next fetch is due at 70 to 90 % of that
-    /// time, depending on `jitter` (0 to 1), so that replicas that started together do not fetch together.
+    /// Records that a fetch brought keys that may be cached for `max_age`. The next fetch is due at
+    /// 70 to 90 % of that time, depending on `jitter` (0 to 1), so that replicas that started
+    /// together do not fetch together.
     pub(crate) fn succeeded(&mut self, now: Instant, max_age: Option<Duration>, jitter: f64) {
         let held = max_age.unwrap_or(USUAL_MAX_AGE).clamp(SOONEST, LATEST);
         (self.in_flight, self.failures) = (false, 0);
@@ -76,7 +78,8 @@ impl Schedule {
         wait
     }
 
-    /// Decides about a token or page that names an unknown key. `interval` counts from the last fetch of any cause.
+    /// Decides about a token or page that names an unknown key. `interval` counts from the last
+    /// fetch of any cause.
     pub(crate) fn stranger(&mut self, now: Instant, interval: Duration) -> Stranger {
         let recent = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) < interval);
         match (self.in_flight, recent) {

@@ -1,5 +1,5 @@
-//! Keeps the last good keys on disk, so that a peer that starts while its issuer cannot be reached still verifies
-//! tokens.
+//! Keeps the last good keys on disk, so that a peer that starts while its issuer cannot be reached
+//! still verifies tokens.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -13,14 +13,14 @@ use rustix::process::Uid;
 
 use crate::PublishedKeys;
 
-/// The same limit as for a fetch.
+/// The most bytes that are read from the file; the same limit as for a fetch.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// The file with one issuer's keys, in a folder that several peers may share. A file that others may write is not read,
-/// because whoever can write it can make the peer accept forged tokens.
+/// The file with one issuer's keys, in a folder that several peers may share. A file that others
+/// may write is not read, because whoever can write it can make the peer accept forged tokens.
 pub(super) struct Shelf(PathBuf);
 
-/// The stored keys, and when the issuer last said that they are its keys: the time at which the file was last written.
+/// The stored keys, and when the issuer last confirmed them: the modification time of the file.
 #[derive(Debug, PartialEq)]
 pub(super) struct Kept {
     pub(super) keys: PublishedKeys,
@@ -28,7 +28,8 @@ pub(super) struct Kept {
 }
 
 impl Shelf {
-    /// The file is named by a hash of issuer and URL, so that the keys of another issuer are never used.
+    /// The file is named by a hash of issuer and URL, so that the keys of another issuer are never
+    /// used.
     pub(super) fn of(folder: &Path, issuer: &str, url: &str) -> Self {
         let hash = digest::digest(&digest::SHA256, format!("{issuer}\n{url}").as_bytes());
         Self(folder.join(format!("jwks-{}.json", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12]))))
@@ -60,7 +61,7 @@ impl Shelf {
         let draft = self.0.with_extension(format!("{}.new", unforeseen()?));
         let written = OpenOptions::new()
             .write(true)
-            // Refuses to write through a link that somebody has put there.
+            // Refuses to write through a symbolic link that somebody has put there.
             .create_new(true)
             .mode(0o600)
             .open(&draft)
@@ -74,8 +75,8 @@ impl Shelf {
     }
 }
 
-/// Why the content of a file cannot be trusted: another user owns it or may write it. A link is not trusted either,
-/// because the peer writes only regular files.
+/// Why the content of a file cannot be trusted: another user owns it or may write it. A symbolic
+/// link is not trusted either, because the peer writes only regular files.
 fn distrust(is: &Metadata, owners: [u32; 2]) -> Result<(), String> {
     let mode = is.mode();
     match () {
@@ -86,13 +87,14 @@ fn distrust(is: &Metadata, owners: [u32; 2]) -> Result<(), String> {
     }
 }
 
-/// The owners whose files are trusted: this user and root, against whom no check would help.
+/// The owners whose files are trusted: this process's user, and root, because no check protects
+/// from root.
 fn owners() -> [u32; 2] {
     [rustix::process::geteuid(), Uid::ROOT].map(Uid::as_raw)
 }
 
-/// Each of the sidecars that share a folder writes a temporary file of its own. The process id would not tell them
-/// apart, because in containers all of them may be process 1.
+/// A random name for a temporary file, because several sidecars may share the folder. Their process
+/// ids may be equal: in a container each may be process 1.
 fn unforeseen() -> io::Result<String> {
     let mut bits = [0; 9];
     rand::fill(&mut bits).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! A peer, and an issuer on loopback that publishes what the test says.
+//! Tests a peer with an issuer on the loopback address, whose keys and pages the test chooses.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -17,7 +17,7 @@ use crate::verifier::tests::{Forge, ISSUER, policy, with};
 use crate::{Algorithm, PublicKeySet};
 
 const MAX_AGE: Duration = Duration::from_secs(600);
-/// For what takes milliseconds.
+/// The limit for work that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Issuer {
@@ -30,12 +30,12 @@ struct Issuer {
 struct Published {
     jwks: String,
     page: Option<String>,
-    /// How often each was asked for.
+    /// How often keys and pages were requested.
     asked: [usize; 2],
 }
 
 impl Issuer {
-    /// With a feed of one page that has these ends, or without a feed.
+    /// Starts an issuer with a feed of one page that has these revocations, or without a feed.
     fn start(ended: Option<Value>) -> Self {
         let forge = Forge::of(Algorithm::Es256);
         let published =
@@ -57,7 +57,7 @@ impl Issuer {
                 };
                 let head =
                     format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                // Fails if the peer is gone.
+                // This fails if the peer is gone.
                 let _ = client.write_all((head + body).as_bytes());
             }
         });
@@ -72,7 +72,7 @@ impl Issuer {
         self.published.lock().expect("no panic")
     }
 
-    /// Asks for pages again and again.
+    /// A peer that polls the feed all the time.
     async fn eager_peer(&self) -> Peer {
         let every = Duration::from_millis(50);
         let eager = Revocations { every, ..Revocations::beside(&self.jwks_url) };
@@ -140,7 +140,7 @@ async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and
         for (when_stale, at_once, later) in
             [(WhenStale::Closed, closed_now, closed_later), (WhenStale::Open, open, open)]
         {
-            // An open peer waits no longer for a feed.
+            // A peer that is `WhenStale::Open` waits no longer than this for a feed.
             let max_age = if feed.is_some() { MAX_AGE } else { Duration::from_secs(1) };
             let revocations = Revocations { max_age, when_stale, ..Revocations::beside(&issuer.jwks_url) };
             let peer = issuer.peer(|trusted| trusted.revocations = Some(revocations)).await;

@@ -1,4 +1,5 @@
-//! An issuer that a peer trusts: where its keys and its feed of ends are, and how long they are believed.
+//! An issuer that a peer trusts: the URLs of its keys and its revocation feed, and how long both
+//! may be used without being confirmed.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,7 +10,7 @@ use crate::VerifierPolicy;
 
 /// The path at which wxmint publishes its keys.
 const JWKS_PATH: &str = "/.well-known/jwks.json";
-/// The path at which wxmint publishes what has been ended.
+/// The path at which wxmint publishes its revocation feed.
 const REVOCATIONS_PATH: &str = "/revocations";
 /// The default of [`TrustedIssuer::keys_max_age`].
 pub(super) const KEYS_MAX_AGE: Duration = Duration::from_secs(86_400);
@@ -17,47 +18,54 @@ pub(super) const KEYS_MAX_AGE: Duration = Duration::from_secs(86_400);
 /// An issuer whose tokens are accepted, and the URL of its keys.
 #[derive(Debug, Clone)]
 pub struct TrustedIssuer {
-    /// Tells which of the issuer's tokens are accepted.
+    /// The rules by which the issuer's tokens are accepted.
     pub policy: VerifierPolicy,
     /// The URL of the issuer's JWKS. Use https, unless you trust the network as much as the issuer.
     pub jwks_url: Url,
-    /// A folder for the last good keys, which are used if the service starts while the issuer cannot be reached.
-    /// Whoever can write to this folder can make the service accept forged tokens.
+    /// A folder for the last good keys, which are used if the service starts while the issuer
+    /// cannot be reached. Whoever can write to this folder can make the service accept forged
+    /// tokens.
     pub kept_in: Option<PathBuf>,
-    /// How long the keys are believed after the issuer last confirmed them, also across restarts with `kept_in`. With
-    /// wxmint's default token life, no token is left after a day.
+    /// How long the keys are used after the issuer last confirmed them; with `kept_in`, also across
+    /// restarts. The default is a day: with wxmint's default token life, all tokens have expired by
+    /// then.
     pub keys_max_age: Duration,
-    /// The feed of ends; `None` if tokens are to be accepted until they expire, whatever happens to their users.
+    /// The revocation feed. `None` accepts every token until it expires, even if it has been
+    /// revoked.
     pub revocations: Option<Revocations>,
 }
 
-/// How an issuer's feed of ends is followed.
+/// How an issuer's revocation feed is followed.
 #[derive(Debug, Clone)]
 pub struct Revocations {
-    /// The URL of the feed. Its pages are signed, so that whoever answers in the issuer's place can only withhold them.
+    /// The URL of the feed. Its pages are signed, so a server that impersonates the issuer can
+    /// withhold pages but cannot forge them.
     pub url: Url,
     /// The time between two requests.
     pub every: Duration,
-    /// The age of the newest page above which the known ends are stale.
+    /// The known revocations are stale if the newest page is older than this.
     pub max_age: Duration,
-    /// Decides over tokens while the known ends are stale.
+    /// Decides whether tokens are accepted while the known revocations are stale.
     pub when_stale: WhenStale,
 }
 
-/// The fate of tokens while it is not known which of them have been ended.
+/// Whether tokens are accepted while the known revocations are stale, so that revoked tokens may
+/// not be recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenStale {
-    /// They are accepted unless a known end names them. A warning is logged.
+    /// Tokens are accepted unless a known revocation names them. A warning is logged.
     Open,
-    /// None is accepted: [`super::NotVerified::StaleEnds`].
+    /// No token is accepted: [`super::NotVerified::StaleEnds`].
     Closed,
 }
 
 impl Revocations {
-    /// The feed of the issuer whose JWKS is at this URL: `/revocations` in the place of `/.well-known/jwks.json`, or of
-    /// the same origin if the JWKS is elsewhere; every 5 s, stale after a minute, and then open.
+    /// The feed of the issuer whose JWKS is at this URL. Its URL has `/revocations` in place of
+    /// `/.well-known/jwks.json`; if the JWKS has another path, it is `/revocations` at the root of
+    /// the same origin. The feed is polled every 5 s and is stale after a minute, and then
+    /// [`WhenStale::Open`].
     pub fn beside(jwks_url: &Url) -> Self {
-        // An issuer may have a path, at which a proxy serves all of wxmint.
+        // The issuer's URL may have a path, under which a proxy serves wxmint.
         let issuer_path = jwks_url.path().strip_suffix(JWKS_PATH).unwrap_or_default();
         let mut url = jwks_url.clone();
         url.set_path(&format!("{issuer_path}{REVOCATIONS_PATH}"));
@@ -65,7 +73,7 @@ impl Revocations {
         Self::at(url)
     }
 
-    /// As [`Revocations::beside`], at another URL.
+    /// The feed at `url`, with the intervals of [`Revocations::beside`].
     pub fn at(url: Url) -> Self {
         let (every, max_age) = (Duration::from_secs(5), Duration::from_secs(60));
         Self { url, every, max_age, when_stale: WhenStale::Open }
@@ -78,15 +86,16 @@ impl TrustedIssuer {
         feed.into_iter().chain([&self.jwks_url]).any(|url| url.scheme() == "https")
     }
 
-    /// Trusts an issuer that publishes its keys and its feed of ends at wxmint's paths. `audiences` are the values of
-    /// `aud` that mean this service.
+    /// Trusts an issuer that publishes its keys and its revocation feed at wxmint's paths.
+    /// `audiences` are the values of `aud` that mean this service. Fails if `issuer` is not a URL.
     pub fn new(issuer: &str, audiences: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, PeerError> {
         let jwks_url = format!("{}{JWKS_PATH}", issuer.trim_end_matches('/'));
         let jwks_url = jwks_url.parse().map_err(|_| PeerError::NotAUrl)?;
         Ok(Self::at(jwks_url, VerifierPolicy::new(issuer, audiences)))
     }
 
-    /// Trusts an issuer that publishes its keys at another path. Its feed of ends is [`Revocations::beside`] them.
+    /// Trusts an issuer that publishes its keys at another URL. Its revocation feed is at the URL
+    /// of [`Revocations::beside`].
     pub fn at(jwks_url: Url, policy: VerifierPolicy) -> Self {
         let revocations = Some(Revocations::beside(&jwks_url));
         Self { policy, jwks_url, kept_in: None, keys_max_age: KEYS_MAX_AGE, revocations }

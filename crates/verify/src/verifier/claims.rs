@@ -10,27 +10,33 @@ use crate::Refused;
 use crate::ids::{AppId, TokenId, UserId};
 use crate::json::Object;
 
-/// The numbers that are dates: RFC 7519 section 2 allows a NumericDate to have a fraction.
+/// The numbers that are accepted as dates. RFC 7519 section 2 allows a NumericDate to have a
+/// fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dates {
-    /// Whole seconds, as wxmint writes them in its own tokens. Another number is none of its dates.
+    /// Only whole seconds, as wxmint writes them in its own tokens.
     Whole,
-    /// Numbers with a fraction or an exponent too, as other issuers write them. They are read to the millisecond.
+    /// Also numbers with a fraction or an exponent, as other issuers may write them. They are read
+    /// to the millisecond.
     Fractional,
 }
 
-/// The largest number of seconds that is read with a fraction: a millisecond more can still be told there.
+/// The largest number of seconds that is read with a fraction. Up to this number an `f64`
+/// distinguishes milliseconds.
 const MOST_SECONDS: f64 = (1_u64 << 43) as f64;
 
-/// The claims that have a field of their own in [`Claims`], and `iss`.
+/// The claims that have a field of their own in [`Claims`], and `iss`. They are not in
+/// [`Claims::others`].
 pub const REGISTERED_CLAIMS: [&str; 8] = ["iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti"];
 
-/// The claims of an access token (RFC 9068 section 2.2), except `iss`, which the policy has.
+/// The claims of an access token (RFC 9068 section 2.2), except `iss`, which equals the policy's
+/// issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// `sub`: the user who sends the request.
     pub user: UserId,
-    /// `client_id`: the mini program in which the user logged in.
+    /// `client_id`: the mini program in which the user logged in, or the page that a mini program
+    /// has logged in.
     pub app: AppId,
     /// `jti`: the token's id.
     pub id: TokenId,
@@ -62,7 +68,8 @@ impl Claims {
     }
 }
 
-/// The claims of a token that identifies a service, beside its issuer and subject, which whoever verifies it expects.
+/// The claims of a token that identifies a service, except `iss` and `sub`: they equal the issuer
+/// and the subject that the caller expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// `jti`: the token's id.
@@ -108,7 +115,7 @@ impl Object {
 }
 
 fn with_fraction(seconds: f64) -> Option<DateTime<Utc>> {
-    // Also false for what is no number.
+    // False for NaN, too.
     let is_told_apart = seconds.abs() <= MOST_SECONDS;
     is_told_apart.then(|| DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)).flatten()
 }

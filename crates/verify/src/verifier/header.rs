@@ -6,7 +6,7 @@ use crate::jws::{Header, Jws};
 use crate::token_typ::TokenTyp;
 use crate::{Part, Refused};
 
-/// Bounds the length of a token before anything else.
+/// Splits a token into its parts, after a check of its length ([`MAX_TOKEN`]).
 pub(super) fn parts(token: &str) -> Result<Jws<'_>, Refused> {
     if token.len() > MAX_TOKEN { Err(Refused::TooLong) } else { Jws::of(token) }
 }
@@ -16,7 +16,8 @@ pub(super) fn typ(header: &Header) -> Result<TokenTyp, Refused> {
     TokenTyp::of_header(header.typ.as_deref().ok_or(Refused::Missing("typ"))?).ok_or(Refused::Typ)
 }
 
-/// The `iss` of a token that has not been verified. Use it only to choose the issuer whose keys verify the token.
+/// The `iss` of a token that has not been verified. Use it only to choose the issuer whose keys
+/// verify the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnverifiedIssuer(Box<str>);
 
@@ -28,7 +29,7 @@ impl UnverifiedIssuer {
         claims.text("iss").map(|issuer| Self(issuer.into()))
     }
 
-    /// The issuer that the sender of the token has written.
+    /// The value of `iss`. Anybody can have written it, because no signature was checked.
     pub fn as_str(&self) -> &str {
         &self.0
     }

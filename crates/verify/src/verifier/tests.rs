@@ -56,7 +56,8 @@ impl PrivateKey {
             }
             Self::Ed25519(key) => PublicKey::ed25519(key.public_key().as_ref()),
             Self::Rsa(key) => {
-                // RFC 8017 appendix A.1.1: after 9 bytes of DER the modulus of 2048 bits; the exponent is 65537.
+                // RFC 8017 appendix A.1.1: after 9 bytes of DER the modulus of 2048 bits; the
+                // exponent is 65537.
                 PublicKey::rsa(&key.public_key().as_ref()[9..265], &[1, 0, 1])
             }
         };
@@ -122,7 +123,8 @@ impl Forge {
         Verifier::new(policy).expect("a policy").verify(token, &self.keys, now())
     }
 
-    /// All that does not need a key is refused before one is looked up.
+    /// Why the token is refused. Also checks that faults other than those of key and signature are
+    /// found before a key is looked up.
     fn refused(&self, token: &str) -> Option<Refused> {
         let refused = self.verify(policy(), token).err()?;
         if !matches!(refused, Refused::UnknownKey | Refused::Algorithm | Refused::Signature) {

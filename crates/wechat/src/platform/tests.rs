@@ -1,4 +1,4 @@
-//! Envelopes: one that wechatpy 1.8.18 has made, and what an attacker makes of others.
+//! Envelopes: one that wechatpy 1.8.18 has made, and others that an attacker has changed.
 
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::digest;
@@ -32,7 +32,7 @@ fn envelope(encrypted: &str) -> String {
     format!("<xml>\n<AppId><![CDATA[wxc0ffee00000000ff]]></AppId><Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>")
 }
 
-/// Padded to 32 bytes, and signed.
+/// Pads the text to 32 bytes, signs it, and opens it.
 fn opened(text: &[u8]) -> Result<Push, BadPush> {
     let padding = 32 - text.len() % 32;
     sealed_and_opened([text, &vec![padding as u8; padding]].concat())

@@ -13,7 +13,8 @@ const DECODED: usize = 18;
 /// More stack than decoding and setting up a key use. Both leave copies of the key on the stack.
 const STACK: usize = 16 * 1024;
 
-/// Decrypts the data and leaves its padding unchecked. `ciphertext` must be whole blocks.
+/// Decrypts the data without checking its padding. `ciphertext` must be whole blocks. `None` if the
+/// key is not base64 of 16 bytes.
 pub(super) fn decrypt(key: &SessionKey, ciphertext: &[u8], iv: &[u8; BLOCK]) -> Option<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(ciphertext.to_vec());
     let decrypted = decrypt_in_place(key, &mut text, iv);
@@ -21,18 +22,18 @@ pub(super) fn decrypt(key: &SessionKey, ciphertext: &[u8], iv: &[u8; BLOCK]) -> 
     decrypted.map(|()| text)
 }
 
-/// A function of its own, so that its stack frame lies where [`zeroize_stack`] wipes.
+/// A function of its own, so that its stack frame lies in the memory that [`zeroize_stack`] wipes.
 #[inline(never)]
 fn decrypt_in_place(key: &SessionKey, text: &mut [u8], iv: &[u8; BLOCK]) -> Option<()> {
     let mut bytes = Zeroizing::new([0; DECODED]);
     let length = STANDARD.decode_slice(key.expose(), bytes.as_mut()).ok()?;
-    // Fails if the length is not that of a key.
+    // This fails if the key does not have 16 bytes.
     let key = UnboundCipherKey::new(&AES_128, &bytes[..length]).and_then(DecryptingKey::cbc);
     key.and_then(|key| key.decrypt(text, DecryptionContext::Iv128(iv.into())).map(drop)).ok()
 }
 
-/// Replaces the padding by spaces, with which JSON may end. Returns whether the padding was valid. Always reads the
-/// whole last block, so that the time does not depend on its content.
+/// Replaces the padding by spaces, which JSON allows at its end. Returns whether the padding was
+/// valid. Always reads the whole last block, so that the time does not depend on its content.
 pub(super) fn blank_padding(text: &mut [u8]) -> bool {
     let Some((_, last_block)) = text.split_last_chunk_mut::<BLOCK>() else { return false };
     let padding = last_block[BLOCK - 1];

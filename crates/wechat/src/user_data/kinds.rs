@@ -1,26 +1,28 @@
-//! The kinds of data that WeChat encrypts, each with exactly its members.
+//! The kinds of data that WeChat encrypts, each with its exact members.
 //!
-//! The encryption is CBC without a MAC, and the phone knows plaintext and ciphertext. So it can leave out leading
-//! blocks and choose an iv with which the first remaining block becomes any 16 bytes, such as `{"phoneNumber":"`. A
-//! nickname supplies what follows, and the watermark stays genuine. The phone can also join blocks of several
-//! ciphertexts, where each joint becomes a block of random bytes.
+//! The encryption is CBC without a MAC, and the phone knows plaintext and ciphertext. So it can
+//! leave out leading blocks and choose an iv that turns the first remaining block into any 16
+//! bytes, such as `{"phoneNumber":"`. The text after that can come from a nickname, and the
+//! watermark stays genuine. The phone can also join blocks of several ciphertexts; the block at
+//! each joint becomes random bytes.
 //!
-//! Such a text cannot have the members of one kind and no others, because the names of members are in the blocks that
-//! the phone has to leave out, and a nickname cannot contain the quotation marks around a name. And a block of random
-//! bytes cannot be digits, but with luck it is white space. So a text of digits has neither white space nor escapes,
-//! and WeChat writes none.
+//! Such a text cannot have exactly the members of one kind: the names of members are in the blocks
+//! that the phone has to leave out, and a nickname cannot contain the quotation marks around a
+//! name. A block of random bytes cannot be digits, but with luck it could be white space. So data
+//! of digits must have neither white space nor escapes; WeChat writes none.
 
 use serde_json::{Map, Value};
 
 /// The digits of a phone number of any country (E.164).
 const MOST_DIGITS: usize = 15;
 const MOST_DIGITS_OF_A_COUNTRY_CODE: usize = 5;
-/// Above all identifiers of groups that are known, which have 28 characters.
+/// The longest id of a group. All known ids have 28 characters.
 const LONGEST_GROUP_ID: usize = 128;
 
 type Members = Map<String, Value>;
 
-/// Whether the members (without the watermark) are those of one kind, and `text` is written as WeChat writes this kind.
+/// Whether the members (without the watermark) are those of one kind, and `text` is written as
+/// WeChat writes this kind.
 pub(super) fn is_one(members: &Members, text: &[u8]) -> bool {
     if members.contains_key("nickName") {
         return is_user_info(members);
@@ -28,13 +30,15 @@ pub(super) fn is_one(members: &Members, text: &[u8]) -> bool {
     is_plainly_written(text) && (is_phone(members) || is_steps(members) || is_group(members))
 }
 
-/// `wx.getUserInfo` has all of these members, and `wx.getUserProfile` neither `openId` nor `unionId`.
+/// `wx.getUserInfo` has all of these members, and `wx.getUserProfile` neither `openId` nor
+/// `unionId`.
 fn is_user_info(members: &Members) -> bool {
     let is_known = members.iter().all(|(name, value)| match name.as_str() {
         "openId" | "nickName" | "language" | "city" | "province" | "country" | "avatarUrl" => value.is_string(),
         "unionId" => value.is_string() || value.is_null(),
         "gender" => value.is_u64(),
-        // Whether nickname and picture are those that everybody has since 2022.
+        // Whether nickname and picture are the anonymous ones that WeChat gives for every user
+        // since 2022.
         "is_demote" => value.is_boolean(),
         _ => false,
     });
@@ -71,8 +75,8 @@ fn is_steps(members: &Members) -> bool {
     members.len() == 1 && days.is_some_and(|days| days.iter().all(is_day))
 }
 
-/// `wx.getShareInfo` has `openGId`, `wx.getGroupEnterInfo` has `opengid`. `wx.getChatToolInfo` has `opengid` or
-/// `open_single_roomid`, and `group_openid` and `chat_type` beside it.
+/// `wx.getShareInfo` has `openGId`, `wx.getGroupEnterInfo` has `opengid`. `wx.getChatToolInfo` has
+/// `opengid` or `open_single_roomid`, and `group_openid` and `chat_type` beside it.
 fn is_group(members: &Members) -> bool {
     let is_id = |value: &Value| {
         value.as_str().is_some_and(|id| id.len() <= LONGEST_GROUP_ID && id.bytes().all(|byte| byte.is_ascii_graphic()))
@@ -85,8 +89,8 @@ fn is_group(members: &Members) -> bool {
     is_known && ["openGId", "opengid", "open_single_roomid"].iter().any(|name| members.contains_key(*name))
 }
 
-/// Whether neither white space nor an escape is in the text. White space at the end is not WeChat's but that of
-/// [`super::cbc::blank_padding`].
+/// Whether neither white space nor an escape is in the text. White space at the end is ignored,
+/// because [`super::cbc::blank_padding`] has written it.
 fn is_plainly_written(text: &[u8]) -> bool {
     text.trim_ascii_end().iter().all(|byte| *byte > b' ' && *byte != b'\\')
 }

@@ -46,7 +46,8 @@ impl Hidden {
         })
     }
 
-    /// Compares the first byte separately, because searching all of memory takes long in a test build.
+    /// Compares the first byte separately, because searching all of memory takes long in a test
+    /// build.
     fn is_among(self, bytes: &[u8]) -> bool {
         let (first, mut at) = (!self.0[0], 0);
         while at + BLOCK <= bytes.len() {
@@ -59,7 +60,8 @@ impl Hidden {
     }
 }
 
-/// Runs `work` on a thread that then waits, so that nothing overwrites what it has left on its stack.
+/// Runs `work` on a thread that then waits, so that nothing overwrites what it has left on its
+/// stack.
 fn leaves_the_key(work: fn(Hidden)) -> bool {
     let hidden = Hidden::random();
     let (done, is_done) = mpsc::channel();

@@ -284,9 +284,9 @@ fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
     }
 }
 
-/// Data that the phone makes of a text of WeChat's without the session key: it leaves out the blocks before `rest`,
-/// which has to be at the beginning of a block, and chooses the iv with which the first remaining block becomes
-/// `first`.
+/// Data that the phone forges from a text of WeChat without the session key. It leaves out the
+/// blocks before `rest`, which must begin a block, and chooses the iv that turns the first
+/// remaining block into `first`.
 fn spliced(plaintext: &str, first: &str, rest: &str) -> UserData {
     let (ciphertext, iv) = parts(&seal(plaintext));
     let at = plaintext.find(rest).expect("the rest is in the text");
@@ -297,7 +297,7 @@ fn spliced(plaintext: &str, first: &str, rest: &str) -> UserData {
     UserData::Encrypted { ciphertext: ciphertext[at - BLOCK..].to_vec(), iv: chosen }
 }
 
-/// A profile as WeChat writes it, with a nickname in which `rest` is at the beginning of a block.
+/// A profile as WeChat writes it, with a nickname in which `rest` begins a block.
 fn profile(rest: &str, unionid: Option<&str>) -> String {
     let before = format!(r#"{{"openId":"{OPENID}","nickName":""#);
     let fill = "x".repeat(before.len().next_multiple_of(BLOCK) - before.len());
@@ -336,7 +336,8 @@ fn what_a_phone_joins_of_its_own_data_is_refused() {
     }
 }
 
-/// The vector of an attack on wxmint, under another key, which decrypts to a text with a genuine watermark.
+/// The vector of an attack on wxmint, under another key, which decrypts to a text with a genuine
+/// watermark.
 #[test]
 fn the_vector_of_spliced_data_is_refused() {
     let key = SessionKey::new(STANDARD.encode("0123456789abcdef"));
@@ -412,8 +413,8 @@ fn each_kind_has_exactly_its_members_and_is_written_as_wechat_writes_it() {
     assert_eq!(open(&seal(&json!({"watermark": watermark()}).to_string())), None);
 }
 
-/// Changing a bit of the iv changes the same bit of the first block, and CBC has no MAC, so the first block may become
-/// another text.
+/// Changing a bit of the iv changes the same bit of the first block, and CBC has no MAC, so the
+/// first block may become another text.
 #[test]
 fn every_changed_byte_is_detected_except_in_the_iv() {
     let members = json!({"avatarUrl": "first", "nickName": "13800138000", "openId": OPENID, "unionId": "o1"});

@@ -1,10 +1,13 @@
-//! Checks whether a plaintext can be a JSON object at all, in constant time: no branch or address depends on a byte.
+//! Checks whether a plaintext can be a JSON object at all, in constant time: no branch or address
+//! depends on a byte.
 //!
-//! With a wrong key, or if anything but the first block was changed, a block decrypts to random bytes, which are text
-//! in one of ten thousand cases. A JSON parser would stop there, and its time would show where. This check reads the
-//! whole plaintext. What it accepts is parsed strictly afterwards.
+//! With a wrong key, or if anything but the first block was changed, a block decrypts to random
+//! bytes, which are valid text in one of ten thousand cases. A JSON parser would stop there, and
+//! its time would reveal the position. This check always reads the whole plaintext. A text that
+//! passes is parsed strictly afterwards.
 
-/// Whether the text begins with `{`, and has UTF-8 continuation bytes (RFC 3629) exactly where they belong.
+/// Whether the text begins with `{`, and has UTF-8 continuation bytes (RFC 3629) exactly where they
+/// belong.
 pub(super) fn may_be_an_object(text: &[u8]) -> bool {
     let mut wrong = text.first() != Some(&b'{');
     let [mut first, mut second, mut third] = [0; 3];
@@ -25,13 +28,14 @@ mod tests {
     use super::*;
     use crate::client::blank_control_characters;
 
-    /// The same check by the standard library, except for sequences that encode no character (RFC 3629 section 4).
+    /// The same check by the standard library, except for sequences that encode no character (RFC
+    /// 3629 section 4).
     fn expected(text: &[u8]) -> Option<bool> {
         let begins = text.starts_with(b"{");
         match str::from_utf8(text) {
             Ok(_) => Some(begins),
             Err(_) if text.iter().any(|byte| [0xe0, 0xed, 0xf0, 0xf4].contains(byte)) => None,
-            // The standard library says nothing about the rest, which a space ends.
+            // The standard library does not judge an incomplete sequence at the end of the text.
             Err(error) if error.error_len().is_none() => None,
             Err(_) => Some(false),
         }

@@ -1,5 +1,5 @@
-//! The logouts that sites are to be told, in Redis: a queue for each client, by when each logout is due; and how far
-//! the stream of revocations was read.
+//! The queues of logouts in Redis: one sorted set for each client, scored by when each logout is
+//! due. Also the cursor up to which the stream of revocations has been read.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use super::GIVEN_UP_AFTER;
 use crate::clock::now;
 use crate::doors::scan::clients::Client;
 
-/// So many logouts are told to a site at the same time.
+/// How many logouts are sent to a site at the same time.
 pub(super) const AT_ONCE: usize = 8;
-/// So many wait for a site. Beyond, those go that have waited for the longest time, so that a site that is dead costs
-/// Redis a megabyte at most.
+/// How many logouts can wait for a site. Beyond that, the logouts that are due last are dropped. So
+/// a dead site costs Redis a megabyte at most.
 const MOST_WAITING: u64 = 10_000;
-/// A queue of a site that nobody tells any more, because its address is gone, is gone after this time.
+/// How long a queue stays after its last change, for a site whose address was removed.
 const KEPT: Duration = Duration::from_secs(2 * GIVEN_UP_AFTER.unsigned_abs());
 /// How many revocations are read at once.
 const PAGE: usize = 500;
 const CURSOR: &str = "wxmint:oidc:logout-cursor";
 
-/// A login of a user at a client has ended, or all of them if it has no `sid`.
+/// A revoked login of a user at a client; all of the user's logins if there is no `sid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::doors::oidc) struct Logout {
     /// When it was queued, in seconds since 1970.
@@ -36,7 +36,7 @@ pub(in crate::doors::oidc) struct Logout {
 }
 
 impl Logout {
-    /// No id contains a blank.
+    /// The text in the queue: the fields, separated by blanks. No id contains a blank.
     fn written(&self) -> String {
         let sid = self.sid.iter().map(|sid| format!(" {sid}")).collect::<String>();
         format!("{} {}{sid}", self.since, self.user)
@@ -56,7 +56,7 @@ pub(in crate::doors::oidc) async fn queue(store: &Store, client: &AppId, logout:
     let key = family::key("logouts", client);
     let call = Call::of("ZADD", &key).arg(logout.since).arg(logout.written());
     let call = call.cmd("EXPIRE").arg(&key).arg(KEPT.as_secs());
-    // Those that fail are due later than all others.
+    // Logouts that the site has not accepted are due later than others, and are dropped first.
     let call = call.cmd("ZREMRANGEBYRANK").arg(&key).arg(MOST_WAITING).arg(-1);
     let (_, _, dropped): (Value, Value, u64) = store.link.run_confirmed("queue_logout", call).await?;
     if dropped > 0 {
@@ -73,7 +73,7 @@ impl Queue {
         Self(family::key("logouts", client))
     }
 
-    /// Some of the logouts that are due, those that wait for the longest time first.
+    /// Up to [`AT_ONCE`] due logouts, the earliest first.
     pub(super) async fn due(&self, store: &Store, now: i64) -> Result<Vec<Logout>, StoreError> {
         let asked = Call::of("ZRANGE", &self.0).arg("-inf").arg(now).arg("BYSCORE").arg("LIMIT").arg(0).arg(AT_ONCE);
         let due: Vec<String> = store.link.run("due_logouts", asked).await?;
@@ -86,7 +86,8 @@ impl Queue {
         Ok(())
     }
 
-    /// The logout is due at this second. If another replica has told it meanwhile, the site is told once more.
+    /// Delays the logout until the second `due`. If another replica has sent it meanwhile, the site
+    /// is told again.
     pub(super) async fn put_off(&self, store: &Store, logout: &Logout, due: i64) -> Result<(), StoreError> {
         let call = Call::of("ZADD", &self.0).arg(due).arg(logout.written());
         let call = call.cmd("EXPIRE").arg(&self.0).arg(KEPT.as_secs());
@@ -94,7 +95,7 @@ impl Queue {
         Ok(())
     }
 
-    /// How many wait that were queued before this second.
+    /// How many waiting logouts were queued before this second.
     pub(super) async fn late(&self, store: &Store, before: i64) -> Result<usize, StoreError> {
         let waiting: Vec<String> =
             store.link.run("due_logouts", Call::of("ZRANGE", &self.0).arg(0).arg(MOST_WAITING)).await?;
@@ -103,22 +104,22 @@ impl Queue {
     }
 }
 
-/// Up to where the stream of revocations was read.
+/// The position up to which the stream of revocations has been read.
 pub(super) struct Cursor(String);
 
 impl Cursor {
-    /// From the oldest revocation on, if nobody has read the stream before.
+    /// Reads the stored position. If there is none, reading begins with the oldest revocation.
     pub(super) async fn read(store: &Store) -> Result<Self, StoreError> {
         Ok(Self(store.kept(CURSOR).await?.unwrap_or_default()))
     }
 
-    /// Queues what is new for these clients, and notes how far it was read. If it is read once more, because the note
-    /// was lost, the sites are told once more.
+    /// Queues what is new for these clients, and stores the position. If the stored position is
+    /// lost, sites are told again.
     pub(super) async fn go_on(mut self, store: &Store, clients: &[&Client]) -> Result<Self, StoreError> {
         loop {
             let read = match store.revocations_after(&self.0, PAGE).await? {
                 Some(read) => read,
-                // The stream does not have this place, or no longer.
+                // The stream does not have this position, or no longer.
                 None => match store.revocations_after("", PAGE).await? {
                     Some(read) => read,
                     None => return Ok(self),
@@ -136,8 +137,8 @@ impl Cursor {
     }
 }
 
-/// Queues a revocation of all of a user's logins, or of all at one client. What ends a login alone queues itself, and a
-/// key ends no login.
+/// Queues a revocation of all logins of a user, or of all logins of a user at one client. The
+/// revocation of a single login queues itself, and the revocation of a key revokes no login.
 async fn queue_ended(store: &Store, clients: &[&Client], ended: &Revocation) -> Result<(), StoreError> {
     let (user, at, before) = match ended {
         Revocation::User { user, before, .. } => (user, None, *before),
@@ -145,7 +146,7 @@ async fn queue_ended(store: &Store, clients: &[&Client], ended: &Revocation) -> 
         Revocation::Token { .. } | Revocation::Key { .. } => return Ok(()),
     };
     let since = now().timestamp();
-    // By now each site would have been given up.
+    // A logout this old would already have been dropped.
     if before < since - GIVEN_UP_AFTER {
         return Ok(());
     }
@@ -161,8 +162,8 @@ async fn queue_ended(store: &Store, clients: &[&Client], ended: &Revocation) -> 
     Ok(())
 }
 
-/// The logins that have ended with all of a user's tokens up to a second: `None` for all of them, if the user has not
-/// logged in since. Each listed login has the second in which it began.
+/// The logins that a revocation of all of a user's tokens up to a second covers; a single `None` if
+/// it covers all logins. `listed` has each login with the second in which it began.
 fn ended_logins(listed: &[(String, f64)], before: i64, needs_sid: bool) -> Vec<Option<String>> {
     let ended: Vec<_> = listed.iter().filter(|(_, begun)| *begun <= before as f64).collect();
     if ended.is_empty() {

@@ -1,4 +1,4 @@
-//! Every store must do this for platforms.
+//! The requirements on a store for platforms.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! Every store must do this for scan to log in.
+//! The requirements on a store for the door for scans.
 
 use std::rc::Rc;
 
@@ -55,7 +55,7 @@ fn grant(id: &str) -> Grant {
     Grant { token, claims, mark: "a-binding".into() }
 }
 
-/// Each by an attempt of its own.
+/// Polls as the attempt with this number.
 async fn poll_by(store: Devices<'_>, code: &DeviceCode, attempt: u8) -> Poll {
     store.poll_device(code, (&page(), OWN), &app(), (&AttemptId::new([attempt; 16]), true)).await.expect("an answer")
 }
@@ -110,7 +110,8 @@ async fn an_approved_request_gives_one_token(store: Rc<Store>) {
     assert!(found.approver == Some(of("o1")));
 }
 
-/// Its answer was a fault. What it sent may come late, and another may have taken the grant since.
+/// The attempt was answered with an error. Its messages may arrive late, when another attempt has
+/// taken the grant.
 async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
@@ -201,7 +202,7 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Store>) {
     let Err(TooMany { retry_after }) = one_more("192.0.2.1").await else { panic!("too many") };
     assert!(retry_after <= DEVICE_TTL && retry_after > DEVICE_TTL - Duration::from_secs(60), "{retry_after:?}");
     assert_eq!(one_more("192.0.2.2").await, Ok(true));
-    // Each of these is open no more.
+    // None of these requests stays open.
     store.deny_device(codes[0].user_code(), &of("o1")).await.expect("denied");
     store.claim_device(codes[1].user_code(), &of("o1"), None).await.expect("spoiled");
     store.claim_device(codes[2].user_code(), &of("o1"), Some("47")).await.expect("claimed");
@@ -213,7 +214,7 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Store>) {
     assert!(matches!(one_more("192.0.2.1").await, Err(TooMany { .. })));
 }
 
-/// How many of a budget an address gets that asks until it is refused.
+/// How many reservations of a budget an address gets before it is refused.
 async fn taken_by(store: &Store, budget: Budget, address: &str) -> u32 {
     for number in 0..=budget.total {
         let taken = budget.take(store, &app(), address, &format!("{address} {number}")).await.expect("an answer");
@@ -257,7 +258,7 @@ async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Store>) {
     for number in 0..=MOST_PICTURES {
         assert_eq!(store.count_picture(code.user_code()).await, Ok(number < MOST_PICTURES), "{number}");
     }
-    // One that WeChat has not drawn. The one that was too many does not count.
+    // Uncounts a code that WeChat has not drawn. The code that was too many does not count.
     store.uncount_picture(code.user_code()).await.expect("uncounted");
     assert_eq!(store.count_picture(code.user_code()).await, Ok(true));
     assert_eq!(store.count_picture(code.user_code()).await, Ok(false));
@@ -313,7 +314,7 @@ mod redis_only {
         assert_eq!(server.cli(&["ZRANGE", list, "0", "-1"]), "new");
     }
 
-    /// As if its three minutes had passed.
+    /// Makes a request expire, as if its three minutes had passed.
     fn expire(server: &RedisServer, code: &DeviceCode) {
         server.cli(&["HSET", &format!("wxmint:device:{{{}}}", code.user_code()), "until", "1"]);
     }

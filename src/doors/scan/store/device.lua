@@ -1,18 +1,24 @@
--- A page's request that waits for a phone. KEYS: the request. ARGV: step, and what the step needs. Its `state` is
--- 'open', 'claimed' (a phone is approving it), 'approved', 'denied', or 'taken' (its token was fetched).
---   'open': digest of the device code, seconds until it expires, seconds for which its end is told, interval of asks in
---     milliseconds, and its other fields with their values. Answers 1, or 0 if it is there already.
---   'find': app whose phone looks at it, or ''. Answers the request, when it came, the milliseconds that are left, and
---     who has approved it, or nothing.
---   'picture': how often at most. Answers whether it was less often before, as 1 or 0. 'unpicture' takes one back.
---   'claim': approver, number or '', milliseconds for which this person's others are 'busy'. Answers 'claimed', 'busy',
---     'approved' (by the same person), 'wrong', or ''.
---   'approve': approver, grant. 'deny': who, who may repeat it. Both answer 1, or 0 if it has ended.
---   'poll': digest, client, app, attempt, milliseconds by which an ask may be too soon, and by which the interval grows
---     then, '1' to take the grant. Answers {} for an unknown one, or what the page is told, and with 'approved' and
---     'taken' the grant.
---   'release': attempt that has given nobody the grant. What it has taken can be taken again, and what it has sent and
---     is on its way takes nothing.
+-- A device request: a page waits for a phone. KEYS: the request. ARGV: the step, and its arguments.
+-- The request's `state` is 'open', 'claimed' (a phone is approving it), 'approved', 'denied', or
+-- 'taken' (its token was fetched).
+-- - 'open': digest of the device code, seconds until it expires, seconds for which its outcome is
+--   kept after that, polling interval in milliseconds, and its other fields with their values.
+--   Returns 1 (also if the same request exists), or 0 if another request has the key.
+-- - 'find': app of the phone that views the request, or ''. Returns the request, the time when it
+--   was opened, the milliseconds that are left, and the approver or ''; nothing if it neither waits
+--   nor was approved.
+-- - 'picture': how many pictures a request may have. Returns the count, or 0 if the request has
+--   that many or does not wait. 'unpicture' reduces the count by one.
+-- - 'claim': approver, number or '', milliseconds during which other approvals by the same person
+--   are 'busy'. Returns 'claimed', 'busy', 'approved' (by the same person before), 'wrong', or ''.
+-- - 'approve': approver, grant. Returns 1, or 0 if the request is not claimed by this approver, has
+--   expired, or is taken.
+-- - 'deny': the denying person, who may repeat it. Returns 1, or 0 if the request does not wait.
+-- - 'poll': digest, client, app, attempt, milliseconds by which a poll may be too soon,
+--   milliseconds by which the interval grows if it is, '1' to take the grant. Returns {} for an
+--   unknown request, or else the state for the page; with 'approved' and 'taken' also the grant.
+-- - 'release': an attempt that has given the grant to nobody. Another attempt can take the grant
+--   then, and a late message of this attempt takes nothing.
 local step, time = ARGV[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function keep(...)
@@ -94,7 +100,7 @@ elseif held.state == 'taken' or left > 0 and held.state == 'approved' then
 elseif left <= 0 then
   return {'expired'}
 end
--- An ask that is repeated because its answer was lost is no further one.
+-- A poll that is repeated because its answer was lost does not count as another poll.
 local soon = now < tonumber(held.next) and held.asker ~= ARGV[5]
 local interval = held.interval + (soon and ARGV[7] or 0)
 keep('interval', interval, 'next', now + interval - ARGV[6], 'asker', ARGV[5])

@@ -1,4 +1,5 @@
-//! The requests of pages that wait for a phone (RFC 8628), in Redis: a hash for each, a set of an address's open ones.
+//! Device requests in Redis: pages that wait for a phone (RFC 8628). Each request is a hash. The
+//! open requests of an address are a sorted set.
 
 #[cfg(test)]
 mod conformance;
@@ -20,38 +21,42 @@ use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
 pub(in crate::doors) const DEVICE_TTL: Duration = Duration::from_secs(180);
-/// How long a page that still asks is told how its request has ended.
+/// How long the outcome of a request is kept after it has expired, for pages that still poll.
 pub(super) const DEVICE_END_KEPT: Duration = Duration::from_secs(10 * 60);
-/// How long a page pauses between two asks, and how much longer after each that came too soon (RFC 8628 section 3.5).
+/// How long a page waits between two polls, and how much longer after each poll that came too soon
+/// (RFC 8628 section 3.5).
 pub(in crate::doors) const POLL_INTERVAL: Duration = Duration::from_secs(2);
 const POLL_SLOWER: Duration = Duration::from_secs(5);
-/// An ask may be so much too soon, because timers and networks are not exact.
+/// How much too soon a poll may come, because timers and networks are not exact.
 const POLL_TOLERANCE: Duration = Duration::from_millis(200);
 /// The door of the client's own pages, which poll at `/token`.
 pub(super) const OWN: &str = "";
-/// Approvals by the same person at once wait so long for the first.
+/// How long a second approval by the same person waits for the first.
 const CLAIM: Duration = Duration::from_secs(1);
-/// How often WeChat is asked for the mini-program code of one request.
+/// How many mini-program codes WeChat may draw for one request.
 pub(super) const MOST_PICTURES: u32 = 3;
 const REQUEST: &str = "a page's request";
 
+/// A request of a page for a login by a phone (RFC 8628).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::doors) struct DeviceRequest {
     pub(super) client: ClientId,
-    /// The door whose page this is: no other may fetch what it is granted.
+    /// The door whose page has opened the request. Pages of other doors may not fetch its grant.
     #[serde(skip)]
     pub(super) door: &'static str,
-    /// The app whose users may say yes.
+    /// The app whose users may approve.
     #[serde(deserialize_with = "parsed")]
     pub(super) app: AppId,
-    /// The page's, as the phone shows it.
+    /// The address of the page's browser, as the phone shows it.
     pub(super) address: String,
-    /// By whom open requests are counted: the address that wxmint itself sees, at all clients together, or that of a
-    /// back end's visitor together with the back end, which could name the addresses of others.
+    /// The key under which open requests are counted, for all clients together: the address that
+    /// wxmint itself sees. For a back end's visitor it is the visitor's address together with the
+    /// back end, because a back end could name the addresses of others.
     pub(super) counted_by: String,
     #[serde(rename = "user_agent")]
     pub(super) browser: BrowserName,
-    /// The numbers from which the person must choose the one that the page shows, and which one that is.
+    /// The three numbers that the phone offers, and the one among them that the page shows. `None`
+    /// if the client compares no numbers.
     pub(in crate::doors) numbers: Option<([String; 3], String)>,
 }
 
@@ -62,49 +67,56 @@ pub(super) struct FoundDevice {
     /// Seconds since 1970 by the store's clock.
     pub(super) requested_at: i64,
     pub(super) expires_in: Duration,
+    /// The digest of the person who has approved it, by [`approver`]; `None` while it waits.
     pub(super) approver: Option<String>,
 }
 
-/// A person, as the record of an approval names one: the store keeps no openid for it.
+/// The digest that identifies a person in an approval, so that the store keeps no openid there.
 pub(super) fn approver(person: &Person) -> String {
     short_digest(&[person.app.as_str(), person.openid.as_str()].join(":")).to_string()
 }
 
+/// The outcome of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decided {
-    /// The request waits for [`Devices::approve_device`] of this person, and of nobody else.
+    /// The request is claimed. Only this person may now approve it, with
+    /// [`Devices::approve_device`].
     Claimed,
+    /// The same person has approved the request before.
     Approved,
-    /// The number is wrong, which has spoiled the request for good.
+    /// The number is wrong. The request is denied for good.
     WrongNumber,
-    /// There is no such request, or not any more.
+    /// The request does not exist, has expired, was denied, or belongs to another person.
     Gone,
 }
 
-/// The token that an approval grants; it is signed when the page fetches it.
+/// The token that an approval grants. It is signed when the page fetches it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::doors) struct Grant {
-    /// Its `app` is the client.
+    /// The token's claims. `app` holds the client's id.
     pub(in crate::doors) token: Issued,
     /// The claims of the account backend.
     pub(in crate::doors) claims: ExtraClaims,
-    /// The binding of the person who has approved it.
+    /// The tag of the binding of the person who has approved it.
     pub(in crate::doors) mark: String,
 }
 
+/// The answer to a page that polls for its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::doors) enum Poll {
-    /// No request has this device code, or another client's has, or one of this client at another door.
+    /// No request of this client, at this door and with this app, has the device code.
     Unknown,
+    /// The request waits for the person. `scanned`: a phone has viewed it.
     Pending {
         scanned: bool,
     },
+    /// The page has polled too soon. From now on it must wait 5 seconds longer.
     TooSoon,
     Denied,
     Expired,
-    /// Once.
+    /// The grant. Only one attempt gets it.
     Granted(Grant),
-    /// The token was fetched before: this one.
+    /// Another attempt has already taken the grant of this token.
     Repeated(Issued),
 }
 
@@ -118,8 +130,9 @@ static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("dev
 pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Store);
 
 impl Devices<'_> {
-    /// Stores a request for [`DEVICE_TTL`], and its end for [`DEVICE_END_KEPT`]. False if another request has its user
-    /// code. Whoever asks has `most` open at a time.
+    /// Stores a request for [`DEVICE_TTL`], and its outcome for [`DEVICE_END_KEPT`] longer. `false`
+    /// if another request has its user code. At most `most` requests may be open under the same
+    /// `counted_by`; beyond that, `TooMany`.
     pub(super) async fn open_device(
         &self,
         code: &DeviceCode,
@@ -146,8 +159,8 @@ impl Devices<'_> {
         given_back.map(|()| Ok(false))
     }
 
-    /// Finds a request that a phone of this app may approve, or that one has approved. With `scanned` it is noted that
-    /// a phone has looked at it.
+    /// Finds a request that waits for a phone or was approved. If `scanned` is the request's app,
+    /// notes that a phone has viewed the request.
     pub(super) async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
         let script = device(code, "find").arg(scanned.map_or("", AppId::as_str));
         let told: Option<(String, i64, u64, String)> = self.0.link.run("find_device", script).await?;
@@ -157,17 +170,19 @@ impl Devices<'_> {
         Ok(Some(FoundDevice { request, requested_at, expires_in, approver }))
     }
 
-    /// Takes one of the codes that WeChat draws for the app in a minute. `id` names the code.
+    /// Reserves one of the codes that WeChat draws for the app in a minute. `id` identifies the
+    /// reservation.
     pub(super) async fn take_code(&self, app: &AppId, address: &str, id: &str) -> Result<Result<(), TooMany>> {
         share::CODES.take(self.0, app, address, id).await
     }
 
-    /// Gives back a code that WeChat has not drawn.
+    /// Releases the reservation of a code that WeChat has not drawn.
     pub(super) async fn give_back_code(&self, app: &AppId, address: &str, id: &str) -> Result<()> {
         share::CODES.give_back(self.0, app, address, id).await
     }
 
-    /// Counts a mini-program code of an open request. False after [`MOST_PICTURES`], or if there is no such request.
+    /// Counts a mini-program code of an open request. `false` after [`MOST_PICTURES`], or if no
+    /// such request is open.
     pub(super) async fn count_picture(&self, code: &UserCode) -> Result<bool> {
         Ok(self.0.link.run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
     }
@@ -177,7 +192,7 @@ impl Devices<'_> {
         Ok(self.0.link.run("uncount_picture", device(code, "unpicture")).await?)
     }
 
-    /// Begins an approval. `number`: the one that the person has chosen.
+    /// Begins an approval. `number` is the number that the person has chosen.
     pub(super) async fn claim_device(&self, code: &UserCode, person: &str, number: Option<&str>) -> Result<Decided> {
         let claim = |apart| device(code, "claim").arg(person).arg(number.unwrap_or_default()).arg(apart);
         let mut told: String = self.0.link.run("claim_device", claim(CLAIM.as_millis() as u64)).await?;
@@ -196,12 +211,14 @@ impl Devices<'_> {
         })
     }
 
-    /// Approves what this person has claimed. False if it has expired, was denied, or its token was fetched meanwhile.
+    /// Approves a request that this person has claimed. `false` if it has expired, was denied, or
+    /// its token was fetched meanwhile.
     pub(super) async fn approve_device(&self, code: &UserCode, person: &str, grant: &Grant) -> Result<bool> {
         Ok(self.0.link.run("approve_device", device(code, "approve").arg(person).arg(json(grant))).await?)
     }
 
-    /// Denies a request that nobody has approved. This person may repeat it. False if there is none.
+    /// Denies a request that nobody has approved. The same person may repeat the denial. `false` if
+    /// there is no such request.
     pub(super) async fn deny_device(&self, code: &UserCode, person: &str) -> Result<bool> {
         let denied = self.0.link.run("deny_device", device(code, "deny").arg(person)).await?;
         if denied {
@@ -210,8 +227,9 @@ impl Devices<'_> {
         Ok(denied)
     }
 
-    /// Tells a page of `client` at this door, which logs in users of `app`, what became of its request. An attempt that
-    /// `takes` the grant is granted it again, and no other one is.
+    /// Returns the state of a request to a page of `client` at this door, whose users log in by
+    /// `app`. If `takes` is set, the attempt takes the grant. The attempt that has taken the grant
+    /// gets it again; every other attempt gets [`Poll::Repeated`].
     pub(super) async fn poll_device(
         &self,
         code: &DeviceCode,
@@ -239,14 +257,15 @@ impl Devices<'_> {
         })
     }
 
-    /// Gives up what this attempt has taken, or may still take, and has given nobody.
+    /// Releases the grant that this attempt has taken but given to nobody. A late message of the
+    /// attempt takes nothing any more.
     pub(super) async fn release_device(&self, code: &DeviceCode, attempt: &AttemptId) -> Result<()> {
         Ok(self.0.link.run("release_device", device(code.user_code(), "release").arg(attempt.to_string())).await?)
     }
 }
 
-/// Counts a request as open no more, because it has led to a login or was refused. What has ended it stands, so a
-/// failure is not told: the count expires by itself.
+/// Frees the slot of a request that has led to a login or was refused. A failure is ignored,
+/// because the outcome is already stored and the slot expires by itself.
 async fn close(redis: &Store, code: &UserCode) {
     let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest").arg("app");
     type Counted = (Option<String>, Option<String>, Option<String>);
@@ -258,8 +277,8 @@ async fn close(redis: &Store, code: &UserCode) {
     }
 }
 
-/// The place of an open request: one of those that an address may have, at all clients together, and one of those that
-/// all addresses together may have at an app.
+/// The slot of an open request. It counts against the limit of its address, for all clients
+/// together, and against the app's limit, for all addresses together.
 struct Place<'a> {
     app: &'a AppId,
     counted_by: &'a str,
@@ -267,7 +286,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// If there is none, the answer is how long to wait.
+    /// Takes the slot. If no slot is free, the error says how long to wait.
     async fn take(&self, redis: &Store, most: u32) -> Result<Result<(), TooMany>> {
         if let Err(refused) = self.take_of_address(redis, most).await? {
             return Ok(Err(refused));
@@ -279,7 +298,8 @@ impl Place<'_> {
         taken
     }
 
-    /// It is counted first, and uncounted if it is one too many: however many come at a time, the bound holds.
+    /// Counts the request first, and removes it if it is one too many. So the limit holds even if
+    /// many requests come at once.
     async fn take_of_address(&self, redis: &Store, most: u32) -> Result<Result<(), TooMany>> {
         let list = open_devices(self.counted_by);
         let now = redis.now().timestamp();
@@ -305,11 +325,12 @@ impl Place<'_> {
     }
 }
 
-/// The names of a list, each with its time.
+/// The names of a list, each with its time in seconds since 1970.
 type Names = Vec<(String, f64)>;
 
-/// Adds a name to a list, and returns all of them, each with its time, the oldest first. One whose time is earlier by
-/// `life` is gone, and so is the list that long after the last one came.
+/// Adds a name to a list, and returns all names with their times, the oldest first. Removes names
+/// that are older than `life` at the time `at`. The list itself expires `life` after the last
+/// addition.
 pub(in crate::doors) async fn enlist(store: &Store, list: &str, name: &str, at: f64, life: Duration) -> Result<Names> {
     let seconds = life.as_secs();
     let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
@@ -324,11 +345,13 @@ pub(in crate::doors) async fn names(store: &Store, list: &str) -> Result<Names> 
     Ok(store.link.run("names", Call::of("ZRANGE", list).arg(0).arg(-1).arg("WITHSCORES")).await?)
 }
 
+/// Removes a name from a list.
 pub(in crate::doors) async fn strike(store: &Store, list: &str, name: &str) -> Result<()> {
     Ok(store.link.run("strike", Call::of("ZREM", list).arg(name)).await?)
 }
 
-/// The user code is no secret of the page: whoever can read Redis learns no device code.
+/// The key contains the user code, which is not the page's secret. A reader of Redis learns no
+/// device code.
 fn key(code: &UserCode) -> String {
     format!("wxmint:device:{{{code}}}")
 }

@@ -1,9 +1,11 @@
--- A budget of an app that strangers share. KEYS: what of it all addresses have, what this address has (one hash slot):
--- sorted sets of what was taken, each by the milliseconds since 1970 from which on it counts no more. ARGV: step, id of
--- what is taken, and what the step needs. A repeated step changes nothing.
---   'take': milliseconds for which it counts, how much there is for all, how much of it anybody has who takes little.
---     Answers 0, or the milliseconds to wait if it is not taken.
---   'give back'. Answers 0.
+-- A budget of an app that strangers share. KEYS: the reservations of all addresses, and those of
+-- this address (one hash slot). Both are sorted sets, scored by the milliseconds since 1970 at
+-- which a reservation expires. ARGV: the step, the id of the reservation, and the step's arguments.
+-- A repeated step changes nothing.
+-- - 'take': milliseconds for which a reservation counts, the total for all addresses, how many an
+--   address may have and still count as taking little. Returns 0, or the milliseconds to wait if
+--   the reservation is refused.
+-- - 'give back': no arguments. Returns 0.
 if ARGV[1] == 'give back' then
   redis.call('ZREM', KEYS[1], ARGV[2])
   redis.call('ZREM', KEYS[2], ARGV[2])
@@ -12,7 +14,8 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local period, total, little = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
--- Also what lies further ahead than anything can: it was taken before the clock stepped back.
+-- Also removes reservations that expire later than any can: they were made before the clock stepped
+-- back.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], now + period + 1, '+inf')
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
@@ -21,7 +24,8 @@ if redis.call('ZSCORE', KEYS[2], ARGV[2]) then
   return 0
 end
 local all, own = redis.call('ZCARD', KEYS[1]), redis.call('ZCARD', KEYS[2])
--- Whoever takes more than a little has it of the first half, and no more than a tenth of what is left there.
+-- An address that takes more than a little takes from the first half, and at most a tenth of what
+-- is left of it.
 if all >= total or own >= little and own >= (total / 2 - all) / 10 then
   local first
   if own >= little then

@@ -1,15 +1,15 @@
-//! Budgets of an app that strangers use up together: the mini-program codes that WeChat draws in a minute, and the
-//! requests of pages that are open.
+//! Budgets of an app that strangers share: the mini-program codes that WeChat draws in a minute,
+//! and the open device requests.
 //!
-//! Whoever has many addresses can always use up such a budget. Therefore nobody takes more than a share of it, and a
-//! part of it is left for those who take little:
+//! A client with many addresses can always use up such a budget. So an address gets no more than a
+//! share of it, and one part is reserved for addresses that take little:
 //!
-//! - Whoever has taken fewer than [`LITTLE`] may take as long as anything is left at all.
-//! - Whoever has taken more takes from the first half, and at most a tenth of what is left of that half. The more
-//!   others have taken, the smaller a share becomes.
+//! - An address that has taken fewer than [`LITTLE`] may take more as long as anything is left.
+//! - An address that has taken more takes from the first half, and at most a tenth of what is left
+//!   of that half. The more others have taken, the smaller a share becomes.
 //!
-//! So a few greedy addresses take at most half, and the other half takes a stranger with an address for each
-//! [`LITTLE`].
+//! So a few greedy addresses take at most half. To take the other half, a client needs one address
+//! for each [`LITTLE`] that it takes.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -27,23 +27,23 @@ static SHARE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("shar
 /// A budget that each app has for itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
-    /// A part of its keys' names.
+    /// A part of the names of its Redis keys.
     pub(super) name: &'static str,
-    /// As much as this can be taken in each `period`, by all addresses together.
+    /// How much all addresses together can take in each `period`.
     pub(super) total: u32,
-    /// For so long it counts that something was taken.
+    /// How long a reservation counts.
     pub(super) period: Duration,
 }
 
 /// WeChat draws 5,000 codes a minute for an app (getUnlimitedQRCode, errcode 45009).
 pub(super) const CODES: Budget = Budget { name: "codes", total: 5_000, period: Duration::from_secs(60) };
 
-/// As many as WeChat can draw codes for while they are open. It bounds the memory of Redis: an open request takes 1.9
-/// KB, and 1.3 KB for ten more minutes once it has expired.
+/// As many requests as WeChat can draw codes for while they are open. This bounds the memory of
+/// Redis: an open request takes 1.9 KB, and an expired request 1.3 KB for ten more minutes.
 pub(super) const OPEN_REQUESTS: Budget = Budget { name: "open", total: 15_000, period: DEVICE_TTL };
 
 impl Budget {
-    /// Takes one for an address. `id` is the name of what is taken.
+    /// Makes a reservation for an address. `id` identifies it.
     pub(super) async fn take(self, store: &Store, app: &AppId, address: &str, id: &str) -> Result<Result<(), TooMany>> {
         let [all, own] = self.keys(app, address);
         let call = SHARE.on(&[&all, &own]).arg("take").arg(id).arg(self.period.as_millis() as u64);
@@ -54,14 +54,14 @@ impl Budget {
         Ok(Err(TooMany { retry_after: Duration::from_millis(wait) }))
     }
 
-    /// Gives back what was taken and is not used, or is not needed any more.
+    /// Releases a reservation that is not used, or is not needed any more.
     pub(super) async fn give_back(self, store: &Store, app: &AppId, address: &str, id: &str) -> Result<()> {
         let [all, own] = self.keys(app, address);
         let _given: u64 = store.link.run("give_back_share", SHARE.on(&[&all, &own]).arg("give back").arg(id)).await?;
         Ok(())
     }
 
-    /// The keys of all addresses, and of this one.
+    /// The key of the whole budget, and the key of this address.
     fn keys(self, app: &AppId, address: &str) -> [String; 2] {
         let all = format!("wxmint:share:{{{app}}}:{}", self.name);
         let own = format!("{all}:{address}");

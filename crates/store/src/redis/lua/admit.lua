@@ -1,10 +1,12 @@
--- Decides whether a user takes a person, once for each generation. KEYS: the user's list, who is gone from it, and the
--- number of the person if the person was struck off (one hash slot). List and gone hold for each person the generation
--- and a sign. On the list: + admitted, * admitted as the first of all; c behind a day: seen then, and the user id was
--- computed. Gone: - dismissed, or not admitted, because f the list was full, d the user had left all of their people, b
--- the user was blocked. The list's fields `block`, `ended` and `floor` are no people. `floor`: the greatest number of
--- the people who were erased. ARGV: person, generation, what the people of the app begin with, people per app, by
--- unionid ('1' or ''). Answers the sign.
+-- Decides whether a user admits a person, once for each generation. KEYS: the user's list, the
+-- persons who have left it, and the generation of this person if the person was erased from it (one
+-- hash slot). The first two have the generation and a sign for each person. Signs on the list: '+'
+-- admitted, '*' admitted as the first person; 'c' after a day: seen on that day, with a computed
+-- user id. Signs of persons who have left: '-' unbound; or not admitted, because 'f' the list was
+-- full, 'd' the user had no bindings left, 'b' the user was blocked. The list's fields `block`,
+-- `ended` and `floor` are not persons. `floor` is the greatest generation of an erased person.
+-- ARGV: person, generation, the beginning of all persons of the app, persons per app, by unionid
+-- ('1' or ''). Answers the sign.
 local person, generation = ARGV[1], tonumber(ARGV[2])
 
 local list, all = {}, redis.call('HGETALL', KEYS[1])
@@ -48,8 +50,8 @@ elseif of_app >= tonumber(ARGV[4]) then
 elseif ARGV[5] == '1' and (people > 0 or floor > 0) and not anybody then
   sign = 'd'
 end
--- A list that was emptied expires. Before the decision, because Redis takes back nothing of a script that fails, and a
--- repetition finds the decision.
+-- An emptied list has an expiry, which ends now. This comes before the decision, because Redis
+-- undoes nothing if a script fails, and a repetition that finds the decision stops there.
 if #all > 0 or gone > 0 then
   redis.call('PERSIST', KEYS[1])
   redis.call('PERSIST', KEYS[2])

@@ -1,18 +1,20 @@
--- Takes a person one step further in the binding protocol, if the person still stands where the step begins. KEYS:
--- binding, session, cell of logins, users left (one hash slot). ARGV: step, generation, and what the step needs. Needs
--- session.lua.
---   'intend': free -> intended. User, made, by unionid. Not if the person's session has another owner,
---     unless by unionid.
---   'bind': intended -> bound. User; fields of the binding, each before its value: 'b', and perhaps 'f', 'o' and 'w'.
---   'drop': intended -> free, without session keys. User.
---   'leave': bound -> leaving, without session keys. User, the present second. The person's tokens may be dated up to
---     it, and up to the last exchange, if the clock has stepped back since.
---   'free': leaving -> free, dissolved. User.
---   'dissolve': free -> free, dissolved. An import has read so elsewhere.
--- Answers the fields of the binding after that, each before its value.
+-- Performs a step of the binding protocol, if the person is in the state in which the step begins.
+-- KEYS: binding, session, login counter, users left (one hash slot). ARGV: step, generation, and
+-- the step's arguments. Needs session.lua.
+--   'intend': free -> intended. Arguments: user, made, by unionid. Does nothing if the person's
+--     session has another owner, unless by unionid.
+--   'bind': intended -> bound. Arguments: user; fields of the binding, each before its value: 'b',
+--     and optionally 'f', 'o' and 'w'.
+--   'drop': intended -> free, without session keys. Argument: user.
+--   'leave': bound -> leaving, without session keys. Arguments: user, the present second. The
+--     person's tokens may be dated up to this second, or up to the last exchange if the clock has
+--     stepped back since.
+--   'free': leaving -> free, unbound. Argument: user.
+--   'dissolve': free -> free, unbound. An import has read elsewhere that the person has unbound.
+-- Answers the fields of the binding after the step, each before its value.
 
--- Notes that the person stays on a user's list, among those who are gone, with the unionids that may be linked to the
--- user.
+-- Notes a user whose list still names the person among those who have left, with the unionids that
+-- may be linked to the user.
 local function note_left(user)
   local seen = redis.call('HMGET', KEYS[1], 'n', 'o')
   local all = unionids((redis.call('HGET', KEYS[4], user) or '') .. (seen[2] or ''))
@@ -38,8 +40,9 @@ elseif intended then
   if step == 'bind' and intended == ARGV[3] then
     redis.call('HSET', KEYS[1], 'u', intended, unpack(ARGV, 4))
     if redis.call('HEXISTS', KEYS[1], 'f') == 0 then
-      -- Ends may name the tokens of a user who was there before. None of them is still to be made, so the first login
-      -- that looks for them finds them (note_not_ended.lua).
+      -- The user existed before, so revocations may cover the tokens of the next login. All of them
+      -- have been made already, so the first login that looks them up finds them
+      -- (note_not_ended.lua).
       redis.call('HSET', KEYS[1], 'd', 0)
     end
     redis.call('HDEL', KEYS[1], 'v', 'i', 'm', 'a', 'r')
@@ -56,7 +59,7 @@ elseif leaving then
 elseif step == 'intend' then
   session()
   if owner == '' or owner == 'u' .. ARGV[3] or ARGV[5] == '1' then
-    -- The number that is left of a person who was erased expires.
+    -- The generation that is left of an erased person has an expiry.
     redis.call('PERSIST', KEYS[1])
     intend(generation, ARGV[3], ARGV[4], ARGV[5])
   end

@@ -1,34 +1,43 @@
--- Dates a user's tokens, ends them, blocks the user, or forgets ends. KEYS: the user's ends, list and clients, or with
--- 'token' the end of one token. ARGV: step, and what the step needs. Needs ends.lua. No end expires by the clock of
--- Redis.
---   'date': dates the token of a login. Appid, second of the login, latest second. Answers the second, or false if the
---     user is blocked; nothing is noted if it is after the latest one.
---   'user': ends all tokens that were issued up to now, unless the token that asks for it has been ended so already.
---     The second up to which tokens may be dated besides, the second of the caller's clock and by how many seconds it
---     may differ, perhaps iat of the token that asks.
---   'block': the same, and then blocks the user's list. Three seconds as before. Its end is put into the stream by a
---     later 'user'. 'unblock' lifts the block. Both answer the number of this change, which orders it before later ones
---     where it is noted beside the user's people.
---   'renew': dates a token that is given without a login. The second of its login, two seconds as before, and how long
---     such a token may live. Answers the present second, or a later one that tokens have been dated with, and notes it:
---     later ends name it too.
---   'app': ends all tokens that were issued in one app up to now, in this very second too. Three seconds as before,
---     appid; or with a last second up to that one, or to a later date that a token has got.
---   'token': ends one token. Answers whether its end is in the stream: 'untold', 'added' or 'told'.
---   'restore': ends again up to a second what has been lost. A field of the user's ends, the second, and how long a
---     token can live, or what renews it: the record is kept so long, because what else was known may be lost, too.
---   'published': notes that an end is in the stream, if no later one waits to be put there, and its date. The field of
---     ends that wait, the end, the date: the record is kept until then at least.
---   'forget': forgets the ends, unless they are needed. The present second, after which nothing is needed; how long a
---     token can live, or what renews it: so long is needed what has no date yet, because it is not in the stream; and
---     how long a token without a login may live. Answers until when they are needed, or false.
--- 'user' and 'app' answer the last second that is ended while the end is not in the stream yet, or false. They always
--- write, so that a repetition also waits until a replica has the end. In front of their answers, and of those of
--- 'block', 'unblock' and 'renew', stands false, or by how much Redis is ahead, if it is by more: then nothing is done.
+-- Dates a user's tokens, revokes them, blocks the user, or purges revocations. KEYS: the user's
+-- revocations, list and clients, or for 'token' the revocation of one token. ARGV: step, and the
+-- step's arguments. Needs ends.lua. No revocation expires by the clock of Redis.
+--   'date': dates the token of a login. Arguments: appid, second of the login, latest second.
+--     Answers the date, or false if the user is blocked. Notes nothing if the date is after the
+--     latest second.
+--   'user': revokes all tokens that were issued up to now, unless the requesting token was already
+--     revoked in this way. Arguments: another second up to which tokens may be dated, the second of
+--     the caller's clock, by how many seconds Redis may be ahead of it, and optionally the iat of
+--     the requesting token.
+--   'block': does the same, and then blocks the user's list. Arguments: the first three as before.
+--     A later 'user' adds the revocation to the stream. 'unblock' lifts the block. Both answer the
+--     number of this change, which orders the changes that are noted on the bindings of the user's
+--     persons.
+--   'renew': dates a token that is issued without a login. Arguments: the second of its login, two
+--     seconds as before, and how long such a token may live. Answers the present second, or the
+--     latest date of a token if that is later, and notes it, so that later revocations cover it.
+--   'app': revokes all tokens that were issued in one app up to and in this second. Arguments:
+--     three seconds as before, appid, and optionally a last second: then it revokes up to that
+--     second, or up to the latest date of a token if that is later.
+--   'token': revokes one token. Answers whether the revocation is in the stream: 'untold', 'added'
+--     or 'told'.
+--   'restore': writes a lost revocation again. Arguments: field of the user's revocations, its
+--     second, and the longest life of a token or a refresh token. The record is kept for that life,
+--     because other records may be lost, too.
+--   'published': notes that a revocation is in the stream, unless a later one is not there yet.
+--     Arguments: the 'untold:' field, its second, and the date of the revocation, until which the
+--     record is kept at least.
+--   'forget': purges the revocations, unless they are needed. Arguments: the present second; the
+--     longest life of a token or a refresh token, for which a revocation is kept that is not in the
+--     stream yet and so has no date; and how long a token without a login may live. Answers until
+--     when the revocations are needed, or false if they were purged.
+-- 'user' and 'app' answer the last second of a revocation that is not in the stream yet, or false.
+-- They always write, so that a repetition also waits until a replica has the revocation. Before
+-- their answers, and before those of 'block', 'unblock' and 'renew', stands false; or, if Redis is
+-- too far ahead, by how many seconds, and then nothing was done.
 local step = ARGV[1]
 
--- The number is not below the second, because a list that was lost may have had later changes than the one that is
--- there now.
+-- The number is at least the present second, because a list that was lost may have had more changes
+-- than the present list.
 local function set_block(state)
   local number = tonumber(string.match(redis.call('HGET', KEYS[2], 'block') or '0', '^%d+')) + 1
   number = string.format('%.0f', math.max(number, tonumber(redis.call('TIME')[1])))
@@ -37,7 +46,7 @@ local function set_block(state)
   return number
 end
 
--- Nothing else would delete the note of 'renew' where there are no ends.
+-- If there are no revocations, nothing else would delete the note of 'renew'.
 local function expire_note(seconds)
   if redis.call('HLEN', KEYS[1]) == 1 and redis.call('HEXISTS', KEYS[1], 'dated') == 1 then
     redis.call('EXPIRE', KEYS[1], seconds)
@@ -90,7 +99,7 @@ local has_last = step == 'app' and ARGV[6]
 if ahead and not has_last then
   return {ahead, 0}
 end
--- A note of 'renew' alone may expire.
+-- If there was only a note of 'renew', the key expires.
 redis.call('PERSIST', KEYS[1])
 if has_last then
   return {false, end_app_and_tell(ARGV[5], math.max(tonumber(ARGV[6]), latest_dated()))}
@@ -111,7 +120,8 @@ end
 redis.call('HSET', KEYS[1], 'before', before)
 keep_record_for_renewals()
 note_on_list(before)
--- Last, because Redis takes back nothing of a script that fails: whoever is blocked has the end.
+-- The block comes last, because Redis undoes nothing if a script fails: so a blocked user always
+-- has the revocation.
 if step == 'block' then
   return {false, set_block('on')}
 end

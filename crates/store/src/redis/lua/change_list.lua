@@ -1,11 +1,12 @@
--- Changes a user's list. KEYS: the list, who is gone from it, and the number that is left of a person who was struck
--- off (one hash slot). ARGV: step, seconds, and what the step needs.
---   'expire': lets the list expire if it admits nobody any more, unless the user is blocked.
---   'see': notes a person whose user id was computed. The list expires if it has no others, nor a block. Person, day
---     with its sign.
---   'strike': strikes a person off who is gone from it, or whose user id was computed. For so many seconds the number
---     of who is gone stays, so that late commands change nothing. Where nobody else is on the list, the list itself
---     keeps the greatest number, and a block stays. Person.
+-- Changes a user's list. KEYS: the list, the persons who have left it, and the generation of a
+-- person who was erased from it (one hash slot). ARGV: step, seconds, and the step's arguments.
+--   'expire': lets the list expire if it has no persons, unless the user is blocked.
+--   'see': notes a person with a computed user id. The list expires if it has no other kind of
+--     persons and no block. Arguments: person, day with its sign.
+--   'strike': erases a person who has left the list, or has a computed user id. The generation of a
+--     person who has left is kept for so many seconds, so that late commands change nothing. If
+--     there are no other persons, the list itself keeps the greatest generation. A block stays.
+--     Argument: person.
 local person, number, floor, is_blocked, others = ARGV[3], 0, 0, false, false
 if ARGV[1] == 'see' then
   redis.call('HSET', KEYS[1], person, ARGV[4])
@@ -45,5 +46,6 @@ else
     redis.call('EXPIRE', KEYS[1], ARGV[2])
   end
 end
--- Last, because Redis takes back nothing of a script that fails, and a repetition finds the number.
+-- This comes last, because Redis undoes nothing if a script fails, and a repetition needs the
+-- generation.
 return redis.call('HDEL', KEYS[2], person)

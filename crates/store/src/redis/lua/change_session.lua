@@ -1,26 +1,33 @@
--- Changes the session keys of a person, or what decides whether the person may have any. KEYS: binding, session, cell
--- of logins (one hash slot). ARGV: step, and what the step needs. Needs session.lua.
---   'forget': drops them; with a second, not if a login of a later second has brought the latest one.
---   'leave': drops the owner, unless a login has brought a key since they were dropped.
---   'reseal': replaces one, if it is still there. The sealed key, the same key sealed anew.
---   'keep': keeps one, if the person is bound, has this generation and is not blocked, or the generation is 0 and the
---     session has an owner. Generation, line of the session behind its length, session's seconds, '1' if there must be
---     a session still: the key is the successor of one that a logout may have dropped meanwhile; the second of the
---     login, which is noted if it is later than the exchange: an end of the person's tokens reaches to it.
---   'block': notes that the person's user is blocked or not, unless a later change is noted already. Who is blocked, or
---     was before a later change, has no session keys. User, number of the change, 'on' or 'off'.
---   'share': notes that a unionid of the person may be another user's too. User.
+-- Changes the session keys of a person, or the notes that decide whether the person may have any.
+-- KEYS: binding, session, login counter (one hash slot). ARGV: step, and the step's arguments.
+-- Needs session.lua.
+--   'forget': deletes the keys. Argument: optionally a second; then nothing is deleted if the
+--     latest key came with a login of a later second.
+--   'leave': deletes the session with its owner, unless a login has brought a key since the keys
+--     were deleted.
+--   'reseal': replaces a sealed key, if it is still there. Arguments: the sealed key, the same key
+--     sealed anew.
+--   'keep': stores a key, if the person is bound with this generation and not blocked, or if the
+--     generation is 0 and the session has an owner. Arguments: generation; line of the session,
+--     preceded by its length; life of the session in seconds; '1' if there must still be a session,
+--     because the key replaces one that a logout may have deleted meanwhile; the second of the
+--     login, which is noted if it is later than the exchange, because a revocation of the person's
+--     tokens must cover it.
+--   'block': notes whether the person's user is blocked, unless a later change is already noted. A
+--     block deletes the session keys, even if a later change is noted. Arguments: user, number of
+--     the change, 'on' or 'off'.
+--   'share': notes that a unionid of the person may also belong to another user. Argument: user.
 local step = ARGV[1]
 if step == 'leave' then
   local latest = session()[1]
-  -- A key that was dropped leaves the place of its exchange.
+  -- A deleted key leaves the order of its exchange.
   if not latest or #latest <= 11 then
     drop_keys(true)
   end
 elseif step == 'forget' then
   local latest = session()[1]
-  -- A key that was reset counts no login, and one from ahead of the clock is of no known second: either may be that of
-  -- the token which is logged out now.
+  -- A key that was reset counts no login, and the second of a key that is dated ahead of the clock
+  -- is unknown. Either may belong to the token that is logged out now, so both are deleted.
   local is_dated = latest and struct.unpack('>I4', latest, 8) > 0 and micros_of(latest) <= now
   if not (ARGV[2] and is_dated and micros_of(latest) >= (ARGV[2] + 1) * 1000000) then
     drop_keys()

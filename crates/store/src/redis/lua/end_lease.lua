@@ -1,7 +1,7 @@
--- Ends the lease to fetch an access token. KEYS: access token. ARGV: attempt id; then of the token that was fetched:
--- sealed, fingerprint, ms until it is to be renewed, ms until it expires; or after a fetch that failed: ms for which
--- nobody fetches, ms for which nobody renews a token that is still good. Does nothing where the attempt holds no lease,
--- so also when it is repeated.
+-- Ends the lease to fetch an access token. KEYS: access token. ARGV: attempt id; then for a fetched
+-- token: sealed, fingerprint, ms until it is to be renewed, ms until it expires; or after a failed
+-- fetch: ms for which no caller fetches, ms for which no caller renews a token that is still valid.
+-- Does nothing if the attempt does not hold the lease, so a repetition does nothing.
 local kept = redis.call('HMGET', KEYS[1], 'holder', 'renews', 'expires')
 if kept[1] ~= ARGV[1] then
   return 0

@@ -1,15 +1,14 @@
--- Dates a token: with the second of its login, or with the first one after it that no end names, if that is not after
--- `latest`. An end names seconds ahead of the clock if it was made in this very second, or the clock has stepped back
--- since. `dated` is the latest date ahead of the clock that a token has got: later ends name it too. In front of the
--- scripts that date tokens or end them, whose KEYS are the user's ends, the user's list, and the clients of which the
--- user has tokens, each with the second up to which one of them, or what renews it, may be left.
+-- Shared functions of the scripts that date or revoke tokens. KEYS: the user's revocations; the
+-- user's list; the clients that have tokens of the user, each with the second up to which such a
+-- token, or its refresh token, may be left. The field `dated` is the latest date ahead of the clock
+-- that a token has got; later revocations cover it.
 local function latest_dated()
   return tonumber(redis.call('HGET', KEYS[1], 'dated') or '-1')
 end
 
--- The present second; or nothing, and by how many seconds Redis is ahead of the caller's clock, if that is more than
--- may be. An end that is dated so would keep people out. A clock that is behind does no harm, because an end reaches to
--- the last login anyway.
+-- Returns the present second. If Redis is more than `at_most` seconds ahead of the caller's clock
+-- `own`, returns nil and by how many seconds: a revocation with such a date would prevent logins. A
+-- clock that is behind does no harm, because a revocation covers the last login anyway.
 local function now_or_ahead(own, at_most)
   local now = tonumber(redis.call('TIME')[1])
   if now - own > tonumber(at_most) then
@@ -18,7 +17,11 @@ local function now_or_ahead(own, at_most)
   return now
 end
 
--- Nothing is dated for a user whose list is blocked, because the end of the block has been made already: false.
+-- Dates a token: with the second of its login, or with the first later second that no revocation
+-- covers. Notes that date if it is later than the login and not after `latest`. A revocation covers
+-- the second of the login if it was made in that very second, or if the clock has stepped back
+-- since. Returns false for a blocked user, because the revocation that came with the block has been
+-- made already.
 local function date(app, second, latest)
   if string.sub(redis.call('HGET', KEYS[2], 'block') or '', -2) == 'on' then
     return false
@@ -31,8 +34,8 @@ local function date(app, second, latest)
   return iat
 end
 
--- Until when the record of the user's ends is needed here: at least until what the user's clients can renew has
--- expired, which verifiers do not meet.
+-- Notes until when the record of the user's revocations is needed. It is needed at least until the
+-- refresh tokens of the user's clients have expired, although verifiers never see those.
 local function keep_record(second)
   local kept = tonumber(redis.call('HGET', KEYS[1], 'kept') or '0')
   redis.call('HSET', KEYS[1], 'kept', string.format('%.0f', math.max(kept, second)))
@@ -43,16 +46,16 @@ local function keep_record_for_renewals()
   keep_record(tonumber(latest[#latest] or '0'))
 end
 
--- Ends a user's tokens of one app up to a second. The field `app:` has the first second that is not ended, and
--- `untold:app:` the last one that verifiers have yet to be told of.
+-- Revokes a user's tokens of one app up to a second. The field `app:` has the first second that is
+-- not revoked, and `untold:app:` has the last second that is not in the stream yet.
 local function end_app(app, second)
   local held = tonumber(redis.call('HGET', KEYS[1], 'app:' .. app) or '-1')
   redis.call('HSET', KEYS[1], 'app:' .. app, math.max(held, second + 1))
   keep_record_for_renewals()
 end
 
--- Notes on the user's list up to which second tokens may be ended, so that a login which reads the list for a block
--- need not read the ends too.
+-- Notes on the user's list up to which second tokens may be revoked, so that a login, which reads
+-- the list for a block anyway, need not read the revocations too.
 local function note_on_list(second)
   local noted = tonumber(redis.call('HGET', KEYS[2], 'ended') or '-1')
   redis.call('HSET', KEYS[2], 'ended', math.max(noted, second))

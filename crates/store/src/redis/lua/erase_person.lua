@@ -1,8 +1,8 @@
--- Erases what is stored of a person who is bound to nobody. KEYS: binding, session, the cell of logins, users left, and
--- tries (one hash slot). ARGV: seconds for which the number of the last binding stays, so that late commands for it
--- change nothing; then the users whose lists do not name the person any more. Needs session.lua. Answers {} for
--- somebody who is bound or half bound, or has logged in as a computed user, or how many records, session keys and
--- counts there were.
+-- Erases the data of a person who is not bound. KEYS: binding, session, login counter, users left,
+-- and tries (one hash slot). ARGV: seconds for which the generation of the last binding is kept, so
+-- that late commands for it change nothing; then the users whose lists no longer name the person.
+-- Needs session.lua. Answers {} for a person who is bound, is being bound or unbound, or has logged
+-- in as a computed user; otherwise the numbers of erased records, session keys and counters.
 for index = 2, #ARGV do
   redis.call('HDEL', KEYS[4], ARGV[index])
 end

@@ -1,7 +1,9 @@
--- Notes until when the record of a user's ends is needed that has no entry of the stream any more, or when the notes of
--- the user's clients are to be looked at. KEYS: the users, by that second. ARGV: the user; the second, or '' if the
--- record is gone; the second that was noted before; and for a note of a client the present second: an earlier date
--- stays then that is still to come. One that has come is replaced, because whoever looks by it now strikes it out.
+-- Notes until when the record of a user's revocations is needed although its entries in the stream
+-- were purged, or when the notes of the user's clients are to be purged. KEYS: the users, by that
+-- second. ARGV: the user; the second, or '' if the record is gone; the second that was noted
+-- before; and for a note of a client the present second. In that case an earlier second that is
+-- still in the future stays. A second that has passed is replaced, because a purge that is in
+-- progress would delete it.
 local held = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '-1')
 if ARGV[4] and held > tonumber(ARGV[4]) and held <= tonumber(ARGV[2]) then
   return 0

@@ -1,8 +1,9 @@
--- Notes on a binding that a unionid is about to be linked to its user, and then that it is linked. So the erasure of
--- the person finds the link, wherever a request stops. KEYS: binding, session, cell of logins (one hash slot). ARGV:
--- user, unionid, and once it is linked the user in conflict ('' for none). Needs session.lua. Answers false if the
--- person is not bound to the user any more, 1 if the conflict is news, otherwise 0. The other unionids: the one that is
--- about to be linked, and those from before the person's unionid changed.
+-- Notes on a binding that a unionid is about to be linked to its user, and later that it is linked.
+-- So an erasure of the person finds the link, even if a request stops in between. KEYS: binding,
+-- session, login counter (one hash slot). ARGV: user, unionid, and once it is linked the user in
+-- conflict ('' for none). Needs session.lua. Answers false if the person is no longer bound to the
+-- user, 1 if the conflict is new, otherwise 0. The field 'o' has the other unionids: the one that
+-- is about to be linked, and those that the person had before.
 local held = redis.call('HMGET', KEYS[1], 'u', 'n', 'o', 'c')
 if held[1] ~= ARGV[1] then
   return false

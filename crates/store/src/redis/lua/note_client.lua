@@ -1,7 +1,8 @@
--- Notes that a token may be left until it expires. KEYS: who has tokens of a client, or of which clients a user has
--- some. ARGV: member, exp; for a client also the second of the caller's clock: members whose last token has expired by
--- both clocks are dropped. A user's are found in both places by their date. No set expires by the clock of Redis,
--- because whatever ends the tokens finds them by it.
+-- Notes that a token may be left until it expires. KEYS: the users of a client, or the clients of a
+-- user. ARGV: member, exp; for a client also the second of the caller's clock: members whose last
+-- token has expired by both clocks are deleted. The notes of a user are found in both places by
+-- their date and purged. No set expires by the clock of Redis, because revocations find the tokens
+-- by these sets.
 if ARGV[3] then
   local now = math.min(redis.call('TIME')[1], ARGV[3])
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 1)

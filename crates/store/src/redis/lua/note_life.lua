@@ -1,8 +1,9 @@
--- Notes lives of tokens, or of what renews tokens. KEYS: the lives, each with the second up to which something that
--- lives so long may be left; and where it is to be known whether Redis has held lives before, the mark of what it
--- holds, and since when it may lack ends (one hash slot). ARGV: the second of the caller's clock; the life that is
--- issued now, or '', and how long until it is noted again at the latest; a new mark, and how many seconds a doubt is
--- kept; then lives that were known before, each with its second. Forgets a life only if it has passed by both clocks.
+-- Notes lives of tokens, or of refresh tokens. KEYS: the lives, each with the second up to which
+-- such a token may be left; and for lives of tokens, the mark of this Redis, and since when it may
+-- lack revocations (one hash slot). ARGV: the second of the caller's clock; the life that is issued
+-- now, or '', and how long until it is noted again at the latest; a new mark ('' for refresh
+-- tokens), and how many seconds a doubt is kept; then lives that were known before, each with its
+-- second. Deletes a life only if it has passed by both clocks.
 local now, own = tonumber(redis.call('TIME')[1]), tonumber(ARGV[1])
 local earlier, later = math.min(now, own), math.max(now, own)
 local lives = redis.call('HGETALL', KEYS[1])
@@ -11,7 +12,7 @@ for index = 1, #lives, 2 do
     redis.call('HDEL', KEYS[1], lives[index])
   end
 end
--- A Redis that knows of no life, or has no mark, is new or was emptied.
+-- A Redis without lives or without a mark is new or was emptied.
 if ARGV[4] ~= '' and (#lives == 0 or not redis.call('GET', KEYS[2])) then
   redis.call('SET', KEYS[3], string.format('%.0f', earlier), 'NX', 'EX', ARGV[5])
   redis.call('SET', KEYS[2], ARGV[4])

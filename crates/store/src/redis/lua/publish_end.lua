@@ -1,10 +1,12 @@
--- Puts an end into the stream. KEYS: the stream, the lives of tokens, and of an end that must be there once its note
--- (one hash slot). ARGV: the text of the end before its date and behind it; the least date; the second BEFORE of an end
--- of a user's tokens, or '' where the date is known; the longest life that tokens can have; the second of the caller's
--- clock, by how many seconds Redis may be ahead; and the options by which SET notes the end, if it does: after the
--- entry, because Redis takes back nothing of a script that fails. Needs ends.lua. The date says when the last token
--- that the end names has expired. Answers by how much Redis is ahead, if it is by more, the date, and whether the end
--- was added: not if SET must not replace the note, which has the date.
+-- Adds a revocation to the stream. KEYS: the stream, the lives of tokens, and the note of a
+-- revocation that must be added only once (one hash slot). ARGV: the text of the revocation before
+-- its date, and after it; the least date; the second up to which a user's tokens are revoked, or ''
+-- if the date is known; the longest life that tokens can have; the second of the caller's clock,
+-- and by how many seconds Redis may be ahead; and the options of the SET that writes the note, if
+-- there is one. The note is written after the entry, because Redis undoes nothing if a script
+-- fails. Needs ends.lua. The date is when the last token that the revocation names expires. Answers
+-- by how many seconds Redis is ahead, if that is too far; the date; and whether the revocation was
+-- added. It is not added if the option is NX and there is a note, which has the date.
 local own = tonumber(ARGV[6])
 local now, ahead = now_or_ahead(own, ARGV[7])
 if ahead then
@@ -15,8 +17,9 @@ if noted then
   return {false, tonumber(noted) or 0, 0}
 end
 
--- Tokens of a life that nobody issues any more have expired by the second that is noted with it. Where no life is
--- known, tokens may have any.
+-- When the last token that was issued up to `before` expires. Tokens of a life that is no longer
+-- issued have expired by the second that is noted with that life. If no life is known, tokens may
+-- have the longest life.
 local function last_exp(before, longest)
   local lives, earlier, latest = redis.call('HGETALL', KEYS[2]), math.min(now, own), 0
   if #lives == 0 then

@@ -1,13 +1,17 @@
--- Records a login: counts it, keeps its session key beside a binding, and may begin to bind a newcomer. KEYS: binding,
--- session, cell of logins (one hash slot). ARGV: line of the session behind its length, session's seconds; the limit,
--- for how long a login may count at most (quarters of a second), and '1' if nothing is to be recorded of a newcomer,
--- each behind a blank; the owner of a session without a binding ('' for none), and if there is an intent its user,
--- whether wxmint makes the user, and whether a unionid names the user. Few arguments, because each costs Redis time.
--- Needs session.lua. Answers what was recorded: 'newcomer' if nothing was, 'other' if the session has another owner, or
--- one where user ids are drawn; otherwise whether the session key is kept, as '=' if there was a session, '>' if the
--- clock has stepped back since, '+' if it begins one, '*' if it is repeated and may have begun one, '-' if it is not;
--- behind it 'b' if a binding stands against the owner; and until when no login is within the limit, if this one was
--- not. Repeated with the same arguments it counts once more at most, and otherwise changes nothing.
+-- Records a login: counts it, stores its session key with a binding, and may begin to bind a person
+-- who was never bound. KEYS: binding, session, login counter (one hash slot). ARGV: line of the
+-- session, preceded by its length; life of the session in seconds; in one text, separated by
+-- blanks: the limit, for how long a login may count at most (quarters of a second), and '1' if
+-- nothing is to be recorded for a person who was never bound; the owner of a session without a
+-- binding ('' for none); and if there is an intent, its user, whether wxmint makes the user, and
+-- whether a unionid names the user. There are few arguments, because each costs Redis time. Needs
+-- session.lua. Answers 'newcomer' if nothing was recorded; 'other' if the session has another
+-- owner, or has an owner although user ids are drawn. Otherwise the answer begins with a sign: '='
+-- if the session key was stored in an existing session, '>' the same after the clock has stepped
+-- back, '+' if it was stored in a new session, '*' if this is a repetition that may have begun the
+-- session, '-' if it was not stored. Then 'b' follows if the person has a binding although an owner
+-- was given, and then until when no login is within the limit, if this login was not. A repetition
+-- with the same arguments counts at most once more, and otherwise changes nothing.
 local own, limit, longest, told = string.sub(ARGV[1], 3), string.match(ARGV[3], '^(%d+) (%d+)(.*)$')
 longest = tonumber(longest)
 local all, held = redis.call('HGETALL', KEYS[1]), {}
@@ -34,7 +38,8 @@ if not latest then
   add_all(counts, redis.call('GET', KEYS[3]) or '')
 end
 local logins = {}
--- Another replica may count for longer while settings change: 30 days at most, and a quarter of them.
+-- Another replica may count with a longer period while settings change: at most 30 days plus a
+-- quarter of them.
 forget_beyond(counts, 12960000)
 for till, several in pairs(counts) do
   logins[till] = several
@@ -43,10 +48,12 @@ count_all(logins, lines, known)
 forget_beyond(logins, longest)
 local full = full_until(logins, tonumber(limit))
 
--- Only who is bound, or is being bound, and is not blocked has a session.
+-- Only a person who is bound or is being bound, and is not blocked, has a session; or one with a
+-- computed user.
 local keeps = latest
 if not latest then
-  -- Only if the person was never bound: a repetition must not undo a dissolution that came between.
+  -- Only if the person was never bound: a repetition must not undo an unbinding that came
+  -- meanwhile.
   if not full and wished and is_strange then
     intend(0, wished, ARGV[6], ARGV[7])
     intended = wished
@@ -56,10 +63,10 @@ if not latest then
 end
 local line = placed(own, latest)
 if keeps and not known then
-  -- Also over the limit, because WeChat has forgotten the old key.
+  -- The key is stored even over the limit, because WeChat no longer accepts the old key.
   keep_line(full and uncounted(line) or line, lines, counts, ARGV[2])
 elseif keeps and not full and struct.unpack('>I4', known, 8) == 0 then
-  -- It was refused before, and is admitted now.
+  -- This login was refused before, and its repetition is admitted.
   lines[at] = string.sub(known, 1, 7) .. string.sub(own, 8, 11) .. string.sub(known, 12)
   write(lines, counts, 'KEEPTTL')
 elseif not keeps and not full then

@@ -1,12 +1,13 @@
--- Gives a key another value for good, or deletes it, unless it holds a value that the caller does not expect. KEYS:
--- key. ARGV: the value that is expected, the new value ('' to delete the key). Answers the value that the key held, or
--- false.
+-- Sets a key to a new value without expiry, or deletes it, unless it has a value that the caller
+-- does not expect. KEYS: key. ARGV: the expected value, the new value ('' to delete the key).
+-- Answers the previous value, or false.
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] and held ~= ARGV[2] then
   return held
 end
 if held and held == ARGV[2] then
-  -- Not SET, because Redis may keep an argument of a script in a longer buffer than it needs.
+  -- PERSIST instead of SET, because Redis may keep an argument of a script in a longer buffer than
+  -- it needs.
   redis.call('PERSIST', KEYS[1])
 elseif ARGV[2] ~= '' then
   redis.call('SET', KEYS[1], ARGV[2])

@@ -1,14 +1,15 @@
--- A person's session, how often the person has logged in lately, and lists of unionids. In front of the scripts whose
--- KEYS are the binding, the session and the cell of logins for who has no session. README.md says what the fields of a
--- binding mean.
+-- Shared functions: a person's session, the person's recent logins, and lists of unionids. KEYS:
+-- the binding, the session, and the login counter of a person without a session. README.md explains
+-- the fields of a binding.
 
 local time = redis.call('TIME')
--- In microseconds since 1970, and in quarters of a second since 2020, in which is told until when logins count.
+-- The time in microseconds since 1970, and in quarters of a second since 2020, the unit of the
+-- times until which logins count.
 local now = time[1] * 1000000 + time[2]
 local quarter = (time[1] - 1577836800) * 4 + time[2] / 250000
 
--- How often a person has logged in lately: a table with the number of logins for each quarter until which they count.
--- As a text ' 867129600:1 867129610:2', the earliest first.
+-- The recent logins of a person are a table: the number of logins for each quarter until which they
+-- count. As a text they are ' 867129600:1 867129610:2', the earliest first.
 local function add_all(counts, text)
   for till, logins in string.gmatch(text, '(%d+):(%d+)') do
     till = tonumber(till)
@@ -16,11 +17,11 @@ local function add_all(counts, text)
   end
 end
 
--- The quarters until which logins count that have not passed, the earliest first.
+-- The quarters of a table that have not passed, the earliest first.
 local function times(counts)
   local left = {}
   for till in pairs(counts) do
-    -- 0: it does not count. Also where the machine believes that it is before 2020.
+    -- 0 means that the login does not count. Checked separately in case the clock is before 2020.
     if till > quarter and till > 0 then
       table.insert(left, till)
     end
@@ -44,14 +45,16 @@ local function keep_counts(counts)
   end
 end
 
--- A person's session is the lines of the two latest exchanges, the latest first, each behind its length in two bytes,
--- behind them perhaps its owner, and how many logins count besides, as as_text writes it. The owner is the user of a
--- person without a binding, whose user id was computed: 'u', and the user's 17 bytes. A line is the order of an
--- exchange (7 bytes), until when its login counts for the limit (4 bytes, 0 if it does not), and its sealed key.
+-- A person's session has the lines of the two latest exchanges, the latest first, each preceded by
+-- its length in two bytes. Then perhaps its owner follows, and then the other logins that count, as
+-- as_text writes them. The owner is the computed user of a person without a binding: 'u', and the
+-- user's 17 bytes. A line has the order of an exchange (7 bytes), until when its login counts for
+-- the limit (4 bytes, 0 if it does not count), and the sealed key.
 local owner = ''
 local function session()
   local kept, lines, counts, at = redis.call('GET', KEYS[2]) or '', {}, {}, 1
-  -- The text begins with a blank, the owner with a letter, and no line is so long that its length does.
+  -- The text begins with a blank and the owner with a letter; no line is so long that its length
+  -- begins with such a byte.
   while at < #kept and string.byte(kept, at) < 32 do
     local last = at + 1 + struct.unpack('>I2', kept, at)
     table.insert(lines, string.sub(kept, at + 2, last))
@@ -62,7 +65,7 @@ local function session()
   return lines, counts
 end
 
--- Counts the logins of these lines too, but for the line of `own`.
+-- Adds the logins of these lines to `counts`, except that of the line `own`.
 local function count_all(counts, lines, own)
   for _, line in ipairs(lines) do
     if line ~= own then
@@ -72,7 +75,8 @@ local function count_all(counts, lines, own)
   end
 end
 
--- A login that would count for longer than that, in quarters, was counted before the clock stepped back.
+-- Removes logins that would count for longer than `longest` quarters: they were counted before the
+-- clock stepped back.
 local function forget_beyond(counts, longest)
   for till in pairs(counts) do
     if till > math.ceil(quarter) + longest then
@@ -81,7 +85,7 @@ local function forget_beyond(counts, longest)
   end
 end
 
--- Until when no other login is within the limit, or nil if one is.
+-- Returns until when no other login is within the limit, or nil if one is.
 local function full_until(counts, limit)
   local total, left, full = 0, times(counts), nil
   for _, till in ipairs(left) do
@@ -107,19 +111,20 @@ local function is_earlier(line, other)
   return high < its_high or high == its_high and low < its_low
 end
 
--- The line, but its login does not count, or is counted elsewhere.
+-- The same line, but its login does not count, or is counted elsewhere.
 local function uncounted(line)
   return string.sub(line, 1, 7) .. '\0\0\0\0' .. string.sub(line, 12)
 end
 
--- Whether both lines have one key: their nonces tell. The lines of an app without session keys have none.
+-- Whether both lines have the same session key: then their nonces are equal. The lines of an app
+-- without session keys have no nonce.
 local function have_same_key(line, other)
   return #line > 25 and string.sub(line, 15, 26) == string.sub(other, 15, 26)
 end
 
--- The line of these that is this one: it is repeated. It may have another sealed key by now; or, if the clock has
--- stepped back, another place with the same random bits. WeChat may give a key again, so that the key alone tells
--- nothing.
+-- Returns the line among `lines` that is a repetition of `line`. Its key may have been resealed
+-- since. If the clock has stepped back, it may have another time with the same random bits. The key
+-- alone does not identify it, because WeChat may give the same key again.
 local function repeated(line, lines)
   for at, kept in ipairs(lines) do
     local has_its_bits = string.byte(kept, 7) % 16 == string.byte(line, 7) % 16
@@ -130,8 +135,9 @@ local function repeated(line, lines)
   end
 end
 
--- The line with the place of its exchange. If the latest exchange that is stored began after the present time, the
--- clock has stepped back since, and the line's place is behind it.
+-- Returns the line with the order that it gets. If the latest stored exchange began after the
+-- present time, the clock has stepped back since, and the line gets the next microsecond after that
+-- exchange.
 local function placed(line, latest)
   if not latest or is_earlier(latest, line) or micros_of(latest) <= now then
     return line
@@ -149,9 +155,9 @@ local function write(lines, counts, ...)
   redis.call('SET', KEYS[2], kept .. owner .. as_text(counts), ...)
 end
 
--- Adds a line to these, of which the two latest stay. A key that WeChat gives again pushes none out but itself; and the
--- one before, if ten minutes (PREVIOUS_KEY_TTL) have passed since it was replaced. `counts`: of the logins that count
--- besides.
+-- Adds a line, and keeps the two latest lines. If WeChat has given the same key again, the new line
+-- replaces only the line with that key, and the previous key's line if ten minutes
+-- (PREVIOUS_KEY_TTL) have passed since it was replaced. `counts`: the other logins that count.
 local function keep_line(line, lines, counts, seconds)
   local at, going = 1, 3
   while lines[at] and is_earlier(line, lines[at]) do
@@ -168,21 +174,22 @@ local function keep_line(line, lines, counts, seconds)
   write(lines, counts, 'EX', seconds)
 end
 
--- Whether the block that stands beside a person is the user's and goes on.
+-- Whether the block that is noted on a binding belongs to this user and is on.
 local function is_blocked(user, block_of, block)
   return user and block_of == user and string.sub(block, -2) == 'on'
 end
 
--- Notes the second of a login beside a binding, unless a later one is noted.
+-- Notes the second of a login on a binding, unless a later one is noted.
 local function note_login(second)
   local noted = tonumber(redis.call('HGET', KEYS[1], 'l') or '0')
   redis.call('HSET', KEYS[1], 'l', string.format('%.0f', math.max(noted, second)))
 end
 
--- Drops the session keys. Unless the person `leaves`, a session with an owner stays, with the order of the last
--- exchange. If the person is bound, the binding has this second, because the user's tokens may be ended with the keys
--- (note_not_ended.lua removes it), and the second of the last exchange. How often the person has logged in lately goes
--- on in a cell of its own, so that a logout gives nobody more logins.
+-- Deletes the session keys. Unless the person `leaves`, a session with an owner stays, with the
+-- order of the last exchange. If the person is bound, this notes two seconds on the binding: the
+-- present second, because the user's tokens may be revoked together with the keys
+-- (note_not_ended.lua removes this note), and the second of the last exchange. The recent logins
+-- move to a key of their own, so that a logout does not allow more logins.
 local function drop_keys(leaves)
   local lines, counts = session()
   if redis.call('HEXISTS', KEYS[1], 'u') == 1 then
@@ -206,7 +213,7 @@ local function intend(generation, user, made, by_unionid)
   redis.call('HSET', KEYS[1], 'g', generation + 1, 'i', user, 'm', made, 'a', by_unionid)
 end
 
--- The unionids of a list, each of which stands behind its length in a byte.
+-- Parses a list of unionids. Each is preceded by its length in one byte.
 local function unionids(list)
   local found, at = {}, 1
   while at <= #list do
@@ -217,7 +224,7 @@ local function unionids(list)
   return found
 end
 
--- A list of these unionids, each once, but without `except`.
+-- Writes a list of these unionids, each once, without `except`.
 local function list_of(found, except)
   local list, seen = '', {[except] = true}
   for _, unionid in ipairs(found) do

@@ -1,7 +1,9 @@
--- Keeps a ticket, or spends it. KEYS: ticket. ARGV: step, and what the step needs.
---   'keep': seconds, person, unionid ('' if there is none), microsecond and random bits of the exchange, sealed session
---     key.
---   'take': attempt. Answers {seconds, and the same but the first} or false; again to the same attempt.
+-- Stores a ticket, or redeems it. KEYS: ticket. ARGV: step, and the step's arguments.
+--   'keep': stores it. Arguments: seconds, person, unionid ('' if there is none), microsecond and
+--     random bits of the exchange, sealed session key.
+--   'take': redeems it. Argument: attempt. Answers {the present second, person, unionid,
+--     microsecond, random bits, sealed session key}, or false. The same attempt gets the same
+--     answer again.
 if ARGV[1] == 'keep' then
   redis.call('HSET', KEYS[1], 'person', ARGV[3], 'unionid', ARGV[4], 'at', ARGV[5], 'bits', ARGV[6], 'key', ARGV[7])
   redis.call('EXPIRE', KEYS[1], ARGV[2])

@@ -1,9 +1,11 @@
--- A try of a person's session keys. KEYS: binding, session, cell of logins, tries (one hash slot). ARGV: step, failures
--- that are too many, window (s), attempt, and what the step needs. Needs session.lua. Tries hold how many have failed,
--- and a field for each attempt whose try is under way. Repeated by its attempt, a step is one.
---   'open': user, and the user as the owner of a session. Answers {'keys', seconds, microseconds, session}, or 'not
---     bound' or 'busy' before the time and ''.
---   'close': '1' for a failure. Answers 1 if the session key was dropped for it, else 0.
+-- A try to use a person's session keys. KEYS: binding, session, login counter, tries (one hash
+-- slot). ARGV: step, the number of failures that is too many, window (s), attempt, and the step's
+-- arguments. Needs session.lua. The tries have the number of failures, and a field for each attempt
+-- that is in progress. A step that is repeated by its attempt takes effect once.
+--   'open': begins a try. Arguments: user, and the user as the owner of a session. Answers {'keys',
+--     seconds, microseconds, session}, or the same with 'not bound' or 'busy' and an empty session.
+--   'close': ends a try. Argument: '1' for a failure. Answers 1 if this failure deleted the session
+--     keys, else 0.
 if ARGV[1] == 'open' then
   if redis.call('HGET', KEYS[1], 'u') ~= ARGV[5] then
     session()

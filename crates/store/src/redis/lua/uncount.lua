@@ -1,5 +1,5 @@
--- Takes back an event that was counted. KEYS: cell. ARGV: the field of its part. Nothing is left of a cell that counts
--- nothing.
+-- Takes back an event that was counted. KEYS: counter. ARGV: the field of the event's part. A field
+-- that counts nothing is deleted.
 local events = redis.call('HGET', KEYS[1], ARGV[1])
 if events and tonumber(events) <= 1 then
   redis.call('HDEL', KEYS[1], ARGV[1])

@@ -33,7 +33,7 @@ fn each_minute_of_the_last_hour_has_its_logins_and_no_earlier_ones() {
     assert_eq!(minutes(&mut hour, 120, OK), (60, vec![(0, 1)]));
     let LastHour { since, logins, apps } = hour.until(at(&hour, 121), None);
     assert_eq!((since, logins, apps), (60 * 62, vec![], vec![]));
-    // A count that has been silent for hours begins anew.
+    // After hours without a login, counting begins anew.
     ok(&mut hour, 1000);
     assert_eq!(minutes(&mut hour, 1000, OK), (60, vec![(59, 1)]));
 }

@@ -1,4 +1,5 @@
-//! Tokens that are refused before any cryptography, so that a stranger cannot make a verifier work by sending garbage.
+//! Tokens that are refused before any cryptography, so that a stranger's garbage costs a verifier
+//! little work.
 
 use std::cell::Cell;
 
@@ -95,7 +96,8 @@ fn a_mebibyte_of_anything_is_refused() {
     }
 }
 
-/// Each part in every other spelling that a lenient decoder reads as the same bytes (RFC 4648 sections 3.2 to 3.5).
+/// Spells each part in every other way that a lenient decoder reads as the same bytes (RFC 4648
+/// sections 3.2 to 3.5).
 #[test]
 fn base64url_that_is_not_canonical_is_refused_in_each_part() {
     let forge = Forge::of(Algorithm::Es256);
@@ -129,7 +131,8 @@ fn other_spellings(text: &str) -> Vec<String> {
     spellings
 }
 
-/// The attack on verifiers that take the algorithm from the token: the public key serves as an HMAC secret.
+/// The attack on verifiers that take the algorithm from the token: the public key serves as an HMAC
+/// secret.
 #[test]
 fn a_token_with_the_public_key_as_its_hmac_secret_is_refused_before_the_key_is_looked_up() {
     let forge = Forge::of(Algorithm::Es256);

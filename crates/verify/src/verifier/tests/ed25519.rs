@@ -1,8 +1,10 @@
-//! `Ed25519` (RFC 9864 section 2.2) beside `EdDSA`, which section 4.1.2 deprecates: two names of one algorithm.
+//! `Ed25519` (RFC 9864 section 2.2) beside `EdDSA`, which section 4.1.2 deprecates: two names of
+//! one algorithm.
 
 use super::*;
 
-/// Tokens that jose 5.10 (npm) has signed with the key of RFC 8037 appendix A.1: header and signature of each name.
+/// Tokens that jose 5.10 (npm) has signed with the key of RFC 8037 appendix A.1: header and
+/// signature of each name.
 const SIGNED_BY_JOSE: [(&str, &str); 2] = [
     (
         "eyJhbGciOiJFZDI1NTE5IiwidHlwIjoiYXQrand0Iiwia2lkIjoia1ByS19xbXhWV2FZVkE5d3dCRjZJdW8zdlZ6ejdUeEhDVHdYQnlnclM0ayJ9",

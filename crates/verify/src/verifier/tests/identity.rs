@@ -1,8 +1,8 @@
-//! Tokens by which services show who they are, of issuers of another make: each spoils one thing.
+//! Tokens of other issuers that identify services: each test spoils one thing.
 
 use super::*;
 
-/// Longer than a user id may be.
+/// An account name that is longer than a user id may be.
 fn account() -> String {
     format!("system:serviceaccount:shop:{}", "a".repeat(128))
 }
@@ -77,11 +77,12 @@ fn whatever_is_wrong_with_a_services_token_is_refused_by_its_name() {
     assert_eq!(refused(&forge, &stranger.token()), Some(Refused::Signature));
 }
 
-/// RFC 7519 section 2: a NumericDate may have a fraction. wxmint writes none, so its own tokens have none.
+/// RFC 7519 section 2: a NumericDate may have a fraction. wxmint writes none, so its own tokens
+/// have none.
 #[test]
 fn dates_of_other_issuers_may_have_fractions_and_an_access_token_has_whole_seconds() {
     let (forge, own) = (forge(Algorithm::Es256), Forge::of(Algorithm::Es256));
-    // As the text is sent: JSON of a test writes numbers in its own way.
+    // Replaced in the text, because `serde_json` would write the number in its own form.
     let with = |forge: &Forge, name: &str, number: &str| {
         let claims = with(&forge.claims, name, "NUMBER").to_string().replace("\"NUMBER\"", number);
         forge.sign(&forge.header.to_string(), &claims)
@@ -123,7 +124,7 @@ fn dates_of_other_issuers_may_have_fractions_and_an_access_token_has_whole_secon
     ] {
         assert_eq!(refused(&forge, &with(&forge, name, number)), Some(why), "{name}: {number}");
     }
-    // A life that is as long as it may be stays so, whatever the fraction is.
+    // The longest allowed life is accepted with any fraction.
     let policy = || VerifierPolicy { longest_life: Duration::from_secs(300), ..policy() };
     for thousandth in 0..1000 {
         let dates = ["iat", "exp"].into_iter().zip([NOW, NOW + 300]);
