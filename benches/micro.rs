@@ -57,18 +57,31 @@ fn app() -> AppId {
 }
 
 fn person() -> Person {
-    Person { app: app(), openid: "o6_bmjrPTlm6_2sgVt7hMZOPfL2M".parse::<OpenId>().expect("an openid") }
+    Person {
+        app: app(),
+        openid: "o6_bmjrPTlm6_2sgVt7hMZOPfL2M"
+            .parse::<OpenId>()
+            .expect("an openid"),
+    }
 }
 
 const ISSUER: &str = "https://login.example.com";
 
 fn minter(keys: KeyRing) -> Minter {
     let day = Duration::from_secs(86_400);
-    Minter::new(ISSUER.into(), vec![ISSUER.into()], TokenTyp::AccessToken, day, Arc::new(keys))
+    Minter::new(
+        ISSUER.into(),
+        vec![ISSUER.into()],
+        TokenTyp::AccessToken,
+        day,
+        Arc::new(keys),
+    )
 }
 
 fn user() -> UserId {
-    "0193f5b2-9c5e-7cc0-8000-000000000000".parse().expect("a user")
+    "0193f5b2-9c5e-7cc0-8000-000000000000"
+        .parse()
+        .expect("a user")
 }
 
 /// Signs a token, from its claims to the compact form, including its `jti`.
@@ -78,7 +91,9 @@ fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
     bencher.bench(|| {
         let id = new_token_id();
         let token = minter.issued(black_box(&user).clone(), app.clone(), id, now());
-        minter.mint(&token, &Default::default(), now()).expect("a token")
+        minter
+            .mint(&token, &Default::default(), now())
+            .expect("a token")
     });
 }
 
@@ -90,7 +105,9 @@ mod verify {
         let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
         let id = new_token_id();
         let token = minter.issued(user(), app(), id, now());
-        let token = minter.mint(&token, &Default::default(), now()).expect("a token");
+        let token = minter
+            .mint(&token, &Default::default(), now())
+            .expect("a token");
         (keys, token.expose().to_owned())
     }
 
@@ -102,14 +119,23 @@ mod verify {
     #[divan::bench(args = SIGNED_WITH)]
     fn valid(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
         let (verifier, (keys, token)) = (verifier(), token(algorithm));
-        bencher.bench(|| verifier.verify(black_box(&token), &keys, now()).expect("believed"));
+        bencher.bench(|| {
+            verifier
+                .verify(black_box(&token), &keys, now())
+                .expect("believed")
+        });
     }
 
     /// All checks except the signature: the token of another key.
     #[divan::bench]
     fn of_an_unknown_key(bencher: Bencher<'_, '_>) {
-        let (verifier, (_, token), (keys, _)) = (verifier(), token(Algorithm::Es256), token(Algorithm::EdDsa));
-        bencher.bench(|| verifier.verify(black_box(&token), &keys, now()).expect_err("unknown"));
+        let (verifier, (_, token), (keys, _)) =
+            (verifier(), token(Algorithm::Es256), token(Algorithm::EdDsa));
+        bencher.bench(|| {
+            verifier
+                .verify(black_box(&token), &keys, now())
+                .expect_err("unknown")
+        });
     }
 }
 
@@ -126,9 +152,20 @@ mod ended {
             let hash = |end: usize| RevocationHash::of(ISSUER, &end.to_string());
             let until = second + 86_400;
             let end = |end| match end % 10 {
-                0 => RevocationEntry::User { user: hash(end), before: second, until },
-                1 => RevocationEntry::UserInApp { user_in_app: hash(end), before: second, until },
-                _ => RevocationEntry::Token { token: hash(end), until },
+                0 => RevocationEntry::User {
+                    user: hash(end),
+                    before: second,
+                    until,
+                },
+                1 => RevocationEntry::UserInApp {
+                    user_in_app: hash(end),
+                    before: second,
+                    until,
+                },
+                _ => RevocationEntry::Token {
+                    token: hash(end),
+                    until,
+                },
             };
             let page = RevocationsPage {
                 iss: ISSUER.to_owned(),
@@ -139,7 +176,12 @@ mod ended {
                 more: first + A_PAGE < number,
                 revoked: (first..number.min(first + A_PAGE)).map(end).collect(),
             };
-            feed.accept(&minter.sign_page(&page, now()).expect("a page"), keys, now()).expect("accepted");
+            feed.accept(
+                &minter.sign_page(&page, now()).expect("a page"),
+                keys,
+                now(),
+            )
+            .expect("accepted");
         }
         assert_eq!(feed.ends().count(), number);
         feed.ends()
@@ -154,11 +196,21 @@ mod ended {
         let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
         let tokens: Vec<Endable> = (0..TOKENS)
             .map(|index| {
-                let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}").parse().expect("a user");
+                let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}")
+                    .parse()
+                    .expect("a user");
                 let id = new_token_id();
                 let token = minter.issued(user, app(), id, now());
-                let token = minter.mint(&token, &Default::default(), now()).expect("a token");
-                Endable::of(ISSUER, &verifier.verify(token.expose(), &keys, now()).expect("believed"), "a key")
+                let token = minter
+                    .mint(&token, &Default::default(), now())
+                    .expect("a token");
+                Endable::of(
+                    ISSUER,
+                    &verifier
+                        .verify(token.expose(), &keys, now())
+                        .expect("believed"),
+                    "a key",
+                )
             })
             .collect();
         let (ends, mut next) = (held(number, &keys), tokens.iter().cycle());
@@ -203,20 +255,28 @@ mod user_data {
             let watermark = json!({"timestamp": now().timestamp(), "appid": app()});
             json!({"stepInfoList": steps, "filling": filling, "watermark": watermark}).to_string()
         };
-        let steps: Vec<Value> =
-            (0..length / 40).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect();
+        let steps: Vec<Value> = (0..length / 40)
+            .map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day}))
+            .collect();
         let filling = "x".repeat(length - text("", &steps).len());
         let key = STANDARD.decode(KEY).expect("a key");
-        let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key");
+        let key = UnboundCipherKey::new(&AES_128, &key)
+            .and_then(PaddedBlockEncryptingKey::cbc_pkcs7)
+            .expect("a key");
         let mut bytes = text(&filling, &steps).into_bytes();
-        key.less_safe_encrypt(&mut bytes, EncryptionContext::Iv128((&[0; 16]).into())).expect("sealed");
+        key.less_safe_encrypt(&mut bytes, EncryptionContext::Iv128((&[0; 16]).into()))
+            .expect("sealed");
         UserData::encrypted(&STANDARD.encode(bytes), &STANDARD.encode([0; 16])).expect("a form")
     }
 
     #[divan::bench(args = [1024, 64 * 1024])]
     fn open(bencher: Bencher<'_, '_>, length: usize) {
         let (data, key, person) = (sealed(length), SessionKey::new(KEY), person());
-        let check = || DataCheck { person: &person, now: now(), max_age: MAX_AGE };
+        let check = || DataCheck {
+            person: &person,
+            now: now(),
+            max_age: MAX_AGE,
+        };
         bencher.bench(|| data.open(black_box(&key), &check()).expect("opened"));
     }
 
@@ -225,8 +285,17 @@ mod user_data {
     fn refuse(bencher: Bencher<'_, '_>) {
         let (data, person) = (sealed(1024), person());
         let key = SessionKey::new("HyVFkGl5F5OQWJZZaNzBBg==");
-        let check = || DataCheck { person: &person, now: now(), max_age: MAX_AGE };
-        bencher.bench(|| assert!(data.open(black_box(&key), &check()).is_none(), "another key"));
+        let check = || DataCheck {
+            person: &person,
+            now: now(),
+            max_age: MAX_AGE,
+        };
+        bencher.bench(|| {
+            assert!(
+                data.open(black_box(&key), &check()).is_none(),
+                "another key"
+            )
+        });
     }
 }
 
@@ -237,7 +306,14 @@ mod jwks {
     #[divan::bench]
     fn document(bencher: Bencher<'_, '_>) {
         let ring = ring(Algorithm::Es256);
-        bencher.bench(|| serde_json::to_string(&ring.set().visible(black_box(now())).collect::<PublicKeySet<'_>>()));
+        bencher.bench(|| {
+            serde_json::to_string(
+                &ring
+                    .set()
+                    .visible(black_box(now()))
+                    .collect::<PublicKeySet<'_>>(),
+            )
+        });
     }
 }
 
@@ -258,7 +334,11 @@ mod read {
 
     #[divan::bench]
     fn code(bencher: Bencher<'_, '_>) {
-        bencher.bench(|| black_box("0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h").parse::<LoginCode>().expect("a code"));
+        bencher.bench(|| {
+            black_box("0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h")
+                .parse::<LoginCode>()
+                .expect("a code")
+        });
     }
 
     #[divan::bench]

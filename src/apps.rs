@@ -27,7 +27,11 @@ struct Configured {
 
 impl From<App> for Configured {
     fn from(app: App) -> Self {
-        Self { app, origins: Vec::new(), unionid_required: false }
+        Self {
+            app,
+            origins: Vec::new(),
+            unionid_required: false,
+        }
     }
 }
 
@@ -65,7 +69,11 @@ impl CurrentApps {
 impl Apps {
     /// If two apps have the same AppID, the later one counts.
     fn new(apps: impl IntoIterator<Item = Configured>) -> Self {
-        Self(apps.into_iter().map(|configured| (configured.app.id.clone(), configured)).collect())
+        Self(
+            apps.into_iter()
+                .map(|configured| (configured.app.id.clone(), configured))
+                .collect(),
+        )
     }
 
     /// Chooses the `wanted` app; if none is wanted, the one of the `hint` if it is configured;
@@ -73,7 +81,10 @@ impl Apps {
     pub fn choose(&self, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&App, UnknownApp> {
         let chosen = match wanted {
             Some(id) => self.0.get(id).ok_or(UnknownApp::NotConfigured),
-            None => hint.and_then(|id| self.0.get(id)).or_else(|| self.only()).ok_or(UnknownApp::Several),
+            None => hint
+                .and_then(|id| self.0.get(id))
+                .or_else(|| self.only())
+                .ok_or(UnknownApp::Several),
         };
         chosen.map(|configured| &configured.app)
     }
@@ -85,13 +96,18 @@ impl Apps {
     /// Whether pages of this site may read what is answered to the app; to any app, if `id` is
     /// `None`.
     pub fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
-        let mut own = self.0.iter().filter(|(of, _)| id.is_none_or(|id| id == *of));
+        let mut own = self
+            .0
+            .iter()
+            .filter(|(of, _)| id.is_none_or(|id| id == *of));
         own.any(|(_, configured)| configured.origins.iter().any(|own| own == origin))
     }
 
     /// Whether the app refuses people whose unionid WeChat has never named.
     pub fn need_unionid(&self, id: &AppId) -> bool {
-        self.0.get(id).is_some_and(|configured| configured.unionid_required)
+        self.0
+            .get(id)
+            .is_some_and(|configured| configured.unionid_required)
     }
 
     /// The kind of the app; `None` for a mini program and for an unknown app.
@@ -118,16 +134,27 @@ fn names<'a>(apps: impl Iterator<Item = &'a App>) -> String {
 /// The AppID, with the kind in parentheses unless the app is a mini program.
 pub fn name(app: &App) -> String {
     let App { id, kind, .. } = app;
-    if *kind == AppKind::MiniProgram { id.to_string() } else { format!("{id} ({})", kind.name()) }
+    if *kind == AppKind::MiniProgram {
+        id.to_string()
+    } else {
+        format!("{id} ({})", kind.name())
+    }
 }
 
 /// The mini program that a `Referer` names. WeChat sends
 /// `https://servicewechat.com/{appid}/{version}/page-frame.html` with every request of a mini
 /// program, and no other form is accepted. Anyone can forge it, so it is only a hint.
 pub fn app_of_referer(referer: &str) -> Option<AppId> {
-    let mut parts = referer.strip_prefix("https://servicewechat.com/")?.split('/');
+    let mut parts = referer
+        .strip_prefix("https://servicewechat.com/")?
+        .split('/');
     let (id, version) = (parts.next()?, parts.next()?);
-    let is_version = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_version =
+        !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_frame = parts.next() == Some("page-frame.html") && parts.next().is_none();
-    if is_version && is_frame { id.parse().ok() } else { None }
+    if is_version && is_frame {
+        id.parse().ok()
+    } else {
+        None
+    }
 }

@@ -54,13 +54,32 @@ use crate::accounts::Accepts;
 
 impl LoginWorker {
     /// Turns a login code into a token: one claim, one call to WeChat, one record, one signature.
-    pub async fn log_in(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<LoggedIn> {
-        let Admitted { exchanged, bound, extra } = self.admit(request, attempt).await?;
-        let id = self.minter.token_id(&binding_tag(&exchanged.person, bound.generation), attempt.now)?;
+    pub async fn log_in(
+        &self,
+        request: LoginRequest,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<LoggedIn> {
+        let Admitted {
+            exchanged,
+            bound,
+            extra,
+        } = self.admit(request, attempt).await?;
+        let id = self.minter.token_id(
+            &binding_tag(&exchanged.person, bound.generation),
+            attempt.now,
+        )?;
         let new_user = bound.new_for == Some(attempt.id.mark());
         // A user with a computed id may have existed before, so a revocation may cover this token.
         let was_made = new_user && bound.generation != COMPUTED;
-        let issued = self.date(&exchanged, (bound.user, bound.generation), id, was_made, attempt.now).await?;
+        let issued = self
+            .date(
+                &exchanged,
+                (bound.user, bound.generation),
+                id,
+                was_made,
+                attempt.now,
+            )
+            .await?;
         if self.exchange.is_some() {
             // If the merchant left during this login, the sweep that revokes its tokens missed this
             // one: check again.
@@ -69,14 +88,25 @@ impl LoginWorker {
         let _signing = Step::work("sign the token");
         let token = self.minter.mint(&issued, &extra, attempt.now)?;
         // The token's dates come from the clock of Redis, which may be behind.
-        let left = u64::try_from(issued.expires_at - attempt.now.timestamp().max(issued.issued_at)).unwrap_or_default();
+        let left = u64::try_from(issued.expires_at - attempt.now.timestamp().max(issued.issued_at))
+            .unwrap_or_default();
         let expires_in = left.min(self.minter.ttl().as_secs());
-        Ok(LoggedIn { token, expires_in, user: issued.user, app: issued.app, new_user })
+        Ok(LoggedIn {
+            token,
+            expires_in,
+            user: issued.user,
+            app: issued.app,
+            new_user,
+        })
     }
 
     /// Finds the person who sent the code and the person's user, and checks whether the user may
     /// log in.
-    pub(crate) async fn admit(&self, request: LoginRequest, attempt: &mut Attempt<'_>) -> Result<Admitted> {
+    pub(crate) async fn admit(
+        &self,
+        request: LoginRequest,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Admitted> {
         self.check_accepted(&request.identity)?;
         let exchanged = match &request.proof {
             LoginProof::Code(code) => {
@@ -95,23 +125,34 @@ impl LoginWorker {
                 drop(place);
                 self.record(app, session, order, attempt).await?
             }
-            LoginProof::Ticket(ticket) => self.redeem(ticket, request.app.as_ref(), attempt).await?,
+            LoginProof::Ticket(ticket) => {
+                self.redeem(ticket, request.app.as_ref(), attempt).await?
+            }
         };
         if let Some(bound) = exchanged.bound() {
             attempt.audit_context.user = Some(bound.user.clone());
         }
         // Without credentials, a ticket would only buy the next ticket.
-        if matches!((&request.proof, &request.identity), (LoginProof::Ticket(_), Identity::Nothing)) {
+        if matches!(
+            (&request.proof, &request.identity),
+            (LoginProof::Ticket(_), Identity::Nothing)
+        ) {
             return Err(LoginError::TicketInvalid);
         }
         let known = exchanged.bound().and_then(|bound| bound.unionid.as_ref());
-        if exchanged.unionid.as_ref().or(known).is_none() && self.need_unionid(&exchanged.person.app) {
+        if exchanged.unionid.as_ref().or(known).is_none()
+            && self.need_unionid(&exchanged.person.app)
+        {
             return Err(LoginError::UnionIdMissing);
         }
-        let (candidate, extra) = self.identify(&exchanged, request.identity, attempt).await?.unzip();
+        let (candidate, extra) = self
+            .identify(&exchanged, request.identity, attempt)
+            .await?
+            .unzip();
         // A settled binding needs no further call. The future of the calls is boxed, so that this
         // one stays small.
-        let is_settled = |bound: &&Bound| candidate.is_none() && is_settled(bound, exchanged.unionid.as_ref());
+        let is_settled =
+            |bound: &&Bound| candidate.is_none() && is_settled(bound, exchanged.unionid.as_ref());
         let bound = match exchanged.bound().filter(is_settled) {
             Some(bound) => bound.clone(),
             None => Box::pin(self.bind(&exchanged, candidate, attempt)).await?,
@@ -119,21 +160,39 @@ impl LoginWorker {
         let extra = self.allow(&bound, extra).await?;
         if exchanged.kept_for != Some(bound.generation) {
             self.store
-                .keep_session_key(&exchanged.person, bound.generation, &exchanged.key, Some(exchanged.at))
+                .keep_session_key(
+                    &exchanged.person,
+                    bound.generation,
+                    &exchanged.key,
+                    Some(exchanged.at),
+                )
                 .await?;
         }
-        Ok(Admitted { exchanged, bound, extra })
+        Ok(Admitted {
+            exchanged,
+            bound,
+            extra,
+        })
     }
 
     /// The first round trip counts the address and claims the code, so that no other request can
     /// use it.
-    async fn claim(&self, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<ExchangeTimestamp> {
+    async fn claim(
+        &self,
+        app: &App,
+        code: &LoginCode,
+        attempt: &Attempt<'_>,
+    ) -> Result<ExchangeTimestamp> {
         self.ids.ask_first(&self.store).await?;
         self.ids.check_agreed()?;
         self.minter.check(attempt.now)?;
         self.note_life().await?;
         let claim = match self.exchange_of(app) {
-            None => self.store.claim_code(&app.id, code, &attempt.id, &self.meter_of(attempt.address)).await?,
+            None => {
+                self.store
+                    .claim_code(&app.id, code, &attempt.id, &self.meter_of(attempt.address))
+                    .await?
+            }
             Some(other) => other.claim(self, app, code, attempt).await?,
         };
         match claim {
@@ -147,7 +206,11 @@ impl LoginWorker {
     /// client can send it again.
     async fn exchange(&self, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session> {
         let session = match self.exchange_of(app) {
-            None => self.wechat.exchange(app, code).await.map_err(|error| LoginError::from(error).of(&app.id)),
+            None => self
+                .wechat
+                .exchange(app, code)
+                .await
+                .map_err(|error| LoginError::from(error).of(&app.id)),
             Some(other) => other.exchange(self, app, code, attempt).await,
         };
         if let Err(LoginError::WeChatUnavailable(CallError::NotSent { .. })) = session {
@@ -171,29 +234,53 @@ impl LoginWorker {
         order: ExchangeTimestamp,
         attempt: &mut Attempt<'_>,
     ) -> Result<ExchangedLogin> {
-        let person = Person { app: app.id.clone(), openid: session.openid };
+        let person = Person {
+            app: app.id.clone(),
+            openid: session.openid,
+        };
         attempt.audit_context.person = Some(person.clone());
         let has_credentials = self.accounts.accepts() != Accepts::Nothing;
         let seal = |key: &SessionKey| self.vault.load_full().seal(key.expose(), &person);
         let mut record = LoginRecord {
-            session_key: session.session_key.as_ref().map_or_else(Sealed::nothing, seal),
-            if_unbound: self.ids.if_unbound(&person, session.unionid.as_ref(), has_credentials)?,
+            session_key: session
+                .session_key
+                .as_ref()
+                .map_or_else(Sealed::nothing, seal),
+            if_unbound: self
+                .ids
+                .if_unbound(&person, session.unionid.as_ref(), has_credentials)?,
             person,
             order,
             rate: self.policy.limit_openid,
         };
-        let recorded = self.record_login(&mut record, session.unionid.as_ref(), attempt).await?;
+        let recorded = self
+            .record_login(&mut record, session.unionid.as_ref(), attempt)
+            .await?;
         let (state, at, may_be_ended, kept_for) = match recorded {
-            Recorded::Counted { state, at, may_be_ended, kept_for } => (state, at, may_be_ended, kept_for),
+            Recorded::Counted {
+                state,
+                at,
+                may_be_ended,
+                kept_for,
+            } => (state, at, may_be_ended, kept_for),
             Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
             Recorded::Unbound => return Err(LoginError::Contended),
             Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await?),
         };
         // A computed user may be on no list, so a later revocation cannot know that Redis' clock
         // was ahead. Use the earlier clock.
-        let began = if self.ids.are_computed() { attempt.now.min(at) } else { at };
+        let began = if self.ids.are_computed() {
+            attempt.now.min(at)
+        } else {
+            at
+        };
         let (at, may_be_ended) = (began, may_be_ended || began.timestamp() < at.timestamp());
-        let LoginRecord { person, order, session_key, .. } = record;
+        let LoginRecord {
+            person,
+            order,
+            session_key,
+            ..
+        } = record;
         Ok(ExchangedLogin {
             person,
             unionid: session.unionid,

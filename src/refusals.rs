@@ -30,10 +30,19 @@ impl Refusal {
         let refusal = Self::from(error);
         if let Some(limit) = refusal.limit {
             let (kind, until) = (format!("by token {limit}"), refusal.until.map(date));
-            bounded!(info, &kind, limit, until, "a request with a token is refused by a limit");
+            bounded!(
+                info,
+                &kind,
+                limit,
+                until,
+                "a request with a token is refused by a limit"
+            );
         }
         let Some(detail) = detail else { return refusal };
-        Self { problem: refusal.problem.with_detail(detail), ..refusal }
+        Self {
+            problem: refusal.problem.with_detail(detail),
+            ..refusal
+        }
     }
 
     pub(crate) fn log(&self, took: Duration) {
@@ -41,7 +50,16 @@ impl Refusal {
         let code = self.problem.code.as_str();
         let kind = format!("login {code} {}", limit.unwrap_or_default());
         let (until, took_us) = (self.until.map(date), took.as_micros() as u64);
-        bounded!(info, &kind, code, cause, limit, until, took_us, "login refused");
+        bounded!(
+            info,
+            &kind,
+            code,
+            cause,
+            limit,
+            until,
+            took_us,
+            "login refused"
+        );
     }
 
     /// Audits a refusal that `who` may cause many times, and returns its problem.
@@ -51,13 +69,23 @@ impl Refusal {
     }
 
     pub(crate) fn of(&self, event: Event) -> Event {
-        Event { refused: Some(self.problem.code.as_str().into()), limit: self.limit, until: self.until, ..event }
+        Event {
+            refused: Some(self.problem.code.as_str().into()),
+            limit: self.limit,
+            until: self.until,
+            ..event
+        }
     }
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { cause: problem.detail.clone(), problem, limit: None, until: None }
+        Self {
+            cause: problem.detail.clone(),
+            problem,
+            limit: None,
+            until: None,
+        }
     }
 }
 
@@ -65,7 +93,12 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let (cause, limit) = (error.to_string(), error.limit());
         let wait = limit.and_then(|_| TimeDelta::from_std(error.retry_after()?).ok());
-        Self { cause, limit, until: wait.and_then(|wait| now().checked_add_signed(wait)), problem: error.into() }
+        Self {
+            cause,
+            limit,
+            until: wait.and_then(|wait| now().checked_add_signed(wait)),
+            problem: error.into(),
+        }
     }
 }
 
@@ -76,12 +109,19 @@ impl From<Error> for Problem {
         tell_operator(code, &error);
         let problem = match &error {
             Error::UnknownApp(why) => Self::new(code, why.to_string()),
-            Error::NotAccepted(field) => Self::new(code, format!("The field `{field}` is not accepted here. {detail}")),
+            Error::NotAccepted(field) => Self::new(
+                code,
+                format!("The field `{field}` is not accepted here. {detail}"),
+            ),
             Error::BindingRequired(ticket) => Self::new(code, detail).bind_ticket(ticket.expose()),
             Error::TokenRevoked => no_valid_token(),
             _ => Self::new(code, detail),
         };
-        if let Some(wait) = error.retry_after() { problem.retry_after(wait) } else { problem }
+        if let Some(wait) = error.retry_after() {
+            problem.retry_after(wait)
+        } else {
+            problem
+        }
     }
 }
 
@@ -104,8 +144,7 @@ fn detail_by_token(error: &Error) -> Option<&'static str> {
     })
 }
 
-const NO_SUCH_CODE: &str =
-    "WeChat does not accept this code: it is wrong, expired, or another app's. Get another (wx.login), once.";
+const NO_SUCH_CODE: &str = "WeChat does not accept this code: it is wrong, expired, or another app's. Get another (wx.login), once.";
 const NO_SUCH_PHONE_CODE: &str = "\
     WeChat does not accept this `phone_code`: it is wrong, expired, another person's, or a code of wx.login. Let the \
     user press the button getPhoneNumber again, and send its code with a new one of wx.login.";
@@ -127,65 +166,93 @@ const NOT_LISTED: &str = "\
 const NO_SESSION_KEY: &str = "\
     wxmint has no session key of this user in this app, or WeChat no longer accepts it. Have the mini program log in \
     again, then ask again.";
-const OF_PAGE: &str = "This token was issued to a page by a scan. Of wxmint's own paths it opens POST /logout alone.";
+const OF_PAGE: &str =
+    "This token was issued to a page by a scan. Of wxmint's own paths it opens POST /logout alone.";
 const UNDECRYPTABLE: &str = "\
     The data cannot be decrypted with the session key that is kept. Call wx.login, log in, and ask for the data again. \
     If a `+` became a space on its way, send JSON.";
-const NOTHING_TO_RESET: &str =
-    "There is no session key here that WeChat still knows. Call wx.login and log in, which brings a new one.";
+const NOTHING_TO_RESET: &str = "There is no session key here that WeChat still knows. Call wx.login and log in, which brings a new one.";
 const NO_SESSION_KEYS: &str = "\
     This app has no session keys and no phone codes, because it is no mini program but an official account, a website or a \
     mobile app.";
 const SNAPSHOT: &str = "\
     WeChat shows this page as a snapshot, with a virtual person. Have the user tap for the full page (使用完整服务), then send \
     the user to WeChat's page again.";
-const NO_SUCH_PERSON: &str = "In this app, this user has no WeChat identity, or this openid belongs to no user.";
+const NO_SUCH_PERSON: &str =
+    "In this app, this user has no WeChat identity, or this openid belongs to no user.";
 const NOT_LET_IN: &str = "The business does not let this user log in. Do not try again.";
-const PHONE_NOT_LET_IN: &str = "The business does not let the owner of this phone number in. Do not try again.";
-const NO_ACCESS_TOKEN: &str = "The app is a website or a mobile app, which have no access token at WeChat.";
-const CONTENDED: &str = "Other requests are changing this binding or ending its tokens. Wait, then try again.";
+const PHONE_NOT_LET_IN: &str =
+    "The business does not let the owner of this phone number in. Do not try again.";
+const NO_ACCESS_TOKEN: &str =
+    "The app is a website or a mobile app, which have no access token at WeChat.";
+const CONTENDED: &str =
+    "Other requests are changing this binding or ending its tokens. Wait, then try again.";
 const NO_UNIONID: &str = "\
     WeChat has not said who this person is in your other apps. A page begins again with the scope snsapi_userinfo; \
     the operator of a mini program binds it to its Open Platform account.";
 const CHANGED_UNIONID: &str = "\
     WeChat names this user differently than before (another unionid), so that the user would get another user id. The \
     operator of this service decides who the user is. Do not try again before.";
-const NOT_PERMITTED: &str =
-    "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
-const PHONE_QUOTA_EXHAUSTED: &str =
-    "The app has used up the phone numbers that its operator has paid at WeChat. Let the user log in another way.";
+const NOT_PERMITTED: &str = "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
+const PHONE_QUOTA_EXHAUSTED: &str = "The app has used up the phone numbers that its operator has paid at WeChat. Let the user log in another way.";
 const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
-const NO_WECHAT: &str = "WeChat does not answer, or its answer cannot be used. Wait, then try again.";
-const NO_STORE: &str =
-    "The session store does not answer, or may not be used as it is: the log says why. Wait, then try again.";
-const CLOCK_OF_STORE: &str = "The clock of the session store is wrong. Wait, then call wx.login again.";
+const NO_WECHAT: &str =
+    "WeChat does not answer, or its answer cannot be used. Wait, then try again.";
+const NO_STORE: &str = "The session store does not answer, or may not be used as it is: the log says why. Wait, then try again.";
+const CLOCK_OF_STORE: &str =
+    "The clock of the session store is wrong. Wait, then call wx.login again.";
 const NO_ACCOUNTS: &str = "The account service does not answer. Wait, then try again.";
 
 /// The problem of a refused login, and what to do about it.
 fn row(error: &Error) -> (Code, &'static str) {
     match error {
-        Error::UnknownApp(why) => (if *why == UnknownApp::Several { Code::AppRequired } else { Code::UnknownApp }, ""),
-        Error::NotAccepted(_) => (Code::InvalidRequest, "The account backend of this service does not use it."),
+        Error::UnknownApp(why) => (
+            if *why == UnknownApp::Several {
+                Code::AppRequired
+            } else {
+                Code::UnknownApp
+            },
+            "",
+        ),
+        Error::NotAccepted(_) => (
+            Code::InvalidRequest,
+            "The account backend of this service does not use it.",
+        ),
         Error::CodeInvalid => (Code::CodeInvalid, NO_SUCH_CODE),
-        Error::CodeUsed => (Code::CodeUsed, "This code has been sent before. Get another (wx.login), once."),
+        Error::CodeUsed => (
+            Code::CodeUsed,
+            "This code has been sent before. Get another (wx.login), once.",
+        ),
         Error::SnapshotUser => (Code::SnapshotUser, SNAPSHOT),
         Error::UnionIdMissing => (Code::UnionidMissing, NO_UNIONID),
         Error::UnionIdChanged { .. } => (Code::UnionidChanged, CHANGED_UNIONID),
         Error::PhoneCodeInvalid => (Code::CodeInvalid, NO_SUCH_PHONE_CODE),
         Error::PhoneCodeUsed => (Code::CodeUsed, SPENT_PHONE_CODE),
         Error::TicketInvalid => (Code::CodeUsed, SPENT_TICKET),
-        Error::RejectedByWeChat(_) => (Code::UserBlocked, "WeChat refuses this user. Do not try again."),
+        Error::RejectedByWeChat(_) => (
+            Code::UserBlocked,
+            "WeChat refuses this user. Do not try again.",
+        ),
         Error::Blocked | Error::AccountDenied => (Code::UserBlocked, NOT_LET_IN),
         Error::PhoneRefused => (Code::UserBlocked, PHONE_NOT_LET_IN),
-        Error::SlowDown => (Code::RateLimited, "WeChat limits the calls for one user. Wait, then try again."),
-        Error::TooMany { .. } => (Code::RateLimited, "Too many logins or other requests. Wait, then try again."),
+        Error::SlowDown => (
+            Code::RateLimited,
+            "WeChat limits the calls for one user. Wait, then try again.",
+        ),
+        Error::TooMany { .. } => (
+            Code::RateLimited,
+            "Too many logins or other requests. Wait, then try again.",
+        ),
         Error::BindingRequired(_) => (Code::BindingRequired, WHO_IS_THIS),
         Error::TokenRevoked => (Code::InvalidToken, ""),
         Error::ClientTokenNotAllowed => (Code::Forbidden, OF_PAGE),
         Error::Undecryptable => (Code::DataUndecryptable, UNDECRYPTABLE),
         Error::NothingToReset => (Code::DataUndecryptable, NOTHING_TO_RESET),
-        Error::Busy => (Code::RateLimited, "Too many tries at once. Wait, then try again."),
+        Error::Busy => (
+            Code::RateLimited,
+            "Too many tries at once. Wait, then try again.",
+        ),
         Error::InvalidCredentials => (Code::InvalidCredentials, "User name or password is wrong."),
         Error::AlreadyBound => (Code::AlreadyBound, BOUND_ELSEWHERE),
         Error::UnknownPerson => (Code::UnknownPerson, NO_SUCH_PERSON),
@@ -210,16 +277,24 @@ fn tell_operator(code: Code, cause: &Error) {
         Code::WechatMisconfigured | Code::PhoneNumbersSpent => {
             let kind = match cause {
                 // WeChat's message has another `rid` each time.
-                Error::Misconfigured { error: CallError::Refused { errcode, .. }, app } => {
+                Error::Misconfigured {
+                    error: CallError::Refused { errcode, .. },
+                    app,
+                } => {
                     format!("{name} {errcode} {app:?}")
                 }
-                Error::PhoneNumbersSpent(CallError::Refused { errcode, .. }) => format!("{name} {errcode}"),
+                Error::PhoneNumbersSpent(CallError::Refused { errcode, .. }) => {
+                    format!("{name} {errcode}")
+                }
                 _ => format!("{name} {cause}"),
             };
             let text = "a request failed, and requests like it will fail until the cause is mended";
             bounded!(error, &kind, %cause, code = name, "{text}");
         }
-        Code::WechatUnavailable | Code::StoreUnavailable | Code::AccountsUnavailable | Code::PermissionMissing => {
+        Code::WechatUnavailable
+        | Code::StoreUnavailable
+        | Code::AccountsUnavailable
+        | Code::PermissionMissing => {
             bounded!(warn, name, %cause, code = name, "a request failed")
         }
         Code::UnionidChanged => {

@@ -63,21 +63,38 @@ struct Claims<'a> {
 
 /// Serves until the process is killed.
 pub(crate) fn serve() -> Result<(), Fault> {
-    let (listen, redis, wechat) = (address(BARE_LISTEN)?, address(BARE_REDIS)?, address(BARE_WECHAT)?);
+    let (listen, redis, wechat) = (
+        address(BARE_LISTEN)?,
+        address(BARE_REDIS)?,
+        address(BARE_WECHAT)?,
+    );
     let key = Arc::new(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?);
     let app = move || {
         let key = Arc::clone(&key);
-        App::new().route("/login", web::post().to(login)).data_factory(move || {
-            let key = Arc::clone(&key);
-            async move {
-                let redis = redis::Client::open(format!("redis://{redis}/"))?;
-                let redis = redis.get_multiplexed_async_connection().await?;
-                Ok::<_, redis::RedisError>(Worker { redis, wechat, idle: RefCell::default(), key })
-            }
-        })
+        App::new()
+            .route("/login", web::post().to(login))
+            .data_factory(move || {
+                let key = Arc::clone(&key);
+                async move {
+                    let redis = redis::Client::open(format!("redis://{redis}/"))?;
+                    let redis = redis.get_multiplexed_async_connection().await?;
+                    Ok::<_, redis::RedisError>(Worker {
+                        redis,
+                        wechat,
+                        idle: RefCell::default(),
+                        key,
+                    })
+                }
+            })
     };
     let workers = std::thread::available_parallelism()?.get();
-    Ok(System::new().block_on(async { HttpServer::new(app).workers(workers).bind(listen)?.run().await })?)
+    Ok(System::new().block_on(async {
+        HttpServer::new(app)
+            .workers(workers)
+            .bind(listen)?
+            .run()
+            .await
+    })?)
 }
 
 /// The address that this variable names.
@@ -98,10 +115,15 @@ async fn login(worker: Data<Worker>, body: Bytes) -> HttpResponse {
 async fn log_in(worker: &Worker, body: &[u8]) -> Result<String, Fault> {
     let Asked { code } = serde_json::from_slice(body)?;
     let answer = worker.code2session(code).await?;
-    let Session { openid, session_key } = serde_json::from_slice(&answer)?;
+    let Session {
+        openid,
+        session_key,
+    } = serde_json::from_slice(&answer)?;
     let mut store = redis::pipe();
     store.get(format!("wx:bind:{APP}:{openid}"));
-    store.set_ex(format!("wx:sess:{APP}:{openid}"), session_key, SESSION_TTL).ignore();
+    store
+        .set_ex(format!("wx:sess:{APP}:{openid}"), session_key, SESSION_TTL)
+        .ignore();
     let (user,): (Option<String>,) = store.query_async(&mut worker.redis.clone()).await?;
     signed(&worker.key, &user.unwrap_or_else(|| format!("wx:{openid}")))
 }
@@ -112,7 +134,10 @@ impl Worker {
         let idle = self.idle.borrow_mut().pop();
         let (mut stream, mut buffer) = match idle {
             Some(connection) => connection,
-            None => (TcpStream::connect(self.wechat).await?, Vec::with_capacity(4096)),
+            None => (
+                TcpStream::connect(self.wechat).await?,
+                Vec::with_capacity(4096),
+            ),
         };
         stream.set_nodelay(true)?;
         let path = format!(
@@ -139,7 +164,15 @@ pub(crate) fn signed(key: &EcdsaKeyPair, user: &str) -> Result<String, Fault> {
     let (now, mut id) = (now().timestamp(), Uuid::encode_buffer());
     let jti = &*Uuid::new_v4().simple().encode_lower(&mut id);
     let (iss, aud) = ("https://auth.example.com", "miniapp-api");
-    let claims = serde_json::to_vec(&Claims { iss, aud, sub: user, iat: now, nbf: now, exp: now + LIFE, jti })?;
+    let claims = serde_json::to_vec(&Claims {
+        iss,
+        aud,
+        sub: user,
+        iat: now,
+        nbf: now,
+        exp: now + LIFE,
+        jti,
+    })?;
     let mut answer = String::with_capacity(640);
     answer.push_str(BEGINNING);
     answer.push_str(HEADER);
@@ -155,8 +188,14 @@ pub(crate) fn signed(key: &EcdsaKeyPair, user: &str) -> Result<String, Fault> {
 fn complete(read: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(read)? else { return Ok(None) };
-    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length: usize = str::from_utf8(length.ok_or("an answer without a length")?.value)?.parse()?;
+    let httparse::Status::Complete(head) = response.parse(read)? else {
+        return Ok(None);
+    };
+    let length = response
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length: usize =
+        str::from_utf8(length.ok_or("an answer without a length")?.value)?.parse()?;
     Ok((read.len() >= head + length).then_some((head, length)))
 }

@@ -25,7 +25,10 @@ const OTHERS_MINT_US: f64 = 12.4;
 
 /// An SVG for light and dark pages. `mint_us` is the time to sign one token on this machine.
 pub(crate) fn svg(saturated_us: f64, paced_us: f64, mint_us: f64) -> String {
-    let rows: Vec<_> = [("wxmint", saturated_us, paced_us)].into_iter().chain(OTHERS).collect();
+    let rows: Vec<_> = [("wxmint", saturated_us, paced_us)]
+        .into_iter()
+        .chain(OTHERS)
+        .collect();
     let height = TOP + ROW * rows.len() as f64 + 30.0;
     let mut svg = format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" font-family="system-ui, sans-serif" font-size="13">
@@ -44,7 +47,13 @@ pub(crate) fn svg(saturated_us: f64, paced_us: f64, mint_us: f64) -> String {
     );
     for (index, (name, saturated, paced)) in rows.into_iter().enumerate() {
         let class = if index == 0 { "ours" } else { "other" };
-        row(&mut svg, TOP + ROW * index as f64, name, class, [saturated, paced]);
+        row(
+            &mut svg,
+            TOP + ROW * index as f64,
+            name,
+            class,
+            [saturated, paced],
+        );
     }
     let bottom = height - 12.0;
     let _ = writeln!(
@@ -64,13 +73,19 @@ fn row(svg: &mut String, top: f64, name: &str, class: &str, bars: [f64; 2]) {
         r#"<text x="{}" y="{middle}" text-anchor="end" font-weight="{weight}">{name}</text>"#,
         LEFT - 12.0
     );
-    for (shade, (us, y)) in ["a", "b"].into_iter().zip(bars.into_iter().zip([top, top + BAR + 2.0])) {
+    for (shade, (us, y)) in ["a", "b"]
+        .into_iter()
+        .zip(bars.into_iter().zip([top, top + BAR + 2.0]))
+    {
         let width = us * PIXELS_PER_US;
         let _ = writeln!(
             svg,
             r#"<rect x="{LEFT}" y="{y}" width="{width:.1}" height="{BAR}" rx="2" class="{class} {shade}"/>"#
         );
         let (x, y) = (LEFT + width + 6.0, y + BAR - 2.5);
-        let _ = writeln!(svg, r#"<text x="{x:.1}" y="{y}" class="quiet" font-size="12">{us:.0}</text>"#);
+        let _ = writeln!(
+            svg,
+            r#"<text x="{x:.1}" y="{y}" class="quiet" font-size="12">{us:.0}</text>"#
+        );
     }
 }

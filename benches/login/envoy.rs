@@ -9,10 +9,14 @@ pub(crate) const JWKS_URL: &str = "http://issuer/.well-known/jwks.json";
 
 /// `provider` of jwt_authn stands before the answer, if there is one. Its keys come from all `issuers` in turn.
 pub(crate) fn configuration(issuers: &[SocketAddr], provider: Option<Value>) -> Value {
-    let typed = |kind: &str| json!(format!("type.googleapis.com/envoy.extensions.filters.{kind}"));
-    let address = |ip: &str, port: u16| json!({"socket_address": {"address": ip, "port_value": port}});
-    let endpoint =
-        |issuer: &SocketAddr| json!({"endpoint": {"address": address(&issuer.ip().to_string(), issuer.port())}});
+    let typed = |kind: &str| {
+        json!(format!(
+            "type.googleapis.com/envoy.extensions.filters.{kind}"
+        ))
+    };
+    let address =
+        |ip: &str, port: u16| json!({"socket_address": {"address": ip, "port_value": port}});
+    let endpoint = |issuer: &SocketAddr| json!({"endpoint": {"address": address(&issuer.ip().to_string(), issuer.port())}});
     let router = json!({"name": "envoy.filters.http.router",
         "typed_config": {"@type": typed("http.router.v3.Router")}});
     let authn = provider.map(|provider| {

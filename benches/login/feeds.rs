@@ -16,22 +16,46 @@ const SECRET: &str = "events-0123456789abcdef0123456789abcdef";
 
 /// A receiver that has nothing reads everything, once in each form.
 pub(crate) fn feeds(stage: &Stage, _: &Plan, report: &mut Report) -> Result<(), Fault> {
-    let receivers = stage.files.write("admin.tokens", &format!("bench {SECRET} events\n"))?;
-    let service = Service::start_with_admin_tokens(&stage.files, &stage.redis, &stage.prompt, &receivers)?;
+    let receivers = stage
+        .files
+        .write("admin.tokens", &format!("bench {SECRET} events\n"))?;
+    let service =
+        Service::start_with_admin_tokens(&stage.files, &stage.redis, &stage.prompt, &receivers)?;
     service.started()?;
     stage.redis.revoke(REVOCATIONS)?;
-    let pages = (["feeds.pages_bytes", "feeds.pages_cpu_us", "feeds.pages_redis_us"], pages as fn(SocketAddr) -> _);
-    let events = (["feeds.events_bytes", "feeds.events_cpu_us", "feeds.events_redis_us"], events as _);
+    let pages = (
+        [
+            "feeds.pages_bytes",
+            "feeds.pages_cpu_us",
+            "feeds.pages_redis_us",
+        ],
+        pages as fn(SocketAddr) -> _,
+    );
+    let events = (
+        [
+            "feeds.events_bytes",
+            "feeds.events_cpu_us",
+            "feeds.events_redis_us",
+        ],
+        events as _,
+    );
     for (keys, read) in [pages, events] {
         let pids = [service.pid(), stage.redis.pid()];
-        let times = || pids.iter().map(|pid| CpuTime::of_family(*pid)).collect::<Result<Vec<_>, _>>();
+        let times = || {
+            pids.iter()
+                .map(|pid| CpuTime::of_family(*pid))
+                .collect::<Result<Vec<_>, _>>()
+        };
         let before = times()?;
         let (revocations, bytes): (usize, usize) = read(service.public)?;
         if revocations != REVOCATIONS {
             return Err(format!("{revocations} revocations for {keys:?}").into());
         }
-        let used =
-            times()?.iter().zip(&before).map(|(after, before)| after.since(before)).collect::<Result<Vec<_>, _>>()?;
+        let used = times()?
+            .iter()
+            .zip(&before)
+            .map(|(after, before)| after.since(before))
+            .collect::<Result<Vec<_>, _>>()?;
         let [cpu, redis] = [0, 1].map(|process| used[process].as_secs_f64() * 1e6);
         for (key, total) in keys.into_iter().zip([bytes as f64, cpu, redis]) {
             report.add(key, total / REVOCATIONS as f64);
@@ -45,7 +69,10 @@ fn pages(service: SocketAddr) -> Result<(usize, usize), Fault> {
     loop {
         let (_, page) = fetch(service, "GET", &format!("/revocations?after={cursor}"), "")?;
         bytes += page.len();
-        let claims = page.split('.').nth(1).ok_or_else(|| format!("no page: {page}"))?;
+        let claims = page
+            .split('.')
+            .nth(1)
+            .ok_or_else(|| format!("no page: {page}"))?;
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
         count += claims["revoked"].as_array().map_or(0, Vec::len);
         cursor = claims["cursor"].as_str().unwrap_or_default().to_owned();
@@ -64,7 +91,9 @@ fn events(service: SocketAddr) -> Result<(usize, usize), Fault> {
         let (_, answer) = fetch_as(&head, service, "POST", "/ssf/poll", &poll)?;
         bytes += poll.len() + answer.len();
         let events: Value = serde_json::from_str(&answer)?;
-        let sets = events["sets"].as_object().ok_or_else(|| format!("no events: {answer}"))?;
+        let sets = events["sets"]
+            .as_object()
+            .ok_or_else(|| format!("no events: {answer}"))?;
         if sets.is_empty() {
             return Ok((count, bytes));
         }

@@ -31,9 +31,15 @@ impl CpuTime {
 
     /// The time between two readings. It is an error if a thread has ended meanwhile, because its time is lost.
     pub(crate) fn since(&self, earlier: &Self) -> Result<Duration, Fault> {
-        match earlier.0.keys().find(|thread| !self.0.contains_key(*thread)) {
+        match earlier
+            .0
+            .keys()
+            .find(|thread| !self.0.contains_key(*thread))
+        {
             Some(thread) => Err(format!("thread {thread} ended while it was measured").into()),
-            None => Ok(Duration::from_nanos(self.0.values().sum::<u64>() - earlier.0.values().sum::<u64>())),
+            None => Ok(Duration::from_nanos(
+                self.0.values().sum::<u64>() - earlier.0.values().sum::<u64>(),
+            )),
         }
     }
 }
@@ -64,6 +70,8 @@ pub(crate) fn memory_mb(pid: u32) -> Result<f64, Fault> {
 fn status_mb(pid: u32, field: &str) -> Result<f64, Fault> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(field));
-    let kib = line.and_then(|line| line.split_whitespace().next()).ok_or_else(|| format!("no {field}"))?;
+    let kib = line
+        .and_then(|line| line.split_whitespace().next())
+        .ok_or_else(|| format!("no {field}"))?;
     Ok(kib.parse::<f64>()? * 1024.0 / 1e6)
 }

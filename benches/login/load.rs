@@ -106,16 +106,26 @@ impl Run {
     }
 
     fn request(&self) -> Result<String, Fault> {
-        let code = self.codes.borrow_mut().next().ok_or("there were too few login codes for this machine")?;
+        let code = self
+            .codes
+            .borrow_mut()
+            .next()
+            .ok_or("there were too few login codes for this machine")?;
         Ok((self.target.request)(&code))
     }
 
     fn answered(&self, took: Duration) {
-        self.latency.borrow_mut().saturating_record(took.as_micros() as u64);
+        self.latency
+            .borrow_mut()
+            .saturating_record(took.as_micros() as u64);
     }
 
     /// Waits for the phases and reads CPU times at the start and the end of the measured one.
-    async fn measure(&self, phases: Phases, begin: Instant) -> Result<(Duration, Vec<Duration>), Fault> {
+    async fn measure(
+        &self,
+        phases: Phases,
+        begin: Instant,
+    ) -> Result<(Duration, Vec<Duration>), Fault> {
         sleep_until((begin + phases.warm_up).into()).await;
         let (started, before) = (Instant::now(), self.cpu_times()?);
         self.measuring.set(true);
@@ -123,22 +133,40 @@ impl Run {
         self.measuring.set(false);
         let (took, after) = (started.elapsed(), self.cpu_times()?);
         self.over.set(true);
-        let used: Result<_, _> = after.iter().zip(&before).map(|(after, before)| after.since(before)).collect();
+        let used: Result<_, _> = after
+            .iter()
+            .zip(&before)
+            .map(|(after, before)| after.since(before))
+            .collect();
         Ok((took, used?))
     }
 
     fn cpu_times(&self) -> Result<Vec<CpuTime>, Fault> {
-        self.target.pids.iter().map(|pid| CpuTime::of_family(*pid)).collect()
+        self.target
+            .pids
+            .iter()
+            .map(|pid| CpuTime::of_family(*pid))
+            .collect()
     }
 
     fn outcome(&self, (took, cpu): (Duration, Vec<Duration>)) -> Outcome {
         let latency = self.latency.borrow().clone();
-        Outcome { answers: latency.len(), took, cpu, latency }
+        Outcome {
+            answers: latency.len(),
+            took,
+            cpu,
+            latency,
+        }
     }
 }
 
 /// Closed loop: each connection sends its next request as soon as it has a response.
-pub(crate) fn saturate(target: Target, connections: usize, codes: Codes, phases: Phases) -> Result<Outcome, Fault> {
+pub(crate) fn saturate(
+    target: Target,
+    connections: usize,
+    codes: Codes,
+    phases: Phases,
+) -> Result<Outcome, Fault> {
     let run = Run::new(target, codes)?;
     on_this_thread(async {
         let mut clients = JoinSet::new();
@@ -167,23 +195,38 @@ async fn ask_again_and_again(run: Rc<Run>) -> Result<(), Fault> {
 }
 
 /// Sends one request with each of `codes`.
-pub(crate) fn ask_each(target: Target, connections: usize, codes: impl Iterator<Item = String>) -> Result<(), Fault> {
+pub(crate) fn ask_each(
+    target: Target,
+    connections: usize,
+    codes: impl Iterator<Item = String>,
+) -> Result<(), Fault> {
     let (target, codes) = (&target, &RefCell::new(codes));
     on_this_thread(async {
         let ask = async || {
             let mut connection = Connection::open(target.address).await?;
             loop {
-                let Some(code) = codes.borrow_mut().next() else { return Ok::<_, Fault>(()) };
-                connection.exchange(&(target.request)(&code), target.is_good).await?;
+                let Some(code) = codes.borrow_mut().next() else {
+                    return Ok::<_, Fault>(());
+                };
+                connection
+                    .exchange(&(target.request)(&code), target.is_good)
+                    .await?;
             }
         };
-        try_join_all((0..connections).map(|_| ask())).await.map(drop)
+        try_join_all((0..connections).map(|_| ask()))
+            .await
+            .map(drop)
     })
 }
 
 /// Open loop: requests are sent at a constant rate even if earlier ones are unanswered. Latency counts from when a
 /// request was due, so that a pause affects all requests that were due during it.
-pub(crate) fn pace(target: Target, rate: u32, codes: Codes, phases: Phases) -> Result<Outcome, Fault> {
+pub(crate) fn pace(
+    target: Target,
+    rate: u32,
+    codes: Codes,
+    phases: Phases,
+) -> Result<Outcome, Fault> {
     let run = Run::new(target, codes)?;
     on_this_thread(async {
         let begin = Instant::now();
@@ -206,14 +249,23 @@ pub(crate) fn pace(target: Target, rate: u32, codes: Codes, phases: Phases) -> R
     })
 }
 
-async fn ask_once(run: Rc<Run>, idle: Rc<RefCell<Vec<Connection>>>, at: Instant) -> Result<(), Fault> {
+async fn ask_once(
+    run: Rc<Run>,
+    idle: Rc<RefCell<Vec<Connection>>>,
+    at: Instant,
+) -> Result<(), Fault> {
     let measured = run.measuring.get();
-    let kept = idle.borrow_mut().pop().filter(|connection: &Connection| connection.last_used.elapsed() < FRESH);
+    let kept = idle
+        .borrow_mut()
+        .pop()
+        .filter(|connection: &Connection| connection.last_used.elapsed() < FRESH);
     let mut connection = match kept {
         Some(connection) => connection,
         None => Connection::open(run.target.address).await?,
     };
-    connection.exchange(&run.request()?, run.target.is_good).await?;
+    connection
+        .exchange(&run.request()?, run.target.is_good)
+        .await?;
     if measured {
         run.answered(at.elapsed());
     }
@@ -238,7 +290,9 @@ fn ticks(begin: Instant, interval: Duration) -> mpsc::UnboundedReceiver<Instant>
 }
 
 fn on_this_thread<T>(future: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     LocalSet::new().block_on(&runtime, future)
 }
 
@@ -258,7 +312,14 @@ impl Connection {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let answer = Vec::with_capacity(4096);
-        Ok(Self { address, stream, answer, is_over: false, is_used: false, last_used: Instant::now() })
+        Ok(Self {
+            address,
+            stream,
+            answer,
+            is_over: false,
+            is_used: false,
+            last_used: Instant::now(),
+        })
     }
 
     async fn exchange(&mut self, request: &str, is_good: fn(&str) -> bool) -> Result<(), Fault> {
@@ -291,7 +352,9 @@ impl Connection {
             self.stream.write_all(request.as_bytes()).await?;
             self.read_answer().await
         };
-        Ok(timeout(STUCK, asked).await.map_err(|_| "no answer within 10 s")?)
+        Ok(timeout(STUCK, asked)
+            .await
+            .map_err(|_| "no answer within 10 s")?)
     }
 
     async fn read_answer(&mut self) -> Result<(), Fault> {
@@ -306,7 +369,9 @@ impl Connection {
 
 /// The lengths of head and body, once the head is complete.
 fn answer_len(received: &[u8]) -> Result<Option<usize>, Fault> {
-    let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Ok(None);
+    };
     let lines = str::from_utf8(&received[..head])?.lines();
     let mut headers = lines.filter_map(|line| line.split_once(':'));
     let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));

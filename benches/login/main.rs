@@ -4,7 +4,11 @@
 //! CPU time is what the kernel reports for the service's process. Added latency is the latency of a login minus that of
 //! a code2Session request directly to the simulator, at the same rate and from the same load generator, percentile by
 //! percentile.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints to people")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "prints to people"
+)]
 
 mod bare;
 mod chart;
@@ -91,7 +95,12 @@ struct Plan {
 impl Plan {
     /// `None` if an argument is unknown.
     fn from_args(args: impl Iterator<Item = String>) -> Option<Self> {
-        let mut plan = Self { scenarios: Vec::new(), runs: 3, starts: 10, haste: 1 };
+        let mut plan = Self {
+            scenarios: Vec::new(),
+            runs: 3,
+            starts: 10,
+            haste: 1,
+        };
         for arg in args {
             match arg.as_str() {
                 "--quick" => (plan.runs, plan.starts, plan.haste) = (1, 3, 4),
@@ -109,14 +118,19 @@ impl Plan {
     }
 
     fn phases(&self, warm_up: u64, measured: u64) -> Phases {
-        let [warm_up, measured] = [warm_up, measured].map(|seconds| Duration::from_secs(seconds) / self.haste);
+        let [warm_up, measured] =
+            [warm_up, measured].map(|seconds| Duration::from_secs(seconds) / self.haste);
         Phases { warm_up, measured }
     }
 }
 
 fn main() -> ExitCode {
     if env::var_os(processes::BARE_LISTEN).is_some() {
-        return ended(if env::var_os(processes::PLAIN).is_some() { plain::serve() } else { bare::serve() });
+        return ended(if env::var_os(processes::PLAIN).is_some() {
+            plain::serve()
+        } else {
+            bare::serve()
+        });
     }
     let Some(plan) = Plan::from_args(std::env::args().skip(1)) else {
         eprintln!("{USAGE}");
@@ -186,7 +200,8 @@ fn keep(report: &Report, folder: &Path, load: &str) -> Result<(), Fault> {
     fs::create_dir_all(folder)?;
     let json = json!({"load_average_before": load, "measures": report.to_json()});
     fs::write(folder.join("login.json"), format!("{json:#}\n"))?;
-    let medians = ["saturated.cpu_us", "paced.cpu_us", "machine.mint_us"].map(|key| report.median(key));
+    let medians =
+        ["saturated.cpu_us", "paced.cpu_us", "machine.mint_us"].map(|key| report.median(key));
     if let [Some(saturated), Some(paced), Some(mint)] = medians {
         fs::write(folder.join("login.svg"), chart::svg(saturated, paced, mint))?;
     }
@@ -230,19 +245,39 @@ fn saturated(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Faul
 /// Logins of wxmint, of the bare limit and of the plain handler, in turns of a second, and what Redis uses for them.
 /// The machine changes more from one minute to the next than two programs differ.
 fn in_turns(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
-    let phases = Phases { warm_up: Duration::from_millis(200), measured: Duration::from_secs(1) };
+    let phases = Phases {
+        warm_up: Duration::from_millis(200),
+        measured: Duration::from_secs(1),
+    };
     let service = stage.service(&stage.prompt)?;
-    let [bare, plain] = [false, true].map(|is_plain| Bare::start(&stage.redis, &stage.prompt, is_plain));
+    let [bare, plain] =
+        [false, true].map(|is_plain| Bare::start(&stage.redis, &stage.prompt, is_plain));
     let (bare, plain) = (bare?, plain?);
     // Codes are made for all people at once. Each is bound before the first turn.
-    ask_each(logins(&service), LOGIN_CONNECTIONS, mint(&stage.prompt, 1, phases)?)?;
+    ask_each(
+        logins(&service),
+        LOGIN_CONNECTIONS,
+        mint(&stage.prompt, 1, phases)?,
+    )?;
     let mut sums = [(0, Duration::ZERO, Duration::ZERO); 3];
     for _ in 0..TURNS / plan.haste {
-        for (sum, target) in sums.iter_mut().zip([logins(&service), bare_logins(&bare), bare_logins(&plain)]) {
-            let pids = target.pids.iter().copied().chain([stage.redis.pid()]).collect();
+        for (sum, target) in
+            sums.iter_mut()
+                .zip([logins(&service), bare_logins(&bare), bare_logins(&plain)])
+        {
+            let pids = target
+                .pids
+                .iter()
+                .copied()
+                .chain([stage.redis.pid()])
+                .collect();
             let codes = mint(&stage.prompt, MOST_BARE_LOGINS_A_SECOND, phases)?;
             let outcome = saturate(Target { pids, ..target }, LOGIN_CONNECTIONS, codes, phases)?;
-            *sum = (sum.0 + outcome.answers, sum.1 + outcome.cpu[0], sum.2 + outcome.cpu[1]);
+            *sum = (
+                sum.0 + outcome.answers,
+                sum.1 + outcome.cpu[0],
+                sum.2 + outcome.cpu[1],
+            );
         }
     }
     let [(own, own_whole), (bare_us, _), (plain_us, plain_whole)] =
@@ -265,17 +300,30 @@ fn in_turns(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault
 
 fn paced(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let phases = plan.phases(2, 8);
-    let run = |target| pace(target, RATE, mint(&stage.slow, RATE as usize, phases)?, phases);
+    let run = |target| {
+        pace(
+            target,
+            RATE,
+            mint(&stage.slow, RATE as usize, phases)?,
+            phases,
+        )
+    };
     let service = stage.service(&stage.slow)?;
     let direct = run(exchanges(&stage.slow))?;
     let outcome = run(logins(&service))?;
     report.add("machine.exchange_us", direct.cpu_us());
     report.add("paced.rate", outcome.rate());
     report.add("paced.cpu_us", outcome.cpu_us());
-    let quantiles = [("paced.p50_ms", "paced.p50_added_ms", 0.50), ("paced.p99_ms", "paced.p99_added_ms", 0.99)];
+    let quantiles = [
+        ("paced.p50_ms", "paced.p50_added_ms", 0.50),
+        ("paced.p99_ms", "paced.p99_added_ms", 0.99),
+    ];
     for (whole, added, quantile) in quantiles {
         report.add(whole, outcome.quantile_ms(quantile));
-        report.add(added, outcome.quantile_ms(quantile) - direct.quantile_ms(quantile));
+        report.add(
+            added,
+            outcome.quantile_ms(quantile) - direct.quantile_ms(quantile),
+        );
     }
     report.add("paced.peak_mb", kernel::peak_memory_mb(service.pid())?);
     drop(service);
@@ -286,22 +334,42 @@ fn paced(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     report.add("plain.paced_us", plain.cpu_us());
     report.add("ratio.paced", outcome.cpu_us() / limit.cpu_us());
     report.add("ratio.plain_paced", outcome.cpu_us() / plain.cpu_us());
-    report.add("ratio.p99_more_ms", outcome.quantile_ms(0.99) - limit.quantile_ms(0.99));
+    report.add(
+        "ratio.p99_more_ms",
+        outcome.quantile_ms(0.99) - limit.quantile_ms(0.99),
+    );
     Ok(())
 }
 
 /// First logins, of people with or without a unionid.
 fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     for (rate, cpu, ratio, stand_in) in [
-        ("first.rate", "first.cpu_us", "ratio.first", &stage.without_unionids),
-        ("first_unionid.rate", "first_unionid.cpu_us", "ratio.first_unionid", &stage.prompt),
+        (
+            "first.rate",
+            "first.cpu_us",
+            "ratio.first",
+            &stage.without_unionids,
+        ),
+        (
+            "first_unionid.rate",
+            "first_unionid.cpu_us",
+            "ratio.first_unionid",
+            &stage.prompt,
+        ),
     ] {
         let phases = plan.phases(1, 4);
         let service = stage.service(stand_in)?;
-        let people = People::New { group: format!("first-{}", service.pid()) };
+        let people = People::New {
+            group: format!("first-{}", service.pid()),
+        };
         stand_in.forget_codes()?;
         let codes = stand_in.mint_codes(needed(MOST_LOGINS_A_SECOND, phases), &people)?;
-        let outcome = saturate(first_logins(&service), LOGIN_CONNECTIONS, Box::new(codes.into_iter()), phases)?;
+        let outcome = saturate(
+            first_logins(&service),
+            LOGIN_CONNECTIONS,
+            Box::new(codes.into_iter()),
+            phases,
+        )?;
         report.add(rate, outcome.rate());
         report.add(cpu, outcome.cpu_us());
         report.compare(ratio, cpu, "saturated.cpu_us");
@@ -312,21 +380,45 @@ fn first(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
 /// Logins and first logins where user ids are computed of openids, with what Redis uses for them.
 fn computed(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let (redis, phases) = (Redis::start()?, plan.phases(2, 6));
-    let key = stage.files.write("id.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")?;
-    let kind = [("WXMINT_USER_IDS", "openid"), ("WXMINT_ID_KEY_FILE", &key.to_string_lossy())];
+    let key = stage
+        .files
+        .write("id.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")?;
+    let kind = [
+        ("WXMINT_USER_IDS", "openid"),
+        ("WXMINT_ID_KEY_FILE", &key.to_string_lossy()),
+    ];
     let service = Service::start_with(&stage.files, &redis, &stage.prompt, &kind)?;
     service.started()?;
     let both = |target: Target, codes| {
         let pids = target.pids.iter().copied().chain([redis.pid()]).collect();
-        Ok::<_, Fault>(saturate(Target { pids, ..target }, LOGIN_CONNECTIONS, codes, phases)?.cpu_us())
+        Ok::<_, Fault>(
+            saturate(Target { pids, ..target }, LOGIN_CONNECTIONS, codes, phases)?.cpu_us(),
+        )
     };
-    report.add("computed.whole_us", both(logins(&service), mint(&stage.prompt, MOST_LOGINS_A_SECOND, phases)?)?);
+    report.add(
+        "computed.whole_us",
+        both(
+            logins(&service),
+            mint(&stage.prompt, MOST_LOGINS_A_SECOND, phases)?,
+        )?,
+    );
     stage.prompt.forget_codes()?;
-    let people = People::New { group: format!("computed-{}", service.pid()) };
-    let codes = stage.prompt.mint_codes(needed(MOST_LOGINS_A_SECOND, phases), &people)?;
-    report.add("computed.first_whole_us", both(first_logins(&service), Box::new(codes.into_iter()))?);
+    let people = People::New {
+        group: format!("computed-{}", service.pid()),
+    };
+    let codes = stage
+        .prompt
+        .mint_codes(needed(MOST_LOGINS_A_SECOND, phases), &people)?;
+    report.add(
+        "computed.first_whole_us",
+        both(first_logins(&service), Box::new(codes.into_iter()))?,
+    );
     report.compare("ratio.computed", "computed.whole_us", "saturated.whole_us");
-    report.compare("ratio.computed_first", "computed.first_whole_us", "computed.whole_us");
+    report.compare(
+        "ratio.computed_first",
+        "computed.first_whole_us",
+        "computed.whole_us",
+    );
     Ok(())
 }
 
@@ -337,16 +429,31 @@ fn passwords(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Faul
     service.started()?;
     stage.slow.forget_codes()?;
     // So few people that all of them are known before the measurement.
-    let returning = People::Returning { group: "silent", number: RATE as usize };
-    let mint = |people: &People, rate: u32| stage.slow.mint_codes(needed(rate as usize, phases), people);
-    let silent = |codes: Vec<String>| pace(logins(&service), RATE, Box::new(codes.into_iter()), phases);
+    let returning = People::Returning {
+        group: "silent",
+        number: RATE as usize,
+    };
+    let mint =
+        |people: &People, rate: u32| stage.slow.mint_codes(needed(rate as usize, phases), people);
+    let silent =
+        |codes: Vec<String>| pace(logins(&service), RATE, Box::new(codes.into_iter()), phases);
     let alone = silent(mint(&returning, RATE)?)?;
 
     let codes = mint(&returning, RATE)?;
-    let wrong = mint(&People::Returning { group: "enemy", number: 10_000 }, WRONG_PASSWORDS)?;
-    let (before, target) = (service.ended("invalid_credentials")?, wrong_passwords(&service));
+    let wrong = mint(
+        &People::Returning {
+            group: "enemy",
+            number: 10_000,
+        },
+        WRONG_PASSWORDS,
+    )?;
+    let (before, target) = (
+        service.ended("invalid_credentials")?,
+        wrong_passwords(&service),
+    );
     let beside = thread::scope(|scope| {
-        let flood = scope.spawn(|| pace(target, WRONG_PASSWORDS, Box::new(wrong.into_iter()), phases));
+        let flood =
+            scope.spawn(|| pace(target, WRONG_PASSWORDS, Box::new(wrong.into_iter()), phases));
         let beside = silent(codes);
         flood.join().map_err(|_| "a thread panicked")??;
         beside
@@ -355,8 +462,14 @@ fn passwords(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Faul
     report.add("passwords.p50_ms", beside.quantile_ms(0.50));
     report.add("passwords.p99_ms", beside.quantile_ms(0.99));
     report.add("passwords.p99_alone_ms", alone.quantile_ms(0.99));
-    report.add("passwords.p99_added_ms", beside.quantile_ms(0.99) - alone.quantile_ms(0.99));
-    report.add("passwords.checked", checked / (phases.warm_up + phases.measured).as_secs_f64());
+    report.add(
+        "passwords.p99_added_ms",
+        beside.quantile_ms(0.99) - alone.quantile_ms(0.99),
+    );
+    report.add(
+        "passwords.checked",
+        checked / (phases.warm_up + phases.measured).as_secs_f64(),
+    );
     report.add("passwords.peak_mb", kernel::peak_memory_mb(service.pid())?);
     Ok(())
 }
@@ -365,7 +478,12 @@ fn jwks(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let phases = plan.phases(1, 4);
     let service = stage.service(&stage.prompt)?;
     let is_good = |answer: &str| is_ok(answer, r#"{"keys":["#);
-    let target = Target { address: service.public, pids: vec![service.pid()], request: jwks_request, is_good };
+    let target = Target {
+        address: service.public,
+        pids: vec![service.pid()],
+        request: jwks_request,
+        is_good,
+    };
     let no_codes = Box::new(iter::repeat_with(String::new));
     let outcome = saturate(target, JWKS_CONNECTIONS, no_codes, phases)?;
     report.add("jwks.rate", outcome.rate());
@@ -392,8 +510,17 @@ fn mint_alone_us() -> Result<f64, Fault> {
     let keys = KeyRing::new(keys, now())?;
     let issuer = "https://login.example.com".to_owned();
     let day = Duration::from_secs(86_400);
-    let minter = Minter::new(issuer.clone(), vec![issuer], TokenTyp::AccessToken, day, Arc::new(keys));
-    let (user, app): (UserId, AppId) = ("0193f5b2-9c5e-7cc0-8000-000000000000".parse()?, APP.parse()?);
+    let minter = Minter::new(
+        issuer.clone(),
+        vec![issuer],
+        TokenTyp::AccessToken,
+        day,
+        Arc::new(keys),
+    );
+    let (user, app): (UserId, AppId) = (
+        "0193f5b2-9c5e-7cc0-8000-000000000000".parse()?,
+        APP.parse()?,
+    );
     alone_us(TOKENS, || {
         let token = minter.issued(user.clone(), app.clone(), new_token_id(), now());
         Ok(minter.mint(&token, &Default::default(), now())?)
@@ -427,8 +554,15 @@ fn needed(rate: usize, phases: Phases) -> usize {
 
 fn mint(stand_in: &StandIn, rate: usize, phases: Phases) -> Result<Codes, Fault> {
     stand_in.forget_codes()?;
-    let people = People::Returning { group: "bench", number: 10_000 };
-    Ok(Box::new(stand_in.mint_codes(needed(rate, phases), &people)?.into_iter()))
+    let people = People::Returning {
+        group: "bench",
+        number: 10_000,
+    };
+    Ok(Box::new(
+        stand_in
+            .mint_codes(needed(rate, phases), &people)?
+            .into_iter(),
+    ))
 }
 
 fn is_ok(answer: &str, proof: &str) -> bool {
@@ -445,26 +579,45 @@ fn bare_logins(bare: &Bare) -> Target {
 
 fn logins_at(address: SocketAddr, pid: u32) -> Target {
     let is_good = |answer: &str| is_ok(answer, r#""access_token":"eyJ"#);
-    Target { address, pids: vec![pid], request: login_request, is_good }
+    Target {
+        address,
+        pids: vec![pid],
+        request: login_request,
+        is_good,
+    }
 }
 
 fn first_logins(service: &Service) -> Target {
     let is_good = |answer: &str| is_ok(answer, r#""new_user":true"#);
-    Target { is_good, ..logins(service) }
+    Target {
+        is_good,
+        ..logins(service)
+    }
 }
 
 /// The password was refused as wrong, or the client was told to retry later.
 fn wrong_passwords(service: &Service) -> Target {
     let is_good = |answer: &str| {
         answer.starts_with("HTTP/1.1 403 ") && answer.contains(r#""code":"invalid_credentials""#)
-            || answer.starts_with("HTTP/1.1 503 ") && answer.contains(r#""code":"accounts_unavailable""#)
+            || answer.starts_with("HTTP/1.1 503 ")
+                && answer.contains(r#""code":"accounts_unavailable""#)
     };
-    Target { address: service.public, pids: vec![service.pid()], request: password_request, is_good }
+    Target {
+        address: service.public,
+        pids: vec![service.pid()],
+        request: password_request,
+        is_good,
+    }
 }
 
 fn exchanges(stand_in: &StandIn) -> Target {
     let is_good = |answer: &str| is_ok(answer, r#""session_key":""#);
-    Target { address: stand_in.address, pids: vec![stand_in.pid()], request: exchange_request, is_good }
+    Target {
+        address: stand_in.address,
+        pids: vec![stand_in.pid()],
+        request: exchange_request,
+        is_good,
+    }
 }
 
 fn login_request(code: &str) -> String {
@@ -472,7 +625,9 @@ fn login_request(code: &str) -> String {
 }
 
 fn password_request(code: &str) -> String {
-    post_login(&format!(r#"{{"code":"{code}","username":"alice","password":"hunter3"}}"#))
+    post_login(&format!(
+        r#"{{"code":"{code}","username":"alice","password":"hunter3"}}"#
+    ))
 }
 
 fn post_login(body: &str) -> String {

@@ -12,7 +12,9 @@ use crate::kernel::{self, CpuTime};
 use crate::load::{Codes, Phases, Target, saturate};
 use crate::processes::{APP, SECRET, Service, StandIn, fetch};
 use crate::report::Report;
-use crate::{Fault, LOGIN_CONNECTIONS, MOST_LOGINS_A_SECOND, Plan, Stage, is_ok, needed, post_login};
+use crate::{
+    Fault, LOGIN_CONNECTIONS, MOST_LOGINS_A_SECOND, Plan, Stage, is_ok, needed, post_login,
+};
 
 const MERCHANTS: usize = 2000;
 const TOKEN: &str = "platformtoken";
@@ -29,8 +31,13 @@ const STRANGER: &str = "wx00000000000000aa";
 pub(crate) fn platform(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     // A platform of its own in each run, so that Redis knows nothing of it.
     let component = format!("wxc0{:014x}", RUNS.fetch_add(1, Ordering::Relaxed));
-    let merchants: Vec<String> = (0..MERCHANTS).map(|number| format!("wx{:016x}", 0xa000 + number)).collect();
-    let apps = merchants.iter().map(|id| format!("{id}:{SECRET}")).chain([format!("{APP}:{SECRET}")]);
+    let merchants: Vec<String> = (0..MERCHANTS)
+        .map(|number| format!("wx{:016x}", 0xa000 + number))
+        .collect();
+    let apps = merchants
+        .iter()
+        .map(|id| format!("{id}:{SECRET}"))
+        .chain([format!("{APP}:{SECRET}")]);
     let wechat = StandIn::start_platform(apps, &[&*component, SECRET, TOKEN, KEY].join(":"))?;
     let file = json!({
         "component_appid": component, "component_appsecret": SECRET, "token": TOKEN, "encoding_aes_key": KEY,
@@ -38,8 +45,12 @@ pub(crate) fn platform(stage: &Stage, plan: &Plan, report: &mut Report) -> Resul
     let file = stage.files.write(&component, &file.to_string())?;
     let open = |platform: &str| {
         let variables = [("WXMINT_PLATFORM_FILE", platform)];
-        let service =
-            Service::start_with(&stage.files, &stage.redis, &wechat, &variables[..usize::from(!platform.is_empty())])?;
+        let service = Service::start_with(
+            &stage.files,
+            &stage.redis,
+            &wechat,
+            &variables[..usize::from(!platform.is_empty())],
+        )?;
         service.started()?;
         Ok::<_, Fault>(service)
     };
@@ -48,12 +59,25 @@ pub(crate) fn platform(stage: &Stage, plan: &Plan, report: &mut Report) -> Resul
     let path = file.to_string_lossy();
     let service = open(&path)?;
     for id in &merchants {
-        control(&wechat, "POST", "/platform/merchants", &json!({"appid": id, "push": false}))?;
+        control(
+            &wechat,
+            "POST",
+            "/platform/merchants",
+            &json!({"appid": id, "push": false}),
+        )?;
     }
     let push_to = format!("http://{}/wechat/platform/{component}", service.public);
-    control(&wechat, "PUT", "/platform", &json!({"push_to": push_to, "pushing": false}))?;
+    control(
+        &wechat,
+        "PUT",
+        "/platform",
+        &json!({"push_to": push_to, "pushing": false}),
+    )?;
     control(&wechat, "POST", "/platform/ticket", &json!({}))?;
-    report.add("platform.first_s", until_compared(service.public)?.as_secs_f64());
+    report.add(
+        "platform.first_s",
+        until_compared(service.public)?.as_secs_f64(),
+    );
     let (with, memory) = at_rest(stage, &service)?;
     report.add("platform.rest_us", with[0]);
     report.add("platform.rest_without_us", without[0]);
@@ -61,7 +85,10 @@ pub(crate) fn platform(stage: &Stage, plan: &Plan, report: &mut Report) -> Resul
     report.add("platform.memory_mb", memory - memory_without);
     report.add(
         "platform.redis_bytes",
-        stage.redis.size_of(&format!("wxmint:{{platform:{component}}}"))? / MERCHANTS as f64,
+        stage
+            .redis
+            .size_of(&format!("wxmint:{{platform:{component}}}"))?
+            / MERCHANTS as f64,
     );
 
     let phases = plan.phases(2, 6);
@@ -71,12 +98,20 @@ pub(crate) fn platform(stage: &Stage, plan: &Plan, report: &mut Report) -> Resul
     report.add("ratio.merchant", of_merchant / own);
     drop(service);
     let again = open(&path)?;
-    report.add("platform.again_s", until_compared(again.public)?.as_secs_f64());
+    report.add(
+        "platform.again_s",
+        until_compared(again.public)?.as_secs_f64(),
+    );
     Ok(())
 }
 
 fn control(wechat: &StandIn, method: &str, path: &str, body: &Value) -> Result<(), Fault> {
-    match fetch(wechat.address, method, &format!("/_simulator{path}"), &body.to_string())? {
+    match fetch(
+        wechat.address,
+        method,
+        &format!("/_simulator{path}"),
+        &body.to_string(),
+    )? {
         (200, _) => Ok(()),
         (status, said) => Err(format!("{path}: {status} {said}").into()),
     }
@@ -84,7 +119,10 @@ fn control(wechat: &StandIn, method: &str, path: &str, body: &Value) -> Result<(
 
 /// An app that is nobody's is unknown once all merchants are known.
 fn until_compared(service: SocketAddr) -> Result<Duration, Fault> {
-    let (began, asked) = (Instant::now(), json!({"code": "0".repeat(32), "appid": STRANGER}).to_string());
+    let (began, asked) = (
+        Instant::now(),
+        json!({"code": "0".repeat(32), "appid": STRANGER}).to_string(),
+    );
     while fetch(service, "POST", "/login", &asked)?.0 != 400 {
         if began.elapsed() > PATIENCE {
             return Err("the list of merchants was not compared".into());
@@ -119,7 +157,12 @@ fn logins(service: &Service, wechat: &StandIn, app: &str, phases: Phases) -> Res
         );
     }
     let is_good = |answer: &str| is_ok(answer, r#""access_token":"eyJ"#);
-    let target = Target { address: service.public, pids: vec![service.pid()], request: post_login, is_good };
+    let target = Target {
+        address: service.public,
+        pids: vec![service.pid()],
+        request: post_login,
+        is_good,
+    };
     let codes: Codes = Box::new(codes.into_iter());
     Ok(saturate(target, LOGIN_CONNECTIONS, codes, phases)?.cpu_us())
 }

@@ -19,23 +19,35 @@ const SECRET_SHA256: &str = "1b32c28cb38c05480eccc1bd60ff97029b57a05c96718b96dad
 /// Polls of 1,000 pages, and then silent logins with the door and without, in turn.
 pub(crate) fn polls(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(), Fault> {
     let client = json!({"client_id": "bench", "name": "bench", "appid": APP, "secret_sha256": SECRET_SHA256});
-    let clients = stage.files.write("clients.json", &json!({"clients": [client]}).to_string())?;
+    let clients = stage
+        .files
+        .write("clients.json", &json!({"clients": [client]}).to_string())?;
     let open = || {
-        let service = Service::start_with_clients(&stage.files, &stage.redis, &stage.prompt, &clients)?;
+        let service =
+            Service::start_with_clients(&stage.files, &stage.redis, &stage.prompt, &clients)?;
         service.started()?;
         Ok::<_, Fault>(service)
     };
     let phases = plan.phases(2, 8);
     let service = open()?;
-    let pages = (0..PAGES).map(|page| page_of(&service, page)).collect::<Result<Vec<_>, _>>()?;
+    let pages = (0..PAGES)
+        .map(|page| page_of(&service, page))
+        .collect::<Result<Vec<_>, _>>()?;
     let is_good = |answer: &str| answer.contains(r#"{"error":"authorization_pending""#);
     let pids = vec![service.pid(), stage.redis.pid()];
-    let target = Target { address: service.public, pids, request: str::to_owned, is_good };
+    let target = Target {
+        address: service.public,
+        pids,
+        request: str::to_owned,
+        is_good,
+    };
     let outcome: Outcome = pace(target, RATE, Box::new(pages.into_iter().cycle()), phases)?;
     report.add("polls.cpu_us", outcome.us_each(outcome.cpu[0]));
     report.add("polls.redis_us", outcome.us_each(outcome.cpu[1]));
-    report
-        .add("polls.cores", outcome.cpu.iter().map(|cpu| cpu.as_secs_f64()).sum::<f64>() / outcome.took.as_secs_f64());
+    report.add(
+        "polls.cores",
+        outcome.cpu.iter().map(|cpu| cpu.as_secs_f64()).sum::<f64>() / outcome.took.as_secs_f64(),
+    );
     report.add("polls.p99_ms", outcome.quantile_ms(0.99));
     drop(service);
 
@@ -51,13 +63,29 @@ pub(crate) fn polls(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(
 /// The poll of a page that has just asked.
 fn page_of(service: &Service, page: u32) -> Result<String, Fault> {
     // Those of the run before are open still.
-    let address = format!("10.{}.{}.{}", service.pid() / 256 % 256, service.pid() % 256, page / OF_ONE_ADDRESS);
+    let address = format!(
+        "10.{}.{}.{}",
+        service.pid() / 256 % 256,
+        service.pid() % 256,
+        page / OF_ONE_ADDRESS
+    );
     let asked = format!("client_id=bench&client_secret={SECRET}&browser_address={address}");
-    let (status, body) = fetch_as(FORM, service.public, "POST", "/device_authorization", &asked)?;
+    let (status, body) = fetch_as(
+        FORM,
+        service.public,
+        "POST",
+        "/device_authorization",
+        &asked,
+    )?;
     let asked: Value = serde_json::from_str(&body)?;
-    let code = asked["device_code"].as_str().ok_or_else(|| format!("no device code, but {status}: {body}"))?;
+    let code = asked["device_code"]
+        .as_str()
+        .ok_or_else(|| format!("no device code, but {status}: {body}"))?;
     let grant = "urn:ietf:params:oauth:grant-type:device_code";
-    let form = format!("grant_type={grant}&client_id=bench&client_secret={SECRET}&device_code={code}");
+    let form =
+        format!("grant_type={grant}&client_id=bench&client_secret={SECRET}&device_code={code}");
     let length = form.len();
-    Ok(format!("POST /token HTTP/1.1\r\nHost: bench\r\nContent-Type: {FORM}\r\nContent-Length: {length}\r\n\r\n{form}"))
+    Ok(format!(
+        "POST /token HTTP/1.1\r\nHost: bench\r\nContent-Type: {FORM}\r\nContent-Length: {length}\r\n\r\n{form}"
+    ))
 }

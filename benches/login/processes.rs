@@ -29,8 +29,7 @@ pub(crate) const BARE_WECHAT: &str = "BARE_WECHAT";
 /// Set if it is the plain handler.
 pub(crate) const PLAIN: &str = "PLAIN";
 /// A users file with one user, whose hash is one that `wxmint users add` makes.
-const USERS: &str =
-    "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1\n";
+const USERS: &str = "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1\n";
 /// The most codes that the simulator makes per request.
 const CODES_AT_ONCE: usize = 10_000;
 /// The interval of polling, short beside what it measures.
@@ -44,7 +43,9 @@ impl Process {
     fn start(command: &mut Command) -> Result<Self, Fault> {
         let program = command.get_program().to_string_lossy().into_owned();
         let started = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-        started.map(Self).map_err(|error| format!("{program} cannot be started: {error}").into())
+        started
+            .map(Self)
+            .map_err(|error| format!("{program} cannot be started: {error}").into())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -74,7 +75,16 @@ impl Redis {
         let address = free_address()?;
         let port = address.port().to_string();
         let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
         let process = Process::start(&mut command)?;
         until(|| TcpStream::connect(address).is_ok())?;
         Ok(Self { process, address })
@@ -88,19 +98,28 @@ impl Redis {
         let mut answer = [0; 32];
         let length = stream.read(&mut answer)?;
         let answer = String::from_utf8_lossy(&answer[..length]);
-        Ok(answer.trim().strip_prefix(':').ok_or_else(|| format!("no number: {answer}"))?.parse()?)
+        Ok(answer
+            .trim()
+            .strip_prefix(':')
+            .ok_or_else(|| format!("no number: {answer}"))?
+            .parse()?)
     }
 
     /// Leaves these revocations of users in the stream, and no others.
     pub(crate) fn revoke(&self, count: usize) -> Result<(), Fault> {
         let add = "redis.call('XADD', KEYS[1], '*', 'end', string.format('sub 1795132800 4102444800 0193f5b2-9c5e-7cc0-8000-%012d', number))";
-        let script = format!("redis.call('DEL', KEYS[1]) for number = 1, {count} do {add} end return 1");
+        let script =
+            format!("redis.call('DEL', KEYS[1]) for number = 1, {count} do {add} end return 1");
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(format!("EVAL \"{script}\" 1 wxmint:revoked\r\n").as_bytes())?;
         let mut answer = [0; 4];
         stream.read_exact(&mut answer)?;
-        if answer == *b":1\r\n" { Ok(()) } else { Err("Redis has refused the revocations".into()) }
+        if answer == *b":1\r\n" {
+            Ok(())
+        } else {
+            Err("Redis has refused the revocations".into())
+        }
     }
 }
 
@@ -138,20 +157,34 @@ impl StandIn {
     }
 
     /// Starts a simulator that plays a third-party platform, with these apps.
-    pub(crate) fn start_platform(apps: impl Iterator<Item = String>, platform: &str) -> Result<Self, Fault> {
+    pub(crate) fn start_platform(
+        apps: impl Iterator<Item = String>,
+        platform: &str,
+    ) -> Result<Self, Fault> {
         let apps = apps.flat_map(|app| ["--app".to_owned(), app]);
         Self::start_as(apps.chain(["--platform".to_owned(), platform.to_owned()]))
     }
 
     fn start_with(latency: Duration, app: &str) -> Result<Self, Fault> {
         let latency = format!("{}ms", latency.as_millis());
-        Self::start_as(["--app", app, "--latency", &latency].map(str::to_owned).into_iter())
+        Self::start_as(
+            ["--app", app, "--latency", &latency]
+                .map(str::to_owned)
+                .into_iter(),
+        )
     }
 
     fn start_as(options: impl Iterator<Item = String>) -> Result<Self, Fault> {
         let address = free_address()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_wxmint"));
-        command.args(["simulator", "--no-journal", "--listen", &address.to_string()]).args(options);
+        command
+            .args([
+                "simulator",
+                "--no-journal",
+                "--listen",
+                &address.to_string(),
+            ])
+            .args(options);
         let process = Process::start(&mut command)?;
         until(|| TcpStream::connect(address).is_ok())?;
         Ok(Self { process, address })
@@ -187,12 +220,24 @@ impl StandIn {
     }
 
     /// The same in an app.
-    pub(crate) fn mint_in(&self, app: &str, group: &str, number: usize) -> Result<Vec<String>, Fault> {
-        let order = format!(r#"{{"person":"{group}","appid":"{app}","count":{number},"distinct_people":true}}"#);
+    pub(crate) fn mint_in(
+        &self,
+        app: &str,
+        group: &str,
+        number: usize,
+    ) -> Result<Vec<String>, Fault> {
+        let order = format!(
+            r#"{{"person":"{group}","appid":"{app}","count":{number},"distinct_people":true}}"#
+        );
         let (status, body) = fetch(self.address, "POST", "/_simulator/codes", &order)?;
         let minted: serde_json::Value = serde_json::from_str(&body)?;
-        let minted = minted["codes"].as_array().ok_or_else(|| format!("no codes, but {status}: {body}"))?;
-        Ok(minted.iter().filter_map(|code| code.as_str().map(str::to_owned)).collect())
+        let minted = minted["codes"]
+            .as_array()
+            .ok_or_else(|| format!("no codes, but {status}: {body}"))?;
+        Ok(minted
+            .iter()
+            .filter_map(|code| code.as_str().map(str::to_owned))
+            .collect())
     }
 }
 
@@ -207,7 +252,11 @@ impl Bare {
         let address = free_address()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.envs(is_plain.then_some((PLAIN, "1")));
-        let addresses = [(BARE_LISTEN, address), (BARE_REDIS, redis.address), (BARE_WECHAT, stand_in.address)];
+        let addresses = [
+            (BARE_LISTEN, address),
+            (BARE_REDIS, redis.address),
+            (BARE_WECHAT, stand_in.address),
+        ];
         command.envs(addresses.map(|(name, address)| (name, address.to_string())));
         let process = Process::start(&mut command)?;
         until(|| TcpStream::connect(address).is_ok())?;
@@ -235,9 +284,16 @@ impl Service {
     }
 
     /// The same with a users file.
-    pub(crate) fn start_with_passwords(files: &Files, redis: &Redis, stand_in: &StandIn) -> Result<Self, Fault> {
+    pub(crate) fn start_with_passwords(
+        files: &Files,
+        redis: &Redis,
+        stand_in: &StandIn,
+    ) -> Result<Self, Fault> {
         let accounts = format!("file:{}", files.users.display());
-        let passwords = [("WXMINT_ACCOUNTS", accounts.as_str()), ("WXMINT_AUTO_PROVISION", "true")];
+        let passwords = [
+            ("WXMINT_ACCOUNTS", accounts.as_str()),
+            ("WXMINT_AUTO_PROVISION", "true"),
+        ];
         Self::start_with(files, redis, stand_in, &passwords)
     }
 
@@ -248,7 +304,12 @@ impl Service {
         stand_in: &StandIn,
         clients: &Path,
     ) -> Result<Self, Fault> {
-        Self::start_with(files, redis, stand_in, &[("WXMINT_CLIENTS_FILE", &clients.to_string_lossy())])
+        Self::start_with(
+            files,
+            redis,
+            stand_in,
+            &[("WXMINT_CLIENTS_FILE", &clients.to_string_lossy())],
+        )
     }
 
     /// The same with receivers of events.
@@ -258,7 +319,12 @@ impl Service {
         stand_in: &StandIn,
         tokens: &Path,
     ) -> Result<Self, Fault> {
-        Self::start_with(files, redis, stand_in, &[("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy())])
+        Self::start_with(
+            files,
+            redis,
+            stand_in,
+            &[("WXMINT_ADMIN_TOKENS_FILE", &tokens.to_string_lossy())],
+        )
     }
 
     /// The same with further variables.
@@ -290,7 +356,12 @@ impl Service {
             .envs(environment.iter().copied())
             .stderr(File::create(&files.log)?);
         let started = Instant::now();
-        Ok(Self { process: Process::start(&mut command)?, public, admin, started })
+        Ok(Self {
+            process: Process::start(&mut command)?,
+            public,
+            admin,
+            started,
+        })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -301,15 +372,22 @@ impl Service {
     pub(crate) fn ended(&self, outcome: &str) -> Result<f64, Fault> {
         let (_, metrics) = fetch(self.admin, "GET", "/metrics", "")?;
         let name = format!("wxmint_login_duration_seconds_count{{outcome=\"{outcome}\"}} ");
-        Ok(metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default())
+        Ok(metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&name)?.parse().ok())
+            .unwrap_or_default())
     }
 
     /// Waits until the service serves. Returns the times from its start until `/readyz` and the JWKS answered with 200.
     pub(crate) fn started(&self) -> Result<(Duration, Duration), Fault> {
-        let answers = |address, path| until(|| fetch(address, "GET", path, "").is_ok_and(|(status, _)| status == 200));
+        let answers = |address, path| {
+            until(|| fetch(address, "GET", path, "").is_ok_and(|(status, _)| status == 200))
+        };
         thread::scope(|scope| {
-            let ready = scope.spawn(|| answers(self.admin, "/readyz").map(|()| self.started.elapsed()));
-            let jwks = answers(self.public, "/.well-known/jwks.json").map(|()| self.started.elapsed())?;
+            let ready =
+                scope.spawn(|| answers(self.admin, "/readyz").map(|()| self.started.elapsed()));
+            let jwks =
+                answers(self.public, "/.well-known/jwks.json").map(|()| self.started.elapsed())?;
             Ok((ready.join().map_err(|_| "a thread panicked")??, jwks))
         })
     }
@@ -339,7 +417,10 @@ impl Sidecar {
             .env_clear()
             .env("WXMINT_ISSUER", service.issuer())
             .env("WXMINT_AUDIENCE", service.issuer())
-            .env("WXMINT_JWKS_URL", format!("{}/.well-known/jwks.json", service.issuer()))
+            .env(
+                "WXMINT_JWKS_URL",
+                format!("{}/.well-known/jwks.json", service.issuer()),
+            )
             .env("WXMINT_SIDECAR_LISTEN", address.to_string())
             .env("WXMINT_ADMIN_LISTEN", admin.to_string())
             .stderr(File::create(files.folder.join("sidecar.log"))?);
@@ -372,22 +453,38 @@ impl Envoy {
         // Removes the file of an earlier Envoy.
         let _ = std::fs::remove_file(&admin);
         let mut command = Command::new(program);
-        command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "error", "--config-path"]);
-        command.arg(settings).arg("--admin-address-path").arg(&admin).stderr(Stdio::null());
+        command.args([
+            "--concurrency",
+            "2",
+            "--disable-hot-restart",
+            "--log-level",
+            "error",
+            "--config-path",
+        ]);
+        command
+            .arg(settings)
+            .arg("--admin-address-path")
+            .arg(&admin)
+            .stderr(Stdio::null());
         let process = Process::start(&mut command)?;
         let mut address = None;
         until(|| {
             address = Self::listens(&admin);
             address.is_some()
         })?;
-        Ok(Self { process, address: address.ok_or("no address")? })
+        Ok(Self {
+            process,
+            address: address.ok_or("no address")?,
+        })
     }
 
     fn listens(admin: &Path) -> Option<SocketAddr> {
         let admin = std::fs::read_to_string(admin).ok()?.parse().ok()?;
         let (status, _) = fetch(admin, "GET", "/ready", "").ok()?;
         let (_, listeners) = fetch(admin, "GET", "/listeners", "").ok()?;
-        let address = listeners.lines().find_map(|line| line.trim().strip_prefix("peer::")?.parse().ok())?;
+        let address = listeners
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("peer::")?.parse().ok())?;
         (status == 200).then_some(address)
     }
 
@@ -410,13 +507,23 @@ impl Files {
     pub(crate) fn create(folder: &Path) -> Result<Self, Fault> {
         let folder = folder.join(format!("login-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let [keys, vault_key, users, log] = ["keys.json", "vault.key", "users", "log"].map(|name| folder.join(name));
-        create_private(&keys, &StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]).content())?;
+        let [keys, vault_key, users, log] =
+            ["keys.json", "vault.key", "users", "log"].map(|name| folder.join(name));
+        create_private(
+            &keys,
+            &StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]).content(),
+        )?;
         let mut bits = [0; 32];
         rand::fill(&mut bits).map_err(|_| "no random bits")?;
         create_private(&vault_key, (STANDARD.encode(bits) + "\n").as_bytes())?;
         create_private(&users, USERS.as_bytes())?;
-        Ok(Self { folder, keys, vault_key, users, log })
+        Ok(Self {
+            folder,
+            keys,
+            vault_key,
+            users,
+            log,
+        })
     }
 }
 
@@ -460,7 +567,12 @@ fn until(mut condition: impl FnMut() -> bool) -> Result<(), String> {
 }
 
 /// Sends one request on a new connection. Returns status and body.
-pub(crate) fn fetch(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<(u16, String), Fault> {
+pub(crate) fn fetch(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(u16, String), Fault> {
     fetch_as("application/json", address, method, path, body)
 }
 
@@ -484,7 +596,13 @@ pub(crate) fn fetch_as(
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without a head")?;
-    let status = head.split(' ').nth(1).ok_or("an answer without a status")?.parse()?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or("an answer without a head")?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .ok_or("an answer without a status")?
+        .parse()?;
     Ok((status, body.to_owned()))
 }

@@ -13,6 +13,10 @@ impl Spread {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len() - 1;
-        Self { median: (sorted[last / 2] + sorted[last.div_ceil(2)]) / 2.0, min: sorted[0], max: sorted[last] }
+        Self {
+            median: (sorted[last / 2] + sorted[last.div_ceil(2)]) / 2.0,
+            min: sorted[0],
+            max: sorted[last],
+        }
     }
 }

@@ -20,8 +20,18 @@ pub(crate) fn user_data(stage: &Stage, plan: &Plan, report: &mut Report) -> Resu
     let service = stage.service(&stage.prompt)?;
     let requests = requests(&stage.prompt, &service)?;
     let is_good = |answer: &str| is_ok(answer, r#"{"data":{"#);
-    let target = Target { address: service.public, pids: vec![service.pid()], request: str::to_owned, is_good };
-    let outcome = saturate(target, CONNECTIONS, Box::new(requests.into_iter().cycle()), phases)?;
+    let target = Target {
+        address: service.public,
+        pids: vec![service.pid()],
+        request: str::to_owned,
+        is_good,
+    };
+    let outcome = saturate(
+        target,
+        CONNECTIONS,
+        Box::new(requests.into_iter().cycle()),
+        phases,
+    )?;
     report.add("userdata.rate", outcome.rate());
     report.add("userdata.cpu_us", outcome.cpu_us());
     report.compare("ratio.userdata", "userdata.cpu_us", "saturated.cpu_us");
@@ -33,16 +43,46 @@ pub(crate) fn user_data(stage: &Stage, plan: &Plan, report: &mut Report) -> Resu
 /// One request for each person who has just logged in.
 fn requests(stand_in: &StandIn, service: &Service) -> Result<Vec<String>, Fault> {
     let group = "opened";
-    let codes = stand_in.mint_codes(PEOPLE, &People::Returning { group, number: PEOPLE })?;
-    let people = codes.iter().enumerate().map(|(number, code)| (format!("{group}-{number}"), code));
-    people.map(|(person, code)| request(stand_in, service, &person, code)).collect()
+    let codes = stand_in.mint_codes(
+        PEOPLE,
+        &People::Returning {
+            group,
+            number: PEOPLE,
+        },
+    )?;
+    let people = codes
+        .iter()
+        .enumerate()
+        .map(|(number, code)| (format!("{group}-{number}"), code));
+    people
+        .map(|(person, code)| request(stand_in, service, &person, code))
+        .collect()
 }
 
-fn request(stand_in: &StandIn, service: &Service, person: &str, code: &str) -> Result<String, Fault> {
-    let login = json_of(fetch(service.public, "POST", "/login", &json!({"code": code}).to_string())?)?;
-    let token = login["access_token"].as_str().ok_or("a login without a token")?;
-    let wanted = json!({"person": person, "kind": "share", "members": {"filling": "x".repeat(FILLING)}});
-    let body = json_of(fetch(stand_in.address, "POST", "/_simulator/user-data", &wanted.to_string())?)?.to_string();
+fn request(
+    stand_in: &StandIn,
+    service: &Service,
+    person: &str,
+    code: &str,
+) -> Result<String, Fault> {
+    let login = json_of(fetch(
+        service.public,
+        "POST",
+        "/login",
+        &json!({"code": code}).to_string(),
+    )?)?;
+    let token = login["access_token"]
+        .as_str()
+        .ok_or("a login without a token")?;
+    let wanted =
+        json!({"person": person, "kind": "share", "members": {"filling": "x".repeat(FILLING)}});
+    let body = json_of(fetch(
+        stand_in.address,
+        "POST",
+        "/_simulator/user-data",
+        &wanted.to_string(),
+    )?)?
+    .to_string();
     let length = body.len();
     Ok(format!(
         "POST /wechat/userdata HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\

@@ -10,6 +10,11 @@ fuzz_target!(|input: &[u8]| {
     let headers: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
     if let Ok(token) = bearer(headers.iter().copied()) {
         assert_eq!(headers.len(), 1);
-        assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b",;\"".contains(&byte)));
+        assert!(
+            !token.is_empty()
+                && token
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && !b",;\"".contains(&byte))
+        );
     }
 });

@@ -15,8 +15,12 @@ const CLIENT: &str = "203.0.113.9";
 const ADDED: &[u8] = b", 203.0.113.9, [::ffff:10.2.0.1]:80";
 
 fuzz_target!(|input: &[u8]| {
-    let lines: Lines = input.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-    let [nobody, trusted] = [vec![], vec!["10.0.0.0/8".parse().expect("a network")]].map(TrustedProxies);
+    let lines: Lines = input
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect();
+    let [nobody, trusted] =
+        [vec![], vec!["10.0.0.0/8".parse().expect("a network")]].map(TrustedProxies);
     assert_eq!(client(&nobody, &lines), address(PEER));
     check_key(client(&trusted, &lines));
     for told in appended(&lines) {
@@ -27,13 +31,18 @@ fuzz_target!(|input: &[u8]| {
 /// As from a proxy that appends to the last line, and from one that adds a line.
 fn appended(lines: &Lines) -> [Lines; 2] {
     let (mut same, mut another) = (lines.clone(), lines.clone());
-    same.last_mut().expect("split gives one part at least").extend_from_slice(ADDED);
+    same.last_mut()
+        .expect("split gives one part at least")
+        .extend_from_slice(ADDED);
     another.push(ADDED.to_vec());
     [same, another]
 }
 
 fn client(trusted: &TrustedProxies, lines: &Lines) -> IpAddr {
-    trusted.client(PEER.parse().expect("an address"), lines.iter().map(Vec::as_slice))
+    trusted.client(
+        PEER.parse().expect("an address"),
+        lines.iter().map(Vec::as_slice),
+    )
 }
 
 fn address(text: &str) -> IpAddr {
@@ -43,7 +52,13 @@ fn address(text: &str) -> IpAddr {
 /// The limit's key can stand in a Redis key, and is the same for every spelling of an address.
 fn check_key(client: IpAddr) {
     let key = limit_key(client);
-    assert!(key.len() <= 43 && key.bytes().all(|byte| byte.is_ascii_hexdigit() || b".:/".contains(&byte)), "{key}");
+    assert!(
+        key.len() <= 43
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || b".:/".contains(&byte)),
+        "{key}"
+    );
     let named = key.trim_end_matches("/64");
     assert_eq!(limit_key(address(named)), key);
 }

@@ -12,16 +12,55 @@ use wxmint_ids::{AppId, InvalidId, LoginCode, OpenId, UnionId, UserId};
 const MARKED: &str = "hunter2";
 
 fuzz_target!(|text: &str| {
-    check(text, text.parse::<AppId>(), AppId::as_str, AppId::MAX_LEN, |byte| word(byte) || byte == b'.');
-    check(text, text.parse::<OpenId>(), OpenId::as_str, OpenId::MAX_LEN, word);
-    check(text, text.parse::<UnionId>(), UnionId::as_str, UnionId::MAX_LEN, word);
-    check(text, text.parse::<UserId>(), UserId::as_str, UserId::MAX_LEN, |byte| (b'!'..=b'~').contains(&byte));
-    check(text, text.parse::<LoginCode>(), LoginCode::as_str, LoginCode::MAX_LEN, |byte| (b' '..=b'~').contains(&byte));
+    check(
+        text,
+        text.parse::<AppId>(),
+        AppId::as_str,
+        AppId::MAX_LEN,
+        |byte| word(byte) || byte == b'.',
+    );
+    check(
+        text,
+        text.parse::<OpenId>(),
+        OpenId::as_str,
+        OpenId::MAX_LEN,
+        word,
+    );
+    check(
+        text,
+        text.parse::<UnionId>(),
+        UnionId::as_str,
+        UnionId::MAX_LEN,
+        word,
+    );
+    check(
+        text,
+        text.parse::<UserId>(),
+        UserId::as_str,
+        UserId::MAX_LEN,
+        |byte| (b'!'..=b'~').contains(&byte),
+    );
+    check(
+        text,
+        text.parse::<LoginCode>(),
+        LoginCode::as_str,
+        LoginCode::MAX_LEN,
+        |byte| (b' '..=b'~').contains(&byte),
+    );
     if let Some(app) = app_of_referer(text) {
-        assert!(text.starts_with(&format!("https://servicewechat.com/{app}/")) && text.ends_with("/page-frame.html"));
+        assert!(
+            text.starts_with(&format!("https://servicewechat.com/{app}/"))
+                && text.ends_with("/page-frame.html")
+        );
     }
-    for printed in [format!("{:?}", text.parse::<OpenId>()), format!("{:?}", text.parse::<LoginCode>())] {
-        assert!(!printed.contains(MARKED), "an identifier that must not print: {printed}");
+    for printed in [
+        format!("{:?}", text.parse::<OpenId>()),
+        format!("{:?}", text.parse::<LoginCode>()),
+    ] {
+        assert!(
+            !printed.contains(MARKED),
+            "an identifier that must not print: {printed}"
+        );
     }
 });
 
@@ -40,6 +79,9 @@ fn check<T: Debug>(
     let fits = (1..=limit).contains(&text.len()) && text.bytes().all(allowed);
     match parsed {
         Ok(id) => assert!(fits && as_str(&id) == text, "{text:?} was taken for {id:?}"),
-        Err(error) => assert!(!fits && !error.to_string().contains(MARKED), "{text:?} was refused: {error}"),
+        Err(error) => assert!(
+            !fits && !error.to_string().contains(MARKED),
+            "{text:?} was refused: {error}"
+        ),
     }
 }

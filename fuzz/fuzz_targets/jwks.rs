@@ -14,8 +14,15 @@ const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 fuzz_target!(|input: &[u8]| {
     read(input);
-    let Ok(mut set) = serde_json::from_slice::<Value>(input) else { return };
-    for jwk in set.get_mut("keys").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
+    let Ok(mut set) = serde_json::from_slice::<Value>(input) else {
+        return;
+    };
+    for jwk in set
+        .get_mut("keys")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
     {
         let kid = thumbprint(jwk);
         jwk.insert("kid".into(), kid.into());
@@ -24,20 +31,31 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn read(input: &[u8]) {
-    let Ok(read) = PublishedKeys::read(input) else { return };
+    let Ok(read) = PublishedKeys::read(input) else {
+        return;
+    };
     // A member may be nested deeper than a `Value` can be.
-    let Ok(set) = serde_json::from_slice::<Value>(input) else { return };
+    let Ok(set) = serde_json::from_slice::<Value>(input) else {
+        return;
+    };
     let listed = set["keys"].as_array().expect("a list");
     assert_eq!(read.keys.len() + read.refused.len(), listed.len());
     for (index, key) in read.keys.iter().enumerate() {
-        assert!(read.keys[..index].iter().all(|other| other.kid() != key.kid()), "two of one name");
+        assert!(
+            read.keys[..index]
+                .iter()
+                .all(|other| other.kid() != key.kid()),
+            "two of one name"
+        );
         let is_it = |jwk: &Value| {
             jwk["kid"] == key.kid()
                 && jwk["alg"] == key.algorithm().name()
                 && PRIVATE.iter().all(|member| jwk.get(member).is_none())
                 && jwk.get("use").is_none_or(|usage| usage == "sig")
                 && jwk.get("key_ops").is_none_or(|operations| {
-                    operations.as_array().is_some_and(|operations| includes_verify(operations))
+                    operations
+                        .as_array()
+                        .is_some_and(|operations| includes_verify(operations))
                 })
         };
         assert!(listed.iter().any(is_it), "{key:?} in {set}");
@@ -55,7 +73,13 @@ fn includes_verify(operations: &[Value]) -> bool {
 /// The thumbprint of RFC 7638 section 3. The map is ordered by member names, as required.
 fn thumbprint(jwk: &Map<String, Value>) -> String {
     let covered = |name: &&String| ["crv", "e", "kty", "n", "x", "y"].contains(&name.as_str());
-    let members: Map<String, Value> =
-        jwk.keys().filter(covered).map(|name| (name.clone(), jwk[name].clone())).collect();
-    URL_SAFE_NO_PAD.encode(digest(&SHA256, &serde_json::to_vec(&members).expect("JSON")))
+    let members: Map<String, Value> = jwk
+        .keys()
+        .filter(covered)
+        .map(|name| (name.clone(), jwk[name].clone()))
+        .collect();
+    URL_SAFE_NO_PAD.encode(digest(
+        &SHA256,
+        &serde_json::to_vec(&members).expect("JSON"),
+    ))
 }

@@ -13,7 +13,8 @@ const TELLING: usize = 16;
 
 fuzz_target!(|file: &[u8]| match KeySet::parse(file) {
     Ok(set) => {
-        set.self_test().expect("a key that was accepted signs, and its published part verifies");
+        set.self_test()
+            .expect("a key that was accepted signs, and its published part verifies");
         for life in &set.lives {
             let published: PublicKeySet<'_> = set.visible(life.nbf).collect();
             shows_nothing_private(file, &serde_json::to_string(&published).expect("JSON"));
@@ -24,17 +25,24 @@ fuzz_target!(|file: &[u8]| match KeySet::parse(file) {
 });
 
 fn shows_nothing_private(file: &[u8], shown: &str) {
-    let Ok(file) = serde_json::from_slice::<Value>(file) else { return };
+    let Ok(file) = serde_json::from_slice::<Value>(file) else {
+        return;
+    };
     for key in file["keys"].as_array().into_iter().flatten() {
         // An error names the key's `kid`; a private member that was written there has been published anyway.
         let kid = key["kid"].as_str().unwrap_or_default();
         for private in PRIVATE.iter().filter_map(|member| key[member].as_str()) {
-            let tells = private.len() >= TELLING && !kid.contains(private) && is_nowhere_public(key, private);
+            let tells = private.len() >= TELLING
+                && !kid.contains(private)
+                && is_nowhere_public(key, private);
             assert!(!tells || !shown.contains(private), "{private} in {shown}");
         }
     }
 }
 
 fn is_nowhere_public(key: &Value, private: &str) -> bool {
-    ["x", "y", "n", "e"].iter().filter_map(|member| key[member].as_str()).all(|public| !public.contains(private))
+    ["x", "y", "n", "e"]
+        .iter()
+        .filter_map(|member| key[member].as_str())
+        .all(|public| !public.contains(private))
 }

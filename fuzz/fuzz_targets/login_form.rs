@@ -15,14 +15,26 @@ fuzz_target!(|text: &str| {
     check_login(&by_query);
     // A form that has no code is told another cause of that.
     let is_one = is_the_same(&by_form, &dangerously) || by_form.is_err() && dangerously.is_err();
-    assert!(is_one, "one login, read in two ways: {by_form:?}, {dangerously:?}");
-    if by_query.as_ref().err().is_none_or(|refused| refused.code != ProblemCode::CredentialsInQuery) {
-        assert!(is_the_same(&dangerously, &by_query), "one login, read in two ways: {dangerously:?}, {by_query:?}");
+    assert!(
+        is_one,
+        "one login, read in two ways: {by_form:?}, {dangerously:?}"
+    );
+    if by_query
+        .as_ref()
+        .err()
+        .is_none_or(|refused| refused.code != ProblemCode::CredentialsInQuery)
+    {
+        assert!(
+            is_the_same(&dangerously, &by_query),
+            "one login, read in two ways: {dangerously:?}, {by_query:?}"
+        );
     }
     if text.starts_with("password=") || text.contains("&password=") {
-        let refused = LoginBody::from_query(text, false).expect_err("a password in a query is refused");
+        let refused =
+            LoginBody::from_query(text, false).expect_err("a password in a query is refused");
         assert!(is_refusal(&refused, "method: 'POST'"), "{refused:?}");
-        let beside_body = LoginBody::refuse_password_beside_body(text).expect_err("a password in a POST's query");
+        let beside_body =
+            LoginBody::refuse_password_beside_body(text).expect_err("a password in a POST's query");
         assert!(is_refusal(&beside_body, "beside `code`"), "{beside_body:?}");
     }
 });

@@ -13,12 +13,21 @@ fuzz_target!(|body: &[u8]| {
     if let Ok(asked) = asked {
         assert!(str::from_utf8(body).is_ok());
         // A number or surrogate that cannot be represented does not matter in a member that the login does not read.
-        let Ok(members) = serde_json::from_slice::<serde_json::Value>(body) else { return };
+        let Ok(members) = serde_json::from_slice::<serde_json::Value>(body) else {
+            return;
+        };
         match &asked.proof {
-            LoginProof::Code(code) => assert!(members["code"] == code.as_str() && members["bind_ticket"].is_null()),
-            LoginProof::Ticket(_) => assert!(members["code"].is_null() && members["bind_ticket"].is_string()),
+            LoginProof::Code(code) => {
+                assert!(members["code"] == code.as_str() && members["bind_ticket"].is_null())
+            }
+            LoginProof::Ticket(_) => {
+                assert!(members["code"].is_null() && members["bind_ticket"].is_string())
+            }
         }
-        assert_eq!(members["appid"].as_str(), asked.app.as_ref().map(|app| app.as_str()));
+        assert_eq!(
+            members["appid"].as_str(),
+            asked.app.as_ref().map(|app| app.as_str())
+        );
         let sent = ["username", "password", "phone_code"].map(|name| members[name].is_string());
         let expected = match &asked.identity {
             Identity::Nothing => [false, false, false],

@@ -31,9 +31,16 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn open(data: &UserData) -> Option<OpenedData> {
-    let person = Person { app: APP.parse().expect("an AppID"), openid: OPENID.parse().expect("an openid") };
+    let person = Person {
+        app: APP.parse().expect("an AppID"),
+        openid: OPENID.parse().expect("an openid"),
+    };
     let now = DateTime::from_timestamp(NOW, 0).expect("a date");
-    let check = DataCheck { person: &person, now, max_age: Duration::from_secs(MAX_AGE) };
+    let check = DataCheck {
+        person: &person,
+        now,
+        max_age: Duration::from_secs(MAX_AGE),
+    };
     data.open(&SessionKey::new(KEY), &check)
 }
 
@@ -61,11 +68,22 @@ fn behind_a_good_seal(input: &[u8]) {
             let members_before = members.expect("what opens is an object");
             let mut expected = members_before.clone();
             assert!(is_of_the_app_and_now(expected.remove("watermark").as_ref()));
-            assert!(expected.remove("openId").is_none_or(|openid| openid == OPENID));
+            assert!(
+                expected
+                    .remove("openId")
+                    .is_none_or(|openid| openid == OPENID)
+            );
             let names_the_person = members_before.contains_key("openId");
-            assert!(names_the_person || opened.unionid.is_none(), "a unionid without the person's openid");
+            assert!(
+                names_the_person || opened.unionid.is_none(),
+                "a unionid without the person's openid"
+            );
             let unionid = expected.remove("unionId");
-            assert!(opened.unionid.is_none_or(|found| unionid.is_some_and(|unionid| unionid == found.as_str())));
+            assert!(
+                opened
+                    .unionid
+                    .is_none_or(|found| unionid.is_some_and(|unionid| unionid == found.as_str()))
+            );
             assert_eq!(opened.data, expected);
         }
         None => {
@@ -87,33 +105,51 @@ fn must_be_believed(input: &[u8], members: &Map<String, Value>) -> bool {
 }
 
 fn is_of_the_app_and_now(watermark: Option<&Value>) -> bool {
-    let Some(watermark) = watermark else { return false };
+    let Some(watermark) = watermark else {
+        return false;
+    };
     let timestamp = &watermark["timestamp"];
-    let timestamp = timestamp.as_i64().or_else(|| timestamp.as_str()?.parse().ok());
-    watermark["appid"] == APP && timestamp.is_some_and(|at| (NOW - MAX_AGE as i64..=NOW + 60).contains(&at))
+    let timestamp = timestamp
+        .as_i64()
+        .or_else(|| timestamp.as_str()?.parse().ok());
+    watermark["appid"] == APP
+        && timestamp.is_some_and(|at| (NOW - MAX_AGE as i64..=NOW + 60).contains(&at))
 }
 
 /// Made once, because setting up a key is slower than everything else.
 static CIPHER: LazyLock<PaddedBlockEncryptingKey> = LazyLock::new(|| {
     let key = STANDARD.decode(KEY).expect("a key");
-    UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key")
+    UnboundCipherKey::new(&AES_128, &key)
+        .and_then(PaddedBlockEncryptingKey::cbc_pkcs7)
+        .expect("a key")
 });
 
 fn sealed(text: &[u8]) -> UserData {
     let mut ciphertext = text.to_vec();
-    CIPHER.less_safe_encrypt(&mut ciphertext, EncryptionContext::Iv128((&IV).into())).expect("sealed");
-    UserData::encrypted(&STANDARD.encode(ciphertext), &STANDARD.encode(IV)).expect("libFuzzer's inputs are short")
+    CIPHER
+        .less_safe_encrypt(&mut ciphertext, EncryptionContext::Iv128((&IV).into()))
+        .expect("sealed");
+    UserData::encrypted(&STANDARD.encode(ciphertext), &STANDARD.encode(IV))
+        .expect("libFuzzer's inputs are short")
 }
 
 /// WeChat puts a nickname's control characters into the text as they are.
 fn blanked(text: &[u8]) -> Vec<u8> {
-    text.iter().map(|byte| if *byte < b' ' { b' ' } else { *byte }).collect()
+    text.iter()
+        .map(|byte| if *byte < b' ' { b' ' } else { *byte })
+        .collect()
 }
 
 fn behind_a_good_signature(input: &[u8]) {
-    let Ok(text) = str::from_utf8(input) else { return };
+    let Ok(text) = str::from_utf8(input) else {
+        return;
+    };
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{text}{KEY}").as_bytes());
-    let signature: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let signature: String = hash
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let opened = open(&UserData::raw(text, &signature).expect("a form"));
     assert!(!format!("{opened:?}").contains(MARKED));
     if let Some(opened) = opened {

@@ -14,9 +14,18 @@ fuzz_target!(|file: &[u8]| {
     assert!(!format!("{parsed:?}").contains(MARKED));
     match parsed {
         Ok(vault) => {
-            let person = Person { app: "wx1".parse().expect("an app"), openid: "o1".parse().expect("an openid") };
+            let person = Person {
+                app: "wx1".parse().expect("an app"),
+                openid: "o1".parse().expect("an openid"),
+            };
             let sealed = vault.seal("a session key", &person);
-            assert_eq!(vault.open(&sealed, &person).expect("its own seal opens").as_str(), "a session key");
+            assert_eq!(
+                vault
+                    .open(&sealed, &person)
+                    .expect("its own seal opens")
+                    .as_str(),
+                "a session key"
+            );
         }
         Err(error) => assert!(!error.to_string().contains(MARKED), "{error}"),
     }

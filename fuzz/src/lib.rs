@@ -24,7 +24,12 @@ pub fn check_login(asked: &Result<LoginRequest, Problem>) {
                 Identity::Phone(code) => assert!(is_visible(code.as_str())),
             }
             let app = asked.app.as_ref().map_or("-", |app| app.as_str());
-            assert!(!app.is_empty() && app.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)));
+            assert!(
+                !app.is_empty()
+                    && app
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+            );
         }
         Err(refused) => {
             let said = &refused.detail;
@@ -34,7 +39,10 @@ pub fn check_login(asked: &Result<LoginRequest, Problem>) {
 }
 
 /// Whether two results are equal, as far as they can be compared.
-pub fn is_the_same(one: &Result<LoginRequest, Problem>, other: &Result<LoginRequest, Problem>) -> bool {
+pub fn is_the_same(
+    one: &Result<LoginRequest, Problem>,
+    other: &Result<LoginRequest, Problem>,
+) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => {
             let proofs = match (&one.proof, &other.proof) {
@@ -63,5 +71,8 @@ fn is_visible(code: &str) -> bool {
 
 /// An AppID is public and may be printed.
 fn names_it(asked: &LoginRequest) -> bool {
-    asked.app.as_ref().is_some_and(|app| app.as_str().contains(MARKED))
+    asked
+        .app
+        .as_ref()
+        .is_some_and(|app| app.as_str().contains(MARKED))
 }

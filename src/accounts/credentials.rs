@@ -24,7 +24,11 @@ impl Username {
     pub fn folded(&self) -> String {
         let counts = |letter: &char| letter.is_alphanumeric() || letter.is_ascii_graphic();
         let letters = DecomposingNormalizerBorrowed::new_nfkd().normalize(&self.0);
-        letters.chars().filter(counts).flat_map(char::to_lowercase).collect()
+        letters
+            .chars()
+            .filter(counts)
+            .flat_map(char::to_lowercase)
+            .collect()
     }
 }
 
@@ -35,7 +39,11 @@ impl FromStr for Username {
         let text = text.trim();
         checked(text, Self::MAX_CHARS)?;
         let has_control = text.chars().any(char::is_control);
-        if has_control { Err(message!(must_not_hold_control_characters)) } else { Ok(Self(text.into())) }
+        if has_control {
+            Err(message!(must_not_hold_control_characters))
+        } else {
+            Ok(Self(text.into()))
+        }
     }
 }
 
@@ -83,25 +91,46 @@ mod tests {
     #[test]
     fn names_that_a_database_may_take_for_one_are_counted_as_one() {
         let folded = |name: &str| name.parse::<Username>().expect("a name").folded();
-        for same in
-            ["Lin.Mei", "ｌｉｎ．ｍｅｉ", "lín.mëi", "li\u{301}n.mei", "lin\u{200b}.m\u{ad}ei", "lin . mei", "LIN.ᴹEI"]
-        {
+        for same in [
+            "Lin.Mei",
+            "ｌｉｎ．ｍｅｉ",
+            "lín.mëi",
+            "li\u{301}n.mei",
+            "lin\u{200b}.m\u{ad}ei",
+            "lin . mei",
+            "LIN.ᴹEI",
+        ] {
             assert_eq!(folded(same), "lin.mei", "{same:?}");
         }
-        assert_eq!((folded("林妹"), folded("lin-mei")), ("林妹".into(), "lin-mei".into()));
+        assert_eq!(
+            (folded("林妹"), folded("lin-mei")),
+            ("林妹".into(), "lin-mei".into())
+        );
         assert_ne!(folded("林妹"), folded("林梅"));
     }
 
     #[test]
     fn names_and_passwords_are_limited_in_length_and_not_printed() {
         assert!("名".repeat(512).parse::<Username>().is_ok());
-        assert_eq!("n".repeat(513).parse::<Username>(), Err(message!(must_be_at_most_characters, 512)));
-        assert_eq!("a\nb".parse::<Username>(), Err(message!(must_not_hold_control_characters)));
+        assert_eq!(
+            "n".repeat(513).parse::<Username>(),
+            Err(message!(must_be_at_most_characters, 512))
+        );
+        assert_eq!(
+            "a\nb".parse::<Username>(),
+            Err(message!(must_not_hold_control_characters))
+        );
         assert_eq!(" ".parse::<Username>(), Err(message!(must_not_be_empty)));
-        assert_eq!(" alice ".parse::<Username>().expect("a name").as_str(), "alice");
+        assert_eq!(
+            " alice ".parse::<Username>().expect("a name").as_str(),
+            "alice"
+        );
         let password: Password = " hunter2 ".parse().expect("a password");
         assert_eq!(password.expose(), " hunter2 ");
-        assert_eq!("p".repeat(1025).parse::<Password>().expect_err("long"), message!(must_be_at_most_characters, 1024));
+        assert_eq!(
+            "p".repeat(1025).parse::<Password>().expect_err("long"),
+            message!(must_be_at_most_characters, 1024)
+        );
         let printed = format!("{password:?} {:?}", "hunter2".parse::<Username>());
         assert!(!printed.contains("hunter2"), "{printed}");
     }

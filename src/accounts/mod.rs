@@ -15,7 +15,9 @@ use wxmint_keys::token::ExtraClaims;
 
 pub use self::credentials::{Password, Username};
 pub use self::file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile};
-pub use self::service::{ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made};
+pub use self::service::{
+    ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made,
+};
 
 /// The credentials that the backend accepts besides WeChat's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +81,10 @@ pub trait Accounts {
     /// service has to learn of the user: it returns the same user for the same idempotency key,
     /// however often that is sent.
     async fn new_user(&self, _key: &str, now: DateTime<Utc>) -> Result<Named> {
-        Ok(Named { user: fresh_user(now), made: true })
+        Ok(Named {
+            user: fresh_user(now),
+            made: true,
+        })
     }
 }
 
@@ -90,8 +95,14 @@ pub struct Auto;
 /// A new user id: a UUIDv7 of `now` (RFC 9562 section 5.7).
 pub(crate) fn fresh_user(now: DateTime<Utc>) -> UserId {
     let seconds = now.timestamp().max(0) as u64;
-    let uuid = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()));
-    uuid.to_string().parse().expect("a UUID is 36 visible ASCII characters")
+    let uuid = Uuid::new_v7(Timestamp::from_unix(
+        NoContext,
+        seconds,
+        now.timestamp_subsec_nanos(),
+    ));
+    uuid.to_string()
+        .parse()
+        .expect("a UUID is 36 visible ASCII characters")
 }
 
 impl Accounts for Auto {}
@@ -104,6 +115,9 @@ mod tests {
     fn a_new_users_id_tells_when_it_was_made_and_no_two_are_the_same() {
         let now = DateTime::from_timestamp_millis(1_800_000_000_123).expect("a time");
         let [one, other] = [fresh_user(now), fresh_user(now)];
-        assert!(one != other && one.as_str().starts_with("01a3185c-507b-7"), "{one}");
+        assert!(
+            one != other && one.as_str().starts_with("01a3185c-507b-7"),
+            "{one}"
+        );
     }
 }

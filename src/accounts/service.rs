@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::{KeyError, token::ExtraClaims, token::Minter, token::new_token_id};
 use wxmint_telemetry::{Metrics, Step};
-use wxmint_upstream::{Breaker, CallOutcome, Closed, FetchError, HttpClientError, PAUSE, Tls, Upstream};
+use wxmint_upstream::{
+    Breaker, CallOutcome, Closed, FetchError, HttpClientError, PAUSE, Tls, Upstream,
+};
 
 pub use self::answer::{Unusable, read_admission, read_checked, read_found, read_made};
 use super::{Accepts, Accounts, AccountsError, Named, Password, Result, Username};
@@ -82,18 +84,39 @@ impl ServiceAccounts {
     /// Builds the request for one attempt, with a token of its own, because the service may accept
     /// each token only once.
     fn request(&self, path: &str, body: &Value) -> Result<Request, KeyError> {
-        let (mut request, text) = (Request::new(Method::POST, self.base.clone()), body.to_string());
-        request.url_mut().set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
-        let (base, sent) = (self.base.as_str(), (request.method().as_str(), request.url().as_str()));
+        let (mut request, text) = (
+            Request::new(Method::POST, self.base.clone()),
+            body.to_string(),
+        );
+        request.url_mut().set_path(&format!(
+            "{}/{path}",
+            self.base.path().trim_end_matches('/')
+        ));
+        let (base, sent) = (
+            self.base.as_str(),
+            (request.method().as_str(), request.url().as_str()),
+        );
         let (id, now) = (new_token_id(), (self.clock)());
-        let token = self.minter.sign_request(base.trim_end_matches('/'), sent, text.as_bytes(), &id, now)?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose())).expect("base64url and dots");
+        let token = self.minter.sign_request(
+            base.trim_end_matches('/'),
+            sent,
+            text.as_bytes(),
+            &id,
+            now,
+        )?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+            .expect("base64url and dots");
         bearer.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, bearer);
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // The idempotency key in the signed body counts. The header is for gateways that support
         // it.
-        if let Some(key) = body["idempotency_key"].as_str().and_then(|key| HeaderValue::from_str(key).ok()) {
+        if let Some(key) = body["idempotency_key"]
+            .as_str()
+            .and_then(|key| HeaderValue::from_str(key).ok())
+        {
             request.headers_mut().insert("idempotency-key", key);
         }
         *request.body_mut() = Some(text.into());
@@ -103,16 +126,31 @@ impl ServiceAccounts {
     /// Makes a call, with limits on the calls in flight, the time and the attempts.
     async fn ask<A>(&self, call: Call<'_>, body: &Value, read: ReadAnswer<A>) -> Result<A> {
         let (path, _, address) = call;
-        let permit = self.breaker.admit(&(path, address.to_owned()), Instant::now())?;
+        let permit = self
+            .breaker
+            .admit(&(path, address.to_owned()), Instant::now())?;
         let deadline = Instant::now() + TOTAL_TIMEOUT;
         let mut answer = self.ask_once(call, body, read, deadline).await;
         let time_left = deadline.saturating_duration_since(Instant::now());
-        if answer.as_ref().is_err_and(|failure| failure.consequences().may_pass) && time_left > RETRY_PAUSE {
+        if answer
+            .as_ref()
+            .is_err_and(|failure| failure.consequences().may_pass)
+            && time_left > RETRY_PAUSE
+        {
             tokio::time::sleep(RETRY_PAUSE).await;
             answer = self.ask_once(call, body, read, deadline).await;
         }
-        let is_outage = answer.as_ref().is_err_and(|failure| failure.consequences().is_outage);
-        permit.ended(if is_outage { CallOutcome::Unanswered } else { CallOutcome::Succeeded }, Instant::now());
+        let is_outage = answer
+            .as_ref()
+            .is_err_and(|failure| failure.consequences().is_outage);
+        permit.ended(
+            if is_outage {
+                CallOutcome::Unanswered
+            } else {
+                CallOutcome::Succeeded
+            },
+            Instant::now(),
+        );
         Ok(answer?)
     }
 
@@ -123,20 +161,34 @@ impl ServiceAccounts {
         read: ReadAnswer<A>,
         deadline: Instant,
     ) -> Result<A, CallFailure> {
-        let (step, request) = (Step::call("accounts", label, Duration::ZERO), self.request(path, body));
+        let (step, request) = (
+            Step::call("accounts", label, Duration::ZERO),
+            self.request(path, body),
+        );
         let mut request = request.map_err(CallFailure::Unsigned)?;
         if let Some(traceparent) = step.traceparent() {
-            request.headers_mut().insert("traceparent", traceparent.try_into().expect("digits and hyphens"));
+            request.headers_mut().insert(
+                "traceparent",
+                traceparent.try_into().expect("digits and hyphens"),
+            );
         }
         let started = Instant::now();
-        let answer = match tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await {
-            Ok(Ok(fetched)) => read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::Unusable),
+        let answer = match tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await
+        {
+            Ok(Ok(fetched)) => {
+                read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::Unusable)
+            }
             Ok(Err(error)) => Err(CallFailure::Fetch(error)),
             Err(_) => Err(CallFailure::Late),
         };
-        let outcome = answer.as_ref().map_or_else(|failure| failure.consequences().label, |_| "ok");
+        let outcome = answer
+            .as_ref()
+            .map_or_else(|failure| failure.consequences().label, |_| "ok");
         let labels = [("call", label), ("outcome", outcome)];
-        self.metrics.accounts_request_duration.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
+        self.metrics
+            .accounts_request_duration
+            .get_or_create(&labels)
+            .observe(started.elapsed().as_secs_f64());
         step.end(answer.is_err().then_some(outcome));
         answer
     }
@@ -150,9 +202,19 @@ impl Accounts for ServiceAccounts {
         Accepts::PasswordsAndPhones
     }
 
-    async fn check_password(&self, name: &Username, password: &Password, address: &str) -> Result<Option<UserId>> {
+    async fn check_password(
+        &self,
+        name: &Username,
+        password: &Password,
+        address: &str,
+    ) -> Result<Option<UserId>> {
         let body = json!({"username": name.as_str(), "password": password.expose()});
-        self.ask(("password-checks", "check_password", address), &body, read_checked).await
+        self.ask(
+            ("password-checks", "check_password", address),
+            &body,
+            read_checked,
+        )
+        .await
     }
 
     async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>> {
@@ -161,18 +223,31 @@ impl Accounts for ServiceAccounts {
             "pure_phone_number": phone.pure_number,
             "country_code": phone.country_code,
         });
-        self.ask(("users/by-phone", "user_of_phone", ""), &body, read_found).await
+        self.ask(("users/by-phone", "user_of_phone", ""), &body, read_found)
+            .await
     }
 
     async fn check_login(&self, user: &UserId) -> Result<Option<ExtraClaims>> {
         match self.checks_logins {
-            true => self.ask(("login-checks", "check_login", ""), &json!({"user_id": user}), read_admission).await,
+            true => {
+                self.ask(
+                    ("login-checks", "check_login", ""),
+                    &json!({"user_id": user}),
+                    read_admission,
+                )
+                .await
+            }
             false => Ok(Some(ExtraClaims::default())),
         }
     }
 
     async fn new_user(&self, key: &str, _: DateTime<Utc>) -> Result<Named> {
-        self.ask(("users", "new_user", ""), &json!({"idempotency_key": key}), read_made).await
+        self.ask(
+            ("users", "new_user", ""),
+            &json!({"idempotency_key": key}),
+            read_made,
+        )
+        .await
     }
 }
 
@@ -202,7 +277,11 @@ impl CallFailure {
             Self::Unusable(_) => ("unreadable", false, false),
             Self::Unsigned(_) => ("unsigned", false, false),
         };
-        Consequences { label, may_pass, is_outage }
+        Consequences {
+            label,
+            may_pass,
+            is_outage,
+        }
     }
 }
 
@@ -213,17 +292,26 @@ impl From<CallFailure> for AccountsError {
             CallFailure::Fetch(error) => (error.into(), start),
             CallFailure::Late => (message!(no_response_within_3), start),
             CallFailure::Unusable(unusable) => (unusable.into(), unusable.cure()),
-            CallFailure::Unsigned(why) => {
-                (message!("the request could not be signed: {}", why), message!(see_docs_keys_md))
-            }
+            CallFailure::Unsigned(why) => (
+                message!("the request could not be signed: {}", why),
+                message!(see_docs_keys_md),
+            ),
         };
-        Self { reason, cure, retry_after: Duration::from_secs(2) }
+        Self {
+            reason,
+            cure,
+            retry_after: Duration::from_secs(2),
+        }
     }
 }
 
 impl From<Closed> for AccountsError {
     fn from(closed: Closed) -> Self {
-        Self { reason: closed.to_string().into(), cure: message!(start_service_or_set_accounts), retry_after: PAUSE }
+        Self {
+            reason: closed.to_string().into(),
+            cure: message!(start_service_or_set_accounts),
+            retry_after: PAUSE,
+        }
     }
 }
 
@@ -240,14 +328,26 @@ mod tests {
     async fn the_passwords_of_one_address_leave_room_for_those_of_others_and_for_logins() {
         // A server that accepts connections, and never answers.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let base: Url = format!("http://{}", silent.local_addr().expect("an address")).parse().expect("a URL");
+        let base: Url = format!("http://{}", silent.local_addr().expect("an address"))
+            .parse()
+            .expect("a URL");
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let ring = KeyRing::new(StoredKeys::of([key]).check().expect("a set"), now());
         let (audience, ring) = (vec!["issuer".into()], Arc::new(ring.expect("it signs")));
-        let minter = Arc::new(Minter::new("issuer".into(), audience, TokenTyp::AccessToken, TOTAL_TIMEOUT, ring));
+        let minter = Arc::new(Minter::new(
+            "issuer".into(),
+            audience,
+            TokenTyp::AccessToken,
+            TOTAL_TIMEOUT,
+            ring,
+        ));
         let tls = Tls::reaching([&base]).expect("roots");
-        let accounts = ServiceAccounts::new(&base, &tls, 64, minter, Metrics::default(), now, true).expect("a client");
-        let (name, password) = ("alice".parse().expect("a name"), "wonderland".parse().expect("a password"));
+        let accounts = ServiceAccounts::new(&base, &tls, 64, minter, Metrics::default(), now, true)
+            .expect("a client");
+        let (name, password) = (
+            "alice".parse().expect("a name"),
+            "wonderland".parse().expect("a password"),
+        );
         let mut waiting: Vec<LocalBoxFuture<'_, Result<Option<UserId>>>> = Vec::new();
         for address in [&["192.0.2.1"; 40][..], &["192.0.2.2"]].concat() {
             let mut check = accounts.check_password(&name, &password, address);
@@ -263,9 +363,17 @@ mod tests {
 
     #[test]
     fn a_request_that_could_not_be_signed_is_no_matter_of_the_service() {
-        let unsigned = wxmint_keys::KeySet::parse(b"").map(drop).expect_err("no key");
+        let unsigned = wxmint_keys::KeySet::parse(b"")
+            .map(drop)
+            .expect_err("no key");
         let cure = |failure| AccountsError::from(failure).cure;
-        assert_eq!(cure(CallFailure::Unsigned(unsigned)), message!(see_docs_keys_md));
-        assert_eq!(cure(CallFailure::Late), message!(start_service_or_set_accounts));
+        assert_eq!(
+            cure(CallFailure::Unsigned(unsigned)),
+            message!(see_docs_keys_md)
+        );
+        assert_eq!(
+            cure(CallFailure::Late),
+            message!(start_service_or_set_accounts)
+        );
     }
 }

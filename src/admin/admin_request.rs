@@ -24,7 +24,9 @@ pub(crate) struct Operating {
 
 impl Operating {
     pub(crate) fn operator(&self) -> Operator<'_> {
-        Operator { store: &self.worker.store }
+        Operator {
+            store: &self.worker.store,
+        }
     }
 }
 
@@ -53,18 +55,44 @@ impl<T: Target> AdminRequest<T> {
         let mut event = Event::new(Activity::request(action), origin(request));
         let path = request.match_info().load().unwrap_or_default();
         let target = T::named_by(&path, &mut event, &operating.worker.vault.load_full());
-        event.app_kind = event.app.as_ref().and_then(|app| operating.worker.apps.all().kind_told(app));
-        let because = |event: &Event, why: &Problem| Event { refused: Some(why.code.as_str().into()), ..event.clone() };
-        let strange =
-            |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", event.address()));
-        let by = operating.tokens.holder(request).await.inspect_err(strange)?;
-        (event.by, event.subject) = (Some(by.name.clone()), by.identity.as_ref().map(|it| it.subject.clone()));
+        event.app_kind = event
+            .app
+            .as_ref()
+            .and_then(|app| operating.worker.apps.all().kind_told(app));
+        let because = |event: &Event, why: &Problem| Event {
+            refused: Some(why.code.as_str().into()),
+            ..event.clone()
+        };
+        let strange = |problem: &Problem| {
+            because(&event, problem).tell_bounded(&format!("{action} {}", event.address()))
+        };
+        let by = operating
+            .tokens
+            .holder(request)
+            .await
+            .inspect_err(strange)?;
+        (event.by, event.subject) = (
+            Some(by.name.clone()),
+            by.identity.as_ref().map(|it| it.subject.clone()),
+        );
         let refused = |problem: &Problem| because(&event, problem).tell();
-        right.into().map_or(Ok(()), |right| by.must_have(right)).inspect_err(refused)?;
+        right
+            .into()
+            .map_or(Ok(()), |right| by.must_have(right))
+            .inspect_err(refused)?;
         let target = target.inspect_err(refused)?;
-        let busy = |problem: &Problem| because(&event, problem).tell_bounded(&format!("{action} {}", by.name));
+        let busy = |problem: &Problem| {
+            because(&event, problem).tell_bounded(&format!("{action} {}", by.name))
+        };
         let permit = by.place().inspect_err(busy)?;
-        Ok(Self { action, by, event, target, _permit: permit, operating })
+        Ok(Self {
+            action,
+            by,
+            event,
+            target,
+            _permit: permit,
+            operating,
+        })
     }
 
     /// As [`Self::run`], and answers what `work` has found as JSON.
@@ -85,16 +113,29 @@ impl<T: Target> AdminRequest<T> {
     }
 
     /// Writes a refusal to the audit log. Successful preparation writes no event; `done` does.
-    pub(crate) fn audit_failure<Value>(&self, read: Result<Value, Problem>) -> Result<Value, Problem> {
+    pub(crate) fn audit_failure<Value>(
+        &self,
+        read: Result<Value, Problem>,
+    ) -> Result<Value, Problem> {
         if read.is_ok() { read } else { self.done(read) }
     }
 
     /// Writes the outcome to the audit log.
-    pub(crate) fn done<Value, E: Into<Refusal>>(&self, outcome: Result<Value, E>) -> Result<Value, Problem> {
+    pub(crate) fn done<Value, E: Into<Refusal>>(
+        &self,
+        outcome: Result<Value, E>,
+    ) -> Result<Value, Problem> {
         let outcome = outcome.map_err(E::into);
-        let event = outcome.as_ref().map_or_else(|refusal| refusal.of(self.event.clone()), |_| self.event.clone());
+        let event = outcome.as_ref().map_or_else(
+            |refusal| refusal.of(self.event.clone()),
+            |_| self.event.clone(),
+        );
         if let Some(activity) = Activity::changing_account(self.action) {
-            Event { activity, ..event.clone() }.tell();
+            Event {
+                activity,
+                ..event.clone()
+            }
+            .tell();
         }
         event.tell();
         outcome.map_err(|refusal| refusal.problem)
@@ -107,12 +148,16 @@ impl AdminRequest<Person> {
     /// about the person.
     pub(crate) async fn change_person(
         mut self,
-        work: impl AsyncFnOnce(&Operator<'_>, &Person) -> Result<(Option<UserId>, bool), LoginError> + 'static,
+        work: impl AsyncFnOnce(&Operator<'_>, &Person) -> Result<(Option<UserId>, bool), LoginError>
+        + 'static,
     ) -> Done {
         let changing = async move {
             let (worker, app) = (&self.operating.worker, &self.target.app);
             let changed = work(&self.operating.operator(), &self.target).await;
-            let computed = worker.ids.of_openid(&self.target).filter(|_| worker.check_app(app, false).is_ok());
+            let computed = worker
+                .ids
+                .of_openid(&self.target)
+                .filter(|_| worker.check_app(app, false).is_ok());
             let changed = match (changed, computed) {
                 // The session that names the user may have expired, and Redis may have lost it.
                 (Ok((None, more)), Some(user)) => {
@@ -125,7 +170,9 @@ impl AdminRequest<Person> {
                 (changed, _) => changed,
             };
             self.event.user = changed.as_ref().ok().and_then(|(user, _)| user.clone());
-            self.done(changed.and_then(|(user, more)| worker.check_app(app, user.is_some() || more)))
+            self.done(
+                changed.and_then(|(user, more)| worker.check_app(app, user.is_some() || more)),
+            )
         };
         run_to_completion(changing).await
     }
@@ -148,7 +195,8 @@ pub(crate) trait Target: Sized + 'static {
 }
 
 fn part<T: FromStr<Err = InvalidId>>(text: &str, name: &str) -> Result<T, Problem> {
-    text.parse().map_err(|error| Problem::invalid(format!("The {name} {error}.")))
+    text.parse()
+        .map_err(|error| Problem::invalid(format!("The {name} {error}.")))
 }
 
 /// The target of a request that concerns neither a user nor a person.
@@ -172,13 +220,19 @@ impl Target for AppId {
 
 impl Target for (UserId, AppId) {
     fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
-        Ok((UserId::named_by(path, event, vault)?, AppId::named_by(path, event, vault)?))
+        Ok((
+            UserId::named_by(path, event, vault)?,
+            AppId::named_by(path, event, vault)?,
+        ))
     }
 }
 
 impl Target for Person {
     fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
-        let person = Self { app: part(&path.appid, "AppID")?, openid: part(&path.openid, "openid")? };
+        let person = Self {
+            app: part(&path.appid, "AppID")?,
+            openid: part(&path.openid, "openid")?,
+        };
         (event.app, event.person) = (Some(person.app.clone()), Some(vault.audit_name(&person)));
         Ok(person)
     }

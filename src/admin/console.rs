@@ -36,26 +36,38 @@ const TRUSTED_TYPES: &str = "require-trusted-types-for 'script'; trusted-types '
 pub type Panel = (&'static str, &'static str);
 
 pub(super) fn pages(config: &mut ServiceConfig, panels: &[Panel]) {
-    config.service(readable("/console", || ready(page(HTML, include_str!("console/index.html")))));
+    config.service(readable("/console", || {
+        ready(page(HTML, include_str!("console/index.html")))
+    }));
     for (name, kind, content) in FILES.into_iter().chain(SHARED) {
-        config.service(readable(&format!("/console/{name}"), move || ready(page(kind, content))));
+        config.service(readable(&format!("/console/{name}"), move || {
+            ready(page(kind, content))
+        }));
     }
     let (mut imports, mut names) = (String::new(), Vec::new());
     for &(name, script) in panels {
-        config.service(readable(&format!("/console/{name}.js"), move || ready(page(JS, script))));
+        config.service(readable(&format!("/console/{name}.js"), move || {
+            ready(page(JS, script))
+        }));
         imports += &format!("import * as {name} from \"./{name}.js\";\n");
         names.push(name);
     }
     let doors = format!("{imports}export const doors = [{}];\n", names.join(", "));
-    config.service(readable("/console/doors.js", move || ready(page(JS, doors.clone()))));
+    config.service(readable("/console/doors.js", move || {
+        ready(page(JS, doors.clone()))
+    }));
 }
 
 /// A page that no cache keeps, so that a browser does not show it again as it was left, with its
 /// data.
 fn page(kind: &'static str, content: impl MessageBody + 'static) -> HttpResponse {
     let mut page = answer(kind, content);
-    page.headers_mut().append(CONTENT_SECURITY_POLICY, HeaderValue::from_static(TRUSTED_TYPES));
-    page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page.headers_mut().append(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(TRUSTED_TYPES),
+    );
+    page.headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     page
 }
 
@@ -73,8 +85,13 @@ pub(super) struct SecretHolder {
     responses((status = 200, description = "The holder", body = SecretHolder)))]
 pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = AdminRequest::<()>::begin("whoami", None::<Right>, &request, operating).await?;
-    let (name, rights) = (act.by.name.clone(), act.by.rights.iter().map(Right::to_string).collect());
-    Ok(private(act.done(Ok::<_, Problem>(SecretHolder { name, rights }))?))
+    let (name, rights) = (
+        act.by.name.clone(),
+        act.by.rights.iter().map(Right::to_string).collect(),
+    );
+    Ok(private(
+        act.done(Ok::<_, Problem>(SecretHolder { name, rights }))?,
+    ))
 }
 
 /// How long an answer is reused, because the checks cost Redis, WeChat and the account service some
@@ -106,7 +123,11 @@ pub(super) struct LatestDiagnosis {
 
 impl LatestDiagnosis {
     pub(super) fn of(doctor: Doctor) -> Self {
-        Self { doctor, latest: Mutex::new(None), room: Semaphore::new(MOST_WAITING) }
+        Self {
+            doctor,
+            latest: Mutex::new(None),
+            room: Semaphore::new(MOST_WAITING),
+        }
     }
 
     async fn diagnosis(&self) -> Result<Arc<Diagnosis>, Problem> {
@@ -119,7 +140,11 @@ impl LatestDiagnosis {
         }
         let checks = (self.doctor)().await;
         let checks_zh = checks.iter().map(Finding::in_chinese).collect();
-        let diagnosis = Arc::new(Diagnosis { checks, checks_zh, examined_at: now().timestamp() });
+        let diagnosis = Arc::new(Diagnosis {
+            checks,
+            checks_zh,
+            examined_at: now().timestamp(),
+        });
         *latest = Some((Instant::now(), Arc::clone(&diagnosis)));
         Ok(diagnosis)
     }
@@ -131,7 +156,13 @@ impl LatestDiagnosis {
 /// 15 s, in which few may wait, and an answer is given again for 10 s.
 #[utoipa::path(get, path = "/doctor", tag = "duty", security(("bearer" = ["read"])),
     responses((status = 200, description = "What was found", body = Diagnosis)))]
-pub(super) async fn doctor(request: HttpRequest, operating: OperatingData, latest: Data<LatestDiagnosis>) -> Answer {
+pub(super) async fn doctor(
+    request: HttpRequest,
+    operating: OperatingData,
+    latest: Data<LatestDiagnosis>,
+) -> Answer {
     let act = AdminRequest::<()>::begin("doctor", Right::Read, &request, operating).await?;
-    Ok(private(&*act.run(async move |_, ()| latest.diagnosis().await).await?))
+    Ok(private(
+        &*act.run(async move |_, ()| latest.diagnosis().await).await?,
+    ))
 }

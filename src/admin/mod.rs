@@ -23,12 +23,25 @@ pub(crate) const PATHS: &str = "\
     This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the console at /console and \
     what /docs describes.";
 
-const ANY: &[ProblemCode] =
-    &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, StoreUnavailable, KeysUnavailable];
+const ANY: &[ProblemCode] = &[
+    InvalidRequest,
+    InvalidToken,
+    Forbidden,
+    RateLimited,
+    InternalError,
+    StoreUnavailable,
+    KeysUnavailable,
+];
 
 /// The problems of a route that does not use the store.
-pub(crate) const SECRET: &[ProblemCode] =
-    &[InvalidRequest, InvalidToken, Forbidden, RateLimited, InternalError, KeysUnavailable];
+pub(crate) const SECRET: &[ProblemCode] = &[
+    InvalidRequest,
+    InvalidToken,
+    Forbidden,
+    RateLimited,
+    InternalError,
+    KeysUnavailable,
+];
 pub(crate) const APP: &[ProblemCode] = &[UnknownApp];
 const PERSON: &[ProblemCode] = &[UnknownPerson];
 const SESSION_KEY: &[ProblemCode] = &[SessionKeyMissing];
@@ -91,7 +104,10 @@ pub(crate) fn configure(
     of_doors: &[&Routes],
     panels: &[Panel],
 ) {
-    config.app_data(Data::new(operating)).app_data(Data::new(LatestDiagnosis::of(doctor))).app_data(description);
+    config
+        .app_data(Data::new(operating))
+        .app_data(Data::new(LatestDiagnosis::of(doctor)))
+        .app_data(description);
     for routes in [&&ROUTES].into_iter().chain(of_doors) {
         for path in routes.paths() {
             config.service(routes.resource(path, path));
@@ -104,5 +120,10 @@ pub(crate) fn configure(
 /// The admin listener's description of itself. It needs no secret, because it says nothing about
 /// anybody.
 pub(crate) fn description(of_doors: Vec<&'static Routes>) -> Description {
-    Description::new("admin", PATHS, [&ROUTES].into_iter().chain(of_doors).collect(), "/".to_owned())
+    Description::new(
+        "admin",
+        PATHS,
+        [&ROUTES].into_iter().chain(of_doors).collect(),
+        "/".to_owned(),
+    )
 }

@@ -55,8 +55,17 @@ pub(crate) struct Holder {
 
 impl Holder {
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
-        let detail = || format!("The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{right}`.", self.name);
-        if self.has(right) { Ok(()) } else { Err(Problem::new(ProblemCode::Forbidden, detail())) }
+        let detail = || {
+            format!(
+                "The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{right}`.",
+                self.name
+            )
+        };
+        if self.has(right) {
+            Ok(())
+        } else {
+            Err(Problem::new(ProblemCode::Forbidden, detail()))
+        }
     }
 
     /// A permit for one request, which is returned when it is dropped.
@@ -97,9 +106,13 @@ impl AdminTokens {
                 continue;
             }
             let wrong = |what: Message| message!(on_line, number, what);
-            let line = str::from_utf8(line).map_err(|_| wrong(message!(must_be_name_blank_and_secret)))?;
+            let line =
+                str::from_utf8(line).map_err(|_| wrong(message!(must_be_name_blank_and_secret)))?;
             let holder = read_line(line).map_err(wrong)?;
-            if tokens.iter().any(|other| (other.sha256, &other.identity) == (holder.sha256, &holder.identity)) {
+            if tokens
+                .iter()
+                .any(|other| (other.sha256, &other.identity) == (holder.sha256, &holder.identity))
+            {
                 return Err(wrong(message!(secret_stands_twice)));
             }
             tokens.push(holder);
@@ -116,12 +129,18 @@ impl AdminTokens {
         let shown = digest(&SHA256, shown.as_bytes());
         self.0.iter().fold(None, |found, holder| {
             let is_equal = |own| verify_slices_are_equal(own, shown.as_ref()).is_ok();
-            if holder.sha256.as_ref().is_some_and(|own| is_equal(own)) { Some(holder) } else { found }
+            if holder.sha256.as_ref().is_some_and(|own| is_equal(own)) {
+                Some(holder)
+            } else {
+                found
+            }
         })
     }
 
     fn identities(&self) -> impl Iterator<Item = (&Holder, &ServiceIdentity)> {
-        self.0.iter().filter_map(|holder| Some((holder, holder.identity.as_ref()?)))
+        self.0
+            .iter()
+            .filter_map(|holder| Some((holder, holder.identity.as_ref()?)))
     }
 }
 
@@ -136,12 +155,18 @@ fn read_line(line: &str) -> Result<Holder, Message> {
     };
     let rights = match rights {
         [] => vec![Right::Read],
-        [words] => {
-            words.split(',').map(str::parse).collect::<Result<_, _>>().map_err(|_| message!(rights_are_wrong))?
-        }
+        [words] => words
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|_| message!(rights_are_wrong))?,
         _ => return Err(no_words()),
     };
-    if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte)) {
+    if name.len() > 64
+        || !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte))
+    {
         return Err(message!(name_must_be_at_most_64));
     }
     // Other characters cannot stand in a bearer token (RFC 6750 section 2.1).
@@ -149,10 +174,20 @@ fn read_line(line: &str) -> Result<Holder, Message> {
     if secret.is_some_and(|secret| secret.len() < SHORTEST || !secret.bytes().all(is_allowed)) {
         return Err(message!(secret_must_be_at_least_32));
     }
-    let identity = secret.is_none().then(|| ServiceIdentity::read(&members)).transpose();
+    let identity = secret
+        .is_none()
+        .then(|| ServiceIdentity::read(&members))
+        .transpose();
     let identity = identity.map_err(|wrong| message!("`{}` {}", wrong.member, wrong.wrong))?;
-    let sha256 = secret.and_then(|secret| digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok());
-    Ok(Holder { name: name.to_owned(), sha256, identity, rights, room: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
+    let sha256 =
+        secret.and_then(|secret| digest(&SHA256, secret.as_bytes()).as_ref().try_into().ok());
+    Ok(Holder {
+        name: name.to_owned(),
+        sha256,
+        identity,
+        rights,
+        room: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+    })
 }
 
 /// The holder of the secret or token that was shown.
@@ -171,12 +206,17 @@ impl CurrentAdminTokens {
     /// `issuer` is wxmint's own issuer URL. The audience of services' tokens is its admin listener,
     /// `{issuer}/admin`.
     pub fn new(tokens: AdminTokens, issuer: &str) -> Self {
-        Self(Arc::new((ArcSwap::from_pointee(tokens), Issuers::new(format!("{issuer}/admin")))))
+        Self(Arc::new((
+            ArcSwap::from_pointee(tokens),
+            Issuers::new(format!("{issuer}/admin")),
+        )))
     }
 
     /// Fetches and keeps the keys of the services' issuers from now on, on the current runtime.
     pub(crate) fn hold_keys(&self) {
-        self.0.1.hold(self.0.0.load().identities().map(|(_, identity)| identity));
+        self.0
+            .1
+            .hold(self.0.0.load().identities().map(|(_, identity)| identity));
     }
 
     /// Replaces the tokens in use, after their file has changed.
@@ -192,7 +232,11 @@ impl CurrentAdminTokens {
             Shown::By(holder) => return Ok(*holder),
             Shown::RefusedToken => {}
             Shown::ByNobody => {
-                bounded!(warn, "admin secret", "a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE");
+                bounded!(
+                    warn,
+                    "admin secret",
+                    "a secret or token was shown that is not in WXMINT_ADMIN_TOKENS_FILE"
+                );
             }
         }
         // The same answer in both cases, because strangers ask too.
@@ -218,7 +262,11 @@ impl CurrentAdminTokens {
     }
 
     pub(crate) async fn examine(&self) -> Vec<Finding> {
-        examine("files", self.0.0.load().identities().map(|(_, identity)| identity)).await
+        examine(
+            "files",
+            self.0.0.load().identities().map(|(_, identity)| identity),
+        )
+        .await
     }
 }
 
@@ -237,18 +285,26 @@ mod tests {
         assert_eq!(holder(SECRET).as_deref(), Some("alice"));
         assert_eq!(holder(OTHER).as_deref(), Some("bob"));
         assert_eq!(holder(&format!("{SECRET}2")).as_deref(), Some("alice"));
-        for wrong in ["", "alice", &SECRET[1..], &format!("{SECRET}3"), &SECRET.to_uppercase()] {
+        for wrong in [
+            "",
+            "alice",
+            &SECRET[1..],
+            &format!("{SECRET}3"),
+            &SECRET.to_uppercase(),
+        ] {
             assert_eq!(holder(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn a_secret_has_the_rights_of_its_line_and_may_read_if_the_line_names_none() {
-        let content = format!("alice {SECRET}\nbob {OTHER}\twechat,read\nalice {SECRET}2 operate,events\n");
+        let content =
+            format!("alice {SECRET}\nbob {OTHER}\twechat,read\nalice {SECRET}2 operate,events\n");
         let tokens = AdminTokens::parse(content.as_bytes()).expect("tokens");
         let rights = |shown: &str| {
             let holder = tokens.holder(shown).expect("a holder");
-            [Right::Read, Right::Operate, Right::WeChat, Right::Events].map(|right| holder.must_have(right).is_ok())
+            [Right::Read, Right::Operate, Right::WeChat, Right::Events]
+                .map(|right| holder.must_have(right).is_ok())
         };
         assert_eq!(rights(SECRET), [true, false, false, false]);
         assert_eq!(rights(OTHER), [true, false, true, false]);
@@ -257,10 +313,16 @@ mod tests {
 
     #[test]
     fn requests_of_one_secret_leave_room_for_those_of_another() {
-        let tokens = AdminTokens::parse(format!("alice {SECRET}\nbob {OTHER}\n").as_bytes()).expect("tokens");
+        let tokens = AdminTokens::parse(format!("alice {SECRET}\nbob {OTHER}\n").as_bytes())
+            .expect("tokens");
         let holder = |shown: &str| tokens.holder(shown).cloned().expect("a holder");
-        let mut places: Vec<_> = (0..MOST_AT_ONCE).map(|_| holder(SECRET).place().expect("room")).collect();
-        assert_eq!(holder(SECRET).place().expect_err("full").code, ProblemCode::RateLimited);
+        let mut places: Vec<_> = (0..MOST_AT_ONCE)
+            .map(|_| holder(SECRET).place().expect("room"))
+            .collect();
+        assert_eq!(
+            holder(SECRET).place().expect_err("full").code,
+            ProblemCode::RateLimited
+        );
         assert!(holder(OTHER).place().is_ok());
         places.pop();
         assert!(holder(SECRET).place().is_ok());
@@ -268,27 +330,64 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_used_is_refused_without_repeating_it() {
-        let refused =
-            |content: &str| AdminTokens::parse(content.as_bytes()).err().map(String::from).unwrap_or_default();
+        let refused = |content: &str| {
+            AdminTokens::parse(content.as_bytes())
+                .err()
+                .map(String::from)
+                .unwrap_or_default()
+        };
         assert_eq!(refused("# nobody\n"), "");
         for (content, said) in [
             (String::new(), "is empty"),
             ("\n \n".into(), "is empty"),
             // The line may continue with the rights.
             (format!("alice {SECRET}"), "does not end with a line break"),
-            ("\nalice\n".into(), "line 2: must be a name, a blank and a secret"),
-            (format!("alice {SECRET} read more\n"), "line 1: must be a name, a blank and a secret"),
+            (
+                "\nalice\n".into(),
+                "line 2: must be a name, a blank and a secret",
+            ),
+            (
+                format!("alice {SECRET} read more\n"),
+                "line 1: must be a name, a blank and a secret",
+            ),
             (format!("al\u{ed}ce {SECRET}\n"), "line 1: a name must be"),
-            (format!("alice {}\n", &SECRET[1..]), "line 1: a secret must be"),
+            (
+                format!("alice {}\n", &SECRET[1..]),
+                "line 1: a secret must be",
+            ),
             (format!("alice {SECRET},\n"), "line 1: a secret must be"),
-            (format!("alice {SECRET}\nbob {SECRET}\n"), "line 2: this secret, or this issuer and subject, stands"),
-            ("a issuer=https://k8s subject=b\nc issuer=https://k8s subject=b\n".into(), "line 2: this secret, or this"),
-            ("a issuer=https://k8s\n".into(), "line 1: `subject` must be the `sub` of the tokens, such as"),
-            ("a issuer=k8s subject=b\n".into(), "line 1: `issuer` must be an https URL, or `jwks`"),
-            ("a issuer=https://k8s subject=b token=/token\n".into(), "line 1: `token` needs a `jwks`"),
-            ("a issuer=https://k8s subject=b subject=c\n".into(), "line 1: must be a name, a blank and a secret, or"),
-            ("a isuer=https://k8s subject=b\n".into(), "line 1: rights must be"),
-            ("a issuer=https://k8s subject=b all\n".into(), "line 1: rights must be"),
+            (
+                format!("alice {SECRET}\nbob {SECRET}\n"),
+                "line 2: this secret, or this issuer and subject, stands",
+            ),
+            (
+                "a issuer=https://k8s subject=b\nc issuer=https://k8s subject=b\n".into(),
+                "line 2: this secret, or this",
+            ),
+            (
+                "a issuer=https://k8s\n".into(),
+                "line 1: `subject` must be the `sub` of the tokens, such as",
+            ),
+            (
+                "a issuer=k8s subject=b\n".into(),
+                "line 1: `issuer` must be an https URL, or `jwks`",
+            ),
+            (
+                "a issuer=https://k8s subject=b token=/token\n".into(),
+                "line 1: `token` needs a `jwks`",
+            ),
+            (
+                "a issuer=https://k8s subject=b subject=c\n".into(),
+                "line 1: must be a name, a blank and a secret, or",
+            ),
+            (
+                "a isuer=https://k8s subject=b\n".into(),
+                "line 1: rights must be",
+            ),
+            (
+                "a issuer=https://k8s subject=b all\n".into(),
+                "line 1: rights must be",
+            ),
             (
                 format!("a {SECRET} issuer=https://k8s subject=b read\n"),
                 "line 1: must be a name, a blank and a secret, or",
@@ -296,8 +395,21 @@ mod tests {
         ] {
             assert!(refused(&content).starts_with(said), "{}", refused(&content));
         }
-        for unknown in ["more", "Read", "read,", ",read", "read,,wechat", "read;wechat", "*", "all"] {
-            assert!(refused(&format!("alice {SECRET} {unknown}\n")).starts_with("line 1: rights must be"), "{unknown}");
+        for unknown in [
+            "more",
+            "Read",
+            "read,",
+            ",read",
+            "read,,wechat",
+            "read;wechat",
+            "*",
+            "all",
+        ] {
+            assert!(
+                refused(&format!("alice {SECRET} {unknown}\n"))
+                    .starts_with("line 1: rights must be"),
+                "{unknown}"
+            );
         }
     }
 }

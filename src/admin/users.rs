@@ -34,7 +34,10 @@ pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingDat
         let found = operating.operator().bindings_of(user).await?;
         operating.worker.check_listed(!found.is_empty())?;
         let wechat = found.into_iter().map(ShownBinding::from).collect();
-        Ok::<_, LoginError>(WeChatOfUser { user_id: user.clone(), wechat })
+        Ok::<_, LoginError>(WeChatOfUser {
+            user_id: user.clone(),
+            wechat,
+        })
     })
     .await
 }
@@ -44,7 +47,14 @@ pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingDat
     params(("user_id" = String, Path)), responses((status = 200, description = "What is kept", body = ShownUser)))]
 pub(super) async fn show(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = AdminRequest::begin("show", Right::Read, &request, operating).await?;
-    act.show(async |operating, user: &UserId| operating.operator().show(user).await.map_err(LoginError::from)).await
+    act.show(async |operating, user: &UserId| {
+        operating
+            .operator()
+            .show(user)
+            .await
+            .map_err(LoginError::from)
+    })
+    .await
 }
 
 /// Dissolve a user's binding in one mini program
@@ -68,7 +78,14 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("end", Right::Operate, &request, operating).await?;
-    act.run(async |operating, user: &UserId| operating.operator().end(user).await.map_err(LoginError::from)).await
+    act.run(async |operating, user: &UserId| {
+        operating
+            .operator()
+            .end(user)
+            .await
+            .map_err(LoginError::from)
+    })
+    .await
 }
 
 /// Block a user
@@ -78,7 +95,14 @@ pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Done 
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
 pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("block", Right::Operate, &request, operating).await?;
-    act.run(async |operating, user: &UserId| operating.operator().block(user).await.map_err(LoginError::from)).await
+    act.run(async |operating, user: &UserId| {
+        operating
+            .operator()
+            .block(user)
+            .await
+            .map_err(LoginError::from)
+    })
+    .await
 }
 
 /// Lift the block of a user
@@ -88,7 +112,14 @@ pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Don
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
 pub(super) async fn unblock(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("unblock", Right::Operate, &request, operating).await?;
-    act.run(async |operating, user: &UserId| operating.operator().unblock(user).await.map_err(LoginError::from)).await
+    act.run(async |operating, user: &UserId| {
+        operating
+            .operator()
+            .unblock(user)
+            .await
+            .map_err(LoginError::from)
+    })
+    .await
 }
 
 /// Find the user of an openid
@@ -112,7 +143,8 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("end_person", Right::Operate, &request, operating).await?;
-    act.change_person(async |operator, person| Ok((operator.end_person(person).await?, false))).await
+    act.change_person(async |operator, person| Ok((operator.end_person(person).await?, false)))
+        .await
 }
 
 /// Dissolve a person's binding, and erase what is kept of the person
@@ -122,7 +154,8 @@ pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("erase_person", Right::Operate, &request, operating).await?;
-    act.change_person(async |operator, person| operator.erase(person).await).await
+    act.change_person(async |operator, person| operator.erase(person).await)
+        .await
 }
 
 /// Count the logins of the last hour
@@ -135,8 +168,10 @@ pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData)
 pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = AdminRequest::<()>::begin("activity", Right::Read, &request, operating).await?;
     let read = |worker: &LoginWorker| {
-        let app: Option<AppId> = Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
-        app.iter().try_for_each(|app| worker.check_app(app, false))?;
+        let app: Option<AppId> =
+            Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
+        app.iter()
+            .try_for_each(|app| worker.check_app(app, false))?;
         Ok::<_, Problem>(worker.metrics.last_hour(app.as_ref()))
     };
     Ok(private(act.done(read(&act.operating.worker))?))
@@ -157,14 +192,21 @@ pub(super) struct FoundUsers {
     responses((status = 200, description = "Who was found, and by what", body = FoundUsers)))]
 pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answer {
     let mut act = AdminRequest::<()>::begin("find", Right::Read, &request, operating).await?;
-    let asked = Fields::from_form(request.query_string().as_bytes(), &["q"]).and_then(|fields| fields.parse("q"));
+    let asked = Fields::from_form(request.query_string().as_bytes(), &["q"])
+        .and_then(|fields| fields.parse("q"));
     let missing = || Problem::invalid("The query lacks `q`: a user id, an openid or a unionid.");
     let id = act.audit_failure(asked.and_then(|id| id.ok_or_else(missing)))?;
     let finding = async move {
-        let found = act.operating.operator().find(&id, &act.operating.worker.apps.all()).await;
+        let found = act
+            .operating
+            .operator()
+            .find(&id, &act.operating.worker.apps.all())
+            .await;
         let first = found.as_ref().ok().and_then(|found| found.first());
         act.event.user = first.map(|found| found.user_id.clone());
         act.done(found.map_err(LoginError::from))
     };
-    Ok(private(FoundUsers { found: run_to_completion(finding).await? }))
+    Ok(private(FoundUsers {
+        found: run_to_completion(finding).await?,
+    }))
 }

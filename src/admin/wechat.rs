@@ -41,7 +41,10 @@ pub(super) struct SignatureBody {
 
 /// The body of `POST …/access-token`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; `replace_access_token` reads it")]
+#[expect(
+    dead_code,
+    reason = "describes the body; `replace_access_token` reads it"
+)]
 pub(super) struct RenewalBody {
     /// The access token that WeChat refused with 40001, 40014 or 42001.
     invalid: String,
@@ -53,10 +56,20 @@ pub(super) struct RenewalBody {
 #[utoipa::path(post, path = "/users/{user_id}/wechat/{appid}/signature", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("user_id" = String, Path), ("appid" = String, Path)), request_body = SignatureBody,
     responses((status = 200, description = "The signature", body = UserSignature)))]
-pub(super) async fn sign(request: HttpRequest, payload: Payload, operating: OperatingData) -> Answer {
-    let act = AdminRequest::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, operating).await?;
-    let data = act.audit_failure(read_body(payload, SIGNATURE_BODY).await.and_then(|body| data_to_sign(&body)))?;
-    act.show(async move |operating, (user, app)| operating.worker.sign(user, app, &data).await).await
+pub(super) async fn sign(
+    request: HttpRequest,
+    payload: Payload,
+    operating: OperatingData,
+) -> Answer {
+    let act =
+        AdminRequest::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, operating).await?;
+    let data = act.audit_failure(
+        read_body(payload, SIGNATURE_BODY)
+            .await
+            .and_then(|body| data_to_sign(&body)),
+    )?;
+    act.show(async move |operating, (user, app)| operating.worker.sign(user, app, &data).await)
+        .await
 }
 
 /// Get the keys of wx.getUserCryptoManager
@@ -64,8 +77,12 @@ pub(super) async fn sign(request: HttpRequest, payload: Payload, operating: Oper
     params(("user_id" = String, Path), ("appid" = String, Path)),
     responses((status = 200, description = "At most three, newest first", body = EncryptKeys)))]
 pub(super) async fn encrypt_keys(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = AdminRequest::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, operating).await?;
-    let keys = act.run(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await).await?;
+    let act =
+        AdminRequest::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, operating)
+            .await?;
+    let keys = act
+        .run(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await)
+        .await?;
     Ok(private(EncryptKeys { keys }))
 }
 
@@ -75,8 +92,12 @@ pub(super) async fn encrypt_keys(request: HttpRequest, operating: OperatingData)
 #[utoipa::path(get, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("appid" = String, Path)), responses((status = 200, description = "The token in use", body = SharedAccessToken)))]
 pub(super) async fn access_token(request: HttpRequest, operating: OperatingData) -> Answer {
-    let act = AdminRequest::<AppId>::begin("access_token", Right::WeChat, &request, operating).await?;
-    Ok(shared(&act.run(async |operating, app| operating.worker.access_token(app, None).await).await?))
+    let act =
+        AdminRequest::<AppId>::begin("access_token", Right::WeChat, &request, operating).await?;
+    Ok(shared(
+        &act.run(async |operating, app| operating.worker.access_token(app, None).await)
+            .await?,
+    ))
 }
 
 /// Report that WeChat refused the access token
@@ -85,27 +106,53 @@ pub(super) async fn access_token(request: HttpRequest, operating: OperatingData)
 #[utoipa::path(post, path = "/wechat/{appid}/access-token", tag = "wechat", security(("bearer" = ["wechat"])),
     params(("appid" = String, Path)), request_body = RenewalBody,
     responses((status = 200, description = "The token in use now", body = SharedAccessToken)))]
-pub(super) async fn replace_access_token(request: HttpRequest, payload: Payload, operating: OperatingData) -> Answer {
-    let act = AdminRequest::<AppId>::begin("replace_access_token", Right::WeChat, &request, operating).await?;
-    let refused = act.audit_failure(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "invalid")))?;
+pub(super) async fn replace_access_token(
+    request: HttpRequest,
+    payload: Payload,
+    operating: OperatingData,
+) -> Answer {
+    let act =
+        AdminRequest::<AppId>::begin("replace_access_token", Right::WeChat, &request, operating)
+            .await?;
+    let refused = act.audit_failure(
+        read_body(payload, SMALL_BODY)
+            .await
+            .and_then(|body| text(&body, "invalid")),
+    )?;
     let refused = AppAccessToken::new(refused);
-    Ok(shared(&act.run(async move |operating, app| operating.worker.access_token(app, Some(&refused)).await).await?))
+    Ok(shared(
+        &act.run(async move |operating, app| {
+            operating.worker.access_token(app, Some(&refused)).await
+        })
+        .await?,
+    ))
 }
 
 fn shared(usable: &Usable) -> HttpResponse {
-    private(SharedAccessToken { access_token: usable.token.expose(), expires_in: usable.expires_in.as_secs() })
+    private(SharedAccessToken {
+        access_token: usable.token.expose(),
+        expires_in: usable.expires_in.as_secs(),
+    })
 }
 
 /// The data of the body. An empty text is refused, because its signature is the proof by which
 /// WeChat hands out a session key (`resetusersessionkey`).
 fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
     let data = text(body, "data")?;
-    if data.len() > LONGEST_DATA { Err(malformed("data", "must be at most 16 KiB of UTF-8")) } else { Ok(data) }
+    if data.len() > LONGEST_DATA {
+        Err(malformed("data", "must be at most 16 KiB of UTF-8"))
+    } else {
+        Ok(data)
+    }
 }
 
 /// The text of the one member that a body must have.
 pub(crate) fn text(body: &[u8], name: &'static str) -> Result<String, Problem> {
     let fields = Fields::from_json(body, &[name])?;
     let text = fields.text(name)?.ok_or_else(|| missing(name))?;
-    if text.is_empty() { Err(malformed(name, "must not be empty")) } else { Ok(text.into_owned()) }
+    if text.is_empty() {
+        Err(malformed(name, "must not be empty"))
+    } else {
+        Ok(text.into_owned())
+    }
 }

@@ -36,9 +36,17 @@ impl Found {
     /// because all AppSecrets have one length.
     pub(super) fn add(&mut self, id: AppId, path: &Path, known: Option<&Apps>) {
         let known = known.and_then(|apps| apps.0.get(&id));
-        let length = |configured: &Configured| configured.app.secret.as_ref().map_or(0, |secret| secret.expose().len());
+        let length = |configured: &Configured| {
+            configured
+                .app
+                .secret
+                .as_ref()
+                .map_or(0, |secret| secret.expose().len())
+        };
         match read(id, path) {
-            Ok(found) if known.is_none_or(|known| length(&found) >= length(known)) => self.apps.push(found),
+            Ok(found) if known.is_none_or(|known| length(&found) >= length(known)) => {
+                self.apps.push(found)
+            }
             refused => {
                 let half = || fault(path, message!(is_shorter_than_appsecret_in_use));
                 self.faults.push(refused.err().unwrap_or_else(half));
@@ -62,11 +70,17 @@ impl Found {
             let may_be_secret = name.len() == 32;
             // `AppId` also accepts the client id of a page, which may have a dot. An AppID has
             // none.
-            let id = name.to_str().filter(|name| !may_be_secret && !name.contains('.'));
+            let id = name
+                .to_str()
+                .filter(|name| !may_be_secret && !name.contains('.'));
             match id.and_then(|name| name.parse().ok()) {
                 Some(id) => found.add(id, &path, known),
-                None if may_be_secret => found.faults.push(fault(&folder.join("…"), message!(is_not_named_by_appid))),
-                None => found.faults.push(fault(&path, message!(is_not_named_by_appid))),
+                None if may_be_secret => found
+                    .faults
+                    .push(fault(&folder.join("…"), message!(is_not_named_by_appid))),
+                None => found
+                    .faults
+                    .push(fault(&path, message!(is_not_named_by_appid))),
             }
         }
         if found.apps.is_empty() && found.faults.is_empty() {
@@ -80,7 +94,9 @@ impl Found {
 /// once must have the same text each time.
 pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
     let entries = fs::read_dir(folder)?;
-    let mut names: Vec<OsString> = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    let mut names: Vec<OsString> = entries
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<io::Result<_>>()?;
     names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
     names.sort();
     Ok(names)
@@ -90,7 +106,10 @@ pub(super) fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
 /// app.
 pub fn is_copy(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    name.starts_with('#') || ENDINGS_OF_COPIES.iter().any(|ending| name.ends_with(ending))
+    name.starts_with('#')
+        || ENDINGS_OF_COPIES
+            .iter()
+            .any(|ending| name.ends_with(ending))
 }
 
 fn fault(path: &Path, wrong: Message) -> Message {
@@ -110,7 +129,12 @@ fn read(id: AppId, path: &Path) -> Result<Configured, Message> {
     if text.trim_start().starts_with('{') {
         return Written::read(text, id).map_err(|wrong| fault(path, wrong));
     }
-    Ok(App::mini_program(id, text.parse().map_err(|_| fault(path, message!(must_hold_appsecret)))?).into())
+    Ok(App::mini_program(
+        id,
+        text.parse()
+            .map_err(|_| fault(path, message!(must_hold_appsecret)))?,
+    )
+    .into())
 }
 
 /// The file of an app that is more than a secret.
@@ -128,14 +152,35 @@ struct Written {
 impl Written {
     /// The error does not repeat serde_json's message, which may quote the secret.
     fn read(text: &str, id: AppId) -> Result<Configured, Message> {
-        let Self { kind, secret, origins, unionid_required } =
-            serde_json::from_str(text).map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
+        let Self {
+            kind,
+            secret,
+            origins,
+            unionid_required,
+        } = serde_json::from_str(text)
+            .map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
         let at = |place: &str, wrong: Message| message!(see_line, wrong, line_of(text, place));
         let wrong = |wrong| at("/secret", message!(has_wrong_secret, wrong));
         let secret: AppSecret = secret.parse().map_err(wrong)?;
-        let wrong = |number| at(&format!("/origins/{number}"), message!(origins_are_no_https_sites));
-        let origins = origins.iter().enumerate().map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
+        let wrong = |number| {
+            at(
+                &format!("/origins/{number}"),
+                message!(origins_are_no_https_sites),
+            )
+        };
+        let origins = origins
+            .iter()
+            .enumerate()
+            .map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
         let origins = origins.collect::<Result<_, _>>()?;
-        Ok(Configured { app: App { id, kind, secret: Some(secret) }, origins, unionid_required })
+        Ok(Configured {
+            app: App {
+                id,
+                kind,
+                secret: Some(secret),
+            },
+            origins,
+            unionid_required,
+        })
     }
 }

@@ -15,7 +15,10 @@ use super::{Apps, Configured, CurrentApps, names};
 pub enum AppsSource {
     /// `WXMINT_APPID` and `WXMINT_APP_SECRET`, or the file with the secret, which is read again
     /// when it changes.
-    One { app: App, secret_file: Option<PathBuf> },
+    One {
+        app: App,
+        secret_file: Option<PathBuf>,
+    },
     /// `WXMINT_APPS_DIR`: a file for each app. Its name is the AppID and its content the AppSecret,
     /// or JSON.
     Folder(PathBuf),
@@ -44,7 +47,11 @@ impl CurrentApps {
         }
         let apps = Apps::new(apps);
         warn_of_unusual(apps.iter());
-        Ok(Self { source, in_use: ArcSwap::from_pointee(apps), known: Mutex::default() })
+        Ok(Self {
+            source,
+            in_use: ArcSwap::from_pointee(apps),
+            known: Mutex::default(),
+        })
     }
 
     /// Puts these apps without an AppSecret in use, in place of the previous ones. An app that has
@@ -53,13 +60,33 @@ impl CurrentApps {
         let mut known = self.known.lock();
         known.from_elsewhere = apps.into_iter().collect();
         let before = self.all();
-        let own = before.0.values().filter(|configured| configured.app.secret.is_some()).cloned();
-        self.put(&before, Apps::new(known.from_elsewhere.iter().cloned().map(Configured::from).chain(own)));
+        let own = before
+            .0
+            .values()
+            .filter(|configured| configured.app.secret.is_some())
+            .cloned();
+        self.put(
+            &before,
+            Apps::new(
+                known
+                    .from_elsewhere
+                    .iter()
+                    .cloned()
+                    .map(Configured::from)
+                    .chain(own),
+            ),
+        );
     }
 
     /// Whether there are files to read again.
     pub fn may_change(&self) -> bool {
-        matches!(self.source, AppsSource::One { secret_file: Some(_), .. } | AppsSource::Folder(_))
+        matches!(
+            self.source,
+            AppsSource::One {
+                secret_file: Some(_),
+                ..
+            } | AppsSource::Folder(_)
+        )
     }
 
     /// Reads the files again. Valid apps are put in use, an app whose file is gone is removed, and
@@ -71,25 +98,46 @@ impl CurrentApps {
     pub fn reload(&self) -> Result<Option<bool>, String> {
         let mut known = self.known.lock();
         let before = self.all();
-        let found = self.source.find(Some(&before)).inspect_err(|_| known.files = None)?;
+        let found = self
+            .source
+            .find(Some(&before))
+            .inspect_err(|_| known.files = None)?;
         if known.files.replace(found.clone()).as_ref() != Some(&found) {
             return Ok(None);
         }
-        let Found { apps, faults, ignored } = found;
+        let Found {
+            apps,
+            faults,
+            ignored,
+        } = found;
         if known.ignored != ignored {
-            ignored.iter().for_each(|file| tracing::warn!(file = %file.display(), "{IGNORED}"));
+            ignored
+                .iter()
+                .for_each(|file| tracing::warn!(file = %file.display(), "{IGNORED}"));
             known.ignored = ignored;
         }
         let others = known.from_elsewhere.iter().cloned().map(Configured::from);
         let changed = !apps.is_empty() && self.put(&before, Apps::new(others.chain(apps)));
-        if faults.is_empty() { Ok(Some(changed)) } else { Err(faults.into_iter().collect::<Message>().into()) }
+        if faults.is_empty() {
+            Ok(Some(changed))
+        } else {
+            Err(faults.into_iter().collect::<Message>().into())
+        }
     }
 
     fn put(&self, before: &Apps, apps: Apps) -> bool {
-        let without = |these: &Apps, those: &Apps| names(these.iter().filter(|app| !those.0.contains_key(&app.id)));
+        let without = |these: &Apps, those: &Apps| {
+            names(these.iter().filter(|app| !those.0.contains_key(&app.id)))
+        };
         let (added, removed) = (without(&apps, before), without(before, &apps));
-        let is_rotated = |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| old != *new);
-        let rotated = names(apps.0.values().filter(is_rotated).map(|configured| &configured.app));
+        let is_rotated =
+            |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| old != *new);
+        let rotated = names(
+            apps.0
+                .values()
+                .filter(is_rotated)
+                .map(|configured| &configured.app),
+        );
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {
             return false;
         }
@@ -107,8 +155,14 @@ impl CurrentApps {
 impl AppsSource {
     /// The paths of the files in the folder of `WXMINT_APPS_DIR`; empty for other sources.
     pub fn files_in_folder(&self) -> Vec<PathBuf> {
-        let Self::Folder(folder) = self else { return Vec::new() };
-        names_in(folder).unwrap_or_default().into_iter().map(|name| folder.join(name)).collect()
+        let Self::Folder(folder) = self else {
+            return Vec::new();
+        };
+        names_in(folder)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|name| folder.join(name))
+            .collect()
     }
 
     /// Finds the apps to use. `known` are the apps in use; `None` at the start, when the settings
@@ -117,9 +171,14 @@ impl AppsSource {
         let mut found = Found::default();
         match self {
             Self::Folder(folder) => return Found::in_folder(folder, known),
-            Self::One { app, secret_file: Some(file) } if known.is_some() => found.add(app.id.clone(), file, known),
+            Self::One {
+                app,
+                secret_file: Some(file),
+            } if known.is_some() => found.add(app.id.clone(), file, known),
             Self::One { app, .. } => found.apps.push(app.clone().into()),
-            Self::Given(apps) => found.apps.extend(apps.iter().cloned().map(Configured::from)),
+            Self::Given(apps) => found
+                .apps
+                .extend(apps.iter().cloned().map(Configured::from)),
         }
         Ok(found)
     }

@@ -34,7 +34,9 @@ impl Watched {
 
     /// Looks at the files until two looks have found the same.
     fn look_twice(&self) -> Result<bool, String> {
-        (0..2).find_map(|_| self.current.reload().transpose()).expect("the second look decides")
+        (0..2)
+            .find_map(|_| self.current.reload().transpose())
+            .expect("the second look decides")
     }
 
     /// Reads the files again. Returns the apps in use and the result.
@@ -43,7 +45,12 @@ impl Watched {
         let apps = self.current.all();
         (
             apps.iter()
-                .map(|app| (app.id.to_string(), app.secret.as_ref().expect("a secret").expose().to_owned()))
+                .map(|app| {
+                    (
+                        app.id.to_string(),
+                        app.secret.as_ref().expect("a secret").expose().to_owned(),
+                    )
+                })
                 .collect(),
             told,
         )
@@ -52,11 +59,19 @@ impl Watched {
     #[track_caller]
     fn expect(&self, apps: &[(&str, &str)], told: Result<bool, &str>) {
         let (found, said) = self.reloaded();
-        assert_eq!(found, apps.iter().map(|(id, secret)| (id.to_string(), secret.to_string())).collect::<Vec<_>>());
+        assert_eq!(
+            found,
+            apps.iter()
+                .map(|(id, secret)| (id.to_string(), secret.to_string()))
+                .collect::<Vec<_>>()
+        );
         match (said, told) {
             (Err(said), Err(part)) => {
                 assert!(said.contains(part), "{said}");
-                assert!(!said.contains(&SECRET[..16]) && !said.contains(&ROTATED[..16]), "{said}");
+                assert!(
+                    !said.contains(&SECRET[..16]) && !said.contains(&ROTATED[..16]),
+                    "{said}"
+                );
             }
             (said, told) => assert_eq!(said, told.map_err(String::from)),
         }
@@ -76,7 +91,10 @@ fn id(text: &str) -> AppId {
 }
 
 fn apps(ids: &[&str]) -> Apps {
-    Apps::new(ids.iter().map(|text| App::mini_program(id(text), SECRET.parse().expect("a secret")).into()))
+    Apps::new(
+        ids.iter()
+            .map(|text| App::mini_program(id(text), SECRET.parse().expect("a secret")).into()),
+    )
 }
 
 #[test]
@@ -96,7 +114,9 @@ fn an_app_is_chosen_by_name_then_by_hint_then_as_the_only_one() {
         (&both, Some("wx3"), Some(TWO), Err(NotConfigured)),
     ] {
         let [named, hinted] = [wanted, hint].map(|text| text.map(id));
-        let found = apps.choose(named.as_ref(), hinted.as_ref()).map(|app| app.id.as_str());
+        let found = apps
+            .choose(named.as_ref(), hinted.as_ref())
+            .map(|app| app.id.as_str());
         assert_eq!(found, chosen, "{} {wanted:?} {hint:?}", apps.names());
     }
 }
@@ -143,9 +163,13 @@ fn the_start_fails_with_all_faults_of_the_folder() {
     symlink("nowhere", path("wx8")).expect("a link");
     fs::write(path("notes.txt"), "hunter2").expect("written");
     fs::write(path("wx2~"), "hunter2").expect("written");
-    fs::write(path(&"a7".repeat(16)), "wx0123456789abcdef").expect("written, with name and content swapped");
+    fs::write(path(&"a7".repeat(16)), "wx0123456789abcdef")
+        .expect("written, with name and content swapped");
     fs::write(path(".hidden"), "hunter2").expect("written");
-    let said = CurrentApps::read(AppsSource::Folder(folder.path().into())).err().expect("faults").to_string();
+    let said = CurrentApps::read(AppsSource::Folder(folder.path().into()))
+        .err()
+        .expect("faults")
+        .to_string();
     for (name, wrong) in [
         ("wx2", "must hold the AppSecret"),
         ("wx3", "still holds its placeholder"),
@@ -157,18 +181,31 @@ fn the_start_fails_with_all_faults_of_the_folder() {
         ("notes.txt", "is not named by an AppID"),
         ("…", "is not named by an AppID"),
     ] {
-        assert!(said.contains(&format!("{} {wrong}", path(name).display())), "{name}: {said}");
+        assert!(
+            said.contains(&format!("{} {wrong}", path(name).display())),
+            "{name}: {said}"
+        );
     }
-    assert!(!said.contains("hunter2") && !said.contains(".hidden") && !said.contains(ONE), "{said}");
+    assert!(
+        !said.contains("hunter2") && !said.contains(".hidden") && !said.contains(ONE),
+        "{said}"
+    );
     assert!(!said.contains("wx2~") && !said.contains("a7a7"), "{said}");
 }
 
 #[test]
 fn the_start_fails_without_an_app_and_without_the_folder() {
     let folder = tempfile::tempdir().expect("a folder");
-    let refused = |path: PathBuf| CurrentApps::read(AppsSource::Folder(path)).err().expect("refused").to_string();
+    let refused = |path: PathBuf| {
+        CurrentApps::read(AppsSource::Folder(path))
+            .err()
+            .expect("refused")
+            .to_string()
+    };
     assert!(refused(folder.path().into()).contains("holds no app"));
-    assert!(refused(folder.path().join("nowhere")).contains("nowhere cannot be read: No such file"));
+    assert!(
+        refused(folder.path().join("nowhere")).contains("nowhere cannot be read: No such file")
+    );
 }
 
 #[test]
@@ -201,7 +238,10 @@ fn an_app_with_an_invalid_file_keeps_its_secret_and_does_not_affect_the_others()
     watched.write(TWO, ROTATED);
     watched.write("wx3", SECRET);
     watched.write("wx4", "half");
-    watched.expect(&[(ONE, SECRET), (TWO, ROTATED), ("wx3", SECRET)], Err("wx4 must hold the AppSecret"));
+    watched.expect(
+        &[(ONE, SECRET), (TWO, ROTATED), ("wx3", SECRET)],
+        Err("wx4 must hold the AppSecret"),
+    );
     watched.write(ONE, ROTATED);
     watched.remove("wx4");
     watched.expect(&[(ONE, ROTATED), (TWO, ROTATED), ("wx3", SECRET)], Ok(true));
@@ -226,7 +266,12 @@ fn half_of_a_new_file_is_no_app_and_a_file_that_is_gone_for_a_moment_stays_one()
 #[test]
 fn copies_that_editors_leave_are_no_apps_and_keep_nothing_from_starting() {
     let folder = folder(&[ONE]);
-    let copies = ["#wx0000000000000001#", "wx0000000000000001.bak", "wx0000000000000001.swp", "wx0000000000000001~"];
+    let copies = [
+        "#wx0000000000000001#",
+        "wx0000000000000001.bak",
+        "wx0000000000000001.swp",
+        "wx0000000000000001~",
+    ];
     for name in copies {
         fs::write(folder.path().join(name), "half").expect("written");
     }
@@ -236,7 +281,11 @@ fn copies_that_editors_leave_are_no_apps_and_keep_nothing_from_starting() {
     let watched = Watched { folder, current };
     watched.expect(&[(ONE, SECRET)], Ok(false));
     let is_copy = |path: &PathBuf| path.file_name().is_some_and(is_copy);
-    let found: Vec<_> = source.files_in_folder().into_iter().filter(is_copy).collect();
+    let found: Vec<_> = source
+        .files_in_folder()
+        .into_iter()
+        .filter(is_copy)
+        .collect();
     assert_eq!(found, copies.map(|name| watched.folder.path().join(name)));
     watched.write("notes", "half");
     watched.expect(&[(ONE, SECRET)], Err("notes must hold the AppSecret"));
@@ -279,8 +328,14 @@ fn a_secret_that_kubernetes_mounts_and_swaps_is_read_through_its_links() {
 fn the_secret_file_of_a_single_app_is_read_again_and_an_invalid_one_changes_nothing() {
     let folder = folder(&["secret"]);
     let app = App::mini_program(id(ONE), SECRET.parse().expect("a secret"));
-    let source = AppsSource::One { app: app.clone(), secret_file: Some(folder.path().join("secret")) };
-    let watched = Watched { current: CurrentApps::read(source).expect("an app"), folder };
+    let source = AppsSource::One {
+        app: app.clone(),
+        secret_file: Some(folder.path().join("secret")),
+    };
+    let watched = Watched {
+        current: CurrentApps::read(source).expect("an app"),
+        folder,
+    };
     assert!(watched.current.may_change());
     watched.expect(&[(ONE, SECRET)], Ok(false));
     watched.write("secret", ROTATED);
@@ -290,7 +345,11 @@ fn the_secret_file_of_a_single_app_is_read_again_and_an_invalid_one_changes_noth
     watched.remove("secret");
     watched.expect(&[(ONE, ROTATED)], Err("secret cannot be read"));
 
-    let fixed = CurrentApps::read(AppsSource::One { app, secret_file: None }).expect("an app");
+    let fixed = CurrentApps::read(AppsSource::One {
+        app,
+        secret_file: None,
+    })
+    .expect("an app");
     assert!(!fixed.may_change());
 }
 
@@ -308,7 +367,15 @@ fn a_login_in_flight_keeps_its_apps() {
     let kept = watched.current.all();
     watched.write(ONE, ROTATED);
     watched.expect(&[(ONE, ROTATED)], Ok(true));
-    assert_eq!(kept.choose(None, None).expect("an app").secret.as_ref().expect("a secret").expose(), SECRET);
+    assert_eq!(
+        kept.choose(None, None)
+            .expect("an app")
+            .secret
+            .as_ref()
+            .expect("a secret")
+            .expose(),
+        SECRET
+    );
 }
 
 #[test]
@@ -316,33 +383,70 @@ fn a_json_file_names_kind_and_sites_and_a_mistake_in_it_changes_nothing_and_repe
     let watched = Watched::with(&[ONE]);
     let site = "https://m.example.com";
     let good = format!(r#""secret":"{SECRET}""#);
-    watched.write(TWO, &format!("{{\"kind\":\"website\",{good},\"origins\":[\"{site}\"]}}\n"));
+    watched.write(
+        TWO,
+        &format!("{{\"kind\":\"website\",{good},\"origins\":[\"{site}\"]}}\n"),
+    );
     assert_eq!(watched.look_twice(), Ok(true));
     let is_as_before = || {
         let apps = watched.current.all();
         let two = apps.choose(Some(&id(TWO)), None).expect("the app");
-        let may_read = [Some(id(TWO)), None, Some(id(ONE))].map(|of| apps.have_origin(of.as_ref(), site));
+        let may_read =
+            [Some(id(TWO)), None, Some(id(ONE))].map(|of| apps.have_origin(of.as_ref(), site));
         two.kind == AppKind::Website
             && two.secret.as_ref().expect("a secret").expose() == SECRET
             && may_read == [true, true, false]
     };
     assert!(is_as_before() && watched.current.all().names() == format!("{ONE} {TWO} (website)"));
     for (members, told) in [
-        (format!(r#""kind":"hunter2",{good}"#), "`kind` is official_account, website, mobile_app"),
-        (format!(r#""kind":"website",{good},"hunter2":[]"#), "see line 1"),
+        (
+            format!(r#""kind":"hunter2",{good}"#),
+            "`kind` is official_account, website, mobile_app",
+        ),
+        (
+            format!(r#""kind":"website",{good},"hunter2":[]"#),
+            "see line 1",
+        ),
         (r#""kind":"website""#.into(), "see line 1"),
-        (r#""kind":"website","secret":"hunter2""#.into(), "has a `secret` that must be the AppSecret"),
-        (r#""kind":"website","secret":"hunter2""#.into(), "hexadecimal digits: see line 1"),
-        ("\n\"kind\":\"website\",\n\"secret\":\n\"hunter2\"\n".into(), "hexadecimal digits: see line 4"),
-        (format!("\"kind\":\"website\",\n\n{good},\n\"origins\":[\"{site}\",\n\"*\"]\n"), "see line 5"),
-        (r#""kind":"website","secret":["hunter2"]"#.into(), "see line 1"),
-        (format!(r#""kind":"website",{good},"origins":["*"]"#), "has in `origins`"),
-        (format!(r#""kind":"website",{good},"origins":["{site}/"]"#), "has in `origins`"),
-        (format!(r#""kind":"website",{good},"origins":[""#), "see line 1"),
+        (
+            r#""kind":"website","secret":"hunter2""#.into(),
+            "has a `secret` that must be the AppSecret",
+        ),
+        (
+            r#""kind":"website","secret":"hunter2""#.into(),
+            "hexadecimal digits: see line 1",
+        ),
+        (
+            "\n\"kind\":\"website\",\n\"secret\":\n\"hunter2\"\n".into(),
+            "hexadecimal digits: see line 4",
+        ),
+        (
+            format!("\"kind\":\"website\",\n\n{good},\n\"origins\":[\"{site}\",\n\"*\"]\n"),
+            "see line 5",
+        ),
+        (
+            r#""kind":"website","secret":["hunter2"]"#.into(),
+            "see line 1",
+        ),
+        (
+            format!(r#""kind":"website",{good},"origins":["*"]"#),
+            "has in `origins`",
+        ),
+        (
+            format!(r#""kind":"website",{good},"origins":["{site}/"]"#),
+            "has in `origins`",
+        ),
+        (
+            format!(r#""kind":"website",{good},"origins":[""#),
+            "see line 1",
+        ),
     ] {
         watched.write(TWO, &format!("{{{members}}}"));
         let fault = watched.look_twice().expect_err(&members);
         assert!(fault.contains(told) && is_as_before(), "{members}: {fault}");
-        assert!(!fault.contains("hunter2") && !fault.contains(SECRET), "{fault}");
+        assert!(
+            !fault.contains("hunter2") && !fault.contains(SECRET),
+            "{fault}"
+        );
     }
 }

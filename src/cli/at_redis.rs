@@ -15,8 +15,12 @@ use crate::{clock::now, login::Operator, redis_checks::fitness};
 
 /// The pauses before a step is retried that Redis did not answer. Redis is away for a few seconds
 /// while it saves or fails over to a replica.
-const PAUSES: [Duration; 4] =
-    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 
 /// Shown because with `WXMINT_AUDIT=log` each process has its own log, and a command's log is this
 /// terminal.
@@ -26,18 +30,30 @@ const EVENTS_ARE_HERE: &str = "note: the audit event of this command is the JSON
 
 /// The Redis that `wxmint serve` uses.
 pub(crate) fn open() -> Result<Store, Failure> {
-    let access = StoreSettings::from_vars(variables())?.redis().map_err(Failure::usage)?;
+    let access = StoreSettings::from_vars(variables())?
+        .redis()
+        .map_err(Failure::usage)?;
     let none = "WXMINT_REDIS_URL=memory: keeps everything inside `wxmint serve`; this command needs a Redis";
     let access = access.ok_or_else(|| Failure::usage(none))?;
     // The life of session keys is of no importance here, because commands write none.
-    Ok(Store::new(&StoreAccess::new(access), Duration::ZERO, now, Metrics::default()))
+    Ok(Store::new(
+        &StoreAccess::new(access),
+        Duration::ZERO,
+        now,
+        Metrics::default(),
+    ))
 }
 
 /// Runs an operator's acts at the Redis of the settings. If the audit file cannot be opened, runs
 /// none, so that each act has its event.
-pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn audited<T>(
+    acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let redis = open()?;
-    init_log(read_one(&LOG_FORMAT, variables())?, &read_one(&AUDIT, variables())?)?;
+    init_log(
+        read_one(&LOG_FORMAT, variables())?,
+        &read_one(&AUDIT, variables())?,
+    )?;
     let outcome = run_to_end(acts(&Operator { store: &redis }));
     if audit::is_in_log() {
         say(EVENTS_ARE_HERE);
@@ -49,16 +65,27 @@ pub(crate) fn audited<T>(acts: impl AsyncFnOnce(&Operator<'_>) -> Result<T, Fail
 /// Audits an act, with the operating system's user as its author, and returns the outcome of the
 /// act.
 pub(crate) fn noted<T>(event: audit::Event, outcome: Result<T, Failure>) -> Result<T, Failure> {
-    audit::Event { by: Some(by()), refused: outcome.as_ref().err().map(|_| "failed".into()), ..event }.tell();
+    audit::Event {
+        by: Some(by()),
+        refused: outcome.as_ref().err().map(|_| "failed".into()),
+        ..event
+    }
+    .tell();
     outcome
 }
 
 /// Checks that Redis answers, and warns if it is not fit to keep bindings.
 pub(crate) async fn check(redis: &Store) -> Result<(), Failure> {
     let found = fitness(&redis.link, now().timestamp(), Status::Warning).await;
-    let found = found.map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
+    let found =
+        found.map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
     let unfit = found.iter().filter(|finding| finding.status != Status::Ok);
-    unfit.for_each(|finding| say(format_args!("warning: {}", Language::of_locale().tell(finding))));
+    unfit.for_each(|finding| {
+        say(format_args!(
+            "warning: {}",
+            Language::of_locale().tell(finding)
+        ))
+    });
     Ok(())
 }
 
@@ -73,7 +100,10 @@ pub(crate) async fn at_first<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Resu
     retry_after(&PAUSES[..1], step).await
 }
 
-async fn retry_after<T, E>(pauses: &[Duration], step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+async fn retry_after<T, E>(
+    pauses: &[Duration],
+    step: impl AsyncFn() -> Result<T, E>,
+) -> Result<T, E> {
     for pause in pauses {
         if let Ok(done) = step().await {
             return Ok(done);
@@ -95,9 +125,16 @@ pub(crate) async fn walk_all<T>(
             Err(error) if error.is_lasting() => Ok(Err(error)),
             done => done.map(Ok),
         };
-        let Page { found, of, next, may_miss } = retry(step).await??;
+        let Page {
+            found,
+            of,
+            next,
+            may_miss,
+        } = retry(step).await??;
         if may_miss {
-            return Err(Failure::unfinished("Redis was restarted meanwhile. Run the same command again."));
+            return Err(Failure::unfinished(
+                "Redis was restarted meanwhile. Run the same command again.",
+            ));
         }
         for found in found {
             add(found)?;
@@ -114,7 +151,14 @@ fn by() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let is_own = |line: &&str| line.split(':').nth(2) == Some(&uid);
-    format!("command:{}", users.lines().find(is_own).and_then(|line| line.split(':').next()).unwrap_or(&uid))
+    format!(
+        "command:{}",
+        users
+            .lines()
+            .find(is_own)
+            .and_then(|line| line.split(':').next())
+            .unwrap_or(&uid)
+    )
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use wxmint_findings::Doctor;
 use wxmint_http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use wxmint_keys::{PrivateJwk, StoredKeys, random, vault::Vault};
 use wxmint_simulator::{
-    AccountBook, Block, DEMO_APPS, KnownOf, Options, World, account_page_routes, account_routes, control_routes,
-    page_files, peer_routes, regulars_book, regulars_logins,
+    AccountBook, Block, DEMO_APPS, KnownOf, Options, World, account_page_routes, account_routes,
+    control_routes, page_files, peer_routes, regulars_book, regulars_logins,
 };
 use wxmint_store::{Store, StoreAccess};
 use wxmint_verify::{Algorithm, peer::Peer};
@@ -46,11 +46,17 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // Another port is suggested, because 8080 is often in use.
     let not_listening = |error| {
-        Failure::unfinished(format!("cannot listen on {}: {error}. Try: wxmint demo --listen 127.0.0.1:0", args.listen))
+        Failure::unfinished(format!(
+            "cannot listen on {}: {error}. Try: wxmint demo --listen 127.0.0.1:0",
+            args.listen
+        ))
     };
     let service = listen(args.listen).map_err(not_listening)?;
     let address = format!("http://{}", service.local_addr()?);
-    let listeners = Listeners { service, admin: listen(any_port)? };
+    let listeners = Listeners {
+        service,
+        admin: listen(any_port)?,
+    };
     let (wechat, accounts) = (listen(any_port)?, listen(any_port)?);
     let ((apps, world), book) = (apps(), regulars_book());
     let settings = settings(&address, accounts.local_addr()?, wechat.local_addr()?, apps)?;
@@ -64,16 +70,24 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
         let logins = regulars_logins(&world);
         // Both serve until the process ends.
         tokio::spawn(simulator::run_on(wechat, Arc::clone(&world), 1, pending()));
-        let app = move || actix_web::App::new().configure(account_routes(Arc::clone(&book), Arc::clone(&world)));
+        let app = move || {
+            actix_web::App::new().configure(account_routes(Arc::clone(&book), Arc::clone(&world)))
+        };
         actix_web::rt::spawn(serve(accounts, simulator::limits(1), app, pending())?);
         let open = async {
-            log_in(&address, logins).await.map_err(Failure::unfinished)?;
+            log_in(&address, logins)
+                .await
+                .map_err(Failure::unfinished)?;
             peer.is_ready().await;
             introduce(&address);
             Ok(())
         };
         let doctor: Doctor = Arc::new(|| Box::pin(async { Vec::new() }));
-        let served = async { issuer::run(issuer, listeners, Some(page), doctor, stop).await.map_err(Failure::from) };
+        let served = async {
+            issuer::run(issuer, listeners, Some(page), doctor, stop)
+                .await
+                .map_err(Failure::from)
+        };
         tokio::try_join!(served, open).map(|_| ())
     })
 }
@@ -84,13 +98,18 @@ fn issuer(settings: Settings, address: &str, doors: Doors) -> Result<Issuer, Fai
     let vault = Vault::parse(&key_line()).map_err(Failure::unfinished)?;
     let mut issuer = Issuer::new(settings, keys.check()?, vault, doors)?;
     for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
-        issuer.doors.push(OpenDoor { row, door: open(address, &app, longest).map_err(Failure::unfinished)? });
+        issuer.doors.push(OpenDoor {
+            row,
+            door: open(address, &app, longest).map_err(Failure::unfinished)?,
+        });
     }
     Ok(issuer)
 }
 
 async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
-    let wxmint: Url = address.parse().map_err(|_| format!("{address} is no URL"))?;
+    let wxmint: Url = address
+        .parse()
+        .map_err(|_| format!("{address} is no URL"))?;
     let http = client([&wxmint], simulator::PATIENCE)?;
     for login in logins {
         simulator::post(&http, &wxmint, "/login", &login).await?;
@@ -101,9 +120,24 @@ async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {
 /// The apps, and the stand-in WeChat that knows them by an AppSecret made for this demo.
 fn apps() -> ([App; 2], Arc<World>) {
     let secret = format!("{:032x}", u128::from_be_bytes(*random::<16>()));
-    let known = DEMO_APPS.iter().map(|id| format!("{id}:{secret}").parse().expect("an app of the simulator"));
-    let world = World::with_options(known.collect(), Options { latency: WECHAT_TAKES, ..Options::default() });
-    let app = |id: &str| App::mini_program(id.parse().expect("an AppID"), secret.parse().expect("an AppSecret"));
+    let known = DEMO_APPS.iter().map(|id| {
+        format!("{id}:{secret}")
+            .parse()
+            .expect("an app of the simulator")
+    });
+    let world = World::with_options(
+        known.collect(),
+        Options {
+            latency: WECHAT_TAKES,
+            ..Options::default()
+        },
+    );
+    let app = |id: &str| {
+        App::mini_program(
+            id.parse().expect("an AppID"),
+            secret.parse().expect("an AppSecret"),
+        )
+    };
     (DEMO_APPS.map(app), world)
 }
 
@@ -118,20 +152,39 @@ fn page(
 ) -> Result<(Arc<Peer>, Routes), Failure> {
     let keys = format!("{address}/.well-known/jwks.json");
     // The audience is the issuer, which is the default.
-    let pairs = [("WXMINT_ISSUER", address), ("WXMINT_AUDIENCE", address), ("WXMINT_JWKS_URL", &keys)];
-    let settings = SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
-        .map_err(Failure::unfinished)?;
+    let pairs = [
+        ("WXMINT_ISSUER", address),
+        ("WXMINT_AUDIENCE", address),
+        ("WXMINT_JWKS_URL", &keys),
+    ];
+    let settings =
+        SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
+            .map_err(Failure::unfinished)?;
     let peer = Arc::new(Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?);
-    let (by_itself, sidecar) = (peer_routes(Arc::clone(&peer)), sidecar::routes(settings, Arc::clone(&peer)));
+    let (by_itself, sidecar) = (
+        peer_routes(Arc::clone(&peer)),
+        sidecar::routes(settings, Arc::clone(&peer)),
+    );
     let same = memory.clone();
     let known: KnownOf = Arc::new(move |user| Box::pin(known_of(same.clone(), user.to_owned())));
-    let block: Block = Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
-    let (control, accounts) = (control_routes(Arc::clone(world)), account_page_routes(Arc::clone(book), known, block));
+    let block: Block =
+        Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
+    let (control, accounts) = (
+        control_routes(Arc::clone(world)),
+        account_page_routes(Arc::clone(book), known, block),
+    );
     let routes: Routes = Arc::new(move |config| {
-        config.configure(control.clone()).configure(accounts.clone());
-        config.configure(by_itself.clone()).configure(sidecar.clone());
+        config
+            .configure(control.clone())
+            .configure(accounts.clone());
+        config
+            .configure(by_itself.clone())
+            .configure(sidecar.clone());
         for &(path, kind, content) in page_files() {
-            config.route(path, web::get().to(move || async move { page::answer(kind, content) }));
+            config.route(
+                path,
+                web::get().to(move || async move { page::answer(kind, content) }),
+            );
         }
     });
     Ok((peer, routes))
@@ -139,14 +192,29 @@ fn page(
 
 /// The user as an operator sees it, as JSON; null if there is no such user.
 async fn known_of(memory: StoreAccess, user: String) -> Value {
-    let Ok(user) = user.parse() else { return Value::Null };
-    json!(Operator { store: &store(&memory) }.show(&user).await.ok())
+    let Ok(user) = user.parse() else {
+        return Value::Null;
+    };
+    json!(
+        Operator {
+            store: &store(&memory)
+        }
+        .show(&user)
+        .await
+        .ok()
+    )
 }
 
 async fn block(memory: StoreAccess, user: String, blocked: bool) -> bool {
     let Ok(user) = user.parse() else { return false };
-    let operator = Operator { store: &store(&memory) };
-    let done = if blocked { operator.block(&user).await } else { operator.unblock(&user).await };
+    let operator = Operator {
+        store: &store(&memory),
+    };
+    let done = if blocked {
+        operator.block(&user).await
+    } else {
+        operator.unblock(&user).await
+    };
     done.is_ok()
 }
 
@@ -156,7 +224,12 @@ fn store(memory: &StoreAccess) -> Store {
     Store::new(memory, Duration::ZERO, now, ())
 }
 
-fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App; 2]) -> Result<Settings, Failure> {
+fn settings(
+    address: &str,
+    accounts: SocketAddr,
+    wechat: SocketAddr,
+    apps: [App; 2],
+) -> Result<Settings, Failure> {
     let pairs = [
         ("WXMINT_ISSUER", address.to_owned()),
         ("WXMINT_APPS_DIR", "(made for this demo)".to_owned()),
@@ -169,8 +242,12 @@ fn settings(address: &str, accounts: SocketAddr, wechat: SocketAddr, apps: [App;
         ("WXMINT_SINGLE_SESSION", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),
     ];
-    let settings = Settings::from_vars(pairs.map(|(name, it)| (name.to_owned(), it))).map_err(Failure::unfinished)?;
-    Ok(Settings { apps: AppsSource::Given(apps.into()), ..settings })
+    let settings = Settings::from_vars(pairs.map(|(name, it)| (name.to_owned(), it)))
+        .map_err(Failure::unfinished)?;
+    Ok(Settings {
+        apps: AppsSource::Given(apps.into()),
+        ..settings
+    })
 }
 
 fn introduce(address: &str) {
@@ -178,5 +255,7 @@ fn introduce(address: &str) {
     let edge = "─".repeat(url.len() + 4);
     print(format_args!("┌{edge}┐\n│  {url}  │\n└{edge}┘"));
     print("Open it in a browser. 请在浏览器里打开。");
-    print("Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。");
+    print(
+        "Everything is in memory and on this machine; Ctrl-C ends it. 一切都在本机内存中，按 Ctrl-C 结束。",
+    );
 }

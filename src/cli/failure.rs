@@ -9,7 +9,9 @@ use wxmint_verify::KeyError;
 
 use super::output::{Language, say};
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, remarks};
-use crate::{issuer::IssuerStartError, login::LoginError, secret_files::FileError, settings::Faults};
+use crate::{
+    issuer::IssuerStartError, login::LoginError, secret_files::FileError, settings::Faults,
+};
 
 /// The reason why a command has failed, and its exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,12 +24,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// The command line, a setting or a file cannot be used. Nothing was changed.
     pub(crate) fn usage(reason: impl Display) -> Self {
-        Self { code: EXIT_USAGE, reason: Some(Message::of(reason)) }
+        Self {
+            code: EXIT_USAGE,
+            reason: Some(Message::of(reason)),
+        }
     }
 
     /// The system, Redis or the cluster did not let the command start or finish.
     pub(crate) fn unfinished(reason: impl Display) -> Self {
-        Self { code: EXIT_UNFINISHED, reason: Some(Message::of(reason)) }
+        Self {
+            code: EXIT_UNFINISHED,
+            reason: Some(Message::of(reason)),
+        }
     }
 
     /// A failure without a further message: the doctor or clap has reported it, or the reader of
@@ -39,7 +47,11 @@ impl Failure {
     /// Standard output cannot be written. No reason is needed if its reader has gone away.
     pub(crate) fn of_output(error: &io::Error) -> Self {
         let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
-        if is_closed { Self::said(EXIT_CLOSED) } else { Self::unfinished(format_args!("standard output: {error}")) }
+        if is_closed {
+            Self::said(EXIT_CLOSED)
+        } else {
+            Self::unfinished(format_args!("standard output: {error}"))
+        }
     }
 
     /// Converts a `FileError`. If the file is missing, the message names the command `make`, which
@@ -47,17 +59,27 @@ impl Failure {
     pub(crate) fn of_file<'a>(make: impl Into<Option<&'a str>>) -> impl Fn(FileError) -> Self {
         let make = make.into();
         move |error| match (error.with_cure(make), error) {
-            (why, FileError::Io { source, .. }) if source.kind() != io::ErrorKind::NotFound => Self::unfinished(why),
+            (why, FileError::Io { source, .. }) if source.kind() != io::ErrorKind::NotFound => {
+                Self::unfinished(why)
+            }
             (why, _) => Self::usage(why),
         }
     }
 
     pub(crate) fn at(self, place: impl Display) -> Self {
-        Self { reason: self.reason.map(|reason| message!("{}: {}", place, reason)), ..self }
+        Self {
+            reason: self.reason.map(|reason| message!("{}: {}", place, reason)),
+            ..self
+        }
     }
 
     pub(crate) fn tell(self) -> ExitCode {
-        self.reason.iter().for_each(|reason| say(format_args!("wxmint: {}", Language::of_locale().tell(reason))));
+        self.reason.iter().for_each(|reason| {
+            say(format_args!(
+                "wxmint: {}",
+                Language::of_locale().tell(reason)
+            ))
+        });
         ExitCode::from(self.code)
     }
 }

@@ -51,7 +51,8 @@ Exit codes:
   64   the command line, a setting or a file cannot be used; nothing was changed
   141  the reader of the output has gone away";
 
-const ABOUT: &str = "Turns a WeChat mini-program login into a signed JWT that every service can verify by itself";
+const ABOUT: &str =
+    "Turns a WeChat mini-program login into a signed JWT that every service can verify by itself";
 
 // The help names the commands of the doors before those with a `display_order`.
 #[derive(Subcommand)]
@@ -97,9 +98,19 @@ enum Command {
 }
 
 fn command_line(doors: Doors) -> clap::Command {
-    let wxmint = clap::Command::new("wxmint").version(env!("CARGO_PKG_VERSION")).about(ABOUT).after_help(EXIT_CODES);
-    let wxmint = Command::augment_subcommands(wxmint.subcommand_required(true).arg_required_else_help(true));
-    let mut of_doors: Vec<_> = doors.iter().filter_map(|row| Some((row.command?.described)())).collect();
+    let wxmint = clap::Command::new("wxmint")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .after_help(EXIT_CODES);
+    let wxmint = Command::augment_subcommands(
+        wxmint
+            .subcommand_required(true)
+            .arg_required_else_help(true),
+    );
+    let mut of_doors: Vec<_> = doors
+        .iter()
+        .filter_map(|row| Some((row.command?.described)()))
+        .collect();
     of_doors.sort_by(|one, other| one.get_name().cmp(other.get_name()));
     wxmint.subcommands(of_doors)
 }
@@ -110,7 +121,12 @@ pub fn run(doors: Doors) -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return exit(explain(&error)),
     };
-    let named = |door: DoorCommand| Some((door.run, matches.subcommand_matches((door.described)().get_name())?));
+    let named = |door: DoorCommand| {
+        Some((
+            door.run,
+            matches.subcommand_matches((door.described)().get_name())?,
+        ))
+    };
     match doors.iter().filter_map(|row| row.command).find_map(named) {
         Some((run, matches)) => run(matches),
         None => exit(read(&matches).and_then(|command| run_command(command, doors))),
@@ -124,7 +140,8 @@ pub(crate) fn read<C: FromArgMatches>(matches: &ArgMatches) -> Result<C, Failure
 
 /// Writes the rest of the output, and returns the exit code of the program.
 pub(crate) fn exit(done: Result<(), Failure>) -> ExitCode {
-    done.and_then(|()| output::complete()).map_or_else(Failure::tell, |()| ExitCode::SUCCESS)
+    done.and_then(|()| output::complete())
+        .map_or_else(Failure::tell, |()| ExitCode::SUCCESS)
 }
 
 /// Prints the requested help or version, or what is wrong with the command line.
@@ -168,10 +185,14 @@ fn print_page(words: &[String], wxmint: clap::Command) -> Result<(), Failure> {
     command.build();
     for word in words {
         let known = command.find_subcommand(word).cloned();
-        command = known.ok_or_else(|| Failure::usage(format_args!("{} has no command {word}", command.get_name())))?;
+        command = known.ok_or_else(|| {
+            Failure::usage(format_args!("{} has no command {word}", command.get_name()))
+        })?;
     }
     let mut page = Vec::new();
-    Man::new(command).source(concat!("wxmint ", env!("CARGO_PKG_VERSION"))).render(&mut page)?;
+    Man::new(command)
+        .source(concat!("wxmint ", env!("CARGO_PKG_VERSION")))
+        .render(&mut page)?;
     output::print(String::from_utf8_lossy(&page).trim_end());
     Ok(())
 }
@@ -179,7 +200,8 @@ fn print_page(words: &[String], wxmint: clap::Command) -> Result<(), Failure> {
 /// The environment variables, including those that `.env` has added. Leaves out variables that are
 /// not UTF-8, because none of ours is.
 pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
-    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn load_env_file() -> Result<(), Failure> {
@@ -190,8 +212,11 @@ fn load_env_file() -> Result<(), Failure> {
 /// `.env`.
 pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     load_env_file()?;
-    let note = env_file::NOTE.get().map(|note| Language::of_locale().tell(note));
-    note.into_iter().for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
+    let note = env_file::NOTE
+        .get()
+        .map(|note| Language::of_locale().tell(note));
+    note.into_iter()
+        .for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
     run()
 }
 
@@ -223,7 +248,10 @@ mod tests {
             ("keys rotate --token-ttl 400d", "from 1m to 30d"),
         ] {
             let given = ["wxmint"].into_iter().chain(words.split(' '));
-            let refused = command_line(&[]).try_get_matches_from(given).expect_err(words).to_string();
+            let refused = command_line(&[])
+                .try_get_matches_from(given)
+                .expect_err(words)
+                .to_string();
             assert!(refused.contains(bounds), "{refused}");
         }
     }

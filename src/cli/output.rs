@@ -50,7 +50,9 @@ impl Progress {
 
 /// Fails if a line could not be printed.
 pub(crate) fn complete() -> Result<(), Failure> {
-    UNWRITTEN.get().map_or(Ok(()), |error| Err(Failure::of_output(error)))
+    UNWRITTEN
+        .get()
+        .map_or(Ok(()), |error| Err(Failure::of_output(error)))
 }
 
 /// Asks on a terminal whether to do what cannot be undone, unless the command has `--yes`.
@@ -60,11 +62,17 @@ pub(crate) fn confirm(yes: bool, what: impl fmt::Display) -> Result<(), Failure>
         return Ok(());
     }
     if !stdin.is_terminal() {
-        return Err(Failure::usage("standard input is no terminal, so that nobody can confirm; add --yes"));
+        return Err(Failure::usage(
+            "standard input is no terminal, so that nobody can confirm; add --yes",
+        ));
     }
     say(format_args!("Type yes to {what}:"));
     let answer = stdin.lines().next().transpose()?.unwrap_or_default();
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::unfinished("nothing was changed")) }
+    if answer.trim() == "yes" {
+        Ok(())
+    } else {
+        Err(Failure::unfinished("nothing was changed"))
+    }
 }
 
 /// Asks on the terminal for a secret without showing it.
@@ -78,7 +86,10 @@ pub(crate) fn ask_hidden(question: &str) -> io::Result<Zeroizing<String>> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
     let _caught = signal(SignalKind::interrupt())?;
-    let [mut terminate, mut hangup] = [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    let [mut terminate, mut hangup] = [
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
     drop(entered);
     // The thread lives as long as the process, which also reacts to these signals after the
     // question.
@@ -100,12 +111,25 @@ pub(crate) fn json(value: &impl Serialize) -> String {
 }
 
 /// The lines of a table with headings. Each column is as wide as its widest value.
-pub fn table<const N: usize>(headings: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Vec<String> {
-    let rows: Vec<_> = iter::once(headings.map(str::to_owned)).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or_default();
+pub fn table<const N: usize>(
+    headings: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> Vec<String> {
+    let rows: Vec<_> = iter::once(headings.map(str::to_owned))
+        .chain(rows)
+        .collect();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].width())
+            .max()
+            .unwrap_or_default()
+    };
     let widths: [usize; N] = array::from_fn(width);
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| padded(cell, width));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| padded(cell, width));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
@@ -135,9 +159,21 @@ impl Language {
     /// with UTF-8, because a terminal with another encoding cannot show our texts.
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
-        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).unwrap_or_default().to_lowercase();
-        let encoding = locale.split('.').nth(1).and_then(|rest| rest.split('@').next()).unwrap_or_default();
-        if locale.starts_with("zh") && ["utf8", "utf-8"].contains(&encoding) { Self::Zh } else { Self::En }
+        let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .into_iter()
+            .find_map(set)
+            .unwrap_or_default()
+            .to_lowercase();
+        let encoding = locale
+            .split('.')
+            .nth(1)
+            .and_then(|rest| rest.split('@').next())
+            .unwrap_or_default();
+        if locale.starts_with("zh") && ["utf8", "utf-8"].contains(&encoding) {
+            Self::Zh
+        } else {
+            Self::En
+        }
     }
 
     pub(crate) fn tell(self, text: impl fmt::Display) -> String {
@@ -155,10 +191,21 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other_beside_chinese_names_too() {
-        let rows = [["shop", "薄荷茶室", "1"], ["café", "Mint Tea", "22"]].map(|row| row.map(str::to_owned));
+        let rows = [["shop", "薄荷茶室", "1"], ["café", "Mint Tea", "22"]]
+            .map(|row| row.map(str::to_owned));
         let lines = table(["CLIENT", "NAME", "OPEN"], rows.into_iter());
-        assert_eq!(lines, ["CLIENT  NAME      OPEN", "shop    薄荷茶室  1", "café    Mint Tea  22"]);
-        assert_eq!((padded("薄荷", 3), padded("薄荷", 6)), ("薄荷".to_owned(), "薄荷  ".to_owned()));
+        assert_eq!(
+            lines,
+            [
+                "CLIENT  NAME      OPEN",
+                "shop    薄荷茶室  1",
+                "café    Mint Tea  22"
+            ]
+        );
+        assert_eq!(
+            (padded("薄荷", 3), padded("薄荷", 6)),
+            ("薄荷".to_owned(), "薄荷  ".to_owned())
+        );
     }
 
     #[test]
@@ -184,7 +231,11 @@ mod tests {
                 };
                 Some(value.to_owned())
             };
-            assert_eq!(Language::of(value), language, "{all:?} {messages:?} {lang:?}");
+            assert_eq!(
+                Language::of(value),
+                language,
+                "{all:?} {messages:?} {lang:?}"
+            );
         }
     }
 }

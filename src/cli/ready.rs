@@ -24,26 +24,46 @@ pub(super) fn run(args: &ReadyArgs) -> Result<(), Failure> {
         Some(url) => url.clone(),
         // The default is the admin listener of a process with the same settings. A connection to
         // 0.0.0.0 or [::] goes to this machine.
-        None => format!("http://{}/readyz", with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?),
+        None => format!(
+            "http://{}/readyz",
+            with_env_file(|| Ok(read_one(&ADMIN_LISTEN, variables())?))?
+        ),
     };
-    let unreadable = || Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
-    let url = url.parse().ok().filter(|url: &Url| ["http", "https"].contains(&url.scheme())).ok_or_else(unreadable)?;
+    let unreadable =
+        || Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
+    let url = url
+        .parse()
+        .ok()
+        .filter(|url: &Url| ["http", "https"].contains(&url.scheme()))
+        .ok_or_else(unreadable)?;
     let asked = async {
-        client([&url], PATIENCE)?.fetch(Request::new(Method::GET, url.clone())).await.map_err(|error| error.to_string())
+        client([&url], PATIENCE)?
+            .fetch(Request::new(Method::GET, url.clone()))
+            .await
+            .map_err(|error| error.to_string())
     };
     match run_to_end(asked) {
         Ok(answer) if answer.status.as_u16() == 200 => Ok(()),
         Ok(Fetched { status, body, .. }) => {
             // Control characters are removed, because the answer must not control the terminal.
-            let text = String::from_utf8_lossy(&body[..body.len().min(1024)]).replace(char::is_control, " ");
-            Err(Failure::unfinished(format_args!("not ready: {status}, {}", text.trim_end())))
+            let text = String::from_utf8_lossy(&body[..body.len().min(1024)])
+                .replace(char::is_control, " ");
+            Err(Failure::unfinished(format_args!(
+                "not ready: {status}, {}",
+                text.trim_end()
+            )))
         }
         Err(why) => Err(Failure::unfinished(format_args!("not ready: {why}"))),
     }
 }
 
-pub(super) fn client<const N: usize>(urls: [&Url; N], patience: Duration) -> Result<Upstream, String> {
-    Tls::reaching(urls).and_then(|tls| Upstream::new(&tls, patience, patience)).map_err(|error| error.to_string())
+pub(super) fn client<const N: usize>(
+    urls: [&Url; N],
+    patience: Duration,
+) -> Result<Upstream, String> {
+    Tls::reaching(urls)
+        .and_then(|tls| Upstream::new(&tls, patience, patience))
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -52,9 +72,16 @@ mod tests {
 
     #[test]
     fn what_is_no_url_of_the_web_is_a_wrong_argument() {
-        let unreadable = || Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
+        let unreadable =
+            || Failure::usage("the URL cannot be read; it looks like http://127.0.0.1:9090/readyz");
         for url in ["localhost:9090", "127.0.0.1:9090", ""] {
-            assert_eq!(run(&ReadyArgs { url: Some(url.to_owned()) }), Err(unreadable()), "{url}");
+            assert_eq!(
+                run(&ReadyArgs {
+                    url: Some(url.to_owned())
+                }),
+                Err(unreadable()),
+                "{url}"
+            );
         }
     }
 }

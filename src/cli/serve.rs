@@ -40,48 +40,83 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
     load_env_file()?;
     let settings = Settings::serving(variables(), |path| issuer::is_free(path, doors))?;
     let audit = init_log(settings.log_format, &settings.audit);
-    remarks::of_serve(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
+    remarks::of_serve(&settings)
+        .iter()
+        .for_each(|remark| tracing::warn!("{remark}"));
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
-    let _traces = settings.trace_timeout.map(Traces::start).transpose().map_err(Failure::unfinished)?;
+    let _traces = settings
+        .trace_timeout
+        .map(Traces::start)
+        .transpose()
+        .map_err(Failure::unfinished)?;
     Ok(start(settings, audit, doors)?)
 }
 
 /// Starts the log and the audit log. Fails if the file of audit events cannot be opened.
 pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), IssuerStartError> {
     let fault = |error| Finding::fault("settings", format!("WXMINT_AUDIT: {error}"), "");
-    wxmint_telemetry::init(format, audit).map_err(|error| IssuerStartError::of_setting(fault(error)))
+    wxmint_telemetry::init(format, audit)
+        .map_err(|error| IssuerStartError::of_setting(fault(error)))
 }
 
 /// Keeps secrets in memory: switches core dumps off, and forbids other processes of the same user
 /// to trace this process or to read its memory and environment. The limit alone is not enough,
 /// because it does not hold for core dumps that go to a program (core(5)).
 fn guard_memory() -> io::Result<()> {
-    let no_dump = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let no_dump = setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    );
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(no_dump?)
 }
 
-fn start(settings: Settings, audit: Result<(), IssuerStartError>, doors: Doors) -> Result<(), IssuerStartError> {
+fn start(
+    settings: Settings,
+    audit: Result<(), IssuerStartError>,
+    doors: Doors,
+) -> Result<(), IssuerStartError> {
     raise_file_limit();
     let listeners = Listeners::bind("WXMINT_LISTEN", settings.listen, settings.admin_listen);
     let listeners = listeners.map_err(IssuerStartError::of_machine);
     let mut faults = IssuerStartError::default();
     let (audit, listeners) = (faults.take(audit), faults.take(listeners));
     let issuer = faults.take(Issuer::from_settings(settings, doors));
-    let (Some(()), Some(listeners), Some(issuer)) = (audit, listeners, issuer) else { return Err(faults) };
-    run_to_end(async { issuer::run(issuer, listeners, None, doctor::of_this_process(doors), stop_signal()?).await })
+    let (Some(()), Some(listeners), Some(issuer)) = (audit, listeners, issuer) else {
+        return Err(faults);
+    };
+    run_to_end(async {
+        issuer::run(
+            issuer,
+            listeners,
+            None,
+            doctor::of_this_process(doors),
+            stop_signal()?,
+        )
+        .await
+    })
 }
 
 pub(super) fn run_sidecar() -> Result<(), Failure> {
     load_env_file()?;
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
-    remarks::of_sidecar(&settings).iter().for_each(|remark| tracing::warn!("{remark}"));
+    remarks::of_sidecar(&settings)
+        .iter()
+        .for_each(|remark| tracing::warn!("{remark}"));
     raise_file_limit();
-    let listeners = Listeners::bind("WXMINT_SIDECAR_LISTEN", settings.listen, settings.admin_listen);
+    let listeners = Listeners::bind(
+        "WXMINT_SIDECAR_LISTEN",
+        settings.listen,
+        settings.admin_listen,
+    );
     let listeners = listeners.map_err(|reasons| Failure::unfinished(Message::lines(reasons)))?;
-    run_to_end(async { sidecar::run(settings, listeners, stop_signal()?).await }).map_err(Failure::unfinished)
+    run_to_end(async { sidecar::run(settings, listeners, stop_signal()?).await })
+        .map_err(Failure::unfinished)
 }

@@ -58,34 +58,64 @@ pub(super) fn run(command: SimulatorCommand) -> Result<(), Failure> {
 
 async fn log_in(args: &LogInArgs) -> Result<(), String> {
     let with_app = |mut body: Value| {
-        args.appid.iter().for_each(|appid| body["appid"] = json!(appid));
+        args.appid
+            .iter()
+            .for_each(|appid| body["appid"] = json!(appid));
         body
     };
     let http = client([&args.wxmint, &args.simulator], PATIENCE)?;
-    let codes = post(&http, &args.simulator, "/_simulator/codes", &with_app(json!({"person": args.person}))).await?;
-    let login = post(&http, &args.wxmint, "/login", &with_app(json!({"code": codes["codes"][0]}))).await?;
+    let codes = post(
+        &http,
+        &args.simulator,
+        "/_simulator/codes",
+        &with_app(json!({"person": args.person})),
+    )
+    .await?;
+    let login = post(
+        &http,
+        &args.wxmint,
+        "/login",
+        &with_app(json!({"code": codes["codes"][0]})),
+    )
+    .await?;
     print(login["user_id"].as_str().unwrap_or_default());
     Ok(())
 }
 
 /// Sends a POST request and returns its JSON answer. An answer without a status of success is an
 /// error.
-pub(super) async fn post(http: &Upstream, server: &Url, path: &str, body: &Value) -> Result<Value, String> {
-    let url = server.join(path).map_err(|_| format!("{server} is no URL of a server"))?;
+pub(super) async fn post(
+    http: &Upstream,
+    server: &Url,
+    path: &str,
+    body: &Value,
+) -> Result<Value, String> {
+    let url = server
+        .join(path)
+        .map_err(|_| format!("{server} is no URL of a server"))?;
     let mut request = Request::new(Method::POST, url);
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    request
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     *request.body_mut() = Some(body.to_string().into());
-    let answer = http.fetch(request).await.map_err(|error| format!("{path} at {server}: {error}"))?;
+    let answer = http
+        .fetch(request)
+        .await
+        .map_err(|error| format!("{path} at {server}: {error}"))?;
     // Control characters are removed, because the answer must not control the terminal.
     let text = String::from_utf8_lossy(&answer.body).replace(char::is_control, " ");
-    let read = serde_json::from_slice(&answer.body).ok().filter(|_| answer.status.is_success());
+    let read = serde_json::from_slice(&answer.body)
+        .ok()
+        .filter(|_| answer.status.is_success());
     read.ok_or_else(|| format!("{path} at {server}: {}, {text}", answer.status))
 }
 
 fn start(args: SimulatorArgs) -> Result<(), Failure> {
     let listen = args.listen;
-    args.fault().map_or(Ok(()), |fault| Err(Failure::usage(fault)))?;
-    serve(args).map_err(|error| Failure::unfinished(format_args!("cannot serve on {listen}: {error}")))
+    args.fault()
+        .map_or(Ok(()), |fault| Err(Failure::usage(fault)))?;
+    serve(args)
+        .map_err(|error| Failure::unfinished(format_args!("cannot serve on {listen}: {error}")))
 }
 
 fn serve(args: SimulatorArgs) -> io::Result<()> {
@@ -107,7 +137,10 @@ pub(crate) async fn run_on(
     workers: usize,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let app = move || actix_web::App::new().configure(wxmint_simulator::routes(Arc::clone(&world), reset_on_close));
+    let app = move || {
+        actix_web::App::new()
+            .configure(wxmint_simulator::routes(Arc::clone(&world), reset_on_close))
+    };
     wxmint_http::serve(listener, limits(workers), app, shutdown)?.await
 }
 

@@ -32,21 +32,41 @@ pub(super) enum VaultCommand {
 
 /// Runs the command. It is idempotent, because no key is made while another new key waits.
 pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
-    let VaultCommand::Rotate { vault_key_file, lead } = command;
+    let VaultCommand::Rotate {
+        vault_key_file,
+        lead,
+    } = command;
     let path = &vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;
     let unusable = Failure::of_file(MAKE_VAULT_KEY);
-    let unfit =
-        |error| Failure::usage(Message::from_iter([Message::from(&error), cure_of_vault(&error)])).at(path.display());
+    let unfit = |error| {
+        Failure::usage(Message::from_iter([
+            Message::from(&error),
+            cure_of_vault(&error),
+        ]))
+        .at(path.display())
+    };
     let held = Held::wait(path).map_err(&unusable)?;
     let content = read_private(path).map_err(&unusable)?;
-    if let Some(from) = Vault::parse(&content).map_err(unfit)?.at(now()).changes_at() {
-        print(format_args!("{}: a new key waits already, and seals from {}", path.display(), date(from)));
+    if let Some(from) = Vault::parse(&content)
+        .map_err(unfit)?
+        .at(now())
+        .changes_at()
+    {
+        print(format_args!(
+            "{}: a new key waits already, and seals from {}",
+            path.display(),
+            date(from)
+        ));
         return Ok(());
     }
     let from = whole_second(now() + lead);
     let anew = with_new_key(&content, &random(), from).map_err(unfit)?;
     held.replace(&anew).map_err(&unusable)?;
-    print(format_args!("{}: line 1 is a new key, which seals from {}", path.display(), date(from)));
+    print(format_args!(
+        "{}: line 1 is a new key, which seals from {}",
+        path.display(),
+        date(from)
+    ));
     say(NEXT);
     Ok(())
 }

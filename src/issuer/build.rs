@@ -37,12 +37,21 @@ pub struct IssuerStartError {
 
 impl IssuerStartError {
     pub(crate) fn of_setting(finding: Finding) -> Self {
-        Self { findings: vec![finding], is_in_settings: true }
+        Self {
+            findings: vec![finding],
+            is_in_settings: true,
+        }
     }
 
     pub(crate) fn of_machine(reasons: Vec<String>) -> Self {
-        let findings = reasons.into_iter().map(|reason| Finding::fault("settings", reason, "")).collect();
-        Self { findings, is_in_settings: false }
+        let findings = reasons
+            .into_iter()
+            .map(|reason| Finding::fault("settings", reason, ""))
+            .collect();
+        Self {
+            findings,
+            is_in_settings: false,
+        }
     }
 
     /// Returns the value, or collects the error so that all are reported together.
@@ -72,17 +81,35 @@ impl Issuer {
     /// become reachable later. Reports all faults at once.
     pub fn from_settings(settings: Settings, doors: Doors) -> Result<Self, IssuerStartError> {
         let mut faults = IssuerStartError::default();
-        let (keys, vault) = (faults.take(load_keys(&settings)), faults.take(load_vault(&settings)));
+        let (keys, vault) = (
+            faults.take(load_keys(&settings)),
+            faults.take(load_vault(&settings)),
+        );
         let (key_file, keys) = keys.unzip();
         let (vault_file, vault) = vault.unzip();
-        Ok(Self { key_file, vault_file, ..Self::of(settings, (keys, vault), doors, faults)? })
+        Ok(Self {
+            key_file,
+            vault_file,
+            ..Self::of(settings, (keys, vault), doors, faults)?
+        })
     }
 
     /// The issuer with keys that were made for this process and stand in no file.
-    pub fn new(settings: Settings, keys: KeySet, vault: Vault, doors: Doors) -> Result<Self, IssuerStartError> {
-        let unusable = |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
+    pub fn new(
+        settings: Settings,
+        keys: KeySet,
+        vault: Vault,
+        doors: Doors,
+    ) -> Result<Self, IssuerStartError> {
+        let unusable =
+            |error| IssuerStartError::of_setting(unusable_keys(&settings.keys, &error, now()));
         let keys = KeyRing::new(keys, now()).map_err(unusable)?;
-        Self::of(settings, (Some(keys), Some(vault)), doors, IssuerStartError::default())
+        Self::of(
+            settings,
+            (Some(keys), Some(vault)),
+            doors,
+            IssuerStartError::default(),
+        )
     }
 
     /// Reports whatever else cannot be used together with the `faults` of the keys.
@@ -93,20 +120,62 @@ impl Issuer {
         mut faults: IssuerStartError,
     ) -> Result<Self, IssuerStartError> {
         let admin_tokens = faults.take(load_admin_tokens(&settings));
-        let (apps, users) = (faults.take(load_apps(&settings)), faults.take(load_users(&settings)));
+        let (apps, users) = (
+            faults.take(load_apps(&settings)),
+            faults.take(load_users(&settings)),
+        );
         let redis = faults.take(open_redis(&settings));
-        let tokens = admin_tokens.as_ref().and_then(Option::as_ref).map(|(_, tokens)| tokens);
-        let open = |row: &'static DoorRow| Some(OpenDoor { row, door: faults.take((row.open)(&settings, tokens))?? });
+        let tokens = admin_tokens
+            .as_ref()
+            .and_then(Option::as_ref)
+            .map(|(_, tokens)| tokens);
+        let open = |row: &'static DoorRow| {
+            Some(OpenDoor {
+                row,
+                door: faults.take((row.open)(&settings, tokens))??,
+            })
+        };
         let doors = rows.iter().filter_map(open).collect();
         let ids = faults.take(load_user_ids(&settings));
-        let (Some(keys), Some(vault), Some(admin_tokens), Some(apps), Some(users), Some(redis), Some(ids), true) =
-            (keys, vault, admin_tokens, apps, users, redis, ids, faults.findings.is_empty())
+        let (
+            Some(keys),
+            Some(vault),
+            Some(admin_tokens),
+            Some(apps),
+            Some(users),
+            Some(redis),
+            Some(ids),
+            true,
+        ) = (
+            keys,
+            vault,
+            admin_tokens,
+            apps,
+            users,
+            redis,
+            ids,
+            faults.findings.is_empty(),
+        )
         else {
             return Err(faults);
         };
-        let (keys, issuer, audience) = (Arc::new(keys), settings.issuer.as_str().to_owned(), settings.audience.clone());
-        let minter = Minter::new(issuer, audience, settings.token_typ, settings.token_ttl, Arc::clone(&keys));
-        let reached = settings.jwks_peers.iter().chain(settings.accounts.url()).chain([&settings.wechat_url]);
+        let (keys, issuer, audience) = (
+            Arc::new(keys),
+            settings.issuer.as_str().to_owned(),
+            settings.audience.clone(),
+        );
+        let minter = Minter::new(
+            issuer,
+            audience,
+            settings.token_typ,
+            settings.token_ttl,
+            Arc::clone(&keys),
+        );
+        let reached = settings
+            .jwks_peers
+            .iter()
+            .chain(settings.accounts.url())
+            .chain([&settings.wechat_url]);
         let issuer = Self {
             verifier: caller::verifier(&settings, settings.audience.clone()),
             oldest_token: AtomicI64::new(i64::MAX),
@@ -154,11 +223,15 @@ impl Issuer {
     pub fn accounts(&self) -> Result<Box<dyn Accounts>, IssuerStartError> {
         Ok(match &self.settings.accounts {
             AccountsSource::Auto => Box::new(Auto),
-            AccountsSource::File(_) => Box::new(self.users.clone().expect("read from the same settings").1),
+            AccountsSource::File(_) => {
+                Box::new(self.users.clone().expect("read from the same settings").1)
+            }
             AccountsSource::Service(base) => {
                 let (minter, metrics) = (Arc::clone(&self.minter), self.metrics.clone());
                 let (workers, check) = (self.workers, self.settings.accounts_check);
-                Box::new(ServiceAccounts::new(base, &self.tls, workers, minter, metrics, now, check)?)
+                Box::new(ServiceAccounts::new(
+                    base, &self.tls, workers, minter, metrics, now, check,
+                )?)
             }
         })
     }
@@ -166,10 +239,20 @@ impl Issuer {
     /// The login of one worker thread, with an HTTP client and a Redis connection of its own:
     /// shared ones cost twice the CPU when the load is light.
     pub(crate) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
-        let Settings { wechat_url, wechat_proxy, .. } = &self.settings;
+        let Settings {
+            wechat_url,
+            wechat_proxy,
+            ..
+        } = &self.settings;
         Ok(LoginWorker {
             apps: Arc::clone(&self.apps),
-            wechat: WeChat::new(wechat_url, wechat_proxy.as_ref(), &self.tls, self.workers, self.metrics.clone())?,
+            wechat: WeChat::new(
+                wechat_url,
+                wechat_proxy.as_ref(),
+                &self.tls,
+                self.workers,
+                self.metrics.clone(),
+            )?,
             store: self.store(),
             vault: Arc::clone(&self.vault),
             accounts: self.accounts()?,
@@ -187,7 +270,10 @@ impl Issuer {
             minter: Arc::clone(&self.minter),
             ids: Arc::clone(&self.ids),
             metrics: self.metrics.clone(),
-            exchange: self.doors.iter().find_map(|open| Arc::clone(&open.door).exchange()),
+            exchange: self
+                .doors
+                .iter()
+                .find_map(|open| Arc::clone(&open.door).exchange()),
         })
     }
 }
@@ -195,25 +281,54 @@ impl Issuer {
 fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeyRing), IssuerStartError> {
     let unusable = |error| unusable_keys(&settings.keys, &error, now());
     let parse = |content: &[u8]| KeyRing::new(KeySet::parse(content)?, now());
-    load("WXMINT_KEYS", &settings.keys, Some(MAKE_KEYS), parse, unusable)
+    load(
+        "WXMINT_KEYS",
+        &settings.keys,
+        Some(MAKE_KEYS),
+        parse,
+        unusable,
+    )
 }
 
 fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
     let path = &settings.vault_key_file;
     let unusable = |error| unusable_vault(path, &error);
-    let (file, vault) = load("WXMINT_VAULT_KEY_FILE", path, Some(MAKE_VAULT_KEY), Vault::parse, unusable)?;
+    let (file, vault) = load(
+        "WXMINT_VAULT_KEY_FILE",
+        path,
+        Some(MAKE_VAULT_KEY),
+        Vault::parse,
+        unusable,
+    )?;
     Ok((file, vault.at(now())))
 }
 
-fn load_admin_tokens(settings: &Settings) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
-    let Some(path) = &settings.admin_tokens_file else { return Ok(None) };
+fn load_admin_tokens(
+    settings: &Settings,
+) -> Result<Option<(WatchedFile, CurrentAdminTokens)>, IssuerStartError> {
+    let Some(path) = &settings.admin_tokens_file else {
+        return Ok(None);
+    };
     let unusable = |error| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
-    let (file, tokens) = load("WXMINT_ADMIN_TOKENS_FILE", path, None, AdminTokens::parse, unusable)?;
-    Ok(Some((file, CurrentAdminTokens::new(tokens, settings.issuer.as_str()))))
+    let (file, tokens) = load(
+        "WXMINT_ADMIN_TOKENS_FILE",
+        path,
+        None,
+        AdminTokens::parse,
+        unusable,
+    )?;
+    Ok(Some((
+        file,
+        CurrentAdminTokens::new(tokens, settings.issuer.as_str()),
+    )))
 }
 
-fn load_users(settings: &Settings) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
-    let AccountsSource::File(path) = &settings.accounts else { return Ok(None) };
+fn load_users(
+    settings: &Settings,
+) -> Result<Option<(WatchedFile, FileAccounts)>, IssuerStartError> {
+    let AccountsSource::File(path) = &settings.accounts else {
+        return Ok(None);
+    };
     let unusable = |error| unusable_file("accounts", "WXMINT_ACCOUNTS", path, error);
     // A user who is disabled in the file would be let in without it.
     let parse = |content: &[u8]| UsersFile::parse_in_use(content, !settings.auto_provision);
@@ -235,21 +350,42 @@ fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
 fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
     let named = settings.user_ids.zip(settings.id_key_file.as_ref());
     let has_peers = settings.store.url.is_some();
-    let Some((kind, path)) = named else { return Ok(UserIds::new(None, false, has_peers)) };
+    let Some((kind, path)) = named else {
+        return Ok(UserIds::new(None, false, has_peers));
+    };
     let variable = "WXMINT_ID_KEY_FILE";
     let found = |error| unusable_file("user_ids", variable, path, Message::from(error));
-    let unusable = |error| Finding { advice: message!(restore_id_key), ..found(error) };
+    let unusable = |error| Finding {
+        advice: message!(restore_id_key),
+        ..found(error)
+    };
     // Read once, because this key does not change.
     let (_, key) = load(variable, path, Some(MAKE_ID_KEY), IdKey::parse, unusable)?;
-    Ok(UserIds::new(Some((kind, key)), settings.user_index, has_peers))
+    Ok(UserIds::new(
+        Some((kind, key)),
+        settings.user_index,
+        has_peers,
+    ))
 }
 
 /// `None` if the settings ask for the store in memory.
 pub fn open_redis(settings: &Settings) -> Result<Option<StoreAccess>, IssuerStartError> {
     if let Some((_, key)) = &settings.store.tls.client {
         // Read for the advice on how to correct it, which the link cannot give.
-        load("WXMINT_REDIS_KEY_FILE", key, None, |_| Ok(()), |never: Infallible| match never {})?;
+        load(
+            "WXMINT_REDIS_KEY_FILE",
+            key,
+            None,
+            |_| Ok(()),
+            |never: Infallible| match never {},
+        )?;
     }
-    let unusable = |error| IssuerStartError::of_setting(Finding::fault("files", error, message!(correct_path)));
-    Ok(settings.store.redis().map_err(unusable)?.map(StoreAccess::new))
+    let unusable = |error| {
+        IssuerStartError::of_setting(Finding::fault("files", error, message!(correct_path)))
+    };
+    Ok(settings
+        .store
+        .redis()
+        .map_err(unusable)?
+        .map(StoreAccess::new))
 }

@@ -15,14 +15,26 @@ use crate::apps::AppsSource;
 pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Resource) -> Resource {
     if [JWKS, METADATA, OAUTH_SERVER].contains(&path) {
         // Every page may read these, whatever headers it adds, for instance those of tracing.
-        let open =
-            async || preflight("GET, HEAD", "*").insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")).finish();
-        return resource.app_data(ErrorReaders::Everybody).route(web::route().method(Method::OPTIONS).to(open));
+        let open = async || {
+            preflight("GET, HEAD", "*")
+                .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+                .finish()
+        };
+        return resource
+            .app_data(ErrorReaders::Everybody)
+            .route(web::route().method(Method::OPTIONS).to(open));
     }
     let is_folder = matches!(issuer.settings.apps, AppsSource::Folder(_));
-    let has_pages = is_folder || issuer.doors.iter().any(|open| !open.row.readable.is_empty());
+    let has_pages = is_folder
+        || issuer
+            .doors
+            .iter()
+            .any(|open| !open.row.readable.is_empty());
     let is_of_apps = has_pages && [LOGIN, LOGOUT, BINDING].contains(&path);
-    let is_of_doors = issuer.doors.iter().any(|open| open.row.readable.contains(&path));
+    let is_of_doors = issuer
+        .doors
+        .iter()
+        .any(|open| open.row.readable.contains(&path));
     if !is_of_apps && !is_of_doors {
         return resource;
     }
@@ -38,7 +50,9 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
         preflight("POST, DELETE", "Authorization, Content-Type").finish()
     };
     let read_errors = move |request: &HttpRequest, origin: &str| {
-        request.app_data::<web::Data<IssuerWorker>>().is_some_and(|worker| may_ask(worker, origin))
+        request
+            .app_data::<web::Data<IssuerWorker>>()
+            .is_some_and(|worker| may_ask(worker, origin))
     };
     let resource = resource.app_data(ErrorReaders::Sites(Box::new(read_errors)));
     resource.route(web::route().method(Method::OPTIONS).to(answer))
@@ -57,6 +71,9 @@ fn preflight(methods: &'static str, headers: &'static str) -> HttpResponseBuilde
 pub(super) fn readable_by_pages_of(request: &HttpRequest, worker: &IssuerWorker, id: &AppId) {
     let Issuer { apps, doors, .. } = &*worker.issuer;
     allow_site(request, |origin| {
-        apps.all().have_origin(Some(id), origin) || doors.iter().any(|open| open.door.has_origin(Some(id), origin))
+        apps.all().have_origin(Some(id), origin)
+            || doors
+                .iter()
+                .any(|open| open.door.has_origin(Some(id), origin))
     });
 }

@@ -44,7 +44,10 @@ pub struct DoorRow {
 
 impl DoorRow {
     /// A row with only these members.
-    pub const fn new(public: &'static Routes, open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened) -> Self {
+    pub const fn new(
+        public: &'static Routes,
+        open: fn(&Settings, Option<&CurrentAdminTokens>) -> Opened,
+    ) -> Self {
         Self {
             public,
             readable: &[],

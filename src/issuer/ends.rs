@@ -64,7 +64,10 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
         }
         lost = held.look_at_both(&store, lost).await;
         if lost > 0 {
-            tracing::error!(lost, "Redis has lost revocations, which were made again, and perhaps blocks and bindings");
+            tracing::error!(
+                lost,
+                "Redis has lost revocations, which were made again, and perhaps blocks and bindings"
+            );
         }
         let _ = held.doubt(&store, issuer.minter.ttl()).await;
         issuer.report_loss(&mut held, &store).await;
@@ -81,7 +84,10 @@ async fn forget_pages(store: &Store, from: &mut Option<String>) {
 
 async fn forget_some(store: &Store, from: &mut Option<String>) -> Result<(), StoreError> {
     for _ in 0..FORGOTTEN_PAGES {
-        *from = store.forget_ends(from.as_deref(), FORGOTTEN_PAGE).await?.next;
+        *from = store
+            .forget_ends(from.as_deref(), FORGOTTEN_PAGE)
+            .await?
+            .next;
         if from.is_none() {
             break;
         }
@@ -141,12 +147,23 @@ impl Issuer {
     /// through the store.
     async fn report_loss(&self, held: &mut RevocationCache, store: &Store) {
         let loss = self.loss(held.doubt, &held.lives);
-        let reason = loss.as_ref().map(|loss| format!("{}: {}", loss.found, loss.advice));
+        let reason = loss
+            .as_ref()
+            .map(|loss| format!("{}: {}", loss.found, loss.advice));
         self.metrics.lost_revocations.set(reason.is_some().into());
-        if let (true, Some(reason)) = (self.readiness.warns("revocations", reason.as_deref()), reason) {
+        if let (true, Some(reason)) = (
+            self.readiness.warns("revocations", reason.as_deref()),
+            reason,
+        ) {
             tracing::error!("{reason}");
         }
-        let Some(Doubt { since, is_certain: false }) = held.doubt else { return };
+        let Some(Doubt {
+            since,
+            is_certain: false,
+        }) = held.doubt
+        else {
+            return;
+        };
         if loss.is_some() {
             // A failed call has logged why. The next look tries again.
             let _ = store.note_loss(since).await;
@@ -157,7 +174,9 @@ impl Issuer {
             tracing::info!(
                 "this Redis held nothing of wxmint's when it was first asked at {}, as that of a new installation: if tokens \
                  were issued before, it has lost data, see docs/redis.md#restore-redis",
-                DateTime::from_timestamp(since, 0).unwrap_or_default().to_rfc3339(),
+                DateTime::from_timestamp(since, 0)
+                    .unwrap_or_default()
+                    .to_rfc3339(),
             );
         }
     }
@@ -169,7 +188,13 @@ impl Issuer {
         let is_in_doubt = self.settings.store.url.is_some() && now().timestamp() <= needed_until;
         let is_mended = self.keys.set().has_revoked_all_since(since);
         let is_lost = is_in_doubt && !is_mended && (is_certain || self.had_tokens(since));
-        is_lost.then(|| Finding::warning("redis.persistence", message!(redis_lost_data), message!(restore_and_end)))
+        is_lost.then(|| {
+            Finding::warning(
+                "redis.persistence",
+                message!(redis_lost_data),
+                message!(restore_and_end),
+            )
+        })
     }
 
     /// Whether tokens were issued before this second: there were earlier keys, or the key could
@@ -177,8 +202,12 @@ impl Issuer {
     /// these signs.
     fn had_tokens(&self, since: i64) -> bool {
         let (set, oldest_token) = (self.keys.set(), self.oldest_token.load(Ordering::Relaxed));
-        let is_in_use = set.lives.first().is_some_and(|oldest| (oldest.nbf + IN_USE).timestamp() < since);
-        let has_history = DateTime::from_timestamp(since, 0).is_some_and(|time| set.has_history(time));
+        let is_in_use = set
+            .lives
+            .first()
+            .is_some_and(|oldest| (oldest.nbf + IN_USE).timestamp() < since);
+        let has_history =
+            DateTime::from_timestamp(since, 0).is_some_and(|time| set.has_history(time));
         has_history || is_in_use || oldest_token.saturating_add(CLOCKS_DIFFER) < since
     }
 
@@ -204,13 +233,30 @@ impl RevocationCache {
     /// Reads the new entries of the stream. If the stream does not know the cursor, the revocations
     /// that it lacks are restored. Returns how many were restored.
     async fn look(&mut self, store: &Store) -> Result<usize, StoreError> {
-        self.made.extend(store.take_made().iter().map(|ended| ended.to_string().into_boxed_str()));
-        let Some(read) = self.read(store).await? else { return self.restore(store).await };
+        self.made.extend(
+            store
+                .take_made()
+                .iter()
+                .map(|ended| ended.to_string().into_boxed_str()),
+        );
+        let Some(read) = self.read(store).await? else {
+            return self.restore(store).await;
+        };
         // One page more than this look has read, because a revocation may be read just before it is
         // reported as made.
-        let newest: HashSet<&str> = self.ends.iter().rev().take(read + PAGE).map(AsRef::as_ref).collect();
+        let newest: HashSet<&str> = self
+            .ends
+            .iter()
+            .rev()
+            .take(read + PAGE)
+            .map(AsRef::as_ref)
+            .collect();
         self.made.retain(|end| !newest.contains(&**end));
-        if self.made.is_empty() { Ok(0) } else { self.restore(store).await }
+        if self.made.is_empty() {
+            Ok(0)
+        } else {
+            self.restore(store).await
+        }
     }
 
     /// Returns how many revocations there were behind the cursor. `None` if the stream does not
@@ -219,7 +265,9 @@ impl RevocationCache {
     async fn read(&mut self, store: &Store) -> Result<Option<usize>, StoreError> {
         let (mut more, mut count) = (true, 0);
         while more {
-            let Some(read) = store.ends_after_entry(&self.cursor, PAGE).await? else { return Ok(None) };
+            let Some(read) = store.ends_after_entry(&self.cursor, PAGE).await? else {
+                return Ok(None);
+            };
             (self.cursor, self.known_lives, more) = (read.cursor, read.lives, read.more);
             count += read.ends.len();
             self.hold(read.ends);
@@ -243,17 +291,25 @@ impl RevocationCache {
             // This process has seen another mark before, so the Redis is not new.
             let since = now().timestamp();
             store.note_loss(since).await?;
-            doubt = Some(Doubt { since, is_certain: true });
+            doubt = Some(Doubt {
+                since,
+                is_certain: true,
+            });
         }
         (self.mark, self.doubt) = (mark, doubt);
         Ok(())
     }
 
     fn hold(&mut self, ends: Vec<Revocation>) {
-        self.ends.extend(ends.iter().map(|ended| ended.to_string().into_boxed_str()));
+        self.ends
+            .extend(ends.iter().map(|ended| ended.to_string().into_boxed_str()));
         for _ in MOST..self.ends.len() {
             // Revocations of keys are kept, because a key stays revoked, and there are few.
-            let oldest = self.ends.iter().position(|end| !end.starts_with("kid ")).unwrap_or_default();
+            let oldest = self
+                .ends
+                .iter()
+                .position(|end| !end.starts_with("kid "))
+                .unwrap_or_default();
             self.ends.remove(oldest);
         }
     }
@@ -262,19 +318,35 @@ impl RevocationCache {
     /// primary of a Cluster may have lost its records while the stream is whole. Writes lost
     /// records again, and returns how many there were.
     async fn look_at_some(&mut self, store: &Store, most: usize) -> Result<usize, StoreError> {
-        let from = if most < MOST && self.looked_at < self.ends.len() { self.looked_at } else { 0 };
+        let from = if most < MOST && self.looked_at < self.ends.len() {
+            self.looked_at
+        } else {
+            0
+        };
         let until = self.ends.len().min(from + most);
         // A revocation that has expired by either clock may have been purged, and is not lost.
         let second = seconds(store).into_iter().max().unwrap_or_default();
-        let needed = (from..until).filter_map(|at| Some((at, Self::needed(&self.ends[at], second)?)));
-        let asked = stream::iter(needed)
-            .map(async |(at, end)| store.lacks_revocation(&end).await.map(|lacks| lacks.then_some((at, end))));
-        let lost: Vec<_> = asked.buffer_unordered(AT_ONCE).try_filter_map(async |end| Ok(end)).try_collect().await?;
+        let needed =
+            (from..until).filter_map(|at| Some((at, Self::needed(&self.ends[at], second)?)));
+        let asked = stream::iter(needed).map(async |(at, end)| {
+            store
+                .lacks_revocation(&end)
+                .await
+                .map(|lacks| lacks.then_some((at, end)))
+        });
+        let lost: Vec<_> = asked
+            .buffer_unordered(AT_ONCE)
+            .try_filter_map(async |end| Ok(end))
+            .try_collect()
+            .await?;
         if lost.iter().any(|(at, _)| *at < self.settled[0]) {
             store.note_loss(now().timestamp()).await?;
         }
         let records = stream::iter(&lost).map(|(_, ended)| store.record_revocation(ended));
-        records.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        records
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<()>()
+            .await?;
         self.looked_at = until;
         Ok(lost.len())
     }
@@ -282,7 +354,10 @@ impl RevocationCache {
     /// Drops the revocations whose tokens have all expired.
     fn forget_old(&mut self, store: &Store) {
         let ([own, redis], ends) = (seconds(store), mem::take(&mut self.ends));
-        self.ends = ends.into_iter().filter(|end| Self::needed(end, own.min(redis)).is_some()).collect();
+        self.ends = ends
+            .into_iter()
+            .filter(|end| Self::needed(end, own.min(redis)).is_some())
+            .collect();
     }
 
     /// The revocation, if a token that it covers may still be valid in that second.
@@ -312,16 +387,27 @@ impl RevocationCache {
             return Ok(0);
         }
         let mut known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
-        let lost =
-            self.ends.iter().chain(&self.made).map(AsRef::as_ref).enumerate().filter(|(_, end)| known.insert(*end));
-        let lost: Vec<_> = lost.filter_map(|(at, end)| Some((at, Self::needed(end, own.min(redis))?))).collect();
+        let lost = self
+            .ends
+            .iter()
+            .chain(&self.made)
+            .map(AsRef::as_ref)
+            .enumerate()
+            .filter(|(_, end)| known.insert(*end));
+        let lost: Vec<_> = lost
+            .filter_map(|(at, end)| Some((at, Self::needed(end, own.min(redis))?)))
+            .collect();
         // Later revocations must cover tokens with the earlier lifetimes, although today's tokens
         // may live shorter.
         store.restore_lives(&self.lives).await?;
         // The record of a revoked key stays after its entry has left the stream, so such a key was
         // not lost.
         let kid = |(_, ended): &(_, Revocation)| {
-            if let Revocation::Key { kid, .. } = ended { Some(kid.clone()) } else { None }
+            if let Revocation::Key { kid, .. } = ended {
+                Some(kid.clone())
+            } else {
+                None
+            }
         };
         let kids: Vec<_> = lost.iter().filter_map(kid).collect();
         let restored = lost.len() - store.ended_keys(&kids).await?.len();
@@ -336,7 +422,13 @@ impl RevocationCache {
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
         let (lives, mark) = (mem::take(&mut self.lives), self.mark.take());
-        *self = Self { lives, mark, doubt: self.doubt, has_told_of_new: self.has_told_of_new, ..there };
+        *self = Self {
+            lives,
+            mark,
+            doubt: self.doubt,
+            has_told_of_new: self.has_told_of_new,
+            ..there
+        };
         Ok(restored)
     }
 }
@@ -380,11 +472,18 @@ mod tests {
 
     /// The revocation of a user's tokens up to a second. They live for a minute.
     fn end_of(user: &UserId, before: i64) -> Revocation {
-        Revocation::User { user: user.clone(), before, until: before + 60 }
+        Revocation::User {
+            user: user.clone(),
+            before,
+            until: before + 60,
+        }
     }
 
     fn end_of_key(kid: &str) -> Revocation {
-        Revocation::Key { kid: kid.into(), until: 4_000_000_000 }
+        Revocation::Key {
+            kid: kid.into(),
+            until: 4_000_000_000,
+        }
     }
 
     fn text_of(ended: &Revocation) -> String {
@@ -409,27 +508,49 @@ mod tests {
 
         async fn doubt(&self) -> Option<Doubt> {
             let (store, mut held) = (self.process(), RevocationCache::default());
-            assert_eq!((held.look(&store).await, held.doubt(&store, LIFE).await), (Ok(0), Ok(())));
+            assert_eq!(
+                (held.look(&store).await, held.doubt(&store, LIFE).await),
+                (Ok(0), Ok(()))
+            );
             held.doubt
         }
     }
 
     #[actix_web::test]
-    async fn a_store_that_knew_of_no_token_may_lack_ends_whoever_notes_one_first_and_whatever_comes_later() {
+    async fn a_store_that_knew_of_no_token_may_lack_ends_whoever_notes_one_first_and_whatever_comes_later()
+     {
         let empty = Bed::new();
         let since = empty.doubt().await;
-        assert!(since.is_some_and(|doubt| !doubt.is_certain), "it may be new");
-        empty.process().restore_revocation(&end_of_key("one")).await.expect("made");
-        assert_eq!(empty.doubt().await, since, "a restart and somebody else's end put no end there");
+        assert!(
+            since.is_some_and(|doubt| !doubt.is_certain),
+            "it may be new"
+        );
+        empty
+            .process()
+            .restore_revocation(&end_of_key("one"))
+            .await
+            .expect("made");
+        assert_eq!(
+            empty.doubt().await,
+            since,
+            "a restart and somebody else's end put no end there"
+        );
         let asked = Bed::new();
-        asked.process().note_life(LIFE).await.expect("a login comes before the first look");
+        asked
+            .process()
+            .note_life(LIFE)
+            .await
+            .expect("a login comes before the first look");
         assert!(asked.doubt().await.is_some());
     }
 
     #[actix_web::test]
     async fn a_store_that_knows_of_a_token_lacks_nothing_also_once_that_has_expired() {
         let used = Bed::new();
-        used.process().note_life(wxmint_verify::LONGEST_LIFE).await.expect("noted");
+        used.process()
+            .note_life(wxmint_verify::LONGEST_LIFE)
+            .await
+            .expect("noted");
         used.process().discard(DOUBT).await.expect("it is long ago");
         assert_eq!(used.doubt().await, None);
         AHEAD.set(TimeDelta::days(90));
@@ -439,7 +560,8 @@ mod tests {
     /// Each of these is a sign by itself: the age of the key, earlier keys, a token that was shown,
     /// and a loss that a process has noted.
     #[actix_web::test]
-    async fn the_doctor_finds_that_redis_was_emptied_by_any_mark_of_earlier_tokens_and_finds_nothing_in_a_new_one() {
+    async fn the_doctor_finds_that_redis_was_emptied_by_any_mark_of_earlier_tokens_and_finds_nothing_in_a_new_one()
+     {
         let redis = ("WXMINT_REDIS_URL", "redis://127.0.0.1");
         for (mark, may_be_lost) in [
             ("none", false),
@@ -455,14 +577,22 @@ mod tests {
             let mut issuer = issuer(&key, redis);
             if mark.contains("replaced") {
                 let mut stored = StoredKeys::of([key]);
-                let new = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::seconds(1)).expect("a key");
+                let new = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::seconds(1))
+                    .expect("a key");
                 let minutes = TimeDelta::minutes(if mark == "replaced keys" { -10 } else { 1 });
                 stored.replace(new, now() + minutes);
-                issuer.keys = Arc::new(KeyRing::new(stored.check().expect("a set"), now()).expect("a ring"));
+                issuer.keys =
+                    Arc::new(KeyRing::new(stored.check().expect("a set"), now()).expect("a ring"));
             }
-            let shown_at = if mark == "a token" { now() - TimeDelta::minutes(5) } else { now() };
+            let shown_at = if mark == "a token" {
+                now() - TimeDelta::minutes(5)
+            } else {
+                now()
+            };
             if mark.ends_with("token") {
-                issuer.oldest_token.fetch_min(shown_at.timestamp(), Ordering::Relaxed);
+                issuer
+                    .oldest_token
+                    .fetch_min(shown_at.timestamp(), Ordering::Relaxed);
             }
             let store = Bed::new().process();
             let is_found = async || issuer.examine_loss(Some(&store)).await.is_some();
@@ -480,13 +610,19 @@ mod tests {
     #[actix_web::test]
     async fn what_one_process_knows_of_a_loss_all_learn() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let [knows, other] = [(); 2].map(|()| issuer(&key, ("WXMINT_REDIS_URL", "redis://127.0.0.1")));
+        let [knows, other] =
+            [(); 2].map(|()| issuer(&key, ("WXMINT_REDIS_URL", "redis://127.0.0.1")));
         let (bed, mut held) = (Bed::new(), RevocationCache::default());
         let store = bed.process();
         held.doubt(&store, LIFE).await.expect("asked");
         knows.report_loss(&mut held, &store).await;
-        assert!(other.examine_loss(Some(&store)).await.is_none(), "it may be a new installation");
-        knows.oldest_token.store((now() - TimeDelta::hours(1)).timestamp(), Ordering::Relaxed);
+        assert!(
+            other.examine_loss(Some(&store)).await.is_none(),
+            "it may be a new installation"
+        );
+        knows
+            .oldest_token
+            .store((now() - TimeDelta::hours(1)).timestamp(), Ordering::Relaxed);
         knows.report_loss(&mut held, &store).await;
         assert!(other.examine_loss(Some(&store)).await.is_some());
     }
@@ -502,10 +638,19 @@ mod tests {
                 held.doubt.is_some_and(|doubt| doubt.is_certain)
             };
             if has_end {
-                store.restore_revocation(&end_of_key("one")).await.expect("made");
+                store
+                    .restore_revocation(&end_of_key("one"))
+                    .await
+                    .expect("made");
             }
             assert_eq!((looks().await, looks().await), (false, false));
-            for key in ["wxmint:{wxmint:revoked}:lives", "wxmint:revoked", "wxmint:{wxmint:revoked}", MARK, DOUBT] {
+            for key in [
+                "wxmint:{wxmint:revoked}:lives",
+                "wxmint:revoked",
+                "wxmint:{wxmint:revoked}",
+                MARK,
+                DOUBT,
+            ] {
                 store.discard(key).await.expect("emptied");
             }
             assert!(looks().await, "ends: {has_end}");
@@ -517,22 +662,46 @@ mod tests {
     async fn lives_that_a_store_has_lost_are_noted_again_by_whoever_knows_them() {
         let (store, mut held) = (Bed::new().process(), RevocationCache::default());
         let day = Duration::from_secs(86_400);
-        store.note_life(day).await.expect("noted by a process with another setting");
+        store
+            .note_life(day)
+            .await
+            .expect("noted by a process with another setting");
         held.look(&store).await.expect("looked");
         held.doubt(&store, LIFE).await.expect("asked");
-        store.discard("wxmint:{wxmint:revoked}:lives").await.expect("lost");
+        store
+            .discard("wxmint:{wxmint:revoked}:lives")
+            .await
+            .expect("lost");
         held.look(&store).await.expect("looked");
         held.doubt(&store, LIFE).await.expect("noted again");
         let [user, _] = users();
         store.revoke_user(&user, None).await.expect("made");
-        let ends = store.revocations_after("", 1).await.expect("read").expect("the oldest").ends;
-        let [Revocation::User { before, until, .. }] = ends[..] else { panic!("{ends:?}") };
-        assert_eq!(until - before, 86_400, "tokens of the longer life may be left");
+        let ends = store
+            .revocations_after("", 1)
+            .await
+            .expect("read")
+            .expect("the oldest")
+            .ends;
+        let [Revocation::User { before, until, .. }] = ends[..] else {
+            panic!("{ends:?}")
+        };
+        assert_eq!(
+            until - before,
+            86_400,
+            "tokens of the longer life may be left"
+        );
     }
 
     #[actix_web::test]
     async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
-        let store = || Store::new(&StoreAccess::in_memory(now), Duration::from_secs(60), now, ());
+        let store = || {
+            Store::new(
+                &StoreAccess::in_memory(now),
+                Duration::from_secs(60),
+                now,
+                (),
+            )
+        };
         let (before, after) = (store(), store());
         let ([lin, mei], second) = (users(), now().timestamp());
         let needed = [end_of_key("one"), end_of(&lin, second)];
@@ -549,17 +718,34 @@ mod tests {
         let other = end_of_key("other");
         after.restore_revocation(&other).await.expect("made");
         held.hold(vec![end_of(&mei, second - 121)]);
-        assert_eq!(held.look(&after).await, Ok(2), "the old one names no token that is left");
+        assert_eq!(
+            held.look(&after).await,
+            Ok(2),
+            "the old one names no token that is left"
+        );
         assert_eq!(held.look(&after).await, Ok(0));
-        assert_eq!(ends(&held), [&text_of(&other), &needed[0], &needed[1]], "with the dates that they had");
+        assert_eq!(
+            ends(&held),
+            [&text_of(&other), &needed[0], &needed[1]],
+            "with the dates that they had"
+        );
     }
 
     #[actix_web::test]
     async fn what_a_store_loses_before_anybody_has_read_it_is_made_again() {
-        let store = Store::new(&StoreAccess::in_memory(now), Duration::from_secs(60), now, ());
+        let store = Store::new(
+            &StoreAccess::in_memory(now),
+            Duration::from_secs(60),
+            now,
+            (),
+        );
         let mut held = RevocationCache::default();
         store.revoke_key("one").await.expect("made");
-        assert_eq!((held.look(&store).await, held.made.len()), (Ok(0), 0), "it is there");
+        assert_eq!(
+            (held.look(&store).await, held.made.len()),
+            (Ok(0), 0),
+            "it is there"
+        );
         let two = text_of(&end_of_key("two"));
         held.made.push(two.as_str().into());
         assert_eq!(held.look(&store).await, Ok(1));
@@ -568,7 +754,8 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_redis_has_lost_in_part_is_doubted_but_neither_a_start_nor_what_another_process_has_done() {
+    async fn what_redis_has_lost_in_part_is_doubted_but_neither_a_start_nor_what_another_process_has_done()
+     {
         let (before, after, [lin, mei]) = (Bed::new(), Bed::new(), users());
         for (bed, user) in [(&before, &lin), (&before, &mei), (&after, &lin)] {
             bed.process().revoke_user(user, None).await.expect("made");
@@ -580,17 +767,35 @@ mod tests {
         let store = after.process();
         assert!(!after.is_doubted_anew().await, "a start");
         first.settled = [2; 2];
-        assert_eq!(first.look(&store).await, Ok(1), "as after a backup from before mei's end");
+        assert_eq!(
+            first.look(&store).await,
+            Ok(1),
+            "as after a backup from before mei's end"
+        );
         assert!(after.is_doubted_anew().await);
-        assert_eq!((second.look(&store).await, second.look(&store).await), (Ok(0), Ok(0)), "it is there again");
+        assert_eq!(
+            (second.look(&store).await, second.look(&store).await),
+            (Ok(0), Ok(0)),
+            "it is there again"
+        );
         assert_eq!(first.look(&store).await, Ok(0));
-        assert!(!after.is_doubted_anew().await, "another process has made it again");
+        assert!(
+            !after.is_doubted_anew().await,
+            "another process has made it again"
+        );
 
         for settled in [0, 2] {
-            store.discard("wxmint:user:{mei}:ends").await.expect("another primary of a Cluster was emptied");
+            store
+                .discard("wxmint:user:{mei}:ends")
+                .await
+                .expect("another primary of a Cluster was emptied");
             first.settled = [settled; 2];
             assert_eq!(first.look_at_some(&store, AT_ONCE).await, Ok(1));
-            assert_eq!(after.is_doubted_anew().await, settled > 0, "what is young goes with a failover");
+            assert_eq!(
+                after.is_doubted_anew().await,
+                settled > 0,
+                "what is young goes with a failover"
+            );
         }
         assert_eq!(second.look_at_some(&store, AT_ONCE).await, Ok(0));
         assert!(!after.is_doubted_anew().await);
@@ -601,31 +806,69 @@ mod tests {
         let (mut held, [user, _]) = (RevocationCache::default(), users());
         let key = end_of_key("one");
         held.hold(vec![key.clone()]);
-        held.hold((0..=MOST as i64).map(|before| end_of(&user, before)).collect());
+        held.hold(
+            (0..=MOST as i64)
+                .map(|before| end_of(&user, before))
+                .collect(),
+        );
         let [first, second] = [text_of(&key), text_of(&end_of(&user, 2))];
-        assert_eq!((held.ends.len(), &*held.ends[0], &*held.ends[1]), (MOST, &*first, &*second));
+        assert_eq!(
+            (held.ends.len(), &*held.ends[0], &*held.ends[1]),
+            (MOST, &*first, &*second)
+        );
     }
 
     #[actix_web::test]
-    async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_before_or_after_the_loss() {
-        let (before, after, [lin, mei], mut held) = (Bed::new(), Bed::new(), users(), RevocationCache::default());
-        before.process().revoke_user(&mei, None).await.expect("made");
+    async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_before_or_after_the_loss()
+     {
+        let (before, after, [lin, mei], mut held) =
+            (Bed::new(), Bed::new(), users(), RevocationCache::default());
+        before
+            .process()
+            .revoke_user(&mei, None)
+            .await
+            .expect("made");
         assert_eq!(held.look(&before.process()).await, Ok(0));
         let store = after.process();
         store.revoke_user(&lin, None).await.expect("made");
-        let lose = async || store.discard("wxmint:user:{lin}:ends").await.expect("emptied between record and entry");
-        let has_record = async || store.user_state(&lin).await.expect("asked").revoked_before.is_some();
+        let lose = async || {
+            store
+                .discard("wxmint:user:{lin}:ends")
+                .await
+                .expect("emptied between record and entry")
+        };
+        let has_record = async || {
+            store
+                .user_state(&lin)
+                .await
+                .expect("asked")
+                .revoked_before
+                .is_some()
+        };
         lose().await;
-        assert_eq!((held.look(&store).await, has_record().await), (Ok(1), false));
-        assert_eq!((held.look_at_some(&store, MOST).await, has_record().await), (Ok(1), true));
+        assert_eq!(
+            (held.look(&store).await, has_record().await),
+            (Ok(1), false)
+        );
+        assert_eq!(
+            (held.look_at_some(&store, MOST).await, has_record().await),
+            (Ok(1), true)
+        );
 
         for number in 0..AT_ONCE {
-            store.revoke_user(&format!("user-{number}").parse().expect("a user"), None).await.expect("made");
+            store
+                .revoke_user(&format!("user-{number}").parse().expect("a user"), None)
+                .await
+                .expect("made");
         }
         assert_eq!(held.look(&store).await, Ok(0));
         lose().await;
         let mut looks = async || held.look_at_some(&store, AT_ONCE).await.expect("asked");
-        assert_eq!(looks().await + looks().await + looks().await, 1, "{AT_ONCE} at a time");
+        assert_eq!(
+            looks().await + looks().await + looks().await,
+            1,
+            "{AT_ONCE} at a time"
+        );
         assert!(has_record().await);
     }
 
@@ -634,54 +877,92 @@ mod tests {
     #[actix_web::test]
     async fn once_one_record_was_found_lost_the_next_look_writes_all_of_them_again() {
         let (store, mut held) = (Bed::new().process(), RevocationCache::default());
-        let users: Vec<UserId> =
-            (0..3 * AT_ONCE).map(|number| format!("user-{number}").parse().expect("a user")).collect();
+        let users: Vec<UserId> = (0..3 * AT_ONCE)
+            .map(|number| format!("user-{number}").parse().expect("a user"))
+            .collect();
         for user in &users {
             store.revoke_user(user, None).await.expect("made");
         }
         assert_eq!(held.look_at_both(&store, 0).await, 0);
         for user in &users {
-            store.discard(&format!("wxmint:user:{{{user}}}:ends")).await.expect("emptied");
+            store
+                .discard(&format!("wxmint:user:{{{user}}}:ends"))
+                .await
+                .expect("emptied");
         }
         let first = held.look_at_both(&store, 0).await;
-        assert_eq!((first, held.look_at_both(&store, first).await), (AT_ONCE, 2 * AT_ONCE));
+        assert_eq!(
+            (first, held.look_at_both(&store, first).await),
+            (AT_ONCE, 2 * AT_ONCE)
+        );
     }
 
     #[actix_web::test]
     async fn one_process_at_a_time_makes_ends_again_and_another_one_goes_on_if_it_dies() {
-        let (before, after, [lin, mei], mut held) = (Bed::new(), Bed::new(), users(), RevocationCache::default());
+        let (before, after, [lin, mei], mut held) =
+            (Bed::new(), Bed::new(), users(), RevocationCache::default());
         for user in [&lin, &mei] {
-            before.process().revoke_user(user, None).await.expect("made");
+            before
+                .process()
+                .revoke_user(user, None)
+                .await
+                .expect("made");
         }
         assert_eq!(held.look(&before.process()).await, Ok(0));
         let store = after.process();
-        store.keep(TURN.0, "of another", TURN.1).await.expect("its turn");
-        assert_eq!((held.look(&store).await, store.kept(TURN.0).await), (Ok(0), Ok(Some("of another".into()))));
+        store
+            .keep(TURN.0, "of another", TURN.1)
+            .await
+            .expect("its turn");
+        assert_eq!(
+            (held.look(&store).await, store.kept(TURN.0).await),
+            (Ok(0), Ok(Some("of another".into())))
+        );
         assert_eq!(held.make_again(&store, "own").await, Ok(2));
-        assert_eq!(store.kept(TURN.0).await, Ok(Some("own".into())), "renewed with each page");
+        assert_eq!(
+            store.kept(TURN.0).await,
+            Ok(Some("own".into())),
+            "renewed with each page"
+        );
         store.discard("wxmint:revoked").await.expect("lost again");
         held.made.push(text_of(&end_of_key("one")).into());
         assert_eq!(held.look(&store).await, Ok(0));
         AHEAD.set(TimeDelta::from_std(TURN.1).expect("a while") + TimeDelta::seconds(1));
-        assert_eq!((held.look(&store).await, store.kept(TURN.0).await), (Ok(3), Ok(None)), "it is given back");
+        assert_eq!(
+            (held.look(&store).await, store.kept(TURN.0).await),
+            (Ok(3), Ok(None)),
+            "it is given back"
+        );
     }
 
     #[actix_web::test]
     async fn an_end_is_old_once_it_is_by_the_clock_of_redis_and_by_that_of_this_machine() {
         for (days, made_again) in [(-1, 1), (1, 0)] {
             AHEAD.set(TimeDelta::zero());
-            let (before, after, [user, _], mut held) = (Bed::new(), Bed::new(), users(), RevocationCache::default());
+            let (before, after, [user, _], mut held) =
+                (Bed::new(), Bed::new(), users(), RevocationCache::default());
             // The clocks of these processes are right.
             let [store, other] = [&before, &after].map(|bed| Store::new(&bed.0, LIFE, now, ()));
             store.note_life(LIFE).await.expect("noted");
             let second = (now() + TimeDelta::days(days.min(0))).timestamp();
-            store.restore_revocation(&end_of(&user, second)).await.expect("made");
+            store
+                .restore_revocation(&end_of(&user, second))
+                .await
+                .expect("made");
             AHEAD.set(TimeDelta::days(days));
             assert_eq!(held.look(&store).await, Ok(0));
             held.forget_old(&store);
             assert_eq!(held.ends.len(), 1, "{days}");
-            assert_eq!(held.look(&other).await, Ok(made_again), "none while Redis is ahead: {days}");
-            assert_eq!(held.ends.len(), 1 - made_again, "it will be read, or tried again: {days}");
+            assert_eq!(
+                held.look(&other).await,
+                Ok(made_again),
+                "none while Redis is ahead: {days}"
+            );
+            assert_eq!(
+                held.ends.len(),
+                1 - made_again,
+                "it will be read, or tried again: {days}"
+            );
         }
     }
 
@@ -694,10 +975,18 @@ mod tests {
                 let passed = Duration::from_secs(seconds);
                 has_gone_evenly(&mut clock, (at + passed, begun + passed + moved))
             };
-            assert_eq!(is_after(3600), moved.is_zero(), "a clock that was set begins anew");
+            assert_eq!(
+                is_after(3600),
+                moved.is_zero(),
+                "a clock that was set begins anew"
+            );
             assert!(!is_after(3659));
             assert_eq!(is_after(3660), moved.is_zero());
-            assert_eq!(is_after(7199), moved.is_zero(), "it was not asked for an hour");
+            assert_eq!(
+                is_after(7199),
+                moved.is_zero(),
+                "it was not asked for an hour"
+            );
             assert!(is_after(7200), "since then it has gone evenly");
         }
     }

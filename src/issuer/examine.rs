@@ -29,15 +29,31 @@ pub(crate) fn load<T, E>(
 ) -> Result<(WatchedFile, T), IssuerStartError> {
     let unreadable = |error: FileError| {
         let cure = error.cure(make).unwrap_or_else(|| message!(correct_path));
-        IssuerStartError::of_setting(Finding::fault("files", message!("{}: {}", variable, Message::from(&error)), cure))
+        IssuerStartError::of_setting(Finding::fault(
+            "files",
+            message!("{}: {}", variable, Message::from(&error)),
+            cure,
+        ))
     };
     let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
-    Ok((file, parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?))
+    Ok((
+        file,
+        parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?,
+    ))
 }
 
 /// The finding that the content of a file is wrong. The error says what would be right.
-pub(crate) fn unusable_file(name: &'static str, variable: &str, path: &Path, error: impl Display) -> Finding {
-    Finding::fault(name, message!("{}: {}: {}", variable, path.display(), error), message!(correct_file))
+pub(crate) fn unusable_file(
+    name: &'static str,
+    variable: &str,
+    path: &Path,
+    error: impl Display,
+) -> Finding {
+    Finding::fault(
+        name,
+        message!("{}: {}: {}", variable, path.display(), error),
+        message!(correct_file),
+    )
 }
 
 pub(super) fn unusable_vault(path: &Path, error: &VaultError) -> Finding {
@@ -48,13 +64,22 @@ pub(super) fn unusable_vault(path: &Path, error: &VaultError) -> Finding {
 }
 
 pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -> Finding {
-    let is_early = |earliest: &str| earliest.parse::<DateTime<Utc>>().is_ok_and(|earliest| earliest > now);
+    let is_early = |earliest: &str| {
+        earliest
+            .parse::<DateTime<Utc>>()
+            .is_ok_and(|earliest| earliest > now)
+    };
     let (error, advice) = match error {
-        KeyError::NoneSigning { earliest } if is_early(earliest) => (Message::from(error), message!(correct_clock)),
+        KeyError::NoneSigning { earliest } if is_early(earliest) => {
+            (Message::from(error), message!(correct_clock))
+        }
         KeyError::NoneSigning { .. } => (message!(each_key_of_set_has_expired), anew(path)),
         error => (Message::from(error), message!(restore_it_or, anew(path))),
     };
-    Finding { advice, ..unusable_file("keys", "WXMINT_KEYS", path, error) }
+    Finding {
+        advice,
+        ..unusable_file("keys", "WXMINT_KEYS", path, error)
+    }
 }
 
 fn anew(path: &Path) -> Message {
@@ -71,10 +96,21 @@ impl Issuer {
     /// Redis.
     pub async fn examine(&self, redis: Option<&Store>, now: DateTime<Utc>) -> Vec<Finding> {
         let settings = &self.settings;
-        let named = [&settings.keys, &settings.vault_key_file].into_iter().chain(&settings.admin_tokens_file);
-        let named = named.chain(settings.door_files.values()).map(|path| path.display().to_string());
-        let files = Finding::ok("files", message!(files_are_read, named.collect::<Vec<_>>().join(", ")));
-        let mut found = vec![files, self.examine_keys(redis, now).await, self.examine_vault(redis).await];
+        let named = [&settings.keys, &settings.vault_key_file]
+            .into_iter()
+            .chain(&settings.admin_tokens_file);
+        let named = named
+            .chain(settings.door_files.values())
+            .map(|path| path.display().to_string());
+        let files = Finding::ok(
+            "files",
+            message!(files_are_read, named.collect::<Vec<_>>().join(", ")),
+        );
+        let mut found = vec![
+            files,
+            self.examine_keys(redis, now).await,
+            self.examine_vault(redis).await,
+        ];
         found.push(self.examine_user_ids(redis).await);
         found.extend(self.examine_loss(redis).await);
         if let Some((_, tokens)) = &self.admin_tokens {
@@ -88,28 +124,56 @@ impl Issuer {
 
     async fn examine_keys(&self, redis: Option<&Store>, now: DateTime<Utc>) -> Finding {
         let (set, path) = (&self.keys.set(), &self.settings.keys);
-        let found = leaves_early(set, path, self.settings.token_ttl, now).unwrap_or_else(|| keys(set, path, now));
+        let found = leaves_early(set, path, self.settings.token_ttl, now)
+            .unwrap_or_else(|| keys(set, path, now));
         let Some(redis) = redis else { return found };
         match self.learn_revoked_keys(redis, now).await {
             Ok(ended) => ended.unwrap_or(found),
-            Err(_) => sure(false, Finding { found: message!(revoked_ones_are_unknown, found.found), ..found }),
+            Err(_) => sure(
+                false,
+                Finding {
+                    found: message!(revoked_ones_are_unknown, found.found),
+                    ..found
+                },
+            ),
         }
     }
 
     async fn examine_vault(&self, redis: Option<&Store>) -> Finding {
         let sealed = match redis {
-            Some(redis) => redis.some_session_keys().or_else(|_| redis.some_session_keys()).await,
+            Some(redis) => {
+                redis
+                    .some_session_keys()
+                    .or_else(|_| redis.some_session_keys())
+                    .await
+            }
             None => Ok(Vec::new()),
         };
-        let (vault, file) = (self.vault.load_full(), self.settings.vault_key_file.display());
+        let (vault, file) = (
+            self.vault.load_full(),
+            self.settings.vault_key_file.display(),
+        );
         let (is_answered, opens) = match &sealed {
             Ok(sealed) => (true, message!(all_session_keys_open, sealed.len())),
             // A missing right to search for session keys is no fault, because no login needs it.
-            Err(error) => (error.reason.contains("NOPERM"), message!(no_session_key_was_tried)),
+            Err(error) => (
+                error.reason.contains("NOPERM"),
+                message!(no_session_key_was_tried),
+            ),
         };
         let sealed = sealed.unwrap_or_default();
-        match sealed.iter().filter(|(person, key)| vault.open(key, person).is_err()).count() {
-            0 => sure(is_answered, Finding::ok("vault", message!(key_of_line_seals, vault.sealing_line(), opens))),
+        match sealed
+            .iter()
+            .filter(|(person, key)| vault.open(key, person).is_err())
+            .count()
+        {
+            0 => sure(
+                is_answered,
+                Finding::ok(
+                    "vault",
+                    message!(key_of_line_seals, vault.sealing_line(), opens),
+                ),
+            ),
             closed => {
                 let found = message!(session_keys_do_not_open, closed, sealed.len());
                 Finding::warning("vault", found, message!(put_earlier_vault_key_into, file))
@@ -131,8 +195,14 @@ impl Issuer {
             None => message!(user_ids_are_not_counted, own),
         };
         let is_answered = compared.is_ok();
-        match compared.unwrap_or_default().filter(|fault| fault.advice != message!(wait_for_id_key)) {
-            Some(fault) => Finding { found: message!("{}; {}", fault.found, found), ..fault },
+        match compared
+            .unwrap_or_default()
+            .filter(|fault| fault.advice != message!(wait_for_id_key))
+        {
+            Some(fault) => Finding {
+                found: message!("{}; {}", fault.found, found),
+                ..fault
+            },
             None => sure(is_answered, Finding::ok("user_ids", found)),
         }
     }
@@ -148,7 +218,12 @@ fn sure(is_answered: bool, found: Finding) -> Finding {
 
 /// The first key that leaves the JWKS too soon, because a rotation was told a shorter lifetime of
 /// tokens than `serve`.
-pub(super) fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: DateTime<Utc>) -> Option<Finding> {
+pub(super) fn leaves_early(
+    set: &KeySet,
+    path: &Path,
+    token_ttl: Duration,
+    now: DateTime<Utc>,
+) -> Option<Finding> {
     let retention = TimeDelta::from_std(token_ttl).ok()? + LEEWAY + CLOCK_SKEW;
     // A key that was retired at once may have signed between these two.
     let follows = |next: &KeyLife| set.revoked.iter().all(|revoked| revoked.at() < next.nbf);
@@ -158,7 +233,11 @@ pub(super) fn leaves_early(set: &KeySet, path: &Path, token_ttl: Duration, now: 
     });
     let ((kid, exp), seconds) = (early?, token_ttl.as_secs());
     let advice = message!(run_keys_rotate_with_token_ttl, seconds, path.display());
-    Some(Finding::warning("keys", message!(key_leaves_early, kid, date(exp), seconds), advice))
+    Some(Finding::warning(
+        "keys",
+        message!(key_leaves_early, kid, date(exp), seconds),
+        advice,
+    ))
 }
 
 fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
@@ -168,17 +247,26 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
     };
     let next = set.lives.iter().find(|life| life.nbf > now);
     let next = next.map(|next| message!(key_signs_from, next.kid, date(next.nbf)));
-    let life = set.lives.iter().find(|life| life.kid == signing.kid()).filter(|_| next.is_none());
+    let life = set
+        .lives
+        .iter()
+        .find(|life| life.kid == signing.kid())
+        .filter(|_| next.is_none());
     let forgotten = life.and_then(|KeyLife { kid, nbf, exp, .. }| match exp {
         Some(exp) => Some(message!(key_leaves_alone, kid, date(*exp))),
-        None => (now - nbf > OLD).then(|| message!(has_signed_for_days, kid, (now - nbf).num_days())),
+        None => {
+            (now - nbf > OLD).then(|| message!(has_signed_for_days, kid, (now - nbf).num_days()))
+        }
     });
     if let Some(forgotten) = forgotten {
         return Finding::warning("keys", forgotten, message!(run_keys_rotate, path.display()));
     }
     let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
     let keys = count(set.lives.len(), ["key", "个密钥"]);
-    Finding::ok("keys", message!(keys_and_which_signs, keys, kid, algorithm, next))
+    Finding::ok(
+        "keys",
+        message!(keys_and_which_signs, keys, kid, algorithm, next),
+    )
 }
 
 #[cfg(test)]
@@ -194,7 +282,8 @@ mod tests {
 
     /// A key file in which the first key has this `exp`.
     fn file(keys: &[PrivateJwk], exp: Option<i64>) -> serde_json::Value {
-        let mut file: serde_json::Value = serde_json::from_slice(&StoredKeys::of(keys).content()).expect("JSON");
+        let mut file: serde_json::Value =
+            serde_json::from_slice(&StoredKeys::of(keys).content()).expect("JSON");
         file["keys"][0]["exp"] = exp.into();
         file
     }
@@ -218,14 +307,17 @@ mod tests {
             let set = KeySet::parse(file(&keys, exp).to_string().as_bytes()).expect("a set");
             let found = super::keys(&set, Path::new("k"), at(now));
             assert!(found.found.contains(says), "{found:?}");
-            assert_eq!(found.advice.contains("keys rotate --keys k"), found.status == Status::Warning);
+            assert_eq!(
+                found.advice.contains("keys rotate --keys k"),
+                found.status == Status::Warning
+            );
         }
     }
 
     #[test]
     fn a_key_leaves_early_until_its_last_token_has_expired_unless_it_was_ended() {
-        let [key, next, gone] =
-            [at(0), at(1000), at(2000)].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, nbf).expect("a key"));
+        let [key, next, gone] = [at(0), at(1000), at(2000)]
+            .map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, nbf).expect("a key"));
         let token_ttl = Duration::from_secs(60);
         let owed = 1060 + (LEEWAY + CLOCK_SKEW).num_seconds();
         for (exp, now, ended, is_early) in [
@@ -239,20 +331,34 @@ mod tests {
             (Some(owed - 1), 1000, Some(1000), false),
         ] {
             let mut file = file(&[key.clone(), next.clone()], exp);
-            file["revoked"] = ended.iter().map(|at| serde_json::json!({"kid": gone.kid(), "at": at})).collect();
+            file["revoked"] = ended
+                .iter()
+                .map(|at| serde_json::json!({"kid": gone.kid(), "at": at}))
+                .collect();
             let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
             let found = leaves_early(&set, Path::new("k"), token_ttl, at(now));
             assert_eq!(found.is_some(), is_early, "{exp:?} {now} {ended:?}");
-            let Some(Finding { found, advice, .. }) = found else { continue };
-            assert!(found.contains(key.kid()) && advice.contains("--token-ttl 60s"), "{found}: {advice}");
+            let Some(Finding { found, advice, .. }) = found else {
+                continue;
+            };
+            assert!(
+                found.contains(key.kid()) && advice.contains("--token-ttl 60s"),
+                "{found}: {advice}"
+            );
         }
     }
 
     #[test]
     fn a_set_without_a_key_that_signs_has_expired_or_is_early() {
-        let error = |nbf| KeyError::NoneSigning { earliest: at(nbf).to_rfc3339() };
-        let [early, expired] = [200, 50].map(|nbf| unusable_keys(Path::new("k"), &error(nbf), at(100)));
+        let error = |nbf| KeyError::NoneSigning {
+            earliest: at(nbf).to_rfc3339(),
+        };
+        let [early, expired] =
+            [200, 50].map(|nbf| unusable_keys(Path::new("k"), &error(nbf), at(100)));
         assert!(early.advice.contains("clock"), "{early:?}");
-        assert!(expired.found.contains("expired") && expired.advice.contains("keys generate --keys k"), "{expired:?}");
+        assert!(
+            expired.found.contains("expired") && expired.advice.contains("keys generate --keys k"),
+            "{expired:?}"
+        );
     }
 }

@@ -33,7 +33,10 @@ impl<'a> Cursor<'a> {
             return None;
         }
         let place = named.strip_suffix(SHARED);
-        Some(Self { place: place.unwrap_or(named), is_shared: place.is_some() })
+        Some(Self {
+            place: place.unwrap_or(named),
+            is_shared: place.is_some(),
+        })
     }
 
     /// The cursor as text; empty for the beginning of an empty stream.
@@ -60,7 +63,9 @@ impl<'a> Cursor<'a> {
     /// store in memory is recent, because that store counts from 1.
     pub(super) fn is_recent(&self, now: DateTime<Utc>) -> bool {
         let millis = self.id().and_then(|(millis, _)| i64::try_from(millis).ok());
-        millis.and_then(DateTime::from_timestamp_millis).is_some_and(|written| now - RECENT <= written)
+        millis
+            .and_then(DateTime::from_timestamp_millis)
+            .is_some_and(|written| now - RECENT <= written)
     }
 }
 
@@ -87,20 +92,41 @@ mod tests {
             let text = cursor.write(&vault(1));
             assert_eq!(Cursor::read(&text, &vault(1)), Some(cursor));
             assert_eq!(Cursor::read(&text, &vault(2)), None);
-            let (earlier, bare) = (text.replacen("1795", "1794", 1), text.replacen(SHARED, "", 1));
+            let (earlier, bare) = (
+                text.replacen("1795", "1794", 1),
+                text.replacen(SHARED, "", 1),
+            );
             for unknown in ["", ".", place, &text[1..], &earlier] {
                 assert_eq!(Cursor::read(unknown, &vault(1)), None, "{unknown}");
             }
-            assert_eq!(Cursor::read(&bare, &vault(1)).is_some(), !is_shared, "the mark is of the MAC's text");
+            assert_eq!(
+                Cursor::read(&bare, &vault(1)).is_some(),
+                !is_shared,
+                "the mark is of the MAC's text"
+            );
         }
-        assert_eq!(Cursor { place: "", is_shared: false }.write(&vault(1)), "", "an empty stream");
+        assert_eq!(
+            Cursor {
+                place: "",
+                is_shared: false
+            }
+            .write(&vault(1)),
+            "",
+            "an empty stream"
+        );
     }
 
     #[test]
     fn a_cursor_tells_when_its_revocation_was_written() {
         let now = DateTime::from_timestamp_millis(1_795_000_060_000).expect("a time");
-        let cursor = |place| Cursor { place, is_shared: false };
-        assert_eq!(cursor("1795000000000-7.AAAAAAAA").id(), Some((1_795_000_000_000, 7)));
+        let cursor = |place| Cursor {
+            place,
+            is_shared: false,
+        };
+        assert_eq!(
+            cursor("1795000000000-7.AAAAAAAA").id(),
+            Some((1_795_000_000_000, 7))
+        );
         assert!(cursor("1795000000000-0.AAAAAAAA").is_recent(now));
         assert!(!cursor("1794999999999-0.AAAAAAAA").is_recent(now));
         assert!(!cursor("17").is_recent(now) && !cursor("17-0.AAAAAAAA").is_recent(now));

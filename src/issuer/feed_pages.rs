@@ -120,10 +120,17 @@ pub(super) struct Ticket {
 }
 
 impl FeedPages {
-    pub(super) fn lane(&self, text: &str, cursor: Option<&Cursor<'_>>, now: DateTime<Utc>) -> LaneName {
+    pub(super) fn lane(
+        &self,
+        text: &str,
+        cursor: Option<&Cursor<'_>>,
+        now: DateTime<Utc>,
+    ) -> LaneName {
         match cursor {
             None => LaneName::Shared,
-            Some(_) if self.newest.lock().iter().any(|(_, newest)| newest == text) => LaneName::Shared,
+            Some(_) if self.newest.lock().iter().any(|(_, newest)| newest == text) => {
+                LaneName::Shared
+            }
             Some(cursor) if cursor.is_recent(now) => LaneName::Recent,
             Some(_) => LaneName::Old,
         }
@@ -148,16 +155,32 @@ impl FeedPages {
     /// Waits for the page after `cursor` if it is being made; otherwise puts the client in the
     /// queue for making it. `None` if the client waits for as many pages as it may, or if too many
     /// other clients wait.
-    pub(super) fn ask(self: &Arc<Self>, cursor: &str, lane: LaneName, client: &str) -> Option<Waits> {
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        cursor: &str,
+        lane: LaneName,
+        client: &str,
+    ) -> Option<Waits> {
         let goes_on = self.given.lock().has(client, cursor);
-        let reader = if goes_on { Reader::GoesOn } else { Reader::Other };
-        let (turns, mut pages) = (&self.lanes[lane as usize].turns, self.lanes[lane as usize].pages.lock());
+        let reader = if goes_on {
+            Reader::GoesOn
+        } else {
+            Reader::Other
+        };
+        let (turns, mut pages) = (
+            &self.lanes[lane as usize].turns,
+            self.lanes[lane as usize].pages.lock(),
+        );
         if let Some(asked) = pages.of.get(cursor).filter(|asked| asked.is_current()) {
             // Each client has a place of its own in the queue, because another client that waits
             // for this page may have many requests before it.
-            let is_coming = asked.made_at.is_some() || asked.is_being_made || asked.clients.contains(client);
+            let is_coming =
+                asked.made_at.is_some() || asked.is_being_made || asked.clients.contains(client);
             if is_coming || lane == LaneName::Shared {
-                return Some(Waits { made: asked.made.subscribe(), ticket: None });
+                return Some(Waits {
+                    made: asked.made.subscribe(),
+                    ticket: None,
+                });
             }
         } else {
             pages.of.remove(cursor);
@@ -166,8 +189,18 @@ impl FeedPages {
         let asked = pages.of.entry(cursor.to_owned()).or_insert_with(Asked::new);
         asked.clients.insert(client.to_owned());
         let (cursor, client) = (cursor.to_owned(), client.to_owned());
-        let ticket = Ticket { pages: Arc::clone(self), lane, cursor, client, place: Some(place), is_making: false };
-        Some(Waits { made: asked.made.subscribe(), ticket: Some(ticket) })
+        let ticket = Ticket {
+            pages: Arc::clone(self),
+            lane,
+            cursor,
+            client,
+            place: Some(place),
+            is_making: false,
+        };
+        Some(Waits {
+            made: asked.made.subscribe(),
+            ticket: Some(ticket),
+        })
     }
 
     pub(super) fn led_to_the_end(&self, cursor: &str) {
@@ -182,7 +215,12 @@ impl FeedPages {
 
 impl Asked {
     fn new() -> Self {
-        Self { made: watch::Sender::new(None), made_at: None, is_being_made: false, clients: HashSet::new() }
+        Self {
+            made: watch::Sender::new(None),
+            made_at: None,
+            is_being_made: false,
+            clients: HashSet::new(),
+        }
     }
 
     fn is_current(&self) -> bool {
@@ -205,25 +243,36 @@ impl Ticket {
     pub(super) async fn turn(&mut self) -> Option<Turn> {
         let turn = timeout(PATIENCE, self.place.take()?).await.ok()?.ok()?;
         let mut pages = self.pages.lanes[self.lane as usize].pages.lock();
-        let asked = pages.of.get_mut(&self.cursor).filter(|asked| asked.made_at.is_none() && !asked.is_being_made)?;
+        let asked = pages
+            .of
+            .get_mut(&self.cursor)
+            .filter(|asked| asked.made_at.is_none() && !asked.is_being_made)?;
         (asked.is_being_made, self.is_making) = (true, true);
         Some(turn)
     }
 
     /// Sends the result to all clients that wait for the page.
     pub(super) fn done(mut self, made: Made) {
-        let read_at = made.as_ref().ok().and_then(|page| Some(page.as_ref()?.read_at));
+        let read_at = made
+            .as_ref()
+            .ok()
+            .and_then(|page| Some(page.as_ref()?.read_at));
         self.is_making = false;
         let mut pages = self.pages.lanes[self.lane as usize].pages.lock();
         if let Some(asked) = pages.of.get_mut(&self.cursor) {
-            (asked.is_being_made, asked.made_at) = (false, Some(read_at.unwrap_or_else(Instant::now)));
+            (asked.is_being_made, asked.made_at) =
+                (false, Some(read_at.unwrap_or_else(Instant::now)));
             asked.made.send_replace(Some(made));
             pages.made.push_back(self.cursor.clone());
         }
         while pages.made.len() > MAX_PAGES
             && let Some(oldest) = pages.made.pop_front()
         {
-            if pages.of.get(&oldest).is_some_and(|asked| asked.made_at.is_some()) {
+            if pages
+                .of
+                .get(&oldest)
+                .is_some_and(|asked| asked.made_at.is_some())
+            {
                 pages.of.remove(&oldest);
             }
         }
@@ -233,7 +282,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut pages = self.pages.lanes[self.lane as usize].pages.lock();
-        let Some(asked) = pages.of.get_mut(&self.cursor) else { return };
+        let Some(asked) = pages.of.get_mut(&self.cursor) else {
+            return;
+        };
         asked.is_being_made &= !self.is_making;
         asked.clients.remove(&self.client);
         if asked.clients.is_empty() && asked.made_at.is_none() && !asked.is_being_made {
@@ -253,10 +304,17 @@ struct Kept {
 
 impl Kept {
     fn page(&mut self, cursor: &str) -> Option<Arc<Page>> {
-        while self.order.front().is_some_and(|(at, _)| at.elapsed() >= KEPT) {
+        while self
+            .order
+            .front()
+            .is_some_and(|(at, _)| at.elapsed() >= KEPT)
+        {
             self.drop_oldest();
         }
-        self.pages.get(cursor).filter(|page| page.read_at.elapsed() < KEPT).cloned()
+        self.pages
+            .get(cursor)
+            .filter(|page| page.read_at.elapsed() < KEPT)
+            .cloned()
     }
 
     fn keep(&mut self, cursor: &str, page: &Arc<Page>) {
@@ -271,9 +329,15 @@ impl Kept {
     }
 
     fn drop_oldest(&mut self) {
-        let Some((at, cursor)) = self.order.pop_front() else { return };
+        let Some((at, cursor)) = self.order.pop_front() else {
+            return;
+        };
         // It may have been made again since.
-        if self.pages.get(&cursor).is_some_and(|page| page.read_at == at) {
+        if self
+            .pages
+            .get(&cursor)
+            .is_some_and(|page| page.read_at == at)
+        {
             let page = self.pages.remove(&cursor);
             self.bytes -= page.map_or(0, |page| page.bytes.len());
         }
@@ -295,14 +359,22 @@ impl Given {
         if self.hashes.insert(hash) {
             self.order.push_back((Instant::now(), hash));
         }
-        while self.order.len() > MOST_GIVEN || self.order.front().is_some_and(|(at, _)| at.elapsed() >= GIVEN_FOR) {
-            let Some((_, oldest)) = self.order.pop_front() else { return };
+        while self.order.len() > MOST_GIVEN
+            || self
+                .order
+                .front()
+                .is_some_and(|(at, _)| at.elapsed() >= GIVEN_FOR)
+        {
+            let Some((_, oldest)) = self.order.pop_front() else {
+                return;
+            };
             self.hashes.remove(&oldest);
         }
     }
 
     fn has(&self, client: &str, cursor: &str) -> bool {
-        self.hashes.contains(&self.hasher.hash_one((client, cursor)))
+        self.hashes
+            .contains(&self.hasher.hash_one((client, cursor)))
     }
 }
 
@@ -326,16 +398,34 @@ impl Blocks {
     /// share it.
     pub(super) fn note(&mut self, begin: Option<(StreamId, &str)>, (end, next): (StreamId, &str)) {
         if let Some((id, cursor)) = begin {
-            self.0.insert(id, Block { cursor: cursor.to_owned(), end: Some(end), was_last_at: None });
+            self.0.insert(
+                id,
+                Block {
+                    cursor: cursor.to_owned(),
+                    end: Some(end),
+                    was_last_at: None,
+                },
+            );
         }
-        self.0.entry(end).or_insert_with(|| Block { cursor: next.to_owned(), end: None, was_last_at: None });
+        self.0.entry(end).or_insert_with(|| Block {
+            cursor: next.to_owned(),
+            end: None,
+            was_last_at: None,
+        });
         self.bound();
     }
 
     /// Notes that the shared page that begins at `cursor` goes to the end of the stream.
     pub(super) fn note_last(&mut self, id: StreamId, cursor: &str) {
         let was_last_at = Some(Instant::now());
-        self.0.insert(id, Block { cursor: cursor.to_owned(), end: None, was_last_at });
+        self.0.insert(
+            id,
+            Block {
+                cursor: cursor.to_owned(),
+                end: None,
+                was_last_at,
+            },
+        );
         self.bound();
     }
 
@@ -356,7 +446,10 @@ impl Blocks {
 
     /// The cursor of the last page that is known to begin before this place.
     pub(super) fn before(&self, place: StreamId) -> Option<String> {
-        self.0.range(..=place).next_back().map(|(_, block)| block.cursor.clone())
+        self.0
+            .range(..=place)
+            .next_back()
+            .map(|(_, block)| block.cursor.clone())
     }
 
     /// Removes a place that the stream no longer has.
@@ -376,7 +469,12 @@ mod tests {
     const KID: &str = "kid";
 
     fn page_of(bytes: impl Into<Bytes>) -> Arc<Page> {
-        Arc::new(Page { bytes: bytes.into(), next: None, kid: KID.into(), read_at: Instant::now() })
+        Arc::new(Page {
+            bytes: bytes.into(),
+            next: None,
+            kid: KID.into(),
+            read_at: Instant::now(),
+        })
     }
 
     fn asks(pages: &Arc<FeedPages>, cursor: &str, client: &str) -> (Waits, Ticket) {
@@ -386,7 +484,12 @@ mod tests {
     }
 
     async fn got(waits: Waits) -> Arc<Page> {
-        waits.page().await.expect("in time").expect("made").expect("in the stream")
+        waits
+            .page()
+            .await
+            .expect("in time")
+            .expect("made")
+            .expect("in the stream")
     }
 
     #[actix_web::test]
@@ -394,8 +497,13 @@ mod tests {
         let pages = Arc::new(FeedPages::default());
         let (_, mut first) = asks(&pages, "0", "first");
         let turn = first.turn().await.expect("nobody waits");
-        let mut greedy: VecDeque<_> = (1..9).map(|number| asks(&pages, &number.to_string(), "greedy")).collect();
-        assert!(pages.ask("9", OLD, "greedy").is_none(), "as many as one client may wait for");
+        let mut greedy: VecDeque<_> = (1..9)
+            .map(|number| asks(&pages, &number.to_string(), "greedy"))
+            .collect();
+        assert!(
+            pages.ask("9", OLD, "greedy").is_none(),
+            "as many as one client may wait for"
+        );
         let (honest, mut honest_ticket) = asks(&pages, "8", "honest");
         drop((turn, first));
 
@@ -403,7 +511,10 @@ mod tests {
         let turn = ticket.turn().await.expect("it came first");
         ticket.done(Ok(Some(page_of("1"))));
         drop(turn);
-        let turn = honest_ticket.turn().await.expect("not after the greedy one's seven others");
+        let turn = honest_ticket
+            .turn()
+            .await
+            .expect("not after the greedy one's seven others");
         let waits_too = pages.ask("8", OLD, "another").expect("it is being made");
         assert!(waits_too.ticket.is_none());
         honest_ticket.done(Ok(Some(page_of("8"))));
@@ -411,25 +522,45 @@ mod tests {
 
         let (greedy_waits, mut greedy_ticket) = greedy.pop_back().expect("seven");
         drop(greedy);
-        assert!(greedy_ticket.turn().await.is_none(), "another client's turn has made it");
-        let [one, two, three] = [got(honest).await, got(waits_too).await, got(greedy_waits).await];
-        assert!(Arc::ptr_eq(&one, &two) && Arc::ptr_eq(&one, &three), "signed once");
+        assert!(
+            greedy_ticket.turn().await.is_none(),
+            "another client's turn has made it"
+        );
+        let [one, two, three] = [
+            got(honest).await,
+            got(waits_too).await,
+            got(greedy_waits).await,
+        ];
+        assert!(
+            Arc::ptr_eq(&one, &two) && Arc::ptr_eq(&one, &three),
+            "signed once"
+        );
         let later = pages.ask("8", OLD, "greedy").expect("it is there");
         assert!(later.ticket.is_none() && Arc::ptr_eq(&one, &got(later).await));
     }
 
     #[actix_web::test]
-    async fn a_client_that_goes_on_from_its_page_has_its_turn_before_strangers_who_show_other_cursors() {
+    async fn a_client_that_goes_on_from_its_page_has_its_turn_before_strangers_who_show_other_cursors()
+     {
         let pages = Arc::new(FeedPages::default());
         let (_, mut first) = asks(&pages, "0", "first");
         let turn = first.turn().await.expect("nobody waits");
-        let mut strangers: Vec<_> = (1..100).map(|number| asks(&pages, "x", &number.to_string()).1).collect();
+        let mut strangers: Vec<_> = (1..100)
+            .map(|number| asks(&pages, "x", &number.to_string()).1)
+            .collect();
         pages.gives("sidecar", "7");
         let (_, mut stranger) = asks(&pages, "7", "a stranger who has seen the cursor");
         let (_, mut sidecar) = asks(&pages, "7", "sidecar");
         drop((turn, first));
-        let turn = sidecar.turn().now_or_never().expect("at once").expect("to make the page");
-        assert!(stranger.turn().now_or_never().is_none() && strangers[0].turn().now_or_never().is_none());
+        let turn = sidecar
+            .turn()
+            .now_or_never()
+            .expect("at once")
+            .expect("to make the page");
+        assert!(
+            stranger.turn().now_or_never().is_none()
+                && strangers[0].turn().now_or_never().is_none()
+        );
         sidecar.done(Ok(Some(page_of("7"))));
         drop(turn);
     }
@@ -442,24 +573,50 @@ mod tests {
         let another = pages.ask("1", OLD, "another").expect("it is being made");
         drop((ticket, turn));
         assert!(waits.page().await.is_none() && another.page().await.is_none());
-        assert!(pages.ask("1", OLD, "another").expect("a place").ticket.is_some(), "tried again");
+        assert!(
+            pages
+                .ask("1", OLD, "another")
+                .expect("a place")
+                .ticket
+                .is_some(),
+            "tried again"
+        );
     }
 
     #[actix_web::test]
     async fn whoever_asks_for_all_old_pages_keeps_nobody_from_the_first_and_the_newest() {
-        let (pages, now) = (Arc::new(FeedPages::default()), DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        let (pages, now) = (
+            Arc::new(FeedPages::default()),
+            DateTime::UNIX_EPOCH + TimeDelta::days(1),
+        );
         pages.led_to_the_end("newest");
-        let lane = |place, text| pages.lane(text, Some(&Cursor { place, is_shared: false }), now);
+        let lane = |place, text| {
+            pages.lane(
+                text,
+                Some(&Cursor {
+                    place,
+                    is_shared: false,
+                }),
+                now,
+            )
+        };
         assert_eq!(pages.lane("", None, now), LaneName::Shared);
         assert_eq!(lane("2-0.x", "newest"), LaneName::Shared);
         assert_eq!(lane("86399000-0.x", "recent"), LaneName::Recent);
         assert_eq!(lane("2-0.x", "old"), OLD);
         let (_, mut old) = asks(&pages, "old", "greedy");
         let _turn = old.turn().await.expect("nobody waits");
-        for (cursor, lane) in [("", LaneName::Shared), ("newest", LaneName::Shared), ("recent", LaneName::Recent)] {
+        for (cursor, lane) in [
+            ("", LaneName::Shared),
+            ("newest", LaneName::Shared),
+            ("recent", LaneName::Recent),
+        ] {
             let waits = pages.ask(cursor, lane, "greedy").expect("a place");
             let mut ticket = waits.ticket.expect("a ticket");
-            assert!(ticket.turn().now_or_never().flatten().is_some(), "{cursor} does not wait for old pages");
+            assert!(
+                ticket.turn().now_or_never().flatten().is_some(),
+                "{cursor} does not wait for old pages"
+            );
         }
     }
 
@@ -476,9 +633,22 @@ mod tests {
         for _ in 0..100 {
             pages.keep("19", &of_a_mebibyte());
         }
-        assert!(kept(19) && (5..19).filter(|number| kept(*number)).count() <= 15, "counted once");
-        let old = Instant::now().checked_sub(KEPT).expect("the machine runs for long enough");
-        pages.keep("old", &Arc::new(Page { bytes: Bytes::new(), next: None, kid: KID.into(), read_at: old }));
+        assert!(
+            kept(19) && (5..19).filter(|number| kept(*number)).count() <= 15,
+            "counted once"
+        );
+        let old = Instant::now()
+            .checked_sub(KEPT)
+            .expect("the machine runs for long enough");
+        pages.keep(
+            "old",
+            &Arc::new(Page {
+                bytes: Bytes::new(),
+                next: None,
+                kid: KID.into(),
+                read_at: old,
+            }),
+        );
         assert!(pages.kept("old", KID).is_none());
     }
 
@@ -489,15 +659,30 @@ mod tests {
         blocks.note(Some(((0, 0), "")), ((10, 0), "ten"));
         blocks.note(Some(((10, 0), "ten")), ((20, 3), "twenty"));
         blocks.note(None, ((40, 0), "forty"));
-        for (place, begins) in [((5, 0), Some("")), ((10, 0), Some("ten")), ((20, 2), Some("ten")), ((20, 3), None)] {
+        for (place, begins) in [
+            ((5, 0), Some("")),
+            ((10, 0), Some("ten")),
+            ((20, 2), Some("ten")),
+            ((20, 3), None),
+        ] {
             assert_eq!(blocks.around(place).as_deref(), begins, "{place:?}");
         }
         assert_eq!(blocks.before((30, 0)).as_deref(), Some("twenty"));
-        assert_eq!((blocks.around((50, 0)), blocks.before((50, 0)).as_deref()), (None, Some("forty")));
+        assert_eq!(
+            (blocks.around((50, 0)), blocks.before((50, 0)).as_deref()),
+            (None, Some("forty"))
+        );
         blocks.note_last((40, 0), "forty");
-        assert_eq!(blocks.around((50, 0)).as_deref(), Some("forty"), "it went to the end of the stream");
+        assert_eq!(
+            blocks.around((50, 0)).as_deref(),
+            Some("forty"),
+            "it went to the end of the stream"
+        );
         blocks.note(Some(((40, 0), "forty")), ((45, 0), "more"));
-        assert_eq!((blocks.around((50, 0)), blocks.around((44, 0)).as_deref()), (None, Some("forty")));
+        assert_eq!(
+            (blocks.around((50, 0)), blocks.around((44, 0)).as_deref()),
+            (None, Some("forty"))
+        );
         blocks.forget((45, 0));
         blocks.forget((40, 0));
         assert_eq!(blocks.before((50, 0)).as_deref(), Some("twenty"));

@@ -58,7 +58,11 @@ struct Waiting {
 impl Turns {
     /// A place in the queue. `None` if the client has as many places as it may have, or if all
     /// places are taken by clients that have no more than this client would have.
-    pub(super) fn place(self: &Arc<Self>, client: &str, reader: Reader) -> Option<oneshot::Receiver<Turn>> {
+    pub(super) fn place(
+        self: &Arc<Self>,
+        client: &str,
+        reader: Reader,
+    ) -> Option<oneshot::Receiver<Turn>> {
         let (tell, told) = oneshot::channel();
         let mut queue = self.0.lock();
         if !queue.is_taken {
@@ -123,7 +127,10 @@ impl Waiting {
         if of_client == 0 {
             self.clients.push_back(client.to_owned());
         }
-        self.requests.entry(client.to_owned()).or_default().push_back(request);
+        self.requests
+            .entry(client.to_owned())
+            .or_default()
+            .push_back(request);
         self.count += 1;
         true
     }
@@ -132,8 +139,13 @@ impl Waiting {
     /// `count`. That request is answered as if its turn had not come in time. So a late client gets
     /// as many places as every other.
     fn send_away_one_of_more_than(&mut self, count: usize) -> bool {
-        let most = self.requests.values_mut().max_by_key(|requests| requests.len());
-        let Some(most) = most.filter(|requests| requests.len() > count) else { return false };
+        let most = self
+            .requests
+            .values_mut()
+            .max_by_key(|requests| requests.len());
+        let Some(most) = most.filter(|requests| requests.len() > count) else {
+            return false;
+        };
         most.pop_back();
         self.count -= 1;
         true
@@ -159,7 +171,8 @@ impl Waiting {
             requests.retain(|request| !request.is_closed());
             !requests.is_empty()
         });
-        self.clients.retain(|client| self.requests.contains_key(client));
+        self.clients
+            .retain(|client| self.requests.contains_key(client));
         self.count = self.requests.values().map(VecDeque::len).sum();
     }
 }
@@ -173,7 +186,9 @@ mod tests {
     type Told = oneshot::Receiver<Turn>;
 
     fn places(turns: &Arc<Turns>, client: &str, reader: Reader, count: usize) -> Vec<Told> {
-        (0..count).filter_map(|_| turns.place(client, reader)).collect()
+        (0..count)
+            .filter_map(|_| turns.place(client, reader))
+            .collect()
     }
 
     /// Gives turns until no request waits. Returns the names in the order of their turns.
@@ -181,7 +196,10 @@ mod tests {
         let mut order = Vec::new();
         while !waiting.is_empty() {
             let has_turn = |(_, told): &mut (_, Told)| told.now_or_never().and_then(Result::ok);
-            let found = waiting.iter_mut().enumerate().find_map(|(index, one)| has_turn(one).map(|turn| (index, turn)));
+            let found = waiting
+                .iter_mut()
+                .enumerate()
+                .find_map(|(index, one)| has_turn(one).map(|turn| (index, turn)));
             let (index, turn) = found.expect("one of those who wait has the turn");
             order.push(waiting.remove(index).0);
             drop(turn);
@@ -197,7 +215,11 @@ mod tests {
         assert_eq!(greedy.len(), OF_A_CLIENT, "no more of one client");
         let mut waiting: Vec<_> = greedy.into_iter().map(|told| ("greedy", told)).collect();
         for client in ["one", "two"] {
-            waiting.extend(places(&turns, client, Reader::Other, 2).into_iter().map(|told| (client, told)));
+            waiting.extend(
+                places(&turns, client, Reader::Other, 2)
+                    .into_iter()
+                    .map(|told| (client, told)),
+            );
         }
         drop(first);
         let order = order(waiting);
@@ -210,30 +232,54 @@ mod tests {
         let turns = Arc::new(Turns::default());
         let first = turns.place("first", Reader::Other).expect("a place");
         let strangers = ["a", "b", "c", "d"];
-        let mut waiting: Vec<_> =
-            strangers.map(|name| (name, turns.place(name, Reader::Other).expect("a place"))).into();
+        let mut waiting: Vec<_> = strangers
+            .map(|name| (name, turns.place(name, Reader::Other).expect("a place")))
+            .into();
         for _ in 0..3 {
-            waiting.push(("sidecar", turns.place("sidecar", Reader::GoesOn).expect("a place")));
+            waiting.push((
+                "sidecar",
+                turns.place("sidecar", Reader::GoesOn).expect("a place"),
+            ));
         }
         drop(first);
-        assert_eq!(order(waiting), ["sidecar", "a", "sidecar", "b", "sidecar", "c", "d"]);
+        assert_eq!(
+            order(waiting),
+            ["sidecar", "a", "sidecar", "b", "sidecar", "c", "d"]
+        );
     }
 
     #[test]
     fn strangers_who_fill_their_places_leave_the_places_of_those_who_go_on() {
         let turns = Arc::new(Turns::default());
         let first = turns.place("first", Reader::Other).expect("a place");
-        let strangers: Vec<_> =
-            (0..2 * MOST_WAITING).map(|number| turns.place(&number.to_string(), Reader::Other)).collect();
+        let strangers: Vec<_> = (0..2 * MOST_WAITING)
+            .map(|number| turns.place(&number.to_string(), Reader::Other))
+            .collect();
         assert_eq!(strangers.iter().flatten().count(), MOST_WAITING);
-        let mut sidecar = turns.place("sidecar", Reader::GoesOn).expect("a place of its own");
+        let mut sidecar = turns
+            .place("sidecar", Reader::GoesOn)
+            .expect("a place of its own");
         assert!(turns.place("other", Reader::Other).is_none());
         drop(strangers);
-        let other = turns.place("other", Reader::Other).expect("the place of one who has left");
+        let other = turns
+            .place("other", Reader::Other)
+            .expect("the place of one who has left");
         drop(first);
-        drop((&mut sidecar).now_or_never().expect("the sidecar's turn").expect("a turn"));
+        drop(
+            (&mut sidecar)
+                .now_or_never()
+                .expect("the sidecar's turn")
+                .expect("a turn"),
+        );
         drop(order(vec![("other", other)]));
-        assert!(turns.place("next", Reader::Other).expect("a place").now_or_never().is_some(), "nobody waits any more");
+        assert!(
+            turns
+                .place("next", Reader::Other)
+                .expect("a place")
+                .now_or_never()
+                .is_some(),
+            "nobody waits any more"
+        );
     }
 
     #[test]
@@ -241,15 +287,27 @@ mod tests {
         let turns = Arc::new(Turns::default());
         let first = turns.place("first", Reader::GoesOn).expect("a place");
         let clients = MOST_WAITING / OF_A_CLIENT;
-        let mut strangers: Vec<_> =
-            (0..clients).flat_map(|number| places(&turns, &number.to_string(), Reader::GoesOn, OF_A_CLIENT)).collect();
+        let mut strangers: Vec<_> = (0..clients)
+            .flat_map(|number| places(&turns, &number.to_string(), Reader::GoesOn, OF_A_CLIENT))
+            .collect();
         assert_eq!(strangers.len(), MOST_WAITING, "all places");
         let sidecar = places(&turns, "sidecar", Reader::GoesOn, OF_A_CLIENT);
-        assert_eq!(sidecar.len(), OF_A_CLIENT - 1, "as many as the others have then");
+        assert_eq!(
+            sidecar.len(),
+            OF_A_CLIENT - 1,
+            "as many as the others have then"
+        );
         strangers.retain_mut(|told| told.now_or_never().is_none());
-        assert_eq!(strangers.len(), MOST_WAITING - sidecar.len(), "who was sent away knows it at once");
+        assert_eq!(
+            strangers.len(),
+            MOST_WAITING - sidecar.len(),
+            "who was sent away knows it at once"
+        );
         drop((first, strangers));
-        assert_eq!(order(sidecar.into_iter().map(|told| ("sidecar", told)).collect()), ["sidecar"; OF_A_CLIENT - 1]);
+        assert_eq!(
+            order(sidecar.into_iter().map(|told| ("sidecar", told)).collect()),
+            ["sidecar"; OF_A_CLIENT - 1]
+        );
     }
 
     #[test]

@@ -51,7 +51,10 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
             }
             Err(_) => unanswered += 1,
         }
-        issuer.readiness.warns("logins", (unanswered >= UNANSWERED_LOOKS).then_some(LOGINS_FAIL));
+        issuer.readiness.warns(
+            "logins",
+            (unanswered >= UNANSWERED_LOOKS).then_some(LOGINS_FAIL),
+        );
         if look % LOOKS == 0 {
             look_at_all(&issuer, &redis).await;
         }
@@ -67,8 +70,12 @@ async fn look_at_all(issuer: &Issuer, redis: &Store) {
         // No primary answers, so it is unknown whether anything is still missing.
         return;
     }
-    let lacks = redis_checks::lacks(&state).into_iter().filter(|finding| finding.status != Status::Ok);
-    let warning = lacks.map(|finding| finding.to_string()).reduce(|all, next| all + "; " + &next);
+    let lacks = redis_checks::lacks(&state)
+        .into_iter()
+        .filter(|finding| finding.status != Status::Ok);
+    let warning = lacks
+        .map(|finding| finding.to_string())
+        .reduce(|all, next| all + "; " + &next);
     if issuer.readiness.warns("redis", warning.as_deref()) {
         match warning {
             Some(warning) => tracing::warn!("{warning}"),
@@ -82,7 +89,13 @@ async fn look_at_all(issuer: &Issuer, redis: &Store) {
 /// warning, even if it is behind by the lifetime of a token, so that nobody can log in: otherwise
 /// all processes would become unready at once, and take the JWKS and the feed with them. `before`
 /// is the previous finding, so that the log says each once.
-fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &mut Status) {
+fn judge_clock(
+    Issuer {
+        readiness, metrics, ..
+    }: &Issuer,
+    ahead: i64,
+    before: &mut Status,
+) {
     let found = own_clock(-ahead as f64, Duration::MAX);
     if found.status != Status::Ok {
         metrics.clock_skew_exceeded.inc();
@@ -102,7 +115,12 @@ fn judge_clock(Issuer { readiness, metrics, .. }: &Issuer, ahead: i64, before: &
 /// lose bindings, makes the process not ready until that is mended. `tried` is the connection on
 /// which all was well. On that connection only a changed eviction policy is looked for, because
 /// otherwise all replicas would become unready at once when the memory is full.
-async fn try_connection(readiness: &Readiness, redis: &Store, tried: &mut Option<(u64, Arc<RedisUrl>)>, again: bool) {
+async fn try_connection(
+    readiness: &Readiness,
+    redis: &Store,
+    tried: &mut Option<(u64, Arc<RedisUrl>)>,
+    again: bool,
+) {
     let current = redis.link.connections_made();
     let is_tried = tried.as_ref() == Some(&current);
     let found = match is_tried {
@@ -115,7 +133,10 @@ async fn try_connection(readiness: &Readiness, redis: &Store, tried: &mut Option
         }
     };
     let refused = match found {
-        Ok(found) => found.into_iter().find(|finding| finding.status == Status::Fault).map(|fault| fault.to_string()),
+        Ok(found) => found
+            .into_iter()
+            .find(|finding| finding.status == Status::Fault)
+            .map(|fault| fault.to_string()),
         Err(reason) if is_tried || is_gone(reason.cause) => return,
         Err(reason) => Some(reason.to_string()),
     };
@@ -136,26 +157,43 @@ fn tell(readiness: &Readiness, about: &'static str, unfit: Option<String>, mende
 /// Whether Redis can be trusted with bindings and takes logins. Its faults must be mended first.
 pub(super) async fn check_redis(redis: &Store) -> Result<Vec<Finding>, Reason> {
     let found = redis_checks::fitness(&redis.link, now().timestamp(), Status::Warning).await?;
-    let refused = |reason: Reason| reason.after(format_args!("Redis does not take the write of a login: "));
+    let refused =
+        |reason: Reason| reason.after(format_args!("Redis does not take the write of a login: "));
     redis.try_a_login().await.map(|()| found).map_err(refused)
 }
 
 fn is_gone(cause: Cause) -> bool {
-    use Cause::{Closed, Loading, NoAddress, NoAnswer, NoAnswerByTls, NoPrimaryNamed, NobodyListens};
-    matches!(cause, Closed | Loading | NoAddress | NoAnswer | NoAnswerByTls | NoPrimaryNamed | NobodyListens)
+    use Cause::{
+        Closed, Loading, NoAddress, NoAnswer, NoAnswerByTls, NoPrimaryNamed, NobodyListens,
+    };
+    matches!(
+        cause,
+        Closed | Loading | NoAddress | NoAnswer | NoAnswerByTls | NoPrimaryNamed | NobodyListens
+    )
 }
 
 /// Compares with the other processes, through the store, how user ids are made. A process that
 /// makes them in another way, or with another key, is not ready, and logs nobody in.
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
     let (store, mut answers_since) = (issuer.store(), None);
-    let wait = if issuer.settings.store.url.is_some() { OTHERS_FIRST } else { Duration::ZERO };
+    let wait = if issuer.settings.store.url.is_some() {
+        OTHERS_FIRST
+    } else {
+        Duration::ZERO
+    };
     let mut pause = Duration::ZERO;
     loop {
         actix_web::rt::time::sleep(pause).await;
         pause = IDS_INTERVAL;
         // A failed call has logged why.
-        let Ok(found) = compare_ids(&issuer.ids, &store, &mut answers_since, (wait, Instant::now())).await else {
+        let Ok(found) = compare_ids(
+            &issuer.ids,
+            &store,
+            &mut answers_since,
+            (wait, Instant::now()),
+        )
+        .await
+        else {
             continue;
         };
         if issuer.ids.wait_for_others() {
@@ -163,7 +201,12 @@ pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
             continue;
         }
         let found = found.map(|finding| finding.to_string());
-        tell(&issuer.readiness, "user_ids", found, "user ids come about as everywhere");
+        tell(
+            &issuer.readiness,
+            "user_ids",
+            found,
+            "user ids come about as everywhere",
+        );
         if !issuer.ids.are_computed() {
             // A process that draws user ids only has to notice that others begin to compute them.
             pause = 10 * IDS_INTERVAL;
@@ -200,20 +243,34 @@ mod tests {
     async fn after_an_outage_a_process_waits_anew_before_it_tells_an_emptied_redis_its_id_key() {
         let key = IdKey::parse(BASE64_STANDARD.encode([1; 32]).as_bytes()).expect("a key");
         let ids = UserIds::new(Some((IdKind::OpenId, key)), true, true);
-        let away = wxmint_redis_link::RedisAccess::fixed("redis://127.0.0.1:1".parse().expect("a URL"));
+        let away =
+            wxmint_redis_link::RedisAccess::fixed("redis://127.0.0.1:1".parse().expect("a URL"));
         let [there, away] = [StoreAccess::in_memory(now), StoreAccess::new(away)]
             .map(|access| Store::new(&access, Duration::from_secs(60), now, ()));
         let (begun, mut answers_since) = (Instant::now(), None);
         let mut looks = async |store: &Store, seconds| {
             let at = begun + Duration::from_secs(seconds);
-            let is_answered = compare_ids(&ids, store, &mut answers_since, (OTHERS_FIRST, at)).await.is_ok();
-            (is_answered, there.id_key(None).await.expect("an answer").is_some())
+            let is_answered = compare_ids(&ids, store, &mut answers_since, (OTHERS_FIRST, at))
+                .await
+                .is_ok();
+            (
+                is_answered,
+                there.id_key(None).await.expect("an answer").is_some(),
+            )
         };
         assert_eq!(looks(&there, 0).await, (true, false));
-        assert_eq!(looks(&there, 2).await, (true, false), "others may have agreed");
+        assert_eq!(
+            looks(&there, 2).await,
+            (true, false),
+            "others may have agreed"
+        );
         assert_eq!(looks(&away, 3).await, (false, false));
         for seconds in [4, 6] {
-            assert_eq!(looks(&there, seconds).await, (true, false), "{seconds} s after the start, Redis is back");
+            assert_eq!(
+                looks(&there, seconds).await,
+                (true, false),
+                "{seconds} s after the start, Redis is back"
+            );
         }
         assert_eq!(looks(&there, 7).await, (true, true));
     }

@@ -32,15 +32,28 @@ pub(super) struct LogoutBody {
         ("everywhere" = (summary = "All of the user's tokens", value = json!({"everywhere": true}))),
     )),
     responses((status = 204, description = "Logged out")))]
-pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Done {
+pub(super) async fn logout(
+    request: HttpRequest,
+    payload: Payload,
+    worker: web::Data<IssuerWorker>,
+) -> Done {
     let (event, token) = begin(Activity::LOGOUT, &request, &worker)?;
     let body = read_body(payload, SMALL_BODY).await;
-    let everywhere = body.and_then(|body| everywhere(&body)).map_err(|problem| refused(&event, problem))?;
-    let event = Event { note: everywhere.then(|| "everywhere".into()), ..event };
+    let everywhere = body
+        .and_then(|body| everywhere(&body))
+        .map_err(|problem| refused(&event, problem))?;
+    let event = Event {
+        note: everywhere.then(|| "everywhere".into()),
+        ..event
+    };
     let issuer = worker.issuer.clone();
     let leaving = async move |login: &LoginWorker, token: &_, person: &mut _| {
         login.log_out(token, everywhere, person).await?;
-        let doors = if everywhere || !is_of_client(&issuer.minter, token) { &[] } else { &issuer.doors[..] };
+        let doors = if everywhere || !is_of_client(&issuer.minter, token) {
+            &[]
+        } else {
+            &issuer.doors[..]
+        };
         for open in doors {
             open.door.end_login(login, issued(token)).await?;
         }
@@ -49,15 +62,36 @@ pub(super) async fn logout(request: HttpRequest, payload: Payload, worker: web::
     leave(worker, event, token, leaving).await
 }
 
-fn begin(act: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Event, Verified<Claims>), Problem> {
+fn begin(
+    act: Activity,
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+) -> Result<(Event, Verified<Claims>), Problem> {
     let event = Event::new(act, origin(request));
-    let token = worker.issuer.verify(request, now()).map_err(|problem| refused(&event, problem))?;
+    let token = worker
+        .issuer
+        .verify(request, now())
+        .map_err(|problem| refused(&event, problem))?;
     cross_origin::readable_by_pages_of(request, worker, &token.app);
     let (user, of) = (Some(token.user.clone()), token.app.clone());
-    let (app, client) =
-        if is_of_client(&worker.issuer.minter, &token) { (None, Some(ClientId(of))) } else { (Some(of), None) };
-    let app_kind = app.as_ref().and_then(|app| worker.issuer.apps.all().kind_told(app));
-    Ok((Event { user, app, app_kind, client, ..event }, token))
+    let (app, client) = if is_of_client(&worker.issuer.minter, &token) {
+        (None, Some(ClientId(of)))
+    } else {
+        (Some(of), None)
+    };
+    let app_kind = app
+        .as_ref()
+        .and_then(|app| worker.issuer.apps.all().kind_told(app));
+    Ok((
+        Event {
+            user,
+            app,
+            app_kind,
+            client,
+            ..event
+        },
+        token,
+    ))
 }
 
 /// Reports a refused request, which a stranger may have sent.
@@ -72,7 +106,12 @@ async fn leave(
     worker: web::Data<IssuerWorker>,
     event: Event,
     token: Verified<Claims>,
-    work: impl AsyncFnOnce(&LoginWorker, &Verified<Claims>, &mut Option<Person>) -> Result<(), LoginError> + 'static,
+    work: impl AsyncFnOnce(
+        &LoginWorker,
+        &Verified<Claims>,
+        &mut Option<Person>,
+    ) -> Result<(), LoginError>
+    + 'static,
 ) -> Done {
     let leaving = async move {
         let mut person = None;
@@ -85,8 +124,21 @@ async fn leave(
         }
         let (user, app) = (token.user.as_str(), token.app.as_str());
         match event.activity {
-            Activity::UNBIND => bounded!(info, &format!("unbind {user}"), user, app, "binding dissolved"),
-            _ => bounded!(info, &format!("logout {user}"), user, app, everywhere = event.note.is_some(), "logged out"),
+            Activity::UNBIND => bounded!(
+                info,
+                &format!("unbind {user}"),
+                user,
+                app,
+                "binding dissolved"
+            ),
+            _ => bounded!(
+                info,
+                &format!("logout {user}"),
+                user,
+                app,
+                everywhere = event.note.is_some(),
+                "logged out"
+            ),
         }
         event.tell_bounded(&format!("{} {address}", token.id.as_str()));
         Ok(())
@@ -98,8 +150,14 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     if body.trim_ascii().is_empty() {
         return Ok(false);
     }
-    let wrong = |_| Problem::invalid("The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.");
-    Fields::from_json(body, &["everywhere"]).and_then(|fields| fields.flag("everywhere")).map_err(wrong)
+    let wrong = |_| {
+        Problem::invalid(
+            "The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.",
+        )
+    };
+    Fields::from_json(body, &["everywhere"])
+        .and_then(|fields| fields.flag("everywhere"))
+        .map_err(wrong)
 }
 
 /// Dissolve this mini program's binding
@@ -111,6 +169,7 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
     let (event, token) = begin(Activity::UNBIND, &request, &worker)?;
-    let leaving = async |login: &LoginWorker, token: &_, person: &mut _| login.unbind(token, person).await;
+    let leaving =
+        async |login: &LoginWorker, token: &_, person: &mut _| login.unbind(token, person).await;
     leave(worker, event, token, leaving).await
 }

@@ -14,7 +14,10 @@ use crate::login::{Identity, LoginProof, LoginRequest};
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a
 /// `phone_code`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body, which becomes a `LoginRequest`")]
+#[expect(
+    dead_code,
+    reason = "describes the body, which becomes a `LoginRequest`"
+)]
 pub struct LoginBody {
     /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
     code: Option<String>,
@@ -59,7 +62,14 @@ pub(super) struct LoginAnswer<'a> {
 
 pub(super) type Asked = Result<LoginRequest, Problem>;
 
-const NAMES: &[&str] = &["code", "appid", "username", "password", "phone_code", "bind_ticket"];
+const NAMES: &[&str] = &[
+    "code",
+    "appid",
+    "username",
+    "password",
+    "phone_code",
+    "bind_ticket",
+];
 
 const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
 /// The answer to JSON that a client labels as a form, as curl does.
@@ -68,7 +78,8 @@ const NO_CODE_IN_FORM: &str = "\
     `code`. If the body is JSON, send the header `Content-Type: application/json`.";
 const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
 /// The advice for a POST, whose body has room for credentials.
-const SEND_IN_BODY: &str = "Put it beside `code` in the `data` of wx.request, which a POST sends in the body.";
+const SEND_IN_BODY: &str =
+    "Put it beside `code` in the `data` of wx.request, which a POST sends in the body.";
 
 impl LoginBody {
     /// Parses a JSON body.
@@ -78,17 +89,26 @@ impl LoginBody {
 
     /// Parses a form (`application/x-www-form-urlencoded`).
     pub fn from_form(body: &[u8]) -> Asked {
-        asked_by(&Fields::from_form(body, NAMES).map_err(no_fields)?, NO_CODE_IN_FORM)
+        asked_by(
+            &Fields::from_form(body, NAMES).map_err(no_fields)?,
+            NO_CODE_IN_FORM,
+        )
     }
 
     /// Parses a query string. Credentials in it are refused unless `may_hold_password`, which is
     /// for pages that were published so (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
     pub fn from_query(query: &str, may_hold_password: bool) -> Asked {
-        asked_by(&of_query(query, (!may_hold_password).then_some(SEND_BY_POST))?, NO_CODE)
+        asked_by(
+            &of_query(query, (!may_hold_password).then_some(SEND_BY_POST))?,
+            NO_CODE,
+        )
     }
 
     /// Parses a JSON body that may have one further text field, called `name`.
-    pub fn with_field(body: &[u8], name: &'static str) -> Result<(LoginRequest, Option<String>), Problem> {
+    pub fn with_field(
+        body: &[u8],
+        name: &'static str,
+    ) -> Result<(LoginRequest, Option<String>), Problem> {
         let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
         let further = fields.text(name)?.map(|text| text.into_owned());
         Ok((asked_by(&fields, NO_CODE)?, further))
@@ -109,7 +129,11 @@ fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
         (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
     };
     let app = fields.parse("appid")?;
-    let identity = match (fields.parse("username")?, fields.parse("password")?, fields.parse("phone_code")?) {
+    let identity = match (
+        fields.parse("username")?,
+        fields.parse("password")?,
+        fields.parse("phone_code")?,
+    ) {
         (None, None, None) => Identity::Nothing,
         (Some(username), Some(password), None) => Identity::Password(username, password),
         (None, None, Some(phone_code)) => Identity::Phone(phone_code),
@@ -117,7 +141,12 @@ fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
         (None, Some(_), _) => return Err(alone("username")),
         (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
     };
-    Ok(LoginRequest { app, app_hint: None, proof, identity })
+    Ok(LoginRequest {
+        app,
+        app_hint: None,
+        proof,
+        identity,
+    })
 }
 
 /// Adds an example of a right body to the message.
@@ -131,19 +160,24 @@ fn of_query(query: &str, advice: Option<&str>) -> Result<Fields<'static>, Proble
     if let Some(advice) = advice
         && (fields.text("username")?.is_some() || fields.text("password")?.is_some())
     {
-        let detail =
-            format!("A user name or password must not be in the URL, where logs and histories keep it. {advice}");
+        let detail = format!(
+            "A user name or password must not be in the URL, where logs and histories keep it. {advice}"
+        );
         return Err(Problem::new(ProblemCode::CredentialsInQuery, detail));
     }
     Ok(fields)
 }
 
 fn both(one: &str, other: &str) -> Problem {
-    Problem::invalid(format!("The fields `{one}` and `{other}` exclude each other."))
+    Problem::invalid(format!(
+        "The fields `{one}` and `{other}` exclude each other."
+    ))
 }
 
 fn alone(missing: &str) -> Problem {
-    Problem::invalid(format!("The field `{missing}` is missing. A user name and its password go together."))
+    Problem::invalid(format!(
+        "The field `{missing}` is missing. A user name and its password go together."
+    ))
 }
 
 #[cfg(test)]
@@ -163,11 +197,18 @@ mod tests {
     fn one_login_in_three_forms() {
         let query = LoginBody::from_query("code=0a1&appid=wx1", false);
         let form = LoginBody::from_form(b"appid=wx1&code=0a1&extra=%FF");
-        let body = LoginBody::from_json(br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#);
+        let body = LoginBody::from_json(
+            br#"{"code":"0a1","appid":"wx1","extra":{"deep":[1]},"password":null}"#,
+        );
         for request in [query, form, body] {
             let request = request.expect("a login");
-            let LoginProof::Code(code) = request.proof else { panic!("a code") };
-            assert_eq!((code.as_str(), request.app.expect("an app").as_str()), ("0a1", "wx1"));
+            let LoginProof::Code(code) = request.proof else {
+                panic!("a code")
+            };
+            assert_eq!(
+                (code.as_str(), request.app.expect("an app").as_str()),
+                ("0a1", "wx1")
+            );
         }
     }
 
@@ -177,21 +218,45 @@ mod tests {
         for (body, said) in [
             (long.as_str(), "`code` must be at most 256 characters"),
             ("", "not valid JSON (line 1, column 0)"),
-            ("{\"code\":\"hunter2\"", "not valid JSON (line 1, column 17)"),
+            (
+                "{\"code\":\"hunter2\"",
+                "not valid JSON (line 1, column 17)",
+            ),
             ("[\"hunter2\"]", "must be a JSON object"),
             ("\"hunter2\"", "must be a JSON object"),
             ("{}", "`code` is missing"),
             ("{\"code\":null}", "`code` is missing"),
             ("{\"code\":12}", "`code` must be a string, not a number"),
-            ("{\"code\":[\"hunter2\"]}", "`code` must be a string, not an array"),
-            ("{\"code\":{\"hunter2\":1}}", "`code` must be a string, not an object"),
+            (
+                "{\"code\":[\"hunter2\"]}",
+                "`code` must be a string, not an array",
+            ),
+            (
+                "{\"code\":{\"hunter2\":1}}",
+                "`code` must be a string, not an object",
+            ),
             ("{\"code\":true}", "`code` must be a string, not a boolean"),
             ("{\"code\":\"\"}", "`code` must not be empty"),
-            ("{\"code\":\"hunter2\\ud800\"}", "`code` must not hold half of a surrogate pair"),
-            ("{\"code\":\"hunter2\\u0000\"}", "`code` must consist of visible ASCII characters"),
-            ("{\"code\":\"a\",\"code\":\"hunter2\"}", "`code` appears twice"),
-            ("{\"code\":\"a\",\"appid\":\"hunter2 \"}", "`appid` must consist of letters"),
-            ("{\"code\":\"a\",\"password\":\"hunter2\"}", "`username` is missing"),
+            (
+                "{\"code\":\"hunter2\\ud800\"}",
+                "`code` must not hold half of a surrogate pair",
+            ),
+            (
+                "{\"code\":\"hunter2\\u0000\"}",
+                "`code` must consist of visible ASCII characters",
+            ),
+            (
+                "{\"code\":\"a\",\"code\":\"hunter2\"}",
+                "`code` appears twice",
+            ),
+            (
+                "{\"code\":\"a\",\"appid\":\"hunter2 \"}",
+                "`appid` must consist of letters",
+            ),
+            (
+                "{\"code\":\"a\",\"password\":\"hunter2\"}",
+                "`username` is missing",
+            ),
         ] {
             let refused = refusal(json(body));
             assert!(refused.contains(said), "{body}: {refused}");
@@ -202,27 +267,47 @@ mod tests {
     #[test]
     fn a_login_is_by_one_proof_and_at_most_one_identity() {
         let ticket = "AAAAAAAAAAAAAAAAAAAAAA";
-        let shown = |body: &str| json(body).map(|asked| format!("{:?} {:?}", asked.proof, asked.identity));
+        let shown =
+            |body: &str| json(body).map(|asked| format!("{:?} {:?}", asked.proof, asked.identity));
         for (members, expected) in [
             (r#""code":"a""#.to_owned(), "Code(LoginCode(…)) Nothing"),
             (
                 r#""code":"a","username":" lin ","password":"p""#.to_owned(),
                 "Code(LoginCode(…)) Password(Username(…), Password(…))",
             ),
-            (r#""code":"a","phone_code":"b","username":null"#.to_owned(), "Code(LoginCode(…)) Phone(PhoneCode(…))"),
+            (
+                r#""code":"a","phone_code":"b","username":null"#.to_owned(),
+                "Code(LoginCode(…)) Phone(PhoneCode(…))",
+            ),
             (
                 format!(r#""bind_ticket":"{ticket}","username":"lin","password":"p""#),
                 "Ticket(Ticket(…)) Password(Username(…), Password(…))",
             ),
         ] {
-            assert_eq!(shown(&format!("{{{members}}}")).as_deref(), Ok(expected), "{members}");
+            assert_eq!(
+                shown(&format!("{{{members}}}")).as_deref(),
+                Ok(expected),
+                "{members}"
+            );
         }
         for (members, refused) in [
-            (r#""username":"lin","password":"p""#.to_owned(), Problem::invalid(NO_CODE)),
-            (format!(r#""code":"a","bind_ticket":"{ticket}""#), both("code", "bind_ticket")),
-            (r#""code":"a","username":"lin""#.to_owned(), alone("password")),
+            (
+                r#""username":"lin","password":"p""#.to_owned(),
+                Problem::invalid(NO_CODE),
+            ),
+            (
+                format!(r#""code":"a","bind_ticket":"{ticket}""#),
+                both("code", "bind_ticket"),
+            ),
+            (
+                r#""code":"a","username":"lin""#.to_owned(),
+                alone("password"),
+            ),
             (r#""code":"a","password":"p""#.to_owned(), alone("username")),
-            (r#""code":"a","password":"p","phone_code":"b""#.to_owned(), alone("username")),
+            (
+                r#""code":"a","password":"p","phone_code":"b""#.to_owned(),
+                alone("username"),
+            ),
             (
                 r#""code":"a","username":"lin","password":"p","phone_code":"b""#.to_owned(),
                 both("password", "phone_code"),
@@ -235,31 +320,68 @@ mod tests {
     #[test]
     fn what_people_type_is_bounded_and_its_field_is_named() {
         for (name, text, said) in [
-            ("username", "hunter2".repeat(100), "must be at most 512 characters"),
-            ("username", "hunter2\\u0007".to_owned(), "must not hold control characters"),
+            (
+                "username",
+                "hunter2".repeat(100),
+                "must be at most 512 characters",
+            ),
+            (
+                "username",
+                "hunter2\\u0007".to_owned(),
+                "must not hold control characters",
+            ),
             ("username", "  ".to_owned(), "must not be empty"),
-            ("password", "hunter2".repeat(200), "must be at most 1024 characters"),
+            (
+                "password",
+                "hunter2".repeat(200),
+                "must be at most 1024 characters",
+            ),
             ("password", String::new(), "must not be empty"),
-            ("phone_code", "hunter2，".to_owned(), "must consist of visible ASCII"),
+            (
+                "phone_code",
+                "hunter2，".to_owned(),
+                "must consist of visible ASCII",
+            ),
             ("bind_ticket", "hunter2}{".to_owned(), "must "),
         ] {
-            let other = if name == "username" { "password" } else { "username" };
-            let said_now = refusal(json(&format!(r#"{{"code":"a","{name}":"{text}","{other}":"x"}}"#)));
+            let other = if name == "username" {
+                "password"
+            } else {
+                "username"
+            };
+            let said_now = refusal(json(&format!(
+                r#"{{"code":"a","{name}":"{text}","{other}":"x"}}"#
+            )));
             assert!(said_now.contains(&format!("`{name}` {said}")), "{said_now}");
-            assert!(!said_now.contains("hunter2") && !said_now.contains("Send {"), "{said_now}");
+            assert!(
+                !said_now.contains("hunter2") && !said_now.contains("Send {"),
+                "{said_now}"
+            );
         }
     }
 
     #[test]
     fn what_is_not_utf8_is_refused_also_where_nobody_reads_it() {
-        for body in [b"{\"code\":\"\xff\"}".as_slice(), b"{\"code\":\"a\",\"extra\":\"\xff\"}"] {
-            assert_eq!(refusal(LoginBody::from_json(body)), "The body is not UTF-8. Send {\"code\": \"…\"}.");
+        for body in [
+            b"{\"code\":\"\xff\"}".as_slice(),
+            b"{\"code\":\"a\",\"extra\":\"\xff\"}",
+        ] {
+            assert_eq!(
+                refusal(LoginBody::from_json(body)),
+                "The body is not UTF-8. Send {\"code\": \"…\"}."
+            );
         }
     }
 
     #[test]
     fn depth_costs_no_stack() {
-        let deep = |name| format!("{{\"code\":\"a\",\"{name}\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        let deep = |name| {
+            format!(
+                "{{\"code\":\"a\",\"{name}\":{}1{}}}",
+                "[".repeat(10_000),
+                "]".repeat(10_000)
+            )
+        };
         assert!(json(&deep("x")).is_ok(), "what nobody reads is skipped");
         let refused = wxmint_http::malformed("appid", "must be a string, not an array");
         assert_eq!(json(&deep("appid")).expect_err("refused"), refused);
@@ -278,23 +400,42 @@ mod tests {
     fn a_password_in_a_query_passes_only_by_the_dangerous_way() {
         let query = "code=a&username=lin&password=p%20p";
         let asked = LoginBody::from_query(query, true);
-        let Ok(LoginRequest { identity: Identity::Password(name, password), .. }) = asked else { panic!("{asked:?}") };
+        let Ok(LoginRequest {
+            identity: Identity::Password(name, password),
+            ..
+        }) = asked
+        else {
+            panic!("{asked:?}")
+        };
         assert_eq!((name.as_str(), password.expose()), ("lin", "p p"));
     }
 
     #[test]
     fn a_password_in_the_query_of_a_post_is_refused_with_where_it_belongs() {
-        for query in ["password=hunter2", "username=lin&password=hunter2", "a=b&username"] {
+        for query in [
+            "password=hunter2",
+            "username=lin&password=hunter2",
+            "a=b&username",
+        ] {
             let refused = LoginBody::refuse_password_beside_body(query).expect_err(query);
             assert_eq!(refused.code, ProblemCode::CredentialsInQuery);
-            assert!(refused.detail.contains("`data`") && !refused.detail.contains("method"), "{refused:?}");
+            assert!(
+                refused.detail.contains("`data`") && !refused.detail.contains("method"),
+                "{refused:?}"
+            );
         }
-        assert_eq!(LoginBody::refuse_password_beside_body("code=a&utm_source=hunter2"), Ok(()));
+        assert_eq!(
+            LoginBody::refuse_password_beside_body("code=a&utm_source=hunter2"),
+            Ok(())
+        );
     }
 
     #[test]
     fn a_field_twice_in_a_form_is_refused() {
         let refused = refusal(LoginBody::from_form(b"code=a&code=b"));
-        assert_eq!(refused, "The field `code` appears twice. Send {\"code\": \"…\"}.");
+        assert_eq!(
+            refused,
+            "The field `code` appears twice. Send {\"code\": \"…\"}."
+        );
     }
 }

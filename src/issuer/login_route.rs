@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use wxmint_http::{Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, run_to_completion};
+use wxmint_http::{
+    Answer, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, run_to_completion,
+};
 use wxmint_ids::AppId;
 use wxmint_store::AttemptId;
 use wxmint_telemetry::LoginInFlight;
@@ -36,7 +38,11 @@ use crate::{apps::app_of_referer, clock::now, refusals::Refusal};
             value = json!({"bind_ticket": "3q2-7wAAAAAAAAAAAAAAAA", "username": "lin", "password": "jasmine"}))),
     )),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
-pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker: Data<IssuerWorker>) -> Answer {
+pub(super) async fn login_by_post(
+    request: HttpRequest,
+    payload: Payload,
+    worker: Data<IssuerWorker>,
+) -> Answer {
     let asked = read_post(&request, payload).await;
     answer(&request, worker, asked).await
 }
@@ -50,7 +56,10 @@ pub(super) async fn login_by_post(request: HttpRequest, payload: Payload, worker
             and the Referer that WeChat sends does not tell.")),
     responses((status = 200, description = "Logged in", body = LoginAnswer)))]
 pub(super) async fn login_by_query(request: HttpRequest, worker: Data<IssuerWorker>) -> Answer {
-    let asked = LoginBody::from_query(request.query_string(), worker.issuer.settings.dangerous_password_in_query);
+    let asked = LoginBody::from_query(
+        request.query_string(),
+        worker.issuer.settings.dangerous_password_in_query,
+    );
     answer(&request, worker, asked).await
 }
 
@@ -65,30 +74,66 @@ async fn read_post(request: &HttpRequest, payload: Payload) -> Asked {
         return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
     let body = read_body(payload, SMALL_BODY).await?;
-    if is_json { LoginBody::from_json(&body) } else { LoginBody::from_form(&body) }
+    if is_json {
+        LoginBody::from_json(&body)
+    } else {
+        LoginBody::from_form(&body)
+    }
 }
 
 /// Does the login even if the client disconnects, so that it is counted, logged and audited.
 async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked) -> Answer {
-    let asked = asked.map(|asked| LoginRequest { app_hint: app_hint(request), ..asked });
-    let (is_refused, is_of_page) = (asked.is_err(), request.headers().contains_key(header::ORIGIN));
-    let named = asked.as_ref().map(|asked| [asked.app.clone(), asked.app_hint.clone()]).unwrap_or_default();
-    if is_of_page && let Ok(app) = worker.issuer.apps.all().choose(named[0].as_ref(), named[1].as_ref()) {
+    let asked = asked.map(|asked| LoginRequest {
+        app_hint: app_hint(request),
+        ..asked
+    });
+    let (is_refused, is_of_page) = (
+        asked.is_err(),
+        request.headers().contains_key(header::ORIGIN),
+    );
+    let named = asked
+        .as_ref()
+        .map(|asked| [asked.app.clone(), asked.app_hint.clone()])
+        .unwrap_or_default();
+    if is_of_page
+        && let Ok(app) = worker
+            .issuer
+            .apps
+            .all()
+            .choose(named[0].as_ref(), named[1].as_ref())
+    {
         cross_origin::readable_by_pages_of(request, &worker, &app.id);
     }
     let (at, origin) = (worker.clone(), origin(request));
     let login = async move {
         let mut attempt = LoginAttempt::begin(&at, named);
         let address = origin.address.as_deref().unwrap_or_default();
-        let outcome = attempt.make(address, async |attempt| Ok(at.login.log_in(asked?, attempt).await?)).await;
-        let app = if is_of_page { attempt.audit_context.app.clone() } else { None };
-        let took = attempt.end(Event::new(Activity::LOGIN, origin), outcome.as_ref().map(|done| done.new_user));
-        let answer = outcome.map(|logged_in| welcome(&at, logged_in, took)).map_err(|refusal| refusal.problem);
+        let outcome = attempt
+            .make(address, async |attempt| {
+                Ok(at.login.log_in(asked?, attempt).await?)
+            })
+            .await;
+        let app = if is_of_page {
+            attempt.audit_context.app.clone()
+        } else {
+            None
+        };
+        let took = attempt.end(
+            Event::new(Activity::LOGIN, origin),
+            outcome.as_ref().map(|done| done.new_user),
+        );
+        let answer = outcome
+            .map(|logged_in| welcome(&at, logged_in, took))
+            .map_err(|refusal| refusal.problem);
         (answer, app)
     };
     // After a body that it cannot decode, actix-web sends an answer only if the answer is ready at
     // once.
-    let (answer, app) = if is_refused { Box::pin(login).await } else { run_to_completion(login).await };
+    let (answer, app) = if is_refused {
+        Box::pin(login).await
+    } else {
+        run_to_completion(login).await
+    };
     if let Some(app) = app {
         // By now the app is known even if only a ticket named it.
         cross_origin::readable_by_pages_of(request, &worker, &app);
@@ -109,7 +154,13 @@ pub(crate) struct LoginAttempt<'w> {
 impl<'w> LoginAttempt<'w> {
     pub(crate) fn begin(worker: &'w IssuerWorker, named: [Option<AppId>; 2]) -> Self {
         let (started, in_flight) = (Instant::now(), worker.issuer.metrics.login_begins());
-        Self { worker, started, in_flight, named, audit_context: AuditContext::default() }
+        Self {
+            worker,
+            started,
+            in_flight,
+            named,
+            audit_context: AuditContext::default(),
+        }
     }
 
     /// Does the `login`, which comes from this address. Pending logins cannot exceed connections,
@@ -121,33 +172,72 @@ impl<'w> LoginAttempt<'w> {
     ) -> Result<T, Refusal> {
         if self.in_flight.others >= self.worker.issuer.settings.max_connections {
             let detail = "Too many logins wait for an answer. Wait, then try again.";
-            return Err(Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(Duration::from_secs(1)).into());
+            return Err(Problem::new(ProblemCode::StoreUnavailable, detail)
+                .retry_after(Duration::from_secs(1))
+                .into());
         }
-        login(&mut Attempt { id: AttemptId::random(), address, audit_context: &mut self.audit_context, now: now() })
-            .await
+        login(&mut Attempt {
+            id: AttemptId::random(),
+            address,
+            audit_context: &mut self.audit_context,
+            now: now(),
+        })
+        .await
     }
 
     /// Reports the login to metrics, log and audit. `outcome` says whether it created the user, or
     /// why it was refused. Returns how long it took.
     pub(crate) fn end(self, event: Event, outcome: Result<bool, &Refusal>) -> Duration {
-        let Self { worker, started, named: [named, hint], audit_context, .. } = self;
+        let Self {
+            worker,
+            started,
+            named: [named, hint],
+            audit_context,
+            ..
+        } = self;
         let took = started.elapsed();
-        let result = outcome.as_ref().map_or_else(|refusal| refusal.problem.code.as_str(), |_| "ok");
+        let result = outcome
+            .as_ref()
+            .map_or_else(|refusal| refusal.problem.code.as_str(), |_| "ok");
         // The app is looked up again, because an app that was removed meanwhile must not be a
         // label.
         let apps = worker.issuer.apps.all();
-        let app = apps.choose(audit_context.app.as_ref().or(named.as_ref()), hint.as_ref()).ok();
-        worker.issuer.metrics.login_ended(app.map(|app| app.id.clone()), result, took);
+        let app = apps
+            .choose(audit_context.app.as_ref().or(named.as_ref()), hint.as_ref())
+            .ok();
+        worker
+            .issuer
+            .metrics
+            .login_ended(app.map(|app| app.id.clone()), result, took);
         if let Err(refusal) = &outcome {
             refusal.log(took);
         }
         let app_kind = app.and_then(|app| apps.kind_told(&app.id));
-        let AuditContext { app, person, client, user, bound } = audit_context;
+        let AuditContext {
+            app,
+            person,
+            client,
+            user,
+            bound,
+        } = audit_context;
         let person = person.filter(|_| audit::is_on());
         let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
-        let login = Event { app, app_kind, client, user, person, ..event };
+        let login = Event {
+            app,
+            app_kind,
+            client,
+            user,
+            person,
+            ..event
+        };
         if let Some(new_user) = bound {
-            Event { activity: Activity::BIND, client: None, new_user, ..login.clone() }.tell();
+            Event {
+                activity: Activity::BIND,
+                client: None,
+                new_user,
+                ..login.clone()
+            }
+            .tell();
         }
         match outcome {
             Ok(new_user) => Event { new_user, ..login }.tell(),
@@ -174,11 +264,36 @@ pub(crate) fn app_hint(request: &HttpRequest) -> Option<AppId> {
 }
 
 fn welcome(worker: &IssuerWorker, logged_in: LoggedIn, took: Duration) -> HttpResponse {
-    let LoggedIn { token, expires_in, user, app, new_user } = logged_in;
+    let LoggedIn {
+        token,
+        expires_in,
+        user,
+        app,
+        new_user,
+    } = logged_in;
     if !audit::is_in_log() {
         let (user, app) = (user.as_str(), app.as_str());
-        tracing::info!(user, app, new_user, took_us = took.as_micros() as u64, "login");
+        tracing::info!(
+            user,
+            app,
+            new_user,
+            took_us = took.as_micros() as u64,
+            "login"
+        );
     }
-    let aliases = worker.issuer.settings.token_aliases.iter().map(|name| (name.as_str(), &token)).collect();
-    private(LoginAnswer { access_token: &token, token_type: "Bearer", expires_in, user_id: &user, new_user, aliases })
+    let aliases = worker
+        .issuer
+        .settings
+        .token_aliases
+        .iter()
+        .map(|name| (name.as_str(), &token))
+        .collect();
+    private(LoginAnswer {
+        access_token: &token,
+        token_type: "Bearer",
+        expires_in,
+        user_id: &user,
+        new_user,
+        aliases,
+    })
 }

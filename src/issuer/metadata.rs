@@ -39,21 +39,33 @@ pub(super) async fn jwks(
     worker: web::Data<IssuerWorker>,
 ) -> Answer {
     let (now, issuer) = (now(), &worker.issuer);
-    let jwks = issuer.published(now, request.query_string() != OWN).ok_or_else(|| later(ALL_REVOKED))?;
+    let jwks = issuer
+        .published(now, request.query_string() != OWN)
+        .ok_or_else(|| later(ALL_REVOKED))?;
     let etag = format!("\"{}\"", short_digest(&jwks));
     let lead = TimeDelta::from_std(issuer.settings.key_prepublish).unwrap_or(TimeDelta::MAX);
     let max_age = max_age(&issuer.keys.set().lives, lead, now).num_seconds();
     // Weak comparison, as RFC 9110 section 13.1.2 asks of `If-None-Match`.
     let known = held.is_some_and(|held| match &*held {
         IfNoneMatch::Any => true,
-        IfNoneMatch::Items(held) => etag.parse::<EntityTag>().is_ok_and(|own| held.iter().any(|tag| tag.weak_eq(&own))),
+        IfNoneMatch::Items(held) => etag
+            .parse::<EntityTag>()
+            .is_ok_and(|own| held.iter().any(|tag| tag.weak_eq(&own))),
     });
-    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    let mut response = if known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
     response
         .insert_header((header::ETAG, etag))
         .insert_header((header::CACHE_CONTROL, format!("public, max-age={max_age}")))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"));
-    Ok(if known { response.finish() } else { response.content_type("application/jwk-set+json").body(jwks) })
+    Ok(if known {
+        response.finish()
+    } else {
+        response.content_type("application/jwk-set+json").body(jwks)
+    })
 }
 
 /// The issuer's metadata (OpenID Connect Discovery 1.0, RFC 8414)
@@ -75,9 +87,16 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
         "response_types_supported": ["id_token"],
         "service_documentation": format!("{issuer}/docs"),
     });
-    let of_doors = worker.issuer.doors.iter().map(|open| open.door.metadata(&worker.issuer));
+    let of_doors = worker
+        .issuer
+        .doors
+        .iter()
+        .map(|open| open.door.metadata(&worker.issuer));
     // A member of a door replaces an earlier member of the same name.
-    let metadata = iter::once(own).chain(of_doors).filter_map(|members| members.as_object().cloned()).flatten();
+    let metadata = iter::once(own)
+        .chain(of_doors)
+        .filter_map(|members| members.as_object().cloned())
+        .flatten();
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
         .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
@@ -92,17 +111,32 @@ impl Issuer {
     /// the own keys. If two keys have the same id, the first one is published. `None` if all own
     /// keys are revoked: verifiers keep the set that they have.
     fn published(&self, now: DateTime<Utc>, joins_peers: bool) -> Option<String> {
-        let peers = if joins_peers { self.keys_of_peers(now) } else { Vec::new() };
+        let peers = if joins_peers {
+            self.keys_of_peers(now)
+        } else {
+            Vec::new()
+        };
         let (own, mut kids) = (self.keys.set(), HashSet::new());
         own.accepted(now).next()?;
-        let keys = own.visible(now).chain(&peers).filter(|key| kids.insert(key.kid()) && !own.is_revoked(key.kid()));
+        let keys = own
+            .visible(now)
+            .chain(&peers)
+            .filter(|key| kids.insert(key.kid()) && !own.is_revoked(key.kid()));
         Some(serde_json::to_string(&keys.collect::<PublicKeySet<'_>>()).expect("strings serialize"))
     }
 
     fn algorithms(&self, now: DateTime<Utc>) -> Vec<&'static str> {
         let (own, peers) = (self.keys.set(), self.keys_of_peers(now));
-        let is_published = |it: &&Algorithm| own.visible(now).chain(&peers).any(|key| key.algorithm() == **it);
-        Algorithm::ALL.iter().filter(is_published).map(|algorithm| algorithm.name()).collect()
+        let is_published = |it: &&Algorithm| {
+            own.visible(now)
+                .chain(&peers)
+                .any(|key| key.algorithm() == **it)
+        };
+        Algorithm::ALL
+            .iter()
+            .filter(is_published)
+            .map(|algorithm| algorithm.name())
+            .collect()
     }
 
     pub(super) fn keys_of_peers(&self, now: DateTime<Utc>) -> Vec<PublicKey> {
@@ -120,12 +154,23 @@ impl Issuer {
     /// a day.
     pub(super) async fn read_peers(&self) {
         let Some(_) = self.peers.first() else { return };
-        let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else { return };
+        let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else {
+            return;
+        };
         let (set, now) = (self.keys.set(), now());
         let own: HashSet<_> = set.visible(now).map(PublicKey::kid).collect();
-        let read = join_all(self.peers.iter().map(async |peer| (&peer.url, peer.fetch(&http, &own, now).await))).await;
-        let faults = read.into_iter().filter_map(|(at, it)| Some(format!("{}: {}", at.host_str()?, it.err()?)));
-        let told = |why| format!("WXMINT_JWKS_PEERS: keys are not published, or for 24 h as they were: {why}");
+        let read = join_all(
+            self.peers
+                .iter()
+                .map(async |peer| (&peer.url, peer.fetch(&http, &own, now).await)),
+        )
+        .await;
+        let faults = read
+            .into_iter()
+            .filter_map(|(at, it)| Some(format!("{}: {}", at.host_str()?, it.err()?)));
+        let told = |why| {
+            format!("WXMINT_JWKS_PEERS: keys are not published, or for 24 h as they were: {why}")
+        };
         let warning = faults.reduce(|all, next| all + "; " + &next).map(told);
         if self.readiness.warns("jwks_peers", warning.as_deref()) {
             tracing::warn!(warning, "keys of peers");
@@ -150,21 +195,41 @@ mod tests {
         let url = format!("http://{}/jwks.json", listener.local_addr().expect("bound"));
         thread::spawn(move || {
             let last = sets[N - 1].clone();
-            for (mut stream, set) in listener.incoming().flatten().zip(sets.into_iter().chain(iter::repeat(last))) {
+            for (mut stream, set) in listener
+                .incoming()
+                .flatten()
+                .zip(sets.into_iter().chain(iter::repeat(last)))
+            {
                 let _ = stream.read(&mut [0; 4096]);
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", set.len());
-                stream.write_all((head + &set).as_bytes()).expect("answered");
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    set.len()
+                );
+                stream
+                    .write_all((head + &set).as_bytes())
+                    .expect("answered");
             }
         });
         url
     }
 
     #[actix_web::test]
-    async fn a_key_of_a_peer_is_published_until_it_is_ended_here_or_the_peer_has_been_away_for_a_day() {
-        let key = |algorithm| PrivateJwk::generate(algorithm, now() - TimeDelta::hours(1)).expect("a key");
+    async fn a_key_of_a_peer_is_published_until_it_is_ended_here_or_the_peer_has_been_away_for_a_day()
+     {
+        let key = |algorithm| {
+            PrivateJwk::generate(algorithm, now() - TimeDelta::hours(1)).expect("a key")
+        };
         let [own, ended, other] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(key);
-        let set = |key: &PrivateJwk| issuer(key, ("WXMINT_TOKEN_TTL", "1h")).published(now(), true).expect("a set");
-        let keys = [&ended, &other].map(|key| set(key)["{\"keys\":[".len()..].trim_end_matches("]}").to_owned());
+        let set = |key: &PrivateJwk| {
+            issuer(key, ("WXMINT_TOKEN_TTL", "1h"))
+                .published(now(), true)
+                .expect("a set")
+        };
+        let keys = [&ended, &other].map(|key| {
+            set(key)["{\"keys\":[".len()..]
+                .trim_end_matches("]}")
+                .to_owned()
+        });
         let url = peer([format!("{{\"keys\":[{}]}}", keys.join(","))]);
         let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &url));
         let published = |at, joins| {
@@ -172,48 +237,93 @@ mod tests {
             [&own, &ended, &other].map(|key| set.contains(key.kid()))
         };
         issuer.read_peers().await;
-        assert_eq!((published(now(), true), published(now(), false)), ([true; 3], [true, false, false]));
+        assert_eq!(
+            (published(now(), true), published(now(), false)),
+            ([true; 3], [true, false, false])
+        );
 
         let store = issuer.store();
         store.revoke_key(ended.kid()).await.expect("ended");
-        let found = issuer.learn_revoked_keys(&store, now()).await.expect("asked");
+        let found = issuer
+            .learn_revoked_keys(&store, now())
+            .await
+            .expect("asked");
         assert_eq!(found, None, "nothing is to be mended here");
         assert_eq!(published(now(), true), [true, false, true]);
         issuer.read_peers().await;
-        assert_eq!(published(now(), true), [true, false, true], "the peer has it still");
+        assert_eq!(
+            published(now(), true),
+            [true, false, true],
+            "the peer has it still"
+        );
         let later = |minutes| published(now() + TimeDelta::minutes(minutes), true);
-        assert_eq!([later(24 * 60 - 1), later(24 * 60)], [[true, false, true], [true, false, false]]);
+        assert_eq!(
+            [later(24 * 60 - 1), later(24 * 60)],
+            [[true, false, true], [true, false, false]]
+        );
         let algorithms = |days| issuer.algorithms(now() + TimeDelta::days(days));
-        assert_eq!((algorithms(0), algorithms(1)), (vec!["ES256", "EdDSA", "RS256"], vec!["ES256"]));
+        assert_eq!(
+            (algorithms(0), algorithms(1)),
+            (vec!["ES256", "EdDSA", "RS256"], vec!["ES256"])
+        );
     }
 
     #[actix_web::test]
     async fn a_peer_with_too_many_keys_leaves_the_set_readable_for_verifiers() {
-        let key = || PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let key =
+            || PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
         let own = key();
         let many = std::iter::repeat_with(|| {
-            let set = issuer(&key(), ("WXMINT_TOKEN_TTL", "1h")).published(now(), false).expect("a set");
+            let set = issuer(&key(), ("WXMINT_TOKEN_TTL", "1h"))
+                .published(now(), false)
+                .expect("a set");
             set["{\"keys\":[".len()..].trim_end_matches("]}").to_owned()
         });
-        let url = peer([format!("{{\"keys\":[{}]}}", many.take(80).collect::<Vec<_>>().join(","))]);
+        let url = peer([format!(
+            "{{\"keys\":[{}]}}",
+            many.take(80).collect::<Vec<_>>().join(",")
+        )]);
         let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &url));
         issuer.read_peers().await;
-        assert_eq!(issuer.published(now(), true), issuer.published(now(), false));
+        assert_eq!(
+            issuer.published(now(), true),
+            issuer.published(now(), false)
+        );
         let http = Upstream::new(&issuer.tls, PEERS_WITHIN, PEERS_WITHIN).expect("a client");
-        let refused = issuer.peers[0].fetch(&http, &HashSet::new(), now()).await.expect_err("too many");
+        let refused = issuer.peers[0]
+            .fetch(&http, &HashSet::new(), now())
+            .await
+            .expect_err("too many");
         assert!(refused.contains("bytes of keys are more than"), "{refused}");
     }
 
     #[actix_web::test]
     async fn a_peer_whose_address_leads_here_takes_no_key_away() {
-        let key = || PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let key =
+            || PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
         let (own, other) = (key(), key());
-        let set = |key: &PrivateJwk| issuer(key, ("WXMINT_TOKEN_TTL", "1h")).published(now(), true).expect("a set");
+        let set = |key: &PrivateJwk| {
+            issuer(key, ("WXMINT_TOKEN_TTL", "1h"))
+                .published(now(), true)
+                .expect("a set")
+        };
         let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &peer([set(&other), set(&own)])));
         let http = Upstream::new(&issuer.tls, PEERS_WITHIN, PEERS_WITHIN).expect("a client");
-        let fetch = async || issuer.peers[0].fetch(&http, &HashSet::from([own.kid()]), now()).await;
+        let fetch = async || {
+            issuer.peers[0]
+                .fetch(&http, &HashSet::from([own.kid()]), now())
+                .await
+        };
         assert_eq!(fetch().await, Ok(()));
-        assert!(fetch().await.is_err_and(|said| said.contains("this issuer's own keys")));
-        assert!(issuer.published(now(), true).is_some_and(|set| set.contains(other.kid())));
+        assert!(
+            fetch()
+                .await
+                .is_err_and(|said| said.contains("this issuer's own keys"))
+        );
+        assert!(
+            issuer
+                .published(now(), true)
+                .is_some_and(|set| set.contains(other.kid()))
+        );
     }
 }

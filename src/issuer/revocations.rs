@@ -35,38 +35,62 @@ pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
 pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
-    let after = pairs(request.query_string()).into_iter().find(|(name, _)| name == "after");
+    let after = pairs(request.query_string())
+        .into_iter()
+        .find(|(name, _)| name == "after");
     let after = after.map(|(_, cursor)| cursor).unwrap_or_default();
     let client = limit_key(worker.issuer.proxies.client_of(&request));
     let page = match page(&after, &client, &worker).await? {
         Some(page) => page,
         // The cursor is too old. All readers with such a cursor share the page that begins at the
         // oldest revocation.
-        None => page("", &client, &worker).await?.ok_or_else(|| later("The revocation feed cannot be read now."))?,
+        None => page("", &client, &worker)
+            .await?
+            .ok_or_else(|| later("The revocation feed cannot be read now."))?,
     };
-    page.next.iter().for_each(|next| worker.issuer.pages.gives(&client, next));
+    page.next
+        .iter()
+        .for_each(|next| worker.issuer.pages.gives(&client, next));
     Ok(HttpResponse::Ok()
         .content_type(PAGE_MEDIA_TYPE)
-        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", CACHED.as_secs())))
+        .insert_header((
+            header::CACHE_CONTROL,
+            format!("public, max-age={}", CACHED.as_secs()),
+        ))
         .body(web::Bytes::clone(&page.bytes)))
 }
 
-async fn page(after: &str, client: &str, worker: &web::Data<IssuerWorker>) -> Result<Option<Arc<Page>>, Problem> {
+async fn page(
+    after: &str,
+    client: &str,
+    worker: &web::Data<IssuerWorker>,
+) -> Result<Option<Arc<Page>>, Problem> {
     let (pages, vault) = (&worker.issuer.pages, worker.issuer.vault.load_full());
     let cursor = Cursor::read(after, &vault);
     // A cursor that was not made here leads to the first page.
     let after = cursor.map_or("", |_| after);
-    if let Some(kept) = kid_of_pages(worker).ok().and_then(|kid| pages.kept(after, &kid)) {
+    if let Some(kept) = kid_of_pages(worker)
+        .ok()
+        .and_then(|kid| pages.kept(after, &kid))
+    {
         return Ok(Some(kept));
     }
     let waits = pages.ask(after, pages.lane(after, cursor.as_ref(), now()), client);
-    let mut waits = waits.ok_or_else(|| later("Too many pages of the feed are asked for at once."))?;
+    let mut waits =
+        waits.ok_or_else(|| later("Too many pages of the feed are asked for at once."))?;
     if let Some(ticket) = waits.ticket.take() {
         // Runs on if this client disconnects, because others may wait for the same page.
-        drop(run_to_completion(make_in_turn(web::Data::clone(worker), ticket)));
+        drop(run_to_completion(make_in_turn(
+            web::Data::clone(worker),
+            ticket,
+        )));
     }
     let unreadable = || later("The revocation feed cannot be read now.");
-    waits.page().await.ok_or_else(unreadable)?.map_err(|_| unreadable())
+    waits
+        .page()
+        .await
+        .ok_or_else(unreadable)?
+        .map_err(|_| unreadable())
 }
 
 pub(super) fn later(reason: &str) -> Problem {
@@ -77,17 +101,31 @@ pub(super) fn later(reason: &str) -> Problem {
 /// Makes a page for all who ask for it. So its failure is logged once for all of them.
 async fn make_in_turn(worker: web::Data<IssuerWorker>, mut ticket: Ticket) {
     // While Redis is slow, pages that nobody waits for any more must not queue up.
-    let Some(_turn) = ticket.turn().await else { return };
+    let Some(_turn) = ticket.turn().await else {
+        return;
+    };
     let made = make(&worker, &ticket.cursor, ticket.lane).await;
-    let told = |error: &String| bounded!(warn, error, error, "no page of the revocation feed could be made");
+    let told = |error: &String| {
+        bounded!(
+            warn,
+            error,
+            error,
+            "no page of the revocation feed could be made"
+        )
+    };
     ticket.done(made.inspect_err(told));
 }
 
 async fn make(worker: &IssuerWorker, after: &str, lane: LaneName) -> Made {
-    let maker = PageMaker { worker, kid: kid_of_pages(worker)? };
+    let maker = PageMaker {
+        worker,
+        kid: kid_of_pages(worker)?,
+    };
     let vault = worker.issuer.vault.load_full();
     match Cursor::read(after, &vault) {
-        Some(cursor) if lane == LaneName::Old && !cursor.is_shared => maker.lead_to_shared(after, cursor).await,
+        Some(cursor) if lane == LaneName::Old && !cursor.is_shared => {
+            maker.lead_to_shared(after, cursor).await
+        }
         cursor => maker.read(after, cursor).await,
     }
 }
@@ -120,7 +158,13 @@ impl PageMaker<'_> {
     async fn read(&self, after: &str, cursor: Option<Cursor<'_>>) -> Made {
         let begun = Instant::now();
         let place = cursor.map_or("", |cursor| cursor.place);
-        let read = self.worker.login.store.revocations_page(place, PAGE_ENDS).await.map_err(of_store)?;
+        let read = self
+            .worker
+            .login
+            .store
+            .revocations_page(place, PAGE_ENDS)
+            .await
+            .map_err(of_store)?;
         let Some(read) = read else { return Ok(None) };
         self.page(after, cursor, read, begun).map(Some)
     }
@@ -132,9 +176,17 @@ impl PageMaker<'_> {
     /// cursor lies. That page is made once for all of them, and they read a part of it twice.
     async fn lead_to_shared(&self, after: &str, cursor: Cursor<'_>) -> Made {
         let pages = &self.worker.issuer.pages;
-        let Some(place) = cursor.id() else { return self.read(after, Some(cursor)).await };
+        let Some(place) = cursor.id() else {
+            return self.read(after, Some(cursor)).await;
+        };
         let begun = Instant::now();
-        let near = self.worker.login.store.revocations_after(cursor.place, NEAR).await.map_err(of_store)?;
+        let near = self
+            .worker
+            .login
+            .store
+            .revocations_after(cursor.place, NEAR)
+            .await
+            .map_err(of_store)?;
         let Some(near) = near else { return Ok(None) };
         if !near.more {
             return self.page(after, Some(cursor), near, begun).map(Some);
@@ -172,8 +224,18 @@ impl PageMaker<'_> {
     }
 
     /// A page without revocations that leads to another one.
-    fn lead(&self, after: &str, begins: String, near: ReadRevocations, begun: Instant) -> Result<Arc<Page>, String> {
-        let nothing = ReadRevocations { ends: Vec::new(), more: true, ..near };
+    fn lead(
+        &self,
+        after: &str,
+        begins: String,
+        near: ReadRevocations,
+        begun: Instant,
+    ) -> Result<Arc<Page>, String> {
+        let nothing = ReadRevocations {
+            ends: Vec::new(),
+            more: true,
+            ..near
+        };
         self.sign(after, begins, nothing, begun)
     }
 
@@ -185,17 +247,34 @@ impl PageMaker<'_> {
         read: ReadRevocations,
         begun: Instant,
     ) -> Result<Arc<Page>, String> {
-        let (pages, vault) = (&self.worker.issuer.pages, self.worker.issuer.vault.load_full());
+        let (pages, vault) = (
+            &self.worker.issuer.pages,
+            self.worker.issuer.vault.load_full(),
+        );
         let is_new = cursor.is_none_or(|cursor| cursor.place != read.cursor);
-        let end = Cursor { place: &read.cursor, is_shared: read.more };
-        let next = if is_new { end.write(&vault) } else { after.to_owned() };
+        let end = Cursor {
+            place: &read.cursor,
+            is_shared: read.more,
+        };
+        let next = if is_new {
+            end.write(&vault)
+        } else {
+            after.to_owned()
+        };
         let is_shared = cursor.is_none_or(|cursor| cursor.is_shared);
-        let begin = cursor.map_or(Some((0, 0)), |cursor| cursor.id()).filter(|_| is_shared);
+        let begin = cursor
+            .map_or(Some((0, 0)), |cursor| cursor.id())
+            .filter(|_| is_shared);
         if !read.more {
             pages.led_to_the_end(&next);
-            begin.into_iter().for_each(|begin| pages.blocks.lock().note_last(begin, after));
+            begin
+                .into_iter()
+                .for_each(|begin| pages.blocks.lock().note_last(begin, after));
         } else if let Some(end) = end.id() {
-            pages.blocks.lock().note(begin.map(|begin| (begin, after)), (end, &next));
+            pages
+                .blocks
+                .lock()
+                .note(begin.map(|begin| (begin, after)), (end, &next));
         }
         let is_kept = read.more && cursor.is_some_and(|cursor| cursor.is_shared);
         let page = self.sign(after, next, read, begun)?;
@@ -205,13 +284,44 @@ impl PageMaker<'_> {
         Ok(page)
     }
 
-    fn sign(&self, after: &str, cursor: String, read: ReadRevocations, begun: Instant) -> Result<Arc<Page>, String> {
-        let (iss, iat) = (self.worker.issuer.settings.issuer.as_str().to_owned(), read.at.timestamp());
+    fn sign(
+        &self,
+        after: &str,
+        cursor: String,
+        read: ReadRevocations,
+        begun: Instant,
+    ) -> Result<Arc<Page>, String> {
+        let (iss, iat) = (
+            self.worker.issuer.settings.issuer.as_str().to_owned(),
+            read.at.timestamp(),
+        );
         let exp = iat + PAGE_LIFE.as_secs() as i64;
-        let revoked = read.ends.iter().map(|ended| ended.published(&iss)).collect();
+        let revoked = read
+            .ends
+            .iter()
+            .map(|ended| ended.published(&iss))
+            .collect();
         let next = read.more.then(|| cursor.clone());
-        let page = RevocationsPage { iss, iat, exp, cursor, after: after.to_owned(), more: read.more, revoked };
-        let signed = self.worker.login.minter.sign_page(&page, now()).map_err(unsigned)?;
-        Ok(Arc::new(Page { bytes: signed.into(), next, kid: self.kid.clone(), read_at: begun }))
+        let page = RevocationsPage {
+            iss,
+            iat,
+            exp,
+            cursor,
+            after: after.to_owned(),
+            more: read.more,
+            revoked,
+        };
+        let signed = self
+            .worker
+            .login
+            .minter
+            .sign_page(&page, now())
+            .map_err(unsigned)?;
+        Ok(Arc::new(Page {
+            bytes: signed.into(),
+            next,
+            kid: self.kid.clone(),
+            read_at: begun,
+        }))
     }
 }

@@ -48,7 +48,10 @@ async fn revoke_key(store: Rc<Store>, kid: String) {
         }
         actix_web::rt::time::sleep(AGAIN).await;
     }
-    tracing::warn!(kid, "this key was retired before its time: verifiers refuse whatever it has signed");
+    tracing::warn!(
+        kid,
+        "this key was retired before its time: verifiers refuse whatever it has signed"
+    );
 }
 
 /// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set
@@ -60,15 +63,28 @@ pub(super) fn check_replacement(
     path: &Path,
     now: DateTime<Utc>,
 ) -> Result<(), String> {
-    let signing = before.signing(now).map(|key| key.public().kid()).unwrap_or_default();
+    let signing = before
+        .signing(now)
+        .map(|key| key.public().kid())
+        .unwrap_or_default();
     // Another replica's clock may be ahead.
-    let may_have_signed = before.lives.iter().filter(|life| life.nbf <= now + MAX_LEEWAY);
-    let mut in_time = may_have_signed.filter(|life| life.exp.is_none_or(|exp| exp > now)).map(|life| &*life.kid);
+    let may_have_signed = before
+        .lives
+        .iter()
+        .filter(|life| life.nbf <= now + MAX_LEEWAY);
+    let mut in_time = may_have_signed
+        .filter(|life| life.exp.is_none_or(|exp| exp > now))
+        .map(|life| &*life.kid);
     let is_missing = |kid: &str| {
-        after.visible(now).all(|key| key.kid() != kid) && after.revoked.iter().all(|revoked| revoked.kid != kid)
+        after.visible(now).all(|key| key.kid() != kid)
+            && after.revoked.iter().all(|revoked| revoked.kid != kid)
     };
     if let Some(kid) = in_time.find(|kid| is_missing(kid) && !before.is_revoked(kid)) {
-        let role = if kid == signing { "signs" } else { "has signed tokens that may still be valid" };
+        let role = if kid == signing {
+            "signs"
+        } else {
+            "has signed tokens that may still be valid"
+        };
         return Err(format!(
             "key {kid} is missing, which {role}: if this is the wrong file, put the previous one back; if every token of this key is \
              to be refused, run: {}",
@@ -89,14 +105,32 @@ impl Issuer {
     /// Learns which keys in use, or of peers, the feed revokes, so that this process refuses their
     /// tokens like every verifier that follows the feed. Returns a fault if a key in use is
     /// revoked. If the store does not answer, the known revocations stay.
-    pub(super) async fn learn_revoked_keys(&self, store: &Store, now: DateTime<Utc>) -> Result<Option<Finding>> {
+    pub(super) async fn learn_revoked_keys(
+        &self,
+        store: &Store,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Finding>> {
         let (set, peers) = (self.keys.set(), self.keys_of_peers(now));
-        let kids: Vec<_> = set.visible(now).chain(&peers).map(|key| key.kid().to_owned()).collect();
+        let kids: Vec<_> = set
+            .visible(now)
+            .chain(&peers)
+            .map(|key| key.kid().to_owned())
+            .collect();
         self.keys.note_revoked(&store.ended_keys(&kids).await?);
         let (set, path) = (self.keys.set(), &self.settings.keys);
-        let Some(kid) = set.visible(now).map(PublicKey::kid).find(|kid| set.is_revoked(kid)) else { return Ok(None) };
+        let Some(kid) = set
+            .visible(now)
+            .map(PublicKey::kid)
+            .find(|kid| set.is_revoked(kid))
+        else {
+            return Ok(None);
+        };
         let cure = message!(take_it_out_run, end_by_hand(kid, path));
-        Ok(Some(Finding::fault("keys", message!(key_is_revoked, path.display(), kid), cure)))
+        Ok(Some(Finding::fault(
+            "keys",
+            message!(key_is_revoked, path.display(), kid),
+            cure,
+        )))
     }
 
     /// Learns the revoked keys again, and decides whether the process is ready.
@@ -109,10 +143,14 @@ impl Issuer {
     pub(super) async fn judge_ended_keys(&self, store: &Store) {
         let now = now();
         // A failed call has logged why.
-        let Ok(found) = self.learn_revoked_keys(store, now).await else { return };
+        let Ok(found) = self.learn_revoked_keys(store, now).await else {
+            return;
+        };
         let (keys, found) = (self.keys.set(), found.map(|finding| finding.to_string()));
         let unfit = match keys.signing(now) {
-            Ok(key) => found.as_deref().filter(|_| keys.is_revoked(key.public().kid())),
+            Ok(key) => found
+                .as_deref()
+                .filter(|_| keys.is_revoked(key.public().kid())),
             Err(_) => Some("no key signs by the clock of this machine: see wxmint keys list"),
         };
         self.readiness.unfit("keys", unfit);
@@ -124,7 +162,8 @@ impl Issuer {
         }
         let early = leaves_early(&keys, &self.settings.keys, self.settings.token_ttl, now);
         let early = early.map(|finding| finding.to_string());
-        if let (true, Some(reason)) = (self.readiness.warns("keys_early", early.as_deref()), early) {
+        if let (true, Some(reason)) = (self.readiness.warns("keys_early", early.as_deref()), early)
+        {
             tracing::warn!(reason, "tokens will outlive the key that has signed them");
         }
     }
@@ -141,7 +180,10 @@ mod tests {
     #[test]
     fn a_set_may_lack_a_key_only_if_it_was_ended_or_no_token_of_it_can_be_left() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-        let key = |seconds| PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::seconds(seconds)).expect("a key");
+        let key = |seconds| {
+            PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::seconds(seconds))
+                .expect("a key")
+        };
         // A replica whose clock is as far ahead as is allowed has signed with `soon`. No replica
         // has signed with `later`.
         let [old, signing, soon, later] = [-7200, -3600, 60, 61].map(key);
@@ -152,8 +194,11 @@ mod tests {
             if let Some(seconds) = exp {
                 file["keys"][0]["exp"] = (now + TimeDelta::seconds(seconds)).timestamp().into();
             }
-            file["revoked"] =
-                ended.iter().map(|key| serde_json::json!({"kid": key.kid(), "at": 0})).collect::<Vec<_>>().into();
+            file["revoked"] = ended
+                .iter()
+                .map(|key| serde_json::json!({"kid": key.kid(), "at": 0}))
+                .collect::<Vec<_>>()
+                .into();
             KeySet::parse(file.to_string().as_bytes()).expect("a set")
         };
         let check = |before: &KeySet, after: &KeySet| {
@@ -163,14 +208,46 @@ mod tests {
         let missing = |key: &PrivateJwk| Some(format!("key {} is missing", key.kid()));
         let whole = file(&[&old, &signing, &soon, &later], Some(1), &[]);
         for (after, refused, what) in [
-            (file(&[&old, &signing, &soon, &later], Some(1), &[]), None, "nothing changes"),
-            (file(&[&signing, &soon, &later], None, &[]), missing(&old), "it has signed"),
-            (file(&[&old, &soon, &later], Some(1), &[]), missing(&signing), "it signs"),
-            (file(&[&old, &signing, &later], Some(1), &[]), missing(&soon), "it may have signed"),
-            (file(&[&old, &signing, &soon], Some(1), &[]), None, "it has not signed"),
-            (file(&[&old, &signing, &soon, &later], Some(0), &[]), missing(&old), "its exp is in the past"),
-            (file(&[&soon, &later, &signing], None, &[&old]), None, "it was revoked"),
-            (file(&[&later], None, &[&signing]), missing(&old), "another one was revoked"),
+            (
+                file(&[&old, &signing, &soon, &later], Some(1), &[]),
+                None,
+                "nothing changes",
+            ),
+            (
+                file(&[&signing, &soon, &later], None, &[]),
+                missing(&old),
+                "it has signed",
+            ),
+            (
+                file(&[&old, &soon, &later], Some(1), &[]),
+                missing(&signing),
+                "it signs",
+            ),
+            (
+                file(&[&old, &signing, &later], Some(1), &[]),
+                missing(&soon),
+                "it may have signed",
+            ),
+            (
+                file(&[&old, &signing, &soon], Some(1), &[]),
+                None,
+                "it has not signed",
+            ),
+            (
+                file(&[&old, &signing, &soon, &later], Some(0), &[]),
+                missing(&old),
+                "its exp is in the past",
+            ),
+            (
+                file(&[&soon, &later, &signing], None, &[&old]),
+                None,
+                "it was revoked",
+            ),
+            (
+                file(&[&later], None, &[&signing]),
+                missing(&old),
+                "another one was revoked",
+            ),
         ] {
             assert_eq!(check(&whole, &after), refused, "{what}");
         }
@@ -180,27 +257,55 @@ mod tests {
             ring.note_revoked(&[key.kid().to_owned()]);
             check_replacement(&ring.set(), &only, Path::new(""), now)
         };
-        assert!(in_feed(&old).is_ok() && in_feed(&signing).is_err(), "another replica has ended it");
+        assert!(
+            in_feed(&old).is_ok() && in_feed(&signing).is_err(),
+            "another replica has ended it"
+        );
         let expired = file(&[&old, &signing], Some(0), &[]);
-        assert_eq!(check(&expired, &file(&[&signing], None, &[])), None, "it expires at this moment");
-        let (without, with) = (file(&[&signing], None, &[&old]), file(&[&old, &signing], Some(1), &[]));
-        assert_eq!(check(&without, &with), Some(format!("key {} is back although it was revoked", old.kid())));
-        assert_eq!(check(&without, &file(&[&old, &signing], Some(1), &[&old])), None, "it is still revoked");
+        assert_eq!(
+            check(&expired, &file(&[&signing], None, &[])),
+            None,
+            "it expires at this moment"
+        );
+        let (without, with) = (
+            file(&[&signing], None, &[&old]),
+            file(&[&old, &signing], Some(1), &[]),
+        );
+        assert_eq!(
+            check(&without, &with),
+            Some(format!("key {} is back although it was revoked", old.kid()))
+        );
+        assert_eq!(
+            check(&without, &file(&[&old, &signing], Some(1), &[&old])),
+            None,
+            "it is still revoked"
+        );
     }
 
     #[test]
     fn the_line_says_whether_the_missing_key_signs_and_which_command_ends_it() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-        let [old, signing] =
-            [-2, -1].map(|hours| PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::hours(hours)).expect("a key"));
-        let set = |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::of(keys).content()).expect("a set");
+        let [old, signing] = [-2, -1].map(|hours| {
+            PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::hours(hours)).expect("a key")
+        });
+        let set =
+            |keys: &[PrivateJwk]| KeySet::parse(&StoredKeys::of(keys).content()).expect("a set");
         let both = set(&[old.clone(), signing.clone()]);
-        for (missing, left, role) in [(&old, &signing, "has signed tokens that"), (&signing, &old, "signs: if")] {
+        for (missing, left, role) in [
+            (&old, &signing, "has signed tokens that"),
+            (&signing, &old, "signs: if"),
+        ] {
             let after = set(std::slice::from_ref(left));
             let path = Path::new("/keys.json");
             let reason = check_replacement(&both, &after, path, now).expect_err("it is missing");
-            let command = format!("run: wxmint keys retire {} --now --keys /keys.json (", missing.kid());
-            assert!(reason.contains(role) && reason.contains(&command), "{reason}");
+            let command = format!(
+                "run: wxmint keys retire {} --now --keys /keys.json (",
+                missing.kid()
+            );
+            assert!(
+                reason.contains(role) && reason.contains(&command),
+                "{reason}"
+            );
         }
     }
 }

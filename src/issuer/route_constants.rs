@@ -33,8 +33,13 @@ pub(crate) const LIMIT: &[ProblemCode] = &[RateLimited];
 /// A phone number costs the app something.
 pub(crate) const BILLED: &[ProblemCode] = &[PhoneNumbersSpent];
 /// The problems of a call of WeChat's API for one person.
-pub(crate) const WECHAT: &[ProblemCode] =
-    &[UnknownApp, UserBlocked, PermissionMissing, WechatMisconfigured, WechatUnavailable];
+pub(crate) const WECHAT: &[ProblemCode] = &[
+    UnknownApp,
+    UserBlocked,
+    PermissionMissing,
+    WechatMisconfigured,
+    WechatUnavailable,
+];
 
 /// The statuses of `invalid_request` besides 400. 431 is possible on every route.
 pub(crate) const HEAD: &[u16] = &[431];

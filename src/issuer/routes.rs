@@ -10,12 +10,12 @@ use wxmint_http::{counted, readable, routes};
 
 use super::door::{Doors, OpenDoor};
 use super::route_constants::{
-    ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, METADATA, OAUTH_SERVER, OWN_TOKEN, PLACE, SECURITY, STORE, TOKEN,
-    WECHAT,
+    ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, LOGIN, METADATA, OAUTH_SERVER, OWN_TOKEN, PLACE,
+    SECURITY, STORE, TOKEN, WECHAT,
 };
 use super::{
-    Issuer, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata, revocations,
-    session_key_routes as session_key,
+    Issuer, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata,
+    revocations, session_key_routes as session_key,
 };
 
 const ROOT: &str = "/";
@@ -50,25 +50,45 @@ routes! {
 
 pub(super) fn description(issuer: &Issuer, in_demo: bool) -> Description {
     let place = if in_demo { "demo" } else { "issuer" };
-    let routes = [&ROUTES].into_iter().chain(issuer.doors.iter().map(|open| open.row.public));
-    Description::new(place, PLACE, routes.collect(), issuer.settings.issuer.to_string())
+    let routes = [&ROUTES]
+        .into_iter()
+        .chain(issuer.doors.iter().map(|open| open.row.public));
+    Description::new(
+        place,
+        PLACE,
+        routes.collect(),
+        issuer.settings.issuer.to_string(),
+    )
 }
 
 /// The OpenAPI description of the public listener with these doors, as JSON.
 pub fn openapi_json(doors: Doors) -> String {
-    viewer::json([&ROUTES].into_iter().chain(doors.iter().map(|row| row.public)), "https://login.example.com")
+    viewer::json(
+        [&ROUTES]
+            .into_iter()
+            .chain(doors.iter().map(|row| row.public)),
+        "https://login.example.com",
+    )
 }
 
 /// The routes for mini programs and peers, with those of the open doors.
 pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) {
-    let Issuer { settings, metrics, .. } = issuer;
+    let Issuer {
+        settings, metrics, ..
+    } = issuer;
     move |config| {
         let service = |label: &'static str, resource: Resource| {
             // Routes that wait for other services are timed; the login has a histogram of its own,
             // for all its paths.
-            let is_document = label == OAUTH_SERVER || ROWS.iter().any(|row| row.path == label && row.methods == READ);
+            let is_document = label == OAUTH_SERVER
+                || ROWS
+                    .iter()
+                    .any(|row| row.path == label && row.methods == READ);
             let counter = metrics.route(label, label != LOGIN && !is_document);
-            counted(counter, cross_origin::with_preflight(issuer, label, resource))
+            counted(
+                counter,
+                cross_origin::with_preflight(issuer, label, resource),
+            )
         };
         for path in &settings.login_paths {
             config.service(service(LOGIN, ROUTES.resource(LOGIN, path)));
@@ -87,9 +107,16 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
         }
         // Leads to the viewer, because there is nothing else to see here. The redirect is
         // temporary, because that may change.
-        let root = async || HttpResponse::TemporaryRedirect().insert_header((LOCATION, "docs/")).finish();
+        let root = async || {
+            HttpResponse::TemporaryRedirect()
+                .insert_header((LOCATION, "docs/"))
+                .finish()
+        };
         config
-            .service(service(OAUTH_SERVER, ROUTES.resource(METADATA, OAUTH_SERVER)))
+            .service(service(
+                OAUTH_SERVER,
+                ROUTES.resource(METADATA, OAUTH_SERVER),
+            ))
             .service(readable(ROOT, root))
             .configure(viewer::routes);
     }
@@ -99,13 +126,22 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
 /// difference, because some proxies change them. Below `/wechat/` and `/.well-known/` wxmint may
 /// answer further paths one day.
 pub fn is_free(path: &str, doors: Doors) -> bool {
-    let is_below = |folder: &str| path.get(..folder.len()).is_some_and(|start| start.eq_ignore_ascii_case(folder));
+    let is_below = |folder: &str| {
+        path.get(..folder.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(folder))
+    };
     let is = |taken: &str| match taken.split_once('{') {
         Some((folder, _)) => is_below(folder),
-        None => path.trim_end_matches('/').eq_ignore_ascii_case(taken.trim_end_matches('/')),
+        None => path
+            .trim_end_matches('/')
+            .eq_ignore_ascii_case(taken.trim_end_matches('/')),
     };
     let of_doors = doors.iter().flat_map(|row| row.public.paths());
-    let taken = ROUTES.paths().chain(of_doors).chain(viewer::PATHS).chain([ROOT]);
+    let taken = ROUTES
+        .paths()
+        .chain(of_doors)
+        .chain(viewer::PATHS)
+        .chain([ROOT]);
     !taken.into_iter().any(is) && !["/.well-known/", "/wechat/"].into_iter().any(is_below)
 }
 

@@ -13,13 +13,17 @@ use tracing_actix_web::TracingLogger;
 use wxmint_findings::{Doctor, Finding, Status};
 use wxmint_http::viewer::Description;
 use wxmint_http::{
-    Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, serve_admin, with_request_id,
+    Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, serve_admin,
+    with_request_id,
 };
 use wxmint_store::{Store, StoreError};
 use wxmint_telemetry::audit;
 
 use super::routes::{self, public_routes};
-use super::{Issuer, IssuerStartError, ends, health, reload::watch_files, route_constants::PLACE, state::IssuerWorker};
+use super::{
+    Issuer, IssuerStartError, ends, health, reload::watch_files, route_constants::PLACE,
+    state::IssuerWorker,
+};
 use crate::admin::{self, admin_request::Operating};
 use crate::clock::now;
 
@@ -52,15 +56,26 @@ pub async fn run(
     tracing::info!(public, admin, issuer = url, apps, "listening");
 
     let (operated, examined) = (Arc::clone(&issuer), admin_description(&issuer));
-    let admin = serve_admin(listeners.admin, move || admin_app(&operated, &doctor, &examined))?;
+    let admin = serve_admin(listeners.admin, move || {
+        admin_app(&operated, &doctor, &examined)
+    })?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(health::follow_store(Arc::clone(&issuer)));
     actix_web::rt::spawn(ends::hold_ends(Arc::clone(&issuer)));
-    issuer.metrics.phone_numbers_per_app.set(issuer.settings.phone_numbers_per_app.into());
-    actix_web::rt::spawn(join(health::follow_user_ids(Arc::clone(&issuer)), Arc::clone(&issuer).follow_peers()));
+    issuer
+        .metrics
+        .phone_numbers_per_app
+        .set(issuer.settings.phone_numbers_per_app.into());
+    actix_web::rt::spawn(join(
+        health::follow_user_ids(Arc::clone(&issuer)),
+        Arc::clone(&issuer).follow_peers(),
+    ));
     actix_web::rt::spawn(audit::run());
     watch_files(&issuer);
-    issuer.doors.iter().for_each(|open| Arc::clone(&open.door).follow(&issuer));
+    issuer
+        .doors
+        .iter()
+        .for_each(|open| Arc::clone(&open.door).follow(&issuer));
 
     let readiness = issuer.readiness.clone();
     let stop = shutdown.map(move |()| readiness.stopping());
@@ -104,7 +119,10 @@ pub fn public_app(
         InitError = (),
     > + use<>,
 > {
-    let worker = IssuerWorker { issuer: Arc::clone(issuer), login: issuer.login_worker().expect(MADE_ONCE) };
+    let worker = IssuerWorker {
+        issuer: Arc::clone(issuer),
+        login: issuer.login_worker().expect(MADE_ONCE),
+    };
     App::new()
         .app_data(Data::new(worker))
         .app_data(description.clone())
@@ -121,7 +139,9 @@ pub fn public_app(
 
 /// The description of the admin listener, for [`admin_app`].
 pub fn admin_description(issuer: &Issuer) -> Data<Description> {
-    Data::new(admin::description(issuer.rows.iter().filter_map(|row| row.admin).collect()))
+    Data::new(admin::description(
+        issuer.rows.iter().filter_map(|row| row.admin).collect(),
+    ))
 }
 
 /// The app that a worker of the admin listener serves. Without secrets of operators it has no paths
@@ -142,22 +162,43 @@ pub fn admin_app(
     let measured = Arc::clone(issuer);
     let metrics = Rc::new(move || exposition(&measured));
     let of_operators = |config: &mut ServiceConfig| {
-        let Some((_, tokens)) = &issuer.admin_tokens else { return };
-        let operating = Operating { tokens: tokens.clone(), worker: issuer.login_worker().expect(MADE_ONCE) };
-        issuer.doors.iter().for_each(|open| Arc::clone(&open.door).configure(config));
+        let Some((_, tokens)) = &issuer.admin_tokens else {
+            return;
+        };
+        let operating = Operating {
+            tokens: tokens.clone(),
+            worker: issuer.login_worker().expect(MADE_ONCE),
+        };
+        issuer
+            .doors
+            .iter()
+            .for_each(|open| Arc::clone(&open.door).configure(config));
         let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();
         let panels: Vec<_> = issuer.rows.iter().filter_map(|row| row.panel).collect();
-        admin::configure(config, operating, Arc::clone(doctor), description.clone(), &routes, &panels);
+        admin::configure(
+            config,
+            operating,
+            Arc::clone(doctor),
+            description.clone(),
+            &routes,
+            &panels,
+        );
     };
     wxmint_http::admin_app(&issuer.readiness, metrics, &of_operators, admin::PATHS)
 }
 
 fn exposition(issuer: &Issuer) -> String {
     let keys = issuer.keys.set();
-    issuer.metrics.ready.set(issuer.readiness.check().is_ok().into());
+    issuer
+        .metrics
+        .ready
+        .set(issuer.readiness.check().is_ok().into());
     issuer.metrics.keys_are(&keys.lives, &keys.in_feed, now());
     let mut of_doors = Registry::with_prefix("wxmint");
-    issuer.doors.iter().for_each(|open| open.door.metrics(&mut of_doors));
+    issuer
+        .doors
+        .iter()
+        .for_each(|open| open.door.metrics(&mut of_doors));
     issuer.metrics.exposition([&of_doors])
 }
 
@@ -178,7 +219,10 @@ async fn await_fitness(issuer: Arc<Issuer>) {
             },
             Err(error) => error.to_string(),
         };
-        if told.as_ref().is_none_or(|(before, at)| *before != reason || at.elapsed() >= UNFIT_AGAIN) {
+        if told
+            .as_ref()
+            .is_none_or(|(before, at)| *before != reason || at.elapsed() >= UNFIT_AGAIN)
+        {
             tracing::warn!(reason, "not ready");
             issuer.readiness.waits_for(reason.clone());
             told = Some((reason, Instant::now()));
@@ -188,7 +232,11 @@ async fn await_fitness(issuer: Arc<Issuer>) {
 
 async fn check_all(issuer: &Issuer, store: &Store) -> Result<Vec<Finding>, StoreError> {
     let has_redis = issuer.settings.store.url.is_some();
-    let mut found = if has_redis { health::check_redis(store).await? } else { Vec::new() };
+    let mut found = if has_redis {
+        health::check_redis(store).await?
+    } else {
+        Vec::new()
+    };
     found.extend(issuer.learn_revoked_keys(store, now()).await?);
     found.extend(issuer.ids.compare(store, false).await?);
     found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));
@@ -196,8 +244,13 @@ async fn check_all(issuer: &Issuer, store: &Store) -> Result<Vec<Finding>, Store
 }
 
 fn is_ready(issuer: &Issuer, found: &[Finding]) {
-    let warnings = found.iter().filter(|finding| finding.status == Status::Warning).map(Finding::to_string);
-    let warnings = warnings.inspect(|warning| tracing::warn!("{warning}")).reduce(|all, next| all + "; " + &next);
+    let warnings = found
+        .iter()
+        .filter(|finding| finding.status == Status::Warning)
+        .map(Finding::to_string);
+    let warnings = warnings
+        .inspect(|warning| tracing::warn!("{warning}"))
+        .reduce(|all, next| all + "; " + &next);
     issuer.readiness.warns("start", warnings.as_deref());
     issuer.readiness.ready();
     tracing::info!("ready");
@@ -216,9 +269,17 @@ mod tests {
 
     async fn metrics(address: SocketAddr) -> String {
         let asked = spawn_blocking(move || {
-            let (mut stream, mut text) = (TcpStream::connect(address).expect("a listener"), String::new());
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
-            stream.read_to_string(&mut text).map(|_| text).expect("text")
+            let (mut stream, mut text) = (
+                TcpStream::connect(address).expect("a listener"),
+                String::new(),
+            );
+            stream
+                .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                .expect("sent");
+            stream
+                .read_to_string(&mut text)
+                .map(|_| text)
+                .expect("text")
         });
         asked.await.expect("an answer")
     }
@@ -227,14 +288,24 @@ mod tests {
     #[actix_web::test]
     async fn metrics_say_whether_the_process_is_ready() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let issuer = Arc::new(super::super::caller::tests::issuer(&key, ("WXMINT_TOKEN_TTL", "2h")));
+        let issuer = Arc::new(super::super::caller::tests::issuer(
+            &key,
+            ("WXMINT_TOKEN_TTL", "2h"),
+        ));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let doctor: Doctor = Arc::new(|| Box::pin(async { Vec::new() }));
         let (operated, description) = (Arc::clone(&issuer), admin_description(&issuer));
-        let admin = serve_admin(listener, move || admin_app(&operated, &doctor, &description)).expect("started");
-        let said =
-            async || metrics(address).await.lines().find_map(|line| line.strip_prefix("wxmint_ready ")?.parse().ok());
+        let admin = serve_admin(listener, move || {
+            admin_app(&operated, &doctor, &description)
+        })
+        .expect("started");
+        let said = async || {
+            metrics(address)
+                .await
+                .lines()
+                .find_map(|line| line.strip_prefix("wxmint_ready ")?.parse().ok())
+        };
         assert_eq!(said().await, Some(0));
         issuer.readiness.ready();
         assert_eq!(said().await, Some(1));

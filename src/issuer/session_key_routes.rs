@@ -5,7 +5,9 @@ use actix_web::web::{self, Payload};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Done, Fields, Problem, SMALL_BODY, missing, private, read_body, run_to_completion};
+use wxmint_http::{
+    Answer, Done, Fields, Problem, SMALL_BODY, missing, private, read_body, run_to_completion,
+};
 use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::UserData;
 
@@ -15,7 +17,8 @@ use crate::{clock::now, refusals::Refusal};
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
 const USER_DATA_BODY: usize = 128 * 1024;
-const NO_DATA: &str = "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
+const NO_DATA: &str =
+    "Send `encryptedData` and `iv`, or `rawData` and `signature`, as WeChat gave them to the page.";
 
 /// The body of `POST /wechat/userdata`: `encryptedData` and `iv`, or `rawData` and `signature`, as
 /// WeChat gave them.
@@ -81,11 +84,20 @@ pub(super) struct SessionAnswer {
             value = json!({"rawData": "{\"nickName\":\"lin\"}", "signature": "75e81ceda165f4ffa64f4068af58c64b8f54b88c"}))),
     )),
     responses((status = 200, description = "The data", body = UserDataAnswer)))]
-pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn user_data(
+    request: HttpRequest,
+    payload: Payload,
+    worker: web::Data<IssuerWorker>,
+) -> Answer {
     let holder = holder_with_session_key(&request, &worker).await?;
     let asked = user_data_request(&read_body(payload, USER_DATA_BODY).await?)?;
     let max_age = worker.issuer.settings.user_data_max_age;
-    let opening = async move { worker.login.user_data(&holder, &asked, now(), max_age).await };
+    let opening = async move {
+        worker
+            .login
+            .user_data(&holder, &asked, now(), max_age)
+            .await
+    };
     let data = run_to_completion(opening).await.map_err(by_token)?;
     Ok(private(UserDataAnswer { data }))
 }
@@ -94,16 +106,32 @@ pub(super) async fn user_data(request: HttpRequest, payload: Payload, worker: we
 #[utoipa::path(post, path = "/wechat/phone", tag = "wechat", security(("bearer" = [])),
     request_body(content = PhoneBody, example = json!({"code": "bf7a7e8e3a1d4c0d9f6b2e5c8a7d4f10"})),
     responses((status = 200, description = "The number", body = PhoneAnswer)))]
-pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn phone(
+    request: HttpRequest,
+    payload: Payload,
+    worker: web::Data<IssuerWorker>,
+) -> Answer {
     let holder = holder_with_session_key(&request, &worker).await?;
     let body = read_body(payload, SMALL_BODY).await?;
-    let code: PhoneCode = Fields::from_json(&body, &["code"])?.parse("code")?.ok_or_else(|| {
-        let missing = missing("code").detail;
-        Problem::invalid(format!("{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."))
-    })?;
+    let code: PhoneCode = Fields::from_json(&body, &["code"])?
+        .parse("code")?
+        .ok_or_else(|| {
+            let missing = missing("code").detail;
+            Problem::invalid(format!(
+                "{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."
+            ))
+        })?;
     let exchange = async move { worker.login.phone_number(&holder, &code).await };
-    let Phone { number, pure_number, country_code } = run_to_completion(exchange).await.map_err(by_token)?;
-    Ok(private(PhoneAnswer { phone_number: number, pure_phone_number: pure_number, country_code }))
+    let Phone {
+        number,
+        pure_number,
+        country_code,
+    } = run_to_completion(exchange).await.map_err(by_token)?;
+    Ok(private(PhoneAnswer {
+        phone_number: number,
+        pure_phone_number: pure_number,
+        country_code,
+    }))
 }
 
 /// Ask WeChat whether the session key is still valid
@@ -111,7 +139,9 @@ pub(super) async fn phone(request: HttpRequest, payload: Payload, worker: web::D
     responses((status = 200, description = "Whether it is valid", body = SessionAnswer)))]
 pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let holder = holder_with_session_key(&request, &worker).await?;
-    let valid = run_to_completion(async move { worker.login.session_holds(&holder).await }).await.map_err(by_token)?;
+    let valid = run_to_completion(async move { worker.login.session_holds(&holder).await })
+        .await
+        .map_err(by_token)?;
     Ok(private(SessionAnswer { valid }))
 }
 
@@ -120,20 +150,28 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker
     responses((status = 204, description = "Replaced")))]
 pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
     let holder = holder_with_session_key(&request, &worker).await?;
-    run_to_completion(async move { worker.login.reset_session(&holder).await }).await.map_err(by_token)
+    run_to_completion(async move { worker.login.reset_session(&holder).await })
+        .await
+        .map_err(by_token)
 }
 
 fn by_token(error: LoginError) -> Problem {
     Refusal::by_token(error).problem
 }
 
-async fn holder_with_session_key(request: &HttpRequest, worker: &IssuerWorker) -> Result<TokenHolder, Problem> {
+async fn holder_with_session_key(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+) -> Result<TokenHolder, Problem> {
     let holder = token_holder(request, worker).await?;
     worker.login.check_has_session_keys(&holder.person.app)?;
     Ok(holder)
 }
 
-pub(crate) async fn token_holder(request: &HttpRequest, worker: &IssuerWorker) -> Result<TokenHolder, Problem> {
+pub(crate) async fn token_holder(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+) -> Result<TokenHolder, Problem> {
     let token = worker.issuer.verify(request, now())?;
     worker.login.token_holder(&token).await.map_err(by_token)
 }

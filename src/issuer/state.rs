@@ -16,7 +16,8 @@ use super::door::{Doors, OpenDoor};
 use super::feed_pages::FeedPages;
 use crate::login::{LoginWorker, UserIds};
 use crate::{
-    accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps, secret_files::WatchedFile, settings::Settings,
+    accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps,
+    secret_files::WatchedFile, settings::Settings,
 };
 
 /// The state of `wxmint serve`, which all workers share.

@@ -6,7 +6,8 @@ use wxmint_ids::{AppId, Person, UserId};
 use wxmint_store::{BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
 
 use super::{
-    Attempt, Binder, ExchangedLogin, FreePlace, LoginError, LoginWorker, Operator, Result, SettledState, UnionIdLink,
+    Attempt, Binder, ExchangedLogin, FreePlace, LoginError, LoginWorker, Operator, Result,
+    SettledState, UnionIdLink,
 };
 use super::{IP, operator::release_unionid};
 use crate::accounts::{Accepts, Named};
@@ -18,7 +19,12 @@ impl LoginWorker {
         candidate: Option<Named>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Bound> {
-        let ExchangedLogin { person, unionid, state, .. } = exchanged;
+        let ExchangedLogin {
+            person,
+            unionid,
+            state,
+            ..
+        } = exchanged;
         let binder = self.binder(person, unionid.as_ref(), &attempt.id);
         let settled = binder.settle(state.clone()).await?;
         let bound = match candidate {
@@ -32,7 +38,8 @@ impl LoginWorker {
                 bound.ok_or_else(|| self.ids.refusal(unionid.as_ref()))?
             }
             None => {
-                let make = async |place: FreePlace<'_>| self.make_user(person, &place, attempt.now).await;
+                let make =
+                    async |place: FreePlace<'_>| self.make_user(person, &place, attempt.now).await;
                 let Some(bound) = binder.bind_unasked(settled, make).await? else {
                     return Err(self.ask(exchanged).await?);
                 };
@@ -43,7 +50,12 @@ impl LoginWorker {
         if !matches!(state, BindingState::Bound(_)) {
             let new_user = bound.new_for == Some(attempt.id.mark());
             attempt.audit_context.bound = Some(new_user);
-            tracing::info!(user = bound.user.as_str(), app = person.app.as_str(), new_user, "binding made");
+            tracing::info!(
+                user = bound.user.as_str(),
+                app = person.app.as_str(),
+                new_user,
+                "binding made"
+            );
         }
         match bound.generation {
             // The login stored a session key before it found the block.
@@ -60,55 +72,105 @@ impl LoginWorker {
     pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
         let user = bound.user.as_str();
         let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
-        if let Some(unionid) = binder.unionid.filter(|unionid| bound.unionid.as_ref() != Some(unionid))
-            && let Some(computed) = self.ids.of_unionid(unionid).filter(|computed| *computed != bound.user)
+        if let Some(unionid) = binder
+            .unionid
+            .filter(|unionid| bound.unionid.as_ref() != Some(unionid))
+            && let Some(computed) = self
+                .ids
+                .of_unionid(unionid)
+                .filter(|computed| *computed != bound.user)
             && (Operator { store: &self.store }).knows(&computed).await?
         {
-            self.store.share_unionid(unionid, &[&computed, &bound.user]).await?;
+            self.store
+                .share_unionid(unionid, &[&computed, &bound.user])
+                .await?;
         }
         match (binder.link(bound, is_blocked).await?, binder.unionid) {
             (UnionIdLink::Conflict(other), _) => {
                 self.metrics.unionid_conflicts.inc();
                 let other = other.as_str();
-                tracing::warn!(user, other, "one unionid, two users: both are kept; see wxmint bindings export");
+                tracing::warn!(
+                    user,
+                    other,
+                    "one unionid, two users: both are kept; see wxmint bindings export"
+                );
                 if bound.blocked {
                     Operator { store: &self.store }.end(&bound.user).await?;
                 }
             }
             (UnionIdLink::Blocked(other), _) => {
-                tracing::info!(user, other = other.as_str(), "the user of this unionid is blocked");
+                tracing::info!(
+                    user,
+                    other = other.as_str(),
+                    "the user of this unionid is blocked"
+                );
                 if !bound.shared {
                     // Tokens that were issued before WeChat named the unionid may still be valid.
-                    Operator { store: &self.store }.revoke_in_app(&bound.user, &binder.person.app).await?;
+                    Operator { store: &self.store }
+                        .revoke_in_app(&bound.user, &binder.person.app)
+                        .await?;
                     self.store.note_shared(binder.person, &bound.user).await?;
                 }
                 return Err(LoginError::Blocked);
             }
-            (UnionIdLink::Gone, Some(unionid)) => release_unionid(&self.store, unionid, &bound.user).await?,
+            (UnionIdLink::Gone, Some(unionid)) => {
+                release_unionid(&self.store, unionid, &bound.user).await?
+            }
             _ => {}
         }
-        if bound.unionid.is_some() && binder.unionid.is_some_and(|unionid| bound.unionid.as_ref() != Some(unionid)) {
+        if bound.unionid.is_some()
+            && binder
+                .unionid
+                .is_some_and(|unionid| bound.unionid.as_ref() != Some(unionid))
+        {
             let app = binder.person.app.as_str();
-            tracing::info!(user, app, "WeChat names another unionid for this person than before");
+            tracing::info!(
+                user,
+                app,
+                "WeChat names another unionid for this person than before"
+            );
         }
         Ok(())
     }
 
     /// Creates a user, unless the backend can ask for credentials and either
     /// `WXMINT_AUTO_PROVISION` is off or the person has removed a binding before.
-    async fn make_user(&self, person: &Person, place: &FreePlace<'_>, now: DateTime<Utc>) -> Result<Option<UserId>> {
+    async fn make_user(
+        &self,
+        person: &Person,
+        place: &FreePlace<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<UserId>> {
         let can_ask = self.accounts.accepts() != Accepts::Nothing;
         if can_ask && (place.dissolved || !self.policy.auto_provision) {
             return Ok(None);
         }
-        Ok(Some(self.accounts.new_user(&new_user_key(person, place), now).await?.user))
+        Ok(Some(
+            self.accounts
+                .new_user(&new_user_key(person, place), now)
+                .await?
+                .user,
+        ))
     }
 
     /// Asks for credentials. The ticket replaces the login code, which has been used.
     async fn ask(&self, exchanged: &ExchangedLogin) -> Result<LoginError> {
         let ticket = Ticket::random();
-        let (person, unionid, key) = (exchanged.person.clone(), exchanged.unionid.clone(), exchanged.key.clone());
-        self.store.keep_ticket(&ticket, &TicketHolder { person, unionid, key }).await?;
+        let (person, unionid, key) = (
+            exchanged.person.clone(),
+            exchanged.unionid.clone(),
+            exchanged.key.clone(),
+        );
+        self.store
+            .keep_ticket(
+                &ticket,
+                &TicketHolder {
+                    person,
+                    unionid,
+                    key,
+                },
+            )
+            .await?;
         Ok(LoginError::BindingRequired(ticket))
     }
 
@@ -122,14 +184,33 @@ impl LoginWorker {
     ) -> Result<ExchangedLogin> {
         self.minter.check(attempt.now)?;
         self.note_life().await?;
-        self.store.count(&self.meter_of(attempt.address)).await?.map_err(LoginError::too_many(IP))?;
+        self.store
+            .count(&self.meter_of(attempt.address))
+            .await?
+            .map_err(LoginError::too_many(IP))?;
         let taken = self.store.take_ticket(ticket, &attempt.id).await?;
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
-        let (TicketHolder { person, unionid, key }, at) = taken.ok_or(LoginError::TicketInvalid)?;
-        (attempt.audit_context.app, attempt.audit_context.person) = (Some(person.app.clone()), Some(person.clone()));
+        let (
+            TicketHolder {
+                person,
+                unionid,
+                key,
+            },
+            at,
+        ) = taken.ok_or(LoginError::TicketInvalid)?;
+        (attempt.audit_context.app, attempt.audit_context.person) =
+            (Some(person.app.clone()), Some(person.clone()));
         self.choose(&self.apps.all(), Some(&person.app), None)?;
         let state = self.store.binding_state(&person).await?;
-        Ok(ExchangedLogin { person, unionid, state, key, kept_for: None, at, may_be_ended: true })
+        Ok(ExchangedLogin {
+            person,
+            unionid,
+            state,
+            key,
+            kept_for: None,
+            at,
+            may_be_ended: true,
+        })
     }
 }
 
@@ -142,7 +223,12 @@ fn new_user_key(person: &Person, place: &FreePlace<'_>) -> String {
     let whose = match (place.unionid, place.deserted) {
         (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),
         (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", unionid.as_str()),
-        (None, _) => format!("user of {}:{}:{}", person.app, person.openid.as_str(), place.generation),
+        (None, _) => format!(
+            "user of {}:{}:{}",
+            person.app,
+            person.openid.as_str(),
+            place.generation
+        ),
     };
     short_digest(&whose).to_string()
 }
@@ -161,11 +247,26 @@ mod tests {
             app: app.parse().expect("an AppID"),
             openid: openid.parse().expect("an openid"),
         };
-        let (lin, mei, elsewhere) = (person("wx1", "lin"), person("wx1", "mei"), person("wx2", "lin"));
-        let (one, other): (UnionId, UnionId) = ("u1".parse().expect("a unionid"), "u2".parse().expect("a unionid"));
+        let (lin, mei, elsewhere) = (
+            person("wx1", "lin"),
+            person("wx1", "mei"),
+            person("wx2", "lin"),
+        );
+        let (one, other): (UnionId, UnionId) = (
+            "u1".parse().expect("a unionid"),
+            "u2".parse().expect("a unionid"),
+        );
         let left: UserId = "left".parse().expect("a user id");
         let key = |person, generation, unionid, deserted| {
-            new_user_key(person, &FreePlace { generation, dissolved: generation > 0, unionid, deserted })
+            new_user_key(
+                person,
+                &FreePlace {
+                    generation,
+                    dissolved: generation > 0,
+                    unionid,
+                    deserted,
+                },
+            )
         };
         let keys = [
             key(&lin, 0, None, None),

@@ -85,32 +85,67 @@ pub struct Binder<'a> {
 impl Binder<'_> {
     /// Finishes a binding that is half made or half removed.
     pub async fn settle(&self, state: BindingState) -> Result<SettledState> {
-        self.settle_and_tell(state).await.map(|(settled, _)| settled)
+        self.settle_and_tell(state)
+            .await
+            .map(|(settled, _)| settled)
     }
 
     /// [`Self::settle`], which also returns the last decision and its user. The decision may
     /// concern the intent of another request.
-    async fn settle_and_tell(&self, mut state: BindingState) -> Result<(SettledState, Option<(UserId, Decision)>)> {
+    async fn settle_and_tell(
+        &self,
+        mut state: BindingState,
+    ) -> Result<(SettledState, Option<(UserId, Decision)>)> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
             state = match state {
-                BindingState::Free { generation, dissolved } => {
-                    return Ok((SettledState::Free { generation, dissolved }, last));
+                BindingState::Free {
+                    generation,
+                    dissolved,
+                } => {
+                    return Ok((
+                        SettledState::Free {
+                            generation,
+                            dissolved,
+                        },
+                        last,
+                    ));
                 }
                 BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
                 BindingState::Intended { generation, intent } => {
-                    let decision = Box::pin(self.store.admit(self.person, generation, &intent, self.per_user)).await?;
+                    let decision =
+                        Box::pin(
+                            self.store
+                                .admit(self.person, generation, &intent, self.per_user),
+                        )
+                        .await?;
                     let Intent { user, made, .. } = intent;
                     last = Some((user.clone(), decision));
                     if let Decision::Admitted { first } = decision {
                         let new_for = (first && made).then(|| self.attempt.mark());
-                        Box::pin(self.store.settle(self.person, generation, &user, new_for, self.unionid)).await?
+                        Box::pin(self.store.settle(
+                            self.person,
+                            generation,
+                            &user,
+                            new_for,
+                            self.unionid,
+                        ))
+                        .await?
                     } else {
                         Box::pin(self.store.drop_intent(self.person, generation, &user)).await?
                     }
                 }
-                BindingState::Leaving { generation, user, since } => {
-                    Box::pin(self.store.forget_keys(&user, Some(&self.person.app), Some(self.person))).await?;
+                BindingState::Leaving {
+                    generation,
+                    user,
+                    since,
+                } => {
+                    Box::pin(self.store.forget_keys(
+                        &user,
+                        Some(&self.person.app),
+                        Some(self.person),
+                    ))
+                    .await?;
                     Box::pin(self.store.dismiss(&user, self.person, generation, since)).await?;
                     Box::pin(self.store.set_free(self.person, generation, &user)).await?
                 }
@@ -124,7 +159,10 @@ impl Binder<'_> {
     pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
-                SettledState::Free { generation, dissolved } => (generation, dissolved),
+                SettledState::Free {
+                    generation,
+                    dissolved,
+                } => (generation, dissolved),
                 SettledState::Bound(bound) if bound.user == candidate.user => return Ok(bound),
                 SettledState::Bound(_) => return Err(LoginError::AlreadyBound),
             };
@@ -135,7 +173,16 @@ impl Binder<'_> {
                 return Err(LoginError::AlreadyBound);
             }
             let Named { user, made } = candidate.clone();
-            (settled, _) = self.try_to_bind(generation, Intent { user, made, by_unionid: false }).await?;
+            (settled, _) = self
+                .try_to_bind(
+                    generation,
+                    Intent {
+                        user,
+                        made,
+                        by_unionid: false,
+                    },
+                )
+                .await?;
         }
         Err(LoginError::Contended)
     }
@@ -151,15 +198,29 @@ impl Binder<'_> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
-                SettledState::Free { generation, dissolved } => (generation, dissolved),
+                SettledState::Free {
+                    generation,
+                    dissolved,
+                } => (generation, dissolved),
                 SettledState::Bound(bound) => return Ok(Some(bound)),
             };
             let unionid = self.unionid.filter(|_| !dissolved);
             let intent = match self.holder(unionid, deserted.as_ref()).await? {
-                Some(user) => Intent { user, made: true, by_unionid: true },
+                Some(user) => Intent {
+                    user,
+                    made: true,
+                    by_unionid: true,
+                },
                 None => {
-                    let place = FreePlace { generation, dissolved, unionid, deserted: deserted.as_ref() };
-                    let Some(made) = make(place).await? else { return Ok(None) };
+                    let place = FreePlace {
+                        generation,
+                        dissolved,
+                        unionid,
+                        deserted: deserted.as_ref(),
+                    };
+                    let Some(made) = make(place).await? else {
+                        return Ok(None);
+                    };
                     self.intent_for(made, unionid, deserted.take()).await?
                 }
             };
@@ -171,22 +232,45 @@ impl Binder<'_> {
 
     /// The user to whom the unionid is linked, unless that is the `deserted` user, who has no
     /// bindings left.
-    async fn holder(&self, unionid: Option<&UnionId>, deserted: Option<&UserId>) -> Result<Option<UserId>, StoreError> {
-        let Some(unionid) = unionid else { return Ok(None) };
-        Ok(self.store.claim_unionid(unionid, None).await?.filter(|holder| Some(holder) != deserted))
+    async fn holder(
+        &self,
+        unionid: Option<&UnionId>,
+        deserted: Option<&UserId>,
+    ) -> Result<Option<UserId>, StoreError> {
+        let Some(unionid) = unionid else {
+            return Ok(None);
+        };
+        Ok(self
+            .store
+            .claim_unionid(unionid, None)
+            .await?
+            .filter(|holder| Some(holder) != deserted))
     }
 
     /// The intent to bind to the user who was just `made`, or to the user whom a concurrent login
     /// in another app made a moment before. Either login may report `new_user`: the user's list
     /// decides which binding is the first, because the other request may have died. `from` is the
     /// deserted user who loses the unionid.
-    pub async fn intent_for(&self, made: UserId, unionid: Option<&UnionId>, from: Option<UserId>) -> Result<Intent> {
+    pub async fn intent_for(
+        &self,
+        made: UserId,
+        unionid: Option<&UnionId>,
+        from: Option<UserId>,
+    ) -> Result<Intent> {
         let user = match (unionid, from) {
             (None, _) => made,
             (Some(unionid), Some(from)) => self.store.move_unionid(unionid, &from, &made).await?,
-            (Some(unionid), None) => self.store.claim_unionid(unionid, Some(&made)).await?.unwrap_or(made),
+            (Some(unionid), None) => self
+                .store
+                .claim_unionid(unionid, Some(&made))
+                .await?
+                .unwrap_or(made),
         };
-        Ok(Intent { user, made: true, by_unionid: unionid.is_some() })
+        Ok(Intent {
+            user,
+            made: true,
+            by_unionid: unionid.is_some(),
+        })
     }
 
     /// Links the unionid to the user to whom the person is bound, if it is linked to nobody. If it
@@ -204,10 +288,19 @@ impl Binder<'_> {
     ) -> Result<UnionIdLink, StoreError> {
         let (user, known, mut conflict) = (&bound.user, bound.unionid.as_ref(), None);
         // The other user of a conflict may have lost all bindings since.
-        let unionid = self.unionid.or(known).filter(|named| bound.conflict.is_some() || known != Some(named));
+        let unionid = self
+            .unionid
+            .or(known)
+            .filter(|named| bound.conflict.is_some() || known != Some(named));
         // The person's unionids may have further users.
-        let unionids = bound.unionid.iter().chain(&bound.others).filter(|_| bound.shared);
-        let mut users = try_join_all(unionids.map(|it| self.store.share_unionid(it, &[]))).await?.concat();
+        let unionids = bound
+            .unionid
+            .iter()
+            .chain(&bound.others)
+            .filter(|_| bound.shared);
+        let mut users = try_join_all(unionids.map(|it| self.store.share_unionid(it, &[])))
+            .await?
+            .concat();
         if let Some(unionid) = unionid {
             // Sent together, so that no process dies after it has sent the link and before it has
             // sent the note. A note that exists already is sent again, because perhaps no replica
@@ -221,7 +314,11 @@ impl Binder<'_> {
                 holder = self.store.move_unionid(unionid, &holder, user).await?;
             }
             conflict = Some(holder).filter(|holder| holder != user);
-            users.extend(if let Some(holder) = &conflict { self.share(unionid, user, holder).await? } else { shared });
+            users.extend(if let Some(holder) = &conflict {
+                self.share(unionid, user, holder).await?
+            } else {
+                shared
+            });
         }
         users.retain(|other| other != user);
         for other in &users {
@@ -232,20 +329,37 @@ impl Binder<'_> {
         if !users.is_empty() && !bound.shared {
             self.store.note_shared(self.person, user).await?;
         }
-        let Some(unionid) = unionid else { return Ok(UnionIdLink::Known) };
-        let news = self.store.link_unionid(self.person, user, unionid, conflict.as_ref()).await?;
+        let Some(unionid) = unionid else {
+            return Ok(UnionIdLink::Known);
+        };
+        let news = self
+            .store
+            .link_unionid(self.person, user, unionid, conflict.as_ref())
+            .await?;
         Ok(news.map_or(UnionIdLink::Gone, |news| {
-            conflict.filter(|_| news).map_or(UnionIdLink::Known, UnionIdLink::Conflict)
+            conflict
+                .filter(|_| news)
+                .map_or(UnionIdLink::Known, UnionIdLink::Conflict)
         }))
     }
 
     /// Notes a conflict at the unionid and at the holder's people. The unionid comes first, so that
     /// a person who is bound to the holder meanwhile finds the conflict there. Returns all users of
     /// the unionid.
-    async fn share(&self, unionid: &UnionId, user: &UserId, holder: &UserId) -> Result<Vec<UserId>, StoreError> {
+    async fn share(
+        &self,
+        unionid: &UnionId,
+        user: &UserId,
+        holder: &UserId,
+    ) -> Result<Vec<UserId>, StoreError> {
         let users = self.store.share_unionid(unionid, &[user, holder]).await?;
         let people = self.store.people_of(holder).await?.unwrap_or_default();
-        try_join_all(people.iter().map(|person| self.store.note_shared(person, holder))).await?;
+        try_join_all(
+            people
+                .iter()
+                .map(|person| self.store.note_shared(person, holder)),
+        )
+        .await?;
         Ok(users)
     }
 
@@ -272,17 +386,27 @@ impl Binder<'_> {
 
     /// Whether the user had bindings once and has none left.
     async fn is_deserted(&self, user: &UserId) -> Result<bool, StoreError> {
-        Ok(self.store.people_of(user).await?.is_some_and(|people| people.is_empty()))
+        Ok(self
+            .store
+            .people_of(user)
+            .await?
+            .is_some_and(|people| people.is_empty()))
     }
 
     /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's
     /// list has refused the person. Returns the state, and the user of the unionid if that user is
     /// deserted.
-    async fn try_to_bind(&self, generation: u64, intent: Intent) -> Result<(SettledState, Option<UserId>)> {
+    async fn try_to_bind(
+        &self,
+        generation: u64,
+        intent: Intent,
+    ) -> Result<(SettledState, Option<UserId>)> {
         let state = self.store.intend(self.person, generation, &intent).await?;
         let (settled, last) = self.settle_and_tell(state).await?;
         let decided = last.filter(|_| matches!(settled, SettledState::Free { .. }));
-        let Some((user, decision)) = decided else { return Ok((settled, None)) };
+        let Some((user, decision)) = decided else {
+            return Ok((settled, None));
+        };
         match decision {
             Decision::Full if user == intent.user => Err(LoginError::AlreadyBound),
             Decision::Blocked if user == intent.user => Err(LoginError::Blocked),

@@ -46,16 +46,29 @@ impl LoginWorker {
         admitted: &Admitted,
         now: DateTime<Utc>,
     ) -> Result<Issued> {
-        let Admitted { exchanged, bound, .. } = admitted;
+        let Admitted {
+            exchanged, bound, ..
+        } = admitted;
         let app = &exchanged.person.app;
         let id = minter.token_id(&client_tag(client), now)?;
         let logged_in_at = exchanged.at.timestamp();
-        let at = if self.policy.single_session { exchanged.at } else { exchanged.at.min(now) };
+        let at = if self.policy.single_session {
+            exchanged.at
+        } else {
+            exchanged.at.min(now)
+        };
         let mut token = minter.issued(bound.user.clone(), client.clone(), id, at);
         let latest = latest(now, token.expires_at);
-        let of_app = Issued { app: app.clone(), ..token.clone() };
+        let of_app = Issued {
+            app: app.clone(),
+            ..token.clone()
+        };
         let dates = [&of_app, &token].map(|token| self.store.date_of_client(token, latest));
-        let dates = try_join_all(dates).await?.into_iter().collect::<Option<Vec<_>>>().ok_or(LoginError::Blocked)?;
+        let dates = try_join_all(dates)
+            .await?
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or(LoginError::Blocked)?;
         let date = dates.into_iter().max().unwrap_or(token.issued_at);
         // A revocation written since the login applies to it. A revocation dated in the future
         // predates a clock step.
@@ -69,29 +82,61 @@ impl LoginWorker {
         // binding gone, or the unbinding finds the note.
         self.store.note_client_token(&token, app).await?;
         let dated = match self.policy.single_session {
-            true => self.store.revoke_earlier(&token, token.issued_at).await?.ok_or(LoginError::Blocked)?,
+            true => self
+                .store
+                .revoke_earlier(&token, token.issued_at)
+                .await?
+                .ok_or(LoginError::Blocked)?,
             false => token.issued_at,
         };
-        let is_alive = dated == token.issued_at && self.still_bound(app, &admitted.mark(), &token).await?.is_some();
-        if is_alive { Ok(token) } else { Err(LoginError::Contended) }
+        let is_alive = dated == token.issued_at
+            && self
+                .still_bound(app, &admitted.mark(), &token)
+                .await?
+                .is_some();
+        if is_alive {
+            Ok(token)
+        } else {
+            Err(LoginError::Contended)
+        }
     }
 
     /// The binding with this tag, under which a client's token was issued. `None` if the binding is
     /// gone, or if the token or the tokens of the app have been revoked since.
-    pub async fn still_bound(&self, app: &AppId, mark: &str, token: &Issued) -> Result<Option<Bound>> {
-        let of_app = Issued { app: app.clone(), ..token.clone() };
-        let (state, of_client) = (self.store.token_state(&of_app).await?, self.store.token_state(token).await?);
-        let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else { return Ok(None) };
+    pub async fn still_bound(
+        &self,
+        app: &AppId,
+        mark: &str,
+        token: &Issued,
+    ) -> Result<Option<Bound>> {
+        let of_app = Issued {
+            app: app.clone(),
+            ..token.clone()
+        };
+        let (state, of_client) = (
+            self.store.token_state(&of_app).await?,
+            self.store.token_state(token).await?,
+        );
+        let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else {
+            return Ok(None);
+        };
         if self.minter.has_revoked_all(token, &client_tag(&token.app)) {
             return Ok(None);
         }
         if mark == OF_COMPUTED {
             return Ok(Some(Bound::computed(token.user.clone())));
         }
-        let is_own = |(person, generation): &(Person, u64)| recipient_tag(person, *generation) == mark;
-        let Some((person, generation)) = people.into_iter().find(is_own) else { return Ok(None) };
-        let BindingState::Bound(bound) = self.store.binding_state(&person).await? else { return Ok(None) };
-        Ok(Some(bound).filter(|bound| bound.generation == generation && bound.user == token.user && !bound.blocked))
+        let is_own =
+            |(person, generation): &(Person, u64)| recipient_tag(person, *generation) == mark;
+        let Some((person, generation)) = people.into_iter().find(is_own) else {
+            return Ok(None);
+        };
+        let BindingState::Bound(bound) = self.store.binding_state(&person).await? else {
+            return Ok(None);
+        };
+        Ok(Some(bound).filter(|bound| {
+            bound.generation == generation && bound.user == token.user && !bound.blocked
+        }))
     }
 }
 
@@ -102,7 +147,11 @@ pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
 
 /// The tag of a binding, for records that must not reveal the openid.
 pub(super) fn recipient_tag(person: &Person, generation: u64) -> String {
-    if generation == COMPUTED { OF_COMPUTED.into() } else { short_digest(&binding_tag(person, generation)).to_string() }
+    if generation == COMPUTED {
+        OF_COMPUTED.into()
+    } else {
+        short_digest(&binding_tag(person, generation)).to_string()
+    }
 }
 
 /// The tag of a client's tokens. It has a space, so that it cannot be the tag of a binding.

@@ -53,7 +53,10 @@ pub enum LoginError {
     SlowDown,
     /// One of our own limits, by the name of its variable: `WXMINT_LIMIT_…`.
     #[error("the limit {limit} is reached")]
-    TooMany { limit: &'static str, refused: TooMany },
+    TooMany {
+        limit: &'static str,
+        refused: TooMany,
+    },
     #[error("this person is bound to nobody")]
     BindingRequired(Ticket),
     #[error("nobody in this app is bound to this user, or this openid is bound to nobody")]
@@ -91,7 +94,10 @@ pub enum LoginError {
     PhoneNumbersSpent(CallError),
     /// The operator must correct something. `app` is set once it is known which app is concerned.
     #[error("WeChat refuses {}: {error}", app.as_ref().map_or("this app", AppId::as_str))]
-    Misconfigured { error: CallError, app: Option<AppId> },
+    Misconfigured {
+        error: CallError,
+        app: Option<AppId>,
+    },
     #[error(transparent)]
     WeChatUnavailable(CallError),
     #[error(transparent)]
@@ -118,7 +124,9 @@ impl LoginError {
             Self::SlowDown => Some(Duration::from_secs(60)),
             Self::WeChatUnavailable(CallError::NotSent { retry_after, .. }) => Some(*retry_after),
             Self::WeChatUnavailable(_) => Some(Duration::from_secs(2)),
-            Self::StoreUnavailable(_) | Self::Contended | Self::Busy => Some(Duration::from_secs(1)),
+            Self::StoreUnavailable(_) | Self::Contended | Self::Busy => {
+                Some(Duration::from_secs(1))
+            }
             Self::EndedAhead(wait) => Some(*wait),
             Self::TooMany { refused, .. } => Some(refused.retry_after),
             Self::AccountsUnavailable(error) => Some(error.retry_after),
@@ -138,7 +146,10 @@ impl LoginError {
     /// Names `app` in an error that names no app yet ([`Self::Misconfigured`]).
     pub(crate) fn of(self, app: &AppId) -> Self {
         match self {
-            Self::Misconfigured { error, app: None } => Self::Misconfigured { error, app: Some(app.clone()) },
+            Self::Misconfigured { error, app: None } => Self::Misconfigured {
+                error,
+                app: Some(app.clone()),
+            },
             error => error,
         }
     }
@@ -152,7 +163,10 @@ impl LoginError {
 /// lacks.
 impl From<KeyError> for LoginError {
     fn from(error: KeyError) -> Self {
-        StoreError { reason: error.to_string() }.into()
+        StoreError {
+            reason: error.to_string(),
+        }
+        .into()
     }
 }
 
@@ -167,7 +181,9 @@ impl From<CallError> for LoginError {
             Some(Verdict::NotAuthorized) => Self::UnknownApp(UnknownApp::NotConfigured),
             Some(Verdict::NotPermitted) => Self::NotPermitted(error),
             Some(Verdict::PhoneNumbersSpent) => Self::PhoneNumbersSpent(error),
-            Some(Verdict::Misconfigured | Verdict::Unknown) => Self::Misconfigured { error, app: None },
+            Some(Verdict::Misconfigured | Verdict::Unknown) => {
+                Self::Misconfigured { error, app: None }
+            }
             // Busy, a token or a session key that is stale, or no answer.
             _ => Self::WeChatUnavailable(error),
         }
@@ -192,18 +208,37 @@ mod tests {
     /// again.
     #[test]
     fn what_wechat_has_answered_is_to_be_repeated_only_where_it_is_busy_or_limits_a_person() {
-        for (errcode, is_repeated) in [(-1, true), (45011, true), (45009, false), (40234, false), (99_999, false)] {
+        for (errcode, is_repeated) in [
+            (-1, true),
+            (45011, true),
+            (45009, false),
+            (40234, false),
+            (99_999, false),
+        ] {
             let verdict = Verdict::of(Api::PhoneNumber, errcode);
-            let error = LoginError::from(CallError::Refused { errcode, errmsg: String::new(), verdict });
-            assert_eq!(error.retry_after().is_some(), is_repeated, "{errcode}: {error}");
+            let error = LoginError::from(CallError::Refused {
+                errcode,
+                errmsg: String::new(),
+                verdict,
+            });
+            assert_eq!(
+                error.retry_after().is_some(),
+                is_repeated,
+                "{errcode}: {error}"
+            );
         }
     }
 
     #[test]
     fn a_login_without_a_key_that_signs_may_succeed_at_another_replica() {
-        let early = KeyError::NoneSigning { earliest: "2026-01-01T00:00:00Z".into() };
+        let early = KeyError::NoneSigning {
+            earliest: "2026-01-01T00:00:00Z".into(),
+        };
         for error in [KeyError::Revoked, early] {
-            assert!(LoginError::from(error.clone()).retry_after().is_some(), "{error}");
+            assert!(
+                LoginError::from(error.clone()).retry_after().is_some(),
+                "{error}"
+            );
         }
     }
 }

@@ -16,11 +16,23 @@ pub trait CodeExchanger {
     fn apps_are_unread(&self) -> Option<LoginError>;
 
     /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
-    async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &Attempt<'_>) -> Result<Claim>;
+    async fn claim(
+        &self,
+        login: &LoginWorker,
+        app: &App,
+        code: &LoginCode,
+        attempt: &Attempt<'_>,
+    ) -> Result<Claim>;
 
     /// Exchanges a code at WeChat. Releases a code that was not sent, unless the error is
     /// `NotSent`: then the caller does.
-    async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session>;
+    async fn exchange(
+        &self,
+        login: &LoginWorker,
+        app: &App,
+        code: &LoginCode,
+        attempt: &AttemptId,
+    ) -> Result<Session>;
 
     /// The third party's own app (WeChat's `component_appid`). Peers may have its access token too.
     fn own_app(&self) -> &App;
@@ -33,7 +45,11 @@ pub trait CodeExchanger {
     fn refusal(&self) -> Option<CallError>;
 
     /// Fetches a new access token, in place of the `refused` one if there is one.
-    async fn fetch(&self, tokens: &AccessTokens<'_>, refused: Option<&Refused>) -> Result<FetchedAccessToken>;
+    async fn fetch(
+        &self,
+        tokens: &AccessTokens<'_>,
+        refused: Option<&Refused>,
+    ) -> Result<FetchedAccessToken>;
 
     /// Counts a peer's report that WeChat has refused the token with this fingerprint, before
     /// anything is fetched.

@@ -42,7 +42,11 @@ impl Operator<'_> {
     /// Whether anything is stored about the user: people who are or were bound, a block, or a
     /// revocation.
     pub async fn knows(&self, user: &UserId) -> Result<bool, StoreError> {
-        let UserState { blocked, revoked_before, .. } = self.store.user_state(user).await?;
+        let UserState {
+            blocked,
+            revoked_before,
+            ..
+        } = self.store.user_state(user).await?;
         Ok(blocked || revoked_before.is_some() || self.store.people_of(user).await?.is_some())
     }
 
@@ -70,15 +74,34 @@ impl Operator<'_> {
     /// people have, or had when they were unbound. Only tokens in the apps of the people with that
     /// unionid are revoked.
     async fn end_elsewhere(&self, user: &UserId) -> Result<(), StoreError> {
-        let (own, ever) = (self.bindings_of(user).await?, self.store.ever_of(user).await?);
+        let (own, ever) = (
+            self.bindings_of(user).await?,
+            self.store.ever_of(user).await?,
+        );
         let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
-        let left = left.into_iter().flatten().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids);
-        let unionids: BTreeSet<_> =
-            own.into_iter().flat_map(|(_, own)| own.unionid.into_iter().chain(own.others)).chain(left).collect();
+        let left = left
+            .into_iter()
+            .flatten()
+            .filter(|(of, _)| of == user)
+            .flat_map(|(_, unionids)| unionids);
+        let unionids: BTreeSet<_> = own
+            .into_iter()
+            .flat_map(|(_, own)| own.unionid.into_iter().chain(own.others))
+            .chain(left)
+            .collect();
         for unionid in &unionids {
-            for other in self.store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
+            for other in self
+                .store
+                .share_unionid(unionid, &[])
+                .await?
+                .iter()
+                .filter(|other| *other != user)
+            {
                 let bindings = self.bindings_of(other).await?;
-                for (person, _) in bindings.iter().filter(|(_, bound)| has_unionid(bound, unionid)) {
+                for (person, _) in bindings
+                    .iter()
+                    .filter(|(_, bound)| has_unionid(bound, unionid))
+                {
                     self.revoke_in_app(other, &person.app).await?;
                 }
             }
@@ -93,7 +116,10 @@ impl Operator<'_> {
     /// together with this, and once more at the end, so that tokens of logins that came too early
     /// to find the block are revoked too.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
-        let (noted, ended) = (self.set_blocked(user, true).await, self.store.revoke_user(user, None).await);
+        let (noted, ended) = (
+            self.set_blocked(user, true).await,
+            self.store.revoke_user(user, None).await,
+        );
         noted.and(ended)?;
         self.end_elsewhere(user).await
     }
@@ -104,9 +130,14 @@ impl Operator<'_> {
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<(), StoreError> {
-        let (number, people) = (self.store.set_blocked(user, blocked).await?, self.people_of(user).await?);
+        let (number, people) = (
+            self.store.set_blocked(user, blocked).await?,
+            self.people_of(user).await?,
+        );
         // All notes are tried, even while a replica or one of a Cluster's primaries is unavailable.
-        let notes = people.iter().map(|person| self.store.note_block(person, user, number, blocked));
+        let notes = people
+            .iter()
+            .map(|person| self.store.note_block(person, user, number, blocked));
         let noted: Result<(), _> = join_all(notes).await.into_iter().collect();
         noted.and(self.store.confirm_block(user, number).await)
     }
@@ -115,14 +146,20 @@ impl Operator<'_> {
     /// even if no list names a person who has them. Returns whether there was a binding.
     pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<bool> {
         let people = self.people_of(user).await?;
-        let dissolved = self.dissolve_all(user, people.iter().filter(|person| person.app == *app)).await?;
+        let dissolved = self
+            .dissolve_all(user, people.iter().filter(|person| person.app == *app))
+            .await?;
         if dissolved == 0 {
             self.store.revoke_in_app(user, app).await?;
         }
         Ok(dissolved > 0)
     }
 
-    async fn dissolve_all(&self, user: &UserId, people: impl Iterator<Item = &Person>) -> Result<usize> {
+    async fn dissolve_all(
+        &self,
+        user: &UserId,
+        people: impl Iterator<Item = &Person>,
+    ) -> Result<usize> {
         let mut dissolved = 0;
         for person in people {
             dissolved += usize::from(self.dissolve_one(person, Some(user)).await?.is_some());
@@ -140,12 +177,22 @@ impl Operator<'_> {
         }
         // A half-made binding is finished whatever other bindings the user has, because it is
         // removed at once.
-        let binder = Binder { store: self.store, person, unionid: None, attempt: &attempt, per_user: u32::MAX };
-        let SettledState::Bound(bound) = binder.settle(state).await? else { return Ok(None) };
+        let binder = Binder {
+            store: self.store,
+            person,
+            unionid: None,
+            attempt: &attempt,
+            per_user: u32::MAX,
+        };
+        let SettledState::Bound(bound) = binder.settle(state).await? else {
+            return Ok(None);
+        };
         if of.is_some_and(|of| bound.user != *of) {
             return Ok(None);
         }
-        binder.dissolve(&bound.user, bound.generation, async || Ok(())).await?;
+        binder
+            .dissolve(&bound.user, bound.generation, async || Ok(()))
+            .await?;
         Ok(Some(bound.user))
     }
 
@@ -161,11 +208,19 @@ impl Operator<'_> {
         let (mut people, unionids) = self.store.named_elsewhere(user).await?;
         people.extend(self.store.ever_of(user).await?);
         let dissolved = self.dissolve_all(user, people.iter()).await?;
-        let links = unionids.iter().map(|unionid| self.store.erase_unionid(unionid, user));
-        let unionids = try_join_all(links).await?.into_iter().filter(|was_linked| *was_linked).count();
+        let links = unionids
+            .iter()
+            .map(|unionid| self.store.erase_unionid(unionid, user));
+        let unionids = try_join_all(links)
+            .await?
+            .into_iter()
+            .filter(|was_linked| *was_linked)
+            .count();
         let (mut of_people, mut elsewhere) = (ErasedPerson::default(), people.len());
         for person in &people {
-            let Some(erased) = self.erase_stranger(person).await? else { continue };
+            let Some(erased) = self.erase_stranger(person).await? else {
+                continue;
+            };
             // The list of a computed user names a person for longer than the session does.
             self.store.strike_off(user, person).await?;
             of_people += erased;
@@ -173,12 +228,20 @@ impl Operator<'_> {
         }
         // Read before the check that nobody is left, so that notes of later tokens stay.
         let clients = self.store.clients_of(user).await?;
-        let states = try_join_all(people.iter().map(|person| self.store.binding_state(person))).await?;
-        let complete = self.people_of(user).await?.is_empty() && !states.iter().any(|it| user_of(it) == Some(user));
+        let states =
+            try_join_all(people.iter().map(|person| self.store.binding_state(person))).await?;
+        let complete = self.people_of(user).await?.is_empty()
+            && !states.iter().any(|it| user_of(it) == Some(user));
         if complete {
             self.store.forget_clients(user, &clients).await?;
         }
-        Ok(Erased { dissolved, of_people, unionids, elsewhere, complete })
+        Ok(Erased {
+            dissolved,
+            of_people,
+            unionids,
+            elsewhere,
+            complete,
+        })
     }
 
     /// Erases the records of a person who is not bound, also in the lists of the users whom the
@@ -192,22 +255,35 @@ impl Operator<'_> {
             self.store.strike_off(user, person).await?;
             self.forget_clients(user, &person.app).await?;
             // A blocked user keeps these unionids, because they lead to the block.
-            if self.people_of(user).await?.is_empty() && !self.store.user_state(user).await?.blocked {
+            if self.people_of(user).await?.is_empty() && !self.store.user_state(user).await?.blocked
+            {
                 for gone in self.store.ever_of(user).await? {
                     self.store.forget_unionids_left(&gone, user).await?;
                 }
             }
         }
         let struck: Vec<_> = left.iter().map(|(user, _)| user).collect();
-        self.store.erase_person(person, &struck, &COUNTED_OF_A_PERSON).await
+        self.store
+            .erase_person(person, &struck, &COUNTED_OF_A_PERSON)
+            .await
     }
 
     /// Deletes the notes of clients that have had tokens of the user through this app, unless one
     /// of the user's people is left there. The tokens were revoked with the last binding.
-    pub(super) async fn forget_clients(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
+    pub(super) async fn forget_clients(
+        &self,
+        user: &UserId,
+        app: &AppId,
+    ) -> Result<(), StoreError> {
         let mut clients = self.store.clients_of(user).await?;
         clients.retain(|noted| noted.app == *app);
-        if clients.is_empty() || self.people_of(user).await?.iter().any(|person| person.app == *app) {
+        if clients.is_empty()
+            || self
+                .people_of(user)
+                .await?
+                .iter()
+                .any(|person| person.app == *app)
+        {
             return Ok(());
         }
         self.store.forget_clients(user, &clients).await
@@ -215,11 +291,24 @@ impl Operator<'_> {
 
     /// The user of a person, for operators. `None` for a person who is not bound.
     pub async fn look_up(&self, person: &Person) -> Result<Option<ShownPerson>, StoreError> {
-        let Some(bound) = self.store.binding(person).await? else { return Ok(None) };
-        let (user_id, last_login) = (bound.user.clone(), bound.last_login.map(|at| at.timestamp()));
+        let Some(bound) = self.store.binding(person).await? else {
+            return Ok(None);
+        };
+        let (user_id, last_login) = (
+            bound.user.clone(),
+            bound.last_login.map(|at| at.timestamp()),
+        );
         let UserState { blocked, .. } = self.store.user_state(&user_id).await?;
-        let ShownBinding { unionid, bound_at, .. } = (person.clone(), bound).into();
-        Ok(Some(ShownPerson { user_id, unionid, bound_at, blocked, last_login }))
+        let ShownBinding {
+            unionid, bound_at, ..
+        } = (person.clone(), bound).into();
+        Ok(Some(ShownPerson {
+            user_id,
+            unionid,
+            bound_at,
+            blocked,
+            last_login,
+        }))
     }
 
     /// Finds the user to whom the person is bound, or is being bound or unbound. Revokes all tokens
@@ -227,7 +316,9 @@ impl Operator<'_> {
     /// Returns the user.
     pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>> {
         let state = self.store.binding_state(person).await?;
-        let Some(user) = user_of(&state) else { return Ok(None) };
+        let Some(user) = user_of(&state) else {
+            return Ok(None);
+        };
         self.revoke_in_app(user, &person.app).await?;
         Ok(Some(user.clone()))
     }
@@ -244,7 +335,12 @@ impl Operator<'_> {
         if let Some(user) = &user {
             self.forget_clients(user, &person.app).await?;
         }
-        Ok((user, self.erase_stranger(person).await?.is_some_and(|erased| erased != ErasedPerson::default())))
+        Ok((
+            user,
+            self.erase_stranger(person)
+                .await?
+                .is_some_and(|erased| erased != ErasedPerson::default()),
+        ))
     }
 
     /// The user who has this id or this unionid, and those whose people have this openid in one of
@@ -252,19 +348,40 @@ impl Operator<'_> {
     pub async fn find(&self, id: &UserId, apps: &Apps) -> Result<Vec<FoundUser>, StoreError> {
         let mut found = Vec::new();
         if self.knows(id).await? {
-            found.push(FoundUser { by: "user_id", appid: None, user_id: id.clone() });
+            found.push(FoundUser {
+                by: "user_id",
+                appid: None,
+                user_id: id.clone(),
+            });
         }
         if let Ok(unionid) = id.as_str().parse()
             && let Some(user_id) = self.store.claim_unionid(&unionid, None).await?
         {
-            found.push(FoundUser { by: "unionid", appid: None, user_id });
+            found.push(FoundUser {
+                by: "unionid",
+                appid: None,
+                user_id,
+            });
         }
-        let Ok(openid) = id.as_str().parse::<OpenId>() else { return Ok(found) };
-        let people: Vec<_> = apps.iter().map(|app| Person { app: app.id.clone(), openid: openid.clone() }).collect();
+        let Ok(openid) = id.as_str().parse::<OpenId>() else {
+            return Ok(found);
+        };
+        let people: Vec<_> = apps
+            .iter()
+            .map(|app| Person {
+                app: app.id.clone(),
+                openid: openid.clone(),
+            })
+            .collect();
         for people in people.chunks(APPS_AT_A_TIME) {
-            let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
+            let bindings =
+                try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
             let of = |(person, bound): (&Person, Option<Bound>)| {
-                Some(FoundUser { by: "openid", appid: Some(person.app.clone()), user_id: bound?.user })
+                Some(FoundUser {
+                    by: "openid",
+                    appid: Some(person.app.clone()),
+                    user_id: bound?.user,
+                })
             };
             found.extend(people.iter().zip(bindings).filter_map(of));
         }
@@ -274,12 +391,26 @@ impl Operator<'_> {
     /// The stored facts about a user. A block and a revocation are shown once verifiers are told of
     /// the revocation.
     pub async fn show(&self, user: &UserId) -> Result<ShownUser, StoreError> {
-        let UserState { blocked, revoked_before, told } = self.store.user_state(user).await?;
+        let UserState {
+            blocked,
+            revoked_before,
+            told,
+        } = self.store.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
         let revoked_before = revoked_before.filter(|_| told);
-        let last_login = bindings.iter().filter_map(|(_, bound)| bound.last_login).max().map(|at| at.timestamp());
+        let last_login = bindings
+            .iter()
+            .filter_map(|(_, bound)| bound.last_login)
+            .max()
+            .map(|at| at.timestamp());
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
-        Ok(ShownUser { user_id: user.clone(), blocked: blocked && told, revoked_before, last_login, wechat })
+        Ok(ShownUser {
+            user_id: user.clone(),
+            blocked: blocked && told,
+            revoked_before,
+            last_login,
+            wechat,
+        })
     }
 
     /// The user's bindings, oldest first. The user's list may also name people whose binding has
@@ -287,9 +418,17 @@ impl Operator<'_> {
     pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<(Person, Bound)>, StoreError> {
         let people = self.people_of(user).await?;
         let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
-        let theirs = |(person, bound): (_, Option<Bound>)| Some((person, bound.filter(|bound| bound.user == *user)?));
-        let mut bindings: Vec<(Person, _)> = people.into_iter().zip(bindings).filter_map(theirs).collect();
-        bindings.sort_by_key(|(person, bound)| (bound.bound_at, person.app.clone(), person.openid.clone()));
+        let theirs = |(person, bound): (_, Option<Bound>)| {
+            Some((person, bound.filter(|bound| bound.user == *user)?))
+        };
+        let mut bindings: Vec<(Person, _)> = people
+            .into_iter()
+            .zip(bindings)
+            .filter_map(theirs)
+            .collect();
+        bindings.sort_by_key(|(person, bound)| {
+            (bound.bound_at, person.app.clone(), person.openid.clone())
+        });
         Ok(bindings)
     }
 
@@ -311,19 +450,43 @@ fn user_of(state: &BindingState) -> Option<&UserId> {
 /// Removes a unionid's link to a user, unless another of the user's people has the unionid. Also
 /// removes its links to the other users of a conflict, unless they are blocked. A user who still
 /// has people with the unionid gets the link.
-pub(super) async fn release_unionid(store: &Store, unionid: &UnionId, user: &UserId) -> Result<(), StoreError> {
+pub(super) async fn release_unionid(
+    store: &Store,
+    unionid: &UnionId,
+    user: &UserId,
+) -> Result<(), StoreError> {
     release_from(store, unionid, user, false).await?;
-    for other in store.share_unionid(unionid, &[]).await?.iter().filter(|other| *other != user) {
-        release_from(store, unionid, other, store.user_state(other).await?.blocked).await?;
+    for other in store
+        .share_unionid(unionid, &[])
+        .await?
+        .iter()
+        .filter(|other| *other != user)
+    {
+        release_from(
+            store,
+            unionid,
+            other,
+            store.user_state(other).await?.blocked,
+        )
+        .await?;
     }
     Ok(())
 }
 
 /// Looks again after each step, because one of the user's people may have come or left meanwhile.
-async fn release_from(store: &Store, unionid: &UnionId, user: &UserId, is_kept: bool) -> Result<(), StoreError> {
+async fn release_from(
+    store: &Store,
+    unionid: &UnionId,
+    user: &UserId,
+    is_kept: bool,
+) -> Result<(), StoreError> {
     let is_needed = async || {
         let bindings = Operator { store }.bindings_of(user).await?;
-        Ok::<_, StoreError>(bindings.iter().any(|(_, bound)| has_unionid(bound, unionid)))
+        Ok::<_, StoreError>(
+            bindings
+                .iter()
+                .any(|(_, bound)| has_unionid(bound, unionid)),
+        )
     };
     loop {
         if is_needed().await? {
@@ -339,7 +502,11 @@ async fn release_from(store: &Store, unionid: &UnionId, user: &UserId, is_kept: 
 }
 
 fn has_unionid(bound: &Bound, unionid: &UnionId) -> bool {
-    bound.unionid.iter().chain(&bound.others).any(|own| own == unionid)
+    bound
+        .unionid
+        .iter()
+        .chain(&bound.others)
+        .any(|own| own == unionid)
 }
 
 #[cfg(test)]
@@ -358,31 +525,88 @@ mod tests {
     #[actix_web::test]
     async fn a_block_that_is_not_confirmed_keeps_the_user_out_and_its_lifting_lets_the_user_in() {
         let server = RedisServer::start().await;
-        let url =
-            format!("redis://127.0.0.1:{}", server.cli(&["CONFIG", "GET", "port"]).lines().last().expect("a port"));
-        let variables = [("WXMINT_REDIS_URL", url.as_str()), ("WXMINT_REDIS_CONFIRM", "1")];
+        let url = format!(
+            "redis://127.0.0.1:{}",
+            server
+                .cli(&["CONFIG", "GET", "port"])
+                .lines()
+                .last()
+                .expect("a port")
+        );
+        let variables = [
+            ("WXMINT_REDIS_URL", url.as_str()),
+            ("WXMINT_REDIS_CONFIRM", "1"),
+        ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let access = StoreSettings::from_vars(variables).ok().and_then(|it| it.redis().ok()?).expect("an access");
-        let (store, strict) = (server.store(), Store::new(&StoreAccess::new(access), Duration::from_secs(60), now, ()));
-        let (user, attempt): (UserId, _) = ("user-1".parse().expect("a user"), AttemptId::new([1; 16]));
+        let access = StoreSettings::from_vars(variables)
+            .ok()
+            .and_then(|it| it.redis().ok()?)
+            .expect("an access");
+        let (store, strict) = (
+            server.store(),
+            Store::new(&StoreAccess::new(access), Duration::from_secs(60), now, ()),
+        );
+        let (user, attempt): (UserId, _) =
+            ("user-1".parse().expect("a user"), AttemptId::new([1; 16]));
         let app: AppId = "wx0123456789abcdef".parse().expect("an app");
-        let person = Person { app, openid: "o1".parse().expect("an openid") };
-        let binder = Binder { store: &store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
-        let free = SettledState::Free { generation: 0, dissolved: false };
-        binder.bind(&Named { user: user.clone(), made: false }, free).await.expect("bound");
+        let person = Person {
+            app,
+            openid: "o1".parse().expect("an openid"),
+        };
+        let binder = Binder {
+            store: &store,
+            person: &person,
+            unionid: None,
+            attempt: &attempt,
+            per_user: 1,
+        };
+        let free = SettledState::Free {
+            generation: 0,
+            dissolved: false,
+        };
+        binder
+            .bind(
+                &Named {
+                    user: user.clone(),
+                    made: false,
+                },
+                free,
+            )
+            .await
+            .expect("bound");
         let is_blocked = async || {
-            let binding = store.binding(&person).await.expect("an answer").expect("bound");
-            (binding.blocked, store.user_state(&user).await.expect("an answer").blocked)
+            let binding = store
+                .binding(&person)
+                .await
+                .expect("an answer")
+                .expect("bound");
+            (
+                binding.blocked,
+                store.user_state(&user).await.expect("an answer").blocked,
+            )
         };
         let operator = Operator { store: &strict };
-        assert!(operator.block(&user).await.is_err(), "nobody could take over");
+        assert!(
+            operator.block(&user).await.is_err(),
+            "nobody could take over"
+        );
         assert_eq!(is_blocked().await, (true, true));
-        let shown = Operator { store: &store }.show(&user).await.expect("an answer");
-        assert_eq!((shown.blocked, shown.revoked_before), (false, None), "verifiers have not been told");
+        let shown = Operator { store: &store }
+            .show(&user)
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (shown.blocked, shown.revoked_before),
+            (false, None),
+            "verifiers have not been told"
+        );
         assert!(operator.unblock(&user).await.is_err());
         assert_eq!(is_blocked().await, (false, false));
         let number = store.set_blocked(&user, true).await.expect("blocked");
         assert_eq!(store.confirm_block(&user, number).await, Ok(()));
-        assert!(store.confirm_block(&user, number + 1).await.is_err(), "a failover has lost it");
+        assert!(
+            store.confirm_block(&user, number + 1).await.is_err(),
+            "a failover has lost it"
+        );
     }
 }

@@ -38,11 +38,14 @@ impl LoginWorker {
         self.check_has_session_keys(&person.app)?;
         let counted = self.count_number(person, code).await?;
         let exchange = async |by: ByToken<'_>| by.phone_number(code, &person.openid).await;
-        let exchanged = self.by_access_token(&person.app, exchange).await.map_err(|error| match error {
-            LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
-            LoginError::CodeUsed => LoginError::PhoneCodeUsed,
-            error => error,
-        });
+        let exchanged = self
+            .by_access_token(&person.app, exchange)
+            .await
+            .map_err(|error| match error {
+                LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
+                LoginError::CodeUsed => LoginError::PhoneCodeUsed,
+                error => error,
+            });
         if let (Some(counted), Err(error)) = (counted, &exchanged)
             && is_surely_not_billed(error)
         {
@@ -53,15 +56,36 @@ impl LoginWorker {
 
     /// Counts a number before WeChat is asked, unless its code was counted before: WeChat bills
     /// each code once.
-    async fn count_number(&self, person: &Person, code: &PhoneCode) -> Result<Option<CountedNumber>> {
+    async fn count_number(
+        &self,
+        person: &Person,
+        code: &PhoneCode,
+    ) -> Result<Option<CountedNumber>> {
         let key = counted_phone_code(&person.app, code);
         if self.store.kept(&key).await?.is_some() {
             return Ok(None);
         }
-        let a_day = |burst| Rate { burst, period: A_DAY };
-        let of_person = RateLimitKey::of_person(person, NUMBERS, "", a_day(self.policy.phone_numbers_per_person));
-        let of_app = RateLimitKey::of_app(&person.app, NUMBERS, "", a_day(self.policy.phone_numbers_per_app));
-        let counted_of_person = self.store.count(&of_person).await?.map_err(LoginError::too_many(PER_PERSON))?;
+        let a_day = |burst| Rate {
+            burst,
+            period: A_DAY,
+        };
+        let of_person = RateLimitKey::of_person(
+            person,
+            NUMBERS,
+            "",
+            a_day(self.policy.phone_numbers_per_person),
+        );
+        let of_app = RateLimitKey::of_app(
+            &person.app,
+            NUMBERS,
+            "",
+            a_day(self.policy.phone_numbers_per_app),
+        );
+        let counted_of_person = self
+            .store
+            .count(&of_person)
+            .await?
+            .map_err(LoginError::too_many(PER_PERSON))?;
         let counted_of_app = match self.store.count(&of_app).await? {
             Ok(counted) => counted,
             Err(refused) => {
@@ -84,7 +108,12 @@ impl LoginWorker {
         };
         // The code is marked only after it was counted, so that two requests with one code at the
         // same time cannot get past the limits.
-        if self.store.keep_first(&counted.key, &counted.attempt, CODE_KNOWN).await? != counted.attempt {
+        if self
+            .store
+            .keep_first(&counted.key, &counted.attempt, CODE_KNOWN)
+            .await?
+            != counted.attempt
+        {
             self.uncount_number(&counted).await?;
             return Ok(None);
         }
@@ -95,7 +124,9 @@ impl LoginWorker {
     /// day.
     async fn give_number_back(&self, counted: CountedNumber) {
         let given_back = async {
-            self.store.discard_own(&counted.key, &counted.attempt).await?;
+            self.store
+                .discard_own(&counted.key, &counted.attempt)
+                .await?;
             self.uncount_number(&counted).await
         };
         if let Err(error) = given_back.await {
@@ -104,7 +135,9 @@ impl LoginWorker {
     }
 
     async fn uncount_number(&self, counted: &CountedNumber) -> Result<()> {
-        let CountedNumber { of_person, of_app, .. } = counted;
+        let CountedNumber {
+            of_person, of_app, ..
+        } = counted;
         self.store.uncount(&of_person.0, of_person.1).await?;
         self.store.uncount(&of_app.0, of_app.1).await?;
         Ok(())

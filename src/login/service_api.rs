@@ -7,7 +7,9 @@ use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::StoreError;
-use wxmint_wechat::{AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, Verdict, user_signature};
+use wxmint_wechat::{
+    AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, Verdict, user_signature,
+};
 
 use super::{LoginError, LoginWorker, Result, Usable, worker::ENCRYPT_KEYS};
 
@@ -28,7 +30,10 @@ impl LoginWorker {
     /// WeChat is not asked.
     pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature> {
         let (_, (at, _), key) = self.latest_session(user, app).await?;
-        Ok(UserSignature { signature: user_signature(&key, data.as_bytes()), session_key_at: at.timestamp() })
+        Ok(UserSignature {
+            signature: user_signature(&key, data.as_bytes()),
+            session_key_at: at.timestamp(),
+        })
     }
 
     /// The keys that encrypt messages, newest first. They belong to the one of the user's people
@@ -37,30 +42,51 @@ impl LoginWorker {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |by: ByToken<'_>| by.encrypt_keys(&person.openid, &key).await;
-        self.by_session_key(&person, &sealed, ask).await?.ok_or(LoginError::SessionKeyMissing)
+        self.by_session_key(&person, &sealed, ask)
+            .await?
+            .ok_or(LoginError::SessionKeyMissing)
     }
 
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
-    pub async fn access_token(&self, app: &AppId, refused: Option<&AppAccessToken>) -> Result<Usable> {
+    pub async fn access_token(
+        &self,
+        app: &AppId,
+        refused: Option<&AppAccessToken>,
+    ) -> Result<Usable> {
         let apps = self.apps.all();
-        let own = self.exchange.as_ref().map(|exchange| exchange.own_app()).filter(|own| own.id == *app);
+        let own = self
+            .exchange
+            .as_ref()
+            .map(|exchange| exchange.own_app())
+            .filter(|own| own.id == *app);
         let app = own.map_or_else(|| self.choose(&apps, Some(app), None), Ok)?;
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
-        self.access_tokens(app).lend(refused).await.map_err(|error| error.of(&app.id))
+        self.access_tokens(app)
+            .lend(refused)
+            .await
+            .map_err(|error| error.of(&app.id))
     }
 
     /// Refuses an app that is not configured, unless records of it are kept (`is_kept`): the people
     /// of an app that has left the configuration can still be looked up and erased.
     pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<()> {
-        if is_kept { Ok(()) } else { self.choose(&self.apps.all(), Some(app), None).map(drop) }
+        if is_kept {
+            Ok(())
+        } else {
+            self.choose(&self.apps.all(), Some(app), None).map(drop)
+        }
     }
 
     /// Refuses a user none of whose people `is_known`, if users have no lists that could name their
     /// people (`WXMINT_USER_INDEX=false`).
     pub fn check_listed(&self, is_known: bool) -> Result<()> {
-        if is_known || !self.ids.are_unlisted() { Ok(()) } else { Err(LoginError::NotListed) }
+        if is_known || !self.ids.are_unlisted() {
+            Ok(())
+        } else {
+            Err(LoginError::NotListed)
+        }
     }
 
     /// Makes a call with the person's session key. `None` if WeChat calls the key stale; that is
@@ -72,7 +98,9 @@ impl LoginWorker {
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<Option<T>> {
         match self.by_access_token(&person.app, call).await {
-            Err(LoginError::WeChatUnavailable(error)) if error.verdict() == Some(Verdict::StaleSession) => {
+            Err(LoginError::WeChatUnavailable(error))
+                if error.verdict() == Some(Verdict::StaleSession) =>
+            {
                 if !sealed.is_stale() {
                     self.store.reseal(person, sealed, &sealed.stale()).await?;
                 }
@@ -82,15 +110,30 @@ impl LoginWorker {
         }
     }
 
-    async fn latest_session(&self, user: &UserId, app: &AppId) -> Result<(Person, KeptKey, SessionKey)> {
+    async fn latest_session(
+        &self,
+        user: &UserId,
+        app: &AppId,
+    ) -> Result<(Person, KeptKey, SessionKey)> {
         self.check_app(app, false)?;
         self.check_has_session_keys(app)?;
-        let of_app = self.store.people_of(user).await?.into_iter().flatten().filter(|person| person.app == *app);
+        let of_app = self
+            .store
+            .people_of(user)
+            .await?
+            .into_iter()
+            .flatten()
+            .filter(|person| person.app == *app);
         let sessions = try_join_all(of_app.map(|person| self.session_of(person, user))).await?;
-        let latest = sessions.into_iter().flatten().max_by_key(|(_, kept)| kept.as_ref().map(|(at, _)| *at));
+        let latest = sessions
+            .into_iter()
+            .flatten()
+            .max_by_key(|(_, kept)| kept.as_ref().map(|(at, _)| *at));
         self.check_listed(latest.is_some())?;
         let (person, kept) = latest.ok_or(LoginError::UnknownPerson)?;
-        let (at, sealed) = kept.filter(|(_, sealed)| !sealed.is_stale()).ok_or(LoginError::SessionKeyMissing)?;
+        let (at, sealed) = kept
+            .filter(|(_, sealed)| !sealed.is_stale())
+            .ok_or(LoginError::SessionKeyMissing)?;
         let unsealed = self.unseal(&self.vault.load_full(), &sealed, &person).await;
         let (key, sealed) = unsealed.ok_or(LoginError::SessionKeyMissing)?;
         Ok((person, (at, sealed), key))
@@ -98,11 +141,19 @@ impl LoginWorker {
 
     /// The person, with the session key if there is one. `None` for a person who is not bound to
     /// the user.
-    async fn session_of(&self, person: Person, user: &UserId) -> Result<Option<(Person, Option<KeptKey>)>, StoreError> {
+    async fn session_of(
+        &self,
+        person: Person,
+        user: &UserId,
+    ) -> Result<Option<(Person, Option<KeptKey>)>, StoreError> {
         let kept = self.store.session_keys(&person).await?;
         // Read last, because the person may have left the user and logged in as another one
         // meanwhile.
-        let bound = self.store.binding(&person).await?.filter(|bound| bound.user == *user);
+        let bound = self
+            .store
+            .binding(&person)
+            .await?
+            .filter(|bound| bound.user == *user);
         Ok(bound.map(|bound| (person, bound.last_login.zip(kept.into_iter().next()))))
     }
 }

@@ -11,7 +11,9 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use wxmint_keys::vault::Vault;
 use wxmint_store::limits::{Rate, Reservation};
-use wxmint_store::{AttemptId, FAILED_PAUSE, KeptToken, Lent, RateLimitKey, Store, StoreError, short_digest};
+use wxmint_store::{
+    AttemptId, FAILED_PAUSE, KeptToken, Lent, RateLimitKey, Store, StoreError, short_digest,
+};
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
 use super::{CodeExchanger, LoginError, Result};
@@ -37,8 +39,16 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 const RENEWAL_TIMEOUT_OF_EXCHANGE: Duration = Duration::from_secs(5);
 /// How often WeChat lets a new token be forced: a second time within 30 s has no effect, and the
 /// 21st time in a day is refused.
-const FORCED: [Rate; 2] =
-    [Rate { burst: 1, period: Duration::from_secs(30) }, Rate { burst: 20, period: Duration::from_secs(86_400) }];
+const FORCED: [Rate; 2] = [
+    Rate {
+        burst: 1,
+        period: Duration::from_secs(30),
+    },
+    Rate {
+        burst: 20,
+        period: Duration::from_secs(86_400),
+    },
+];
 /// `Retry-After` if services other than wxmint have used up these renewals.
 const FORCED_ELSEWHERE: Duration = Duration::from_secs(30);
 /// How many seconds a process uses a token without asking the store whether it is the newest. Less
@@ -76,7 +86,9 @@ impl HeldToken {
     /// `None` if the token was held for too long, or the clock has stepped back.
     fn at(&self, now: DateTime<Utc>) -> Option<Arc<Usable>> {
         let held = self.0.load_full()?;
-        (0..HELD).contains(&(now - held.1).num_seconds()).then(|| Arc::clone(&held.0))
+        (0..HELD)
+            .contains(&(now - held.1).num_seconds())
+            .then(|| Arc::clone(&held.0))
     }
 }
 
@@ -91,33 +103,59 @@ pub struct Refused {
 impl AccessTokens<'_> {
     /// Makes a call with the token. If WeChat refuses the token, it is replaced, unless another
     /// request has done so already, and the call is made once more.
-    pub async fn with<T>(&self, call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>) -> Result<T> {
+    pub async fn with<T>(
+        &self,
+        call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
+    ) -> Result<T> {
         let held = self.acting().map(CodeExchanger::held);
         let obtained = async |refused| {
             let usable = Arc::new(self.obtain(refused).await?);
-            held.inspect(|held| held.0.store(Some(Arc::new((Arc::clone(&usable), self.store.now())))));
+            held.inspect(|held| {
+                held.0
+                    .store(Some(Arc::new((Arc::clone(&usable), self.store.now()))))
+            });
             Ok::<_, LoginError>(usable)
         };
         let attempts = async {
             // The store may have a newer token than the held one, and WeChat may refuse that one
             // too.
-            let (mut used, mut replacements) = match held.and_then(|held| held.at(self.store.now())) {
+            let (mut used, mut replacements) = match held.and_then(|held| held.at(self.store.now()))
+            {
                 Some(used) => (used, 2),
                 None => (obtained(None).await?, 1),
             };
             loop {
-                match call(ByToken { wechat: self.wechat, app: self.app, token: &used.token }).await {
+                match call(ByToken {
+                    wechat: self.wechat,
+                    app: self.app,
+                    token: &used.token,
+                })
+                .await
+                {
                     Err(error)
-                        if self.may_replace && error.verdict() == Some(Verdict::BadAccessToken) && replacements > 0 =>
+                        if self.may_replace
+                            && error.verdict() == Some(Verdict::BadAccessToken)
+                            && replacements > 0 =>
                     {
                         bounded!(warn, "replaced token", app = %self.app.id, %error, "an access token is replaced");
-                        used = obtained(Some(Refused { token: fingerprint(&used.token), by_force: false })).await?;
+                        used = obtained(Some(Refused {
+                            token: fingerprint(&used.token),
+                            by_force: false,
+                        }))
+                        .await?;
                         replacements = if used.is_new { 0 } else { replacements - 1 };
                     }
                     // Another token would not help, unless it is a platform's (`held`), which may
                     // be refused for one merchant alone.
-                    Err(error) if used.is_new && held.is_none() && error.verdict() == Some(Verdict::BadAccessToken) => {
-                        return Err(LoginError::Misconfigured { error, app: Some(self.app.id.clone()) });
+                    Err(error)
+                        if used.is_new
+                            && held.is_none()
+                            && error.verdict() == Some(Verdict::BadAccessToken) =>
+                    {
+                        return Err(LoginError::Misconfigured {
+                            error,
+                            app: Some(self.app.id.clone()),
+                        });
                     }
                     outcome => return Ok(outcome?),
                 }
@@ -136,12 +174,15 @@ impl AccessTokens<'_> {
     /// The exchanger that fetches the app's tokens; `None` for an app whose tokens WeChat gives for
     /// its AppSecret.
     fn exchange(&self) -> Option<&dyn CodeExchanger> {
-        self.exchange.filter(|_| self.app.secret.is_none()).or(self.acting())
+        self.exchange
+            .filter(|_| self.app.secret.is_none())
+            .or(self.acting())
     }
 
     /// The exchanger, if this is its own app.
     fn acting(&self) -> Option<&dyn CodeExchanger> {
-        self.exchange.filter(|exchange| exchange.own_app().id == self.app.id)
+        self.exchange
+            .filter(|exchange| exchange.own_app().id == self.app.id)
     }
 
     /// The token that all services of the business share.
@@ -151,7 +192,10 @@ impl AccessTokens<'_> {
     /// without force, because another service may have renewed the token. Only if it gives the
     /// refused token again, a new one is forced, as often as WeChat allows.
     pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable> {
-        let refused = refused.map(|refused| Refused { token: fingerprint(refused), by_force: true });
+        let refused = refused.map(|refused| Refused {
+            token: fingerprint(refused),
+            by_force: true,
+        });
         if let (Some(exchange), Some(refused)) = (self.exchange(), &refused) {
             in_time(exchange.count_report(self, &refused.token)).await?;
         }
@@ -163,14 +207,21 @@ impl AccessTokens<'_> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
             let bad = refused.as_ref().map(|refused| &*refused.token);
-            let lent = self.store.lend_access_token(&self.app.id, &self.attempt, bad, LEASE).await?;
+            let lent = self
+                .store
+                .lend_access_token(&self.app.id, &self.attempt, bad, LEASE)
+                .await?;
             let (kept, ends_soon) = match lent {
                 Lent::Token(kept) => (kept, false),
                 Lent::Renew(kept) => (kept, true),
                 Lent::Fetch => return self.fetch(refused.as_ref()).await,
                 Lent::Failed => {
-                    let failed = || not_for("fetching an access token has just failed", FAILED_PAUSE);
-                    return Err(self.acting().and_then(CodeExchanger::refusal).map_or_else(failed, Into::into));
+                    let failed =
+                        || not_for("fetching an access token has just failed", FAILED_PAUSE);
+                    return Err(self
+                        .acting()
+                        .and_then(CodeExchanger::refusal)
+                        .map_or_else(failed, Into::into));
                 }
                 Lent::Wait => {
                     let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
@@ -180,13 +231,24 @@ impl AccessTokens<'_> {
             };
             match self.vault.open(&kept.sealed, &self.app.id) {
                 Ok(token) => {
-                    let usable = Usable { token: token.into(), expires_in: kept.expires_in, is_new: false };
-                    return Ok(if ends_soon { self.renew(usable).await } else { usable });
+                    let usable = Usable {
+                        token: token.into(),
+                        expires_in: kept.expires_in,
+                        is_new: false,
+                    };
+                    return Ok(if ends_soon {
+                        self.renew(usable).await
+                    } else {
+                        usable
+                    });
                 }
                 // It was sealed by a vault key that this process lacks, so it counts as missing.
                 Err(error) => {
                     tracing::warn!(app = %self.app.id, %error, "an access token is fetched anew");
-                    refused = Some(Refused { token: kept.fingerprint, by_force: false });
+                    refused = Some(Refused {
+                        token: kept.fingerprint,
+                        by_force: false,
+                    });
                 }
             }
         }
@@ -194,10 +256,14 @@ impl AccessTokens<'_> {
 
     /// The successor of `old`, or `old` itself if there is none soon.
     async fn renew(&self, old: Usable) -> Usable {
-        let patience = self.exchange().map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
+        let patience = self
+            .exchange()
+            .map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
         match tokio::time::timeout(patience, self.fetch(None)).await {
             Ok(Ok(successor)) => return successor,
-            Ok(Err(error)) => tracing::warn!(app = %self.app.id, %error, "an access token was not renewed"),
+            Ok(Err(error)) => {
+                tracing::warn!(app = %self.app.id, %error, "an access token was not renewed")
+            }
             Err(_) => {
                 tracing::warn!(app = %self.app.id, ?patience, "an access token was not renewed in time");
                 self.give_up().await;
@@ -215,28 +281,47 @@ impl AccessTokens<'_> {
             Ok(fetched) => self.keep(fetched).await,
             Err(_) => self.give_up().await,
         }
-        fetched.map(|fetched| Usable { token: fetched.token, expires_in: fetched.expires_in, is_new: true })
+        fetched.map(|fetched| Usable {
+            token: fetched.token,
+            expires_in: fetched.expires_in,
+            is_new: true,
+        })
     }
 
     async fn fetched(&self, refused: Option<&Refused>) -> Result<FetchedAccessToken> {
         let fetched = self.wechat.stable_token(self.app, false).await?;
         match refused {
-            Some(Refused { token, by_force: true }) if fingerprint(&fetched.token) == *token => self.force(token).await,
+            Some(Refused {
+                token,
+                by_force: true,
+            }) if fingerprint(&fetched.token) == *token => self.force(token).await,
             _ => Ok(fetched),
         }
     }
 
     /// Counts a forced renewal, or refuses it if it comes too soon or too often. `by` is a prefix,
     /// under which the renewals of the business's services are counted apart from wxmint's own.
-    pub async fn may_force(&self, by: &str, rates: [Rate; 2]) -> Result<Vec<(RateLimitKey, Reservation)>> {
+    pub async fn may_force(
+        &self,
+        by: &str,
+        rates: [Rate; 2],
+    ) -> Result<Vec<(RateLimitKey, Reservation)>> {
         let mut all = Vec::new();
         for rate in rates {
-            let meter = RateLimitKey::of_app(&self.app.id, "forced", format!("{by}{}", rate.period.as_secs()), rate);
+            let meter = RateLimitKey::of_app(
+                &self.app.id,
+                "forced",
+                format!("{by}{}", rate.period.as_secs()),
+                rate,
+            );
             match self.store.count(&meter).await? {
                 Ok(counted) => all.push((meter, counted)),
                 Err(too_many) => {
                     self.uncount(all).await?;
-                    return Err(not_for("WeChat lets no other access token be forced yet", too_many.retry_after));
+                    return Err(not_for(
+                        "WeChat lets no other access token be forced yet",
+                        too_many.retry_after,
+                    ));
                 }
             }
         }
@@ -244,7 +329,10 @@ impl AccessTokens<'_> {
     }
 
     /// Takes back the counts of [`Self::may_force`], because nothing was forced.
-    pub async fn uncount(&self, counted: Vec<(RateLimitKey, Reservation)>) -> Result<(), StoreError> {
+    pub async fn uncount(
+        &self,
+        counted: Vec<(RateLimitKey, Reservation)>,
+    ) -> Result<(), StoreError> {
         for (meter, counted) in counted {
             self.store.uncount(&meter, counted).await?;
         }
@@ -256,9 +344,10 @@ impl AccessTokens<'_> {
         tracing::warn!(app = %self.app.id, "WeChat is made to renew an access token that it gives and does not accept");
         match self.wechat.stable_token(self.app, true).await {
             Ok(forced) if fingerprint(&forced.token) != *refused => Ok(forced),
-            Err(CallError::Refused { errcode: 45009, .. }) | Ok(_) => {
-                Err(not_for("WeChat renews no access token now, because others have forced it", FORCED_ELSEWHERE))
-            }
+            Err(CallError::Refused { errcode: 45009, .. }) | Ok(_) => Err(not_for(
+                "WeChat renews no access token now, because others have forced it",
+                FORCED_ELSEWHERE,
+            )),
             Err(error) => Err(error.into()),
         }
     }
@@ -267,15 +356,27 @@ impl AccessTokens<'_> {
     /// fetches again.
     async fn keep(&self, fetched: &FetchedAccessToken) {
         let sealed = self.vault.seal(fetched.token.expose(), &self.app.id);
-        let kept = KeptToken { sealed, fingerprint: fingerprint(&fetched.token), expires_in: fetched.expires_in };
+        let kept = KeptToken {
+            sealed,
+            fingerprint: fingerprint(&fetched.token),
+            expires_in: fetched.expires_in,
+        };
         let renew_in = renew_in(fetched.expires_in, self.exchange().is_some());
-        if let Err(error) = self.store.keep_access_token(&self.app.id, &self.attempt, &kept, renew_in).await {
+        if let Err(error) = self
+            .store
+            .keep_access_token(&self.app.id, &self.attempt, &kept, renew_in)
+            .await
+        {
             tracing::warn!(app = %self.app.id, %error, "an access token could not be kept");
         }
     }
 
     async fn give_up(&self) {
-        if let Err(error) = self.store.give_up_access_token(&self.app.id, &self.attempt).await {
+        if let Err(error) = self
+            .store
+            .give_up_access_token(&self.app.id, &self.attempt)
+            .await
+        {
             tracing::warn!(app = %self.app.id, %error, "the lease to fetch an access token could not be given back");
         }
     }
@@ -291,14 +392,30 @@ pub fn fingerprint(token: &AppAccessToken) -> String {
 /// A token of a [`CodeExchanger`] has no successor until one is asked for, so it is renewed in its
 /// last twelfth.
 fn renew_in(expires_in: Duration, is_of_exchange: bool) -> Duration {
-    expires_in - if is_of_exchange { expires_in / 12 } else { RENEWED_BEFORE_END.min(expires_in / 10) }
+    expires_in
+        - if is_of_exchange {
+            expires_in / 12
+        } else {
+            RENEWED_BEFORE_END.min(expires_in / 10)
+        }
 }
 
 async fn in_time<T>(steps: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |_| Err(CallError::Unanswered { reason: "no answer within 6 s".into() }.into());
-    tokio::time::timeout(TOTAL_TIMEOUT, steps).await.unwrap_or_else(late)
+    let late = |_| {
+        Err(CallError::Unanswered {
+            reason: "no answer within 6 s".into(),
+        }
+        .into())
+    };
+    tokio::time::timeout(TOTAL_TIMEOUT, steps)
+        .await
+        .unwrap_or_else(late)
 }
 
 fn not_for(reason: &str, retry_after: Duration) -> LoginError {
-    CallError::NotSent { reason: reason.into(), retry_after }.into()
+    CallError::NotSent {
+        reason: reason.into(),
+        retry_after,
+    }
+    .into()
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person, TokenId, UnionId, UserId};
 use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{AttemptId, BindingState, Bound, ExchangedKey, RateLimitKey, StoreError, short_digest};
+use wxmint_store::{
+    AttemptId, BindingState, Bound, ExchangedKey, RateLimitKey, StoreError, short_digest,
+};
 use wxmint_verify::MAX_LEEWAY;
 use wxmint_wechat::App;
 
 use super::{
-    CodeExchanger, IP, Identity, LoginError, LoginWorker, Result, USERNAME, client_tokens::recipient_tag, worker::NAMES,
+    CodeExchanger, IP, Identity, LoginError, LoginWorker, Result, USERNAME,
+    client_tokens::recipient_tag, worker::NAMES,
 };
 use crate::accounts::{Accepts, Named, Password, Username};
 use crate::apps::Apps;
@@ -56,7 +59,11 @@ pub(super) struct ExchangedLogin {
 
 impl ExchangedLogin {
     pub(super) fn bound(&self) -> Option<&Bound> {
-        if let BindingState::Bound(bound) = &self.state { Some(bound) } else { None }
+        if let BindingState::Bound(bound) = &self.state {
+            Some(bound)
+        } else {
+            None
+        }
     }
 }
 
@@ -81,20 +88,31 @@ impl LoginWorker {
     pub(super) fn check_accepted(&self, identity: &Identity) -> Result<()> {
         let accepts = self.accounts.accepts();
         match identity {
-            Identity::Password(..) if accepts == Accepts::Nothing => Err(LoginError::NotAccepted("password")),
-            Identity::Phone(_) if accepts != Accepts::PasswordsAndPhones => Err(LoginError::NotAccepted("phone_code")),
+            Identity::Password(..) if accepts == Accepts::Nothing => {
+                Err(LoginError::NotAccepted("password"))
+            }
+            Identity::Phone(_) if accepts != Accepts::PasswordsAndPhones => {
+                Err(LoginError::NotAccepted("phone_code"))
+            }
             _ => Ok(()),
         }
     }
 
     /// Chooses by [`Apps::choose`]. An app is not called unknown as long as some apps have not been
     /// read.
-    pub(crate) fn choose<'a>(&self, apps: &'a Apps, wanted: Option<&AppId>, hint: Option<&AppId>) -> Result<&'a App> {
+    pub(crate) fn choose<'a>(
+        &self,
+        apps: &'a Apps,
+        wanted: Option<&AppId>,
+        hint: Option<&AppId>,
+    ) -> Result<&'a App> {
         apps.choose(wanted, hint).map_err(|unknown| {
             // If several apps are known, the client must name one, whatever apps are still unread.
             let may_be_unread = wanted.or(hint).is_some() || apps.iter().nth(1).is_none();
             let exchange = self.exchange.as_ref().filter(|_| may_be_unread);
-            exchange.and_then(|exchange| exchange.apps_are_unread()).unwrap_or_else(|| unknown.into())
+            exchange
+                .and_then(|exchange| exchange.apps_are_unread())
+                .unwrap_or_else(|| unknown.into())
         })
     }
 
@@ -125,45 +143,75 @@ impl LoginWorker {
         let named = match identity {
             Identity::Nothing => return Ok(None),
             Identity::Password(name, password) => {
-                self.check_password(&exchanged.person, &name, &password, attempt.address).await?
+                self.check_password(&exchanged.person, &name, &password, attempt.address)
+                    .await?
             }
             Identity::Phone(code) => {
                 let phone = Box::pin(self.phone_of(&exchanged.person, &code)).await?;
-                self.accounts.user_of_phone(&phone).await?.ok_or(LoginError::PhoneRefused)?
+                self.accounts
+                    .user_of_phone(&phone)
+                    .await?
+                    .ok_or(LoginError::PhoneRefused)?
             }
         };
-        attempt.audit_context.user.get_or_insert_with(|| named.user.clone());
+        attempt
+            .audit_context
+            .user
+            .get_or_insert_with(|| named.user.clone());
         let claims = self.claims_of(&named.user).await?;
         Ok(Some((named, claims)))
     }
 
     /// Each attempt is counted before the password is checked, so that parallel attempts are all
     /// counted. Only a wrong password stays counted.
-    async fn check_password(&self, person: &Person, name: &Username, password: &Password, from: &str) -> Result<Named> {
+    async fn check_password(
+        &self,
+        person: &Person,
+        name: &Username,
+        password: &Password,
+        from: &str,
+    ) -> Result<Named> {
         let digest = short_digest(&name.folded()).to_string();
         let meter = RateLimitKey::of_person(person, NAMES, &digest, self.policy.limit_username);
-        let counted = self.store.count(&meter).await?.map_err(LoginError::too_many(USERNAME))?;
+        let counted = self
+            .store
+            .count(&meter)
+            .await?
+            .map_err(LoginError::too_many(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {
             self.store.uncount(&meter, counted).await?;
         }
-        checked?.map(|user| Named { user, made: false }).ok_or(LoginError::InvalidCredentials)
+        checked?
+            .map(|user| Named { user, made: false })
+            .ok_or(LoginError::InvalidCredentials)
     }
 
     /// Returns the claims that the account backend adds to the token: the `known` ones, if they
     /// were already asked for. Refuses a user who is blocked, or whom the account backend does not
     /// let log in any more.
-    pub(crate) async fn allow(&self, bound: &Bound, known: Option<ExtraClaims>) -> Result<ExtraClaims> {
+    pub(crate) async fn allow(
+        &self,
+        bound: &Bound,
+        known: Option<ExtraClaims>,
+    ) -> Result<ExtraClaims> {
         if bound.blocked {
             tracing::info!(user = bound.user.as_str(), "the user is blocked");
             return Err(LoginError::Blocked);
         }
-        if let Some(claims) = known { Ok(claims) } else { self.claims_of(&bound.user).await }
+        if let Some(claims) = known {
+            Ok(claims)
+        } else {
+            self.claims_of(&bound.user).await
+        }
     }
 
     async fn claims_of(&self, user: &UserId) -> Result<ExtraClaims> {
         self.accounts.check_login(user).await?.ok_or_else(|| {
-            tracing::info!(user = user.as_str(), "the account backend does not let this user log in");
+            tracing::info!(
+                user = user.as_str(),
+                "the account backend does not let this user log in"
+            );
             LoginError::AccountDenied
         })
     }
@@ -185,17 +233,31 @@ impl LoginWorker {
         new_user: bool,
         now: DateTime<Utc>,
     ) -> Result<Issued> {
-        let ExchangedLogin { person, at, may_be_ended, .. } = exchanged;
+        let ExchangedLogin {
+            person,
+            at,
+            may_be_ended,
+            ..
+        } = exchanged;
         let token = self.minter.issued(user, person.app.clone(), id, *at);
         let latest = latest(now, token.expires_at);
         if token.issued_at > latest || token.expires_at <= now.timestamp() {
-            let wrong = if token.issued_at > latest { "more than a minute ahead" } else { "behind by a token's life" };
-            return Err(StoreError { reason: format!("the clock of Redis is {wrong}: set it by NTP") }.into());
+            let wrong = if token.issued_at > latest {
+                "more than a minute ahead"
+            } else {
+                "behind by a token's life"
+            };
+            return Err(StoreError {
+                reason: format!("the clock of Redis is {wrong}: set it by NTP"),
+            }
+            .into());
         }
         let date = match self.policy.single_session {
             true => self.store.revoke_earlier(&token, latest).await?,
             // A user whom this login has created has no revocations.
-            false if *may_be_ended && !new_user => self.store.date_token(person, &token, latest).await?,
+            false if *may_be_ended && !new_user => {
+                self.store.date_token(person, &token, latest).await?
+            }
             false => Some(token.issued_at),
         };
         let Some(date) = date else {
@@ -210,10 +272,15 @@ impl LoginWorker {
             // verifier without leeway refuses the token. Wait for it.
             let ahead = (date * 1_000_000).saturating_sub_unsigned(self.store.now_micros());
             if (1..=2_000_000).contains(&ahead) {
-                Box::pin(tokio::time::sleep(Duration::from_micros(ahead.unsigned_abs()))).await;
+                Box::pin(tokio::time::sleep(Duration::from_micros(
+                    ahead.unsigned_abs(),
+                )))
+                .await;
             }
             let mark = recipient_tag(person, generation);
-            Box::pin(self.still_bound(&person.app, &mark, &token)).await?.ok_or(LoginError::Contended)?;
+            Box::pin(self.still_bound(&person.app, &mark, &token))
+                .await?
+                .ok_or(LoginError::Contended)?;
         }
         Ok(token)
     }
@@ -234,7 +301,14 @@ pub(super) fn latest(now: DateTime<Utc>, expires_at: i64) -> i64 {
 /// The token with the `iat` that the store chose. Fails if that is later than `latest`.
 pub(super) fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued> {
     let wait = Duration::from_secs(u64::try_from(date - latest).unwrap_or_default());
-    if wait.is_zero() { Ok(Issued { issued_at: date, ..token }) } else { Err(LoginError::EndedAhead(wait)) }
+    if wait.is_zero() {
+        Ok(Issued {
+            issued_at: date,
+            ..token
+        })
+    } else {
+        Err(LoginError::EndedAhead(wait))
+    }
 }
 
 #[cfg(test)]
@@ -246,12 +320,29 @@ mod tests {
         let at = |second| DateTime::from_timestamp(second, 0).expect("a date");
         assert_eq!((latest(at(100), 700), latest(at(100), 110)), (160, 109));
         let [app, id, user] = ["wx1", "a", "u1"];
-        let (app, id, user) =
-            (app.parse().expect("an AppID"), id.parse().expect("an id"), user.parse().expect("an id"));
-        let token = Issued { user, app, id, issued_at: 100, expires_at: 700 };
+        let (app, id, user) = (
+            app.parse().expect("an AppID"),
+            id.parse().expect("an id"),
+            user.parse().expect("an id"),
+        );
+        let token = Issued {
+            user,
+            app,
+            id,
+            issued_at: 100,
+            expires_at: 700,
+        };
         for date in [100, 160] {
-            assert_eq!(dated(token.clone(), date, 160).ok(), Some(Issued { issued_at: date, ..token.clone() }));
+            assert_eq!(
+                dated(token.clone(), date, 160).ok(),
+                Some(Issued {
+                    issued_at: date,
+                    ..token.clone()
+                })
+            );
         }
-        assert!(matches!(dated(token, 161, 160), Err(LoginError::EndedAhead(wait)) if wait == Duration::from_secs(1)));
+        assert!(
+            matches!(dated(token, 161, 160), Err(LoginError::EndedAhead(wait)) if wait == Duration::from_secs(1))
+        );
     }
 }

@@ -44,7 +44,11 @@ impl WeChatOfTest {
             Json(session.clone())
         };
         spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-        Self { url, asked, may_answer }
+        Self {
+            url,
+            asked,
+            may_answer,
+        }
     }
 }
 
@@ -54,7 +58,9 @@ fn session(unionid: Option<&str>) -> Value {
 
 fn worker(wechat: &str) -> LoginWorker {
     let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-    issuer(&key, ("WXMINT_WECHAT_URL", wechat)).login_worker().expect("a worker")
+    issuer(&key, ("WXMINT_WECHAT_URL", wechat))
+        .login_worker()
+        .expect("a worker")
 }
 
 /// A login worker whose logins never ask WeChat.
@@ -67,7 +73,10 @@ fn user(name: &str) -> UserId {
 }
 
 fn person(app: &str, openid: &str) -> Person {
-    Person { app: app.parse().expect("an app"), openid: openid.parse().expect("an openid") }
+    Person {
+        app: app.parse().expect("an app"),
+        openid: openid.parse().expect("an openid"),
+    }
 }
 
 fn unionid() -> UnionId {
@@ -75,25 +84,51 @@ fn unionid() -> UnionId {
 }
 
 fn attempt(audit_context: &mut AuditContext) -> Attempt<'_> {
-    Attempt { id: AttemptId::random(), address: ADDRESS, audit_context, now: now() }
+    Attempt {
+        id: AttemptId::random(),
+        address: ADDRESS,
+        audit_context,
+        now: now(),
+    }
 }
 
 fn by_code() -> LoginRequest {
     let code = "0123456789abcdef0123456789abcdef".parse().expect("a code");
-    LoginRequest { app: None, app_hint: None, proof: LoginProof::Code(code), identity: Identity::Nothing }
+    LoginRequest {
+        app: None,
+        app_hint: None,
+        proof: LoginProof::Code(code),
+        identity: Identity::Nothing,
+    }
 }
 
 /// A login with a password, by the ticket of a person of this app.
 async fn by_ticket(login: &LoginWorker, app: &str) -> LoginRequest {
     let ticket = Ticket::random();
-    let order = ExchangeTimestamp::new(now().timestamp_micros().unsigned_abs(), &AttemptId::random());
-    let holder = TicketHolder { person: person(app, "o1"), unionid: None, key: (order, Sealed::nothing()) };
-    login.store.keep_ticket(&ticket, &holder).await.expect("kept");
+    let order = ExchangeTimestamp::new(
+        now().timestamp_micros().unsigned_abs(),
+        &AttemptId::random(),
+    );
+    let holder = TicketHolder {
+        person: person(app, "o1"),
+        unionid: None,
+        key: (order, Sealed::nothing()),
+    };
+    login
+        .store
+        .keep_ticket(&ticket, &holder)
+        .await
+        .expect("kept");
     let [name, password] = ["lin", "password"];
     let name: Username = name.parse().unwrap_or_else(|wrong| panic!("{wrong}"));
     let password: Password = password.parse().unwrap_or_else(|wrong| panic!("{wrong}"));
     let identity = Identity::Password(name, password);
-    LoginRequest { app: None, app_hint: None, proof: LoginProof::Ticket(ticket), identity }
+    LoginRequest {
+        app: None,
+        app_hint: None,
+        proof: LoginProof::Ticket(ticket),
+        identity,
+    }
 }
 
 /// An account backend for which each password is right and is Lin's.
@@ -105,7 +140,12 @@ impl Accounts for OfLin {
         Accepts::Passwords
     }
 
-    async fn check_password(&self, _: &Username, _: &Password, _: &str) -> accounts::Result<Option<UserId>> {
+    async fn check_password(
+        &self,
+        _: &Username,
+        _: &Password,
+        _: &str,
+    ) -> accounts::Result<Option<UserId>> {
         Ok(Some(user("lin")))
     }
 }
@@ -113,18 +153,51 @@ impl Accounts for OfLin {
 /// Binds the person, whose unionid WeChat names.
 async fn bind(store: &Store, person: &Person, name: &str, unionid: Option<&UnionId>) {
     let attempt = AttemptId::random();
-    let binder = Binder { store, person, unionid, attempt: &attempt, per_user: 1 };
-    let free = SettledState::Free { generation: 0, dissolved: false };
-    let bound = binder.bind(&Named { user: user(name), made: false }, free).await.expect("bound");
-    binder.link(&bound, async |_| Ok(false)).await.expect("linked");
+    let binder = Binder {
+        store,
+        person,
+        unionid,
+        attempt: &attempt,
+        per_user: 1,
+    };
+    let free = SettledState::Free {
+        generation: 0,
+        dissolved: false,
+    };
+    let bound = binder
+        .bind(
+            &Named {
+                user: user(name),
+                made: false,
+            },
+            free,
+        )
+        .await
+        .expect("bound");
+    binder
+        .link(&bound, async |_| Ok(false))
+        .await
+        .expect("linked");
 }
 
 /// Whether a token that the user has in the app is revoked.
 async fn is_ended(store: &Store, name: &str, app: &str) -> bool {
     let second = now().timestamp();
-    let (app, id) = (app.parse().expect("an app"), "a-token".parse().expect("an id"));
-    let token = Issued { user: user(name), app, id, issued_at: second, expires_at: second + 600 };
-    !matches!(store.token_state(&token).await.expect("an answer"), TokenState::People(_))
+    let (app, id) = (
+        app.parse().expect("an app"),
+        "a-token".parse().expect("an id"),
+    );
+    let token = Issued {
+        user: user(name),
+        app,
+        id,
+        issued_at: second,
+        expires_at: second + 600,
+    };
+    !matches!(
+        store.token_state(&token).await.expect("an answer"),
+        TokenState::People(_)
+    )
 }
 
 /// Otherwise one address could take up all calls to a slow WeChat, and the others would wait.
@@ -151,7 +224,11 @@ async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_a
     };
     let (logged_in, found) = join(login.log_in(by_code(), &mut attempt), meanwhile).await;
     logged_in.expect("a token");
-    assert_eq!(found, [false, true], "while WeChat is asked: the address itself, and another one");
+    assert_eq!(
+        found,
+        [false, true],
+        "while WeChat is asked: the address itself, and another one"
+    );
     assert!(is_free(ADDRESS), "WeChat has answered");
 }
 
@@ -164,17 +241,33 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     let mut login = worker(&wechat.url);
     login.accounts = Box::new(OfLin);
     let lives = "wxmint:{wxmint:revoked}:lives";
-    login.store.keep(lives, "no lives", Duration::from_secs(60)).await.expect("kept");
+    login
+        .store
+        .keep(lives, "no lives", Duration::from_secs(60))
+        .await
+        .expect("kept");
     for request in [by_code(), by_ticket(&login, APP).await] {
         let mut audit_context = AuditContext::default();
-        let refused = login.log_in(request, &mut attempt(&mut audit_context)).await;
-        assert!(matches!(refused, Err(LoginError::StoreUnavailable(_))), "{refused:?}");
+        let refused = login
+            .log_in(request, &mut attempt(&mut audit_context))
+            .await;
+        assert!(
+            matches!(refused, Err(LoginError::StoreUnavailable(_))),
+            "{refused:?}"
+        );
     }
-    assert_eq!(wechat.asked.load(Ordering::Relaxed), 0, "the code is good still");
+    assert_eq!(
+        wechat.asked.load(Ordering::Relaxed),
+        0,
+        "the code is good still"
+    );
     login.store.discard(lives).await.expect("gone");
     let request = by_ticket(&login, APP).await;
     let mut audit_context = AuditContext::default();
-    login.log_in(request, &mut attempt(&mut audit_context)).await.expect("a token");
+    login
+        .log_in(request, &mut attempt(&mut audit_context))
+        .await
+        .expect("a token");
 }
 
 /// The user is blocked before anybody has logged in with this id, as after a loss of Redis. In
@@ -189,11 +282,20 @@ async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
     login.ids = Arc::new(UserIds::new(Some((IdKind::UnionId, key)), true, false));
     let elsewhere = person(ELSEWHERE, "o2");
     bind(&login.store, &elsewhere, "before", Some(&unionid())).await;
-    login.store.set_blocked(&banned, true).await.expect("blocked");
+    login
+        .store
+        .set_blocked(&banned, true)
+        .await
+        .expect("blocked");
     let mut audit_context = AuditContext::default();
-    let refused = login.log_in(by_code(), &mut attempt(&mut audit_context)).await;
+    let refused = login
+        .log_in(by_code(), &mut attempt(&mut audit_context))
+        .await;
     assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
-    assert_eq!(login.store.people_of(&user("before")).await, Ok(Some(vec![elsewhere])));
+    assert_eq!(
+        login.store.people_of(&user("before")).await,
+        Ok(Some(vec![elsewhere]))
+    );
 }
 
 /// The block could not revoke these tokens, because nobody knew then that both users are one human.
@@ -201,12 +303,31 @@ async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
 async fn once_a_banned_user_turns_out_to_be_another_one_too_that_ones_tokens_end() {
     let (login, lin) = (offline(), person(APP, "o1"));
     bind(&login.store, &lin, "banned", None).await;
-    bind(&login.store, &person(ELSEWHERE, "o2"), "other", Some(&unionid())).await;
-    Operator { store: &login.store }.block(&user("banned")).await.expect("blocked");
+    bind(
+        &login.store,
+        &person(ELSEWHERE, "o2"),
+        "other",
+        Some(&unionid()),
+    )
+    .await;
+    Operator {
+        store: &login.store,
+    }
+    .block(&user("banned"))
+    .await
+    .expect("blocked");
     assert!(!is_ended(&login.store, "other", ELSEWHERE).await);
-    let bound = login.store.binding(&lin).await.expect("an answer").expect("bound");
+    let bound = login
+        .store
+        .binding(&lin)
+        .await
+        .expect("an answer")
+        .expect("bound");
     let (unionid, attempt) = (unionid(), AttemptId::random());
-    login.link(&login.binder(&lin, Some(&unionid), &attempt), &bound).await.expect("no error");
+    login
+        .link(&login.binder(&lin, Some(&unionid), &attempt), &bound)
+        .await
+        .expect("no error");
     assert!(is_ended(&login.store, "other", ELSEWHERE).await);
 }
 
@@ -217,10 +338,18 @@ async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
     for (app, is_known) in [(ELSEWHERE, false), (APP, true)] {
         let request = by_ticket(&login, app).await;
         let mut audit_context = AuditContext::default();
-        let answer = login.log_in(request, &mut attempt(&mut audit_context)).await;
+        let answer = login
+            .log_in(request, &mut attempt(&mut audit_context))
+            .await;
         assert_eq!(answer.is_ok(), is_known, "{app}: {answer:?}");
-        assert!(is_known || matches!(answer, Err(LoginError::UnknownApp(_))), "{answer:?}");
-        assert_eq!(audit_context.app, Some(app.parse::<AppId>().expect("an app")));
+        assert!(
+            is_known || matches!(answer, Err(LoginError::UnknownApp(_))),
+            "{answer:?}"
+        );
+        assert_eq!(
+            audit_context.app,
+            Some(app.parse::<AppId>().expect("an app"))
+        );
     }
 }
 
@@ -229,10 +358,16 @@ async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
 async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refused() {
     let mut login = offline();
     login.accounts = Box::new(OfLin);
-    login.store.set_blocked(&user("lin"), true).await.expect("blocked");
+    login
+        .store
+        .set_blocked(&user("lin"), true)
+        .await
+        .expect("blocked");
     let request = by_ticket(&login, APP).await;
     let mut audit_context = AuditContext::default();
-    let refused = login.log_in(request, &mut attempt(&mut audit_context)).await;
+    let refused = login
+        .log_in(request, &mut attempt(&mut audit_context))
+        .await;
     assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
     assert_eq!(audit_context.user, Some(user("lin")));
 }

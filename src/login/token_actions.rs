@@ -5,17 +5,25 @@ use std::time::Duration;
 
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
-use wxmint_store::{AttemptId, COMPUTED, RateLimitKey, StoreError, TokenState, limits::Rate, short_digest};
+use wxmint_store::{
+    AttemptId, COMPUTED, RateLimitKey, StoreError, TokenState, limits::Rate, short_digest,
+};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
 use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{LoginError, LoginWorker, OPENID, Operator, Result, binding_tag, is_of_client, operator::release_unionid};
+use super::{
+    LoginError, LoginWorker, OPENID, Operator, Result, binding_tag, is_of_client,
+    operator::release_unionid,
+};
 use crate::accounts::Accepts;
 
 /// How often a person can unbind. With the account backend `auto`, each unbinding leaves a user
 /// behind.
-const UNBINDING_RATE: Rate = Rate { burst: 10, period: Duration::from_secs(86_400) };
+const UNBINDING_RATE: Rate = Rate {
+    burst: 10,
+    period: Duration::from_secs(86_400),
+};
 
 /// The person and user of a valid token, for one request.
 pub struct TokenHolder {
@@ -35,27 +43,47 @@ impl LoginWorker {
 
     fn token_holder_in(&self, token: &Verified<Claims>, state: TokenState) -> Result<TokenHolder> {
         let found = match state {
-            TokenState::People(people) if people.is_empty() && is_of_client(&self.minter, token) => {
+            TokenState::People(people)
+                if people.is_empty() && is_of_client(&self.minter, token) =>
+            {
                 return Err(LoginError::ClientTokenNotAllowed);
             }
             TokenState::People(_) if self.ids.are_unlisted() => return Err(LoginError::NotListed),
-            TokenState::People(people) => self.own(token, people).ok_or("the binding that it was issued under is gone"),
+            TokenState::People(people) => self
+                .own(token, people)
+                .ok_or("the binding that it was issued under is gone"),
             TokenState::Revoked { .. } => Err("it was logged out, or its binding was dissolved"),
             TokenState::RevokedWithUser { .. } => Err("its user was logged out everywhere"),
         };
         let (person, generation) = found.map_err(|reason| {
-            bounded!(info, reason, reason, user = token.user.as_str(), "token refused");
+            bounded!(
+                info,
+                reason,
+                reason,
+                user = token.user.as_str(),
+                "token refused"
+            );
             LoginError::TokenRevoked
         })?;
-        Ok(TokenHolder { person, generation, user: token.user.clone(), attempt: AttemptId::random() })
+        Ok(TokenHolder {
+            person,
+            generation,
+            user: token.user.clone(),
+            attempt: AttemptId::random(),
+        })
     }
 
     /// The one of the user's people in the app to whom the token was issued.
     fn own(&self, token: &Verified<Claims>, people: Vec<(Person, u64)>) -> Option<(Person, u64)> {
-        let is_of = |person: &Person, generation| self.minter.is_marked(&token.id, &binding_tag(person, generation));
+        let is_of = |person: &Person, generation| {
+            self.minter
+                .is_marked(&token.id, &binding_tag(person, generation))
+        };
         // A person who was bound to the computed user later is listed with the generation of that
         // binding, although the token names `COMPUTED`.
-        people.into_iter().find(|(person, generation)| is_of(person, *generation) || is_of(person, COMPUTED))
+        people
+            .into_iter()
+            .find(|(person, generation)| is_of(person, *generation) || is_of(person, COMPUTED))
     }
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's
@@ -70,35 +98,63 @@ impl LoginWorker {
     /// Redis and reaches all verifiers.
     pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<()> {
         let of_logins = (self.policy.limit_openid, OPENID);
-        let (rate, limit) = if kind == UNBINDINGS { (UNBINDING_RATE, UNBINDINGS) } else { of_logins };
-        self.count(&RateLimitKey::of_person(person, kind, "", rate), limit).await
+        let (rate, limit) = if kind == UNBINDINGS {
+            (UNBINDING_RATE, UNBINDINGS)
+        } else {
+            of_logins
+        };
+        self.count(&RateLimitKey::of_person(person, kind, "", rate), limit)
+            .await
     }
 
     pub(crate) async fn count(&self, meter: &RateLimitKey, limit: &'static str) -> Result<()> {
-        self.store.count(meter).await?.map(drop).map_err(LoginError::too_many(limit))
+        self.store
+            .count(meter)
+            .await?
+            .map(drop)
+            .map_err(LoginError::too_many(limit))
     }
 
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, holder: &TokenHolder) -> Result<bool> {
         let kept = self.store.session_keys(&holder.person).await?;
-        let Some((key, sealed)) = self.current_key(&holder.person, &kept).await else { return Ok(false) };
+        let Some((key, sealed)) = self.current_key(&holder.person, &kept).await else {
+            return Ok(false);
+        };
         self.count_call(&holder.person, CHECK).await?;
         let check = async |by: ByToken<'_>| by.check_session(&holder.person.openid, &key).await;
-        Ok(self.by_session_key(&holder.person, &sealed, check).await?.is_some())
+        Ok(self
+            .by_session_key(&holder.person, &sealed, check)
+            .await?
+            .is_some())
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
     pub async fn reset_session(&self, holder: &TokenHolder) -> Result<()> {
-        let TokenHolder { person, generation, attempt, .. } = holder;
+        let TokenHolder {
+            person,
+            generation,
+            attempt,
+            ..
+        } = holder;
         self.count_call(person, RESET).await?;
         let (keys, order) = self.open_session(holder).await?;
         // The new key is stored at once, because WeChat no longer accepts the old one.
         let replacing = async {
-            let (old, stored) = self.current_key(person, &keys).await.ok_or(LoginError::NothingToReset)?;
+            let (old, stored) = self
+                .current_key(person, &keys)
+                .await
+                .ok_or(LoginError::NothingToReset)?;
             let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
-            let new = self.by_session_key(person, &stored, ask).await?.ok_or(LoginError::NothingToReset)?;
+            let new = self
+                .by_session_key(person, &stored, ask)
+                .await?
+                .ok_or(LoginError::NothingToReset)?;
             let sealed = self.vault.load_full().seal(new.expose(), person);
-            Ok(self.store.keep_session_key(person, *generation, &(order, sealed), None).await?)
+            Ok(self
+                .store
+                .keep_session_key(person, *generation, &(order, sealed), None)
+                .await?)
         };
         let replaced: Result<()> = replacing.await;
         self.store.close(person, attempt, false).await?;
@@ -106,23 +162,33 @@ impl LoginWorker {
     }
 
     async fn current_key(&self, person: &Person, kept: &[Sealed]) -> Option<(SessionKey, Sealed)> {
-        self.unseal(&self.vault.load_full(), kept.first()?, person).await
+        self.unseal(&self.vault.load_full(), kept.first()?, person)
+            .await
     }
 
     /// Revokes a token, or all of the user's tokens, and deletes the session keys: the token's own,
     /// unless a later login of the person has replaced it, or all. May be repeated with the same
     /// token; after a complete request, a repetition costs one look-up. Sets `person` to the person
     /// to whom the token was issued, if that is still known.
-    pub async fn log_out(&self, token: &Verified<Claims>, everywhere: bool, person: &mut Option<Person>) -> Result<()> {
+    pub async fn log_out(
+        &self,
+        token: &Verified<Claims>,
+        everywhere: bool,
+        person: &mut Option<Person>,
+    ) -> Result<()> {
         let issued = issued(token);
         match self.store.token_state(&issued).await? {
             TokenState::Revoked { .. } if everywhere => return Err(LoginError::TokenRevoked),
-            TokenState::Revoked { told: true } | TokenState::RevokedWithUser { told: true } => return Ok(()),
+            TokenState::Revoked { told: true } | TokenState::RevokedWithUser { told: true } => {
+                return Ok(());
+            }
             // A repetition of a request that failed.
             TokenState::Revoked { .. } | TokenState::RevokedWithUser { .. } => {}
             TokenState::People(people) => {
                 *person = self.own(token, people).map(|(person, _)| person);
-                let is_theirs = person.is_some() || self.ids.are_computed() || is_of_client(&self.minter, token);
+                let is_theirs = person.is_some()
+                    || self.ids.are_computed()
+                    || is_of_client(&self.minter, token);
                 if everywhere && !is_theirs {
                     return Err(LoginError::TokenRevoked);
                 }
@@ -134,8 +200,13 @@ impl LoginWorker {
                     // A client's token names only the user. Each client has its own count, so that
                     // no client uses up the user's logouts at another one.
                     None => {
-                        let whose = short_digest(&format!("{} {}", token.app, token.user.as_str())).to_string();
-                        self.count(&RateLimitKey::new(LOGOUTS, whose, self.policy.limit_openid), OPENID).await?;
+                        let whose = short_digest(&format!("{} {}", token.app, token.user.as_str()))
+                            .to_string();
+                        self.count(
+                            &RateLimitKey::new(LOGOUTS, whose, self.policy.limit_openid),
+                            OPENID,
+                        )
+                        .await?;
                     }
                 }
                 if everywhere {
@@ -144,7 +215,10 @@ impl LoginWorker {
             }
         }
         match everywhere {
-            true => Ok(self.store.revoke_user(&issued.user, Some(issued.issued_at)).await?),
+            true => Ok(self
+                .store
+                .revoke_user(&issued.user, Some(issued.issued_at))
+                .await?),
             false => Ok(self.store.revoke_token(&issued).await?),
         }
     }
@@ -157,11 +231,19 @@ impl LoginWorker {
     /// dismissed, and the person has no other binding. A computed binding is on no list by then.
     /// All that is known is that its revocation has yet to reach verifiers.
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<()> {
-        let (user, app, mut state) = (&token.user, &token.app, self.store.token_state(&issued(token)).await?);
+        let (user, app, mut state) = (
+            &token.user,
+            &token.app,
+            self.store.token_state(&issued(token)).await?,
+        );
         if matches!(state, TokenState::Revoked { .. }) {
             state = match self.own(token, self.store.dismissed(user, app).await?) {
-                Some(own) if self.store.binding(&own.0).await?.is_none() => TokenState::People(vec![own]),
-                _ if self.ids.are_computed() && self.store.finish_end_in_app(user, app).await? => return Ok(()),
+                Some(own) if self.store.binding(&own.0).await?.is_none() => {
+                    TokenState::People(vec![own])
+                }
+                _ if self.ids.are_computed() && self.store.finish_end_in_app(user, app).await? => {
+                    return Ok(());
+                }
                 _ => state,
             };
         }
@@ -171,10 +253,18 @@ impl LoginWorker {
             // The user's list was lost, and with it the person whose session key this is.
             return Ok(self.store.revoke_in_app(user, app).await?);
         }
-        let TokenHolder { person, generation, attempt, .. } = holder?;
+        let TokenHolder {
+            person,
+            generation,
+            attempt,
+            ..
+        } = holder?;
         *whom = Some(person.clone());
         let permit = async || self.count_call(&person, UNBINDINGS).await;
-        if self.binder(&person, None, &attempt).dissolve(user, generation, permit).await?
+        if self
+            .binder(&person, None, &attempt)
+            .dissolve(user, generation, permit)
+            .await?
             && let Err(error) = self.abandon(user, app).await
         {
             tracing::warn!(%error, "the list of a user who has nobody left stays");
@@ -190,15 +280,21 @@ impl LoginWorker {
     /// left and the user is not blocked. Only a unionid could lead to this user again, so its link
     /// is deleted first.
     pub async fn abandon(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
-        Operator { store: &self.store }.forget_clients(user, app).await?;
-        let is_left =
-            self.accounts.accepts() == Accepts::Nothing && self.store.people_of(user).await? == Some(Vec::new());
+        Operator { store: &self.store }
+            .forget_clients(user, app)
+            .await?;
+        let is_left = self.accounts.accepts() == Accepts::Nothing
+            && self.store.people_of(user).await? == Some(Vec::new());
         if !is_left || self.store.user_state(user).await?.blocked {
             return Ok(());
         }
         for person in self.store.ever_of(user).await? {
             let left = self.store.left_by(&person).await?;
-            for unionid in left.iter().filter(|(of, _)| of == user).flat_map(|(_, unionids)| unionids) {
+            for unionid in left
+                .iter()
+                .filter(|(of, _)| of == user)
+                .flat_map(|(_, unionids)| unionids)
+            {
                 release_unionid(&self.store, unionid, user).await?;
             }
         }
@@ -210,5 +306,11 @@ impl LoginWorker {
 pub fn issued(token: &Verified<Claims>) -> Issued {
     let (user, app, id) = (token.user.clone(), token.app.clone(), token.id.clone());
     let (issued_at, expires_at) = (token.issued_at.timestamp(), token.expires_at.timestamp());
-    Issued { user, app, id, issued_at, expires_at }
+    Issued {
+        user,
+        app,
+        id,
+        issued_at,
+        expires_at,
+    }
 }

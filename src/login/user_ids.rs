@@ -6,7 +6,9 @@ use futures_util::future::join;
 use parking_lot::Mutex;
 use wxmint_findings::Finding;
 use wxmint_ids::{AppId, IdKey, IdKind, Person, UnionId, UserId};
-use wxmint_store::{BindingState, COMPUTED, DRAWN, Intent, LoginRecord, Recorded, Store, StoreError, UnboundPolicy};
+use wxmint_store::{
+    BindingState, COMPUTED, DRAWN, Intent, LoginRecord, Recorded, Store, StoreError, UnboundPolicy,
+};
 
 use super::{Attempt, LoginError, LoginWorker, Result};
 use crate::accounts::Named;
@@ -37,7 +39,12 @@ struct Agreement {
 impl UserIds {
     /// `key` is `None` if user ids are drawn.
     pub fn new(key: Option<(IdKind, IdKey)>, listed: bool, has_peers: bool) -> Self {
-        Self { key, listed, has_peers, agreement: Mutex::default() }
+        Self {
+            key,
+            listed,
+            has_peers,
+            agreement: Mutex::default(),
+        }
     }
 
     /// Whether user ids are computed. Otherwise they are drawn and bound.
@@ -66,10 +73,15 @@ impl UserIds {
     /// Fails unless the store's fingerprint is this process's. Checked before a code is spent, and
     /// again before a login is recorded.
     pub(super) fn check_agreed(&self) -> Result<(), StoreError> {
-        let reason =
-            || "user ids come about in another way or with another id key than the store names: see wxmint doctor";
+        let reason = || "user ids come about in another way or with another id key than the store names: see wxmint doctor";
         let is_agreed = self.agreement.lock().last_match == Some(true);
-        if is_agreed { Ok(()) } else { Err(StoreError { reason: reason().into() }) }
+        if is_agreed {
+            Ok(())
+        } else {
+            Err(StoreError {
+                reason: reason().into(),
+            })
+        }
     }
 
     /// Whether this process has not yet seen a fingerprint in the store, so that other processes
@@ -80,7 +92,10 @@ impl UserIds {
 
     /// The user id computed from the openid; `None` unless ids come from openids.
     pub(crate) fn of_openid(&self, person: &Person) -> Option<UserId> {
-        self.key.as_ref().filter(|_| self.are_of_openids()).map(|(_, key)| key.of_openid(person))
+        self.key
+            .as_ref()
+            .filter(|_| self.are_of_openids())
+            .map(|(_, key)| key.of_openid(person))
     }
 
     /// How to record a login of a person who may have no binding.
@@ -91,34 +106,54 @@ impl UserIds {
         has_credentials: bool,
     ) -> Result<UnboundPolicy> {
         self.check_agreed()?;
-        Ok(match self.of_openid(person).or_else(|| self.of_unionid(unionid?)) {
-            Some(user) => UnboundPolicy::Computed { user, listed: self.listed },
-            // A person without a unionid is counted, and then refused, unless there is a binding.
-            None if has_credentials || self.are_computed() => UnboundPolicy::Counted,
-            None => UnboundPolicy::ReportOnly,
-        })
+        Ok(
+            match self.of_openid(person).or_else(|| self.of_unionid(unionid?)) {
+                Some(user) => UnboundPolicy::Computed {
+                    user,
+                    listed: self.listed,
+                },
+                // A person without a unionid is counted, and then refused, unless there is a binding.
+                None if has_credentials || self.are_computed() => UnboundPolicy::Counted,
+                None => UnboundPolicy::ReportOnly,
+            },
+        )
     }
 
     pub(super) fn of_unionid(&self, unionid: &UnionId) -> Option<UserId> {
-        if let Some((IdKind::UnionId, key)) = &self.key { Some(key.of_unionid(unionid)) } else { None }
+        if let Some((IdKind::UnionId, key)) = &self.key {
+            Some(key.of_unionid(unionid))
+        } else {
+            None
+        }
     }
 
     /// Why a person without a binding has no computed user: WeChat named no unionid. Otherwise a
     /// half-made or half-removed binding was finished just now, and the client tries again.
     pub(super) fn refusal(&self, unionid: Option<&UnionId>) -> LoginError {
         let is_unnamed = unionid.is_none() && !self.are_of_openids();
-        if is_unnamed { LoginError::UnionIdMissing } else { LoginError::Contended }
+        if is_unnamed {
+            LoginError::UnionIdMissing
+        } else {
+            LoginError::Contended
+        }
     }
 
     /// The text that the store holds, here called the fingerprint: the kind and the fingerprint of
     /// the id key, or [`DRAWN`].
     pub fn key_fingerprint(&self) -> String {
-        self.key.as_ref().map_or_else(|| DRAWN.to_owned(), |(kind, key)| format!("{kind} {}", key.fingerprint()))
+        self.key.as_ref().map_or_else(
+            || DRAWN.to_owned(),
+            |(kind, key)| format!("{kind} {}", key.fingerprint()),
+        )
     }
 
     /// Compares this process's fingerprint with that of the store, and publishes it if it may.
     /// Returns what keeps people from logging in.
-    pub async fn compare(&self, store: &Store, has_waited: bool) -> Result<Option<Finding>, StoreError> {
+    pub async fn compare(
+        &self,
+        store: &Store,
+        has_waited: bool,
+    ) -> Result<Option<Finding>, StoreError> {
         let own = Some(self.key_fingerprint()).filter(|_| self.may_publish(has_waited));
         Ok(self.on_stored_fingerprint(store.id_key(own.as_deref()).await?.as_deref()))
     }
@@ -128,7 +163,11 @@ impl UserIds {
     /// a store that was emptied. A process that draws user ids, and has seen that others compute
     /// them, publishes nothing from then on.
     fn may_publish(&self, has_waited: bool) -> bool {
-        let Agreement { was_own, last_match, .. } = *self.agreement.lock();
+        let Agreement {
+            was_own,
+            last_match,
+            ..
+        } = *self.agreement.lock();
         match last_match {
             Some(is_own) => is_own || was_own && self.are_computed(),
             None => has_waited || !self.has_peers,
@@ -154,7 +193,11 @@ impl UserIds {
             return None;
         }
         let kind = |word: &str| word.split(' ').next().map(str::to_owned);
-        let other = message!(redis_knows_other_user_ids, held.unwrap_or("another kind"), own.as_str());
+        let other = message!(
+            redis_knows_other_user_ids,
+            held.unwrap_or("another kind"),
+            own.as_str()
+        );
         let (found, advice) = match held {
             None if self.are_computed() || agreement.last_match.is_none() => {
                 (message!(id_key_not_compared_yet), message!(wait_for_id_key))
@@ -185,20 +228,39 @@ impl LoginWorker {
         let (recorded, holder) = join(self.store.record_login(record), self.holder(unionid)).await;
         let (recorded, holder) = (recorded?, holder?);
         match (&recorded, holder) {
-            (Recorded::Unbound, _) => record.if_unbound = self.meet(&record.person, unionid, attempt).await?,
-            (Recorded::Counted { state: BindingState::Bound(bound), .. }, Some(user))
-                if bound.generation == COMPUTED
-                    && bound.user != user
-                    && !bound.blocked
-                    && self.store.people_of(&user).await?.is_some_and(|people| !people.is_empty()) =>
+            (Recorded::Unbound, _) => {
+                record.if_unbound = self.meet(&record.person, unionid, attempt).await?
+            }
+            (
+                Recorded::Counted {
+                    state: BindingState::Bound(bound),
+                    ..
+                },
+                Some(user),
+            ) if bound.generation == COMPUTED
+                && bound.user != user
+                && !bound.blocked
+                && self
+                    .store
+                    .people_of(&user)
+                    .await?
+                    .is_some_and(|people| !people.is_empty()) =>
             {
                 let (person, computed) = (&record.person, &bound.user);
-                let BindingState::Free { generation, dissolved } = self.store.stored_state(person).await? else {
+                let BindingState::Free {
+                    generation,
+                    dissolved,
+                } = self.store.stored_state(person).await?
+                else {
                     return Ok(self.store.record_login(record).await?);
                 };
                 let is_new = bound.new_for.is_some() && !dissolved;
                 let user = if is_new { user } else { computed.clone() };
-                let intent = Intent { user, made: is_new, by_unionid: is_new };
+                let intent = Intent {
+                    user,
+                    made: is_new,
+                    by_unionid: is_new,
+                };
                 let state = self.store.intend(person, generation, &intent).await?;
                 Box::pin(self.binder(person, unionid, &attempt.id).settle(state)).await?;
                 self.store.strike_off(computed, person).await?;
@@ -214,7 +276,11 @@ impl LoginWorker {
     /// Why a login is refused if the person's session belongs to another computed user. The id keys
     /// have been compared, so WeChat must have named another unionid than before, and the user id
     /// would change.
-    pub(super) async fn other_user(&self, person: &Person, attempt: &mut Attempt<'_>) -> Result<LoginError> {
+    pub(super) async fn other_user(
+        &self,
+        person: &Person,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<LoginError> {
         if !self.ids.are_computed() || self.ids.are_of_openids() {
             let reason = "the person has a user id that was computed in another way".into();
             return Ok(StoreError { reason }.into());
@@ -223,7 +289,10 @@ impl LoginWorker {
             return Ok(LoginError::Contended);
         };
         attempt.audit_context.user = Some(bound.user.clone());
-        Ok(LoginError::UnionIdChanged { user: bound.user, app: person.app.clone() })
+        Ok(LoginError::UnionIdChanged {
+            user: bound.user,
+            app: person.app.clone(),
+        })
     }
 
     /// The user to whom the unionid is linked; `None` unless user ids are computed from unionids.
@@ -236,13 +305,22 @@ impl LoginWorker {
 
     /// How to record a person whom the store does not know. No credentials are needed, so the login
     /// is recorded together with the intent to bind the person.
-    async fn meet(&self, person: &Person, unionid: Option<&UnionId>, attempt: &Attempt<'_>) -> Result<UnboundPolicy> {
+    async fn meet(
+        &self,
+        person: &Person,
+        unionid: Option<&UnionId>,
+        attempt: &Attempt<'_>,
+    ) -> Result<UnboundPolicy> {
         // A person who will be refused is counted first.
         if unionid.is_none() && self.need_unionid(&person.app) {
             return Ok(UnboundPolicy::Counted);
         }
         let Named { user, .. } = self.accounts.new_user("", attempt.now).await?;
-        Ok(UnboundPolicy::Intended(self.binder(person, unionid, &attempt.id).intent_for(user, unionid, None).await?))
+        Ok(UnboundPolicy::Intended(
+            self.binder(person, unionid, &attempt.id)
+                .intent_for(user, unionid, None)
+                .await?,
+        ))
     }
 }
 
@@ -256,7 +334,8 @@ mod tests {
 
     /// The advice for the fingerprint that the store holds.
     fn advice(ids: &UserIds, held: Option<&str>) -> Option<Message> {
-        ids.on_stored_fingerprint(held).map(|finding| finding.advice)
+        ids.on_stored_fingerprint(held)
+            .map(|finding| finding.advice)
     }
 
     fn are_agreed(ids: &UserIds) -> bool {
@@ -279,28 +358,80 @@ mod tests {
         for (is_computed, held, judged) in [
             (true, None, Some(message!(wait_for_id_key))),
             (true, Some(own.clone()), None),
-            (true, Some(word(IdKind::OpenId, 2)), Some(message!(restore_id_key))),
-            (true, Some(word(IdKind::UnionId, 1)), Some(message!(ids_of_all_people_would_change))),
-            (true, Some(DRAWN.to_owned()), Some(message!(wait_for_id_key))),
-            (false, Some(own), Some(message!(ids_of_all_people_would_change))),
+            (
+                true,
+                Some(word(IdKind::OpenId, 2)),
+                Some(message!(restore_id_key)),
+            ),
+            (
+                true,
+                Some(word(IdKind::UnionId, 1)),
+                Some(message!(ids_of_all_people_would_change)),
+            ),
+            (
+                true,
+                Some(DRAWN.to_owned()),
+                Some(message!(wait_for_id_key)),
+            ),
+            (
+                false,
+                Some(own),
+                Some(message!(ids_of_all_people_would_change)),
+            ),
             (false, Some(DRAWN.to_owned()), None),
             (false, None, Some(message!(wait_for_id_key))),
         ] {
-            let ids = if is_computed { computing(IdKind::OpenId, 1) } else { drawing() };
-            assert_eq!(advice(&ids, held.as_deref()), judged, "{is_computed} {held:?}");
+            let ids = if is_computed {
+                computing(IdKind::OpenId, 1)
+            } else {
+                drawing()
+            };
+            assert_eq!(
+                advice(&ids, held.as_deref()),
+                judged,
+                "{is_computed} {held:?}"
+            );
             assert_eq!(are_agreed(&ids), judged.is_none(), "{is_computed} {held:?}");
         }
     }
 
     #[test]
-    fn what_was_agreed_holds_while_the_store_has_no_word_and_only_who_has_waited_tells_one_at_first() {
+    fn what_was_agreed_holds_while_the_store_has_no_word_and_only_who_has_waited_tells_one_at_first()
+     {
         let [right, wrong] = [1, 2].map(|byte| computing(IdKind::OpenId, byte));
-        assert_eq!((right.may_publish(false), right.may_publish(true), are_agreed(&right)), (false, true, false));
+        assert_eq!(
+            (
+                right.may_publish(false),
+                right.may_publish(true),
+                are_agreed(&right)
+            ),
+            (false, true, false)
+        );
         assert_eq!(advice(&right, Some(&right.key_fingerprint())), None);
-        assert_eq!((advice(&right, None), are_agreed(&right), right.may_publish(false)), (None, true, true));
-        assert_eq!((advice(&right, Some(DRAWN)), are_agreed(&right), right.may_publish(false)), (None, true, true));
-        assert_eq!(advice(&wrong, Some(&right.key_fingerprint())), Some(message!(restore_id_key)));
-        assert_eq!((advice(&wrong, None), are_agreed(&wrong)), (Some(message!(wait_for_id_key)), false));
+        assert_eq!(
+            (
+                advice(&right, None),
+                are_agreed(&right),
+                right.may_publish(false)
+            ),
+            (None, true, true)
+        );
+        assert_eq!(
+            (
+                advice(&right, Some(DRAWN)),
+                are_agreed(&right),
+                right.may_publish(false)
+            ),
+            (None, true, true)
+        );
+        assert_eq!(
+            advice(&wrong, Some(&right.key_fingerprint())),
+            Some(message!(restore_id_key))
+        );
+        assert_eq!(
+            (advice(&wrong, None), are_agreed(&wrong)),
+            (Some(message!(wait_for_id_key)), false)
+        );
         assert!(!wrong.may_publish(true), "it knows better");
         // The number of looks does not matter: the doctor looks too, so looks do not measure time.
         for _ in 0..2 {
@@ -313,15 +444,44 @@ mod tests {
     fn who_draws_user_ids_waits_like_who_computes_them_and_yields_to_them_for_good() {
         let right = computing(IdKind::OpenId, 1);
         let drawn = drawing();
-        assert_eq!((drawn.may_publish(false), drawn.may_publish(true), are_agreed(&drawn)), (false, true, false));
+        assert_eq!(
+            (
+                drawn.may_publish(false),
+                drawn.may_publish(true),
+                are_agreed(&drawn)
+            ),
+            (false, true, false)
+        );
         for _ in 0..2 {
-            assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(message!(wait_for_id_key)), false));
+            assert_eq!(
+                (advice(&drawn, None), are_agreed(&drawn)),
+                (Some(message!(wait_for_id_key)), false)
+            );
         }
-        assert_eq!((advice(&drawn, Some(DRAWN)), are_agreed(&drawn)), (None, true));
-        assert_eq!((advice(&drawn, None), are_agreed(&drawn), drawn.may_publish(false)), (None, true, true));
-        assert_eq!(advice(&drawn, Some(&right.key_fingerprint())), Some(message!(ids_of_all_people_would_change)));
-        assert_eq!((advice(&drawn, None), are_agreed(&drawn)), (Some(message!(ids_of_all_people_would_change)), false));
-        assert!(!drawn.may_publish(true), "others compute user ids, and may not have told the key again yet");
+        assert_eq!(
+            (advice(&drawn, Some(DRAWN)), are_agreed(&drawn)),
+            (None, true)
+        );
+        assert_eq!(
+            (
+                advice(&drawn, None),
+                are_agreed(&drawn),
+                drawn.may_publish(false)
+            ),
+            (None, true, true)
+        );
+        assert_eq!(
+            advice(&drawn, Some(&right.key_fingerprint())),
+            Some(message!(ids_of_all_people_would_change))
+        );
+        assert_eq!(
+            (advice(&drawn, None), are_agreed(&drawn)),
+            (Some(message!(ids_of_all_people_would_change)), false)
+        );
+        assert!(
+            !drawn.may_publish(true),
+            "others compute user ids, and may not have told the key again yet"
+        );
         // A store in memory belongs to one process.
         assert!(UserIds::new(None, false, false).may_publish(false));
     }

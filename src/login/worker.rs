@@ -10,7 +10,9 @@ use wxmint_store::{AttemptId, Store, Ticket, limits::Rate};
 use wxmint_telemetry::Metrics;
 use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
-use super::{AccessTokens, Binder, CodeExchanger, LoginError, Result, UserIds, phone_numbers::NUMBERS};
+use super::{
+    AccessTokens, Binder, CodeExchanger, LoginError, Result, UserIds, phone_numbers::NUMBERS,
+};
 use crate::{accounts::Accounts, accounts::Password, accounts::Username, apps::CurrentApps};
 
 /// A login, as the client asked for it.
@@ -106,8 +108,18 @@ pub(super) const UNBINDINGS: &str = "unbindings";
 
 /// The kinds of requests that are counted for each person, besides logins. An erasure deletes these
 /// counts.
-pub(super) const COUNTED_OF_A_PERSON: [&str; 10] =
-    [NAMES, PHONE, NUMBERS, CHECK, RESET, USER_DATA, ENCRYPT_KEYS, LOGOUTS, UNBINDINGS, DEVICE];
+pub(super) const COUNTED_OF_A_PERSON: [&str; 10] = [
+    NAMES,
+    PHONE,
+    NUMBERS,
+    CHECK,
+    RESET,
+    USER_DATA,
+    ENCRYPT_KEYS,
+    LOGOUTS,
+    UNBINDINGS,
+    DEVICE,
+];
 /// Failed passwords, by the digest of the user name.
 pub(super) const NAMES: &str = "names";
 /// Requests after the login. Each kind is counted for itself, with the rate of `limit_openid`.
@@ -127,7 +139,13 @@ impl LoginWorker {
         unionid: Option<&'a UnionId>,
         attempt: &'a AttemptId,
     ) -> Binder<'a> {
-        Binder { store: &self.store, person, unionid, attempt, per_user: self.policy.bindings_per_user }
+        Binder {
+            store: &self.store,
+            person,
+            unionid,
+            attempt,
+            per_user: self.policy.bindings_per_user,
+        }
     }
 
     /// Makes a call of WeChat's API with the access token of a mini program.
@@ -141,7 +159,10 @@ impl LoginWorker {
         if !app.kind.has_session_keys() {
             return Err(LoginError::NoSessionKeys);
         }
-        self.access_tokens(app).with(call).await.map_err(|error| error.of(&app.id))
+        self.access_tokens(app)
+            .with(call)
+            .await
+            .map_err(|error| error.of(&app.id))
     }
 
     /// Refuses an app whose people have no session keys. An app that has left the configuration is
@@ -156,6 +177,14 @@ impl LoginWorker {
     pub(crate) fn access_tokens<'a>(&'a self, app: &'a App) -> AccessTokens<'a> {
         let (wechat, store, vault) = (&self.wechat, &self.store, self.vault.load_full());
         let (exchange, attempt) = (self.exchange.as_deref(), AttemptId::random());
-        AccessTokens { wechat, store, vault, exchange, app, attempt, may_replace: true }
+        AccessTokens {
+            wechat,
+            store,
+            vault,
+            exchange,
+            app,
+            attempt,
+            may_replace: true,
+        }
     }
 }

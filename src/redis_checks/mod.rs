@@ -63,33 +63,70 @@ async fn examine_once(redis: &Store, now: DateTime<Utc>, life: Duration) -> (Vec
     let is_late = |cause| matches!(cause, Cause::NoAnswer | Cause::NoAnswerByTls);
     if let Err(reason) = link.access.try_out().await {
         let is_late = is_late(reason.cause);
-        return (with_unchecked(vec![unreachable(reason)], &REDIS_CHECKS, message!(redis_is_not_reached)), is_late);
+        return (
+            with_unchecked(
+                vec![unreachable(reason)],
+                &REDIS_CHECKS,
+                message!(redis_is_not_reached),
+            ),
+            is_late,
+        );
     }
     // Measured alone, so that it does not wait for the other questions.
     let latency = slowest(link).await.map(|latency| vec![latency]);
     let fitness = fitness(link, now.timestamp(), Status::Fault);
-    let (fitness, state, ahead, rights) = join4(fitness, link.state(), redis.clock_ahead(), rights_at_all(link)).await;
+    let (fitness, state, ahead, rights) = join4(
+        fitness,
+        link.state(),
+        redis.clock_ahead(),
+        rights_at_all(link),
+    )
+    .await;
     let clock = ahead.ok().map(|ahead| own_clock(-ahead as f64, life));
-    let state = state.map(|state| lacks(&state).into_iter().chain(clock).chain(alone(&state)).collect());
+    let state = state.map(|state| {
+        lacks(&state)
+            .into_iter()
+            .chain(clock)
+            .chain(alone(&state))
+            .collect()
+    });
     let reached = link.all_primaries().await.map(|primaries| {
-        let names: Vec<_> = primaries.iter().map(|(_, server)| server.name.as_str()).collect();
-        vec![Finding::ok("redis.reach", message!(each_primary_answers, names.join(" ")))]
+        let names: Vec<_> = primaries
+            .iter()
+            .map(|(_, server)| server.name.as_str())
+            .collect();
+        vec![Finding::ok(
+            "redis.reach",
+            message!(each_primary_answers, names.join(" ")),
+        )]
     });
     let (parts, mut error) = ([reached, latency, fitness, state, rights], None);
-    let found = parts.into_iter().flat_map(|part| part.map_err(|reason| error = Some(reason)).unwrap_or_default());
+    let found = parts.into_iter().flat_map(|part| {
+        part.map_err(|reason| error = Some(reason))
+            .unwrap_or_default()
+    });
     let found = worst(found.collect());
-    let because = error.as_ref().map_or_else(|| message!(redis_takes_no_writes), Message::of);
+    let because = error
+        .as_ref()
+        .map_or_else(|| message!(redis_takes_no_writes), Message::of);
     let found = with_unchecked(found, &REDIS_CHECKS, because);
     let hangs = cure(Cause::NoAnswer);
-    let was_late = error.is_some_and(|error| is_late(error.cause)) || found.iter().any(|one| one.advice == hangs);
+    let was_late = error.is_some_and(|error| is_late(error.cause))
+        || found.iter().any(|one| one.advice == hangs);
     (found, was_late)
 }
 
 async fn slowest(link: &RedisClient) -> Result<Finding, Reason> {
     let primaries = link.all_primaries().await?;
     let millis = try_join_all(primaries.iter().map(|(_, server)| millis(link, server))).await?;
-    let slowest = millis.into_iter().zip(&primaries).max_by(|(one, _), (other, _)| one.total_cmp(other));
-    Ok(slowest.map_or_else(|| latency(0.0, ""), |(millis, (_, server))| latency(millis, &server.name)))
+    let slowest = millis
+        .into_iter()
+        .zip(&primaries)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    Ok(slowest.map_or_else(
+        || latency(0.0, ""),
+        |(millis, (_, server))| latency(millis, &server.name),
+    ))
 }
 
 /// The median time of some answers, in milliseconds.
@@ -97,7 +134,8 @@ async fn millis(link: &RedisClient, server: &Server) -> Result<f64, Reason> {
     let mut millis = [0.0; 5];
     for time in &mut millis {
         let asked = Instant::now();
-        link.query_at::<Value>("examine", server, redis::pipe().cmd("TIME")).await?;
+        link.query_at::<Value>("examine", server, redis::pipe().cmd("TIME"))
+            .await?;
         *time = asked.elapsed().as_secs_f64() * 1e3;
     }
     millis.sort_by(f64::total_cmp);
@@ -106,20 +144,33 @@ async fn millis(link: &RedisClient, server: &Server) -> Result<f64, Reason> {
 
 async fn rights_at_all(link: &RedisClient) -> Result<Vec<Finding>, Reason> {
     let further = link.is_cluster().then_some(NEEDED_IN_CLUSTER);
-    let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS].into_iter().chain(further).flat_map(|all| all.split(',')).collect();
+    let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS]
+        .into_iter()
+        .chain(further)
+        .flat_map(|all| all.split(','))
+        .collect();
     let user = link.access.url().user().unwrap_or("default").to_owned();
-    let of_primary = async |(primary, server): &(Primary, Rc<Server>)| match answers(&needed, primary, server).await {
-        Ok(answers) => rights(&server.name, &user, &needed, &answers),
-        Err(reason) => refuses(&server.name, reason),
-    };
+    let of_primary =
+        async |(primary, server): &(Primary, Rc<Server>)| match answers(&needed, primary, server)
+            .await
+        {
+            Ok(answers) => rights(&server.name, &user, &needed, &answers),
+            Err(reason) => refuses(&server.name, reason),
+        };
     Ok(join_all(link.all_primaries().await?.iter().map(of_primary)).await)
 }
 
-async fn answers(needed: &[&str], primary: &Primary, server: &Server) -> Result<Vec<Value>, Reason> {
+async fn answers(
+    needed: &[&str],
+    primary: &Primary,
+    server: &Server,
+) -> Result<Vec<Value>, Reason> {
     let has = |key: &String| primary.has(slot_of(key.as_bytes()));
     // Each key is in another slot, so that a server of a Cluster that is taken for a single server
     // answers MOVED.
-    let mut keys = (0..).map(|number| format!("wxmint:{{doctor{number}}}")).filter(has);
+    let mut keys = (0..)
+        .map(|number| format!("wxmint:{{doctor{number}}}"))
+        .filter(has);
     let mut asked = redis::pipe();
     for words in needed {
         let (mut words, key) = (words.split(' '), keys.next().unwrap_or_default());
@@ -134,7 +185,9 @@ async fn answers(needed: &[&str], primary: &Primary, server: &Server) -> Result<
 fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Finding {
     let (mut missing, mut unknown, mut is_fault) = (Vec::new(), Vec::new(), false);
     for (words, answer) in needed.iter().zip(answers) {
-        let Value::ServerError(error) = answer else { continue };
+        let Value::ServerError(error) = answer else {
+            continue;
+        };
         let error = RedisError::from(error.clone());
         let says = |text| error.detail().is_some_and(|words| words.contains(text));
         match error.code() {
@@ -149,14 +202,25 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
     missing.sort();
     missing.dedup();
     let (found, advice) = match (missing.join(" "), unknown.join(" ")) {
-        (missing, _) if !missing.is_empty() => {
-            (message!(user_lacks_rights, user, missing), message!(run_acl_setuser, user, missing))
-        }
-        (_, unknown) if !unknown.is_empty() => (message!(commands_are_unknown, unknown), message!(switch_commands_on)),
+        (missing, _) if !missing.is_empty() => (
+            message!(user_lacks_rights, user, missing),
+            message!(run_acl_setuser, user, missing),
+        ),
+        (_, unknown) if !unknown.is_empty() => (
+            message!(commands_are_unknown, unknown),
+            message!(switch_commands_on),
+        ),
         _ => return Finding::ok("redis.rights", message!(user_has_rights, user)),
     };
-    let status = if is_fault { Status::Fault } else { Status::Warning };
-    Finding { status, ..Finding::fault("redis.rights", message!(redis_at, server, found), advice) }
+    let status = if is_fault {
+        Status::Fault
+    } else {
+        Status::Warning
+    };
+    Finding {
+        status,
+        ..Finding::fault("redis.rights", message!(redis_at, server, found), advice)
+    }
 }
 
 /// The name of the right to a command, as ACL SETUSER has it.
@@ -168,9 +232,11 @@ fn right(words: &str) -> String {
 fn latency(millis: f64, server: &str) -> Finding {
     let found = message!(redis_is_this_far, format_args!("{millis:.1}"), server);
     match millis > SLOW_MILLIS {
-        true => {
-            Finding::warning("redis.latency", message!(login_waits_for_two, found), message!(run_wxmint_near_redis))
-        }
+        true => Finding::warning(
+            "redis.latency",
+            message!(login_waits_for_two, found),
+            message!(run_wxmint_near_redis),
+        ),
         false => Finding::ok("redis.latency", found),
     }
 }
@@ -211,9 +277,17 @@ fn unreachable(reason: Reason) -> Finding {
 
 fn refuses(server: &str, reason: Reason) -> Finding {
     let tells = reason.found.starts_with("it answered ");
-    let Finding { name, found, advice, .. } = unreachable(reason);
-    let found =
-        if tells { message!(redis_at_takes_no_writes, server, found) } else { message!(redis_at, server, found) };
+    let Finding {
+        name,
+        found,
+        advice,
+        ..
+    } = unreachable(reason);
+    let found = if tells {
+        message!(redis_at_takes_no_writes, server, found)
+    } else {
+        message!(redis_at, server, found)
+    };
     Finding::fault(name, found, advice)
 }
 
@@ -224,22 +298,37 @@ mod tests {
     use super::*;
 
     fn found(errors: &[(&str, &str)]) -> Finding {
-        let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS].iter().flat_map(|all| all.split(',')).collect();
+        let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS]
+            .iter()
+            .flat_map(|all| all.split(','))
+            .collect();
         let answer = |words: &&str| {
             let error = errors.iter().find(|(name, _)| words.starts_with(name));
             let line = error.map_or("+OK\r\n".to_owned(), |(_, error)| format!("-{error}\r\n"));
             redis::parse_redis_value(line.as_bytes()).expect("an answer")
         };
-        rights("h:1", "me", &needed, &needed.iter().map(answer).collect::<Vec<_>>())
+        rights(
+            "h:1",
+            "me",
+            &needed,
+            &needed.iter().map(answer).collect::<Vec<_>>(),
+        )
     }
 
     #[test]
     fn what_is_needed_is_what_the_page_grants() {
-        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/redis.md")).expect("our page");
-        let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint on")).expect("a rule");
+        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/redis.md"))
+            .expect("our page");
+        let rule = page
+            .lines()
+            .find(|line| line.starts_with("ACL SETUSER wxmint on"))
+            .expect("a rule");
         let granted: BTreeSet<_> = rule.split(" +").skip(1).map(str::to_owned).collect();
-        let needed: BTreeSet<_> =
-            [NEEDED, NEEDED_FOR_ENDS, NEEDED_IN_CLUSTER].iter().flat_map(|all| all.split(',')).map(right).collect();
+        let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_ENDS, NEEDED_IN_CLUSTER]
+            .iter()
+            .flat_map(|all| all.split(','))
+            .map(right)
+            .collect();
         let more: Vec<_> = granted.difference(&needed).collect();
         assert!(needed.is_subset(&granted), "{needed:?} {granted:?}");
         assert_eq!(more, ["cluster|slots"], "without which no primary is found");
@@ -247,16 +336,30 @@ mod tests {
 
     #[test]
     fn each_command_that_is_sent_is_needed() {
-        let texts = ["crates/store/src/redis", "src/doors"]
-            .map(|folder| texts_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("the sources"));
+        let texts = ["crates/store/src/redis", "src/doors"].map(|folder| {
+            texts_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("the sources")
+        });
         let called = |before: &'static str, end: char| {
-            let rest = texts.iter().flat_map(move |text| text.split(before).skip(1));
-            rest.filter_map(move |rest| rest.split(end).next()).map(right)
+            let rest = texts
+                .iter()
+                .flat_map(move |text| text.split(before).skip(1));
+            rest.filter_map(move |rest| rest.split(end).next())
+                .map(right)
         };
-        let called = called("call('", '\'').chain(called("Call::of(\"", '"')).chain(called(".cmd(\"", '"'));
-        let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_ENDS].iter().flat_map(|all| all.split(',')).map(right).collect();
+        let called = called("call('", '\'')
+            .chain(called("Call::of(\"", '"'))
+            .chain(called(".cmd(\"", '"'));
+        let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_ENDS]
+            .iter()
+            .flat_map(|all| all.split(','))
+            .map(right)
+            .collect();
         let more: BTreeSet<_> = called.filter(|command| !needed.contains(command)).collect();
-        assert_eq!(more, BTreeSet::new(), "NEEDED and docs/redis.md lack commands");
+        assert_eq!(
+            more,
+            BTreeSet::new(),
+            "NEEDED and docs/redis.md lack commands"
+        );
     }
 
     fn texts_below(folder: &Path) -> io::Result<String> {
@@ -272,13 +375,40 @@ mod tests {
         let lacks = "NOPERM this user has no permissions to run the command";
         for (errors, status, advice) in [
             (&[][..], Status::Ok, ""),
-            (&[("HSET", "ERR wrong number of arguments"), ("EVALSHA", "NOSCRIPT none")], Status::Ok, ""),
-            (&[("HSET", lacks), ("XADD", lacks)], Status::Fault, "ACL SETUSER me +hset +xadd"),
+            (
+                &[
+                    ("HSET", "ERR wrong number of arguments"),
+                    ("EVALSHA", "NOSCRIPT none"),
+                ],
+                Status::Ok,
+                "",
+            ),
+            (
+                &[("HSET", lacks), ("XADD", lacks)],
+                Status::Fault,
+                "ACL SETUSER me +hset +xadd",
+            ),
             (&[("WAIT", lacks)], Status::Warning, "ACL SETUSER me +wait"),
-            (&[("GET", "NOPERM No permissions to access a key")], Status::Fault, "ACL SETUSER me ~wxmint:*"),
-            (&[("WAIT", "ERR unknown command 'WAIT'")], Status::Warning, "docs/redis.md"),
-            (&[("SET", "OOM command not allowed")], Status::Fault, "more memory"),
-            (&[("SET", "MISCONF Redis is configured to save")], Status::Fault, "BGSAVE"),
+            (
+                &[("GET", "NOPERM No permissions to access a key")],
+                Status::Fault,
+                "ACL SETUSER me ~wxmint:*",
+            ),
+            (
+                &[("WAIT", "ERR unknown command 'WAIT'")],
+                Status::Warning,
+                "docs/redis.md",
+            ),
+            (
+                &[("SET", "OOM command not allowed")],
+                Status::Fault,
+                "more memory",
+            ),
+            (
+                &[("SET", "MISCONF Redis is configured to save")],
+                Status::Fault,
+                "BGSAVE",
+            ),
         ] {
             let found = found(errors);
             assert_eq!(found.status, status, "{errors:?} {found:?}");
@@ -289,14 +419,26 @@ mod tests {
     #[test]
     fn a_server_that_is_no_redis_does_not_refuse_writes() {
         let found = |reason| refuses("h:1", reason).found.to_string();
-        assert_eq!(found("broken pipe".to_owned().into()), "Redis at h:1: broken pipe");
-        let error = RedisError::from((redis::ErrorKind::Server(redis::ServerErrorKind::ReadOnly), "no"));
+        assert_eq!(
+            found("broken pipe".to_owned().into()),
+            "Redis at h:1: broken pipe"
+        );
+        let error = RedisError::from((
+            redis::ErrorKind::Server(redis::ServerErrorKind::ReadOnly),
+            "no",
+        ));
         let told = found(describe(&error));
-        assert!(told.starts_with("Redis at h:1 takes no writes: it answered READONLY"), "{told}");
+        assert!(
+            told.starts_with("Redis at h:1 takes no writes: it answered READONLY"),
+            "{told}"
+        );
     }
 
     #[test]
     fn a_slow_answer_is_warned_about() {
-        assert_eq!([50.0, 50.1].map(|millis| latency(millis, "h:1").status), [Status::Ok, Status::Warning]);
+        assert_eq!(
+            [50.0, 50.1].map(|millis| latency(millis, "h:1").status),
+            [Status::Ok, Status::Warning]
+        );
     }
 }

@@ -24,13 +24,18 @@ pub fn exposed(path: &Path, rights: u32) -> io::Result<Option<FileError>> {
         && !is_of_root_for_a_group(&file, mode, own)
         && !is_mounted_for_this(path, &file, mode, own);
     let is_ours = own == 0 || own == file.uid();
-    Ok(is_exposed.then(|| FileError::Exposed { path: path.to_owned(), mode, is_ours }))
+    Ok(is_exposed.then(|| FileError::Exposed {
+        path: path.to_owned(),
+        mode,
+        is_ours,
+    }))
 }
 
 /// Whether the file is part of a mounted Secret. Its folder contains the link `..data`, which the
 /// kubelet swaps. Kubernetes sets owner, group and mode, and the pod decides who may read it.
 fn is_of_kubelet(path: &Path) -> bool {
-    path.parent().is_some_and(|folder| folder.join("..data").is_symlink())
+    path.parent()
+        .is_some_and(|folder| folder.join("..data").is_symlink())
 }
 
 /// Whether root lets one group read the file, and this process is in that group. Packages and
@@ -43,16 +48,26 @@ fn is_of_root_for_a_group(file: &Metadata, mode: u32, own: u32) -> bool {
 /// Whether the file was mounted into this process' container, where no other user is and its mode
 /// cannot be changed.
 fn is_mounted_for_this(path: &Path, file: &Metadata, mode: u32, own: u32) -> bool {
-    let Ok(path) = fs::canonicalize(path) else { return false };
+    let Ok(path) = fs::canonicalize(path) else {
+        return false;
+    };
     let is_kept = path.starts_with(OF_CONTAINERS) && file.uid() == 0 && own != 0;
-    let is_mounted = || fs::read_to_string(MOUNTS).is_ok_and(|mounts| is_read_only_mount(&mounts, &path));
+    let is_mounted =
+        || fs::read_to_string(MOUNTS).is_ok_and(|mounts| is_read_only_mount(&mounts, &path));
     mode & WRITE == 0 && (is_kept || is_mounted())
 }
 
 /// Whether the last mount at `path` is of this one file or folder, and read-only.
 fn is_read_only_mount(mounts: &str, path: &Path) -> bool {
-    let is_at_path = |line: &&str| line.split(' ').nth(4).is_some_and(|place| Path::new(place) == path);
-    let options = mounts.lines().rfind(is_at_path).and_then(|line| line.split(' ').nth(5));
+    let is_at_path = |line: &&str| {
+        line.split(' ')
+            .nth(4)
+            .is_some_and(|place| Path::new(place) == path)
+    };
+    let options = mounts
+        .lines()
+        .rfind(is_at_path)
+        .and_then(|line| line.split(' ').nth(5));
     options.is_some_and(|options| options.split(',').any(|option| option == "ro"))
 }
 
@@ -69,17 +84,28 @@ mod tests {
         fs::write(&path, "a secret").expect("written");
         let read_as = |mode| {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
-            read_private(&path).map(|content| content.to_vec()).map_err(|error| error.with_cure(None))
+            read_private(&path)
+                .map(|content| content.to_vec())
+                .map_err(|error| error.with_cure(None))
         };
         for mode in [0o600, 0o400, 0o700] {
             assert_eq!(read_as(mode), Ok(b"a secret".to_vec()), "{mode:o}");
         }
         for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601] {
             let refused = read_as(mode).expect_err("exposed");
-            assert!(refused.contains(&format!("(mode {mode:04o}); run: chmod 600 {}", path.display())), "{refused}");
+            assert!(
+                refused.contains(&format!(
+                    "(mode {mode:04o}); run: chmod 600 {}",
+                    path.display()
+                )),
+                "{refused}"
+            );
         }
         std::os::unix::fs::symlink("elsewhere", folder.path().join("..data")).expect("a link");
-        assert!(read_as(0o640).is_ok(), "of a mounted Secret the pod decides");
+        assert!(
+            read_as(0o640).is_ok(),
+            "of a mounted Secret the pod decides"
+        );
     }
 
     #[test]
@@ -91,21 +117,34 @@ mod tests {
         if chown(&path, Some(0), Some(65_534)).is_err() {
             return;
         }
-        for (mode, taken) in [(0o640, true), (0o440, true), (0o660, false), (0o644, false), (0o641, false)] {
+        for (mode, taken) in [
+            (0o640, true),
+            (0o440, true),
+            (0o660, false),
+            (0o644, false),
+            (0o641, false),
+        ] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
             assert_eq!(read_private(&path).is_ok(), taken, "{mode:o}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
         chown(&path, Some(65_534), Some(65_534)).expect("root");
-        assert!(read_private(&path).is_err(), "another user than root can change it");
+        assert!(
+            read_private(&path).is_err(),
+            "another user than root can change it"
+        );
         let file = |uid, gid| {
             chown(&path, Some(uid), Some(gid)).expect("root");
             fs::metadata(&path).expect("there")
         };
         assert!(
-            is_of_root_for_a_group(&file(0, 65_532), 0o640, 65_532) && is_of_root_for_a_group(&file(0, 0), 0o440, 9)
+            is_of_root_for_a_group(&file(0, 65_532), 0o640, 65_532)
+                && is_of_root_for_a_group(&file(0, 0), 0o440, 9)
         );
-        assert!(!is_of_root_for_a_group(&file(0, 0), 0o640, 0), "chmod is possible, and right");
+        assert!(
+            !is_of_root_for_a_group(&file(0, 0), 0o640, 0),
+            "chmod is possible, and right"
+        );
     }
 
     #[test]

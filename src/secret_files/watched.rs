@@ -35,7 +35,14 @@ impl WatchedFile {
     pub fn open(path: &Path) -> Result<(Self, Zeroizing<Vec<u8>>), FileError> {
         let content = read_private(path)?;
         let in_use = hash(&content);
-        Ok((Self { path: path.to_owned(), seen: Settled(Some(in_use.clone())), in_use }, content))
+        Ok((
+            Self {
+                path: path.to_owned(),
+                seen: Settled(Some(in_use.clone())),
+                in_use,
+            },
+            content,
+        ))
     }
 
     /// Looks at the file. `None` until two looks in a row find the same content.
@@ -81,18 +88,46 @@ mod tests {
         fs::remove_file(&path).expect("our file");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
         let (sender, read) = channel();
-        thread::spawn(move || sender.send(file.look().map(|_| ()).map_err(|error| error.to_string())));
-        let said = read.recv_timeout(Duration::from_secs(10)).expect("an answer at once");
-        assert!(said.expect_err("no file").contains("it is not a regular file"));
+        thread::spawn(move || {
+            sender.send(file.look().map(|_| ()).map_err(|error| error.to_string()))
+        });
+        let said = read
+            .recv_timeout(Duration::from_secs(10))
+            .expect("an answer at once");
+        assert!(
+            said.expect_err("no file")
+                .contains("it is not a regular file")
+        );
     }
 
     #[test]
     fn content_counts_once_two_looks_have_found_the_same() {
         let mut settled = Settled::default();
-        let looks = [Ok("half"), Ok("whole"), Ok("whole"), Ok("whole"), Err(()), Ok("whole"), Ok("whole"), Ok("")];
+        let looks = [
+            Ok("half"),
+            Ok("whole"),
+            Ok("whole"),
+            Ok("whole"),
+            Err(()),
+            Ok("whole"),
+            Ok("whole"),
+            Ok(""),
+        ];
         let counted = looks.map(|found| settled.of(found));
-        let expected = [Ok(None), Ok(None), Ok(Some("whole")), Ok(Some("whole")), Err(()), Ok(None), Ok(Some("whole"))];
+        let expected = [
+            Ok(None),
+            Ok(None),
+            Ok(Some("whole")),
+            Ok(Some("whole")),
+            Err(()),
+            Ok(None),
+            Ok(Some("whole")),
+        ];
         assert_eq!(counted[..7], expected);
-        assert_eq!(counted[7], Ok(None), "an editor leaves a file empty for a moment");
+        assert_eq!(
+            counted[7],
+            Ok(None),
+            "an editor leaves a file empty for a moment"
+        );
     }
 }

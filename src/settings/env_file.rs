@@ -25,12 +25,28 @@ const LARGEST: u64 = 256 * 1024;
 /// The form of a variable in Chinese: its line in the example, or else the first that explains the
 /// variable.
 pub fn explained_in_chinese(variable: &str) -> Option<String> {
-    let names = |line: &str| line.trim_start_matches("# ").split_once('=').is_some_and(|(name, _)| name == variable);
-    let paragraph = EXAMPLE_IN_CHINESE.split("\n\n").find(|text| text.lines().any(names))?;
-    let comments = || paragraph.lines().take_while(|line| !names(line)).filter_map(|line| line.strip_prefix("# "));
-    let is_beside = |text: &&str| ["例如：", "详见 ", "默认值：", "必填。"].iter().any(|start| text.starts_with(start));
+    let names = |line: &str| {
+        line.trim_start_matches("# ")
+            .split_once('=')
+            .is_some_and(|(name, _)| name == variable)
+    };
+    let paragraph = EXAMPLE_IN_CHINESE
+        .split("\n\n")
+        .find(|text| text.lines().any(names))?;
+    let comments = || {
+        paragraph
+            .lines()
+            .take_while(|line| !names(line))
+            .filter_map(|line| line.strip_prefix("# "))
+    };
+    let is_beside = |text: &&str| {
+        ["例如：", "详见 ", "默认值：", "必填。"]
+            .iter()
+            .any(|start| text.starts_with(start))
+    };
     let form = comments().find_map(|text| text.strip_prefix("格式："));
-    form.or_else(|| comments().find(|text| !is_beside(text))).map(str::to_owned)
+    form.or_else(|| comments().find(|text| !is_beside(text)))
+        .map(str::to_owned)
 }
 
 /// The finding if something about the loaded file is unusual.
@@ -50,16 +66,26 @@ pub fn load() -> Result<(), Vec<Message>> {
         // systemd may have read the file as root, and then the environment has its variables.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let found = message!(in_working_directory_is_not_used, NAME, error);
-            _ = NOTE.set(Finding::warning("settings", found, message!(chown_it_if_it_is_yours)));
+            _ = NOTE.set(Finding::warning(
+                "settings",
+                found,
+                message!(chown_it_if_it_is_yours),
+            ));
             return Ok(());
         }
         Err(error) => return Err(vec![format!("{NAME} {error}").into()]),
         Ok(found) => found,
     };
     let pairs = parse(&text)?;
-    exposure(&file, &pairs).into_iter().for_each(|note| _ = NOTE.set(note));
-    let missing = pairs.iter().filter(|(name, _)| is_taken(name) && !is_decided(name));
-    let missing: String = missing.map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
+    exposure(&file, &pairs)
+        .into_iter()
+        .for_each(|note| _ = NOTE.set(note));
+    let missing = pairs
+        .iter()
+        .filter(|(name, _)| is_taken(name) && !is_decided(name));
+    let missing: String = missing
+        .map(|(name, value)| format!("{name}={}\n", quoted(value)))
+        .collect();
     dotenvy::from_read(missing.as_bytes()).map_err(|_| vec![message!(file_cannot_be_read, NAME)])
 }
 
@@ -70,25 +96,42 @@ fn read() -> io::Result<(String, Metadata)> {
     let link = fs::symlink_metadata(NAME)?;
     // Opened once, because the file may be replaced at any moment, and without waiting for the
     // writer of a pipe.
-    let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(NAME)?;
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(NAME)?;
     let file = opened.metadata()?;
-    if let Some(owner) = [link.uid(), file.uid()].into_iter().find(|uid| ![0, geteuid().as_raw()].contains(uid)) {
+    if let Some(owner) = [link.uid(), file.uid()]
+        .into_iter()
+        .find(|uid| ![0, geteuid().as_raw()].contains(uid))
+    {
         let reason = format!("it belongs to uid {owner}, who is neither you nor root");
         return Err(io::Error::new(ErrorKind::PermissionDenied, reason));
     }
     if !file.is_file() || file.len() > LARGEST {
         return Err(io::Error::other("is not a regular file of at most 256 KiB"));
     }
-    let text = io::read_to_string(opened.take(LARGEST)).ok().filter(|text| !text.contains('\0'));
-    Ok((text.ok_or_else(|| io::Error::other("is not text in UTF-8"))?, file))
+    let text = io::read_to_string(opened.take(LARGEST))
+        .ok()
+        .filter(|text| !text.contains('\0'));
+    Ok((
+        text.ok_or_else(|| io::Error::other("is not text in UTF-8"))?,
+        file,
+    ))
 }
 
 /// Whether others can read a secret, or change what wxmint does.
 fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     // A value that may also stand in a file is a secret, or contains one.
-    let is_secret = |name: &str| ENTRIES.iter().any(|entry| entry.may_be_in_file && entry.name == name);
+    let is_secret = |name: &str| {
+        ENTRIES
+            .iter()
+            .any(|entry| entry.may_be_in_file && entry.name == name)
+    };
     let is_secret = |name: &str| is_secret(name) || name == "OTEL_EXPORTER_OTLP_HEADERS";
-    let has_secret = pairs.iter().any(|(name, value)| !value.is_empty() && is_secret(name));
+    let has_secret = pairs
+        .iter()
+        .any(|(name, value)| !value.is_empty() && is_secret(name));
     let mode = file.mode() & 0o777;
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
     let found = message!(others_can_read, NAME, format_args!("{mode:04o}"));
@@ -98,16 +141,22 @@ fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
 fn is_taken(name: &str) -> bool {
     // In upper or lower case, so that a name in lower case is warned about like one in the
     // environment.
-    name.to_ascii_uppercase().starts_with("WXMINT_") || name.starts_with("OTEL_") || name == "RUST_LOG"
+    name.to_ascii_uppercase().starts_with("WXMINT_")
+        || name.starts_with("OTEL_")
+        || name == "RUST_LOG"
 }
 
 /// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`,
 /// one mini program for the folder of them, and the reverse.
 fn is_decided(name: &str) -> bool {
-    let other = name.strip_suffix("_FILE").map_or_else(|| format!("{name}_FILE"), str::to_owned);
+    let other = name
+        .strip_suffix("_FILE")
+        .map_or_else(|| format!("{name}_FILE"), str::to_owned);
     let has = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let has_another = match name {
-        "WXMINT_APPS_DIR" => has("WXMINT_APPID") && (has("WXMINT_APP_SECRET") || has("WXMINT_APP_SECRET_FILE")),
+        "WXMINT_APPS_DIR" => {
+            has("WXMINT_APPID") && (has("WXMINT_APP_SECRET") || has("WXMINT_APP_SECRET_FILE"))
+        }
         "WXMINT_APPID" | "WXMINT_APP_SECRET" | "WXMINT_APP_SECRET_FILE" => has("WXMINT_APPS_DIR"),
         _ => false,
     };
@@ -118,11 +167,17 @@ fn is_decided(name: &str) -> bool {
 /// `$NAME`, which would change a password.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Message>> {
     let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
-    let names_one = |line: &str| ["WXMINT_", "OTEL_", "RUST_LOG"].iter().any(|name| line.contains(name));
+    let names_one = |line: &str| {
+        ["WXMINT_", "OTEL_", "RUST_LOG"]
+            .iter()
+            .any(|name| line.contains(name))
+    };
     let is_meant = |line: &str| !line.trim_start().starts_with('#') && names_one(line);
     for (number, line) in (1..).zip(text.trim_start_matches(BYTE_ORDER_MARK).lines()) {
         match pair(line) {
-            Some((name, _)) if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) => {
+            Some((name, _))
+                if is_taken(&name) && pairs.iter().any(|(earlier, _)| *earlier == name) =>
+            {
                 faults.push(message!(line_sets_it_a_second_time, NAME, number, name));
             }
             Some(pair) => pairs.push(pair),
@@ -130,14 +185,21 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Message>> {
             None => {}
         }
     }
-    if faults.is_empty() { Ok(pairs) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(pairs)
+    } else {
+        Err(faults)
+    }
 }
 
 /// `NAME=value`, or `export NAME=value`.
 fn pair(line: &str) -> Option<(String, String)> {
     let (name, value) = line.trim().split_once('=')?;
     let name = name.strip_prefix("export ").unwrap_or(name).trim();
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     Some((name.to_owned(), unquoted(value.trim_start())?)).filter(|_| is_name)
 }
 
@@ -153,7 +215,11 @@ fn unquoted(text: &str) -> Option<String> {
 /// The text of an example file with these values in place of its own.
 pub fn filled(example: &str, values: &BTreeMap<&str, String>) -> String {
     let line = |line: &str| {
-        let name = line.strip_prefix("# ").unwrap_or(line).split_once('=').map(|(name, _)| name);
+        let name = line
+            .strip_prefix("# ")
+            .unwrap_or(line)
+            .split_once('=')
+            .map(|(name, _)| name);
         match name.and_then(|name| values.get_key_value(name)) {
             Some((name, value)) => format!("{name}={}\n", quoted(value)),
             // The example sets this variable because one of several must be set. Here another one
@@ -173,7 +239,13 @@ pub fn quoted(value: &str) -> String {
     if !value.is_empty() && value.bytes().all(is_plain) {
         return value.to_owned();
     }
-    let escaped = value.chars().map(|it| if matches!(it, '\'' | '\\') { format!("'\\{it}'") } else { it.into() });
+    let escaped = value.chars().map(|it| {
+        if matches!(it, '\'' | '\\') {
+            format!("'\\{it}'")
+        } else {
+            it.into()
+        }
+    });
     format!("'{}'", escaped.collect::<String>())
 }
 
@@ -229,10 +301,20 @@ mod tests {
             ),
             "{twice}"
         );
-        assert_eq!(line("NOT OURS\nA=b c\n\u{feff}\n"), "[]", "another program's lines");
-        assert_eq!(line("A='a$b\\$'\nB=\"$A\"c${A}$$"), r#"[("A", "a$b\\$"), ("B", "$Ac${A}$$")]"#);
+        assert_eq!(
+            line("NOT OURS\nA=b c\n\u{feff}\n"),
+            "[]",
+            "another program's lines"
+        );
+        assert_eq!(
+            line("A='a$b\\$'\nB=\"$A\"c${A}$$"),
+            r#"[("A", "a$b\\$"), ("B", "$Ac${A}$$")]"#
+        );
         assert_eq!(line("A=\"x\\$B\\$\"\\$\\\\$B"), r#"[("A", "x$B$$\\$B")]"#);
-        assert_eq!(line("\u{feff}A=1 # it's\nB= \nC=x#y"), r#"[("A", "1"), ("B", ""), ("C", "x#y")]"#);
+        assert_eq!(
+            line("\u{feff}A=1 # it's\nB= \nC=x#y"),
+            r#"[("A", "1"), ("B", ""), ("C", "x#y")]"#
+        );
         assert_eq!(line("A=#y"), "[(\"A\", \"#y\")]");
     }
 }

@@ -17,7 +17,10 @@ use super::{AccountsSource, is_secure};
 /// `600/5m`: 600 at once, and 600 in each period of 5 minutes.
 pub(super) fn rate(text: &str) -> Option<Rate> {
     let (burst, period) = text.split_once('/')?;
-    Some(Rate { burst: within(burst, 1..=1_000_000)?, period: time_within(period, "1s", "30d")? })
+    Some(Rate {
+        burst: within(burst, 1..=1_000_000)?,
+        period: time_within(period, "1s", "30d")?,
+    })
 }
 
 pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
@@ -25,18 +28,32 @@ pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
 }
 
 /// `Some(None)` if the text is `word`, else the parsed text.
-pub(super) fn unless<T>(word: &str, text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
-    if text == word { Some(None) } else { parse(text).map(Some) }
+pub(super) fn unless<T>(
+    word: &str,
+    text: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<Option<T>> {
+    if text == word {
+        Some(None)
+    } else {
+        parse(text).map(Some)
+    }
 }
 
 /// The value that belongs to the word in `text`.
 pub(super) fn word<T, const N: usize>(text: &str, words: [(&str, T); N]) -> Option<T> {
-    words.into_iter().find_map(|(word, value)| (word == text).then_some(value))
+    words
+        .into_iter()
+        .find_map(|(word, value)| (word == text).then_some(value))
 }
 
 /// The parts between commas; no part if the text is empty.
 pub(super) fn list<T>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    if text.is_empty() { Some(Vec::new()) } else { text.split(',').map(|part| parse(part.trim())).collect() }
+    if text.is_empty() {
+        Some(Vec::new())
+    } else {
+        text.split(',').map(|part| parse(part.trim())).collect()
+    }
 }
 
 /// As [`list`], but refuses a part that appears twice.
@@ -45,7 +62,10 @@ fn different<T: PartialEq>(text: &str, parse: impl Fn(&str) -> Option<T>) -> Opt
 }
 
 fn are_different<T: PartialEq>(parts: &[T]) -> bool {
-    parts.iter().enumerate().all(|(index, part)| !parts[..index].contains(part))
+    parts
+        .iter()
+        .enumerate()
+        .all(|(index, part)| !parts[..index].contains(part))
 }
 
 pub(super) fn within<T: FromStr + PartialOrd>(text: &str, range: RangeInclusive<T>) -> Option<T> {
@@ -60,7 +80,9 @@ pub(super) fn time_within(text: &str, shortest: &str, longest: &str) -> Option<D
 /// `90s`, `30m`, `24h`, `30d`: a whole number above 0 and a unit.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
-    let (number, seconds) = units.into_iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
+    let (number, seconds) = units
+        .into_iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
     // At most 136 years, so that the time can be added to a date.
     let total = number.parse::<u32>().ok()?.checked_mul(seconds)?;
     (total > 0).then(|| Duration::from_secs(total.into()))
@@ -76,16 +98,23 @@ impl IssuerUrl {
     pub fn parse(text: &str) -> Result<Self, Message> {
         let url: Url = text.parse().map_err(|_| message!(is_not_url))?;
         // `Url` corrects wrong slashes and backslashes, but clients that compare the text do not.
-        let rest = text.split_once(':').and_then(|(_, rest)| rest.strip_prefix("//")).unwrap_or_default();
+        let rest = text
+            .split_once(':')
+            .and_then(|(_, rest)| rest.strip_prefix("//"))
+            .unwrap_or_default();
         let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
         Err(match () {
             () if !["https", "http"].contains(&url.scheme()) => message!(is_not_https_url),
             () if !is_secure(&url) => message!(is_http_url_elsewhere),
             () if host.contains('@') => message!(has_user_name_or_password),
             () if text.contains(['?', '#']) => message!(has_query_or_fragment),
-            () if text.contains(|it: char| it.is_whitespace() || it.is_control()) => message!(has_invisible_character),
+            () if text.contains(|it: char| it.is_whitespace() || it.is_control()) => {
+                message!(has_invisible_character)
+            }
             () if host.is_empty() => message!(is_not_url),
-            () if text.contains('\\') || text.contains(",http") => message!(has_backslash_or_second_url),
+            () if text.contains('\\') || text.contains(",http") => {
+                message!(has_backslash_or_second_url)
+            }
             () if text.ends_with('/') => message!(has_slash_at_its_end),
             () => return Ok(Self(text.to_owned())),
         })
@@ -97,15 +126,23 @@ impl IssuerUrl {
 
     /// The origin as browsers write it.
     pub fn origin(&self) -> String {
-        self.0.parse().map(|url: Url| url.origin().ascii_serialization()).unwrap_or_default()
+        self.0
+            .parse()
+            .map(|url: Url| url.origin().ascii_serialization())
+            .unwrap_or_default()
     }
 }
 
 /// Several issuers. All must be different, because an issuer that is named twice would have two
 /// sets of keys.
 pub(super) fn issuers(text: &str) -> Result<Vec<IssuerUrl>, Message> {
-    let issuers: Vec<_> = text.split(',').map(|part| IssuerUrl::parse(part.trim())).collect::<Result<_, _>>()?;
-    are_different(&issuers).then_some(issuers).ok_or_else(|| message!(has_same_issuer_twice))
+    let issuers: Vec<_> = text
+        .split(',')
+        .map(|part| IssuerUrl::parse(part.trim()))
+        .collect::<Result<_, _>>()?;
+    are_different(&issuers)
+        .then_some(issuers)
+        .ok_or_else(|| message!(has_same_issuer_twice))
 }
 
 /// https or http; no query, fragment or user info.
@@ -116,7 +153,8 @@ pub(super) fn service_url(text: &str) -> Option<Url> {
 /// https or http; no fragment or user info.
 pub(super) fn web_url(text: &str) -> Option<Url> {
     let url: Url = text.parse().ok()?;
-    let has_extras = !url.username().is_empty() || url.password().is_some() || url.fragment().is_some();
+    let has_extras =
+        !url.username().is_empty() || url.password().is_some() || url.fragment().is_some();
     (["https", "http"].contains(&url.scheme()) && !has_extras).then_some(url)
 }
 
@@ -129,17 +167,28 @@ pub(super) fn secure_url(text: &str) -> Option<Url> {
 /// afterwards.
 pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
     const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
-    let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_plain = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
     let is_free = |name: &str| {
-        let rest = name.strip_prefix("x-").filter(|rest| !rest.is_empty() && !rest.starts_with("forwarded-"));
+        let rest = name
+            .strip_prefix("x-")
+            .filter(|rest| !rest.is_empty() && !rest.starts_with("forwarded-"));
         rest.is_some_and(is_plain) && !TAKEN.contains(&name)
     };
     let pairs = list(text, |part| {
-        let (claim, header) = part.split_once('=').map(|(claim, name)| (claim.trim(), name.trim().to_lowercase()))?;
+        let (claim, header) = part
+            .split_once('=')
+            .map(|(claim, name)| (claim.trim(), name.trim().to_lowercase()))?;
         let is_good = !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free(&header);
-        Some((claim.to_owned(), HeaderName::try_from(header).ok().filter(|_| is_good)?))
+        Some((
+            claim.to_owned(),
+            HeaderName::try_from(header).ok().filter(|_| is_good)?,
+        ))
     })?;
-    let (claims, headers): (Vec<_>, Vec<_>) = pairs.iter().map(|(claim, header)| (claim, header)).unzip();
+    let (claims, headers): (Vec<_>, Vec<_>) =
+        pairs.iter().map(|(claim, header)| (claim, header)).unzip();
     (are_different(&claims) && are_different(&headers)).then_some(pairs)
 }
 
@@ -157,50 +206,94 @@ pub(super) fn login_paths(text: &str) -> Option<Vec<String>> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
     // Proxies resolve such parts, and then ask for another path.
     let is_odd = |part: &str| ["", ".", ".."].contains(&part);
-    let has_good_parts = |rest: &str| !rest.strip_suffix('/').unwrap_or(rest).split('/').any(is_odd);
-    let is_good = |path: &&str| path.strip_prefix('/').is_some_and(has_good_parts) && path.bytes().all(is_plain);
+    let has_good_parts = |rest: &str| {
+        !rest
+            .strip_suffix('/')
+            .unwrap_or(rest)
+            .split('/')
+            .any(is_odd)
+    };
+    let is_good = |path: &&str| {
+        path.strip_prefix('/').is_some_and(has_good_parts) && path.bytes().all(is_plain)
+    };
     different(text, |path| Some(path).filter(is_good).map(str::to_owned))
 }
 
 /// Names that a script can read as `res.data.NAME`.
 pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
-    const TAKEN: [&str; 5] = ["access_token", "token_type", "expires_in", "user_id", "new_user"];
-    let is_word = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    const TAKEN: [&str; 5] = [
+        "access_token",
+        "token_type",
+        "expires_in",
+        "user_id",
+        "new_user",
+    ];
+    let is_word = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
     let is_good = |name: &&str| !name.is_empty() && is_word(name) && !TAKEN.contains(name);
     different(text, |name| Some(name).filter(is_good).map(str::to_owned))
 }
 
 /// The networks whose addresses are not routed on the internet.
-const PRIVATE: &str =
-    "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7";
+const PRIVATE: &str = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,169.254.0.0/16,fe80::/10,fc00::/7";
 
 /// `none`, or a list in which `private` stands for [`PRIVATE`].
 pub(super) fn proxies(text: &str) -> Option<Vec<IpNet>> {
     // `10.0.0.0/8`, or one address.
-    let network = |part: &str| part.parse::<IpNet>().ok().or_else(|| part.parse().ok().map(IpAddr::into));
+    let network = |part: &str| {
+        part.parse::<IpNet>()
+            .ok()
+            .or_else(|| part.parse().ok().map(IpAddr::into))
+    };
     let networks = |part: &str| list(if part == "private" { PRIVATE } else { part }, network);
-    if text == "none" { Some(Vec::new()) } else { list(text, networks).map(|lists| lists.concat()) }
+    if text == "none" {
+        Some(Vec::new())
+    } else {
+        list(text, networks).map(|lists| lists.concat())
+    }
 }
 
 pub(super) fn audit(text: &str) -> Option<Audit> {
-    let file = || text.strip_prefix("file:").filter(|path| !path.is_empty()).map(|path| Audit::File(path.into()));
+    let file = || {
+        text.strip_prefix("file:")
+            .filter(|path| !path.is_empty())
+            .map(|path| Audit::File(path.into()))
+    };
     word(text, [("log", Audit::Log), ("off", Audit::Off)]).or_else(file)
 }
 
 /// A header `name=value`, with `%` and two digits for characters that must be encoded.
 pub(super) fn header(text: &str) -> Option<()> {
-    let (name, value) = text.split_once('=').map(|(name, value)| (name.trim(), value.trim()))?;
+    let (name, value) = text
+        .split_once('=')
+        .map(|(name, value)| (name.trim(), value.trim()))?;
     let is_value = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-    (HeaderName::try_from(name).is_ok() && !value.is_empty() && value.bytes().all(is_value)).then_some(())
+    (HeaderName::try_from(name).is_ok() && !value.is_empty() && value.bytes().all(is_value))
+        .then_some(())
 }
 
 /// The name of one of OpenTelemetry's samplers.
 pub(super) fn sampler(text: &str) -> Option<()> {
     let root = text.strip_prefix("parentbased_").unwrap_or(text);
-    ["always_on", "always_off", "traceidratio"].contains(&root).then_some(())
+    ["always_on", "always_off", "traceidratio"]
+        .contains(&root)
+        .then_some(())
 }
 
 pub(super) fn log_format(text: &str) -> Option<LogFormat> {
-    let auto = if io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
-    word(text, [("auto", auto), ("json", LogFormat::Json), ("text", LogFormat::Text)])
+    let auto = if io::stderr().is_terminal() {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    };
+    word(
+        text,
+        [
+            ("auto", auto),
+            ("json", LogFormat::Json),
+            ("text", LogFormat::Text),
+        ],
+    )
 }

@@ -50,7 +50,11 @@ pub enum AccountsSource {
 impl AccountsSource {
     /// The URL of the account service, if there is one.
     pub fn url(&self) -> Option<&Url> {
-        if let Self::Service(url) = self { Some(url) } else { None }
+        if let Self::Service(url) = self {
+            Some(url)
+        } else {
+            None
+        }
     }
 }
 
@@ -174,10 +178,18 @@ settings! {
 impl Settings {
     /// As `from_vars`, and also checks that the further paths of the login are `free`, which only
     /// the routes know.
-    pub fn serving(vars: impl Iterator<Item = (String, String)>, free: impl Fn(&str) -> bool) -> Result<Self, Faults> {
+    pub fn serving(
+        vars: impl Iterator<Item = (String, String)>,
+        free: impl Fn(&str) -> bool,
+    ) -> Result<Self, Faults> {
         let mut reader = Reader::new(vars);
         let settings = Self::read(&mut reader);
-        let is_taken = |paths: &Vec<String>| paths.iter().any(|path| !free(path)).then(|| message!(is_not_valid));
+        let is_taken = |paths: &Vec<String>| {
+            paths
+                .iter()
+                .any(|path| !free(path))
+                .then(|| message!(is_not_valid))
+        };
         reader.read_beside(&LOGIN_PATHS, is_taken);
         reader.finish(settings)
     }
@@ -186,13 +198,19 @@ impl Settings {
 /// The files of the doors, by the names of their variables: those in `.env.example` that no other
 /// setting has.
 fn read_door_files(reader: &mut Reader) -> DoorFiles {
-    let names = ENTRIES.iter().map(|entry| entry.name).filter(|name| !own_names().contains(name));
-    names.filter_map(|name| Some((name, reader.read(&door_file(name))??))).collect()
+    let names = ENTRIES
+        .iter()
+        .map(|entry| entry.name)
+        .filter(|name| !own_names().contains(name));
+    names
+        .filter_map(|name| Some((name, reader.read(&door_file(name))??)))
+        .collect()
 }
 
 fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<AppsSource> {
     let is_one = reader.is_set(&APPID) || reader.is_set(&APP_SECRET);
-    let beside = |folder: &Option<_>| (folder.is_some() && is_one).then(|| message!(is_set_beside_one_app));
+    let beside =
+        |folder: &Option<_>| (folder.is_some() && is_one).then(|| message!(is_set_beside_one_app));
     if let Some(folder) = reader.read_beside(&APPS_DIR, beside)? {
         return Some(AppsSource::Folder(folder));
     }
@@ -201,11 +219,18 @@ fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<Apps
     }
     let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
     let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
-    Some(AppsSource::One { app: App::mini_program(id?, secret?), secret_file })
+    Some(AppsSource::One {
+        app: App::mini_program(id?, secret?),
+        secret_file,
+    })
 }
 
 fn bring_apps(files: &DoorFiles) -> bool {
-    files.keys().any(|name| ENTRIES.iter().any(|entry| entry.brings_apps && entry.name == *name))
+    files.keys().any(|name| {
+        ENTRIES
+            .iter()
+            .any(|entry| entry.brings_apps && entry.name == *name)
+    })
 }
 
 /// Reads only the apps, for a command that needs nothing else. `None` if a door brings further
@@ -219,25 +244,40 @@ pub fn read_all_apps(vars: impl IntoIterator<Item = (String, String)>) -> Option
 /// The address of the admin listener, which must differ from that of the other listener.
 fn read_admin_listen(reader: &mut Reader, other: Option<(&str, SocketAddr)>) -> Option<SocketAddr> {
     reader.read_beside(&ADMIN_LISTEN, |admin| {
-        let (name, other) = other.filter(|(_, other)| other.port() == admin.port() && other.port() != 0)?;
-        let is_all = |address: &SocketAddr| address.ip().is_unspecified() && other.is_ipv4() == admin.is_ipv4();
-        (other == *admin || is_all(&other) || is_all(admin)).then(|| message!(takes_address_of, name))
+        let (name, other) =
+            other.filter(|(_, other)| other.port() == admin.port() && other.port() != 0)?;
+        let is_all = |address: &SocketAddr| {
+            address.ip().is_unspecified() && other.is_ipv4() == admin.is_ipv4()
+        };
+        (other == *admin || is_all(&other) || is_all(admin))
+            .then(|| message!(takes_address_of, name))
     })
 }
 
 /// Checks OpenTelemetry's variables. Its SDK reads them itself, but treats a wrong value as if it
 /// were not set.
 fn read_traces(reader: &mut Reader) -> Option<Option<Duration>> {
-    let endpoints = [&OTEL_EXPORTER_OTLP_ENDPOINT, &OTEL_EXPORTER_OTLP_TRACES_ENDPOINT].map(|url| reader.read(url));
-    let [protocol, sampler] = [&OTEL_EXPORTER_OTLP_PROTOCOL, &OTEL_TRACES_SAMPLER].map(|word| reader.read(word));
-    let (headers, part) = (reader.read(&OTEL_EXPORTER_OTLP_HEADERS), reader.read(&OTEL_TRACES_SAMPLER_ARG));
+    let endpoints = [
+        &OTEL_EXPORTER_OTLP_ENDPOINT,
+        &OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    ]
+    .map(|url| reader.read(url));
+    let [protocol, sampler] =
+        [&OTEL_EXPORTER_OTLP_PROTOCOL, &OTEL_TRACES_SAMPLER].map(|word| reader.read(word));
+    let (headers, part) = (
+        reader.read(&OTEL_EXPORTER_OTLP_HEADERS),
+        reader.read(&OTEL_TRACES_SAMPLER_ARG),
+    );
     let timeout = reader.read(&OTEL_EXPORTER_OTLP_TIMEOUT)?;
     protocol.and(sampler).and(headers).and(part)?;
     Some(endpoints.iter().flatten().flatten().next().map(|_| timeout))
 }
 
 /// Reads only one variable, for a command that needs nothing else.
-pub fn read_one<T>(variable: &Variable<T>, vars: impl IntoIterator<Item = (String, String)>) -> Result<T, Faults> {
+pub fn read_one<T>(
+    variable: &Variable<T>,
+    vars: impl IntoIterator<Item = (String, String)>,
+) -> Result<T, Faults> {
     let mut reader = Reader::new(vars);
     let value = reader.read(variable);
     reader.finish(value)

@@ -27,19 +27,33 @@ pub struct Faults(pub Vec<Fault>);
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { variable, subject, problem, wanted, example } = self;
+        let Self {
+            variable,
+            subject,
+            problem,
+            wanted,
+            example,
+        } = self;
         if f.alternate() {
             let wanted = explained_in_chinese(variable).unwrap_or_else(|| (*wanted).to_owned());
-            write!(f, "{subject:#} {problem:#}\n    格式：{wanted}\n    例如：{variable}={example}")
+            write!(
+                f,
+                "{subject:#} {problem:#}\n    格式：{wanted}\n    例如：{variable}={example}"
+            )
         } else {
-            write!(f, "{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}")
+            write!(
+                f,
+                "{subject} {problem}\n    wanted:  {wanted}\n    example: {variable}={example}"
+            )
         }
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|fault| fault.fmt(f).and_then(|()| f.write_str("\n")))?;
+        self.0
+            .iter()
+            .try_for_each(|fault| fault.fmt(f).and_then(|()| f.write_str("\n")))?;
         message!(variables_are_explained).fmt(f)
     }
 }
@@ -47,7 +61,10 @@ impl fmt::Display for Faults {
 /// Whether the text is in quotation marks. No valid value has such marks at both ends.
 fn is_quoted(text: &str) -> bool {
     let marks = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’')];
-    marks.iter().any(|&(first, last)| text.strip_prefix(first).is_some_and(|rest| rest.ends_with(last)))
+    marks.iter().any(|&(first, last)| {
+        text.strip_prefix(first)
+            .is_some_and(|rest| rest.ends_with(last))
+    })
 }
 
 /// Reads variables, and collects their faults.
@@ -63,18 +80,31 @@ impl Reader {
     /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set,
     /// because shells and manifests cannot always leave a variable out.
     pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
-        let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let unknown = vars.iter().filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone()))).collect();
+        let vars: Vec<_> = vars
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        let unknown = vars
+            .iter()
+            .filter_map(|(name, _)| Some((nearest_to_unknown(name)?, name.clone())))
+            .collect();
         // A name in another case is reported as unknown, so it must not be read.
-        let vars = vars.into_iter().filter(|(name, _)| *name == name.to_ascii_uppercase());
+        let vars = vars
+            .into_iter()
+            .filter(|(name, _)| *name == name.to_ascii_uppercase());
         let values = envy::from_iter(vars).expect("every text is a value of a map of texts");
-        Self { values, unknown, faults: Vec::new() }
+        Self {
+            values,
+            unknown,
+            faults: Vec::new(),
+        }
     }
 
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a
     /// fault.
     pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
-        self.find(variable).map_or_else(|problem| self.fault(variable, problem), Some)
+        self.find(variable)
+            .map_or_else(|problem| self.fault(variable, problem), Some)
     }
 
     /// The variable's value or its default, or what is wrong with it.
@@ -82,11 +112,16 @@ impl Reader {
         let text = match (self.value(variable.name), self.secret_file(variable)) {
             (Some(_), Some(_)) => return Err(message!(and_file_are_both_set, variable.name)),
             (Some(value), None) => value.to_owned(),
-            (None, Some(path)) => read_secret_file(path).map_err(|error| match is_quoted(path) {
-                true => message!(cannot_be_read_path, message!(stands_in_quotation_marks)),
-                false => message!(cannot_be_read, error),
-            })?,
-            (None, None) => variable.default().ok_or_else(|| self.is_not_set(variable))?.to_owned(),
+            (None, Some(path)) => {
+                read_secret_file(path).map_err(|error| match is_quoted(path) {
+                    true => message!(cannot_be_read_path, message!(stands_in_quotation_marks)),
+                    false => message!(cannot_be_read, error),
+                })?
+            }
+            (None, None) => variable
+                .default()
+                .ok_or_else(|| self.is_not_set(variable))?
+                .to_owned(),
         };
         match text.as_str() {
             "" if self.is_in_file(variable) => Err(message!(is_empty)),
@@ -97,8 +132,12 @@ impl Reader {
     }
 
     /// The value of a variable whose parser says itself what is wrong.
-    pub(super) fn read_checked<T, E: Into<Message>>(&mut self, variable: &Variable<Result<T, E>>) -> Option<T> {
-        self.read(variable)?.map_or_else(|problem| self.fault(variable, problem.into()), Some)
+    pub(super) fn read_checked<T, E: Into<Message>>(
+        &mut self,
+        variable: &Variable<Result<T, E>>,
+    ) -> Option<T> {
+        self.read(variable)?
+            .map_or_else(|problem| self.fault(variable, problem.into()), Some)
     }
 
     /// The value, unless it contradicts another setting: then there is a fault with the reason that
@@ -109,21 +148,40 @@ impl Reader {
         why: impl FnOnce(&T) -> Option<Message>,
     ) -> Option<T> {
         let value = self.read(variable)?;
-        if let Some(problem) = why(&value) { self.fault(variable, problem) } else { Some(value) }
+        if let Some(problem) = why(&value) {
+            self.fault(variable, problem)
+        } else {
+            Some(value)
+        }
     }
 
     /// The settings, or all faults. A variable that is set by its former name is a fault.
     pub fn finish<T>(mut self, settings: Option<T>) -> Result<T, Faults> {
         for (former, name) in RENAMED {
             if self.value(former).is_some() {
-                let entry = ENTRIES.iter().find(|entry| entry.name == name).expect("a name of `.env.example`");
+                let entry = ENTRIES
+                    .iter()
+                    .find(|entry| entry.name == name)
+                    .expect("a name of `.env.example`");
                 let problem = message!(is_called_otherwise_now, name);
                 let (wanted, example) = (entry.form.as_str(), entry.example);
-                self.faults.push(Fault { variable: name, subject: former.into(), problem, wanted, example });
+                self.faults.push(Fault {
+                    variable: name,
+                    subject: former.into(),
+                    problem,
+                    wanted,
+                    example,
+                });
             }
         }
-        self.faults.sort_by_key(|fault| ENTRIES.iter().position(|entry| entry.name == fault.variable));
-        settings.filter(|_| self.faults.is_empty()).ok_or(Faults(self.faults))
+        self.faults.sort_by_key(|fault| {
+            ENTRIES
+                .iter()
+                .position(|entry| entry.name == fault.variable)
+        });
+        settings
+            .filter(|_| self.faults.is_empty())
+            .ok_or(Faults(self.faults))
     }
 
     pub(super) fn is_set<T>(&self, variable: &Variable<T>) -> bool {
@@ -139,9 +197,19 @@ impl Reader {
     /// twice has one fault.
     pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: Message) -> Option<U> {
         let (name, wanted, example) = (variable.name, variable.form(), variable.entry().example);
-        let subject = if self.is_in_file(variable) { message!(content_of_file, name) } else { name.into() };
+        let subject = if self.is_in_file(variable) {
+            message!(content_of_file, name)
+        } else {
+            name.into()
+        };
         self.faults.retain(|fault| fault.variable != name);
-        self.faults.push(Fault { variable: name, subject, problem, wanted, example });
+        self.faults.push(Fault {
+            variable: name,
+            subject,
+            problem,
+            wanted,
+            example,
+        });
         None
     }
 
@@ -152,7 +220,8 @@ impl Reader {
     /// `is not set`, and which variable was perhaps meant to be this one.
     fn is_not_set<T>(&self, variable: &Variable<T>) -> Message {
         let file_variable = variable.entry().file_variable();
-        let meant = |nearest: &String| nearest == variable.name || file_variable.as_ref() == Some(nearest);
+        let meant =
+            |nearest: &String| nearest == variable.name || file_variable.as_ref() == Some(nearest);
         match self.unknown.iter().find(|(nearest, _)| meant(nearest)) {
             Some((nearest, unknown)) => message!(is_not_set_but_misspelt, unknown, nearest),
             None => message!(is_not_set),
@@ -160,12 +229,16 @@ impl Reader {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(&name.to_ascii_lowercase()).map(String::as_str)
+        self.values
+            .get(&name.to_ascii_lowercase())
+            .map(String::as_str)
     }
 }
 
 /// The content of the file, without what editors add around it.
 pub(super) fn read_secret_file(path: impl AsRef<Path>) -> io::Result<String> {
     let content = read_file(path.as_ref(), u64::MAX)?;
-    str::from_utf8(&content).map(|text| one_value(text).to_owned()).map_err(io::Error::other)
+    str::from_utf8(&content)
+        .map(|text| one_value(text).to_owned())
+        .map_err(io::Error::other)
 }

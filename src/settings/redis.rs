@@ -23,7 +23,9 @@ impl StoreSettings {
     /// How the process connects to Redis; `None` for the store in memory. Fails if a TLS file
     /// cannot be used.
     pub fn redis(&self) -> Result<Option<RedisAccess>, String> {
-        let Some(url) = &self.url else { return Ok(None) };
+        let Some(url) = &self.url else {
+            return Ok(None);
+        };
         RedisAccess::new(url.clone(), self.tls.clone(), self.confirm, PROGRAM).map(Some)
     }
 
@@ -32,10 +34,14 @@ impl StoreSettings {
     /// break: mounted secrets often have none.
     pub fn read_again(&self, file: &Path, seen: &mut Settled) -> Result<Option<RedisUrl>, String> {
         let path = file.display();
-        let found = seen.of(read_secret_file(file)).map_err(|error| format!("{path}: {error}"))?;
+        let found = seen
+            .of(read_secret_file(file))
+            .map_err(|error| format!("{path}: {error}"))?;
         let Some(text) = found else { return Ok(None) };
         match parse(&text).map_err(|problem| format!("the URL in {path} {problem}"))? {
-            None => Err(format!("{path} names memory:, to which only a new start can change")),
+            None => Err(format!(
+                "{path} names memory:, to which only a new start can change"
+            )),
             Some(url) if !url.has_tls() && self.tls != TlsFiles::default() => Err(format!(
                 "the URL in {path} does not begin with rediss, but WXMINT_REDIS_CA_FILE or WXMINT_REDIS_CERT_FILE is set"
             )),
@@ -46,7 +52,11 @@ impl StoreSettings {
 
 /// Parses the URL of a store; `None` for `memory:`. The error says why it is no such URL.
 pub(super) fn parse(text: &str) -> Result<Option<RedisUrl>, WrongUrl> {
-    if text == "memory:" { Ok(None) } else { text.parse().map(Some) }
+    if text == "memory:" {
+        Ok(None)
+    } else {
+        text.parse().map(Some)
+    }
 }
 
 /// The names of wxmint's settings, for the error messages of the link to Redis.
@@ -71,6 +81,9 @@ fn read_tls(reader: &mut Reader, url: Option<&Option<RedisUrl>>) -> Option<TlsFi
         (_, Some(_), _) if !has_tls => reader.fault(&REDIS_CERT_FILE, without_tls),
         (_, Some(_), None) => reader.fault(&REDIS_KEY_FILE, lacks("WXMINT_REDIS_CERT_FILE")),
         (_, None, Some(_)) => reader.fault(&REDIS_CERT_FILE, lacks("WXMINT_REDIS_KEY_FILE")),
-        (ca, certificate, key) => Some(TlsFiles { ca, client: certificate.zip(key) }),
+        (ca, certificate, key) => Some(TlsFiles {
+            ca,
+            client: certificate.zip(key),
+        }),
     }
 }

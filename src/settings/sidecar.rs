@@ -30,40 +30,92 @@ settings! {
 fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
     // An attacker who answers in place of the issuer could make keys of their own accepted.
     let is_exposed = |urls: &Vec<Url>| !over_http && !urls.iter().all(is_secure);
-    let urls = reader
-        .read_beside(&JWKS_URL.required(), |urls| is_exposed(urls).then(|| message!(is_http_url_of_another_machine)));
+    let urls = reader.read_beside(&JWKS_URL.required(), |urls| {
+        is_exposed(urls).then(|| message!(is_http_url_of_another_machine))
+    });
     let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
                 several separated by commas";
     let issuers = reader.read_checked(&ISSUER.taking(form, |text| Some(forms::issuers(text))));
     let audience = reader.read(&AUDIENCE.required());
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
-    let (keys_max_age, feeds) = (reader.read(&JWKS_MAX_AGE), read_feeds(reader, urls.as_deref()));
+    let (keys_max_age, feeds) = (
+        reader.read(&JWKS_MAX_AGE),
+        read_feeds(reader, urls.as_deref()),
+    );
     let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
     let (keys_max_age, feeds) = (keys_max_age?, feeds?);
     if issuers.len() != urls.len() {
-        return reader.fault(&JWKS_URL, message!(differs_in_number, urls.len(), "WXMINT_ISSUER", issuers.len()));
+        return reader.fault(
+            &JWKS_URL,
+            message!(
+                differs_in_number,
+                urls.len(),
+                "WXMINT_ISSUER",
+                issuers.len()
+            ),
+        );
     }
     let trusted = |((issuer, jwks_url), revocations): ((IssuerUrl, Url), Option<Revocations>)| {
-        let policy = VerifierPolicy { typ, ..VerifierPolicy::new(issuer.as_str(), &audience) };
-        TrustedIssuer { policy, jwks_url, kept_in: kept_in.clone(), keys_max_age, revocations }
+        let policy = VerifierPolicy {
+            typ,
+            ..VerifierPolicy::new(issuer.as_str(), &audience)
+        };
+        TrustedIssuer {
+            policy,
+            jwks_url,
+            kept_in: kept_in.clone(),
+            keys_max_age,
+            revocations,
+        }
     };
-    Some(issuers.into_iter().zip(urls).zip(feeds).map(trusted).collect())
+    Some(
+        issuers
+            .into_iter()
+            .zip(urls)
+            .zip(feeds)
+            .map(trusted)
+            .collect(),
+    )
 }
 
 /// The feed of each issuer; `None` for an issuer whose feed is not followed.
 fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Option<Revocations>>> {
-    let (urls, max_age) = (reader.read(&REVOCATIONS_URL), reader.read(&REVOCATIONS_MAX_AGE));
-    let (when_stale, urls, max_age, jwks_urls) = (reader.read(&REVOCATIONS_FAIL)?, urls?, max_age?, jwks_urls?);
+    let (urls, max_age) = (
+        reader.read(&REVOCATIONS_URL),
+        reader.read(&REVOCATIONS_MAX_AGE),
+    );
+    let (when_stale, urls, max_age, jwks_urls) =
+        (reader.read(&REVOCATIONS_FAIL)?, urls?, max_age?, jwks_urls?);
     let wanted = jwks_urls.len();
     let feeds: Vec<_> = match &urls[..] {
-        [] => jwks_urls.iter().map(|url| Some(Revocations::beside(url))).collect(),
+        [] => jwks_urls
+            .iter()
+            .map(|url| Some(Revocations::beside(url)))
+            .collect(),
         [None] => jwks_urls.iter().map(|_| None).collect(),
-        urls if urls.len() == wanted => urls.iter().map(|url| url.clone().map(Revocations::at)).collect(),
+        urls if urls.len() == wanted => urls
+            .iter()
+            .map(|url| url.clone().map(Revocations::at))
+            .collect(),
         urls => {
-            return reader.fault(&REVOCATIONS_URL, message!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", wanted));
+            return reader.fault(
+                &REVOCATIONS_URL,
+                message!(differs_in_number, urls.len(), "WXMINT_JWKS_URL", wanted),
+            );
         }
     };
-    Some(feeds.into_iter().map(|feed| feed.map(|feed| Revocations { max_age, when_stale, ..feed })).collect())
+    Some(
+        feeds
+            .into_iter()
+            .map(|feed| {
+                feed.map(|feed| Revocations {
+                    max_age,
+                    when_stale,
+                    ..feed
+                })
+            })
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -73,23 +125,37 @@ mod tests {
 
     const VALID: [(&str, &str); 3] = [
         ("WXMINT_ISSUER", "https://login.example.com"),
-        ("WXMINT_JWKS_URL", "https://login.example.com/.well-known/jwks.json"),
+        (
+            "WXMINT_JWKS_URL",
+            "https://login.example.com/.well-known/jwks.json",
+        ),
         ("WXMINT_AUDIENCE", "https://api.example.com"),
     ];
 
     fn read(changes: &[(&str, &str)]) -> Result<SidecarSettings, String> {
-        let vars = VALID.iter().chain(changes).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let vars = VALID
+            .iter()
+            .chain(changes)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         SidecarSettings::from_vars(vars).map_err(|faults| faults.to_string())
     }
 
     #[test]
     fn three_variables_are_enough_and_each_is_asked_for_by_name() {
         let settings = read(&[]).expect("settings");
-        assert_eq!((settings.listen.port(), settings.admin_listen.port()), (8181, 9090));
+        assert_eq!(
+            (settings.listen.port(), settings.admin_listen.port()),
+            (8181, 9090)
+        );
         assert!(settings.trusted[0].kept_in.is_none());
         let faults = SidecarSettings::from_vars([]).expect_err("nothing is set");
-        let asked: Vec<_> = faults.0.iter().map(|fault| (fault.variable, &*fault.problem)).collect();
-        let wanted = ["WXMINT_ISSUER", "WXMINT_AUDIENCE", "WXMINT_JWKS_URL"].map(|name| (name, "is not set"));
+        let asked: Vec<_> = faults
+            .0
+            .iter()
+            .map(|fault| (fault.variable, &*fault.problem))
+            .collect();
+        let wanted = ["WXMINT_ISSUER", "WXMINT_AUDIENCE", "WXMINT_JWKS_URL"]
+            .map(|name| (name, "is not set"));
         assert_eq!(asked, wanted);
     }
 
@@ -97,25 +163,49 @@ mod tests {
     fn several_issuers_have_their_urls_in_the_same_order() {
         let two = read(&[
             ("WXMINT_ISSUER", "https://a.example,https://b.example"),
-            ("WXMINT_JWKS_URL", "https://keys.example/a, https://keys.example/b"),
+            (
+                "WXMINT_JWKS_URL",
+                "https://keys.example/a, https://keys.example/b",
+            ),
             ("WXMINT_TOKEN_TYP", "JWT"),
         ])
         .expect("settings");
-        let pairs: Vec<_> =
-            two.trusted.iter().map(|issuer| (issuer.policy.issuer.as_str(), issuer.jwks_url.as_str())).collect();
-        let wanted = [("https://a.example", "https://keys.example/a"), ("https://b.example", "https://keys.example/b")];
+        let pairs: Vec<_> = two
+            .trusted
+            .iter()
+            .map(|issuer| (issuer.policy.issuer.as_str(), issuer.jwks_url.as_str()))
+            .collect();
+        let wanted = [
+            ("https://a.example", "https://keys.example/a"),
+            ("https://b.example", "https://keys.example/b"),
+        ];
         assert_eq!(pairs, wanted);
-        assert!(two.trusted.iter().all(|issuer| issuer.policy.typ == TokenTyp::Jwt));
-        let odd = read(&[("WXMINT_ISSUER", "https://a.example,https://b.example")]).expect_err("one URL");
-        assert!(odd.contains("WXMINT_JWKS_URL has 1 of them, and WXMINT_ISSUER has 2"), "{odd}");
-        let twice = read(&[("WXMINT_ISSUER", "https://a.example,https://a.example")]).expect_err("twice");
-        assert!(twice.contains("WXMINT_ISSUER has the same issuer twice"), "{twice}");
+        assert!(
+            two.trusted
+                .iter()
+                .all(|issuer| issuer.policy.typ == TokenTyp::Jwt)
+        );
+        let odd =
+            read(&[("WXMINT_ISSUER", "https://a.example,https://b.example")]).expect_err("one URL");
+        assert!(
+            odd.contains("WXMINT_JWKS_URL has 1 of them, and WXMINT_ISSUER has 2"),
+            "{odd}"
+        );
+        let twice =
+            read(&[("WXMINT_ISSUER", "https://a.example,https://a.example")]).expect_err("twice");
+        assert!(
+            twice.contains("WXMINT_ISSUER has the same issuer twice"),
+            "{twice}"
+        );
     }
 
     #[test]
     fn keys_come_over_http_from_this_machine_or_where_danger_was_asked_for() {
         let url = |url, danger| {
-            let changes = [("WXMINT_JWKS_URL", url), ("WXMINT_DANGEROUS_JWKS_OVER_HTTP", danger)];
+            let changes = [
+                ("WXMINT_JWKS_URL", url),
+                ("WXMINT_DANGEROUS_JWKS_OVER_HTTP", danger),
+            ];
             read(&changes).is_ok()
         };
         for (address, allowed) in [
@@ -126,7 +216,11 @@ mod tests {
             ("file:///etc/passwd", [false, false]),
             ("login.example.com", [false, false]),
         ] {
-            assert_eq!([url(address, "false"), url(address, "true")], allowed, "{address}");
+            assert_eq!(
+                [url(address, "false"), url(address, "true")],
+                allowed,
+                "{address}"
+            );
         }
     }
 
@@ -134,30 +228,73 @@ mod tests {
     fn each_issuer_has_a_feed_of_its_own_unless_it_is_off() {
         let two = [
             ("WXMINT_ISSUER", "https://a.example,https://b.example/auth"),
-            ("WXMINT_JWKS_URL", "https://a.example/keys?x=1,http://127.0.0.1:1/auth/.well-known/jwks.json"),
+            (
+                "WXMINT_JWKS_URL",
+                "https://a.example/keys?x=1,http://127.0.0.1:1/auth/.well-known/jwks.json",
+            ),
         ];
         let feeds = |urls| {
             let settings = read(&[&two[..], &[("WXMINT_REVOCATIONS_URL", urls)]].concat())?;
-            let feed =
-                |issuer: &TrustedIssuer| issuer.revocations.as_ref().map_or("-".into(), |feed| feed.url.to_string());
-            Ok::<_, String>(settings.trusted.iter().map(feed).collect::<Vec<_>>().join(" "))
+            let feed = |issuer: &TrustedIssuer| {
+                issuer
+                    .revocations
+                    .as_ref()
+                    .map_or("-".into(), |feed| feed.url.to_string())
+            };
+            Ok::<_, String>(
+                settings
+                    .trusted
+                    .iter()
+                    .map(feed)
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            )
         };
-        assert_eq!(feeds("").expect("settings"), "https://a.example/revocations http://127.0.0.1:1/auth/revocations");
+        assert_eq!(
+            feeds("").expect("settings"),
+            "https://a.example/revocations http://127.0.0.1:1/auth/revocations"
+        );
         assert_eq!(feeds("off").expect("settings"), "- -");
-        assert_eq!(feeds("off,http://ends.example/b").expect("settings"), "- http://ends.example/b");
+        assert_eq!(
+            feeds("off,http://ends.example/b").expect("settings"),
+            "- http://ends.example/b"
+        );
         let one = feeds("https://a.example/revocations").expect_err("one of two");
-        assert!(one.contains("WXMINT_REVOCATIONS_URL has 1 of them, and WXMINT_JWKS_URL has 2"), "{one}");
-        for wrong in ["on,off", "file:///a,off", "https://user:secret@a.example/,off"] {
+        assert!(
+            one.contains("WXMINT_REVOCATIONS_URL has 1 of them, and WXMINT_JWKS_URL has 2"),
+            "{one}"
+        );
+        for wrong in [
+            "on,off",
+            "file:///a,off",
+            "https://user:secret@a.example/,off",
+        ] {
             assert!(feeds(wrong).is_err(), "{wrong}");
         }
-        let closed = [("WXMINT_REVOCATIONS_FAIL", "closed"), ("WXMINT_REVOCATIONS_MAX_AGE", "15s")];
-        let feed = read(&closed).expect("settings").trusted.remove(0).revocations.expect("a feed");
-        assert_eq!((feed.when_stale, feed.max_age.as_secs(), feed.every.as_secs()), (WhenStale::Closed, 15, 5));
+        let closed = [
+            ("WXMINT_REVOCATIONS_FAIL", "closed"),
+            ("WXMINT_REVOCATIONS_MAX_AGE", "15s"),
+        ];
+        let feed = read(&closed)
+            .expect("settings")
+            .trusted
+            .remove(0)
+            .revocations
+            .expect("a feed");
+        assert_eq!(
+            (
+                feed.when_stale,
+                feed.max_age.as_secs(),
+                feed.every.as_secs()
+            ),
+            (WhenStale::Closed, 15, 5)
+        );
     }
 
     #[test]
     fn claims_are_handed_on_in_headers_that_are_free() {
-        let claims = |value| read(&[("WXMINT_SIDECAR_CLAIMS", value)]).map(|settings| settings.claims);
+        let claims =
+            |value| read(&[("WXMINT_SIDECAR_CLAIMS", value)]).map(|settings| settings.claims);
         let pair = |claim: &str, header| (claim.to_owned(), HeaderName::from_static(header));
         let two = vec![pair("roles", "x-user-roles"), pair("tenant", "x-tenant")];
         assert_eq!(claims("roles=X-User-Roles, tenant = X-Tenant"), Ok(two));
@@ -178,7 +315,8 @@ mod tests {
             "roles=X-Roles,tenant=x-roles",
         ] {
             assert!(
-                claims(wrong).is_err_and(|faults| faults.contains("WXMINT_SIDECAR_CLAIMS is not valid")),
+                claims(wrong)
+                    .is_err_and(|faults| faults.contains("WXMINT_SIDECAR_CLAIMS is not valid")),
                 "{wrong}"
             );
         }

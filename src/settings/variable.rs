@@ -30,8 +30,12 @@ pub(super) struct VariableEntry {
     pub(super) brings_apps: bool,
 }
 
-pub(super) static ENTRIES: LazyLock<Vec<VariableEntry>> =
-    LazyLock::new(|| include_str!("../../.env.example").split("\n\n").filter_map(VariableEntry::read).collect());
+pub(super) static ENTRIES: LazyLock<Vec<VariableEntry>> = LazyLock::new(|| {
+    include_str!("../../.env.example")
+        .split("\n\n")
+        .filter_map(VariableEntry::read)
+        .collect()
+});
 const FORM: &str = "# Form: ";
 pub(super) const EXAMPLE: &str = "# For example: ";
 const BRINGS_APPS: &str = "Beside it no app of your own is required.";
@@ -46,14 +50,30 @@ impl VariableEntry {
         lines.truncate(lines.len() - if may_be_in_file { 2 } else { 0 });
         let line = lines.pop()?;
         let (name, value) = line.strip_prefix("# ").unwrap_or(line).split_once('=')?;
-        let example = lines.last().copied().and_then(|line| line.strip_prefix(EXAMPLE));
+        let example = lines
+            .last()
+            .copied()
+            .and_then(|line| line.strip_prefix(EXAMPLE));
         lines.truncate(lines.len() - usize::from(example.is_some()));
         let form = lines.iter().position(|line| line.starts_with(FORM))?;
-        let words: Vec<_> =
-            lines[form..].iter().map(|line| line.trim_start_matches(FORM).trim_start_matches("# ")).collect();
+        let words: Vec<_> = lines[form..]
+            .iter()
+            .map(|line| line.trim_start_matches(FORM).trim_start_matches("# "))
+            .collect();
         let default = line.starts_with('#').then_some(value);
-        let (form, example, brings_apps) = (words.join(" "), example.unwrap_or(value), paragraph.contains(BRINGS_APPS));
-        Some(Self { name, form, example, default, may_be_in_file, brings_apps })
+        let (form, example, brings_apps) = (
+            words.join(" "),
+            example.unwrap_or(value),
+            paragraph.contains(BRINGS_APPS),
+        );
+        Some(Self {
+            name,
+            form,
+            example,
+            default,
+            may_be_in_file,
+            brings_apps,
+        })
     }
 
     pub(super) fn file_variable(&self) -> Option<String> {
@@ -63,21 +83,37 @@ impl VariableEntry {
 
 impl<T> Variable<T> {
     pub(super) const fn named(name: &'static str, parse: fn(&str) -> Option<T>) -> Self {
-        Self { name, parse, form: None, is_required: false }
+        Self {
+            name,
+            parse,
+            form: None,
+            is_required: false,
+        }
     }
 
     /// The same variable, for a command that cannot do without it.
     pub(super) fn required(&self) -> Self {
-        Self { is_required: true, ..*self }
+        Self {
+            is_required: true,
+            ..*self
+        }
     }
 
     /// The same variable in another form, for a command that takes another type.
     pub fn taking<U>(&self, form: &'static str, parse: fn(&str) -> Option<U>) -> Variable<U> {
-        Variable { name: self.name, parse, form: Some(form), is_required: self.is_required }
+        Variable {
+            name: self.name,
+            parse,
+            form: Some(form),
+            is_required: self.is_required,
+        }
     }
 
     pub(super) fn entry(&self) -> &'static VariableEntry {
-        ENTRIES.iter().find(|entry| entry.name == self.name).expect("tests hold `.env.example` against the variables")
+        ENTRIES
+            .iter()
+            .find(|entry| entry.name == self.name)
+            .expect("tests hold `.env.example` against the variables")
     }
 
     /// The form of the value, in words.
@@ -102,13 +138,21 @@ impl<T> Variable<T> {
 /// The files that variables like `WXMINT_APP_SECRET_FILE` name, each behind the name of its
 /// variable.
 pub fn value_files(vars: impl IntoIterator<Item = (String, String)>) -> Vec<(String, PathBuf)> {
-    let names: Vec<_> = ENTRIES.iter().filter_map(VariableEntry::file_variable).collect();
-    let named = vars.into_iter().filter(|(name, path)| names.contains(name) && !path.is_empty());
+    let names: Vec<_> = ENTRIES
+        .iter()
+        .filter_map(VariableEntry::file_variable)
+        .collect();
+    let named = vars
+        .into_iter()
+        .filter(|(name, path)| names.contains(name) && !path.is_empty());
     named.map(|(name, path)| (name, path.into())).collect()
 }
 
 fn known_names() -> impl Iterator<Item = String> {
-    ENTRIES.iter().flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()]).flatten()
+    ENTRIES
+        .iter()
+        .flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()])
+        .flatten()
 }
 
 /// The former names of variables, each with today's name. A setting under a former name is a fault,
@@ -127,10 +171,16 @@ pub(super) const RENAMED: [(&str, &str); 3] = [
 /// [`super::Reader::finish`] reports.
 pub fn nearest_to_unknown(name: &str) -> Option<String> {
     let is_injected = ["WXMINT_SERVICE_HOST", "WXMINT_PORT"].contains(&name)
-        || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"].iter().any(|prefix| name.starts_with(prefix));
+        || ["WXMINT_SERVICE_PORT", "WXMINT_PORT_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
     let upper = name.to_ascii_uppercase();
     let is_former = RENAMED.iter().any(|(former, _)| *former == name);
-    if !upper.starts_with("WXMINT_") || is_injected || is_former || known_names().any(|known| known == name) {
+    if !upper.starts_with("WXMINT_")
+        || is_injected
+        || is_former
+        || known_names().any(|known| known == name)
+    {
         return None;
     }
     known_names().min_by_key(|known| {

@@ -18,7 +18,11 @@ use super::{AccountsSource, redis, sidecar, variable::Variable};
 /// The name of a variable: OpenTelemetry's variables keep their names, and all others begin with
 /// `WXMINT_`.
 pub(super) const fn full_name(name: &'static str, ours: &'static str) -> &'static str {
-    if let [b'O', b'T', b'E', b'L', b'_', ..] = name.as_bytes() { name } else { ours }
+    if let [b'O', b'T', b'E', b'L', b'_', ..] = name.as_bytes() {
+        name
+    } else {
+        ours
+    }
 }
 
 /// `NAME: TYPE = PARSER;` The name comes without `WXMINT_`.

@@ -11,7 +11,14 @@ use wxmint_verify::peer::{FetchOutcome, Peer, Watcher};
 /// too old. `stale_ends`: the token is valid, but the known revocations are too old.
 pub(super) type Outcome = &'static str;
 
-const OUTCOMES: [Outcome; 6] = ["verified", "remembered", "no_token", "refused", "no_keys", "stale_ends"];
+const OUTCOMES: [Outcome; 6] = [
+    "verified",
+    "remembered",
+    "no_token",
+    "refused",
+    "no_keys",
+    "stale_ends",
+];
 
 type Labels<const N: usize, V = String> = [(&'static str, V); N];
 
@@ -26,26 +33,55 @@ pub(super) struct SidecarMetrics {
 impl SidecarMetrics {
     pub(super) fn exposition(&self, peer: &Peer, remembered: usize) -> String {
         let mut registry = Registry::with_prefix("wxmint");
-        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         // Registered with 0 before they happen, so that the first time is an increase.
-        OUTCOMES.iter().for_each(|outcome| drop(self.verifications.get_or_create(&[("outcome", *outcome)])));
+        OUTCOMES
+            .iter()
+            .for_each(|outcome| drop(self.verifications.get_or_create(&[("outcome", *outcome)])));
         let help = "Requests on /verify, by how they were answered";
         registry.register("sidecar_verifications", help, self.verifications.clone());
         let tokens: Gauge = Gauge::default();
         tokens.set(remembered as i64);
-        registry.register("sidecar_remembered_tokens", "Tokens that need no signature check the next time", tokens);
-        registry.register("jwks_fetches", "Fetches of an issuer's keys, by outcome", self.fetches.clone());
-        let (keys, age) = gauges(peer.known().map(|known| (known.issuer, known.keys, known.keys_age)));
+        registry.register(
+            "sidecar_remembered_tokens",
+            "Tokens that need no signature check the next time",
+            tokens,
+        );
+        registry.register(
+            "jwks_fetches",
+            "Fetches of an issuer's keys, by outcome",
+            self.fetches.clone(),
+        );
+        let (keys, age) = gauges(
+            peer.known()
+                .map(|known| (known.issuer, known.keys, known.keys_age)),
+        );
         registry.register("jwks_keys", "Keys of an issuer that are in use", keys);
         let help = "Time since an issuer's keys were last fetched; absent before they were";
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
         let help = "Pages of an issuer's revocation feed that were not received or not accepted, by reason";
         let followed = peer.known().filter(|known| known.ends.is_some());
         followed.for_each(|known| drop(self.refused_pages(known.issuer, "no_answer")));
-        registry.register("revocations_refused_pages", help, self.refused_pages.clone());
-        let (held, age) = gauges(peer.known().filter_map(|known| Some((known.issuer, known.ends?, known.ends_age))));
-        registry.register("revocations_held", "Ends of an issuer's tokens that are held", held);
-        let help = "Age of what is known of an issuer's ends; absent before the feed was read to its end";
+        registry.register(
+            "revocations_refused_pages",
+            help,
+            self.refused_pages.clone(),
+        );
+        let (held, age) = gauges(
+            peer.known()
+                .filter_map(|known| Some((known.issuer, known.ends?, known.ends_age))),
+        );
+        registry.register(
+            "revocations_held",
+            "Ends of an issuer's tokens that are held",
+            held,
+        );
+        let help =
+            "Age of what is known of an issuer's ends; absent before the feed was read to its end";
         registry.register_with_unit("revocations_age", help, Unit::Seconds, age);
         let mut text = String::new();
         let complete = encode(&mut text, &registry);
@@ -54,11 +90,16 @@ impl SidecarMetrics {
     }
 
     fn refused_pages(&self, issuer: &str, reason: &str) -> Counter {
-        self.refused_pages.get_or_create(&[("issuer", issuer.to_owned()), ("reason", reason.to_owned())]).clone()
+        self.refused_pages
+            .get_or_create(&[("issuer", issuer.to_owned()), ("reason", reason.to_owned())])
+            .clone()
     }
 }
 
-type Gauges = (Family<Labels<1>, Gauge>, Family<Labels<1>, Gauge<f64, std::sync::atomic::AtomicU64>>);
+type Gauges = (
+    Family<Labels<1>, Gauge>,
+    Family<Labels<1>, Gauge<f64, std::sync::atomic::AtomicU64>>,
+);
 
 /// The gauges for how many things of each issuer there are, and how old they are.
 fn gauges<'a>(of_issuers: impl Iterator<Item = (&'a str, usize, Option<Duration>)>) -> Gauges {
@@ -80,7 +121,12 @@ impl Watcher for SidecarMetrics {
             FetchOutcome::Unchanged => "unchanged",
             FetchOutcome::Failed => "failed",
         };
-        self.fetches.get_or_create(&[("issuer", issuer.to_owned()), ("outcome", outcome.to_owned())]).inc();
+        self.fetches
+            .get_or_create(&[
+                ("issuer", issuer.to_owned()),
+                ("outcome", outcome.to_owned()),
+            ])
+            .inc();
     }
 
     fn page_refused(&self, issuer: &str, reason: &'static str) {

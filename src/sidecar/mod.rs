@@ -14,7 +14,9 @@ use std::{error::Error, num::NonZero, rc::Rc, sync::Arc, thread, time::Duration}
 use actix_web::App;
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
 use futures_util::FutureExt;
-use wxmint_http::{Listeners, Readiness, ServerLimits, admin_app, nothing_else, serve, serve_admin};
+use wxmint_http::{
+    Listeners, Readiness, ServerLimits, admin_app, nothing_else, serve, serve_admin,
+};
 use wxmint_verify::peer::{KnownOf, Peer};
 
 use self::{metrics::SidecarMetrics, remembered::Remembered, verify::verify};
@@ -38,9 +40,16 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error>> {
     let metrics = SidecarMetrics::default();
-    let peer = Arc::new(Peer::watched(settings.trusted.clone(), Arc::new(metrics.clone()))?);
+    let peer = Arc::new(Peer::watched(
+        settings.trusted.clone(),
+        Arc::new(metrics.clone()),
+    )?);
     let [verify, admin] = listeners.addresses();
-    let issuers: Vec<_> = settings.trusted.iter().map(|issuer| issuer.policy.issuer.as_str()).collect();
+    let issuers: Vec<_> = settings
+        .trusted
+        .iter()
+        .map(|issuer| issuer.policy.issuer.as_str())
+        .collect();
     tracing::info!(verify, admin, issuers = issuers.join(" "), "listening");
     let limits = ServerLimits {
         workers: thread::available_parallelism().map_or(1, NonZero::get),
@@ -49,7 +58,12 @@ pub async fn run(
         head: 64 * 1024,
         ..ServerLimits::default()
     };
-    let sidecar = Data::new(Sidecar { settings, peer, remembered: Remembered::nothing(), metrics });
+    let sidecar = Data::new(Sidecar {
+        settings,
+        peer,
+        remembered: Remembered::nothing(),
+        metrics,
+    });
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let of_metrics = sidecar.clone();
     let exposition = |of: &Sidecar| of.metrics.exposition(&of.peer, of.remembered.cache.len());
@@ -57,15 +71,23 @@ pub async fn run(
     let probed = readiness.clone();
     let probes = move || {
         let measured = of_metrics.clone();
-        admin_app(&probed, Rc::new(move || exposition(&measured)), &|_| {}, paths)
+        admin_app(
+            &probed,
+            Rc::new(move || exposition(&measured)),
+            &|_| {},
+            paths,
+        )
     };
     let admin = serve_admin(listeners.admin, probes)?;
     actix_web::rt::spawn(tell_readiness(sidecar.clone(), readiness.clone()));
 
     let stop = shutdown.map(move |()| readiness.stopping());
     let answers = answering(sidecar);
-    let app =
-        move || App::new().configure(answers.clone()).default_service(nothing_else("The sidecar answers at /verify."));
+    let app = move || {
+        App::new()
+            .configure(answers.clone())
+            .default_service(nothing_else("The sidecar answers at /verify."))
+    };
     serve(listeners.service, limits, app, stop)?.await?;
     admin.stop(true).await;
     tracing::info!("stopped");
@@ -73,15 +95,27 @@ pub async fn run(
 }
 
 /// `/verify` for another listener, such as the demo's. `peer` trusts the issuers of `settings`.
-pub fn routes(settings: SidecarSettings, peer: Arc<Peer>) -> impl FnOnce(&mut ServiceConfig) + Clone {
+pub fn routes(
+    settings: SidecarSettings,
+    peer: Arc<Peer>,
+) -> impl FnOnce(&mut ServiceConfig) + Clone {
     let (remembered, metrics) = (Remembered::nothing(), SidecarMetrics::default());
-    answering(Data::new(Sidecar { settings, peer, remembered, metrics }))
+    answering(Data::new(Sidecar {
+        settings,
+        peer,
+        remembered,
+        metrics,
+    }))
 }
 
 fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
-        let below = scope(PATH).app_data(sidecar.clone()).default_service(to(verify));
-        config.service(resource(PATH).app_data(sidecar).to(verify)).service(below);
+        let below = scope(PATH)
+            .app_data(sidecar.clone())
+            .default_service(to(verify));
+        config
+            .service(resource(PATH).app_data(sidecar).to(verify))
+            .service(below);
     }
 }
 
@@ -98,10 +132,22 @@ async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     loop {
         interval.tick().await;
         for what in ["keys", "revocations"] {
-            let lacks = |known: &KnownOf<'_>| if what == "keys" { known.lacks_keys } else { known.lacks_ends };
-            let issuers: Vec<_> = sidecar.peer.known().filter(lacks).map(|known| known.issuer).collect();
+            let lacks = |known: &KnownOf<'_>| {
+                if what == "keys" {
+                    known.lacks_keys
+                } else {
+                    known.lacks_ends
+                }
+            };
+            let issuers: Vec<_> = sidecar
+                .peer
+                .known()
+                .filter(lacks)
+                .map(|known| known.issuer)
+                .collect();
             let of = issuers.join(" and ");
-            let warning = || format!("the {what} of {of} are not known, or too old: the log says why");
+            let warning =
+                || format!("the {what} of {of} are not known, or too old: the log says why");
             readiness.warns(what, (!of.is_empty()).then(warning).as_deref());
         }
         readiness.ready();

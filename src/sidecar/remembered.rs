@@ -31,10 +31,27 @@ pub(super) struct RememberedUser {
 impl RememberedUser {
     /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further
     /// headers. `None` if a value cannot stand in a header; our own ids always can.
-    pub(super) fn of(claims: &Claims, handed_on: impl Iterator<Item = HeaderValue>, proof: Proof) -> Option<Self> {
-        let own = [claims.user.as_str(), claims.app.as_str(), claims.id.as_str()].map(HeaderValue::from_str);
-        let headers = own.into_iter().chain(handed_on.map(Ok)).collect::<Result<_, _>>().ok()?;
-        Some(Self { headers, expires_at: claims.expires_at, proof })
+    pub(super) fn of(
+        claims: &Claims,
+        handed_on: impl Iterator<Item = HeaderValue>,
+        proof: Proof,
+    ) -> Option<Self> {
+        let own = [
+            claims.user.as_str(),
+            claims.app.as_str(),
+            claims.id.as_str(),
+        ]
+        .map(HeaderValue::from_str);
+        let headers = own
+            .into_iter()
+            .chain(handed_on.map(Ok))
+            .collect::<Result<_, _>>()
+            .ok()?;
+        Some(Self {
+            headers,
+            expires_at: claims.expires_at,
+            proof,
+        })
     }
 }
 
@@ -43,7 +60,11 @@ pub(super) struct Bytes;
 
 impl Weighter<TokenHash, Arc<RememberedUser>> for Bytes {
     fn weight(&self, _: &TokenHash, identity: &Arc<RememberedUser>) -> u64 {
-        let headers: usize = identity.headers.iter().map(|value| size_of::<HeaderValue>() + value.len()).sum();
+        let headers: usize = identity
+            .headers
+            .iter()
+            .map(|value| size_of::<HeaderValue>() + value.len())
+            .sum();
         (OVERHEAD + headers) as u64
     }
 }
@@ -60,11 +81,17 @@ impl Remembered {
     pub(super) fn nothing() -> Self {
         let made = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         let hash_key = made.expect("aws-lc ends the process where the system has no random bits");
-        Self { hash_key, cache: Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes) }
+        Self {
+            hash_key,
+            cache: Cache::with_weighter(ESTIMATED_ENTRIES, CAPACITY, Bytes),
+        }
     }
 
     pub(super) fn hash(&self, token: &str) -> TokenHash {
-        hmac::sign(&self.hash_key, token.as_bytes()).as_ref().try_into().expect("a SHA-256 has 32 bytes")
+        hmac::sign(&self.hash_key, token.as_bytes())
+            .as_ref()
+            .try_into()
+            .expect("a SHA-256 has 32 bytes")
     }
 
     /// The identity of a token that was verified before, unless it has expired at `now` or its
@@ -78,7 +105,9 @@ impl Remembered {
     ) -> Option<Arc<RememberedUser>> {
         let identity = self.cache.get(hash)?;
         // The same rule of expiry as the verifier's: to the second, and with the leeway.
-        let has_expired = (now - identity.expires_at).to_std().is_ok_and(|since| since >= MAX_LEEWAY);
+        let has_expired = (now - identity.expires_at)
+            .to_std()
+            .is_ok_and(|since| since >= MAX_LEEWAY);
         if has_expired || !holds(&identity.proof) {
             self.cache.remove(hash);
             return None;
@@ -126,7 +155,10 @@ mod tests {
             let hash = remembered.hash(&number.to_string());
             remembered.cache.insert(hash, Arc::clone(&identity));
             if number.is_multiple_of(1000) {
-                assert!(remembered.recall(&regular, at(NOW), |_| true).is_some(), "pushed out by {number}");
+                assert!(
+                    remembered.recall(&regular, at(NOW), |_| true).is_some(),
+                    "pushed out by {number}"
+                );
                 most = most.max(remembered.cache.len());
                 assert!(remembered.cache.weight() <= CAPACITY, "{number}");
             }
@@ -141,9 +173,15 @@ mod tests {
         let long = HeaderValue::from_str(&"x".repeat(7000)).expect("a header");
         let (remembered, identity) = (Remembered::nothing(), identity(&[long]));
         for number in 0..10_000 {
-            remembered.cache.insert(remembered.hash(&number.to_string()), Arc::clone(&identity));
+            remembered
+                .cache
+                .insert(remembered.hash(&number.to_string()), Arc::clone(&identity));
         }
-        assert!(remembered.cache.weight() <= CAPACITY && remembered.cache.len() < 5000, "{}", remembered.cache.len());
+        assert!(
+            remembered.cache.weight() <= CAPACITY && remembered.cache.len() < 5000,
+            "{}",
+            remembered.cache.len()
+        );
     }
 
     #[test]
@@ -158,10 +196,17 @@ mod tests {
             assert!(places.insert(here.hash(&other)), "byte {index}");
         }
         for end in 0..token.len() {
-            assert!(places.insert(here.hash(&token[..end])), "the first {end} bytes");
+            assert!(
+                places.insert(here.hash(&token[..end])),
+                "the first {end} bytes"
+            );
         }
         assert_eq!(here.hash(&token), here.hash(&token));
-        assert_ne!(here.hash(&token), there.hash(&token), "each process has a key of its own");
+        assert_ne!(
+            here.hash(&token),
+            there.hash(&token),
+            "each process has a key of its own"
+        );
     }
 
     #[test]
@@ -179,6 +224,10 @@ mod tests {
         for now in [expires + 60, expires + 3600, i64::from(u32::MAX)] {
             assert_eq!(recalled(now, true), (false, 0), "at {now}: and forgotten");
         }
-        assert_eq!(recalled(NOW, false), (false, 0), "its keys have changed, or it was revoked");
+        assert_eq!(
+            recalled(NOW, false),
+            (false, 0),
+            "its keys have changed, or it was revoked"
+        );
     }
 }

@@ -28,42 +28,71 @@ const EMPTY: HeaderValue = HeaderValue::from_static("");
 pub(super) async fn verify(request: HttpRequest, sidecar: Data<Sidecar>) -> Answer {
     let judged = sidecar.judge(&request).await;
     let (Ok((_, outcome)) | Err((_, outcome))) = judged;
-    sidecar.metrics.verifications.get_or_create(&[("outcome", outcome)]).inc();
-    judged.map(|(answer, _)| answer).map_err(|(problem, _)| problem)
+    sidecar
+        .metrics
+        .verifications
+        .get_or_create(&[("outcome", outcome)])
+        .inc();
+    judged
+        .map(|(answer, _)| answer)
+        .map_err(|(problem, _)| problem)
 }
 
 impl Sidecar {
-    async fn judge(&self, request: &HttpRequest) -> Result<(HttpResponse, Outcome), (Problem, Outcome)> {
-        let values = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
+    async fn judge(
+        &self,
+        request: &HttpRequest,
+    ) -> Result<(HttpResponse, Outcome), (Problem, Outcome)> {
+        let values = request
+            .headers()
+            .get_all(AUTHORIZATION)
+            .map(HeaderValue::as_bytes);
         let token = bearer(values).map_err(|reason| match reason {
             NoBearer::None => (no_token(), "no_token"),
-            NoBearer::Several | NoBearer::Malformed => {
-                (unreadable_token().with_status(StatusCode::UNAUTHORIZED), "refused")
-            }
+            NoBearer::Several | NoBearer::Malformed => (
+                unreadable_token().with_status(StatusCode::UNAUTHORIZED),
+                "refused",
+            ),
         })?;
         let (identity, outcome) = self.identify(token).await?;
         Ok((self.allow(&identity), outcome))
     }
 
     /// Finds the user of a token, among the remembered tokens or by its signature.
-    async fn identify(&self, token: &str) -> Result<(Arc<RememberedUser>, Outcome), (Problem, Outcome)> {
+    async fn identify(
+        &self,
+        token: &str,
+    ) -> Result<(Arc<RememberedUser>, Outcome), (Problem, Outcome)> {
         let (hash, now) = (self.remembered.hash(token), now());
-        if let Some(identity) = self.remembered.recall(&hash, now, |proof| self.peer.holds(proof, now)) {
+        if let Some(identity) = self
+            .remembered
+            .recall(&hash, now, |proof| self.peer.holds(proof, now))
+        {
             return Ok((identity, "remembered"));
         }
         let (claims, proof) = self.peer.prove(token, now).await.map_err(refusal)?;
-        let handed_on = self.settings.claims.iter().map(|(name, _)| value(name, &claims));
+        let handed_on = self
+            .settings
+            .claims
+            .iter()
+            .map(|(name, _)| value(name, &claims));
         let identity = RememberedUser::of(&claims, handed_on, proof);
-        let identity = identity.map(Arc::new).ok_or_else(|| refused("no header can say its ids"))?;
+        let identity = identity
+            .map(Arc::new)
+            .ok_or_else(|| refused("no header can say its ids"))?;
         self.remembered.cache.insert(hash, Arc::clone(&identity));
         Ok((identity, "verified"))
     }
 
     /// Always sets all headers, because Envoy passes on the client's own header if one is missing.
     fn allow(&self, identity: &RememberedUser) -> HttpResponse {
-        let names = OWN.into_iter().chain(self.settings.claims.iter().map(|(_, name)| name.clone()));
+        let names = OWN
+            .into_iter()
+            .chain(self.settings.claims.iter().map(|(_, name)| name.clone()));
         let mut answer = HttpResponse::Ok();
-        names.zip(identity.headers.iter().cloned()).for_each(|header| _ = answer.insert_header(header));
+        names
+            .zip(identity.headers.iter().cloned())
+            .for_each(|header| _ = answer.insert_header(header));
         answer.finish()
     }
 }
@@ -72,19 +101,27 @@ fn refused(reason: &str) -> (Problem, Outcome) {
     (refused_token(reason), "refused")
 }
 
-const NO_KEYS: &str = "The issuer's keys have not been fetched yet, so that no token can be verified. Try again.";
-const STALE_KEYS: &str =
-    "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.";
-const STALE_ENDS: &str = "It is not known at the moment whether the token has been revoked. Try again.";
+const NO_KEYS: &str =
+    "The issuer's keys have not been fetched yet, so that no token can be verified. Try again.";
+const STALE_KEYS: &str = "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.";
+const STALE_ENDS: &str =
+    "It is not known at the moment whether the token has been revoked. Try again.";
 
 fn refusal(reason: NotVerified) -> (Problem, Outcome) {
     let (code, detail, outcome) = match reason {
         NotVerified::Refused(reason) => return refused(&reason.to_string()),
         NotVerified::NoKeys => (ProblemCode::KeysUnavailable, NO_KEYS, "no_keys"),
         NotVerified::StaleKeys => (ProblemCode::KeysUnavailable, STALE_KEYS, "no_keys"),
-        NotVerified::StaleEnds => (ProblemCode::RevocationsUnavailable, STALE_ENDS, "stale_ends"),
+        NotVerified::StaleEnds => (
+            ProblemCode::RevocationsUnavailable,
+            STALE_ENDS,
+            "stale_ends",
+        ),
     };
-    (Problem::new(code, detail).retry_after(Duration::from_secs(1)), outcome)
+    (
+        Problem::new(code, detail).retry_after(Duration::from_secs(1)),
+        outcome,
+    )
 }
 
 /// The value of a claim's header. It is empty if the token has no such claim, or if a header cannot
@@ -93,7 +130,10 @@ fn value(name: &str, claims: &Claims) -> HeaderValue {
     match claims.others.get(name) {
         None | Some(Value::Null) => EMPTY,
         Some(claim) => value_of(claim).unwrap_or_else(|| {
-            tracing::debug!(claim = name, "a header cannot say this claim, so its header is empty");
+            tracing::debug!(
+                claim = name,
+                "a header cannot say this claim, so its header is empty"
+            );
             EMPTY
         }),
     }
@@ -113,7 +153,9 @@ fn text_of(claim: &Value) -> Option<String> {
     match claim {
         Value::String(text) => Some(text.clone()),
         Value::Array(list) => {
-            let parts = list.iter().map(|element| text_of(element).filter(|text| !text.contains(',')));
+            let parts = list
+                .iter()
+                .map(|element| text_of(element).filter(|text| !text.contains(',')));
             Some(parts.collect::<Option<Vec<_>>>()?.join(","))
         }
         Value::Null => None,
@@ -148,8 +190,14 @@ mod tests {
             (json!(["admin", "ops"]), Some("admin,ops")),
             (json!([1, "a"]), Some("1,a")),
             (json!([]), Some("")),
-            (json!({"id": 7, "名": "华东😀"}), Some(r#"{"id":7,"\u540d":"\u534e\u4e1c\ud83d\ude00"}"#)),
-            (json!({"line": "a\r\nX-User-Id: root"}), Some(r#"{"line":"a\r\nX-User-Id: root"}"#)),
+            (
+                json!({"id": 7, "名": "华东😀"}),
+                Some(r#"{"id":7,"\u540d":"\u534e\u4e1c\ud83d\ude00"}"#),
+            ),
+            (
+                json!({"line": "a\r\nX-User-Id: root"}),
+                Some(r#"{"line":"a\r\nX-User-Id: root"}"#),
+            ),
             (json!("a\r\nX-User-Id: root"), None),
             (json!("a\nb"), None),
             (json!("a\0b"), None),
@@ -163,7 +211,11 @@ mod tests {
             (json!([{"a": 1, "b": 2}]), None),
         ] {
             let value = value_of(&claim);
-            assert_eq!(value.as_ref().map(|value| value.to_str().expect("ASCII")), header, "{claim}");
+            assert_eq!(
+                value.as_ref().map(|value| value.to_str().expect("ASCII")),
+                header,
+                "{claim}"
+            );
         }
     }
 }

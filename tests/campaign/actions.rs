@@ -54,10 +54,26 @@ pub(crate) enum Action {
 }
 
 impl Campaign {
-    pub(crate) fn new(plan: &Plan, client: Client, wechat: Simulator, accounts: AccountService, peer: Peer) -> Self {
+    pub(crate) fn new(
+        plan: &Plan,
+        client: Client,
+        wechat: Simulator,
+        accounts: AccountService,
+        peer: Peer,
+    ) -> Self {
         let (plan, books, model) = (plan.clone(), Books::open(plan), Mutex::new(Model::of(plan)));
         let (codes_may_repeat, repeatable) = (AtomicUsize::new(0), Mutex::default());
-        Self { plan, books, client, wechat, accounts, peer, codes_may_repeat, model, repeatable }
+        Self {
+            plan,
+            books,
+            client,
+            wechat,
+            accounts,
+            peer,
+            codes_may_repeat,
+            model,
+            repeatable,
+        }
     }
 
     /// A fault in which wxmint may send a code twice.
@@ -81,7 +97,11 @@ impl Campaign {
         let known = self.wechat.person(&name).await;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let openids = APP_IDS.map(|app| text(&known["apps"][app]["openid"]));
-        self.model().people[who].identity = Identity { name, openids, phone: text(&known["phone"]) };
+        self.model().people[who].identity = Identity {
+            name,
+            openids,
+            phone: text(&known["phone"]),
+        };
         who
     }
 
@@ -106,7 +126,8 @@ impl Campaign {
 
     pub(crate) async fn log_in(&self, who: usize, app: usize) {
         let received = self.send_code(app, self.code(who, app).await).await;
-        self.settle_login("login", who, app, &Way::Silent, received, true).await;
+        self.settle_login("login", who, app, &Way::Silent, received, true)
+            .await;
     }
 
     async fn log_in_twice(&self, who: usize) {
@@ -116,12 +137,15 @@ impl Campaign {
         let mut received = [Some(here), Some(there)];
         for app in order {
             let received = received[app].take().expect("each app once");
-            self.settle_login("one of two logins", who, app, &Way::Silent, received, false).await;
+            self.settle_login("one of two logins", who, app, &Way::Silent, received, false)
+                .await;
         }
     }
 
     async fn send_code(&self, app: usize, code: String) -> Received {
-        let received = self.send_login(json!({"code": code, "appid": APP_IDS[app]})).await;
+        let received = self
+            .send_login(json!({"code": code, "appid": APP_IDS[app]}))
+            .await;
         self.allow_repetition(code);
         received
     }
@@ -133,9 +157,15 @@ impl Campaign {
         let body = json!({"code": code, "appid": APP_IDS[app], "phone_code": phone_code});
         let received = self.send_login(body).await;
         self.allow_repetition(code);
-        let found = self.accounts.book().users().into_iter().find(|user| user.phone.as_ref() == Some(&phone));
+        let found = self
+            .accounts
+            .book()
+            .users()
+            .into_iter()
+            .find(|user| user.phone.as_ref() == Some(&phone));
         let way = Way::Phone(found.map(|user| user.user_id));
-        self.settle_login("login by phone", who, app, &way, received, true).await;
+        self.settle_login("login by phone", who, app, &way, received, true)
+            .await;
     }
 
     async fn send_code_twice(&self, who: usize, app: usize) {
@@ -144,24 +174,42 @@ impl Campaign {
         self.allow_repetition(body["code"].as_str().unwrap_or_default().to_owned());
         let is_login = |received: &Received| matches!(received.said, Message::Login { .. });
         if is_login(&one) && is_login(&two) {
-            self.books.find(format!("person-{who}: one code gave two tokens"));
+            self.books
+                .find(format!("person-{who}: one code gave two tokens"));
         }
-        let (first, second) = if is_login(&two) { (two, one) } else { (one, two) };
+        let (first, second) = if is_login(&two) {
+            (two, one)
+        } else {
+            (one, two)
+        };
         for received in [first, second] {
             // The other request may have used the code.
             if !received.said.is("code_used") {
-                self.settle_login("one code twice", who, app, &Way::Silent, received, false).await;
+                self.settle_login("one code twice", who, app, &Way::Silent, received, false)
+                    .await;
             }
         }
     }
 
     /// Enters and judges an answer to a login, and has a verifier look at the token.
-    async fn settle_login(&self, what: &'static str, who: usize, app: usize, way: &Way, it: Received, alone: bool) {
+    async fn settle_login(
+        &self,
+        what: &'static str,
+        who: usize,
+        app: usize,
+        way: &Way,
+        it: Received,
+        alone: bool,
+    ) {
         self.enter(what, who, &it);
         let judged = self.model().login(who, app, way, &it.said, alone);
         self.judge(what, who, judged);
         if let Message::Login { token, .. } = &it.said {
-            let known = self.model().people[who].tokens.iter().find(|known| known.text == *token).cloned();
+            let known = self.model().people[who]
+                .tokens
+                .iter()
+                .find(|known| known.text == *token)
+                .cloned();
             if let Some(known) = known {
                 self.show_to_verifier(who, &known).await;
             }
@@ -169,8 +217,13 @@ impl Campaign {
     }
 
     async fn unbind(&self, who: usize) {
-        let Some(token) = self.token(who, |life| !matches!(life, Life::Ended(_))) else { return };
-        let received = self.client.ask(Method::DELETE, "/binding", Some(&token.text), None).await;
+        let Some(token) = self.token(who, |life| !matches!(life, Life::Ended(_))) else {
+            return;
+        };
+        let received = self
+            .client
+            .ask(Method::DELETE, "/binding", Some(&token.text), None)
+            .await;
         // A person dissolves ten bindings a day. Each further request changes nothing.
         if received.said.is("rate_limited") {
             return;
@@ -181,18 +234,34 @@ impl Campaign {
     }
 
     async fn log_out(&self, who: usize, everywhere: bool) {
-        let Some(token) = self.token(who, |life| !matches!(life, Life::Ended(_))) else { return };
+        let Some(token) = self.token(who, |life| !matches!(life, Life::Ended(_))) else {
+            return;
+        };
         let body = json!({"everywhere": everywhere});
-        let received = self.client.ask(Method::POST, "/logout", Some(&token.text), Some(&body)).await;
-        let what = if everywhere { "logout everywhere" } else { "logout" };
+        let received = self
+            .client
+            .ask(Method::POST, "/logout", Some(&token.text), Some(&body))
+            .await;
+        let what = if everywhere {
+            "logout everywhere"
+        } else {
+            "logout"
+        };
         self.enter(what, who, &received);
-        let judged = self.model().logout(who, &token, everywhere, &received.said, second());
+        let judged = self
+            .model()
+            .logout(who, &token, everywhere, &received.said, second());
         self.judge(what, who, judged);
     }
 
     async fn ask_session(&self, who: usize) {
-        let Some(token) = self.token(who, |_| true) else { return };
-        let received = self.client.ask(Method::GET, "/wechat/session", Some(&token.text), None).await;
+        let Some(token) = self.token(who, |_| true) else {
+            return;
+        };
+        let received = self
+            .client
+            .ask(Method::GET, "/wechat/session", Some(&token.text), None)
+            .await;
         self.enter("session call", who, &received);
         let judged = self.model().used(&token, &received.said);
         self.judge("session call", who, judged);
@@ -206,8 +275,15 @@ impl Campaign {
     }
 
     async fn show_to_verifier(&self, who: usize, token: &Token) {
-        let age = self.peer.known().next().and_then(|known| known.ends_age).unwrap_or(Duration::MAX);
-        let knows_until = Instant::now().checked_sub(age.saturating_add(WHOLE_SECOND)).unwrap_or(self.books.began);
+        let age = self
+            .peer
+            .known()
+            .next()
+            .and_then(|known| known.ends_age)
+            .unwrap_or(Duration::MAX);
+        let knows_until = Instant::now()
+            .checked_sub(age.saturating_add(WHOLE_SECOND))
+            .unwrap_or(self.books.began);
         let verdict = self.peer.verify(&token.text, wxmint::clock::now()).await;
         *self.books.pages().counts.entry("verification").or_default() += 1;
         let verdict = match &verdict {
@@ -217,7 +293,11 @@ impl Campaign {
             Err(reason) => Err(reason.to_string()),
         };
         let verdict = verdict.as_ref().map(String::as_str).map_err(String::as_str);
-        self.judge("verification", who, Model::verified(token, verdict, knows_until));
+        self.judge(
+            "verification",
+            who,
+            Model::verified(token, verdict, knows_until),
+        );
     }
 
     fn enter(&self, what: &'static str, who: usize, received: &Received) {
@@ -225,10 +305,16 @@ impl Campaign {
             self.books.find(format!("{what} of person-{who}: {fault}"));
         }
         let is_clear = self.books.enter(what, &received.said, received.sent);
-        let (sent, said) = ((received.sent - self.books.began).as_secs_f64(), received.said.in_short());
+        let (sent, said) = (
+            (received.sent - self.books.began).as_secs_f64(),
+            received.said.in_short(),
+        );
         let mut model = self.model();
         let person = &mut model.people[who];
-        person.remember(format!("{sent:.2} s, {:?}: {what}: {said}", person.standings));
+        person.remember(format!(
+            "{sent:.2} s, {:?}: {what}: {said}",
+            person.standings
+        ));
         if !is_clear {
             person.rest(Instant::now(), REST);
         }
@@ -238,13 +324,22 @@ impl Campaign {
         if let Err(law) = judged {
             let model = self.model();
             let person = &model.people[who];
-            let past = person.past.iter().map(|answer| format!("\n    {answer}")).collect::<String>();
-            self.books.find(format!("{what} of person-{who}, {:?}: {law}; before:{past}", person.standings));
+            let past = person
+                .past
+                .iter()
+                .map(|answer| format!("\n    {answer}"))
+                .collect::<String>();
+            self.books.find(format!(
+                "{what} of person-{who}, {:?}: {law}; before:{past}",
+                person.standings
+            ));
         }
     }
 
     async fn send_login(&self, body: Value) -> Received {
-        self.client.ask(Method::POST, "/login", None, Some(&body)).await
+        self.client
+            .ask(Method::POST, "/login", None, Some(&body))
+            .await
     }
 
     async fn code(&self, who: usize, app: usize) -> String {
@@ -263,10 +358,14 @@ impl Campaign {
     /// No code was sent to WeChat twice, or more often than twice while WeChat said -1.
     pub(crate) async fn check_codes(&self) {
         let stats = self.wechat.stats().await;
-        let repeated = stats["exchanges_by_code"].as_object().cloned().unwrap_or_default();
+        let repeated = stats["exchanges_by_code"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
         for (code, times) in repeated {
             if times.as_u64() > Some(2) || !locked(&self.repeatable).contains(&code) {
-                self.books.find(format!("a code was sent to WeChat {times} times"));
+                self.books
+                    .find(format!("a code was sent to WeChat {times} times"));
             }
         }
     }
@@ -274,14 +373,22 @@ impl Campaign {
     /// One of the person's tokens.
     fn token(&self, who: usize, is_wanted: impl Fn(Life) -> bool) -> Option<Token> {
         let model = self.model();
-        let wanted: Vec<_> = model.people[who].tokens.iter().filter(|token| is_wanted(token.life)).collect();
+        let wanted: Vec<_> = model.people[who]
+            .tokens
+            .iter()
+            .filter(|token| is_wanted(token.life))
+            .collect();
         fastrand::choice(wanted).cloned()
     }
 
     /// Whether a login by phone number can succeed in one of the mini programs.
     pub(crate) fn may_need_phone(&self, who: usize) -> bool {
         let model = self.model();
-        model.people[who].standings.iter().flatten().any(|standing| *standing == Standing::Dissolved)
+        model.people[who]
+            .standings
+            .iter()
+            .flatten()
+            .any(|standing| *standing == Standing::Dissolved)
     }
 }
 

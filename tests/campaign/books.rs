@@ -28,12 +28,16 @@ impl Part {
             Message::Nothing(_) => Some(Self::Replica),
             Message::Problem { code, .. } => match code.as_str() {
                 "store_unavailable" => Some(Self::Redis),
-                "wechat_unavailable" | "wechat_misconfigured" | "code_used" | "code_invalid" | "rate_limited" => {
-                    Some(Self::WeChat)
-                }
+                "wechat_unavailable"
+                | "wechat_misconfigured"
+                | "code_used"
+                | "code_invalid"
+                | "rate_limited" => Some(Self::WeChat),
                 "accounts_unavailable" => Some(Self::Accounts),
                 // The model judges these.
-                "binding_required" | "already_bound" | "invalid_token" | "decryption_failed" => None,
+                "binding_required" | "already_bound" | "invalid_token" | "decryption_failed" => {
+                    None
+                }
                 _ => Some(Self::Nothing),
             },
         }
@@ -81,7 +85,11 @@ const MOST_FINDINGS: usize = 100;
 
 impl Books {
     pub(crate) fn open(plan: &Plan) -> Self {
-        Self { began: Instant::now(), grace: plan.grace, pages: Mutex::default() }
+        Self {
+            began: Instant::now(),
+            grace: plan.grace,
+            pages: Mutex::default(),
+        }
     }
 
     pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
@@ -91,7 +99,10 @@ impl Books {
     /// Notes that something has happened that must not.
     pub(crate) fn find(&self, what: String) {
         let mut pages = self.pages();
-        tell(&format!("FOUND after {:.1} s: {what}", self.began.elapsed().as_secs_f64()));
+        tell(&format!(
+            "FOUND after {:.1} s: {what}",
+            self.began.elapsed().as_secs_f64()
+        ));
         if pages.findings.len() < MOST_FINDINGS {
             pages.findings.push(what);
         }
@@ -122,9 +133,18 @@ impl Books {
 
     /// A fault begins; returns its number for [`Self::end`].
     pub(crate) fn begin(&self, name: &'static str, part: Part) -> usize {
-        tell(&format!("{:7.1} s  {name} …", self.began.elapsed().as_secs_f64()));
+        tell(&format!(
+            "{:7.1} s  {name} …",
+            self.began.elapsed().as_secs_f64()
+        ));
         let mut pages = self.pages();
-        pages.played.push(Played { name, part, began: Instant::now(), ended: None, refused: Vec::new() });
+        pages.played.push(Played {
+            name,
+            part,
+            began: Instant::now(),
+            ended: None,
+            refused: Vec::new(),
+        });
         pages.played.len() - 1
     }
 
@@ -133,19 +153,31 @@ impl Books {
         let played = &mut pages.played[number];
         played.ended = Some(Instant::now());
         let [now, took] = [self.began, played.began].map(|since| since.elapsed().as_secs_f64());
-        tell(&format!("{now:7.1} s  {} ended after {took:.1} s, {} refused", played.name, played.refused.len()));
+        tell(&format!(
+            "{now:7.1} s  {} ended after {took:.1} s, {} refused",
+            played.name,
+            played.refused.len()
+        ));
     }
 
     /// Waits until answers are proper again after a fault, which must be soon.
     pub(crate) async fn recovers(&self, number: usize) {
         loop {
-            let Played { name, ended, refused, .. } = self.pages().played[number].clone();
+            let Played {
+                name,
+                ended,
+                refused,
+                ..
+            } = self.pages().played[number].clone();
             let ended = ended.expect("a fault that has ended");
             if refused.last().is_none_or(|last| last.elapsed() > CALM) && ended.elapsed() > CALM {
                 return;
             }
             if ended.elapsed() > self.grace + CALM {
-                return self.find(format!("{name} was over, and answers were not proper {:?} later", self.grace));
+                return self.find(format!(
+                    "{name} was over, and answers were not proper {:?} later",
+                    self.grace
+                ));
             }
             sleep(CALM / 10).await;
         }
@@ -154,7 +186,10 @@ impl Books {
     /// Whether a fault of this part is on, or ended less than `within` ago.
     pub(crate) fn is_troubled(&self, parts: &[Part], within: Duration) -> bool {
         let recent = |played: &Played| played.ended.is_none_or(|ended| ended.elapsed() < within);
-        self.pages().played.iter().any(|played| parts.contains(&played.part) && recent(played))
+        self.pages()
+            .played
+            .iter()
+            .any(|played| parts.contains(&played.part) && recent(played))
     }
 }
 

@@ -25,7 +25,11 @@ pub(crate) struct Rotation {
 impl Rotation {
     pub(crate) fn of(addresses: Vec<SocketAddr>) -> Self {
         let is_in = addresses.iter().map(|_| AtomicBool::new(true)).collect();
-        Self { addresses, is_in, next: AtomicUsize::new(0) }
+        Self {
+            addresses,
+            is_in,
+            next: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn put(&self, replica: usize, is_in: bool) {
@@ -34,9 +38,15 @@ impl Rotation {
 
     /// All replicas in rotation, the next one first.
     fn in_turn(&self) -> Vec<SocketAddr> {
-        let (first, count) = (self.next.fetch_add(1, Ordering::Relaxed), self.addresses.len());
+        let (first, count) = (
+            self.next.fetch_add(1, Ordering::Relaxed),
+            self.addresses.len(),
+        );
         let in_turn = (0..count).map(|step| (first + step) % count);
-        in_turn.filter(|it| self.is_in[*it].load(Ordering::SeqCst)).map(|it| self.addresses[it]).collect()
+        in_turn
+            .filter(|it| self.is_in[*it].load(Ordering::SeqCst))
+            .map(|it| self.addresses[it])
+            .collect()
     }
 }
 
@@ -47,8 +57,14 @@ const IDLE: Duration = Duration::from_secs(2);
 pub(crate) fn http() -> Http {
     // Installs the cryptography that reqwest asks for.
     drop(Http::new());
-    let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).pool_idle_timeout(IDLE);
-    Http(client.timeout(LONGEST).build().expect("a client"), Arc::default())
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .pool_idle_timeout(IDLE);
+    Http(
+        client.timeout(LONGEST).build().expect("a client"),
+        Arc::default(),
+    )
 }
 
 pub(crate) struct Client {
@@ -69,11 +85,20 @@ impl Client {
     }
 
     /// Asks one replica, and another one only if the first did not take the connection.
-    pub(crate) async fn ask(&self, method: Method, path: &str, token: Option<&str>, body: Option<&Value>) -> Received {
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> Received {
         let sent = Instant::now();
         for address in self.rotation.in_turn() {
-            let mut request =
-                self.http.0.request(method.clone(), format!("http://{address}{path}")).timeout(PROXY_LIMIT);
+            let mut request = self
+                .http
+                .0
+                .request(method.clone(), format!("http://{address}{path}"))
+                .timeout(PROXY_LIMIT);
             if let Some(token) = token {
                 request = request.bearer_auth(token);
             }
@@ -90,12 +115,24 @@ impl Client {
                 Err(error) if error.is_connect() => continue,
                 Err(error) if error.is_timeout() => {
                     let fault = Some(format!("no answer to {method} {path} in {PROXY_LIMIT:?}"));
-                    Received { said: Message::Nothing("too late".into()), sent, fault }
+                    Received {
+                        said: Message::Nothing("too late".into()),
+                        sent,
+                        fault,
+                    }
                 }
-                Err(error) => Received { said: Message::Nothing(format!("{address}: {error:?}")), sent, fault: None },
+                Err(error) => Received {
+                    said: Message::Nothing(format!("{address}: {error:?}")),
+                    sent,
+                    fault: None,
+                },
             };
         }
-        Received { said: Message::Nothing("no replica takes a connection".into()), sent, fault: None }
+        Received {
+            said: Message::Nothing("no replica takes a connection".into()),
+            sent,
+            fault: None,
+        }
     }
 }
 
@@ -109,14 +146,27 @@ fn read(status: u16, body: &str) -> (Message, Option<String>) {
         let fault = (claims["sub"] != user).then(|| format!("sub is not user_id: {claims} {user}"));
         let (issued_at, expires_at) = (second("iat"), second("exp"));
         let is_new = json["new_user"].as_bool().unwrap_or_default();
-        return (Message::Login { user, is_new, token, issued_at, expires_at }, fault);
+        return (
+            Message::Login {
+                user,
+                is_new,
+                token,
+                issued_at,
+                expires_at,
+            },
+            fault,
+        );
     }
     match (status, text("code")) {
         (200 | 204, _) => (Message::Done, None),
-        (500, Some(code)) => (Message::Problem { status, code }, Some(format!("a 500: {body}"))),
-        (503, Some(code)) if json["retry_after"].is_null() => {
-            (Message::Problem { status, code }, Some(format!("a 503 without retry_after: {body}")))
-        }
+        (500, Some(code)) => (
+            Message::Problem { status, code },
+            Some(format!("a 500: {body}")),
+        ),
+        (503, Some(code)) if json["retry_after"].is_null() => (
+            Message::Problem { status, code },
+            Some(format!("a 503 without retry_after: {body}")),
+        ),
         (_, Some(code)) => (Message::Problem { status, code }, None),
         (_, None) => {
             let fault = Some(format!("{status} is no problem of the contract: {body}"));

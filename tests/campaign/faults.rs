@@ -31,19 +31,30 @@ pub(crate) enum OtherFault {
 /// In the order of the short form, as the report names them.
 pub(crate) const OTHERS: [(OtherFault, &str); 10] = [
     (OtherFault::ReplicaKilled, "replica of wxmint killed"),
-    (OtherFault::WeChat(|| json!([{"kind": "stall"}])), "WeChat does not answer"),
+    (
+        OtherFault::WeChat(|| json!([{"kind": "stall"}])),
+        "WeChat does not answer",
+    ),
     (OtherFault::KeysRotated, "signing key rotated"),
     (OtherFault::WeChatIsBusy, "WeChat answers -1"),
     (OtherFault::ReplicasRolled, "replicas of wxmint rolled"),
     (OtherFault::WeChat(lies), "WeChat answers garbage"),
     (OtherFault::VaultRotated, "vault key rotated"),
-    (OtherFault::WeChat(|| json!([{"kind": "errcode", "errcode": 45011}])), "WeChat answers 45011"),
+    (
+        OtherFault::WeChat(|| json!([{"kind": "errcode", "errcode": 45011}])),
+        "WeChat answers 45011",
+    ),
     (OtherFault::WeChat(losses), "WeChat's answers are cut off"),
     (OtherFault::AccountsAway, "account service answers 503"),
 ];
 
 /// Plays each fault once, or all of them in one order after another until the time is over.
-async fn rounds<T>(campaign: &Campaign, faults: &mut [T], until: Option<Instant>, mut play: impl AsyncFnMut(&T)) {
+async fn rounds<T>(
+    campaign: &Campaign,
+    faults: &mut [T],
+    until: Option<Instant>,
+    mut play: impl AsyncFnMut(&T),
+) {
     let mut order = fastrand::Rng::with_seed(campaign.plan.seed);
     loop {
         if until.is_some() {
@@ -62,32 +73,53 @@ async fn rounds<T>(campaign: &Campaign, faults: &mut [T], until: Option<Instant>
     }
 }
 
-pub(crate) async fn play_redis(campaign: &Campaign, world: &World, cluster: &mut RedisCluster, until: Option<Instant>) {
+pub(crate) async fn play_redis(
+    campaign: &Campaign,
+    world: &World,
+    cluster: &mut RedisCluster,
+    until: Option<Instant>,
+) {
     let may_be_emptied = campaign.plan.is_computed();
-    let faults = store::FAULTS.into_iter().filter(|(fault, _)| may_be_emptied || *fault != RedisFault::Emptied);
-    rounds(campaign, &mut faults.collect::<Vec<_>>(), until, async |(fault, name)| {
-        let password = format!("campaign-password-{}", fastrand::u64(..));
-        let emptied = *fault == RedisFault::Emptied;
-        let suffering = async || {
-            campaign.model().begin_loss(emptied);
-            store::suffer(cluster, *fault, &password).await;
-            campaign.model().end_loss(emptied);
-            if *fault == RedisFault::PasswordChanged {
-                let configuration = world.configuration.lock().await;
-                replace(configuration.value("WXMINT_REDIS_URL_FILE").as_ref(), &cluster.url());
-                drop(configuration);
-                sleep(RELOAD).await;
+    let faults = store::FAULTS
+        .into_iter()
+        .filter(|(fault, _)| may_be_emptied || *fault != RedisFault::Emptied);
+    rounds(
+        campaign,
+        &mut faults.collect::<Vec<_>>(),
+        until,
+        async |(fault, name)| {
+            let password = format!("campaign-password-{}", fastrand::u64(..));
+            let emptied = *fault == RedisFault::Emptied;
+            let suffering = async || {
+                campaign.model().begin_loss(emptied);
+                store::suffer(cluster, *fault, &password).await;
+                campaign.model().end_loss(emptied);
+                if *fault == RedisFault::PasswordChanged {
+                    let configuration = world.configuration.lock().await;
+                    replace(
+                        configuration.value("WXMINT_REDIS_URL_FILE").as_ref(),
+                        &cluster.url(),
+                    );
+                    drop(configuration);
+                    sleep(RELOAD).await;
+                }
+            };
+            let troubled = trouble(campaign, name, Part::Redis, suffering);
+            // The claim of a code is lost with Redis.
+            if emptied {
+                campaign.repeating(troubled).await
+            } else {
+                troubled.await
             }
-        };
-        let troubled = trouble(campaign, name, Part::Redis, suffering);
-        // The claim of a code is lost with Redis.
-        if emptied { campaign.repeating(troubled).await } else { troubled.await }
-    })
+        },
+    )
     .await;
 }
 
 pub(crate) async fn play_others(campaign: &Campaign, world: &World, until: Option<Instant>) {
-    let play = async |(fault, name): &(OtherFault, &'static str)| play(campaign, world, *fault, name).await;
+    let play = async |(fault, name): &(OtherFault, &'static str)| {
+        play(campaign, world, *fault, name).await
+    };
     rounds(campaign, &mut OTHERS.clone(), until, play).await;
 }
 
@@ -109,15 +141,29 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'sta
         OtherFault::ReplicaKilled => kill_replica(campaign, world, name).await,
         OtherFault::ReplicasRolled => roll_replicas(campaign, world, name).await,
         OtherFault::KeysRotated => {
-            let words = ["keys", "rotate", "--every", "16s", "--lead", LEAD, "--token-ttl", crate::world::TOKEN_TTL];
+            let words = [
+                "keys",
+                "rotate",
+                "--every",
+                "16s",
+                "--lead",
+                LEAD,
+                "--token-ttl",
+                crate::world::TOKEN_TTL,
+            ];
             rotate(campaign, world, name, &words).await;
         }
-        OtherFault::VaultRotated => rotate(campaign, world, name, &["vault", "rotate", "--lead", "10s"]).await,
+        OtherFault::VaultRotated => {
+            rotate(campaign, world, name, &["vault", "rotate", "--lead", "10s"]).await
+        }
     }
 }
 
 fn lies() -> Value {
-    ["garbage", "html", "empty"].map(|kind| json!({"kind": kind, "probability": 0.4})).to_vec().into()
+    ["garbage", "html", "empty"]
+        .map(|kind| json!({"kind": kind, "probability": 0.4}))
+        .to_vec()
+        .into()
 }
 
 fn losses() -> Value {
@@ -134,7 +180,12 @@ async fn wechat(campaign: &Campaign, name: &'static str, faults: Value) {
 }
 
 /// A fault that lasts as long as `suffering`, after which all must be well soon.
-async fn trouble(campaign: &Campaign, name: &'static str, part: Part, suffering: impl AsyncFnOnce()) {
+async fn trouble(
+    campaign: &Campaign,
+    name: &'static str,
+    part: Part,
+    suffering: impl AsyncFnOnce(),
+) {
     let number = campaign.books.begin(name, part);
     suffering().await;
     campaign.books.end(number);
@@ -163,9 +214,15 @@ async fn roll_replicas(campaign: &Campaign, world: &World, name: &'static str) {
         stopping.service.signal(Signal::TERM);
         let told = Instant::now();
         let status = stopping.service.end(STOPPING).await;
-        tell(&format!("replica {} stopped after {:.1?}", replica + 1, told.elapsed()));
+        tell(&format!(
+            "replica {} stopped after {:.1?}",
+            replica + 1,
+            told.elapsed()
+        ));
         if !status.success() {
-            campaign.books.find(format!("a replica that was told to stop ended with {status}"));
+            campaign.books.find(format!(
+                "a replica that was told to stop ended with {status}"
+            ));
         }
         drop(stopping);
         world.start_again(replica, &campaign.books).await;

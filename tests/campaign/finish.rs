@@ -29,23 +29,37 @@ async fn everybody_logs_in(campaign: &Campaign) {
             }
         }
     };
-    stream::iter(0..people).for_each_concurrent(AT_ONCE, log_in).await;
+    stream::iter(0..people)
+        .for_each_concurrent(AT_ONCE, log_in)
+        .await;
     let model = campaign.model();
-    let uncertain = model.people.iter().filter(|person| person.standings.iter().any(|it| it.len() != 1)).count();
+    let uncertain = model
+        .people
+        .iter()
+        .filter(|person| person.standings.iter().any(|it| it.len() != 1))
+        .count();
     if uncertain > 0 {
-        campaign.books.find(format!("{uncertain} people did not get a clear answer at the end"));
+        campaign.books.find(format!(
+            "{uncertain} people did not get a clear answer at the end"
+        ));
     }
 }
 
 /// `wxmint bindings export` has everybody as the answers said, and nobody else.
 async fn compare_export(campaign: &Campaign, world: &World) {
     let file = world.exports.path().join("bindings.ndjson");
-    world.run(&["bindings", "export", "--out", &file.to_string_lossy()]).await;
+    world
+        .run(&["bindings", "export", "--out", &file.to_string_lossy()])
+        .await;
     let export = fs::read_to_string(file).expect("an export");
-    let lines = export.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines = export
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let named = lines.filter(|line| line["openid"].is_string());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut exported: BTreeMap<_, _> = named.map(|it| ((text(&it["appid"]), text(&it["openid"])), it)).collect();
+    let mut exported: BTreeMap<_, _> = named
+        .map(|it| ((text(&it["appid"]), text(&it["openid"])), it))
+        .collect();
     let model = campaign.model();
     for (who, person) in model.people.iter().enumerate() {
         for (app, appid) in APP_IDS.into_iter().enumerate() {
@@ -59,12 +73,18 @@ async fn compare_export(campaign: &Campaign, world: &World) {
             };
             if !agrees {
                 let line = line.map(|line| [line["user_id"].clone(), line["dissolved"].clone()]);
-                campaign.books.find(format!("person-{who} is {:?}, exported {line:?}", person.standings[app]));
+                campaign.books.find(format!(
+                    "person-{who} is {:?}, exported {line:?}",
+                    person.standings[app]
+                ));
             }
         }
     }
     if !exported.is_empty() {
-        campaign.books.find(format!("{} people are exported whom nobody has bound", exported.len()));
+        campaign.books.find(format!(
+            "{} people are exported whom nobody has bound",
+            exported.len()
+        ));
     }
 }
 
@@ -75,15 +95,30 @@ async fn compare_lists(campaign: &Campaign, world: &World) {
         let (users, openids) = {
             let model = campaign.model();
             let person = &model.people[who];
-            ([0, 1].map(|app| person.user_in(app).map(str::to_owned)), person.identity.openids.clone())
+            (
+                [0, 1].map(|app| person.user_in(app).map(str::to_owned)),
+                person.identity.openids.clone(),
+            )
         };
-        for (app, user) in users.iter().enumerate().filter_map(|(app, user)| Some((app, user.as_ref()?))) {
+        for (app, user) in users
+            .iter()
+            .enumerate()
+            .filter_map(|(app, user)| Some((app, user.as_ref()?)))
+        {
             let shown = world.show_user(user).await;
             let listed = shown["wechat"].as_array().cloned().unwrap_or_default();
-            let wanted: Vec<_> = (0..APPS).filter(|other| users[*other].as_ref() == Some(user)).collect();
-            let has = |app: usize| listed.iter().any(|it| it["appid"] == APP_IDS[app] && it["openid"] == openids[app]);
+            let wanted: Vec<_> = (0..APPS)
+                .filter(|other| users[*other].as_ref() == Some(user))
+                .collect();
+            let has = |app: usize| {
+                listed
+                    .iter()
+                    .any(|it| it["appid"] == APP_IDS[app] && it["openid"] == openids[app])
+            };
             if listed.len() != wanted.len() || !has(app) {
-                campaign.books.find(format!("the list of {user} is {listed:?}, wanted were {wanted:?}"));
+                campaign.books.find(format!(
+                    "the list of {user} is {listed:?}, wanted were {wanted:?}"
+                ));
             }
         }
     }

@@ -42,13 +42,18 @@ pub(crate) async fn run(campaign: Arc<Campaign>, stop: watch::Receiver<bool>) {
 
 async fn one(campaign: &Campaign) {
     let is_newcomer = fastrand::u32(..100) < 2;
-    let found = if is_newcomer { None } else { idle_person(campaign) };
+    let found = if is_newcomer {
+        None
+    } else {
+        idle_person(campaign)
+    };
     let (who, action) = match found {
         Some(who) => (who, action_of(campaign, who)),
         None if campaign.model().people.len() >= campaign.plan.people => return,
-        None => {
-            (campaign.newcomer().await, fastrand::choice([Action::LogIn, Action::LogInTwice]).unwrap_or(Action::LogIn))
-        }
+        None => (
+            campaign.newcomer().await,
+            fastrand::choice([Action::LogIn, Action::LogInTwice]).unwrap_or(Action::LogIn),
+        ),
     };
     campaign.act(who, action).await;
 }
@@ -60,8 +65,9 @@ fn idle_person(campaign: &Campaign) -> Option<usize> {
         return None;
     }
     let now = Instant::now();
-    let found =
-        (0..TRIES).map(|_| fastrand::usize(..model.people.len())).find(|who| model.people[*who].is_idle(now))?;
+    let found = (0..TRIES)
+        .map(|_| fastrand::usize(..model.people.len()))
+        .find(|who| model.people[*who].is_idle(now))?;
     model.people[found].is_busy = true;
     Some(found)
 }

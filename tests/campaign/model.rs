@@ -115,7 +115,11 @@ impl Message {
     /// Without the token.
     pub(crate) fn in_short(&self) -> String {
         match self {
-            Self::Login { user, is_new: false, .. } => user.clone(),
+            Self::Login {
+                user,
+                is_new: false,
+                ..
+            } => user.clone(),
             Self::Login { user, .. } => format!("{user}, who is new"),
             Self::Done => "done".into(),
             Self::Problem { status, code } => format!("{status} {code}"),
@@ -151,7 +155,11 @@ pub(crate) struct Model {
 
 impl Model {
     pub(crate) fn of(plan: &Plan) -> Self {
-        Self { computed: plan.is_computed(), apart: plan.ids == "openid", ..Self::default() }
+        Self {
+            computed: plan.is_computed(),
+            apart: plan.ids == "openid",
+            ..Self::default()
+        }
     }
 
     /// Redis begins to lose what nobody has confirmed, or everything, and then gets ends from the memory of wxmint.
@@ -181,7 +189,14 @@ impl Model {
     }
 
     /// A login. `alone` says that the person did nothing else meanwhile, so that a new user must be called new.
-    pub(crate) fn login(&mut self, who: usize, app: usize, way: &Way, said: &Message, alone: bool) -> Judged {
+    pub(crate) fn login(
+        &mut self,
+        who: usize,
+        app: usize,
+        way: &Way,
+        said: &Message,
+        alone: bool,
+    ) -> Judged {
         match said {
             Message::Login { user, is_new, .. } => {
                 self.judge_user(who, app, way, user)?;
@@ -194,7 +209,9 @@ impl Model {
             said if said.is("binding_required") => {
                 let standings = &mut self.people[who].standings[app];
                 let asked = matches!(way, Way::Silent) && standings.contains(&Standing::Dissolved);
-                hold(asked, || format!("somebody is asked who they are, who is {standings:?}"))?;
+                hold(asked, || {
+                    format!("somebody is asked who they are, who is {standings:?}")
+                })?;
                 *standings = vec![Standing::Dissolved];
                 Ok(())
             }
@@ -232,7 +249,9 @@ impl Model {
         let standings = &self.people[who].standings;
         let other = &standings[1 - app];
         let allowed = |standing: &Standing| match (way, standing) {
-            (Way::Phone(by_phone), Standing::Bound(bound)) => bound == user && by_phone.as_deref() == Some(user),
+            (Way::Phone(by_phone), Standing::Bound(bound)) => {
+                bound == user && by_phone.as_deref() == Some(user)
+            }
             (Way::Phone(by_phone), _) => by_phone.as_deref() == Some(user),
             (Way::Silent, Standing::Bound(bound)) => bound == user,
             (Way::Silent, Standing::Dissolved) => false,
@@ -244,29 +263,50 @@ impl Model {
             (Way::Silent, Standing::BoundUnseen) => true,
         };
         hold(standings[app].iter().any(allowed), || {
-            format!("{user} is answered, but the person is {:?} here and {other:?} in the other app", standings[app])
+            format!(
+                "{user} is answered, but the person is {:?} here and {other:?} in the other app",
+                standings[app]
+            )
         })
     }
 
-    fn judge_new(&mut self, who: usize, app: usize, way: &Way, user: &str, is_new: bool, alone: bool) -> Judged {
+    fn judge_new(
+        &mut self,
+        who: usize,
+        app: usize,
+        way: &Way,
+        user: &str,
+        is_new: bool,
+        alone: bool,
+    ) -> Judged {
         if self.computed {
             return Ok(());
         }
         let unseen = self.seen.insert(user.to_owned());
-        hold(!is_new || self.told_new.insert(user.to_owned()), || format!("{user} is new_user for the second time"))?;
-        let certain =
-            self.people[who].standings.iter().all(|all| all.len() == 1 && !all.contains(&Standing::BoundUnseen));
+        hold(!is_new || self.told_new.insert(user.to_owned()), || {
+            format!("{user} is new_user for the second time")
+        })?;
+        let certain = self.people[who]
+            .standings
+            .iter()
+            .all(|all| all.len() == 1 && !all.contains(&Standing::BoundUnseen));
         // The answer of the later one of two logins may come first, or that of the first one never. And a binding that
         // was begun first, and had no clear answer, may be finished last.
-        hold(!is_new || unseen || !alone || !certain, || format!("{user} is new_user, and was not before"))?;
+        hold(!is_new || unseen || !alone || !certain, || {
+            format!("{user} is new_user, and was not before")
+        })?;
         let fresh = |standings: &Vec<Standing>| standings[..] == [Standing::Fresh];
         let was_nobody = self.people[who].standings.iter().all(fresh);
         let must_be_new = alone && was_nobody && matches!(way, Way::Silent);
-        hold(is_new || !must_be_new, || format!("{user} was made by this login in app {app}, and is not new_user"))
+        hold(is_new || !must_be_new, || {
+            format!("{user} was made by this login in app {app}, and is not new_user")
+        })
     }
 
     fn judge_already_bound(&self, who: usize, app: usize, way: &Way) -> Judged {
-        let Way::Phone(by_phone) = way else { return Err("a silent login is already_bound".into()) };
+        let Way::Phone(by_phone) = way else {
+            return Err("a silent login is already_bound".into());
+        };
         let is_another = |standing: &Standing| match standing {
             Standing::Bound(bound) => by_phone.as_ref() != Some(bound),
             Standing::BoundUnseen => true,
@@ -274,24 +314,54 @@ impl Model {
         };
         let [here, there] = [app, 1 - app].map(|app| &self.people[who].standings[app]);
         let by_unionid = here.contains(&Standing::Fresh) && there.iter().any(is_another);
-        hold(by_unionid || here.iter().any(is_another), || format!("already_bound, but {here:?} and {there:?}"))
+        hold(by_unionid || here.iter().any(is_another), || {
+            format!("already_bound, but {here:?} and {there:?}")
+        })
     }
 
     fn remember_token(&mut self, who: usize, app: usize, said: &Message) {
-        let Message::Login { user, token, issued_at, expires_at, .. } = said else { return };
+        let Message::Login {
+            user,
+            token,
+            issued_at,
+            expires_at,
+            ..
+        } = said
+        else {
+            return;
+        };
         self.tokens += 1;
         let person = &mut self.people[who];
-        let life = if *issued_at <= person.ended_until { Life::Unsure } else { Life::Live };
+        let life = if *issued_at <= person.ended_until {
+            Life::Unsure
+        } else {
+            Life::Live
+        };
         let (issued_at, expires_at) = (*issued_at, *expires_at);
         let (id, user, text) = (self.tokens, user.clone(), token.clone());
-        person.tokens.push(Token { id, app, user, text, issued_at, expires_at, life, ended_by: "" });
+        person.tokens.push(Token {
+            id,
+            app,
+            user,
+            text,
+            issued_at,
+            expires_at,
+            life,
+            ended_by: "",
+        });
         if person.tokens.len() > TOKENS_KEPT {
             person.tokens.remove(0);
         }
     }
 
     /// `DELETE /binding`, answered in this second at the latest.
-    pub(crate) fn unbind(&mut self, who: usize, token: &Token, said: &Message, second: i64) -> Judged {
+    pub(crate) fn unbind(
+        &mut self,
+        who: usize,
+        token: &Token,
+        said: &Message,
+        second: i64,
+    ) -> Judged {
         let (computed, person) = (self.computed, &mut self.people[who]);
         let concerned = |other: &Token| other.app == token.app && other.user == token.user;
         match said {
@@ -301,7 +371,9 @@ impl Model {
                 }
                 person.end(concerned, Life::Ended(Instant::now()), second, "unbinding");
             }
-            said if said.is("invalid_token") => return self.must_be_valid(token, "DELETE /binding"),
+            said if said.is("invalid_token") => {
+                return self.must_be_valid(token, "DELETE /binding");
+            }
             _ => {
                 let standings = &mut person.standings[token.app];
                 if !computed && !standings.contains(&Standing::Dissolved) {
@@ -325,16 +397,34 @@ impl Model {
         let person = &mut self.people[who];
         let itself = |other: &Token| other.id == token.id;
         let of_user = |other: &Token| everywhere && other.user == token.user;
-        let (second, by) = if everywhere { (second, "logout everywhere") } else { (0, "logout") };
+        let (second, by) = if everywhere {
+            (second, "logout everywhere")
+        } else {
+            (0, "logout")
+        };
         match said {
             Message::Done => {
                 person.end(itself, Life::Ended(Instant::now()), second, by);
                 // With a token that was ended everywhere before, this is a repetition, which ends no later ones.
                 let is_first = token.life == Life::Live;
-                person.end(of_user, if is_first { Life::Ended(Instant::now()) } else { Life::Unsure }, second, by);
+                person.end(
+                    of_user,
+                    if is_first {
+                        Life::Ended(Instant::now())
+                    } else {
+                        Life::Unsure
+                    },
+                    second,
+                    by,
+                );
             }
             said if said.is("invalid_token") => return self.must_be_valid(token, "POST /logout"),
-            _ => person.end(|other| itself(other) || of_user(other), Life::Unsure, second, by),
+            _ => person.end(
+                |other| itself(other) || of_user(other),
+                Life::Unsure,
+                second,
+                by,
+            ),
         }
         Ok(())
     }
@@ -346,24 +436,39 @@ impl Model {
             Message::Nothing(_) => Ok(()),
             Message::Problem { status, .. } if *status >= 500 => Ok(()),
             _ if self.restored_by.is_some_and(|by| Instant::now() < by) => Ok(()),
-            _ => hold(!matches!(token.life, Life::Ended(_)), || "wxmint accepts a token that was ended".into()),
+            _ => hold(!matches!(token.life, Life::Ended(_)), || {
+                "wxmint accepts a token that was ended".into()
+            }),
         }
     }
 
     fn must_be_valid(&self, token: &Token, who: &str) -> Judged {
         let is_lost = self.computed && token.issued_at <= self.lost_until;
-        hold(token.life != Life::Live || is_lost, || format!("{who} refuses a token that nobody has ended"))
+        hold(token.life != Life::Live || is_lost, || {
+            format!("{who} refuses a token that nobody has ended")
+        })
     }
 
     /// Judges what a verifier says of this token. `knows_until` is the time up to which it has read the feed of ends.
-    pub(crate) fn verified(token: &Token, verdict: Result<&str, &str>, knows_until: Instant) -> Judged {
+    pub(crate) fn verified(
+        token: &Token,
+        verdict: Result<&str, &str>,
+        knows_until: Instant,
+    ) -> Judged {
         match (verdict, token.life) {
-            (Ok(user), _) if user != token.user => Err(format!("the token of {} is verified as {user}'s", token.user)),
+            (Ok(user), _) if user != token.user => Err(format!(
+                "the token of {} is verified as {user}'s",
+                token.user
+            )),
             (Ok(_), Life::Ended(at)) => hold(at >= knows_until, || {
                 let (before, iat, by) = (knows_until - at, token.issued_at, token.ended_by);
-                format!("a verifier accepts a token of second {iat} that {by} ended {before:?} before what it knows")
+                format!(
+                    "a verifier accepts a token of second {iat} that {by} ended {before:?} before what it knows"
+                )
             }),
-            (Err(reason), Life::Live) => Err(format!("a verifier refuses a token that nobody has ended: {reason}")),
+            (Err(reason), Life::Live) => Err(format!(
+                "a verifier refuses a token that nobody has ended: {reason}"
+            )),
             _ => Ok(()),
         }
     }
@@ -385,10 +490,19 @@ impl Person {
         }
     }
 
-    fn end(&mut self, concerned: impl Fn(&Token) -> bool, life: Life, second: i64, by: &'static str) {
+    fn end(
+        &mut self,
+        concerned: impl Fn(&Token) -> bool,
+        life: Life,
+        second: i64,
+        by: &'static str,
+    ) {
         self.ended_until = self.ended_until.max(second);
         let live = |token: &&mut Token| concerned(token) && !matches!(token.life, Life::Ended(_));
-        self.tokens.iter_mut().filter(live).for_each(|token| (token.life, token.ended_by) = (life, by));
+        self.tokens
+            .iter_mut()
+            .filter(live)
+            .for_each(|token| (token.life, token.ended_by) = (life, by));
     }
 
     pub(crate) fn remember(&mut self, answer: String) {
@@ -409,7 +523,8 @@ impl Person {
 
     /// Forgets tokens that are about to expire.
     pub(crate) fn forget_old_tokens(&mut self, second: i64) {
-        self.tokens.retain(|token| token.expires_at > second + LAST_MINUTE);
+        self.tokens
+            .retain(|token| token.expires_at > second + LAST_MINUTE);
     }
 
     /// The user, if the person is certainly bound in the app.

@@ -31,10 +31,20 @@ impl Plan {
             // A busy machine with a debug build: what it does slowly is no defect.
             None => (60, 3_000, 15, 1_000, 2),
         };
-        let seed = variable("CAMPAIGN_SEED").unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
+        let seed =
+            variable("CAMPAIGN_SEED").unwrap_or_else(|| fastrand::u64(..=u64::from(u32::MAX)));
         let rate = variable("CAMPAIGN_RATE").unwrap_or(rate);
         let [grace, pause] = [grace, pause].map(Duration::from_secs);
-        Self { minutes, seed, ids, rate, people, grace, tolerated, pause }
+        Self {
+            minutes,
+            seed,
+            ids,
+            rate,
+            people,
+            grace,
+            tolerated,
+            pause,
+        }
     }
 
     /// Whether user ids are computed, so that Redis may be emptied.
@@ -45,5 +55,9 @@ impl Plan {
 
 pub(crate) fn variable<T: FromStr>(name: &str) -> Option<T> {
     let value = env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is a number")),
+    )
 }

@@ -35,10 +35,16 @@ pub(crate) const FAULTS: [(RedisFault, &str); 9] = [
     (RedisFault::Killed, "primary killed"),
     (RedisFault::Frozen, "primary frozen for 3 s"),
     (RedisFault::SlotsMoved, "slots move, and back"),
-    (RedisFault::CutOff, "connections to Redis cut again and again"),
+    (
+        RedisFault::CutOff,
+        "connections to Redis cut again and again",
+    ),
     (RedisFault::Full, "Redis has no memory left"),
     (RedisFault::PasswordChanged, "password of Redis changed"),
-    (RedisFault::KilledTwice, "primary killed, then its successor"),
+    (
+        RedisFault::KilledTwice,
+        "primary killed, then its successor",
+    ),
     (RedisFault::Emptied, "Redis emptied"),
 ];
 
@@ -69,7 +75,9 @@ pub(crate) async fn suffer(cluster: &mut RedisCluster, fault: RedisFault, passwo
         RedisFault::Full => fill_up(&servers(cluster, &primaries)).await,
         RedisFault::PasswordChanged => cluster.change_password(password),
         RedisFault::Emptied => {
-            servers(cluster, &primaries).iter().for_each(|server| server.command::<()>(&["FLUSHALL"]));
+            servers(cluster, &primaries)
+                .iter()
+                .for_each(|server| server.command::<()>(&["FLUSHALL"]));
         }
     }
     cluster.whole().await;
@@ -82,14 +90,22 @@ fn servers<'a>(cluster: &'a RedisCluster, nodes: &[usize]) -> Vec<&'a RedisServe
 /// Kills a primary whose replica lags behind, and starts it again once it has a successor, which it then follows.
 async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
     let mut some_slots = (0..16_384).step_by(1_000);
-    let slot = some_slots.find(|slot| cluster.primary_of(*slot) == Some(primary)).expect("a slot of the primary");
+    let slot = some_slots
+        .find(|slot| cluster.primary_of(*slot) == Some(primary))
+        .expect("a slot of the primary");
     // A write that nobody has confirmed is lost: the replica is not connected, and cannot connect again.
     let replicas = cluster.replicas_of(primary);
-    replicas.iter().for_each(|replica| cluster.node(*replica).freeze());
-    cluster.node(primary).command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
+    replicas
+        .iter()
+        .for_each(|replica| cluster.node(*replica).freeze());
+    cluster
+        .node(primary)
+        .command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
     sleep(LAG).await;
     cluster.kill(primary);
-    replicas.iter().for_each(|replica| cluster.node(*replica).thaw());
+    replicas
+        .iter()
+        .for_each(|replica| cluster.node(*replica).thaw());
     let successor = cluster.successor(slot, primary).await;
     cluster.start_again(primary).await;
     successor
@@ -97,10 +113,18 @@ async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
 
 /// Moves slots that have keys, and back again.
 async fn move_slots(cluster: &RedisCluster, from: usize) {
-    let to = *cluster.primaries().iter().find(|node| **node != from).expect("another primary");
+    let to = *cluster
+        .primaries()
+        .iter()
+        .find(|node| **node != from)
+        .expect("another primary");
     let keys: Vec<String> = cluster.node(from).command(&["KEYS", "wxmint:*"]);
     // A slot may have several keys, and is moved once.
-    let slots: BTreeSet<usize> = keys.iter().take(MOVED).map(|key| cluster.slot(key)).collect();
+    let slots: BTreeSet<usize> = keys
+        .iter()
+        .take(MOVED)
+        .map(|key| cluster.slot(key))
+        .collect();
     for slot in &slots {
         cluster.move_slot(*slot, to);
         // Requests meet a slot that is gone, and the load goes on.
@@ -125,7 +149,11 @@ async fn cut_off(servers: &[&RedisServer]) {
 
 /// There is no memory left for writes.
 async fn fill_up(servers: &[&RedisServer]) {
-    let limit = |bytes: &str| servers.iter().for_each(|it| it.command::<()>(&["CONFIG", "SET", "maxmemory", bytes]));
+    let limit = |bytes: &str| {
+        servers
+            .iter()
+            .for_each(|it| it.command::<()>(&["CONFIG", "SET", "maxmemory", bytes]))
+    };
     limit("1");
     sleep(FULL).await;
     limit("0");

@@ -36,10 +36,21 @@ pub(crate) async fn run(campaign: Arc<Campaign>, world: Arc<World>, stop: watch:
 
 /// Without a fault, a verifier knows what was ended 10 s ago.
 fn check_feed(campaign: &Campaign) {
-    let age = campaign.peer.known().next().and_then(|known| known.ends_age).unwrap_or(Duration::MAX);
+    let age = campaign
+        .peer
+        .known()
+        .next()
+        .and_then(|known| known.ends_age)
+        .unwrap_or(Duration::MAX);
     let settled = KNOWN_WITHIN + campaign.plan.grace;
-    if age > settled - Duration::from_secs(5) && !campaign.books.is_troubled(&[Part::Redis, Part::Replica], settled) {
-        campaign.books.find(format!("a verifier knows nothing of the last {age:?}, and nothing is wrong"));
+    if age > settled - Duration::from_secs(5)
+        && !campaign
+            .books
+            .is_troubled(&[Part::Redis, Part::Replica], settled)
+    {
+        campaign.books.find(format!(
+            "a verifier knows nothing of the last {age:?}, and nothing is wrong"
+        ));
     }
 }
 
@@ -58,8 +69,18 @@ async fn sample(campaign: &Campaign, world: &World) {
 fn progress(campaign: &Campaign) -> String {
     let (people, now) = (campaign.model().people.len(), Instant::now());
     let pages = campaign.books.pages();
-    let on: Vec<_> = pages.played.iter().filter(|it| it.ended.is_none()).map(|it| it.name).collect();
-    let improper = pages.unexplained.len() + pages.played.iter().map(|it| it.refused.len()).sum::<usize>();
+    let on: Vec<_> = pages
+        .played
+        .iter()
+        .filter(|it| it.ended.is_none())
+        .map(|it| it.name)
+        .collect();
+    let improper = pages.unexplained.len()
+        + pages
+            .played
+            .iter()
+            .map(|it| it.refused.len())
+            .sum::<usize>();
     format!(
         "{:7.1} s  {} people, {} requests, {} improper answers; {} findings; {:?} KiB; {}",
         (now - campaign.books.began).as_secs_f64(),
@@ -68,6 +89,10 @@ fn progress(campaign: &Campaign) -> String {
         improper,
         pages.findings.len(),
         pages.samples.last().unwrap_or(&[0; REPLICAS]),
-        if on.is_empty() { "no fault".to_owned() } else { on.join(" + ") }
+        if on.is_empty() {
+            "no fault".to_owned()
+        } else {
+            on.join(" + ")
+        }
     )
 }

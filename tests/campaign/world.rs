@@ -39,7 +39,13 @@ pub(crate) struct Replica {
 }
 
 impl World {
-    pub(crate) async fn start(redis: &str, wechat: &Simulator, accounts: SocketAddr, http: Http, plan: &Plan) -> Self {
+    pub(crate) async fn start(
+        redis: &str,
+        wechat: &Simulator,
+        accounts: SocketAddr,
+        http: Http,
+        plan: &Plan,
+    ) -> Self {
         let apps = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
         let exports = tempfile::tempdir().expect("a folder");
         let mut configuration = configuration(redis, wechat, &apps, &exports);
@@ -55,21 +61,45 @@ impl World {
         let mut replicas = Vec::new();
         fs::create_dir_all(repository("target/campaign")).expect("a folder");
         for number in 1..=REPLICAS {
-            let warnings = File::create(repository(format!("target/campaign/wxmint-{number}.log"))).expect("a file");
-            let [public, admin] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+            let warnings = File::create(repository(format!("target/campaign/wxmint-{number}.log")))
+                .expect("a file");
+            let [public, admin] =
+                [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
             let service = start(&configuration, public, admin, &http).await;
-            replicas.push(Replica { service, public, admin, lines_read: 0, warnings });
+            replicas.push(Replica {
+                service,
+                public,
+                admin,
+                lines_read: 0,
+                warnings,
+            });
         }
-        let rotation = Arc::new(Rotation::of(replicas.iter().map(|replica| replica.public).collect()));
+        let rotation = Arc::new(Rotation::of(
+            replicas.iter().map(|replica| replica.public).collect(),
+        ));
         let front = Breakable::before(replicas[0].public).await;
         let replicas = replicas.into_iter().map(Mutex::new).collect();
-        Self { replicas, rotation, front, http, configuration, _apps: apps, exports }
+        Self {
+            replicas,
+            rotation,
+            front,
+            http,
+            configuration,
+            _apps: apps,
+            exports,
+        }
     }
 
     /// A verifier that follows keys and ends through [`Self::front`].
     pub(crate) async fn verifier(&self) -> Peer {
-        let url: Url = format!("{}/.well-known/jwks.json", self.front.url()).parse().expect("a URL");
-        let peer = Peer::start(vec![TrustedIssuer::at(url, VerifierPolicy::new(ISSUER, [ISSUER]))]).expect("a peer");
+        let url: Url = format!("{}/.well-known/jwks.json", self.front.url())
+            .parse()
+            .expect("a URL");
+        let peer = Peer::start(vec![TrustedIssuer::at(
+            url,
+            VerifierPolicy::new(ISSUER, [ISSUER]),
+        )])
+        .expect("a peer");
         peer.is_ready().await;
         peer
     }
@@ -91,7 +121,13 @@ impl World {
     pub(crate) async fn start_again(&self, number: usize, books: &Books) {
         let mut replica = self.replica(number).await;
         replica.read_log(books);
-        replica.service = start(&self.configuration, replica.public, replica.admin, &self.http).await;
+        replica.service = start(
+            &self.configuration,
+            replica.public,
+            replica.admin,
+            &self.http,
+        )
+        .await;
         replica.lines_read = 0;
         drop(replica);
         self.rotation.put(number, true);
@@ -108,7 +144,11 @@ impl World {
     /// `GET /users/{user_id}` of the admin listener.
     pub(crate) async fn show_user(&self, user: &str) -> Value {
         let replica = self.replica(0).await;
-        replica.service.operate("GET", &format!("/users/{user}"), ADMIN_TOKEN, &Value::Null).await.json()
+        replica
+            .service
+            .operate("GET", &format!("/users/{user}"), ADMIN_TOKEN, &Value::Null)
+            .await
+            .json()
     }
 
     pub(crate) async fn read_logs(&self, books: &Books) {
@@ -123,14 +163,30 @@ impl Replica {
     fn read_log(&mut self, books: &Books) {
         let lines = self.service.stderr_from(self.lines_read);
         self.lines_read += lines.len();
-        let is_bad = |line: &&String| [r#""level":"WARN""#, r#""level":"ERROR""#].iter().any(|it| line.contains(it));
-        lines.iter().filter(is_bad).for_each(|line| writeln!(self.warnings, "{line}").expect("a file"));
-        let is_fault = |line: &&String| line.contains("panicked") || line.contains("internal_error");
-        lines.iter().filter(is_fault).for_each(|line| books.find(format!("a log says: {line}")));
+        let is_bad = |line: &&String| {
+            [r#""level":"WARN""#, r#""level":"ERROR""#]
+                .iter()
+                .any(|it| line.contains(it))
+        };
+        lines
+            .iter()
+            .filter(is_bad)
+            .for_each(|line| writeln!(self.warnings, "{line}").expect("a file"));
+        let is_fault =
+            |line: &&String| line.contains("panicked") || line.contains("internal_error");
+        lines
+            .iter()
+            .filter(is_fault)
+            .for_each(|line| books.find(format!("a log says: {line}")));
     }
 }
 
-async fn start(configuration: &Mutex<Configuration>, public: SocketAddr, admin: SocketAddr, http: &Http) -> Service {
+async fn start(
+    configuration: &Mutex<Configuration>,
+    public: SocketAddr,
+    admin: SocketAddr,
+    http: &Http,
+) -> Service {
     let mut configuration = configuration.lock().await;
     configuration.set("WXMINT_LISTEN", &public.to_string());
     configuration.set("WXMINT_ADMIN_LISTEN", &admin.to_string());
@@ -140,10 +196,18 @@ async fn start(configuration: &Mutex<Configuration>, public: SocketAddr, admin: 
     service
 }
 
-fn configuration(redis_url: &str, wechat: &Simulator, apps: &TempDir, folder: &TempDir) -> Configuration {
+fn configuration(
+    redis_url: &str,
+    wechat: &Simulator,
+    apps: &TempDir,
+    folder: &TempDir,
+) -> Configuration {
     let mut configuration = Configuration::new("ES256");
     let [admins, redis] = ["admins", "redis.url"].map(|file| folder.path().join(file));
-    write_private(&admins, &format!("campaign {ADMIN_TOKEN} read,operate,wechat\n"));
+    write_private(
+        &admins,
+        &format!("campaign {ADMIN_TOKEN} read,operate,wechat\n"),
+    );
     write_private(&redis, redis_url);
     configuration.set_all([
         ("WXMINT_REDIS_URL_FILE", redis.to_str().expect("UTF-8")),
@@ -154,9 +218,14 @@ fn configuration(redis_url: &str, wechat: &Simulator, apps: &TempDir, folder: &T
         ("WXMINT_TOKEN_TTL", TOKEN_TTL),
         ("WXMINT_ADMIN_TOKENS_FILE", admins.to_str().expect("UTF-8")),
         ("WXMINT_LIMIT_USERNAME", "1000000/1s"),
-        ("WXMINT_REDIS_CONFIRM", &env::var("CAMPAIGN_CONFIRM").unwrap_or_else(|_| "auto".into())),
+        (
+            "WXMINT_REDIS_CONFIRM",
+            &env::var("CAMPAIGN_CONFIRM").unwrap_or_else(|_| "auto".into()),
+        ),
     ]);
-    ["WXMINT_REDIS_URL", "WXMINT_APPID", "WXMINT_APP_SECRET"].iter().for_each(|name| configuration.unset(name));
+    ["WXMINT_REDIS_URL", "WXMINT_APPID", "WXMINT_APP_SECRET"]
+        .iter()
+        .for_each(|name| configuration.unset(name));
     configuration
 }
 

@@ -67,7 +67,9 @@ impl<'a> Input<'a> for &'a str {
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let files = fs::read_dir(Path::new("fuzz/seeds").join(target)).expect("a folder of seeds");
-    let seeds: Vec<_> = files.map(|file| fs::read(file.expect("a file").path()).expect("a seed")).collect();
+    let seeds: Vec<_> = files
+        .map(|file| fs::read(file.expect("a file").path()).expect("a seed"))
+        .collect();
     assert!(!seeds.is_empty(), "{target} has no seeds");
     seeds
 }
@@ -78,9 +80,18 @@ fn no_target_is_left_out() {
     let name = |file: fs::DirEntry| file.file_name().into_string().expect("a name");
     let mut names: Vec<_> = files.map(|file| name(file.expect("a file"))).collect();
     names.sort();
-    assert_eq!(names, TARGETS.iter().map(|name| format!("{name}.rs")).collect::<Vec<_>>());
+    assert_eq!(
+        names,
+        TARGETS
+            .iter()
+            .map(|name| format!("{name}.rs"))
+            .collect::<Vec<_>>()
+    );
     let manifest = fs::read_to_string("fuzz/Cargo.toml").expect("the manifest");
     for name in TARGETS {
-        assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name} is not in fuzz/Cargo.toml");
+        assert!(
+            manifest.contains(&format!("name = \"{name}\"\n")),
+            "{name} is not in fuzz/Cargo.toml"
+        );
     }
 }

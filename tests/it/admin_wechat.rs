@@ -28,12 +28,23 @@ impl Shop {
         let lines = format!(
             "shop {SHOP} wechat\ndesk {DESK}  operate\nreader {READER}\tread,operate\nall {ALL} read,operate,wechat\n"
         );
-        Self { bed: builder.operators(&lines).start().await }
+        Self {
+            bed: builder.operators(&lines).start().await,
+        }
     }
 
     /// A request to the admin listener of one of the services, without a body where that is null.
-    async fn ask_at(&self, service: usize, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
-        self.bed.services[service].operate(method, path, secret, body).await
+    async fn ask_at(
+        &self,
+        service: usize,
+        method: &str,
+        path: &str,
+        secret: &str,
+        body: &Value,
+    ) -> Answer {
+        self.bed.services[service]
+            .operate(method, path, secret, body)
+            .await
     }
 
     async fn ask(&self, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
@@ -41,22 +52,37 @@ impl Shop {
     }
 
     async fn log_in(&self, person: &str) -> String {
-        self.bed.log_in(person).await.expect_login().member("user_id")
+        self.bed
+            .log_in(person)
+            .await
+            .expect_login()
+            .member("user_id")
     }
 
     async fn sign(&self, user: &str, data: &str) -> Answer {
-        self.ask("POST", &signature_path(user), SHOP, &json!({"data": data})).await
+        self.ask("POST", &signature_path(user), SHOP, &json!({"data": data}))
+            .await
     }
 
     async fn encrypt_keys(&self, user: &str) -> Answer {
-        self.ask("GET", &format!("/users/{user}/wechat/{APPID}/encrypt-keys"), SHOP, &Value::Null).await
+        self.ask(
+            "GET",
+            &format!("/users/{user}/wechat/{APPID}/encrypt-keys"),
+            SHOP,
+            &Value::Null,
+        )
+        .await
     }
 
     async fn audited(&self, expected: Value) -> Value {
         eventually("the audit event", BUSY, async || {
-            audit::requests(self.bed.service()).into_iter().find(|event| {
-                ["action", "by", "user", "app", "outcome", "limit"].iter().all(|name| event[*name] == expected[*name])
-            })
+            audit::requests(self.bed.service())
+                .into_iter()
+                .find(|event| {
+                    ["action", "by", "user", "app", "outcome", "limit"]
+                        .iter()
+                        .all(|name| event[*name] == expected[*name])
+                })
         })
         .await
     }

@@ -25,22 +25,36 @@ impl Business {
         let lines = &format!(
             "receiver {RECEIVER} read,operate\nshop {SHOP} wechat\nwitness {WITNESS} read\non-call {ALL} read,operate,wechat\n"
         );
-        Self { bed: TestBed::builder().breakable_redis().operators(lines).start().await }
+        Self {
+            bed: TestBed::builder()
+                .breakable_redis()
+                .operators(lines)
+                .start()
+                .await,
+        }
     }
 
     /// Starts a program of `examples` in the language of its ending; the URL at which it listens.
     async fn run(&self, file: &str, variables: &[(&str, &str)]) -> (Process, String) {
-        let (port, admin) = (free_port().to_string(), format!("http://{}", self.bed.service().admin));
+        let (port, admin) = (
+            free_port().to_string(),
+            format!("http://{}", self.bed.service().admin),
+        );
         let mut command = interpreter(file);
         command.arg(repository("examples").join(file));
-        command.envs([("PORT", port.as_str()), ("ADMIN", &admin), ("APPID", APPID)]).envs(variables.iter().copied());
+        command
+            .envs([("PORT", port.as_str()), ("ADMIN", &admin), ("APPID", APPID)])
+            .envs(variables.iter().copied());
         let process = Process::spawn(file, &mut command);
         process.says("listening on").await;
         (process, format!("http://127.0.0.1:{port}"))
     }
 
     async fn ask(&self, path: &str) -> Answer {
-        self.bed.service().operate("GET", path, WITNESS, &Value::Null).await
+        self.bed
+            .service()
+            .operate("GET", path, WITNESS, &Value::Null)
+            .await
     }
 
     /// How many audit events so far have this name.
@@ -49,7 +63,10 @@ impl Business {
         let marker = format!("marker-{}", free_port());
         self.ask(&format!("/users/{marker}")).await;
         self.bed.service().says(&marker).await;
-        audit::requests(self.bed.service()).iter().filter(|event| event["by"] == name).count()
+        audit::requests(self.bed.service())
+            .iter()
+            .filter(|event| event["by"] == name)
+            .count()
     }
 
     /// The user id of a person, by the openid that WeChat's pushes name.
@@ -68,6 +85,9 @@ fn interpreter(file: &str) -> Command {
         _ => file.into(),
     };
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", path_with_wxmint()).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+        .env_clear()
+        .env("PATH", path_with_wxmint())
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }

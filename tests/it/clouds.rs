@@ -18,7 +18,12 @@ fn every_script_names_its_keys_where_a_proxy_finds_them() {
         let code: String = files_of("rs", &folder).iter().map(read).collect();
         for path in files_of("lua", &folder) {
             let name = path.file_stem().expect("a name").to_string_lossy();
-            assert!(["", ".lua"].iter().any(|end| code.contains(&format!("{name}{end}\""))), "{name} is in no script");
+            assert!(
+                ["", ".lua"]
+                    .iter()
+                    .any(|end| code.contains(&format!("{name}{end}\""))),
+                "{name} is in no script"
+            );
             assert_eq!(lua::refused(&read(&path)), None, "{name}");
         }
     }
@@ -40,13 +45,19 @@ async fn where_wait_is_refused_wxmint_lives_all_the_same_and_log_and_doctor_say_
     let _replica = RedisServer::replica_of(&life.bed.redis.server).await;
     life.is_lived().await;
     let refused = life.bed.redis.refused();
-    assert!(refused.contains("ERR unknown command `WAIT`"), "{refused:?}");
+    assert!(
+        refused.contains("ERR unknown command `WAIT`"),
+        "{refused:?}"
+    );
     let is_known = |error: &String| error.contains("`WAIT`") || error.contains("`CLIENT`");
     assert!(refused.iter().all(is_known), "{refused:?}");
     life.bed.service().says("refuses the command WAIT").await;
     let warnings = life.bed.service().told("refuses the command WAIT");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert_eq!((&warnings[0]["level"], &warnings[0]["code"]), (&json!("WARN"), &json!("ERR")));
+    assert_eq!(
+        (&warnings[0]["level"], &warnings[0]["code"]),
+        (&json!("WARN"), &json!("ERR"))
+    );
     let report = Report::of(&life.bed.configuration).await;
     report.advice("redis.rights", "warning", "needs: wait");
     assert_eq!(report.code, 1);

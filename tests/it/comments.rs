@@ -9,7 +9,9 @@ const NO_SUBJECTS: [&str; 6] = ["Of", "Who", "Whose", "Whom", "What", "Which"];
 const COLUMNS: usize = 120;
 
 fn comment<'a>(line: &'a str, marks: &[&str]) -> Option<&'a str> {
-    marks.iter().find_map(|mark| line.trim_start().strip_prefix(mark))
+    marks
+        .iter()
+        .find_map(|mark| line.trim_start().strip_prefix(mark))
 }
 
 fn faults(text: &str, marks: &[&str]) -> Vec<String> {
@@ -19,7 +21,10 @@ fn faults(text: &str, marks: &[&str]) -> Vec<String> {
         if let Some(said) = said {
             let first = said.split_whitespace().next().unwrap_or_default();
             if !is_inside && NO_SUBJECTS.contains(&first) {
-                faults.push(format!("line {}: begins with {first}, and has no subject", number + 1));
+                faults.push(format!(
+                    "line {}: begins with {first}, and has no subject",
+                    number + 1
+                ));
             }
             if line.chars().count() > COLUMNS && !said.contains("https://") {
                 faults.push(format!("line {}: more than {COLUMNS} columns", number + 1));
@@ -37,7 +42,11 @@ fn comments_have_subjects_and_fit_into_their_columns() {
         for (language, marks) in [("rs", &["//!", "///", "//"][..]), ("lua", &["--"])] {
             for path in files_of(language, &repository(folder)) {
                 let text = fs::read_to_string(&path).expect("UTF-8");
-                found.extend(faults(&text, marks).into_iter().map(|fault| format!("{}, {fault}", path.display())));
+                found.extend(
+                    faults(&text, marks)
+                        .into_iter()
+                        .map(|fault| format!("{}, {fault}", path.display())),
+                );
             }
         }
     }
@@ -47,8 +56,19 @@ fn comments_have_subjects_and_fit_into_their_columns() {
 #[test]
 fn a_comment_without_a_subject_or_over_its_columns_is_found() {
     let long = format!("// A line of {}", "x".repeat(COLUMNS));
-    let text = format!("/// Of a back end.\nsecret\n// The one\n// Of a page.\n\n// Office\n{long}\n//! What it is.\n");
-    let [first, columns] = [faults(&text, &["//!", "///", "//"]), faults("-- Who asks\n", &["--"])];
-    assert_eq!(first, ["line 1: begins with Of, and has no subject", "line 7: more than 120 columns"]);
+    let text = format!(
+        "/// Of a back end.\nsecret\n// The one\n// Of a page.\n\n// Office\n{long}\n//! What it is.\n"
+    );
+    let [first, columns] = [
+        faults(&text, &["//!", "///", "//"]),
+        faults("-- Who asks\n", &["--"]),
+    ];
+    assert_eq!(
+        first,
+        [
+            "line 1: begins with Of, and has no subject",
+            "line 7: more than 120 columns"
+        ]
+    );
     assert_eq!(columns, ["line 1: begins with Who, and has no subject"]);
 }

@@ -17,16 +17,44 @@ MAVEN_OPTS=$jvm mvn -B -ntp -Dstyle.color=never -DargLine="$jvm" -f "$0/pom.xml"
 fn the_java_library_is_for_jdk_11_and_passes_its_tests_with_spring_boot() {
     let folder = TempDir::new().expect("a folder");
     let mut bash = Command::new("bash");
-    let output = bash.args(["-euc", VERIFY]).arg(folder.path()).current_dir(repository(".")).output().expect("bash");
+    let output = bash
+        .args(["-euc", VERIFY])
+        .arg(folder.path())
+        .current_dir(repository("."))
+        .output()
+        .expect("bash");
     let said = String::from_utf8_lossy(&output.stdout);
-    let tests =
-        ["clients/java/src/test/java/dev/wxmint/spring", "examples/move/spring/src/test/java/com/example/orders"];
+    let tests = [
+        "clients/java/src/test/java/dev/wxmint/spring",
+        "examples/move/spring/src/test/java/com/example/orders",
+    ];
     let all = tests.map(|folder| {
-        let files = fs::read_dir(repository(folder)).expect("tests").map(|file| file.expect("a file").path());
-        let written: usize = files.map(|file| fs::read_to_string(file).expect("Java").matches("@Test\n").count()).sum();
-        written > 0 && said.contains(&format!("Tests run: {written}, Failures: 0, Errors: 0, Skipped: 0\n"))
+        let files = fs::read_dir(repository(folder))
+            .expect("tests")
+            .map(|file| file.expect("a file").path());
+        let written: usize = files
+            .map(|file| {
+                fs::read_to_string(file)
+                    .expect("Java")
+                    .matches("@Test\n")
+                    .count()
+            })
+            .sum();
+        written > 0
+            && said.contains(&format!(
+                "Tests run: {written}, Failures: 0, Errors: 0, Skipped: 0\n"
+            ))
     });
-    assert!(output.status.success() && all == [true; 2], "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let class = fs::read(folder.path().join("library/target/classes/dev/wxmint/spring/Keys.class")).expect("a class");
+    assert!(
+        output.status.success() && all == [true; 2],
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let class = fs::read(
+        folder
+            .path()
+            .join("library/target/classes/dev/wxmint/spring/Keys.class"),
+    )
+    .expect("a class");
     assert_eq!(class[6..8], [0, 55], "the class format of Java 11");
 }

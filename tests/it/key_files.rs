@@ -25,23 +25,33 @@ fn a_rotation_says_when_the_next_one_has_something_to_do() {
     let planned = keys(&path, &[&DUE[..], &["--dry-run"]].concat());
     let [done, again] = [keys(&path, &DUE), keys(&path, &DUE)];
     assert!(again.contains("nothing to do: "), "{again}");
-    let [planned, done, again] =
-        [&planned, &done, &again].map(|said| said.lines().last().and_then(|line| line.split_once("nothing changes ")));
+    let [planned, done, again] = [&planned, &done, &again].map(|said| {
+        said.lines()
+            .last()
+            .and_then(|line| line.split_once("nothing changes "))
+    });
     assert!(done.is_some() && done == again, "{done:?} {again:?}");
-    assert!(planned.is_some_and(|(_, next)| next.len() == "before 2026-11-21T11:54:35Z".len()), "{planned:?}");
+    assert!(
+        planned.is_some_and(|(_, next)| next.len() == "before 2026-11-21T11:54:35Z".len()),
+        "{planned:?}"
+    );
 }
 
 /// Docker, Compose and Podman mount a secret so. Nobody in the container can run `chmod` there.
 #[test]
 fn a_file_that_is_mounted_read_only_by_itself_is_taken_although_all_may_read_it() {
-    const MOUNTED: &str =
-        "mount --bind \"$2\" \"$2\" && mount -o \"remount,bind,$1\" \"$2\" && exec \"$3\" keys list --keys \"$2\"";
+    const MOUNTED: &str = "mount --bind \"$2\" \"$2\" && mount -o \"remount,bind,$1\" \"$2\" && exec \"$3\" keys list --keys \"$2\"";
     let (_folder, path) = key_file();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("our file");
     let list = |options: &str| {
         let mut command = Command::new("unshare");
-        command.args((!rustix::process::geteuid().is_root()).then_some("--map-root-user")).args(["--mount", "sh"]);
-        command.args(["-euc", MOUNTED, "sh", options]).arg(&path).arg(wxmint().get_program());
+        command
+            .args((!rustix::process::geteuid().is_root()).then_some("--map-root-user"))
+            .args(["--mount", "sh"]);
+        command
+            .args(["-euc", MOUNTED, "sh", options])
+            .arg(&path)
+            .arg(wxmint().get_program());
         Ended::of(&mut command, "")
     };
     list("rw").expect_end(64, &["can be read by others (mode 0444)"]);
@@ -52,19 +62,40 @@ fn a_file_that_is_mounted_read_only_by_itself_is_taken_although_all_may_read_it(
 
 /// It fails with this code, says `sentence`, shows no private part, and the set is what it was.
 #[track_caller]
-fn assert_refused(command: &mut Command, path: &Path, code: i32, sentence: &str, secrets: &[String]) {
+fn assert_refused(
+    command: &mut Command,
+    path: &Path,
+    code: i32,
+    sentence: &str,
+    secrets: &[String],
+) {
     let before = fs::read(path).ok();
     let said = Ended::of(command, "").expect_end(code, &[sentence]).said();
-    assert!(secrets.iter().all(|secret| !said.contains(secret)), "{command:?} shows a private part");
-    assert_eq!(fs::read(path).ok(), before, "{command:?} has touched the set");
+    assert!(
+        secrets.iter().all(|secret| !said.contains(secret)),
+        "{command:?} shows a private part"
+    );
+    assert_eq!(
+        fs::read(path).ok(),
+        before,
+        "{command:?} has touched the set"
+    );
     let name = path.file_name().expect("a name").to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.new"));
-    assert!(!beside.exists(), "{command:?} leaves a private key beside the set");
+    assert!(
+        !beside.exists(),
+        "{command:?} leaves a private key beside the set"
+    );
 }
 
 /// Every command that reads a set, some of which would change it.
 fn commands(kid: &str) -> [Vec<&str>; 4] {
-    [vec!["list"], vec!["jwks"], DUE.to_vec(), vec!["retire", kid, "--now", "--yes"]]
+    [
+        vec!["list"],
+        vec!["jwks"],
+        DUE.to_vec(),
+        vec!["retire", kid, "--now", "--yes"],
+    ]
 }
 
 #[test]
@@ -76,13 +107,25 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
     off_curve["keys"][0]["x"] = off_curve["keys"][0]["y"].clone();
     let broken = [
         (sound[..sound.len() / 2].to_vec(), "not a JWK Set"),
-        (br#"{"keys":[]}"#.to_vec(), "/keys.json: the set has no key; make one with `wxmint keys generate --replace`"),
-        (off_curve.to_string().into_bytes(), "`x` and `y` are not a point on P-256"),
+        (
+            br#"{"keys":[]}"#.to_vec(),
+            "/keys.json: the set has no key; make one with `wxmint keys generate --replace`",
+        ),
+        (
+            off_curve.to_string().into_bytes(),
+            "`x` and `y` are not a point on P-256",
+        ),
     ];
     for (content, sentence) in broken {
         fs::write(&path, content).expect("written");
         for words in commands(&kid) {
-            assert_refused(&mut keys_command(&path, &words), &path, 64, sentence, &secrets);
+            assert_refused(
+                &mut keys_command(&path, &words),
+                &path,
+                64,
+                sentence,
+                &secrets,
+            );
         }
     }
     fs::write(&path, br#"{"keys":[]}"#).expect("written");
@@ -90,8 +133,10 @@ fn a_broken_set_is_refused_by_every_command_and_left_as_it_is() {
     assert_eq!(kids(&path).len(), 1, "as the error says");
     fs::remove_file(&path).expect("our file");
     for words in commands(&kid) {
-        let hint =
-            format!("; restore it from its backup, or make it with: wxmint keys generate --keys {}\n", path.display());
+        let hint = format!(
+            "; restore it from its backup, or make it with: wxmint keys generate --keys {}\n",
+            path.display()
+        );
         assert_refused(&mut keys_command(&path, &words), &path, 64, &hint, &secrets);
     }
 }
@@ -102,21 +147,42 @@ fn no_command_replaces_a_set_unasked_or_leaves_half_of_a_set() {
     let new = folder.path().join("new.json");
     let (before, kid) = (fs::read(&path).expect("keys"), kids(&path).remove(0));
     let refused = |words: &[&str], sentence: &str| {
-        assert_refused(&mut keys_command(&path, words), &path, 64, sentence, &private_parts(&before));
+        assert_refused(
+            &mut keys_command(&path, words),
+            &path,
+            64,
+            sentence,
+            &private_parts(&before),
+        );
     };
-    refused(&["retire", "x"], "keys.json: there is no key x in the set\n");
-    refused(&["generate"], "keys.json exists already and is not overwritten");
+    refused(
+        &["retire", "x"],
+        "keys.json: there is no key x in the set\n",
+    );
+    refused(
+        &["generate"],
+        "keys.json exists already and is not overwritten",
+    );
     assert!(keys(&path, &["generate", "--if-missing"]).contains("not changed"));
     assert_eq!(fs::read(&path).expect("keys"), before);
     for words in [&["generate", "--replace"][..], &["retire", &kid, "--now"]] {
         refused(words, "nobody can confirm; add --yes");
     }
     for (path, words) in [(&path, &["rotate", "--now"][..]), (&new, &["generate"])] {
-        assert_refused(&mut on_a_full_disk(&keys_command(path, words)), path, 1, "File too large", &[]);
+        assert_refused(
+            &mut on_a_full_disk(&keys_command(path, words)),
+            path,
+            1,
+            "File too large",
+            &[],
+        );
     }
 
     assert!(keys(&new, &["generate", "--if-missing"]).contains("signs from now on"));
     assert!(keys(&new, &["list"]).contains("signing"));
     keys(&new, &["generate", "--replace", "--yes", "--alg", "EdDSA"]);
-    assert!(keys(&new, &["generate", "--replace", "--yes"]).contains("EdDSA key"), "the algorithm of the last key");
+    assert!(
+        keys(&new, &["generate", "--replace", "--yes"]).contains("EdDSA key"),
+        "the algorithm of the last key"
+    );
 }

@@ -7,12 +7,27 @@ type Rooms = BTreeMap<String, BTreeSet<String>>;
 /// Each row of the table of `what` (`crate` or `room`), and what it may import.
 fn map_of(what: &str) -> Rooms {
     let page = read(&repository("CONTRIBUTING.md"));
-    let table = page.split(&format!("| {what} |")).nth(1).expect("the table");
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+    let table = page
+        .split(&format!("| {what} |"))
+        .nth(1)
+        .expect("the table");
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let names = |cell: &str| {
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>()
+    };
     let row = |line: &str| {
         let cells: Vec<_> = line.trim_matches('|').split('|').collect();
-        (names(cells[0]).pop_first().expect("a room"), names(cells.last().expect("cells")))
+        (
+            names(cells[0]).pop_first().expect("a room"),
+            names(cells.last().expect("cells")),
+        )
     };
     rows.map(row).collect()
 }
@@ -22,23 +37,49 @@ fn rooms_of_the_code() -> Rooms {
     let src = repository("src");
     let mut rooms = Rooms::new();
     for path in files_of("rs", &src) {
-        let place = path.strip_prefix(&src).expect("below src").with_extension("");
-        let room = place.iter().next().expect("a name").to_str().expect("UTF-8").to_owned();
+        let place = path
+            .strip_prefix(&src)
+            .expect("below src")
+            .with_extension("");
+        let room = place
+            .iter()
+            .next()
+            .expect("a name")
+            .to_str()
+            .expect("UTF-8")
+            .to_owned();
         let is_test = place.iter().any(|name| name == "tests");
-        let found = if is_test { BTreeSet::new() } else { imports(&code_of(&read(&path))) };
+        let found = if is_test {
+            BTreeSet::new()
+        } else {
+            imports(&code_of(&read(&path)))
+        };
         rooms.entry(room).or_default().extend(found);
     }
-    rooms.iter_mut().for_each(|(room, imported)| imported.retain(|other| other != room && other != "test_limit"));
+    rooms.iter_mut().for_each(|(room, imported)| {
+        imported.retain(|other| other != room && other != "test_limit")
+    });
     rooms.retain(|room, _| room != "lib" && room != "main");
     rooms
 }
 
 /// The files with this ending below a folder, but for what is built there.
 pub(crate) fn files_of(language: &str, folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let entries = entries.filter(|path| !path.ends_with("target") && !path.ends_with("node_modules"));
-    let files = entries.flat_map(|path| if path.is_dir() { files_of(language, &path) } else { vec![path] });
-    files.filter(|path| path.extension().is_some_and(|ending| ending == language)).collect()
+    let entries = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path());
+    let entries =
+        entries.filter(|path| !path.ends_with("target") && !path.ends_with("node_modules"));
+    let files = entries.flat_map(|path| {
+        if path.is_dir() {
+            files_of(language, &path)
+        } else {
+            vec![path]
+        }
+    });
+    files
+        .filter(|path| path.extension().is_some_and(|ending| ending == language))
+        .collect()
 }
 
 fn read(path: &Path) -> String {
@@ -47,8 +88,14 @@ fn read(path: &Path) -> String {
 
 /// Without the lines that are comments, and without unit tests.
 fn code_of(file: &str) -> String {
-    let code = file.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let code = file
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default();
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The first names behind `crate::`, with or without braces.
@@ -62,38 +109,61 @@ fn imports(code: &str) -> BTreeSet<String> {
             None => found.extend([first_word(rest)]),
         }
     }
-    found.retain(|name| !name.is_empty() && name.chars().all(|char| char.is_ascii_lowercase() || char == '_'));
+    found.retain(|name| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|char| char.is_ascii_lowercase() || char == '_')
+    });
     found.extend(crates(code));
     found
 }
 
 /// Those of our crates that are named.
 fn crates(code: &str) -> BTreeSet<String> {
-    let named = code.split("wxmint_").skip(1).filter_map(|rest| rest.split_once("::"));
-    let named =
-        named.map(|(name, _)| name).filter(|name| name.chars().all(|char| char.is_ascii_lowercase() || char == '_'));
+    let named = code
+        .split("wxmint_")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("::"));
+    let named = named.map(|(name, _)| name).filter(|name| {
+        name.chars()
+            .all(|char| char.is_ascii_lowercase() || char == '_')
+    });
     named.map(|name| format!("wxmint_{name}")).collect()
 }
 
 /// Those of our crates that each crate depends on, without what only its tests need.
 fn crates_of_the_manifests() -> Rooms {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--no-deps", "--format-version=1", "--offline"]).current_dir(repository(""));
-    let told: Value = serde_json::from_str(&Ended::of(&mut cargo, "").expect_success().stdout).expect("JSON");
+    cargo
+        .args(["metadata", "--no-deps", "--format-version=1", "--offline"])
+        .current_dir(repository(""));
+    let told: Value =
+        serde_json::from_str(&Ended::of(&mut cargo, "").expect_success().stdout).expect("JSON");
     let ours = |named: &Value| {
         let name = named["name"].as_str().expect("a name");
         name.starts_with("wxmint-").then(|| name.replace('-', "_"))
     };
     let needs = |package: &Value| {
-        let all = package["dependencies"].as_array().expect("dependencies").iter();
-        all.filter(|needed| needed["kind"].is_null()).filter_map(ours).collect()
+        let all = package["dependencies"]
+            .as_array()
+            .expect("dependencies")
+            .iter();
+        all.filter(|needed| needed["kind"].is_null())
+            .filter_map(ours)
+            .collect()
     };
     let packages = told["packages"].as_array().expect("packages").iter();
-    packages.filter_map(|package| Some((ours(package)?, needs(package)))).collect()
+    packages
+        .filter_map(|package| Some((ours(package)?, needs(package))))
+        .collect()
 }
 
 fn first_word(text: &str) -> String {
-    text.trim_start().chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect()
+    text.trim_start()
+        .chars()
+        .take_while(|char| char.is_alphanumeric() || *char == '_')
+        .collect()
 }
 
 /// The names `a` and `c` of `a::b, c::{d, e}}`.
@@ -103,7 +173,11 @@ fn top_names(list: &str) -> Vec<String> {
         depth += i32::from(char == '{') - i32::from(char == '}');
         (depth > 0).then_some(if depth == 1 { char } else { ' ' })
     });
-    inside.collect::<String>().split(',').map(first_word).collect()
+    inside
+        .collect::<String>()
+        .split(',')
+        .map(first_word)
+        .collect()
 }
 
 #[test]
@@ -114,23 +188,44 @@ fn every_crate_depends_on_what_the_map_allows() {
 #[test]
 fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
     let (map, code) = (map_of("room"), rooms_of_the_code());
-    assert!(map.keys().eq(code.keys()), "the rooms of CONTRIBUTING.md and of src: {:?} {:?}", map.keys(), code.keys());
+    assert!(
+        map.keys().eq(code.keys()),
+        "the rooms of CONTRIBUTING.md and of src: {:?} {:?}",
+        map.keys(),
+        code.keys()
+    );
     for (room, imported) in &code {
         let unexpected: Vec<_> = imported.difference(&map[room]).collect();
-        assert!(unexpected.is_empty(), "{room} imports {unexpected:?}: change the code, or the map first");
+        assert!(
+            unexpected.is_empty(),
+            "{room} imports {unexpected:?}: change the code, or the map first"
+        );
         let unused: Vec<_> = map[room].difference(imported).collect();
-        assert!(unused.is_empty(), "the map lets {room} import {unused:?}, and it does not");
+        assert!(
+            unused.is_empty(),
+            "the map lets {room} import {unused:?}, and it does not"
+        );
     }
-    assert_eq!(circle_of(code), Rooms::new(), "these rooms import each other in a circle");
+    assert_eq!(
+        circle_of(code),
+        Rooms::new(),
+        "these rooms import each other in a circle"
+    );
 }
 
 /// Rooms whose imports have all been taken away leave, one after another: the rest is a circle. Crates have none.
 fn circle_of(mut left: Rooms) -> Rooms {
     let names: BTreeSet<_> = left.keys().cloned().collect();
-    left.values_mut().for_each(|imported| imported.retain(|name| names.contains(name)));
-    while let Some(free) = left.iter().find(|(_, imported)| imported.is_empty()).map(|(room, _)| room.clone()) {
+    left.values_mut()
+        .for_each(|imported| imported.retain(|name| names.contains(name)));
+    while let Some(free) = left
+        .iter()
+        .find(|(_, imported)| imported.is_empty())
+        .map(|(room, _)| room.clone())
+    {
         left.remove(&free);
-        left.values_mut().for_each(|imported| _ = imported.remove(&free));
+        left.values_mut()
+            .for_each(|imported| _ = imported.remove(&free));
     }
     left
 }
@@ -138,19 +233,45 @@ fn circle_of(mut left: Rooms) -> Rooms {
 /// The modules of `issuer`, each a file or a folder, and those of them that each names.
 fn modules_of_the_issuer() -> Rooms {
     let root = repository("src/issuer");
-    let place = |path: &Path| first_word(&path.strip_prefix(&root).expect("below it").to_string_lossy());
+    let place = |path: &Path| {
+        first_word(
+            &path
+                .strip_prefix(&root)
+                .expect("below it")
+                .to_string_lossy(),
+        )
+    };
     let files = files_of("rs", &root);
-    let mut modules: Rooms = files.iter().map(|path| (place(path), BTreeSet::new())).collect();
-    let names: Vec<_> = modules.keys().filter(|name| *name != "mod").cloned().collect();
+    let mut modules: Rooms = files
+        .iter()
+        .map(|path| (place(path), BTreeSet::new()))
+        .collect();
+    let names: Vec<_> = modules
+        .keys()
+        .filter(|name| *name != "mod")
+        .cloned()
+        .collect();
     for path in &files {
         let code = format!(";{}", code_of(&read(path)));
         // Rooms may have the names of these modules.
-        let own: String =
-            code.split("use crate::").filter_map(|part| part.split_once(';')).map(|(_, own)| own).collect();
+        let own: String = code
+            .split("use crate::")
+            .filter_map(|part| part.split_once(';'))
+            .map(|(_, own)| own)
+            .collect();
         let is_word = |char: char| char.is_alphanumeric() || char == '_';
-        let words: BTreeSet<_> = own.split("::").filter_map(|text| text.rsplit(|char| !is_word(char)).next()).collect();
-        let named = names.iter().filter(|name| **name != place(path) && words.contains(name.as_str())).cloned();
-        modules.get_mut(&place(path)).expect("it is there").extend(named);
+        let words: BTreeSet<_> = own
+            .split("::")
+            .filter_map(|text| text.rsplit(|char| !is_word(char)).next())
+            .collect();
+        let named = names
+            .iter()
+            .filter(|name| **name != place(path) && words.contains(name.as_str()))
+            .cloned();
+        modules
+            .get_mut(&place(path))
+            .expect("it is there")
+            .extend(named);
     }
     modules
 }
@@ -159,12 +280,22 @@ fn modules_of_the_issuer() -> Rooms {
 fn no_modules_of_the_issuer_import_each_other() {
     let modules = modules_of_the_issuer();
     let names = |one: &str, other| modules[one].contains(other);
-    assert!(names("routes", "login_route") && names("login_route", "cross_origin"), "{modules:?}");
-    assert_eq!(circle_of(modules), Rooms::new(), "these modules of src/issuer import each other in a circle");
+    assert!(
+        names("routes", "login_route") && names("login_route", "cross_origin"),
+        "{modules:?}"
+    );
+    assert_eq!(
+        circle_of(modules),
+        Rooms::new(),
+        "these modules of src/issuer import each other in a circle"
+    );
 }
 
 #[test]
 fn imports_are_found_in_each_form() {
     let code = "use crate::one;\nuse crate::{\n    two::A,\n    three::{self, b::{C, D}},\n};\nlet x = crate::four::f();\n// crate::no";
-    assert_eq!(Vec::from_iter(imports(&code_of(code))), ["four", "one", "three", "two"]);
+    assert_eq!(
+        Vec::from_iter(imports(&code_of(code))),
+        ["four", "one", "three", "two"]
+    );
 }

@@ -29,7 +29,9 @@ impl BackEnd {
     /// Moves this mini program, by the page's commands with its AppID.
     async fn of(bed: &TestBed, app: &str, secret: &str) -> Self {
         let folder = node_folder();
-        let files = fs::read_dir(repository("examples/move")).expect("a folder").map(|entry| entry.expect("a file"));
+        let files = fs::read_dir(repository("examples/move"))
+            .expect("a folder")
+            .map(|entry| entry.expect("a file"));
         for file in files.filter(|file| file.path().is_file()) {
             fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");
         }
@@ -43,12 +45,24 @@ impl BackEnd {
             ("WXMINT_URL", bed.service().url("")),
             ("WXMINT_REDIS_URL", bed.redis.url()),
         ];
-        let environment: BTreeMap<_, _> = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        let environment: BTreeMap<_, _> = environment
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
         let page = fs::read_to_string(repository("docs/move.md")).expect("a page");
-        let steps = blocks(&page).into_iter().map(|(name, text)| (name.to_owned(), text.replace(APPID, app))).collect();
+        let steps = blocks(&page)
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), text.replace(APPID, app)))
+            .collect();
         let running = deployed(folder.path(), &environment, "").await;
         let running = Arc::new(RwLock::new(running));
-        Self { folder, environment, steps, settings: String::new(), http: bed.http.clone(), running }
+        Self {
+            folder,
+            environment,
+            steps,
+            settings: String::new(),
+            http: bed.http.clone(),
+            running,
+        }
     }
 
     fn table(&self) -> PathBuf {
@@ -65,23 +79,43 @@ impl BackEnd {
     /// Runs the commands of a step of the page.
     async fn run(&self, step: &str) {
         let mut bash = Command::new("bash");
-        bash.args(["-euc", &self.steps[step]]).current_dir(&self.folder).env_clear().envs(&self.environment);
+        bash.args(["-euc", &self.steps[step]])
+            .current_dir(&self.folder)
+            .env_clear()
+            .envs(&self.environment);
         let mut process = Process::spawn(step, &mut bash);
-        assert!(process.end(6 * PATIENCE).await.success(), "{step}: {}", process.log());
+        assert!(
+            process.end(6 * PATIENCE).await.success(),
+            "{step}: {}",
+            process.log()
+        );
     }
 
     /// The token and the user id of a login, as the published pages read them.
     async fn log_in(&self, bed: &TestBed, person: &str) -> (String, String) {
-        let code = bed.wechat.mint_code_in(&self.environment["APPID"], person).await;
+        let code = bed
+            .wechat
+            .mint_code_in(&self.environment["APPID"], person)
+            .await;
         log_in(&self.running, &self.http, &code).await
     }
 }
 
-async fn deployed(folder: &Path, environment: &BTreeMap<String, String>, settings: &str) -> (String, Process) {
+async fn deployed(
+    folder: &Path,
+    environment: &BTreeMap<String, String>,
+    settings: &str,
+) -> (String, Process) {
     let mut bash = Command::new("bash");
-    bash.args(["-euc", &format!("{settings}\nexec node app.mjs")]).current_dir(folder).env_clear().envs(environment);
+    bash.args(["-euc", &format!("{settings}\nexec node app.mjs")])
+        .current_dir(folder)
+        .env_clear()
+        .envs(environment);
     let mut process = Process::spawn("the back end", &mut bash);
-    (format!("http://{}", process.printed_address().await), process)
+    (
+        format!("http://{}", process.printed_address().await),
+        process,
+    )
 }
 
 async fn log_in(running: &RwLock<(String, Process)>, http: &Http, code: &str) -> (String, String) {
@@ -89,7 +123,10 @@ async fn log_in(running: &RwLock<(String, Process)>, http: &Http, code: &str) ->
     // As the proxy before the back end names them: no phone has the address of another.
     let (running, number) = (running.read().await, LAST.fetch_add(1, Ordering::Relaxed));
     let address = format!("198.18.{}.{}", number / 256, number % 256);
-    let request = http.0.post(format!("{}/login", running.0)).header("X-Forwarded-For", address);
+    let request = http
+        .0
+        .post(format!("{}/login", running.0))
+        .header("X-Forwarded-For", address);
     let answer = http.send(request.json(&json!({"code": code}))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     (answer.member("token"), answer.member("userId"))
@@ -97,7 +134,12 @@ async fn log_in(running: &RwLock<(String, Process)>, http: &Http, code: &str) ->
 
 async fn orders(running: &RwLock<(String, Process)>, http: &Http, token: &str) -> Answer {
     let running = running.read().await;
-    http.send(http.0.get(format!("{}/orders", running.0)).bearer_auth(token)).await
+    http.send(
+        http.0
+            .get(format!("{}/orders", running.0))
+            .bearer_auth(token),
+    )
+    .await
 }
 
 /// While `steps` are taken, and for some requests more, the users' phones send requests with their tokens again and
@@ -111,12 +153,21 @@ async fn while_users_ask<T>(
     let is_done = Arc::<AtomicBool>::default();
     let mut phones = JoinSet::new();
     for first in 0..AT_ONCE {
-        let (held, is_done, running, http) = (held.to_owned(), is_done.clone(), running.clone(), http.clone());
+        let (held, is_done, running, http) = (
+            held.to_owned(),
+            is_done.clone(),
+            running.clone(),
+            http.clone(),
+        );
         phones.spawn(async move {
             let mut more = 0..REQUESTS / AT_ONCE;
             for (token, user_id) in held.iter().cycle().skip(first).step_by(AT_ONCE) {
                 let answer = orders(&running, &http, token).await;
-                assert_eq!((answer.status, &answer.member("userId")), (200, user_id), "{answer:?}");
+                assert_eq!(
+                    (answer.status, &answer.member("userId")),
+                    (200, user_id),
+                    "{answer:?}"
+                );
                 if is_done.load(Ordering::Relaxed) && more.next().is_none() {
                     break;
                 }
@@ -150,8 +201,10 @@ async fn everybody_logs_in(bed: &TestBed, back_end: &BackEnd) -> Vec<(String, St
 #[tokio::test(flavor = "multi_thread")]
 async fn the_back_ends_of_two_mini_programs_are_moved_to_one_wxmint() {
     let bed = TestBed::builder().two_apps().start().await;
-    let mut back_ends =
-        [BackEnd::of(&bed, APPID, APP_SECRET).await, BackEnd::of(&bed, OTHER_APPID, OTHER_SECRET).await];
+    let mut back_ends = [
+        BackEnd::of(&bed, APPID, APP_SECRET).await,
+        BackEnd::of(&bed, OTHER_APPID, OTHER_SECRET).await,
+    ];
     fs::write(back_ends[1].table(), "{\"id\":1000}\n").expect("a file");
     let (mut before, mut newcomers) = (Vec::new(), Vec::new());
     for back_end in &mut back_ends {
@@ -163,28 +216,61 @@ async fn the_back_ends_of_two_mini_programs_are_moved_to_one_wxmint() {
     assert_eq!(before, ["1", "1001"]);
     for (back_end, before) in back_ends.iter().zip(&before) {
         let (token, user) = back_end.log_in(&bed, "lin").await;
-        assert_eq!((&user, orders(&back_end.running, &bed.http, &token).await.status), (before, 200));
-        newcomers.push(back_end.log_in(&bed, &format!("newcomer of {before}")).await.1);
+        assert_eq!(
+            (
+                &user,
+                orders(&back_end.running, &bed.http, &token).await.status
+            ),
+            (before, 200)
+        );
+        newcomers.push(
+            back_end
+                .log_in(&bed, &format!("newcomer of {before}"))
+                .await
+                .1,
+        );
     }
     for (back_end, newcomer) in back_ends.iter_mut().zip(&newcomers) {
         back_end.run("take-back").await;
         let table = fs::read_to_string(back_end.table()).expect("readable");
-        assert_eq!(newcomers.iter().filter(|other| table.contains(*other)).collect::<Vec<_>>(), [newcomer]);
+        assert_eq!(
+            newcomers
+                .iter()
+                .filter(|other| table.contains(*other))
+                .collect::<Vec<_>>(),
+            [newcomer]
+        );
         back_end.deploy("roll-back").await;
     }
     for ((back_end, before), newcomer) in back_ends.iter().zip(&before).zip(&newcomers) {
         assert_eq!(back_end.log_in(&bed, "lin").await.1, *before);
-        assert_eq!(back_end.log_in(&bed, &format!("newcomer of {before}")).await.1, *newcomer);
+        assert_eq!(
+            back_end
+                .log_in(&bed, &format!("newcomer of {before}"))
+                .await
+                .1,
+            *newcomer
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow; make nightly runs it"]
 async fn a_back_end_with_a_thousand_users_is_moved_without_a_refused_request() {
-    let bed = TestBed::builder().env("WXMINT_LIMIT_IP", "600/5m").start().await;
+    let bed = TestBed::builder()
+        .env("WXMINT_LIMIT_IP", "600/5m")
+        .start()
+        .await;
     let mut back_end = BackEnd::of(&bed, APPID, APP_SECRET).await;
-    let (running, held) = (Arc::clone(&back_end.running), everybody_logs_in(&bed, &back_end).await);
-    let [mei, tao, hua] = ["mei, who comes after the import", "tao, who comes first to wxmint", "hua, who comes late"];
+    let (running, held) = (
+        Arc::clone(&back_end.running),
+        everybody_logs_in(&bed, &back_end).await,
+    );
+    let [mei, tao, hua] = [
+        "mei, who comes after the import",
+        "tao, who comes first to wxmint",
+        "hua, who comes late",
+    ];
     let user = async |back_end: &BackEnd, person| back_end.log_in(&bed, person).await.1;
     let [of_mei, of_tao] = while_users_ask(&running, &bed.http, &held, async {
         back_end.run("import").await;
@@ -199,7 +285,12 @@ async fn a_back_end_with_a_thousand_users_is_moved_without_a_refused_request() {
     // All log in, as after their token's end, and are the users that they were.
     let logins = everybody_logs_in(&bed, &back_end);
     let again = while_users_ask(&running, &bed.http, &held, logins).await;
-    assert!(held.iter().zip(&again).all(|((_, before), (_, now))| before == now), "a user id has changed");
+    assert!(
+        held.iter()
+            .zip(&again)
+            .all(|((_, before), (_, now))| before == now),
+        "a user id has changed"
+    );
     assert_eq!(user(&back_end, mei).await, of_mei);
 
     while_users_ask(&running, &bed.http, &again, async {

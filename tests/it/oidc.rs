@@ -30,7 +30,12 @@ const GRAFANA: [(&str, &str); 2] = [("client_id", "grafana"), ("client_secret", 
 /// The form by which a code is redeemed.
 fn grant<'a>(code: &'a str, redirect_uri: &'a str) -> [(&'a str, &'a str); 4] {
     let grant = ("grant_type", "authorization_code");
-    [grant, ("code", code), ("redirect_uri", redirect_uri), ("code_verifier", VERIFIER)]
+    [
+        grant,
+        ("code", code),
+        ("redirect_uri", redirect_uri),
+        ("code_verifier", VERIFIER),
+    ]
 }
 
 /// A back end, a page alone, and a page that is no site.
@@ -45,7 +50,9 @@ fn clients() -> Value {
 }
 
 fn builder() -> Builder {
-    TestBed::builder().clients(&clients()).env("RUST_LOG", "trace")
+    TestBed::builder()
+        .clients(&clients())
+        .env("RUST_LOG", "trace")
 }
 
 fn query(members: &[(&str, &str)]) -> String {
@@ -87,11 +94,17 @@ impl<R> TestBed<R> {
     }
 
     async fn renew(&self, tokens: &Answer) -> Answer {
-        self.token(&[("grant_type", "refresh_token"), ("refresh_token", &tokens.member("refresh_token"))]).await
+        self.token(&[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", &tokens.member("refresh_token")),
+        ])
+        .await
     }
 
     async fn revoke(&self, token: &str) {
-        let revoked = self.form("/revoke", &[&GRAFANA[..], &[("token", token)]].concat()).await;
+        let revoked = self
+            .form("/revoke", &[&GRAFANA[..], &[("token", token)]].concat())
+            .await;
         assert_eq!(revoked.status, 200, "{revoked:?}");
     }
 
@@ -100,14 +113,25 @@ impl<R> TestBed<R> {
     }
 
     async fn userinfo(&self, tokens: &Answer) -> Answer {
-        self.service().ask("GET", "/userinfo", &tokens.member("access_token"), &Value::Null).await
+        self.service()
+            .ask(
+                "GET",
+                "/userinfo",
+                &tokens.member("access_token"),
+                &Value::Null,
+            )
+            .await
     }
 
     /// The family has ended: neither token does anything.
     async fn expect_ended(&self, tokens: &Answer, why: &str) {
         assert_eq!(self.userinfo(tokens).await.status, 401, "{why}");
         let refused = self.renew(tokens).await;
-        assert_eq!((refused.status, refused.member("error").as_str()), (400, "invalid_grant"), "{why}: {refused:?}");
+        assert_eq!(
+            (refused.status, refused.member("error").as_str()),
+            (400, "invalid_grant"),
+            "{why}: {refused:?}"
+        );
     }
 }
 
@@ -118,141 +142,344 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     let phone = bed.log_in("lin").await.expect_login();
     let asked = asks("grafana", BACK);
     let page = bed.service().get(&format!("/authorize?{asked}")).await;
-    assert_eq!((page.status, page.header("cache-control")), (200, "no-store"));
+    assert_eq!(
+        (page.status, page.header("cache-control")),
+        (200, "no-store")
+    );
     let policy = page.header("content-security-policy");
-    assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"), "{policy}");
-    assert!(!policy.contains("unsafe") && !page.body.contains("<style") && !page.body.contains(" style="), "{page:?}");
-    assert!(page.body.contains("Grafana &lt;晨光&gt;") && page.body.contains("data-color=\"#0a63a8\""), "{page:?}");
-    assert!(page.body.contains("id=\"blank\"") && page.body.contains("error=access_denied"), "{page:?}");
+    assert!(
+        policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"),
+        "{policy}"
+    );
+    assert!(
+        !policy.contains("unsafe")
+            && !page.body.contains("<style")
+            && !page.body.contains(" style="),
+        "{page:?}"
+    );
+    assert!(
+        page.body.contains("Grafana &lt;晨光&gt;") && page.body.contains("data-color=\"#0a63a8\""),
+        "{page:?}"
+    );
+    assert!(
+        page.body.contains("id=\"blank\"") && page.body.contains("error=access_denied"),
+        "{page:?}"
+    );
 
     let shown = bed.step("scan", &asked, &[]).await;
     let user_code = shown.member("user_code");
-    assert_eq!(bed.service().get(&format!("/device/{user_code}/code.jpg")).await.header("content-type"), "image/jpeg");
+    assert_eq!(
+        bed.service()
+            .get(&format!("/device/{user_code}/code.jpg"))
+            .await
+            .header("content-type"),
+        "image/jpeg"
+    );
     let code = [("device_code", &*shown.member("device_code"))];
-    assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "wait"}));
+    assert_eq!(
+        bed.step("poll", &asked, &code).await.json(),
+        json!({"state": "wait"})
+    );
     let looked = bed.look(&phone, &user_code).await;
     assert_eq!(looked.json()["client_name"], "Grafana <晨光>");
-    tokio::time::sleep(Duration::from_secs(shown.json()["interval"].as_u64().expect("seconds"))).await; // as the page does
-    assert_eq!(bed.step("poll", &asked, &code).await.json(), json!({"state": "scanned"}));
-    until("slow", PATIENCE, async || bed.step("poll", &asked, &code).await.json() == json!({"state": "slow"})).await;
-    bed.approve(Some(&phone), "lin", &user_code, shown.json()["match"].as_str()).await;
+    tokio::time::sleep(Duration::from_secs(
+        shown.json()["interval"].as_u64().expect("seconds"),
+    ))
+    .await; // as the page does
+    assert_eq!(
+        bed.step("poll", &asked, &code).await.json(),
+        json!({"state": "scanned"})
+    );
+    until("slow", PATIENCE, async || {
+        bed.step("poll", &asked, &code).await.json() == json!({"state": "slow"})
+    })
+    .await;
+    bed.approve(
+        Some(&phone),
+        "lin",
+        &user_code,
+        shown.json()["match"].as_str(),
+    )
+    .await;
     let to = bed.step("poll", &asked, &code).await.member("location");
     let back = told(&to);
-    assert!(to.starts_with(&format!("{BACK}?")) && back.len() == 3, "{to}");
-    assert_eq!((back["state"].as_str(), back["iss"].as_str(), back["code"].len()), ("s t&1", ISSUER, 43));
+    assert!(
+        to.starts_with(&format!("{BACK}?")) && back.len() == 3,
+        "{to}"
+    );
+    assert_eq!(
+        (
+            back["state"].as_str(),
+            back["iss"].as_str(),
+            back["code"].len()
+        ),
+        ("s t&1", ISSUER, 43)
+    );
 
     let tokens = bed.redeem(&back["code"]).await.expect_login();
-    assert_eq!((tokens.header("cache-control"), tokens.header("pragma")), ("no-store", "no-cache"));
+    assert_eq!(
+        (tokens.header("cache-control"), tokens.header("pragma")),
+        ("no-store", "no-cache")
+    );
     let (header, id) = decoded(&tokens.member("id_token"));
     let access = tokens.claims();
-    assert_eq!((&header["typ"], &id["iss"], &id["aud"]), (&"JWT".into(), &ISSUER.into(), &"grafana".into()));
-    assert_eq!((&id["nonce"], &id["amr"]), (&"n-0S6_WzA2Mj".into(), &json!(["wechat"])));
-    assert_eq!([&id["sub"], &id["auth_time"], &id["sid"]], [&phone.claims()["sub"], &access["iat"], &access["jti"]]);
-    assert_eq!(id["exp"].as_i64().expect("exp") - id["iat"].as_i64().expect("iat"), 600);
+    assert_eq!(
+        (&header["typ"], &id["iss"], &id["aud"]),
+        (&"JWT".into(), &ISSUER.into(), &"grafana".into())
+    );
+    assert_eq!(
+        (&id["nonce"], &id["amr"]),
+        (&"n-0S6_WzA2Mj".into(), &json!(["wechat"]))
+    );
+    assert_eq!(
+        [&id["sub"], &id["auth_time"], &id["sid"]],
+        [&phone.claims()["sub"], &access["iat"], &access["jti"]]
+    );
+    assert_eq!(
+        id["exp"].as_i64().expect("exp") - id["iat"].as_i64().expect("iat"),
+        600
+    );
     let half = &digest(&SHA256, tokens.member("access_token").as_bytes()).as_ref()[..16].to_vec();
     assert_eq!(id["at_hash"], URL_SAFE_NO_PAD.encode(half));
-    assert!(id.get("jti").is_none() && id.get("client_id").is_none(), "{id}");
-    assert_eq!(bed.userinfo(&tokens).await.json(), json!({"sub": access["sub"]}));
+    assert!(
+        id.get("jti").is_none() && id.get("client_id").is_none(),
+        "{id}"
+    );
+    assert_eq!(
+        bed.userinfo(&tokens).await.json(),
+        json!({"sub": access["sub"]})
+    );
 
     let renewed = bed.renew(&tokens).await.expect_login();
     let (again, first) = (decoded(&renewed.member("id_token")).1, renewed.claims());
-    assert_eq!((&again["sid"], &again["auth_time"], again.get("nonce")), (&id["sid"], &id["auth_time"], None));
-    assert!(first["jti"] != access["jti"] && first["sub"] == access["sub"], "{first}");
-    assert_ne!(renewed.member("refresh_token"), tokens.member("refresh_token"));
+    assert_eq!(
+        (&again["sid"], &again["auth_time"], again.get("nonce")),
+        (&id["sid"], &id["auth_time"], None)
+    );
+    assert!(
+        first["jti"] != access["jti"] && first["sub"] == access["sub"],
+        "{first}"
+    );
+    assert_ne!(
+        renewed.member("refresh_token"),
+        tokens.member("refresh_token")
+    );
     let repeated = bed.renew(&tokens).await.expect_login();
-    assert_eq!(repeated.member("refresh_token"), renewed.member("refresh_token"), "an answer that was lost");
+    assert_eq!(
+        repeated.member("refresh_token"),
+        renewed.member("refresh_token"),
+        "an answer that was lost"
+    );
     assert_eq!(repeated.claims(), first);
 
-    let out =
-        query(&[("id_token_hint", &renewed.member("id_token")), ("post_logout_redirect_uri", LEFT), ("state", "x y")]);
+    let out = query(&[
+        ("id_token_hint", &renewed.member("id_token")),
+        ("post_logout_redirect_uri", LEFT),
+        ("state", "x y"),
+    ]);
     let left = bed.service().get(&format!("/end_session?{out}")).await;
-    assert_eq!((left.status, left.header("location")), (303, format!("{LEFT}?state=x+y").as_str()));
+    assert_eq!(
+        (left.status, left.header("location")),
+        (303, format!("{LEFT}?state=x+y").as_str())
+    );
     assert_eq!(bed.userinfo(&tokens).await.status, 401);
     bed.expect_ended(&renewed, "logged out").await;
     assert!(bed.accepts(&phone).await, "the phone stays logged in");
     let metrics = bed.service().metrics().await;
-    let dashboard = fs::read_to_string(repository("k8s/chart/monitoring/dashboards/wxmint.json")).expect("readable");
-    for (outcome, count) in [("logged_in", 1), ("renewed", 2), ("logged_out", 1), ("unknown", 1)] {
-        let counted = format!("wxmint_oidc_logins_total{{client=\"grafana\",outcome=\"{outcome}\"}} {count}\n");
-        assert!(metrics.contains(&counted) && dashboard.contains("wxmint_oidc_logins_total"), "{counted}: {metrics}");
+    let dashboard = fs::read_to_string(repository("k8s/chart/monitoring/dashboards/wxmint.json"))
+        .expect("readable");
+    for (outcome, count) in [
+        ("logged_in", 1),
+        ("renewed", 2),
+        ("logged_out", 1),
+        ("unknown", 1),
+    ] {
+        let counted = format!(
+            "wxmint_oidc_logins_total{{client=\"grafana\",outcome=\"{outcome}\"}} {count}\n"
+        );
+        assert!(
+            metrics.contains(&counted) && dashboard.contains("wxmint_oidc_logins_total"),
+            "{counted}: {metrics}"
+        );
     }
-    let told = [("site_login", None), ("site_renewal", None), ("logout", None), ("site_renewal", Some("unknown"))];
+    let told = [
+        ("site_login", None),
+        ("site_renewal", None),
+        ("logout", None),
+        ("site_renewal", Some("unknown")),
+    ];
     for (code, refused) in told {
-        let is_it =
-            |event: &Value| event["metadata"]["event_code"] == code && event["status_detail"].as_str() == refused;
-        let event = eventually(code, BUSY, async || bed.service().events().into_iter().find(is_it)).await;
-        let user = if refused.is_none() { id["sub"].clone() } else { Value::Null };
-        assert_eq!((&event["unmapped"]["client"], &event["user"]["uid"]), (&"grafana".into(), &user), "{event}");
+        let is_it = |event: &Value| {
+            event["metadata"]["event_code"] == code && event["status_detail"].as_str() == refused
+        };
+        let event = eventually(code, BUSY, async || {
+            bed.service().events().into_iter().find(is_it)
+        })
+        .await;
+        let user = if refused.is_none() {
+            id["sub"].clone()
+        } else {
+            Value::Null
+        };
+        assert_eq!(
+            (&event["unmapped"]["client"], &event["user"]["uid"]),
+            (&"grafana".into(), &user),
+            "{event}"
+        );
     }
     bed.service().expect_no_faults().await;
 }
 
 /// The metadata is the door's only where a client is a site, and each fault of a request goes where it belongs.
 #[tokio::test]
-async fn the_metadata_name_what_is_there_a_page_alone_fetches_its_tokens_and_nothing_is_there_without_a_site() {
+async fn the_metadata_name_what_is_there_a_page_alone_fetches_its_tokens_and_nothing_is_there_without_a_site()
+ {
     let mut more = clients();
-    let by_token =
-        json!({"client_id": "k8s", "name": "K", "appid": APPID, "issuer": "https://a.example", "subject": "b"});
+    let by_token = json!({"client_id": "k8s", "name": "K", "appid": APPID, "issuer": "https://a.example", "subject": "b"});
     more.as_array_mut().expect("clients").push(by_token);
     let bed = TestBed::builder().clients(&more).start().await;
     let metadata = bed.service().get("/.well-known/openid-configuration").await;
     let named = metadata.json();
-    for of_client in ["auth_methods_supported", "auth_signing_alg_values_supported"] {
-        let [revocation, token] = ["revocation", "token"].map(|place| &named[format!("{place}_endpoint_{of_client}")]);
-        assert!(revocation == token && revocation.as_array().is_some_and(|all| all.len() == 4), "{named}");
+    for of_client in [
+        "auth_methods_supported",
+        "auth_signing_alg_values_supported",
+    ] {
+        let [revocation, token] =
+            ["revocation", "token"].map(|place| &named[format!("{place}_endpoint_{of_client}")]);
+        assert!(
+            revocation == token && revocation.as_array().is_some_and(|all| all.len() == 4),
+            "{named}"
+        );
     }
     for name in ["token", "userinfo", "end_session"] {
-        assert_eq!(named[format!("{name}_endpoint")], format!("{ISSUER}/{name}"));
+        assert_eq!(
+            named[format!("{name}_endpoint")],
+            format!("{ISSUER}/{name}")
+        );
     }
-    assert_eq!(named["authorization_endpoint"], format!("{ISSUER}/authorize"));
+    assert_eq!(
+        named["authorization_endpoint"],
+        format!("{ISSUER}/authorize")
+    );
     assert_eq!(named["revocation_endpoint"], format!("{ISSUER}/revoke"));
     assert_eq!(named["response_types_supported"], json!(["code"]));
     assert_eq!(named["code_challenge_methods_supported"], json!(["S256"]));
-    assert_eq!(named["authorization_response_iss_parameter_supported"], true);
+    assert_eq!(
+        named["authorization_response_iss_parameter_supported"],
+        true
+    );
     assert_eq!(named["request_uri_parameter_supported"], false);
-    assert_eq!(named["grant_types_supported"].as_array().map(Vec::len), Some(3));
-    assert_eq!(metadata.body.matches("response_types_supported").count(), 1, "{metadata:?}");
+    assert_eq!(
+        named["grant_types_supported"].as_array().map(Vec::len),
+        Some(3)
+    );
+    assert_eq!(
+        metadata.body.matches("response_types_supported").count(),
+        1,
+        "{metadata:?}"
+    );
 
     // A page alone reads its answers, and nobody else's page does; no refresh token where the file gives none.
     for redirect_uri in [ORIGIN, "http://127.0.0.1:49152/cb"] {
         let back = told(&bed.let_in_site(&asks("spa", redirect_uri), "lin").await);
-        let form = [&grant(&back["code"], redirect_uri)[..], &[("client_id", "spa")]].concat();
-        let post = bed.http.0.post(bed.service().url("/token")).header("origin", ORIGIN);
+        let form = [
+            &grant(&back["code"], redirect_uri)[..],
+            &[("client_id", "spa")],
+        ]
+        .concat();
+        let post = bed
+            .http
+            .0
+            .post(bed.service().url("/token"))
+            .header("origin", ORIGIN);
         let tokens = bed.http.send(with_form(post, &form)).await.expect_login();
         assert_eq!(tokens.header("access-control-allow-origin"), ORIGIN);
         assert!(tokens.json().get("refresh_token").is_none(), "{tokens:?}");
         for (origin, allowed) in [(ORIGIN, ORIGIN), ("https://evil.example", "")] {
-            let get = bed.http.0.get(bed.service().url("/userinfo")).bearer_auth(tokens.member("access_token"));
+            let get = bed
+                .http
+                .0
+                .get(bed.service().url("/userinfo"))
+                .bearer_auth(tokens.member("access_token"));
             let info = bed.http.send(get.header("origin", origin)).await;
-            assert_eq!((info.status, info.header("access-control-allow-origin")), (200, allowed));
+            assert_eq!(
+                (info.status, info.header("access-control-allow-origin")),
+                (200, allowed)
+            );
         }
     }
 
-    let own = ["authorization_code or refresh_token or ", "authorization_code or ", ""];
+    let own = [
+        "authorization_code or refresh_token or ",
+        "authorization_code or ",
+        "",
+    ];
     for (client, own) in ["grafana", "spa", "tv"].into_iter().zip(own) {
         let secret = [("client_secret", SECRET)];
-        let secret = if client == "grafana" { &secret[..] } else { &[] };
+        let secret = if client == "grafana" {
+            &secret[..]
+        } else {
+            &[]
+        };
         let form = [&[("grant_type", "password"), ("client_id", client)], secret].concat();
         let refused = bed.form("/token", &form).await;
-        let told = format!("`grant_type` must be {own}urn:ietf:params:oauth:grant-type:device_code.");
-        assert_eq!([refused.member("error"), refused.member("error_description")], ["unsupported_grant_type", &told]);
+        let told =
+            format!("`grant_type` must be {own}urn:ietf:params:oauth:grant-type:device_code.");
+        assert_eq!(
+            [refused.member("error"), refused.member("error_description")],
+            ["unsupported_grant_type", &told]
+        );
     }
 
     let mut fewer = clients();
     fewer.as_array_mut().expect("clients").drain(..2);
     let bed = TestBed::builder().clients(&fewer).start().await;
-    let named = bed.service().get("/.well-known/openid-configuration").await.json();
-    assert!(named.get("authorization_endpoint").is_none() && named["token_endpoint"].is_string(), "{named}");
+    let named = bed
+        .service()
+        .get("/.well-known/openid-configuration")
+        .await
+        .json();
+    assert!(
+        named.get("authorization_endpoint").is_none() && named["token_endpoint"].is_string(),
+        "{named}"
+    );
     assert_eq!(named["response_types_supported"], json!(["id_token"]));
-    for path in ["/authorize", "/authorize/web", "/authorize/wechat", "/end_session", "/userinfo"] {
-        bed.service().get(path).await.expect_problem(404, "invalid_request");
+    for path in [
+        "/authorize",
+        "/authorize/web",
+        "/authorize/wechat",
+        "/end_session",
+        "/userinfo",
+    ] {
+        bed.service()
+            .get(path)
+            .await
+            .expect_problem(404, "invalid_request");
     }
-    let login = bed.log_in("lin").await.expect_login().member("access_token");
-    for (method, path) in [("GET", "/userinfo"), ("POST", "/userinfo"), ("POST", "/revoke"), ("POST", "/end_session")] {
+    let login = bed
+        .log_in("lin")
+        .await
+        .expect_login()
+        .member("access_token");
+    for (method, path) in [
+        ("GET", "/userinfo"),
+        ("POST", "/userinfo"),
+        ("POST", "/revoke"),
+        ("POST", "/end_session"),
+    ] {
         let absent = bed.service().ask(method, path, &login, &Value::Null).await;
         absent.expect_problem(404, "invalid_request");
     }
-    bed.form("/revoke", &[("client_id", "tv"), ("token", &login)]).await.expect_problem(404, "invalid_request");
-    let grant = [("grant_type", "authorization_code"), ("client_id", "tv"), ("code", "x")];
-    assert_eq!(bed.form("/token", &grant).await.member("error"), "unsupported_grant_type");
+    bed.form("/revoke", &[("client_id", "tv"), ("token", &login)])
+        .await
+        .expect_problem(404, "invalid_request");
+    let grant = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "tv"),
+        ("code", "x"),
+    ];
+    assert_eq!(
+        bed.form("/token", &grant).await.member("error"),
+        "unsupported_grant_type"
+    );
 }

@@ -41,10 +41,14 @@ async fn cost(bed: &TestBed, refused: &(String, &str)) -> Option<BTreeMap<String
 /// On a busy machine a command is repeated now and then, so the least of several tries counts.
 #[tokio::test]
 async fn refused_passwords_have_one_answer_byte_for_byte_and_cost_the_memory_of_a_hash_and_the_same_commands_of_redis()
-{
+ {
     let users = UsersFile::of(&["alice", "bob", "carol"]);
     users.change(&["disable", "bob"]);
-    let bed = TestBed::builder().users_file(users).env("WXMINT_LIMIT_USERNAME", "1000000/1s").start().await;
+    let bed = TestBed::builder()
+        .users_file(users)
+        .env("WXMINT_LIMIT_USERNAME", "1000000/1s")
+        .start()
+        .await;
     let mut answers = BTreeSet::new();
     for refused in refused().iter().cycle().take(8) {
         let answer = attempt(&bed, bed.service(), refused).await;
@@ -61,7 +65,10 @@ async fn refused_passwords_have_one_answer_byte_for_byte_and_cost_the_memory_of_
         assert!(Instant::now() < late, "not the same commands: {least:#?}");
         for (refused, least) in refused().iter().zip(&mut least) {
             let tries = [least.take(), cost(&bed, refused).await];
-            *least = tries.into_iter().flatten().min_by_key(|calls| calls.values().sum::<u64>());
+            *least = tries
+                .into_iter()
+                .flatten()
+                .min_by_key(|calls| calls.values().sum::<u64>());
         }
     }
 }

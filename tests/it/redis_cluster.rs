@@ -18,7 +18,10 @@ impl TestBed<RedisCluster> {
     fn calls(&self) -> Vec<u64> {
         let of = |node| {
             let calls = self.redis.node(node).calls();
-            ["hincrby", "set"].into_iter().filter_map(|name| calls.get(name)).sum()
+            ["hincrby", "set"]
+                .into_iter()
+                .filter_map(|name| calls.get(name))
+                .sum()
         };
         (0..self.redis.nodes()).map(of).collect()
     }
@@ -47,7 +50,12 @@ async fn a_silent_login_waits_for_the_cluster_twice() {
                 bed.calls().iter().sum::<u64>() == before.iter().sum::<u64>() + 2
             })
             .await;
-            let nodes = bed.calls().iter().zip(&before).filter(|(now, before)| now > before).count();
+            let nodes = bed
+                .calls()
+                .iter()
+                .zip(&before)
+                .filter(|(now, before)| now > before)
+                .count();
             for proxy in &proxies {
                 proxy.restore().await;
             }
@@ -55,23 +63,35 @@ async fn a_silent_login_waits_for_the_cluster_twice() {
         };
         let (login, nodes) = tokio::join!(bed.login(&code), asked);
         login.expect_login();
-        assert_eq!(bed.calls().iter().sum::<u64>(), before.iter().sum::<u64>() + 3, "and one for the rest");
+        assert_eq!(
+            bed.calls().iter().sum::<u64>(),
+            before.iter().sum::<u64>() + 3,
+            "and one for the rest"
+        );
         apart += nodes - 1;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_slot_of_a_user_is_moving_a_token_is_accepted_until_the_user_is_blocked_who_stays_out() {
+async fn while_the_slot_of_a_user_is_moving_a_token_is_accepted_until_the_user_is_blocked_who_stays_out()
+ {
     let (cluster, builder) = bare().await;
     let bed = builder.operator().start_on(cluster).await;
     let log_in = async || bed.log_in("lin").await;
     // Then the keys that a revocation needs are at the old owner, and all other keys of the user count as missing.
     bed.log_out(&log_in().await.expect_login(), true).await;
     let login = bed.for_good(log_in).await;
-    let slot = bed.redis.slot(&redis_keys::ends_of(&login.member("user_id")));
+    let slot = bed
+        .redis
+        .slot(&redis_keys::ends_of(&login.member("user_id")));
     let from = bed.redis.primary_of(slot).expect("an owner");
     let clients = redis_keys::clients_of(&login.member("user_id"));
-    bed.redis.node(from).command::<()>(&["ZADD", &clients, "1", "a-client-of-before wx0123456789abcdef"]);
+    bed.redis.node(from).command::<()>(&[
+        "ZADD",
+        &clients,
+        "1",
+        "a-client-of-before wx0123456789abcdef",
+    ]);
     block_in_place(|| bed.redis.begin_move(slot, from, (from + 1) % 3));
     assert!(bed.accepts(&login).await);
     bed.ends_user("block", "lin", &login, OPERATOR).await;
@@ -86,15 +106,29 @@ async fn a_user_is_not_called_forgotten_while_slots_are_moving() {
     let (cluster, builder) = bare().await;
     let bed = builder.start_on(cluster).await;
     let user = bed.log_in("lin").await.expect_login().member("user_id");
-    let forget = || command_on(&bed.redis.url(), &["users", "erase", &user, "--yes"]).output().expect("wxmint runs");
+    let forget = || {
+        command_on(&bed.redis.url(), &["users", "erase", &user, "--yes"])
+            .output()
+            .expect("wxmint runs")
+    };
     let (slot, from, to) = (bed.redis.slot_at(0), 0, 1);
     block_in_place(|| bed.redis.begin_move(slot, from, to));
     let output = block_in_place(forget);
-    assert!(!output.status.success() && said(&output).contains("at rest"), "{}", said(&output));
+    assert!(
+        !output.status.success() && said(&output).contains("at rest"),
+        "{}",
+        said(&output)
+    );
     block_in_place(|| {
         bed.redis.move_keys(slot, from, to);
         bed.redis.end_move(slot, to);
     });
-    until("forgotten", PATIENCE, async || block_in_place(forget).status.success()).await;
-    assert_ne!(bed.log_in("lin").await.expect_login().member("user_id"), user);
+    until("forgotten", PATIENCE, async || {
+        block_in_place(forget).status.success()
+    })
+    .await;
+    assert_ne!(
+        bed.log_in("lin").await.expect_login().member("user_id"),
+        user
+    );
 }

@@ -19,28 +19,52 @@ async fn newcomer<R>(bed: &TestBed<R>, service: &Service) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_replicas_confirm_as_the_setting_says() {
-    let bed = TestBed::builder().env("WXMINT_REDIS_CONFIRM", "1").start().await;
+    let bed = TestBed::builder()
+        .env("WXMINT_REDIS_CONFIRM", "1")
+        .start()
+        .await;
     let service = bed.service();
     assert_eq!(newcomer(&bed, service).await, 503, "no replica");
     let primary = format!("127.0.0.1:{}", bed.redis.port());
     let warning = format!("warning: Redis at {primary} has 0 replicas online, and 1 must confirm");
-    assert!(service.readyz_says(200, &warning).await.contains("set WXMINT_REDIS_CONFIRM=0 if that is meant"));
+    assert!(
+        service
+            .readyz_says(200, &warning)
+            .await
+            .contains("set WXMINT_REDIS_CONFIRM=0 if that is meant")
+    );
     service.says("must confirm").await;
 
     let replica = RedisServer::replica_of(&bed.redis).await;
-    until("served", PATIENCE, async || newcomer(&bed, service).await == 200).await;
+    until("served", PATIENCE, async || {
+        newcomer(&bed, service).await == 200
+    })
+    .await;
     let known = bed.log_in("lin").await.expect_login().member("user_id");
-    until("no warning", LOOKED_AT, async || service.readyz().await.body == "ok\n").await;
+    until("no warning", LOOKED_AT, async || {
+        service.readyz().await.body == "ok\n"
+    })
+    .await;
     for (metric, value) in [
         ("wxmint_redis_primaries", 1.0),
-        (&format!("wxmint_redis_replicas_online{{primary=\"{primary}\"}}"), 1.0),
+        (
+            &format!("wxmint_redis_replicas_online{{primary=\"{primary}\"}}"),
+            1.0,
+        ),
         ("wxmint_redis_replicas_wanted", 1.0),
     ] {
         assert_eq!(service.metric(metric).await, value, "{metric}");
     }
-    assert!(service.metric("wxmint_redis_slots_covered").await.is_nan(), "this is no Cluster");
+    assert!(
+        service.metric("wxmint_redis_slots_covered").await.is_nan(),
+        "this is no Cluster"
+    );
     replica.freeze();
     assert_eq!(newcomer(&bed, service).await, 503);
-    assert_eq!(bed.log_in("lin").await.expect_login().member("user_id"), known, "who is bound needs no confirmation");
+    assert_eq!(
+        bed.log_in("lin").await.expect_login().member("user_id"),
+        known,
+        "who is bound needs no confirmation"
+    );
     replica.thaw();
 }

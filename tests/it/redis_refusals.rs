@@ -16,7 +16,10 @@ const SPENT: [&str; 2] = ["a ticket", "POST /wechat/session/reset null"];
 
 async fn refusing(builder: Builder) -> TestBed<Proxy> {
     // Whether replicas confirm is another matter.
-    let builder = builder.two_apps().operator().envs(&[("WXMINT_REDIS_CONFIRM", "0"), ONE_THREAD]);
+    let builder = builder
+        .two_apps()
+        .operator()
+        .envs(&[("WXMINT_REDIS_CONFIRM", "0"), ONE_THREAD]);
     builder.start_on(Proxy::before(Product::Redis).await).await
 }
 
@@ -29,8 +32,13 @@ impl TestBed<Proxy> {
     /// Somebody who has logged in, in both apps.
     async fn somebody(&self) -> (String, Answer) {
         let person = self.person();
-        self.log_in_at(OTHER_APPID, &person, json!({})).await.expect_login();
-        let login = self.log_in_at(APPID, &person, json!({})).await.expect_login();
+        self.log_in_at(OTHER_APPID, &person, json!({}))
+            .await
+            .expect_login();
+        let login = self
+            .log_in_at(APPID, &person, json!({}))
+            .await
+            .expect_login();
         (person, login)
     }
 
@@ -52,7 +60,10 @@ impl TestBed<Proxy> {
             self.redis.plant(number, Fate::Unanswered);
             let answer = act(prepared).await;
             let lost = self.redis.has_met();
-            assert!(answer.status < 300, "{what}, after a lost answer to {lost:?}: {answer:?}");
+            assert!(
+                answer.status < 300,
+                "{what}, after a lost answer to {lost:?}: {answer:?}"
+            );
             // Several times, because the service looks at Redis by itself now and then, and a busy machine is slow.
             for time in 1..=TIMES {
                 let prepared = prepare().await;
@@ -64,7 +75,10 @@ impl TestBed<Proxy> {
                 if answer.status == 503 {
                     answer.expect_problem(503, "store_unavailable");
                     let again = act(prepared).await;
-                    assert!(again.status < 300 || SPENT.contains(&what), "{what}, again after {refused}: {again:?}");
+                    assert!(
+                        again.status < 300 || SPENT.contains(&what),
+                        "{what}, again after {refused}: {again:?}"
+                    );
                     break;
                 }
                 assert!(answer.status < 300, "{what} without {refused}: {answer:?}");
@@ -84,16 +98,23 @@ impl TestBed<Proxy> {
 async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
     let bed = refusing(TestBed::builder()).await;
     let log_in = async |person: String| bed.log_in_at(APPID, &person, json!({})).await;
-    bed.expect_refused("a first login", &[], async || bed.person(), &log_in).await;
+    bed.expect_refused("a first login", &[], async || bed.person(), &log_in)
+        .await;
     let known = async || bed.somebody().await.0;
-    bed.expect_refused("a login", &[NOTED_AS_NOT_ENDED], known, &log_in).await;
+    bed.expect_refused("a login", &[NOTED_AS_NOT_ENDED], known, &log_in)
+        .await;
     for (method, path, body, needless) in [
         // That the end is in the feed is noted last. Otherwise a repetition writes it there again.
         ("POST", "/logout", Value::Null, &["SET"][..]),
         ("POST", "/logout", json!({"everywhere": true}), &[]),
         // Whether nobody is left, so that what is kept of the user may expire, and of which clients the user has had
         // tokens, which is forgotten by its date otherwise.
-        ("DELETE", "/binding", Value::Null, &["HGETALL", "HLEN", "ZRANGE"]),
+        (
+            "DELETE",
+            "/binding",
+            Value::Null,
+            &["HGETALL", "HLEN", "ZRANGE"],
+        ),
         ("GET", "/wechat/session", Value::Null, &[]),
         ("POST", "/wechat/session/reset", Value::Null, &[]),
     ] {
@@ -104,11 +125,23 @@ async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
     }
     let prepare = async || {
         let (person, login) = bed.somebody().await;
-        (login, bed.wechat.hand_over(json!({"person": person, "kind": "user_info"})).await)
+        (
+            login,
+            bed.wechat
+                .hand_over(json!({"person": person, "kind": "user_info"}))
+                .await,
+        )
     };
     let open = async |(login, handed): (Answer, Value)| {
         let data = json!({"encryptedData": handed["encryptedData"], "iv": handed["iv"]});
-        bed.service().ask("POST", "/wechat/userdata", &login.member("access_token"), &data).await
+        bed.service()
+            .ask(
+                "POST",
+                "/wechat/userdata",
+                &login.member("access_token"),
+                &data,
+            )
+            .await
     };
     bed.expect_refused("user data", &[], prepare, open).await;
 }
@@ -120,7 +153,11 @@ async fn a_code_that_was_not_sent_and_cannot_be_given_back_stands_in_no_log() {
     let bed = refusing(TestBed::builder().breakable_wechat()).await;
     bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
     bed.wechat_link().cut().await;
-    let told = || bed.service().log().contains("a login code that was not sent could not be given back");
+    let told = || {
+        bed.service()
+            .log()
+            .contains("a login code that was not sent could not be given back")
+    };
     until("it cannot be given back", PATIENCE, async || {
         for number in 1..MOST {
             bed.redis.plant(number, Fate::Refused);
@@ -136,25 +173,45 @@ async fn a_code_that_was_not_sent_and_cannot_be_given_back_stands_in_no_log() {
 
 #[tokio::test]
 async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_answered_as_done() {
-    let bed = refusing(TestBed::builder().users(&["alice"]).env("WXMINT_BINDINGS_PER_USER", "1000")).await;
+    let bed = refusing(
+        TestBed::builder()
+            .users(&["alice"])
+            .env("WXMINT_BINDINGS_PER_USER", "1000"),
+    )
+    .await;
     let log_in = async |person: String| bed.log_in_at(APPID, &person, password_of("alice")).await;
-    bed.expect_refused("a password", &[NOTED_AS_NOT_ENDED], async || bed.person(), log_in).await;
+    bed.expect_refused(
+        "a password",
+        &[NOTED_AS_NOT_ENDED],
+        async || bed.person(),
+        log_in,
+    )
+    .await;
     let ticket = async || {
         let asked = bed.log_in_at(APPID, &bed.person(), json!({})).await;
-        asked.expect_problem(403, "binding_required").member("bind_ticket")
+        asked
+            .expect_problem(403, "binding_required")
+            .member("bind_ticket")
     };
     let redeem = async |ticket: String| {
         let mut body = password_of("alice");
         body["bind_ticket"] = ticket.into();
         bed.service().log_in_with(&body).await
     };
-    bed.expect_refused("a ticket", &[NOTED_AS_NOT_ENDED], ticket, redeem).await;
+    bed.expect_refused("a ticket", &[NOTED_AS_NOT_ENDED], ticket, redeem)
+        .await;
 
     let bed = refusing(TestBed::builder().env("WXMINT_SINGLE_SESSION", "true")).await;
     let log_in = async |person: String| bed.log_in_at(APPID, &person, json!({})).await;
     // That what is kept of the ends expires sooner; and as after a logout, of a token of the same second.
     let needless = ["EXPIRE", "SET", NOTED_AS_NOT_ENDED];
-    bed.expect_refused("one login", &needless, async || bed.somebody().await.0, log_in).await;
+    bed.expect_refused(
+        "one login",
+        &needless,
+        async || bed.somebody().await.0,
+        log_in,
+    )
+    .await;
 }
 
 /// And an erasure that was refused at any step, or whose answer was lost, is finished by a repetition. A dissolution
@@ -183,7 +240,9 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
         let prepare = async || {
             let (person, login) = bed.somebody().await;
             let openid = bed.wechat.openid(&person).await;
-            let path = path.replace("USER", &login.member("user_id")).replace("PERSON", &openid);
+            let path = path
+                .replace("USER", &login.member("user_id"))
+                .replace("PERSON", &openid);
             if path.ends_with("/APP") {
                 bed.operate(method, &path.replace("APP", OTHER_APPID)).await;
             }
@@ -192,11 +251,14 @@ async fn what_redis_refuses_of_an_operators_request_is_not_answered_as_done() {
             path
         };
         let act = async |path: String| bed.operate(method, &path).await;
-        bed.expect_refused(&format!("{method} {path}"), &[], prepare, act).await;
+        bed.expect_refused(&format!("{method} {path}"), &[], prepare, act)
+            .await;
     }
     expect_lives_of("wxmint:user:*:gone", 30 * 86_400);
     for (path, openid) in erasures.take() {
-        bed.operate("GET", &path).await.expect_problem(404, "person_not_found");
+        bed.operate("GET", &path)
+            .await
+            .expect_problem(404, "person_not_found");
         expect_lives_of(&format!("*{openid}*"), 3600);
     }
 }

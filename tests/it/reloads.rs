@@ -45,75 +45,188 @@ macro_rules! row {
 }
 
 const ROWS: &[Row] = &[
-    row!("keys", "the keys that verifiers fetch", ["src/issuer/metadata.rs"], |scene| {
-        jwks_kids(&scene.bed).await == [scene.kids[1].as_str()]
-    }),
-    row!("keys", "the signature of logins", ["crates/keys/src/token/minter.rs"], |scene| {
-        kid_of(&scene.log_in("lin").await.expect_login().member("access_token")) == scene.kids[1]
-    }),
-    row!("keys", "id tokens of sites", ["crates/keys/src/token/others.rs"], |scene| {
-        kid_of(&scene.log_in_site("lin").await.member("id_token")) == scene.kids[1]
-    }),
-    row!("keys", "the signature of the feed", ["src/issuer/revocations.rs"], |scene| {
-        kid_of(&scene.bed.service().get("/revocations").await.body) == scene.kids[1]
-    }),
-    row!("keys", "revocations of keys in the feed", ["src/issuer/revoked_keys.rs", "src/issuer/reload.rs"], |scene| {
-        let (_, page) = decoded(&scene.bed.service().get("/revocations").await.body);
-        let ended = page["revoked"].as_array().expect("a list").iter();
-        ended.filter(|end| end[0] == "kid").any(|end| end[1] == scene.kids[0])
-    }),
-    row!("keys", "the verifier of the service", ["src/issuer/caller.rs"], |scene| {
-        let asked = scene.bed.service().ask("GET", "/wechat/session", &scene.old_token, &Value::Null).await;
-        asked.status == 401
-    }),
-    row!("keys", "hints of who logs out of a site", ["src/doors/oidc/own_jwt.rs"], |scene| {
-        // The token is the site's still, so that its login would end.
-        let query = query(&[("id_token_hint", &scene.old_id_token), ("client_id", "grafana")]);
-        scene.bed.service().get(&format!("/end_session?{query}")).await.status >= 400
-    }),
+    row!(
+        "keys",
+        "the keys that verifiers fetch",
+        ["src/issuer/metadata.rs"],
+        |scene| jwks_kids(&scene.bed).await == [scene.kids[1].as_str()]
+    ),
+    row!(
+        "keys",
+        "the signature of logins",
+        ["crates/keys/src/token/minter.rs"],
+        |scene| {
+            kid_of(
+                &scene
+                    .log_in("lin")
+                    .await
+                    .expect_login()
+                    .member("access_token"),
+            ) == scene.kids[1]
+        }
+    ),
+    row!(
+        "keys",
+        "id tokens of sites",
+        ["crates/keys/src/token/others.rs"],
+        |scene| kid_of(&scene.log_in_site("lin").await.member("id_token")) == scene.kids[1]
+    ),
+    row!(
+        "keys",
+        "the signature of the feed",
+        ["src/issuer/revocations.rs"],
+        |scene| kid_of(&scene.bed.service().get("/revocations").await.body) == scene.kids[1]
+    ),
+    row!(
+        "keys",
+        "revocations of keys in the feed",
+        ["src/issuer/revoked_keys.rs", "src/issuer/reload.rs"],
+        |scene| {
+            let (_, page) = decoded(&scene.bed.service().get("/revocations").await.body);
+            let ended = page["revoked"].as_array().expect("a list").iter();
+            ended
+                .filter(|end| end[0] == "kid")
+                .any(|end| end[1] == scene.kids[0])
+        }
+    ),
+    row!(
+        "keys",
+        "the verifier of the service",
+        ["src/issuer/caller.rs"],
+        |scene| {
+            let asked = scene
+                .bed
+                .service()
+                .ask("GET", "/wechat/session", &scene.old_token, &Value::Null)
+                .await;
+            asked.status == 401
+        }
+    ),
+    row!(
+        "keys",
+        "hints of who logs out of a site",
+        ["src/doors/oidc/own_jwt.rs"],
+        |scene| {
+            // The token is the site's still, so that its login would end.
+            let query = query(&[
+                ("id_token_hint", &scene.old_id_token),
+                ("client_id", "grafana"),
+            ]);
+            scene
+                .bed
+                .service()
+                .get(&format!("/end_session?{query}"))
+                .await
+                .status
+                >= 400
+        }
+    ),
     row!("keys", "followers", [], |scene| {
-        let new = scene.log_in("lin").await.expect_login().member("access_token");
-        scene.sidecar().verify(&scene.old_token).await.status == 401 && scene.sidecar().verify(&new).await.status == 200
+        let new = scene
+            .log_in("lin")
+            .await
+            .expect_login()
+            .member("access_token");
+        scene.sidecar().verify(&scene.old_token).await.status == 401
+            && scene.sidecar().verify(&new).await.status == 200
     }),
-    row!("keys", "the metrics of keys", ["src/issuer/run.rs"], |scene| {
-        scene.bed.service().metrics().await.contains(&format!("wxmint_key_age_seconds{{kid=\"{}\"", scene.kids[1]))
-    }),
-    row!("vault", "the sealing of session keys", ["src/login.rs"], |scene| {
-        scene.log_in("lin").await.expect_login();
-        scene.sealed_by("lin").await != scene.old_seal
-    }),
-    row!("vault", "session keys that are used", ["src/login/service_api.rs"], |scene| {
-        let path = format!("/users/id-of-idle/wechat/{APPID}/signature");
-        assert_eq!(scene.by_service("POST", &path, &json!({"data": "a"})).await.status, 200);
-        scene.sealed_by("idle").await != scene.old_seal
-    }),
-    row!("admin_tokens", "the admin listener", ["src/admin/admin_request.rs"], |scene| {
-        scene.whoami(NEW_SECRET).await == 200 && scene.whoami(OLD_SECRET).await == 401
-    }),
-    row!("admin_tokens", "receivers of events", ["src/doors/events/mod.rs"], |scene| {
-        let status =
-            async |secret: &str| scene.bed.service().ask("GET", "/ssf/stream", secret, &Value::Null).await.status;
-        status(NEW_SECRET).await == 200 && status(OLD_SECRET).await == 401
-    }),
+    row!(
+        "keys",
+        "the metrics of keys",
+        ["src/issuer/run.rs"],
+        |scene| {
+            scene.bed.service().metrics().await.contains(&format!(
+                "wxmint_key_age_seconds{{kid=\"{}\"",
+                scene.kids[1]
+            ))
+        }
+    ),
+    row!(
+        "vault",
+        "the sealing of session keys",
+        ["src/login.rs"],
+        |scene| {
+            scene.log_in("lin").await.expect_login();
+            scene.sealed_by("lin").await != scene.old_seal
+        }
+    ),
+    row!(
+        "vault",
+        "session keys that are used",
+        ["src/login/service_api.rs"],
+        |scene| {
+            let path = format!("/users/id-of-idle/wechat/{APPID}/signature");
+            assert_eq!(
+                scene
+                    .by_service("POST", &path, &json!({"data": "a"}))
+                    .await
+                    .status,
+                200
+            );
+            scene.sealed_by("idle").await != scene.old_seal
+        }
+    ),
+    row!(
+        "admin_tokens",
+        "the admin listener",
+        ["src/admin/admin_request.rs"],
+        |scene| scene.whoami(NEW_SECRET).await == 200 && scene.whoami(OLD_SECRET).await == 401
+    ),
+    row!(
+        "admin_tokens",
+        "receivers of events",
+        ["src/doors/events/mod.rs"],
+        |scene| {
+            let status = async |secret: &str| {
+                scene
+                    .bed
+                    .service()
+                    .ask("GET", "/ssf/stream", secret, &Value::Null)
+                    .await
+                    .status
+            };
+            status(NEW_SECRET).await == 200 && status(OLD_SECRET).await == 401
+        }
+    ),
     row!("users", "passwords", ["src/login/steps.rs"], |scene| {
-        scene.bed.log_in_at(APPID, "chen", password_of("chen")).await.status == 200
+        scene
+            .bed
+            .log_in_at(APPID, "chen", password_of("chen"))
+            .await
+            .status
+            == 200
     }),
     row!("users", "who may log in", ["src/login/steps.rs"], |scene| {
         scene.log_in("mei").await.json()["code"] == "user_blocked"
     }),
-    row!("users", "claims of tokens", ["src/login/steps.rs"], |scene| {
-        scene.log_in("lin").await.claims()["roles"] == json!(["editor"])
-    }),
-    row!("users", "renewals of sites", ["src/doors/oidc/renewal.rs"], |scene| {
-        let refresh = scene.refresh.borrow().clone();
-        let renewed = scene.token(&[("grant_type", "refresh_token"), ("refresh_token", &refresh)]).await;
-        if renewed.status == 200 {
-            scene.refresh.replace(renewed.member("refresh_token"));
+    row!(
+        "users",
+        "claims of tokens",
+        ["src/login/steps.rs"],
+        |scene| scene.log_in("lin").await.claims()["roles"] == json!(["editor"])
+    ),
+    row!(
+        "users",
+        "renewals of sites",
+        ["src/doors/oidc/renewal.rs"],
+        |scene| {
+            let refresh = scene.refresh.borrow().clone();
+            let renewed = scene
+                .token(&[("grant_type", "refresh_token"), ("refresh_token", &refresh)])
+                .await;
+            if renewed.status == 200 {
+                scene.refresh.replace(renewed.member("refresh_token"));
+            }
+            renewed.json()["error"] == "invalid_grant"
         }
-        renewed.json()["error"] == "invalid_grant"
-    }),
+    ),
     row!("apps", "logins", ["src/login.rs"], |scene| {
-        scene.bed.log_in_at(OTHER_APPID, "lin", password_of("lin")).await.status == 200
+        scene
+            .bed
+            .log_in_at(OTHER_APPID, "lin", password_of("lin"))
+            .await
+            .status
+            == 200
     }),
     row!(
         "apps",
@@ -124,86 +237,227 @@ const ROWS: &[Row] = &[
             scene.by_service("GET", &path, &Value::Null).await.status == 200
         }
     ),
-    row!("apps", "an operator's search", ["src/admin/users.rs"], |scene| {
-        let openid = scene.bed.wechat.account_in(OTHER_APPID, "lin").await["openid"].as_str().map(str::to_owned);
-        let path = format!("/find?q={}", openid.unwrap_or_else(|| "nobody".into()));
-        scene.by_service("GET", &path, &Value::Null).await.body.contains(OTHER_APPID)
-    }),
-    row!("apps", "the metrics of apps", ["src/issuer/reload.rs"], |scene| {
-        scene.bed.service().metrics().await.contains(&format!("wxmint_app_info{{app=\"{OTHER_APPID}\""))
-    }),
-    row!("apps", "pages of other sites", ["src/issuer/cross_origin.rs"], |scene| {
-        scene.may_ask("/login", NEW_ORIGIN).await
-    }),
-    row!("apps", "clients of an app", ["src/doors/scan/requests.rs"], |scene| {
-        scene.asks_as("late").await.status == 200
-    }),
-    row!("apps", "the way of a site through WeChat's page", ["src/doors/oidc/wechat.rs"], |scene| {
-        let path = scene.bed.service().url(&format!("/authorize?{}", asks("grafana", BACK)));
-        let request = scene.bed.http.0.get(path).header("user-agent", "MicroMessenger");
-        scene.bed.http.send(request).await.header("location").contains(ACCOUNT)
-    }),
-    row!("clients", "requests of pages", ["src/doors/scan/page.rs"], |scene| {
-        let (old, new) = (scene.asks_as("old-tv").await.status, scene.asks_as("new-tv").await.status);
-        (old, new) == (401, 200)
-    }),
-    row!("clients", "pages of other sites", ["src/doors/scan/mod.rs"], |scene| {
-        let may = async |origin| scene.may_ask("/device_authorization", origin).await;
-        may(NEW_ORIGIN).await && !may(OLD_ORIGIN).await
-    }),
-    row!("clients", "addresses of sites", ["src/doors/oidc/authorize.rs", "src/doors/oidc/mod.rs"], |scene| {
-        let page = async |to| scene.bed.service().get(&format!("/authorize?{}", asks("wiki", to))).await.status;
-        page(NEW_BACK).await == 200
-    }),
-    row!("clients", "secrets of sites", ["src/doors/scan/token.rs", "src/doors/oidc/logout.rs"], |scene| {
-        let form = [("client_id", "wiki"), ("client_secret", SECRET), ("token", "a.b.c")];
-        scene.bed.form("/revoke", &form).await.status == 200
-    }),
-    row!("clients", "what the phone is shown", ["src/doors/scan/phone.rs"], |scene| {
-        let scan = scene.asks_as("tv").await;
-        assert_eq!(scan.status, 200, "{scan:?}");
-        let phone = scene.log_in("lin").await.expect_login();
-        scene.bed.look(&phone, &scan.member("user_code")).await.json()["client_name"] == "new name"
-    }),
-    row!("clients", "the counters of clients", ["src/doors/scan/mod.rs"], |scene| {
-        let metrics = scene.bed.service().metrics().await;
-        !metrics.contains("wxmint_device_requests_total{client=\"old-tv\"")
-    }),
+    row!(
+        "apps",
+        "an operator's search",
+        ["src/admin/users.rs"],
+        |scene| {
+            let openid = scene.bed.wechat.account_in(OTHER_APPID, "lin").await["openid"]
+                .as_str()
+                .map(str::to_owned);
+            let path = format!("/find?q={}", openid.unwrap_or_else(|| "nobody".into()));
+            scene
+                .by_service("GET", &path, &Value::Null)
+                .await
+                .body
+                .contains(OTHER_APPID)
+        }
+    ),
+    row!(
+        "apps",
+        "the metrics of apps",
+        ["src/issuer/reload.rs"],
+        |scene| {
+            scene
+                .bed
+                .service()
+                .metrics()
+                .await
+                .contains(&format!("wxmint_app_info{{app=\"{OTHER_APPID}\""))
+        }
+    ),
+    row!(
+        "apps",
+        "pages of other sites",
+        ["src/issuer/cross_origin.rs"],
+        |scene| scene.may_ask("/login", NEW_ORIGIN).await
+    ),
+    row!(
+        "apps",
+        "clients of an app",
+        ["src/doors/scan/requests.rs"],
+        |scene| scene.asks_as("late").await.status == 200
+    ),
+    row!(
+        "apps",
+        "the way of a site through WeChat's page",
+        ["src/doors/oidc/wechat.rs"],
+        |scene| {
+            let path = scene
+                .bed
+                .service()
+                .url(&format!("/authorize?{}", asks("grafana", BACK)));
+            let request = scene
+                .bed
+                .http
+                .0
+                .get(path)
+                .header("user-agent", "MicroMessenger");
+            scene
+                .bed
+                .http
+                .send(request)
+                .await
+                .header("location")
+                .contains(ACCOUNT)
+        }
+    ),
+    row!(
+        "clients",
+        "requests of pages",
+        ["src/doors/scan/page.rs"],
+        |scene| {
+            let (old, new) = (
+                scene.asks_as("old-tv").await.status,
+                scene.asks_as("new-tv").await.status,
+            );
+            (old, new) == (401, 200)
+        }
+    ),
+    row!(
+        "clients",
+        "pages of other sites",
+        ["src/doors/scan/mod.rs"],
+        |scene| {
+            let may = async |origin| scene.may_ask("/device_authorization", origin).await;
+            may(NEW_ORIGIN).await && !may(OLD_ORIGIN).await
+        }
+    ),
+    row!(
+        "clients",
+        "addresses of sites",
+        ["src/doors/oidc/authorize.rs", "src/doors/oidc/mod.rs"],
+        |scene| {
+            let page = async |to| {
+                scene
+                    .bed
+                    .service()
+                    .get(&format!("/authorize?{}", asks("wiki", to)))
+                    .await
+                    .status
+            };
+            page(NEW_BACK).await == 200
+        }
+    ),
+    row!(
+        "clients",
+        "secrets of sites",
+        ["src/doors/scan/token.rs", "src/doors/oidc/logout.rs"],
+        |scene| {
+            let form = [
+                ("client_id", "wiki"),
+                ("client_secret", SECRET),
+                ("token", "a.b.c"),
+            ];
+            scene.bed.form("/revoke", &form).await.status == 200
+        }
+    ),
+    row!(
+        "clients",
+        "what the phone is shown",
+        ["src/doors/scan/phone.rs"],
+        |scene| {
+            let scan = scene.asks_as("tv").await;
+            assert_eq!(scan.status, 200, "{scan:?}");
+            let phone = scene.log_in("lin").await.expect_login();
+            scene
+                .bed
+                .look(&phone, &scan.member("user_code"))
+                .await
+                .json()["client_name"]
+                == "new name"
+        }
+    ),
+    row!(
+        "clients",
+        "the counters of clients",
+        ["src/doors/scan/mod.rs"],
+        |scene| {
+            let metrics = scene.bed.service().metrics().await;
+            !metrics.contains("wxmint_device_requests_total{client=\"old-tv\"")
+        }
+    ),
     row!("redis_url", "logins", [], |scene| {
         scene.log_in("lin").await.expect_login();
         let openid = scene.bed.wechat.openid("lin").await;
-        scene.other_redis().command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}:{openid}}}:binding")]) == 1
+        scene
+            .other_redis()
+            .command::<i64>(&["EXISTS", &format!("wxmint:{{{APPID}:{openid}}}:binding")])
+            == 1
     }),
     row!("redis_url", "the feed", [], |scene| {
         let command = ["users", "revoke", "user-of-the-other-redis"];
         Ended::of(&mut command_on(&scene.other_redis().url(), &command), "").expect_success();
         let (_, page) = decoded(&scene.bed.service().get("/revocations").await.body);
-        page["revoked"].as_array().is_some_and(|revoked| !revoked.is_empty())
+        page["revoked"]
+            .as_array()
+            .is_some_and(|revoked| !revoked.is_empty())
     }),
     row!("redis_url", "the admin listener", [], |scene| {
-        Ended::of(&mut command_on(&scene.other_redis().url(), &["users", "block", "user-2"]), "").expect_success();
-        let shown = scene.bed.service().operate("GET", "/users/user-2", OLD_SECRET, &Value::Null).await;
+        Ended::of(
+            &mut command_on(&scene.other_redis().url(), &["users", "block", "user-2"]),
+            "",
+        )
+        .expect_success();
+        let shown = scene
+            .bed
+            .service()
+            .operate("GET", "/users/user-2", OLD_SECRET, &Value::Null)
+            .await;
         shown.json()["blocked"] == true
     }),
     row!("redis_url", "requests of pages", [], |scene| {
-        let before = scene.other_redis().command::<Vec<String>>(&["KEYS", "wxmint:device:*"]).len();
+        let before = scene
+            .other_redis()
+            .command::<Vec<String>>(&["KEYS", "wxmint:device:*"])
+            .len();
         assert_eq!(scene.asks_as("tv").await.status, 200);
-        scene.other_redis().command::<Vec<String>>(&["KEYS", "wxmint:device:*"]).len() > before
+        scene
+            .other_redis()
+            .command::<Vec<String>>(&["KEYS", "wxmint:device:*"])
+            .len()
+            > before
     }),
-    row!("redis_url", "what looks after revocations", ["src/issuer/ends.rs"], |scene| {
-        scene.other_redis().command::<i64>(&["EXISTS", "wxmint:{wxmint:revoked}:lives"]) == 1
-    }),
+    row!(
+        "redis_url",
+        "what looks after revocations",
+        ["src/issuer/ends.rs"],
+        |scene| {
+            scene
+                .other_redis()
+                .command::<i64>(&["EXISTS", "wxmint:{wxmint:revoked}:lives"])
+                == 1
+        }
+    ),
 ];
 
 /// Files that are not watched, and why.
 const NOT_WATCHED: &[(&str, &str)] = &[
-    ("WXMINT_REDIS_CA_FILE", "each connection reads it: tests/it/redis_tls.rs"),
-    ("WXMINT_REDIS_CERT_FILE", "each connection reads it: tests/it/redis_tls.rs"),
-    ("WXMINT_REDIS_KEY_FILE", "each connection reads it: tests/it/redis_tls.rs"),
-    ("WXMINT_PLATFORM_FILE", "docs/settings.md: it is read at the start"),
+    (
+        "WXMINT_REDIS_CA_FILE",
+        "each connection reads it: tests/it/redis_tls.rs",
+    ),
+    (
+        "WXMINT_REDIS_CERT_FILE",
+        "each connection reads it: tests/it/redis_tls.rs",
+    ),
+    (
+        "WXMINT_REDIS_KEY_FILE",
+        "each connection reads it: tests/it/redis_tls.rs",
+    ),
+    (
+        "WXMINT_PLATFORM_FILE",
+        "docs/settings.md: it is read at the start",
+    ),
     ("WXMINT_VERIFY_FILES_DIR", "read at the start"),
-    ("WXMINT_ID_KEY_FILE", "src/issuer/build.rs: this key does not change"),
-    ("WXMINT_WECHAT_PROXY_FILE", "docs/settings.md: the first two are read again"),
+    (
+        "WXMINT_ID_KEY_FILE",
+        "src/issuer/build.rs: this key does not change",
+    ),
+    (
+        "WXMINT_WECHAT_PROXY_FILE",
+        "docs/settings.md: the first two are read again",
+    ),
 ];
 /// The settings of the files that are watched.
 const WATCHED: &[(&str, &str)] = &[
@@ -226,8 +480,14 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
         "keys",
         &["keys.set()"],
         &[
-            ("src/issuer/examine.rs", "the doctor: tests/it/doctor/files.rs"),
-            ("src/issuer/ends.rs", "whether a loss is mended: its own tests"),
+            (
+                "src/issuer/examine.rs",
+                "the doctor: tests/it/doctor/files.rs",
+            ),
+            (
+                "src/issuer/ends.rs",
+                "whether a loss is mended: its own tests",
+            ),
             ("src/cli/doctor/verifiers.rs", "a command"),
         ],
     ),
@@ -235,30 +495,77 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
         "vault",
         &["vault.load"],
         &[
-            ("src/admin/admin_request.rs", "the name of a person in the audit"),
-            ("src/issuer/login_route.rs", "the name of a person in the audit"),
-            ("src/issuer/leave_routes.rs", "the name of a person in the audit"),
-            ("src/doors/scan/phone.rs", "the name of a person in the audit"),
-            ("src/doors/oidc/wechat.rs", "the mark of a cookie that lives for minutes"),
-            ("src/issuer/revocations.rs", "the mark of cursors: tests/it/old_pages.rs"),
+            (
+                "src/admin/admin_request.rs",
+                "the name of a person in the audit",
+            ),
+            (
+                "src/issuer/login_route.rs",
+                "the name of a person in the audit",
+            ),
+            (
+                "src/issuer/leave_routes.rs",
+                "the name of a person in the audit",
+            ),
+            (
+                "src/doors/scan/phone.rs",
+                "the name of a person in the audit",
+            ),
+            (
+                "src/doors/oidc/wechat.rs",
+                "the mark of a cookie that lives for minutes",
+            ),
+            (
+                "src/issuer/revocations.rs",
+                "the mark of cursors: tests/it/old_pages.rs",
+            ),
             ("src/doors/platform/merchants.rs", "tests/it/platforms"),
             ("src/doors/platform/examine.rs", "tests/it/platforms"),
             ("src/doors/platform/follower.rs", "tests/it/platforms"),
-            ("src/issuer/examine.rs", "the doctor: tests/it/doctor/files.rs"),
-            ("src/login/user_data.rs", "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs"),
-            ("src/login/token_actions.rs", "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs"),
-            ("src/login/worker.rs", "seals an access token, once in two hours"),
+            (
+                "src/issuer/examine.rs",
+                "the doctor: tests/it/doctor/files.rs",
+            ),
+            (
+                "src/login/user_data.rs",
+                "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs",
+            ),
+            (
+                "src/login/token_actions.rs",
+                "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs",
+            ),
+            (
+                "src/login/worker.rs",
+                "seals an access token, once in two hours",
+            ),
         ],
     ),
-    ("admin_tokens", &[".tokens."], &[]),
-    ("users", &["accounts.check_"], &[("src/cli/doctor/accounts.rs", "a command")]),
+    (
+        "admin_tokens",
+        &[".tokens."],
+        &[("src/doors/platform/exchange.rs", "access tokens of WeChat")],
+    ),
+    (
+        "users",
+        &["accounts.check_"],
+        &[("src/cli/doctor/accounts.rs", "a command")],
+    ),
     (
         "apps",
         &["apps.all()"],
         &[
-            ("src/admin/admin_request.rs", "the kind of an app in the audit"),
-            ("src/issuer/leave_routes.rs", "the kind of an app in the audit"),
-            ("src/issuer/login_route.rs", "the kind of an app in the audit, and who may read an error"),
+            (
+                "src/admin/admin_request.rs",
+                "the kind of an app in the audit",
+            ),
+            (
+                "src/issuer/leave_routes.rs",
+                "the kind of an app in the audit",
+            ),
+            (
+                "src/issuer/login_route.rs",
+                "the kind of an app in the audit, and who may read an error",
+            ),
             ("src/issuer/run.rs", "the names of apps at the start"),
             ("src/cli/doctor/wechat.rs", "a command"),
             ("src/doors/oidc/mod.rs", "the doctor"),
@@ -274,7 +581,10 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
     (
         "clients",
         &[".clients()", " clients(&issuer)"],
-        &[("src/doors/oidc/backchannel.rs", "whom to tell of a logout: tests/it/oidc/backchannel.rs")],
+        &[(
+            "src/doors/oidc/backchannel.rs",
+            "whom to tell of a logout: tests/it/oidc/backchannel.rs",
+        )],
     ),
 ];
 
@@ -314,39 +624,81 @@ impl Scene {
     }
 
     async fn token(&self, grant: &[(&str, &str)]) -> Answer {
-        let form = [&[("client_id", "grafana"), ("client_secret", SECRET)], grant].concat();
+        let form = [
+            &[("client_id", "grafana"), ("client_secret", SECRET)],
+            grant,
+        ]
+        .concat();
         self.bed.form("/token", &form).await
     }
 
     async fn log_in_site(&self, person: &str) -> Answer {
-        let code = told(&self.bed.let_in_site(&asks("grafana", BACK), person).await)["code"].clone();
+        let code =
+            told(&self.bed.let_in_site(&asks("grafana", BACK), person).await)["code"].clone();
         let grant = ("grant_type", "authorization_code");
-        self.token(&[grant, ("code", &code), ("redirect_uri", BACK), ("code_verifier", VERIFIER)]).await.expect_login()
+        self.token(&[
+            grant,
+            ("code", &code),
+            ("redirect_uri", BACK),
+            ("code_verifier", VERIFIER),
+        ])
+        .await
+        .expect_login()
     }
 
     async fn asks_as(&self, client: &str) -> Answer {
-        self.bed.form("/device_authorization", &[("client_id", client)]).await
+        self.bed
+            .form("/device_authorization", &[("client_id", client)])
+            .await
     }
 
     /// With the secret that counts.
     async fn by_service(&self, method: &str, path: &str, body: &Value) -> Answer {
-        let answer = self.bed.service().operate(method, path, NEW_SECRET, body).await;
-        if answer.status == 401 { self.bed.service().operate(method, path, OLD_SECRET, body).await } else { answer }
+        let answer = self
+            .bed
+            .service()
+            .operate(method, path, NEW_SECRET, body)
+            .await;
+        if answer.status == 401 {
+            self.bed
+                .service()
+                .operate(method, path, OLD_SECRET, body)
+                .await
+        } else {
+            answer
+        }
     }
 
     async fn whoami(&self, secret: &str) -> u16 {
-        self.bed.service().operate("GET", "/whoami", secret, &Value::Null).await.status
+        self.bed
+            .service()
+            .operate("GET", "/whoami", secret, &Value::Null)
+            .await
+            .status
     }
 
     /// Whether pages of this site may ask there.
     async fn may_ask(&self, path: &str, origin: &str) -> bool {
-        let request = self.bed.http.0.request(Method::OPTIONS, self.bed.service().url(path)).header("origin", origin);
-        self.bed.http.send(request).await.header("access-control-allow-origin") == origin
+        let request = self
+            .bed
+            .http
+            .0
+            .request(Method::OPTIONS, self.bed.service().url(path))
+            .header("origin", origin);
+        self.bed
+            .http
+            .send(request)
+            .await
+            .header("access-control-allow-origin")
+            == origin
     }
 
     /// The name of the vault key that has sealed the person's latest session key: see crates/store/README.md.
     async fn sealed_by(&self, person: &str) -> Vec<u8> {
-        let key = format!("wxmint:{{{APPID}:{}}}:session", self.bed.wechat.openid(person).await);
+        let key = format!(
+            "wxmint:{{{APPID}:{}}}:session",
+            self.bed.wechat.openid(person).await
+        );
         let held: Vec<u8> = self.bed.redis.command(&["GET", &key]);
         held[2 + 11 + 1..][..2].to_vec()
     }
@@ -374,7 +726,8 @@ fn asks(client: &str, redirect_uri: &str) -> String {
 /// The clients of the old or of the new file.
 fn clients(is_new: bool) -> Value {
     let secret = hex(digest(&SHA256, SECRET.as_bytes()).as_ref());
-    let page = |id: &str, name: &str, app: &str| json!({"client_id": id, "name": name, "appid": app});
+    let page =
+        |id: &str, name: &str, app: &str| json!({"client_id": id, "name": name, "appid": app});
     let (own, origin, name) = if is_new {
         (page("new-tv", "TV", APPID), NEW_ORIGIN, "new name")
     } else {
@@ -404,12 +757,22 @@ fn new_vault_key() -> String {
 
 async fn scene() -> Scene {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
-    let builder = TestBed::builder().app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path());
-    let builder = builder.app(ACCOUNT, &format!("{OTHER_SECRET}:official_account")).clients(&clients(false));
+    let builder = TestBed::builder()
+        .app(OTHER_APPID, OTHER_SECRET)
+        .apps_folder(folder.path());
+    let builder = builder
+        .app(ACCOUNT, &format!("{OTHER_SECRET}:official_account"))
+        .clients(&clients(false));
     // Each row asks again until it goes by the new content, and no limit may end that.
-    let builder = builder.env("WXMINT_LIMIT_OPEN_REQUESTS", "10000").env("WXMINT_LIMIT_IP", "1000000/5m");
-    let builder = builder.env("WXMINT_LIMIT_OPENID", "100000/5m").env("WXMINT_LIMIT_USERNAME", "100000/5m");
-    let builder = builder.users(&["lin", "mei", "idle"]).operators(&operators("old", OLD_SECRET));
+    let builder = builder
+        .env("WXMINT_LIMIT_OPEN_REQUESTS", "10000")
+        .env("WXMINT_LIMIT_IP", "1000000/5m");
+    let builder = builder
+        .env("WXMINT_LIMIT_OPENID", "100000/5m")
+        .env("WXMINT_LIMIT_USERNAME", "100000/5m");
+    let builder = builder
+        .users(&["lin", "mei", "idle"])
+        .operators(&operators("old", OLD_SECRET));
     let bed = builder.start().await;
     let mut scene = Scene {
         kids: [jwks_kids(&bed).await.remove(0), String::new()],
@@ -423,11 +786,17 @@ async fn scene() -> Scene {
         other: None,
     };
     for person in ["lin", "mei", "idle"] {
-        scene.old_token = scene.bed.log_in_with(person, password_of(person)).await.member("access_token");
+        scene.old_token = scene
+            .bed
+            .log_in_with(person, password_of(person))
+            .await
+            .member("access_token");
     }
     scene.old_seal = scene.sealed_by("idle").await;
     scene.old_id_token = scene.log_in_site("lin").await.member("id_token");
-    scene.refresh.replace(scene.log_in_site("mei").await.member("refresh_token"));
+    scene
+        .refresh
+        .replace(scene.log_in_site("mei").await.member("refresh_token"));
     scene.sidecar = Some(scene.bed.sidecar().ready().await);
     scene
 }
@@ -451,20 +820,29 @@ fn change(scene: &mut Scene, what: &str) -> (PathBuf, String) {
             let old = fs::read_to_string(&path).expect("a file");
             (path, format!("{}\n{old}", new_vault_key()))
         }
-        "admin_tokens" => (scene.file("WXMINT_ADMIN_TOKENS_FILE"), operators("new", NEW_SECRET)),
+        "admin_tokens" => (
+            scene.file("WXMINT_ADMIN_TOKENS_FILE"),
+            operators("new", NEW_SECRET),
+        ),
         "users" => {
             let users = scene.bed.users();
             users.change(&["disable", "mei"]);
             users.change(&["claims", "lin", "roles=editor"]);
             users.add("chen", "id-of-chen");
-            (users.path(), fs::read_to_string(users.path()).expect("a file"))
+            (
+                users.path(),
+                fs::read_to_string(users.path()).expect("a file"),
+            )
         }
         "apps" => {
             write_private(&scene.folder.path().join(OTHER_APPID), OTHER_SECRET);
             let file = json!({"kind": "official_account", "secret": OTHER_SECRET, "origins": [NEW_ORIGIN]});
             (scene.folder.path().join(ACCOUNT), file.to_string())
         }
-        _ => (scene.file("WXMINT_CLIENTS_FILE"), json!({"clients": clients(true)}).to_string()),
+        _ => (
+            scene.file("WXMINT_CLIENTS_FILE"),
+            json!({"clients": clients(true)}).to_string(),
+        ),
     };
     replace(&path, &content);
     (path, content)
@@ -475,19 +853,28 @@ fn spoilt(what: &str, content: &str) -> String {
     match what {
         "keys" => {
             let mut early: Value = serde_json::from_str(content).expect("JSON");
-            early["keys"][0]["nbf"] = (early["keys"][0]["nbf"].as_i64().expect("seconds") + 3600).into();
+            early["keys"][0]["nbf"] =
+                (early["keys"][0]["nbf"].as_i64().expect("seconds") + 3600).into();
             early.to_string()
         }
         "vault" => format!("{}\nno key\n", new_vault_key()),
         "admin_tokens" => operators("third", REFUSED_SECRET) + "short secret\n",
         "users" => {
-            let others = content.lines().filter(|line| !line.starts_with("chen") && !line.starts_with("lin"));
+            let others = content
+                .lines()
+                .filter(|line| !line.starts_with("chen") && !line.starts_with("lin"));
             others.map(|line| format!("{line}\n")).collect::<String>() + "hunter2\n"
         }
-        "apps" => json!({"kind": "official_account", "secret": "no secret", "origins": [OLD_ORIGIN]}).to_string(),
+        "apps" => {
+            json!({"kind": "official_account", "secret": "no secret", "origins": [OLD_ORIGIN]})
+                .to_string()
+        }
         _ => {
             let mut others = clients(false);
-            others.as_array_mut().expect("clients").push(json!({"client_id": "a"}));
+            others
+                .as_array_mut()
+                .expect("clients")
+                .push(json!({"client_id": "a"}));
             json!({"clients": others}).to_string()
         }
     }
@@ -495,7 +882,10 @@ fn spoilt(what: &str, content: &str) -> String {
 
 /// Whether all of these rows go by the new content, by and by.
 async fn all_go_by_new(scene: &Scene, rows: &[&Row]) {
-    let mut pending: Vec<_> = rows.iter().map(|row| (row.what, row.consumer, row.goes_by_new)).collect();
+    let mut pending: Vec<_> = rows
+        .iter()
+        .map(|row| (row.what, row.consumer, row.goes_by_new))
+        .collect();
     let within = READ_AGAIN_WITHIN + PATIENCE;
     let begun = std::time::Instant::now();
     while !pending.is_empty() {
@@ -506,8 +896,15 @@ async fn all_go_by_new(scene: &Scene, rows: &[&Row]) {
             }
         }
         pending = left;
-        let names: Vec<_> = pending.iter().map(|(what, consumer, _)| format!("{what}: {consumer}")).collect();
-        assert!(begun.elapsed() < within, "go by what the file had before: {names:?}\n{}", scene.bed.service().log());
+        let names: Vec<_> = pending
+            .iter()
+            .map(|(what, consumer, _)| format!("{what}: {consumer}"))
+            .collect();
+        assert!(
+            begun.elapsed() < within,
+            "go by what the file had before: {names:?}\n{}",
+            scene.bed.service().log()
+        );
     }
 }
 
@@ -515,28 +912,57 @@ async fn all_go_by_new(scene: &Scene, rows: &[&Row]) {
 async fn is_told(scene: &Scene, what: &str) {
     let service = scene.bed.service();
     let gauge = format!("wxmint_reload_refused{{what=\"{what}\"}}");
-    until(&gauge, READ_AGAIN_WITHIN, async || service.metric(&gauge).await == 1.0).await;
+    until(&gauge, READ_AGAIN_WITHIN, async || {
+        service.metric(&gauge).await == 1.0
+    })
+    .await;
     let count = format!("wxmint_reloads_total{{what=\"{what}\",outcome=\"refused\"}}");
     assert_eq!(service.metric(&count).await, 1.0, "{what}");
     let words = format!("keeping the previous {what}");
     until(&words, PATIENCE, async || service.told(&words).len() == 1).await;
     let is_event = |event: &Value| {
-        event["metadata"]["event_code"] == "reload" && event["unmapped"]["what"] == what && event["status_id"] == 2
+        event["metadata"]["event_code"] == "reload"
+            && event["unmapped"]["what"] == what
+            && event["status_id"] == 2
     };
-    until("the audit", PATIENCE, async || service.events().iter().filter(|event| is_event(event)).count() == 1).await;
+    until("the audit", PATIENCE, async || {
+        service
+            .events()
+            .iter()
+            .filter(|event| is_event(event))
+            .count()
+            == 1
+    })
+    .await;
     let line = service.told(&words).remove(0);
-    let name = line["message"].as_str().and_then(|text| text.split_once(" cannot be used")).expect("a message").0;
-    assert!(service.readyz().await.body.contains(name), "{name}: {:?}", service.readyz().await);
+    let name = line["message"]
+        .as_str()
+        .and_then(|text| text.split_once(" cannot be used"))
+        .expect("a message")
+        .0;
+    assert!(
+        service.readyz().await.body.contains(name),
+        "{name}: {:?}",
+        service.readyz().await
+    );
 }
 
 async fn is_mended(scene: &Scene, what: &str) {
     let gauge = format!("wxmint_reload_refused{{what=\"{what}\"}}");
-    until(&gauge, READ_AGAIN_WITHIN, async || scene.bed.service().metric(&gauge).await == 0.0).await;
+    until(&gauge, READ_AGAIN_WITHIN, async || {
+        scene.bed.service().metric(&gauge).await == 0.0
+    })
+    .await;
 }
 
 async fn go_by_old(scene: &Scene, rows: &[&Row]) {
     for row in rows {
-        assert!(!(row.goes_by_new)(scene).await, "{}: {}: goes by what is still to come", row.what, row.consumer);
+        assert!(
+            !(row.goes_by_new)(scene).await,
+            "{}: {}: goes by what is still to come",
+            row.what,
+            row.consumer
+        );
     }
 }
 
@@ -554,7 +980,12 @@ async fn each_part_of_the_service_goes_by_the_changed_file_and_by_no_file_that_i
         is_told(&scene, what).await;
     }
     for row in &rows {
-        assert!((row.goes_by_new)(&scene).await, "{}: {}: goes by what was refused", row.what, row.consumer);
+        assert!(
+            (row.goes_by_new)(&scene).await,
+            "{}: {}: goes by what was refused",
+            row.what,
+            row.consumer
+        );
     }
     assert_eq!(scene.whoami(REFUSED_SECRET).await, 401);
     for (_, (path, content)) in &changed {
@@ -566,13 +997,20 @@ async fn each_part_of_the_service_goes_by_the_changed_file_and_by_no_file_that_i
 }
 
 #[tokio::test]
-async fn each_part_of_the_service_goes_to_the_redis_that_the_changed_file_names_and_to_none_that_is_refused() {
+async fn each_part_of_the_service_goes_to_the_redis_that_the_changed_file_names_and_to_none_that_is_refused()
+ {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("url");
     fs::write(&file, "redis://127.0.0.1:1\n").expect("nobody listens there");
-    let builder = TestBed::builder().env("WXMINT_REDIS_URL", "").not_ready().clients(&clients(false));
+    let builder = TestBed::builder()
+        .env("WXMINT_REDIS_URL", "")
+        .not_ready()
+        .clients(&clients(false));
     let builder = builder.operators(&operators("old", OLD_SECRET));
-    let bed = builder.env("WXMINT_REDIS_URL_FILE", &file.to_string_lossy()).start().await;
+    let bed = builder
+        .env("WXMINT_REDIS_URL_FILE", &file.to_string_lossy())
+        .start()
+        .await;
     replace(&file, &bed.redis.url());
     bed.service().ready().await;
     let other = RedisServer::start(&[], "").await;
@@ -598,7 +1036,12 @@ async fn each_part_of_the_service_goes_to_the_redis_that_the_changed_file_names_
     replace(&file, &unfit.url());
     is_told(&scene, "redis_url").await;
     for row in &rows {
-        assert!((row.goes_by_new)(&scene).await, "{}: {}: goes by what was refused", row.what, row.consumer);
+        assert!(
+            (row.goes_by_new)(&scene).await,
+            "{}: {}: goes by what was refused",
+            row.what,
+            row.consumer
+        );
     }
     replace(&file, &scene.other_redis().url());
     is_mended(&scene, "redis_url").await;
@@ -607,22 +1050,48 @@ async fn each_part_of_the_service_goes_to_the_redis_that_the_changed_file_names_
 /// The text before the first module of tests within it.
 fn without_tests(text: &str) -> &str {
     let begin = "#[cfg(test)]\nmod ";
-    let is_within = |at: &usize| text[at + begin.len()..].lines().next().is_some_and(|line| line.ends_with('{'));
-    text.match_indices(begin).map(|(at, _)| at).find(is_within).map_or(text, |at| &text[..at])
+    let is_within = |at: &usize| {
+        text[at + begin.len()..]
+            .lines()
+            .next()
+            .is_some_and(|line| line.ends_with('{'))
+    };
+    text.match_indices(begin)
+        .map(|(at, _)| at)
+        .find(is_within)
+        .map_or(text, |at| &text[..at])
 }
 
-/// The source without tests, by the paths of its files.
+/// The text without white space: where a line is broken says nothing.
+fn unspaced(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+/// The source without tests and white space, by the paths of its files.
 fn sources() -> BTreeMap<String, String> {
     fn below(folder: &Path, found: &mut BTreeMap<String, String>) {
-        for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
-            let name = path.strip_prefix(repository("")).expect("below it").to_string_lossy().into_owned();
-            let is_of_tests =
-                ["tests.rs", "conformance.rs", "test_fixture.rs", "simulated.rs"].iter().any(|it| name.ends_with(it));
+        for path in fs::read_dir(folder)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").path())
+        {
+            let name = path
+                .strip_prefix(repository(""))
+                .expect("below it")
+                .to_string_lossy()
+                .into_owned();
+            let is_of_tests = [
+                "tests.rs",
+                "conformance.rs",
+                "test_fixture.rs",
+                "simulated.rs",
+            ]
+            .iter()
+            .any(|it| name.ends_with(it));
             if path.is_dir() && !name.ends_with("/tests") {
                 below(&path, found);
             } else if name.ends_with(".rs") && !is_of_tests {
                 let text = fs::read_to_string(&path).expect("text");
-                found.insert(name, without_tests(&text).to_owned());
+                found.insert(name, unspaced(without_tests(&text)));
             }
         }
     }
@@ -634,21 +1103,38 @@ fn sources() -> BTreeMap<String, String> {
 /// The labels of the files that are watched, by the source.
 fn watched() -> BTreeSet<String> {
     let sources = sources();
-    let calls = sources.values().flat_map(|text| text.split("watch(issuer, \"").skip(1));
-    calls.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+    let calls = sources
+        .values()
+        .flat_map(|text| text.split("watch(issuer,\"").skip(1));
+    calls
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
 fn each_file_that_is_watched_has_rows_a_setting_and_a_place_on_the_page() {
     let watched = watched();
     assert!(watched.len() > 5, "{watched:?}");
-    let named = |names: &mut dyn Iterator<Item = &'static str>| names.map(str::to_owned).collect::<BTreeSet<_>>();
+    let named = |names: &mut dyn Iterator<Item = &'static str>| {
+        names.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
     assert_eq!(named(&mut ROWS.iter().map(|row| row.what)), watched);
     assert_eq!(named(&mut WATCHED.iter().map(|(_, what)| *what)), watched);
     let page = fs::read_to_string(repository("docs/operation.md")).expect("a page");
-    let line = page.lines().find(|line| line.starts_with("- `wxmint_reloads_total`")).expect("a line");
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("- `wxmint_reloads_total`"))
+        .expect("a line");
     let (_, list) = line.split_once("`what` is ").expect("a list");
-    let told: BTreeSet<_> = list.split(';').next().unwrap_or_default().split('`').skip(1).step_by(2).collect();
+    let told: BTreeSet<_> = list
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .collect();
     assert_eq!(told, watched.iter().map(String::as_str).collect());
 }
 
@@ -658,9 +1144,15 @@ fn each_setting_that_names_a_file_is_watched_or_has_a_reason() {
     let page = fs::read_to_string(repository("docs/settings.md")).expect("a page");
     let words = page.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
     let words = words.filter(|word| word.starts_with("WXMINT_"));
-    let mut files: BTreeSet<_> = words.filter(|word| word.ends_with("_FILE") || word.ends_with("_DIR")).collect();
+    let mut files: BTreeSet<_> = words
+        .filter(|word| word.ends_with("_FILE") || word.ends_with("_DIR"))
+        .collect();
     files.extend(["WXMINT_KEYS", "WXMINT_ACCOUNTS"]);
-    let known = WATCHED.iter().chain(NOT_WATCHED).map(|(name, _)| *name).collect();
+    let known = WATCHED
+        .iter()
+        .chain(NOT_WATCHED)
+        .map(|(name, _)| *name)
+        .collect();
     assert_eq!(files, known);
 }
 
@@ -668,11 +1160,22 @@ fn each_setting_that_names_a_file_is_watched_or_has_a_reason() {
 fn each_part_of_the_source_that_reads_what_a_file_has_put_in_use_has_a_row_or_a_reason() {
     let sources = sources();
     for (what, texts, others) in READERS {
-        let reads = |(_, text): &(&String, &String)| texts.iter().any(|it| text.contains(it));
-        let readers: BTreeSet<_> = sources.iter().filter(reads).map(|(name, _)| name.as_str()).collect();
-        let of_rows = ROWS.iter().filter(|row| row.what == *what).flat_map(|row| row.sources).copied();
+        let reads =
+            |(_, text): &(&String, &String)| texts.iter().any(|it| text.contains(&unspaced(it)));
+        let readers: BTreeSet<_> = sources
+            .iter()
+            .filter(reads)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let of_rows = ROWS
+            .iter()
+            .filter(|row| row.what == *what)
+            .flat_map(|row| row.sources)
+            .copied();
         let of_rows = of_rows.filter(|name| readers.contains(name));
-        let known: BTreeSet<_> = of_rows.chain(others.iter().map(|(name, _)| *name)).collect();
+        let known: BTreeSet<_> = of_rows
+            .chain(others.iter().map(|(name, _)| *name))
+            .collect();
         assert_eq!(readers, known, "{what}");
     }
     for name in ROWS.iter().flat_map(|row| row.sources) {

@@ -16,7 +16,9 @@ struct Page(Value);
 
 impl Page {
     fn text(&self, name: &str) -> &str {
-        self.0[name].as_str().unwrap_or_else(|| panic!("{name}: {}", self.0))
+        self.0[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name}: {}", self.0))
     }
 
     fn ended(&self) -> &Vec<Value> {
@@ -25,13 +27,19 @@ impl Page {
 }
 
 async fn ask(bed: &TestBed, query: &str) -> Answer {
-    bed.http.get(&bed.service().url(&format!("/revocations{query}"))).await
+    bed.http
+        .get(&bed.service().url(&format!("/revocations{query}")))
+        .await
 }
 
 /// The page after `cursor`. Every sidecar of these tests checks the signatures of pages.
 async fn page_after(bed: &TestBed, cursor: &str) -> Page {
     let answer = ask(bed, &format!("?after={cursor}")).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, "application/revocations+jwt"), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, "application/revocations+jwt"),
+        "{answer:?}"
+    );
     assert_eq!(answer.header("cache-control"), "public, max-age=1");
     let (header, claims) = decoded(&answer.body);
     assert_eq!(header["typ"], "revocations+jwt");
@@ -47,12 +55,19 @@ async fn revocations_after(bed: &TestBed, cursor: &str, count: usize) -> Page {
 }
 
 fn hash(bed: &TestBed, value: &str) -> Value {
-    RevocationHash::of(bed.configuration.value("WXMINT_ISSUER"), value).to_string().into()
+    RevocationHash::of(bed.configuration.value("WXMINT_ISSUER"), value)
+        .to_string()
+        .into()
 }
 
 #[tokio::test]
-async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_and_a_broken_store_says_so() {
-    let bed = TestBed::builder().services(2).breakable_redis().start().await;
+async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_and_a_broken_store_says_so()
+ {
+    let bed = TestBed::builder()
+        .services(2)
+        .breakable_redis()
+        .start()
+        .await;
     let empty = page_after(&bed, "").await;
     let iat = empty.0["iat"].as_i64().expect("seconds");
     assert!((now().timestamp() - iat).abs() <= BUSY.as_secs() as i64);
@@ -64,7 +79,14 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     let claims = one.claims();
     bed.log_out(&one, false).await;
     let page = revocations_after(&bed, "", 1).await;
-    assert_eq!(page.ended(), &[json!(["jti", hash(&bed, claims["jti"].as_str().expect("a jti")), claims["exp"]])]);
+    assert_eq!(
+        page.ended(),
+        &[json!([
+            "jti",
+            hash(&bed, claims["jti"].as_str().expect("a jti")),
+            claims["exp"]
+        ])]
+    );
     bed.log_out(&one, false).await;
     bed.log_out(&other, true).await;
     let unbound = bed.log_in("mei").await;
@@ -73,25 +95,55 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     let cursor = page.text("cursor");
     let page = revocations_after(&bed, cursor, 2).await;
     assert_eq!(page.text("after"), cursor);
-    let (user, successor) = (claims["sub"].as_str().expect("a user"), unbound.member("user_id"));
-    let named: Vec<Value> = page.ended().iter().map(|end| json!([end[0], end[1]])).collect();
+    let (user, successor) = (
+        claims["sub"].as_str().expect("a user"),
+        unbound.member("user_id"),
+    );
+    let named: Vec<Value> = page
+        .ended()
+        .iter()
+        .map(|end| json!([end[0], end[1]]))
+        .collect();
     let in_app = format!("{successor}\0{APPID}");
-    assert_eq!(named, [json!(["sub", hash(&bed, user)]), json!(["app", hash(&bed, &in_app)])]);
+    assert_eq!(
+        named,
+        [
+            json!(["sub", hash(&bed, user)]),
+            json!(["app", hash(&bed, &in_app)])
+        ]
+    );
     for end in page.ended() {
         let before = end[2].as_i64().expect("seconds");
-        assert!((iat..=now().timestamp()).contains(&before), "a second of the store's clock: {end}");
-        assert_eq!(end[3], before + 86_400, "until the last token of that second expires: {end}");
+        assert!(
+            (iat..=now().timestamp()).contains(&before),
+            "a second of the store's clock: {end}"
+        );
+        assert_eq!(
+            end[3],
+            before + 86_400,
+            "until the last token of that second expires: {end}"
+        );
     }
     let told = page.0.to_string();
-    assert!(!told.contains(user) && !told.contains(&successor) && !told.contains(APPID), "{told}");
+    assert!(
+        !told.contains(user) && !told.contains(&successor) && !told.contains(APPID),
+        "{told}"
+    );
 
     let last = page.text("cursor").to_owned();
     assert_eq!(page_after(&bed, &last).await.ended(), &Vec::<Value>::new());
     for unknown in ["1-1.AAAAAAAA", "x", "%00", &"9".repeat(3000)] {
         let page = revocations_after(&bed, unknown, 3).await;
-        assert_eq!((page.text("after"), page.ended().len()), ("", 3), "from the oldest: {unknown}");
+        assert_eq!(
+            (page.text("after"), page.ended().len()),
+            ("", 3),
+            "from the oldest: {unknown}"
+        );
         let other = decoded(&bed.services[1].get("/revocations").await.body).1;
-        assert_eq!((&other["revoked"], &other["cursor"]), (&page.0["revoked"], &page.0["cursor"]));
+        assert_eq!(
+            (&other["revoked"], &other["cursor"]),
+            (&page.0["revoked"], &page.0["cursor"])
+        );
     }
 
     bed.redis_link().cut().await;
@@ -105,7 +157,9 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
 pub(crate) fn fill(bed: &TestBed, ends: impl IntoIterator<Item = String>) {
     let script = "for _, text in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'end', text) end";
     let ends: Vec<_> = ends.into_iter().collect();
-    let words = ["EVAL", script, "1", redis_keys::ENDS].into_iter().chain(ends.iter().map(String::as_str));
+    let words = ["EVAL", script, "1", redis_keys::ENDS]
+        .into_iter()
+        .chain(ends.iter().map(String::as_str));
     bed.redis.command::<()>(&words.collect::<Vec<_>>());
 }
 
@@ -119,10 +173,14 @@ pub(crate) fn kids(count: usize) -> impl Iterator<Item = String> {
 
 /// The same as if they had been put there an hour ago: `from` of them stand there already.
 fn fill_earlier(bed: &TestBed, from: usize, ends: impl IntoIterator<Item = String>) {
-    let script = "for i = 2, #ARGV do redis.call('XADD', KEYS[1], ARGV[1] + i .. '-0', 'end', ARGV[i]) end";
-    let first = (now().timestamp_millis() - 3_600_000 + i64::try_from(from).expect("few")).to_string();
+    let script =
+        "for i = 2, #ARGV do redis.call('XADD', KEYS[1], ARGV[1] + i .. '-0', 'end', ARGV[i]) end";
+    let first =
+        (now().timestamp_millis() - 3_600_000 + i64::try_from(from).expect("few")).to_string();
     let ends: Vec<_> = ends.into_iter().collect();
-    let words = ["EVAL", script, "1", redis_keys::ENDS, &first].into_iter().chain(ends.iter().map(String::as_str));
+    let words = ["EVAL", script, "1", redis_keys::ENDS, &first]
+        .into_iter()
+        .chain(ends.iter().map(String::as_str));
     bed.redis.command::<()>(&words.collect::<Vec<_>>());
 }
 
@@ -131,7 +189,11 @@ async fn pages_from(service: &Service, mut cursor: String, address: &str) -> Vec
     let mut pages: Vec<Page> = Vec::new();
     while pages.last().is_none_or(|page| page.0["more"] == true) {
         let page = Page(decoded(&page_by(service, &cursor, address).await).1);
-        assert!(page.text("after") == cursor || page.text("after").is_empty(), "{:?}", page.text("after"));
+        assert!(
+            page.text("after") == cursor || page.text("after").is_empty(),
+            "{:?}",
+            page.text("after")
+        );
         cursor = page.text("cursor").to_owned();
         pages.push(page);
         assert!(pages.len() < 20, "they lead in a circle");
@@ -141,8 +203,14 @@ async fn pages_from(service: &Service, mut cursor: String, address: &str) -> Vec
 
 /// The page after a cursor as it comes, to a client of this address behind a proxy.
 async fn page_by(service: &Service, cursor: &str, address: &str) -> String {
-    let asked = service.http.0.get(service.url(&format!("/revocations?after={cursor}")));
-    let answer = service.http.send(asked.header("x-forwarded-for", address)).await;
+    let asked = service
+        .http
+        .0
+        .get(service.url(&format!("/revocations?after={cursor}")));
+    let answer = service
+        .http
+        .send(asked.header("x-forwarded-for", address))
+        .await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.body
 }
@@ -160,28 +228,58 @@ async fn an_old_page_is_signed_once_for_all_readers_and_a_collected_cursor_leads
     let service = &bed.services[1];
     let whole = pages_from(service, String::new(), "192.0.2.1").await;
     let (last, full) = whole.split_last().expect("pages");
-    assert!(full.iter().all(|page| (501..=1000).contains(&page.ended().len())));
-    assert_eq!(whole.iter().map(|page| page.ended().len()).sum::<usize>(), 3_990);
+    assert!(
+        full.iter()
+            .all(|page| (501..=1000).contains(&page.ended().len()))
+    );
+    assert_eq!(
+        whole.iter().map(|page| page.ended().len()).sum::<usize>(),
+        3_990
+    );
     let old = whole[1].text("after");
-    let (signed, newest) = (page_by(service, old, "192.0.2.2").await, page_by(service, "", "192.0.2.2").await);
+    let (signed, newest) = (
+        page_by(service, old, "192.0.2.2").await,
+        page_by(service, "", "192.0.2.2").await,
+    );
     let is_made_anew = async || page_by(service, "", "192.0.2.3").await != newest;
-    until("a page that changes is made anew after a second", BUSY, is_made_anew).await;
-    assert_eq!(page_by(service, old, "192.0.2.4").await, signed, "the same signature");
+    until(
+        "a page that changes is made anew after a second",
+        BUSY,
+        is_made_anew,
+    )
+    .await;
+    assert_eq!(
+        page_by(service, old, "192.0.2.4").await,
+        signed,
+        "the same signature"
+    );
 
     let from_collected = pages_from(service, collected.clone(), "192.0.2.5").await;
     let (leads, after) = from_collected.split_first().expect("pages");
     assert_eq!((leads.text("after"), leads.ended().len()), (&*collected, 0));
     let begins: Vec<_> = whole.iter().map(|page| page.text("after")).collect();
-    assert!(begins[1..].contains(&leads.text("cursor")), "everybody's page: {begins:?}");
+    assert!(
+        begins[1..].contains(&leads.text("cursor")),
+        "everybody's page: {begins:?}"
+    );
     let read: Vec<_> = after.iter().flat_map(Page::ended).collect();
-    assert!(read.len() < 3_990 && read.len() >= 3_990 - 1_700, "all that came after it, and a part of a page twice");
+    assert!(
+        read.len() < 3_990 && read.len() >= 3_990 - 1_700,
+        "all that came after it, and a part of a page twice"
+    );
     assert_eq!(read.last(), last.ended().last().as_ref());
 
     // Whoever is nearly up to date gets what it lacks.
     let tip = last.text("cursor").to_owned();
     fill_earlier(&bed, 3_990, all[3_990..].iter().cloned());
     let lacking = pages_from(&bed.services[0], tip, "192.0.2.6").await;
-    assert_eq!(lacking.iter().map(|page| page.ended().len()).collect::<Vec<_>>(), [10]);
+    assert_eq!(
+        lacking
+            .iter()
+            .map(|page| page.ended().len())
+            .collect::<Vec<_>>(),
+        [10]
+    );
 }
 
 /// A client that sends `request` and reads no more than the status. The kernel keeps as little as it can for it.
@@ -199,23 +297,37 @@ pub(crate) fn who_does_not_read(service: &Service, request: &str) -> (TcpStream,
 
 /// Pages that they do not read may fill their room, and fill it again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_has_at_most_a_thousand_ends_and_nobody_who_does_not_read_keeps_others_from_the_feed() {
+async fn a_page_has_at_most_a_thousand_ends_and_nobody_who_does_not_read_keeps_others_from_the_feed()
+ {
     let bed = TestBed::start().await;
     fill(&bed, kids(1001));
     let page = revocations_after(&bed, "", 1).await;
     let first = page.ended().len();
-    assert!((501..=1000).contains(&first) && page.0["more"] == true, "{first}");
+    assert!(
+        (501..=1000).contains(&first) && page.0["more"] == true,
+        "{first}"
+    );
     let next = page_after(&bed, page.text("cursor")).await;
-    assert_eq!((next.ended().len(), &next.0["more"]), (1001 - first, &false.into()));
+    assert_eq!(
+        (next.ended().len(), &next.0["more"]),
+        (1001 - first, &false.into())
+    );
     let mut unread = Vec::new();
     for path in ["/openapi.json", "/revocations"] {
         for _ in 0..DO_NOT_READ {
-            let (connection, status) =
-                who_does_not_read(bed.service(), &wire_request(&format!("GET {path}"), "a", "", ""));
+            let (connection, status) = who_does_not_read(
+                bed.service(),
+                &wire_request(&format!("GET {path}"), "a", "", ""),
+            );
             assert_eq!(status, "200", "{path}");
             unread.push(connection);
         }
         assert_eq!(page_after(&bed, "").await.ended().len(), first);
-        assert!(page_after(&bed, next.text("cursor")).await.ended().is_empty());
+        assert!(
+            page_after(&bed, next.text("cursor"))
+                .await
+                .ended()
+                .is_empty()
+        );
     }
 }

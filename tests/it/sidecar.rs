@@ -7,7 +7,10 @@ mod ended;
 #[path = "../peers/forge.rs"]
 pub(crate) mod forge;
 mod hostile;
-#[expect(dead_code, reason = "the stand-in of tests/peers, of which a part is needed")]
+#[expect(
+    dead_code,
+    reason = "the stand-in of tests/peers, of which a part is needed"
+)]
 #[path = "../peers/ended/issuer.rs"]
 mod issuer;
 mod issuers;
@@ -24,7 +27,9 @@ const IDENTITY: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
 
 /// The values of all lines of a header, as they came.
 fn values<'a>(received: &'a str, name: &str) -> Vec<&'a str> {
-    let head = received.split_once("\r\n\r\n").map_or(received, |(head, _)| head);
+    let head = received
+        .split_once("\r\n\r\n")
+        .map_or(received, |(head, _)| head);
     let named = |line: &'a str| {
         let (found, value) = line.split_once(':')?;
         found.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -55,10 +60,18 @@ fn refused(what: &str, received: &Received, challenge: &str) {
     let text = received.text();
     assert_eq!(received.status(), Some(401), "{what}: {text}");
     let challenges = values(&text, "www-authenticate");
-    let [found] = challenges[..] else { panic!("{what}: not one challenge: {text}") };
+    let [found] = challenges[..] else {
+        panic!("{what}: not one challenge: {text}")
+    };
     // Alone, or with its description.
-    assert!(found == challenge || found.starts_with(&format!("{challenge}, error_description=")), "{what}: {text}");
-    assert!(IDENTITY.iter().all(|name| values(&text, name).is_empty()), "{what}: {text}");
+    assert!(
+        found == challenge || found.starts_with(&format!("{challenge}, error_description=")),
+        "{what}: {text}"
+    );
+    assert!(
+        IDENTITY.iter().all(|name| values(&text, name).is_empty()),
+        "{what}: {text}"
+    );
 }
 
 const NO_TOKEN: &str = "Bearer";

@@ -58,9 +58,18 @@ impl Replicas {
     }
 
     async fn log_in_in(&self, app: &str, person: &str) -> Session {
-        let login = self.0.log_in_at(app, person, json!({})).await.expect_login();
+        let login = self
+            .0
+            .log_in_at(app, person, json!({}))
+            .await
+            .expect_login();
         let account = self.0.wechat.account_in(app, person).await;
-        let known = |name: &str| account[name].as_str().expect("known after a login").to_owned();
+        let known = |name: &str| {
+            account[name]
+                .as_str()
+                .expect("known after a login")
+                .to_owned()
+        };
         Session {
             token: login.member("access_token"),
             user: login.member("user_id"),
@@ -70,18 +79,31 @@ impl Replicas {
     }
 
     /// A request by `token`, without a body where that is null.
-    async fn ask(&self, replica: usize, method: &str, path: &str, token: &str, body: &Value) -> Answer {
-        self.0.services[replica].ask(method, path, token, body).await
+    async fn ask(
+        &self,
+        replica: usize,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &Value,
+    ) -> Answer {
+        self.0.services[replica]
+            .ask(method, path, token, body)
+            .await
     }
 
     async fn decrypt(&self, replica: usize, session: &Session, data: &Value) -> Answer {
-        self.ask(replica, "POST", USER_DATA, &session.token, data).await
+        self.ask(replica, "POST", USER_DATA, &session.token, data)
+            .await
     }
 
     /// The kept session keys, sealed. A stored session has lines, as the README of the store describes them: of the
     /// current key, and perhaps of the one before.
     fn kept(&self, session: &Session) -> Vec<Vec<u8>> {
-        let held: Option<Vec<u8>> = self.0.redis.command(&["GET", &key_of(APPID, session, "session")]);
+        let held: Option<Vec<u8>> = self
+            .0
+            .redis
+            .command(&["GET", &key_of(APPID, session, "session")]);
         let (mut rest, mut keys) = (held.unwrap_or_default(), Vec::new());
         while let [high @ 0..32, low, ..] = rest[..] {
             let end = 2 + usize::from(u16::from_be_bytes([high, low]));
@@ -98,8 +120,13 @@ impl Replicas {
             local micros = high * 1048576 + math.floor(low / 16) - ARGV[1] \
             local aged = struct.pack('>I4I3', math.floor(micros / 1048576), micros % 1048576 * 16) \
             redis.call('SETRANGE', KEYS[1], at - 1, aged) at = at + 2 + struct.unpack('>I2', kept, at - 2) end";
-        let (key, time) = (key_of(APPID, session, "session"), time.as_micros().to_string());
-        self.0.redis.command::<()>(&["EVAL", script, "1", &key, &time]);
+        let (key, time) = (
+            key_of(APPID, session, "session"),
+            time.as_micros().to_string(),
+        );
+        self.0
+            .redis
+            .command::<()>(&["EVAL", script, "1", &key, &time]);
     }
 }
 
@@ -111,10 +138,17 @@ fn key_of(app: &str, session: &Session, what: &str) -> String {
 /// The data of an answer that has some, and that no cache keeps.
 #[track_caller]
 fn data_of(answer: &Answer) -> Value {
-    assert_eq!((answer.status, answer.header("cache-control")), (200, "no-store"), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.header("cache-control")),
+        (200, "no-store"),
+        "{answer:?}"
+    );
     let mut body = answer.json();
     let data = body["data"].take();
-    assert!(data.is_object() && body.as_object().expect("an object").len() == 1, "{answer:?}");
+    assert!(
+        data.is_object() && body.as_object().expect("an object").len() == 1,
+        "{answer:?}"
+    );
     data
 }
 

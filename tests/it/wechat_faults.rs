@@ -38,14 +38,19 @@ async fn login_under(bed: &TestBed, fault: &Value) -> (Answer, u64) {
 }
 
 #[tokio::test]
-async fn each_errcode_becomes_the_problem_of_the_table_and_no_other_fault_costs_more_than_the_deadline() {
+async fn each_errcode_becomes_the_problem_of_the_table_and_no_other_fault_costs_more_than_the_deadline()
+ {
     let bed = TestBed::start().await;
     for (errcode, (status, code)) in ERRCODES {
-        let (answer, asked) = login_under(&bed, &json!({"kind": "errcode", "errcode": errcode})).await;
+        let (answer, asked) =
+            login_under(&bed, &json!({"kind": "errcode", "errcode": errcode})).await;
         let answer = answer.expect_problem(status, code);
         assert_eq!(asked, if errcode == -1 { 2 } else { 1 }, "{errcode}");
         let detail = answer.member("detail");
-        assert!(!detail.contains("rid") && !detail.contains(&errcode.to_string()), "{answer:?}");
+        assert!(
+            !detail.contains("rid") && !detail.contains(&errcode.to_string()),
+            "{answer:?}"
+        );
         match code {
             "rate_limited" => assert_eq!(answer.header("retry-after"), "60"),
             "wechat_unavailable" => assert_eq!(answer.header("retry-after"), "2"),
@@ -53,22 +58,31 @@ async fn each_errcode_becomes_the_problem_of_the_table_and_no_other_fault_costs_
             _ => assert!(!answer.headers.contains_key("retry-after"), "{answer:?}"),
         }
     }
-    let causes: Vec<_> = bed.service().events().into_iter().filter(|event| event["level"] == "ERROR").collect();
+    let causes: Vec<_> = bed
+        .service()
+        .events()
+        .into_iter()
+        .filter(|event| event["level"] == "ERROR")
+        .collect();
     let refused = format!("WeChat refuses {APPID}: ");
     assert!(!causes.is_empty(), "each is mended by the operator");
     assert!(
-        causes.iter().all(|event| event["cause"].as_str().is_some_and(|cause| cause.starts_with(&refused))),
+        causes.iter().all(|event| event["cause"]
+            .as_str()
+            .is_some_and(|cause| cause.starts_with(&refused))),
         "{causes:?}"
     );
     let metrics = bed.service().metrics().await;
     let counted = "wxmint_wechat_errcodes_total{api=\"code2session\",errcode=\"40125\",app=\"wx0123456789abcdef\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
     assert!(
-        metrics.contains("errcode=\"other\",app=\"wx0123456789abcdef\"} 1") && !metrics.contains("61024"),
+        metrics.contains("errcode=\"other\",app=\"wx0123456789abcdef\"} 1")
+            && !metrics.contains("61024"),
         "{metrics}"
     );
 
-    let (answer, asked) = login_under(&bed, &json!({"kind": "errcode", "errcode": -1, "times": 1})).await;
+    let (answer, asked) =
+        login_under(&bed, &json!({"kind": "errcode", "errcode": -1, "times": 1})).await;
     assert_eq!((answer.expect_login().status, asked), (200, 2), "busy once");
     // No answer that is not WeChat's is believed, or asked for again.
     for fault in [
@@ -79,10 +93,18 @@ async fn each_errcode_becomes_the_problem_of_the_table_and_no_other_fault_costs_
         json!({"kind": "reset", "after": true}),
     ] {
         let (answer, asked) = login_under(&bed, &fault).await;
-        assert_eq!((answer.expect_problem(503, "wechat_unavailable").status, asked), (503, 1), "{fault}");
+        assert_eq!(
+            (
+                answer.expect_problem(503, "wechat_unavailable").status,
+                asked
+            ),
+            (503, 1),
+            "{fault}"
+        );
     }
 
-    bed.faults(json!([{"kind": "stall", "times": 1}, {"kind": "drip", "times": 1}])).await;
+    bed.faults(json!([{"kind": "stall", "times": 1}, {"kind": "drip", "times": 1}]))
+        .await;
     for answer in join_all([bed.log_in("lin"), bed.log_in("mei")]).await {
         assert!(answer.took < DEADLINE, "{answer:?}");
         answer.expect_problem(503, "wechat_unavailable");
@@ -94,19 +116,36 @@ async fn each_errcode_becomes_the_problem_of_the_table_and_no_other_fault_costs_
 #[tokio::test]
 async fn codes_that_cannot_be_wechats_are_refused_without_asking_and_shut_nobody_out() {
     let bed = TestBed::start().await;
-    let token = bed.log_in("lin").await.expect_login().member("access_token");
+    let token = bed
+        .log_in("lin")
+        .await
+        .expect_login()
+        .member("access_token");
     let asked = bed.wechat.exchanges().await;
     bed.faults(json!([{"kind": "html"}])).await;
-    for code in ["the code is a mock one", "' or 1=1 --", "../../etc/passwd", "<script>", "a+b/c=", "a.b"] {
+    for code in [
+        "the code is a mock one",
+        "' or 1=1 --",
+        "../../etc/passwd",
+        "<script>",
+        "a+b/c=",
+        "a.b",
+    ] {
         for _ in 0..5 {
             bed.login(code).await.expect_problem(400, "code_invalid");
         }
-        let phone = bed.service().ask("POST", "/wechat/phone", &token, &json!({"code": code})).await;
+        let phone = bed
+            .service()
+            .ask("POST", "/wechat/phone", &token, &json!({"code": code}))
+            .await;
         phone.expect_problem(400, "code_invalid");
     }
     bed.faults(json!([])).await;
     assert_eq!(bed.wechat.exchanges().await, asked);
-    assert_eq!(bed.wechat.asked("/wxa/business/getuserphonenumber").await, 0);
+    assert_eq!(
+        bed.wechat.asked("/wxa/business/getuserphonenumber").await,
+        0
+    );
     bed.log_in("lin").await.expect_login();
 }
 
@@ -121,10 +160,13 @@ async fn a_code_that_could_not_be_sent_is_good_when_wechat_is_back() {
         bed.wechat_link().restore().await;
         let again = bed.login(&code).await;
         // A busy machine may be too slow for Redis' deadline, and then WeChat is not what refuses.
-        let is_slow = [&refused, &again].iter().any(|answer| answer.json()["code"] == "store_unavailable");
+        let is_slow = [&refused, &again]
+            .iter()
+            .any(|answer| answer.json()["code"] == "store_unavailable");
         (!is_slow).then_some((refused, again, bed.wechat.exchanges().await - asked))
     };
-    let (refused, again, asked) = eventually("a machine that is fast enough", 3 * PATIENCE, outage).await;
+    let (refused, again, asked) =
+        eventually("a machine that is fast enough", 3 * PATIENCE, outage).await;
     refused.expect_problem(503, "wechat_unavailable");
     again.expect_login();
     assert_eq!(asked, 1);

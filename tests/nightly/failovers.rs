@@ -17,18 +17,36 @@ const PEOPLE: usize = 2000;
 /// First logins without end, each by somebody who has never logged in.
 async fn newcomers<R>(bed: &TestBed<R>) -> Load {
     let name = format!("newcomer-{}", fastrand::u64(..));
-    let codes = bed.wechat.mint_codes(json!({"person": name, "count": PEOPLE, "distinct_people": true})).await;
-    Load::of(bed, codes.into_iter().enumerate().map(move |(number, code)| (format!("{name}-{number}"), code)))
+    let codes = bed
+        .wechat
+        .mint_codes(json!({"person": name, "count": PEOPLE, "distinct_people": true}))
+        .await;
+    Load::of(
+        bed,
+        codes
+            .into_iter()
+            .enumerate()
+            .map(move |(number, code)| (format!("{name}-{number}"), code)),
+    )
 }
 
 /// Waits until 20 logins in a row have succeeded that began after this.
 async fn in_full_service(newcomers: &Load, within: Duration) {
     let since = Instant::now();
     eventually("full service", within, async || {
-        let answers = newcomers.answers().into_iter().map(|recorded| recorded.answer);
-        let statuses: Vec<u16> = answers.filter(|it| it.sent > since).map(|it| it.status).collect();
+        let answers = newcomers
+            .answers()
+            .into_iter()
+            .map(|recorded| recorded.answer);
+        let statuses: Vec<u16> = answers
+            .filter(|it| it.sent > since)
+            .map(|it| it.status)
+            .collect();
         let last = statuses.len().checked_sub(20)?;
-        statuses[last..].iter().all(|status| *status == 200).then_some(())
+        statuses[last..]
+            .iter()
+            .all(|status| *status == 200)
+            .then_some(())
     })
     .await;
 }
@@ -49,7 +67,8 @@ async fn lost<R>(bed: &TestBed<R>, answered: &[Recorded]) -> usize {
 }
 
 async fn measure<R>(bed: &mut TestBed<R>, what: &str, step: impl AsyncFn(&mut R)) {
-    let wanted = env::var("FAILOVERS").map_or(10, |count| count.parse().expect("FAILOVERS is a number"));
+    let wanted =
+        env::var("FAILOVERS").map_or(10, |count| count.parse().expect("FAILOVERS is a number"));
     let (mut took, mut answered, mut lost_people) = (Vec::new(), 0, 0);
     while took.len() < wanted {
         let newcomers = newcomers(bed).await;
@@ -57,10 +76,19 @@ async fn measure<R>(bed: &mut TestBed<R>, what: &str, step: impl AsyncFn(&mut R)
         let began = Instant::now();
         step(&mut bed.redis).await;
         in_full_service(&newcomers, FAILED_OVER).await;
-        let (logins, refused): (Vec<_>, Vec<_>) =
-            newcomers.stop().await.into_iter().partition(|it| it.answer.status == 200);
-        let refused = refused.into_iter().map(|it| it.answer.expect_problem(503, "store_unavailable").sent);
-        took.push(refused.map(|sent| sent.saturating_duration_since(began).as_secs_f64()).fold(0.0, f64::max));
+        let (logins, refused): (Vec<_>, Vec<_>) = newcomers
+            .stop()
+            .await
+            .into_iter()
+            .partition(|it| it.answer.status == 200);
+        let refused = refused
+            .into_iter()
+            .map(|it| it.answer.expect_problem(503, "store_unavailable").sent);
+        took.push(
+            refused
+                .map(|sent| sent.saturating_duration_since(began).as_secs_f64())
+                .fold(0.0, f64::max),
+        );
         answered += logins.len();
         lost_people += lost(bed, &logins).await;
     }
@@ -78,12 +106,19 @@ async fn measure<R>(bed: &mut TestBed<R>, what: &str, step: impl AsyncFn(&mut R)
 async fn sentinels_replace_a_primary_because_they_are_told_to_or_it_is_killed() {
     let mut bed = TestBed::builder().start_on(Sentinel::start().await).await;
     measure(&mut bed, "SENTINEL FAILOVER", tell_sentinels).await;
-    measure(&mut bed, "Sentinel, primary killed", kill_in_front_of_sentinels).await;
+    measure(
+        &mut bed,
+        "Sentinel, primary killed",
+        kill_in_front_of_sentinels,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_of_a_cluster_takes_over_because_it_is_told_to_or_its_primary_is_killed() {
-    let mut bed = TestBed::builder().start_on(RedisCluster::start().await).await;
+    let mut bed = TestBed::builder()
+        .start_on(RedisCluster::start().await)
+        .await;
     measure(&mut bed, "CLUSTER FAILOVER", tell_replica).await;
     measure(&mut bed, "Cluster, primary killed", kill_in_cluster).await;
 }
@@ -104,7 +139,10 @@ async fn kill_in_front_of_sentinels(redis: &mut Sentinel) {
 async fn tell_replica(redis: &mut RedisCluster) {
     let primary = redis.primaries()[0];
     // After the failover before, the new primary learns of its replica a little later.
-    let replica = eventually("a replica", PATIENCE, async || redis.replicas_of(primary).first().copied()).await;
+    let replica = eventually("a replica", PATIENCE, async || {
+        redis.replicas_of(primary).first().copied()
+    })
+    .await;
     redis.fail_over_to(replica).await;
     redis.whole().await;
 }

@@ -50,12 +50,20 @@ struct Started {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_starts_in_time_beside_12_strangers_who_ask_for_800_old_pages_a_second() {
-    a_sidecar_starts_beside(Strangers { addresses: 12, per_second: 830 }).await;
+    a_sidecar_starts_beside(Strangers {
+        addresses: 12,
+        per_second: 830,
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_starts_in_time_beside_24_000_strangers_who_ask_for_an_old_page_each() {
-    a_sidecar_starts_beside(Strangers { addresses: 24_000, per_second: 212 }).await;
+    a_sidecar_starts_beside(Strangers {
+        addresses: 24_000,
+        per_second: 212,
+    })
+    .await;
 }
 
 async fn a_sidecar_starts_beside(strangers: Strangers) {
@@ -70,16 +78,33 @@ async fn a_sidecar_starts_beside(strangers: Strangers) {
     let stop = Arc::new(AtomicBool::new(false));
     let answers = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
     let url = bed.service().url("/revocations");
-    let strangers = Strangers { per_second: strangers.per_second / scale() as u32, ..strangers };
-    let (Strangers { addresses, per_second }, revocations) = (strangers, REVOCATIONS / scale());
+    let strangers = Strangers {
+        per_second: strangers.per_second / scale() as u32,
+        ..strangers
+    };
+    let (
+        Strangers {
+            addresses,
+            per_second,
+        },
+        revocations,
+    ) = (strangers, REVOCATIONS / scale());
     let cpu_before = cpu_ticks(bed.service());
     let begun = Instant::now();
-    let attack = ask(bed.http.0.clone(), strangers, url, Arc::clone(&cursors), Arc::clone(&answers), Arc::clone(&stop));
+    let attack = ask(
+        bed.http.0.clone(),
+        strangers,
+        url,
+        Arc::clone(&cursors),
+        Arc::clone(&answers),
+        Arc::clone(&stop),
+    );
     sleep(AHEAD).await;
     let beside = start_sidecar(&bed, &token).await;
     stop.store(true, Ordering::Relaxed);
     attack.await.expect("strangers stop");
-    let cpu = (cpu_ticks(bed.service()) - cpu_before) as f64 / 100.0 / begun.elapsed().as_secs_f64();
+    let cpu =
+        (cpu_ticks(bed.service()) - cpu_before) as f64 / 100.0 / begun.elapsed().as_secs_f64();
     tell(&format!(
         "{addresses} strangers, {per_second} requests a second for {} old cursors of {revocations} revocations: a \
          sidecar first answered {} after {:.1?} (without strangers: {} after {:.1?}); answers to strangers {:?}; the \
@@ -92,31 +117,60 @@ async fn a_sidecar_starts_beside(strangers: Strangers) {
         answers.lock().expect("no panic"),
         bed.service().peak_memory() / 1024,
     ));
-    assert_eq!((alone.status, beside.status), (401, 401), "the token has been logged out");
-    assert!(beside.after < alone.after * TIMES_AS_LONG, "{:?}, and {:?} without strangers", beside.after, alone.after);
+    assert_eq!(
+        (alone.status, beside.status),
+        (401, 401),
+        "the token has been logged out"
+    );
+    assert!(
+        beside.after < alone.after * TIMES_AS_LONG,
+        "{:?}, and {:?} without strangers",
+        beside.after,
+        alone.after
+    );
 }
 
 /// The processor time of a process, in hundredths of a second: `utime` and `stime` of proc_pid_stat(5).
 fn cpu_ticks(service: &Service) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", service.id())).expect("Linux");
     let after_name = stat.rsplit_once(") ").expect("a name in parentheses").1;
-    after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    after_name
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().expect("a number"))
+        .sum()
 }
 
 /// Fills the stream with revocations of an hour ago. Follows it as a stranger does, and keeps every cursor.
 async fn fill_and_collect(bed: &TestBed) -> Vec<String> {
-    let script = "for i = 2, #ARGV do redis.call('XADD', KEYS[1], ARGV[1] .. '-' .. i, 'end', ARGV[i]) end";
-    let (first, until) = (now().timestamp_millis() - AGO * 1_000, now().timestamp() + 6 * AGO);
+    let script =
+        "for i = 2, #ARGV do redis.call('XADD', KEYS[1], ARGV[1] .. '-' .. i, 'end', ARGV[i]) end";
+    let (first, until) = (
+        now().timestamp_millis() - AGO * 1_000,
+        now().timestamp() + 6 * AGO,
+    );
     let (mut cursors, mut cursor) = (Vec::new(), String::new());
     for step in 0..REVOCATIONS / BETWEEN_CURSORS / scale() {
         // These are ends of keys, because the service would look for the records of other ends, and make them.
         let texts = (0..BETWEEN_CURSORS).map(|number| format!("kid {until} {step:040}{number:03}"));
         let texts: Vec<_> = texts.collect();
         let id = (first + step as i64).to_string();
-        let words = ["EVAL", script, "1", redis_keys::ENDS, &id].into_iter().chain(texts.iter().map(String::as_str));
+        let words = ["EVAL", script, "1", redis_keys::ENDS, &id]
+            .into_iter()
+            .chain(texts.iter().map(String::as_str));
         bed.redis.command::<()>(&words.collect::<Vec<_>>());
         let url = bed.service().url(&format!("/revocations?after={cursor}"));
-        let page = bed.http.0.get(url).send().await.expect("an answer").text().await.expect("a page");
+        let page = bed
+            .http
+            .0
+            .get(url)
+            .send()
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("a page");
         let claims = decoded(&page).1;
         let next = claims["cursor"].as_str().expect("a cursor").to_owned();
         if next != cursor {
@@ -146,25 +200,43 @@ fn ask(
             }
             while in_flight.try_join_next().is_some() {}
             if in_flight.len() >= UNANSWERED {
-                *answers.lock().expect("no panic").entry("not sent".into()).or_default() += 1;
+                *answers
+                    .lock()
+                    .expect("no panic")
+                    .entry("not sent".into())
+                    .or_default() += 1;
                 continue;
             }
             let stranger = number % strangers.addresses;
-            let address = format!("20.{}.{}.{}", stranger / 65_536, stranger / 256 % 256, stranger % 256);
+            let address = format!(
+                "20.{}.{}.{}",
+                stranger / 65_536,
+                stranger / 256 % 256,
+                stranger % 256
+            );
             // A stride that meets all of them.
             let cursor = &cursors[number * 7_919 % cursors.len()];
-            let request = http.get(format!("{url}?after={cursor}")).header("x-forwarded-for", address);
+            let request = http
+                .get(format!("{url}?after={cursor}"))
+                .header("x-forwarded-for", address);
             let request = request.timeout(GIVEN_UP);
             let answers = Arc::clone(&answers);
             in_flight.spawn(async move {
                 let outcome = match request.send().await {
                     Ok(answer) => {
                         let status = answer.status().as_u16();
-                        answer.bytes().await.map_or_else(|_| "no body".to_owned(), |_| status.to_string())
+                        answer
+                            .bytes()
+                            .await
+                            .map_or_else(|_| "no body".to_owned(), |_| status.to_string())
                     }
                     Err(_) => "no answer".to_owned(),
                 };
-                *answers.lock().expect("no panic").entry(outcome).or_default() += 1;
+                *answers
+                    .lock()
+                    .expect("no panic")
+                    .entry(outcome)
+                    .or_default() += 1;
             });
         }
     })

@@ -1,6 +1,9 @@
 //! Ten thousand tokens with keys that nobody knows, while others go about their business.
 
-#[expect(dead_code, reason = "the forge of the tests of examples; here its keys are needed")]
+#[expect(
+    dead_code,
+    reason = "the forge of the tests of examples; here its keys are needed"
+)]
 #[path = "../peers/forge.rs"]
 mod forge;
 #[expect(dead_code, reason = "of tests/it")]
@@ -44,7 +47,11 @@ fn good_tokens(sidecar: &Sidecar, signer: Signer, count: usize) -> JoinHandle<Ve
         let (mut tick, mut times) = (interval(PERIOD), Vec::with_capacity(count));
         for number in 0..count {
             tick.tick().await;
-            let token = if number % 2 == 0 { &known } else { &signer.token() };
+            let token = if number % 2 == 0 {
+                &known
+            } else {
+                &signer.token()
+            };
             times.push(answered(&mut connection, token, 200).await);
         }
         times
@@ -54,7 +61,13 @@ fn good_tokens(sidecar: &Sidecar, signer: Signer, count: usize) -> JoinHandle<Ve
 /// How long it took to be answered so.
 async fn answered(connection: &mut Connection, token: &str, expected: u16) -> Duration {
     let sent = Instant::now();
-    let (status, body) = connection.send("GET /verify", &format!("Authorization: Bearer {token}\r\n"), "").await;
+    let (status, body) = connection
+        .send(
+            "GET /verify",
+            &format!("Authorization: Bearer {token}\r\n"),
+            "",
+        )
+        .await;
     assert_eq!(status, expected, "{body}");
     sent.elapsed()
 }
@@ -69,7 +82,9 @@ async fn strangers(sidecar: &Sidecar, signer: &Signer) -> Duration {
     let mut lanes = JoinSet::new();
     for lane in 0..LANES {
         let kid = |number: usize| json!({"kid": format!("{lane}-{number}-{}", "k".repeat(34))});
-        let tokens: Vec<_> = (0..STRANGERS / LANES).map(|number| signer.token_under(kid(number))).collect();
+        let tokens: Vec<_> = (0..STRANGERS / LANES)
+            .map(|number| signer.token_under(kid(number)))
+            .collect();
         let address = sidecar.public;
         lanes.spawn(async move {
             let mut connection = Connection::to(address).await;
@@ -81,32 +96,50 @@ async fn strangers(sidecar: &Sidecar, signer: &Signer) -> Duration {
             longest
         });
     }
-    let answered = timeout(FLOOD, lanes.join_all()).await.expect("strangers that are not kept waiting");
+    let answered = timeout(FLOOD, lanes.join_all())
+        .await
+        .expect("strangers that are not kept waiting");
     answered.into_iter().max().expect("lanes")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_unknown_keys_harm_no_good_token_cause_one_fetch_in_ten_seconds_and_few_wait_for_keys() {
+async fn ten_thousand_unknown_keys_harm_no_good_token_cause_one_fetch_in_ten_seconds_and_few_wait_for_keys()
+ {
     const UNHARMED: Duration = Duration::from_millis(50);
     let signer = Signer::new();
     let server = Answering::start();
-    let set = answer("200 OK", &format!("Cache-Control: max-age={LONG}\r\n"), signer.set().to_string().as_bytes());
-    server.at("/jwks", Manner::does(vec![Step::Wait(SLOW), Step::Send(set)]));
+    let set = answer(
+        "200 OK",
+        &format!("Cache-Control: max-age={LONG}\r\n"),
+        signer.set().to_string().as_bytes(),
+    );
+    server.at(
+        "/jwks",
+        Manner::does(vec![Step::Wait(SLOW), Step::Send(set)]),
+    );
     let sidecar = SidecarSettings::new(&server.url("/jwks")).ready().await;
 
-    let quiet = p99(good_tokens(&sidecar, signer.clone(), 600).await.expect("all are good"));
+    let quiet = p99(good_tokens(&sidecar, signer.clone(), 600)
+        .await
+        .expect("all are good"));
     // Keys are fetched for one of them as soon as the interval since the first fetch is over.
     let good = good_tokens(&sidecar, signer.clone(), 2400);
     let mut longest = strangers(&sidecar, &signer).await;
     // And more at once than may wait, while keys are fetched for one that came before them.
     one_that_is_fetched_for(&sidecar, &signer, &server).await;
     let times = strangers_at_once(&sidecar, &signer).await;
-    let kept = times.iter().filter(|time| **time > Duration::from_secs(1)).count();
+    let kept = times
+        .iter()
+        .filter(|time| **time > Duration::from_secs(1))
+        .count();
     longest = times.into_iter().fold(longest, Duration::max);
     let flooded = p99(good.await.expect("all are good"));
 
     let fetches = server.calls_of("/jwks");
-    let gaps: Vec<_> = fetches.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+    let gaps: Vec<_> = fetches
+        .windows(2)
+        .map(|pair| pair[1].at - pair[0].at)
+        .collect();
     tell(&format!(
         "{STRANGERS} unknown keys: {} fetches, {gaps:.1?} apart; {kept} of {AT_ONCE} at once were kept, for \
          {longest:.1?} at the longest; p99 of good tokens {quiet:.1?} without them, {flooded:.1?} among them",
@@ -117,15 +150,25 @@ async fn ten_thousand_unknown_keys_harm_no_good_token_cause_one_fetch_in_ten_sec
     assert!(gaps.iter().all(|gap| *gap + slack >= INTERVAL), "{gaps:?}");
     assert!(longest < LONGEST, "{kept} were kept, for {longest:?}");
     assert!((1..=64).contains(&kept), "{kept} were kept");
-    assert!(flooded < UNHARMED.max(3 * quiet), "{flooded:?}, without them {quiet:?}");
+    assert!(
+        flooded < UNHARMED.max(3 * quiet),
+        "{flooded:?}, without them {quiet:?}"
+    );
 }
 
 /// The interval since the last fetch is over when a stranger causes the next.
 async fn one_that_is_fetched_for(sidecar: &Sidecar, signer: &Signer, server: &Answering) {
     let before = server.calls_of("/jwks").len();
     until("a fetch for a stranger", 2 * INTERVAL, async || {
-        let refusal = sidecar.verify(&signer.token_under(json!({"kid": "unknown"}))).await;
-        assert!(refusal.header("www-authenticate").starts_with(INVALID_TOKEN), "{refusal:?}");
+        let refusal = sidecar
+            .verify(&signer.token_under(json!({"kid": "unknown"})))
+            .await;
+        assert!(
+            refusal
+                .header("www-authenticate")
+                .starts_with(INVALID_TOKEN),
+            "{refusal:?}"
+        );
         server.calls_of("/jwks").len() > before
     })
     .await;
@@ -136,10 +179,17 @@ async fn strangers_at_once(sidecar: &Sidecar, signer: &Signer) -> Vec<Duration> 
     let mut asked = JoinSet::new();
     for number in 0..AT_ONCE {
         let token = signer.token_under(json!({"kid": format!("at once {number}")}));
-        let request = sidecar.http.0.get(sidecar.url("/verify")).bearer_auth(token);
+        let request = sidecar
+            .http
+            .0
+            .get(sidecar.url("/verify"))
+            .bearer_auth(token);
         let http = sidecar.http.clone();
         asked.spawn(async move {
-            let answer = http.send(request).await.expect_problem(401, "invalid_token");
+            let answer = http
+                .send(request)
+                .await
+                .expect_problem(401, "invalid_token");
             answer.took
         });
     }

@@ -17,7 +17,11 @@ mod phone;
 mod reload;
 #[path = "../it/stopping.rs"]
 mod stopping;
-#[expect(dead_code, unused_imports, reason = "the harness of tests/it, of which these tests need a part")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the harness of tests/it, of which these tests need a part"
+)]
 #[path = "../it/support/mod.rs"]
 mod support;
 #[path = "../it/users_file.rs"]

@@ -32,11 +32,17 @@ impl BackEnd {
         let (address, server) = listen(move |head| {
             let request = Seen::of(head);
             let echo = request.echo();
-            sees.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+            sees.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(request);
             ready(Some(echo))
         })
         .await;
-        Self { address, seen, server }
+        Self {
+            address,
+            seen,
+            server,
+        }
     }
 
     pub(crate) fn take(&self) -> Vec<Seen> {
@@ -48,13 +54,20 @@ impl Seen {
     fn of(head: Head) -> Self {
         let mut words = head.first.split(' ');
         let mut word = || words.next().unwrap_or_default().to_owned();
-        Self { method: word(), path: word(), headers: head.headers }
+        Self {
+            method: word(),
+            path: word(),
+            headers: head.headers,
+        }
     }
 
     fn echo(&self) -> String {
-        let body = json!({"method": self.method, "path": self.path, "headers": self.headers}).to_string();
+        let body =
+            json!({"method": self.method, "path": self.path, "headers": self.headers}).to_string();
         let length = body.len();
-        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
     }
 }
 

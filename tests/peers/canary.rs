@@ -16,12 +16,24 @@ pub(crate) struct Canary {
 
 impl Canary {
     pub(crate) async fn start() -> Self {
-        let made = rcgen::generate_simple_self_signed(["canary.example".to_owned()]).expect("a certificate");
+        let made = rcgen::generate_simple_self_signed(["canary.example".to_owned()])
+            .expect("a certificate");
         let key = ForgeKey::of_pkcs8(&made.signing_key.serialize_der());
         let server = Answering::start();
-        let says = |kind: &str, body: String| Manner::says("200 OK", &format!("Content-Type: {kind}\r\n"), body);
-        server.at(JWKS, says("application/jwk-set+json", json!({"keys": [key.jwk]}).to_string()));
-        server.at(CERTIFICATE, says("application/pem-certificate-chain", made.cert.pem()));
+        let says = |kind: &str, body: String| {
+            Manner::says("200 OK", &format!("Content-Type: {kind}\r\n"), body)
+        };
+        server.at(
+            JWKS,
+            says(
+                "application/jwk-set+json",
+                json!({"keys": [key.jwk]}).to_string(),
+            ),
+        );
+        server.at(
+            CERTIFICATE,
+            says("application/pem-certificate-chain", made.cert.pem()),
+        );
         Self { key, server }
     }
 
@@ -35,6 +47,10 @@ impl Canary {
 
     /// The paths that were asked for.
     pub(crate) fn seen(&self) -> Vec<String> {
-        self.server.calls().into_iter().map(|fetch| fetch.path).collect()
+        self.server
+            .calls()
+            .into_iter()
+            .map(|fetch| fetch.path)
+            .collect()
     }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use crate::checks;
 use crate::envoy::{
-    self, asks_again_and_blames_no_token, leaves_nothing_to_interpretation, passes_on_who_it_is_and_no_token,
-    port_value,
+    self, asks_again_and_blames_no_token, leaves_nothing_to_interpretation,
+    passes_on_who_it_is_and_no_token, port_value,
 };
 use crate::example::Started;
 use crate::raw::Request;
@@ -30,21 +30,38 @@ async fn the_sidecar_is_shown_the_token_and_not_the_other_headers_and_its_yes_mu
     let scene = Scene::start().await;
     let link = Breakable::before(scene.back_end.address).await;
     let envoy = started(&scene, link.address()).await;
-    let request = Request::get("/orders?page=2").bearer("a.b.c").lines(["Cookie: secret=1", "X-User-Id: forged"]);
-    let reply = request.send(envoy.example.address).await.expect("an answer");
+    let request = Request::get("/orders?page=2")
+        .bearer("a.b.c")
+        .lines(["Cookie: secret=1", "X-User-Id: forged"]);
+    let reply = request
+        .send(envoy.example.address)
+        .await
+        .expect("an answer");
     assert_eq!(reply.status, 403, "{reply:?}");
 
     let seen = scene.back_end.take();
-    let [question] = &seen[..] else { panic!("one question: {seen:?}") };
-    assert_eq!((&*question.method, &*question.path), ("GET", "/verify/orders?page=2"));
+    let [question] = &seen[..] else {
+        panic!("one question: {seen:?}")
+    };
+    assert_eq!(
+        (&*question.method, &*question.path),
+        ("GET", "/verify/orders?page=2")
+    );
     let names = question.headers.iter().map(|(name, _)| name.as_str());
     let mut names: Vec<_> = names.filter(|name| !name.starts_with("x-envoy-")).collect();
     names.sort_unstable();
-    assert_eq!(names, ["authorization", "content-length", "host"], "{question:?}");
+    assert_eq!(
+        names,
+        ["authorization", "content-length", "host"],
+        "{question:?}"
+    );
 }
 
 pub(crate) async fn started(scene: &Scene, sidecar: SocketAddr) -> Started {
     let (url, port) = (format!("http://{sidecar}"), port_value(sidecar));
-    let addresses = [("http://127.0.0.1:8181", &*url), ("port_value: 8181 }", &*port)];
+    let addresses = [
+        ("http://127.0.0.1:8181", &*url),
+        ("port_value: 8181 }", &*port),
+    ];
     envoy::start(scene, "envoy-sidecar", &addresses).await
 }

@@ -28,7 +28,14 @@ impl Example {
     pub(crate) fn new(name: &'static str, port: u16) -> Self {
         let address = ([127, 0, 0, 1], port).into();
         let (protected, public) = ("/orders", Some("/public/hello"));
-        Self { name, address, protected, public, also_refuses_by: Vec::new(), longest: LONGEST }
+        Self {
+            name,
+            address,
+            protected,
+            public,
+            also_refuses_by: Vec::new(),
+            longest: LONGEST,
+        }
     }
 }
 
@@ -36,13 +43,22 @@ impl Example {
 impl Example {
     pub(crate) async fn status(&self, token: &str) -> Option<u16> {
         let request = Request::get(self.protected).bearer(token);
-        Some(request.send_within(self.address, Duration::from_secs(5)).await.ok()?.status)
+        Some(
+            request
+                .send_within(self.address, Duration::from_secs(5))
+                .await
+                .ok()?
+                .status,
+        )
     }
 
     /// A reload may take a moment.
     pub(crate) async fn becomes(&self, token: &str, status: u16, what: &str) {
         let what = format!("examples/peers/{}, {what}: {status}", self.name);
-        until(&what, PATIENCE, async || self.status(token).await == Some(status)).await;
+        until(&what, PATIENCE, async || {
+            self.status(token).await == Some(status)
+        })
+        .await;
     }
 }
 
@@ -70,7 +86,10 @@ pub(crate) fn copy_example(name: &str, addresses: &[(&str, &str)], to: &Path) {
 pub(crate) fn copy_folders(folders: &[(&str, &Path)], addresses: &[(&str, &str)]) {
     for (_, new) in addresses {
         let again = addresses.iter().find(|(old, _)| new.contains(old));
-        assert!(again.is_none(), "{new} would be replaced in its turn: {again:?}");
+        assert!(
+            again.is_none(),
+            "{new} would be replaced in its turn: {again:?}"
+        );
     }
     let mut occurs = vec![false; addresses.len()];
     for (from, to) in folders {
@@ -98,7 +117,8 @@ fn copy(from: &Path, to: &Path, addresses: &[(&str, &str)], occurs: &mut [bool])
         let mut text = fs::read_to_string(&from).expect("text");
         for ((old, new), occurs) in addresses.iter().zip(&mut *occurs) {
             // The words of a page are not what a program reads.
-            *occurs |= text.contains(old) && from.extension().is_none_or(|extension| extension != "md");
+            *occurs |=
+                text.contains(old) && from.extension().is_none_or(|extension| extension != "md");
             text = text.replace(old, new);
         }
         fs::write(&to, text).expect("written");
@@ -108,8 +128,8 @@ fn copy(from: &Path, to: &Path, addresses: &[(&str, &str)], occurs: &mut [bool])
 /// A reader installs what is tested: each package that `shown` pins is pinned so in `tested`, both as requirements.txt
 /// or both as package.json.
 pub(crate) fn installs_what_is_tested(shown: &str, tested: &str) {
-    let [shown, tested] =
-        [shown, tested].map(|file| pins(&fs::read_to_string(repository(file)).expect("our own file")));
+    let [shown, tested] = [shown, tested]
+        .map(|file| pins(&fs::read_to_string(repository(file)).expect("our own file")));
     assert!(!shown.is_empty(), "nothing is pinned");
     for pin in shown {
         assert!(tested.contains(&pin), "{pin} is not what is tested");
@@ -120,7 +140,10 @@ fn pins(file: &str) -> Vec<String> {
     match serde_json::from_str::<Value>(file) {
         Ok(package) => {
             let dependencies = package["dependencies"].as_object().expect("dependencies");
-            dependencies.iter().map(|(name, version)| format!("{name} {version}")).collect()
+            dependencies
+                .iter()
+                .map(|(name, version)| format!("{name} {version}"))
+                .collect()
         }
         Err(_) => {
             let pinned = file.lines().filter(|line| line.contains("=="));

@@ -35,13 +35,29 @@ async fn higress_filters_refuse_ended_users_and_retired_keys() {
 async fn higress_filters_show_the_sidecar_the_token_alone_and_its_yes_must_name_a_user() {
     let scene = Scene::start().await;
     let gateway = higress(&scene, scene.back_end.address).await;
-    let request = Request::get("/orders?page=2").bearer("a.b.c").lines(["Cookie: secret=1", "X-User-Id: forged"]);
-    assert_eq!(request.send(gateway.example.address).await.expect("an answer").status, 403);
+    let request = Request::get("/orders?page=2")
+        .bearer("a.b.c")
+        .lines(["Cookie: secret=1", "X-User-Id: forged"]);
+    assert_eq!(
+        request
+            .send(gateway.example.address)
+            .await
+            .expect("an answer")
+            .status,
+        403
+    );
     let seen = scene.back_end.take();
-    let [question] = &seen[..] else { panic!("one question: {seen:?}") };
-    assert_eq!((&*question.method, &*question.path), ("GET", "/verify/orders?page=2"));
+    let [question] = &seen[..] else {
+        panic!("one question: {seen:?}")
+    };
+    assert_eq!(
+        (&*question.method, &*question.path),
+        ("GET", "/verify/orders?page=2")
+    );
     let names = question.headers.iter().map(|(name, _)| &**name);
-    let shown: Vec<_> = names.filter(|name| ["cookie", "authorization", "x-user-id"].contains(name)).collect();
+    let shown: Vec<_> = names
+        .filter(|name| ["cookie", "authorization", "x-user-id"].contains(name))
+        .collect();
     assert_eq!(shown, ["authorization"], "{question:?}");
 }
 
@@ -61,7 +77,9 @@ async fn higress_plugins_with_the_sidecar_let_good_tokens_through_and_nothing_el
 
 #[test]
 fn higress_plugins_ask_the_sidecar_once_the_clients_identity_headers_are_gone_in_each_spelling() {
-    let [first, then] = &plugins()[..] else { panic!("two plugins") };
+    let [first, then] = &plugins()[..] else {
+        panic!("two plugins")
+    };
     for plugin in [first, then] {
         let placed = ["phase", "failStrategy"].map(|setting| plugin["spec"][setting].as_str());
         assert_eq!(placed, [Some("AUTHN"), Some("FAIL_CLOSE")], "{plugin}");
@@ -69,20 +87,36 @@ fn higress_plugins_ask_the_sidecar_once_the_clients_identity_headers_are_gone_in
     assert!(first["spec"]["priority"].as_u64() > then["spec"]["priority"].as_u64());
     let removed = &first["spec"]["defaultConfig"]["reqRules"][0]["headers"];
     let spellings = ["User", "Client", "Token"].into_iter().flat_map(|name| {
-        let all = ["-", "_", "."].into_iter().flat_map(|one| ["-", "_", "."].map(|other| (one, other)));
+        let all = ["-", "_", "."]
+            .into_iter()
+            .flat_map(|one| ["-", "_", "."].map(|other| (one, other)));
         all.map(move |(one, other)| json!({"key": format!("X{one}{name}{other}Id")}))
     });
     assert_eq!(*removed, spellings.collect::<Value>());
 
     let asks = &then["spec"]["defaultConfig"];
-    assert_eq!([&asks["failure_mode_allow"], &asks["status_on_error"]], [&json!(false), &json!(503)]);
-    let cluster = &documents(&repository("examples/peers/higress/envoyfilter.yaml"))[0]["spec"]["configPatches"][0];
-    let endpoint = &cluster["patch"]["value"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
-    let (filters, service) = (&endpoint["address"]["socket_address"], &asks["http_service"]["endpoint"]);
-    assert_eq!([&service["service_name"], &service["service_port"]], [&filters["address"], &filters["port_value"]]);
+    assert_eq!(
+        [&asks["failure_mode_allow"], &asks["status_on_error"]],
+        [&json!(false), &json!(503)]
+    );
+    let cluster = &documents(&repository("examples/peers/higress/envoyfilter.yaml"))[0]["spec"]["configPatches"]
+        [0];
+    let endpoint = &cluster["patch"]["value"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+        ["endpoint"];
+    let (filters, service) = (
+        &endpoint["address"]["socket_address"],
+        &asks["http_service"]["endpoint"],
+    );
+    assert_eq!(
+        [&service["service_name"], &service["service_port"]],
+        [&filters["address"], &filters["port_value"]]
+    );
     let named = |name: &str| json!({"exact": name});
     let taken = &asks["http_service"]["authorization_response"]["allowed_upstream_headers"];
-    assert_eq!(*taken, json!(["x-user-id", "x-client-id", "x-token-id"].map(named)));
+    assert_eq!(
+        *taken,
+        json!(["x-user-id", "x-client-id", "x-token-id"].map(named))
+    );
 }
 
 type Setting = (&'static str, fn(&Value) -> bool);
@@ -92,17 +126,28 @@ type Setting = (&'static str, fn(&Value) -> bool);
 const FORWARD_AUTH: [Setting; 9] = [
     ("uri", Value::is_string),
     ("allow_degradation", Value::is_boolean),
-    ("status_on_error", |it| it.as_u64().is_some_and(|it| (200..600).contains(&it))),
+    ("status_on_error", |it| {
+        it.as_u64().is_some_and(|it| (200..600).contains(&it))
+    }),
     ("request_headers", are_names),
-    ("extra_headers", |it| it.as_object().is_some_and(|it| !it.is_empty() && it.values().all(Value::is_string))),
+    ("extra_headers", |it| {
+        it.as_object()
+            .is_some_and(|it| !it.is_empty() && it.values().all(Value::is_string))
+    }),
     ("upstream_headers", are_names),
     ("client_headers", are_names),
-    ("timeout", |it| it.as_u64().is_some_and(|it| (1..=60_000).contains(&it))),
+    ("timeout", |it| {
+        it.as_u64().is_some_and(|it| (1..=60_000).contains(&it))
+    }),
     ("keepalive_pool", |it| it.as_u64().is_some_and(|it| it > 0)),
 ];
 
 fn are_names(value: &Value) -> bool {
-    value.as_array().is_some_and(|names| names.iter().all(|name| name.as_str().is_some_and(|it| !it.contains(':'))))
+    value.as_array().is_some_and(|names| {
+        names
+            .iter()
+            .all(|name| name.as_str().is_some_and(|it| !it.contains(':')))
+    })
 }
 
 #[test]
@@ -111,31 +156,65 @@ fn apisix_plugins_know_each_setting_and_the_ingress_controller_gets_the_same_one
     let plugins = read("apisix.yaml")[0]["routes"][0]["plugins"].clone();
     for (setting, value) in plugins["forward-auth"].as_object().expect("settings") {
         let known = FORWARD_AUTH.iter().find(|(name, _)| name == setting);
-        assert!(known.is_some_and(|(_, may_be)| may_be(value)), "forward-auth: {setting}: {value}");
+        assert!(
+            known.is_some_and(|(_, may_be)| may_be(value)),
+            "forward-auth: {setting}: {value}"
+        );
     }
     let identity = json!(["X-User-Id", "X-Client-Id", "X-Token-Id"]);
-    assert_eq!(plugins["proxy-rewrite"], json!({"headers": {"remove": identity}}), "the client's own");
-    assert_eq!(plugins["forward-auth"]["upstream_headers"], identity, "the sidecar's");
+    assert_eq!(
+        plugins["proxy-rewrite"],
+        json!({"headers": {"remove": identity}}),
+        "the client's own"
+    );
+    assert_eq!(
+        plugins["forward-auth"]["upstream_headers"], identity,
+        "the sidecar's"
+    );
 
     let ingress = read("ingress.yaml");
-    let [config, route] = &ingress[..] else { panic!("two objects: {ingress:?}") };
-    assert_eq!(route["spec"]["http"][0]["plugin_config_name"], config["metadata"]["name"]);
+    let [config, route] = &ingress[..] else {
+        panic!("two objects: {ingress:?}")
+    };
+    assert_eq!(
+        route["spec"]["http"][0]["plugin_config_name"],
+        config["metadata"]["name"]
+    );
     for plugin in config["spec"]["plugins"].as_array().expect("plugins") {
-        let (name, mut given) = (plugin["name"].as_str().expect("a name"), plugin["config"].clone());
+        let (name, mut given) = (
+            plugin["name"].as_str().expect("a name"),
+            plugin["config"].clone(),
+        );
         if let Some(uri) = given.get_mut("uri") {
-            assert_eq!(*uri, "http://wxmint-sidecar.wxmint.svc.cluster.local:8181/verify");
+            assert_eq!(
+                *uri,
+                "http://wxmint-sidecar.wxmint.svc.cluster.local:8181/verify"
+            );
             *uri = plugins[name]["uri"].clone();
         }
-        assert_eq!((&plugin["enable"], given), (&json!(true), plugins[name].clone()), "{name}");
+        assert_eq!(
+            (&plugin["enable"], given),
+            (&json!(true), plugins[name].clone()),
+            "{name}"
+        );
     }
 }
 
 /// Envoy as Higress would have it before the scene's back end: with the filters and the cluster of the example.
 async fn higress(scene: &Scene, sidecar: SocketAddr) -> Started {
-    let (url, port) = (format!("http://{sidecar}"), format!("127.0.0.1, {}", envoy::port_value(sidecar)));
+    let (url, port) = (
+        format!("http://{sidecar}"),
+        format!("127.0.0.1, {}", envoy::port_value(sidecar)),
+    );
     let service = "wxmint-sidecar.wxmint.svc.cluster.local";
-    let addresses = [(format!("http://{service}:8181"), url), (format!("{service}, port_value: 8181 }}"), port)];
-    let folder = example_folder("higress", &addresses.each_ref().map(|(old, new)| (&**old, &**new)));
+    let addresses = [
+        (format!("http://{service}:8181"), url),
+        (format!("{service}, port_value: 8181 }}"), port),
+    ];
+    let folder = example_folder(
+        "higress",
+        &addresses.each_ref().map(|(old, new)| (&**old, &**new)),
+    );
     let filters = documents(&folder.path().join("envoyfilter.yaml"));
     let configuration = Gateway::of(&filters, "GATEWAY").before(scene.back_end.address);
     fs::write(folder.path().join("envoy.json"), configuration.to_string()).expect("written");
@@ -147,8 +226,15 @@ async fn higress_with_plugins(scene: &Scene, sidecar: SocketAddr) -> Started {
     let files = env::var("HIGRESS_PLUGINS").expect("HIGRESS_PLUGINS, the folder with the plugins");
     let mut gateway = Gateway::default();
     for plugin in plugins() {
-        let (spec, name) = (&plugin["spec"], plugin["metadata"]["name"].as_str().expect("a name"));
-        let kind = spec["url"].as_str().and_then(|url| url.rsplit_once("/plugins/")?.1.split_once(':')).expect("OCI").0;
+        let (spec, name) = (
+            &plugin["spec"],
+            plugin["metadata"]["name"].as_str().expect("a name"),
+        );
+        let kind = spec["url"]
+            .as_str()
+            .and_then(|url| url.rsplit_once("/plugins/")?.1.split_once(':'))
+            .expect("OCI")
+            .0;
         let mut filter = extension("wasm.v3.Wasm", name);
         filter["typed_config"]["config"] = json!({
             "vm_config": {
@@ -161,7 +247,10 @@ async fn higress_with_plugins(scene: &Scene, sidecar: SocketAddr) -> Started {
         });
         gateway.filters.push(filter);
     }
-    gateway.clusters.push(cluster("outbound|8181||wxmint-sidecar.wxmint.svc.cluster.local", sidecar));
+    gateway.clusters.push(cluster(
+        "outbound|8181||wxmint-sidecar.wxmint.svc.cluster.local",
+        sidecar,
+    ));
     let configuration = gateway.before(scene.back_end.address);
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("envoy.json"), configuration.to_string()).expect("written");
@@ -190,12 +279,16 @@ impl Gateway {
     /// A gateway with EnvoyFilters applied, as by Istio: one that is inserted first runs before the others.
     pub(crate) fn of<'a>(filters: impl IntoIterator<Item = &'a Value>, context: &str) -> Self {
         let mut gateway = Self::default();
-        let patches =
-            filters.into_iter().flat_map(|filter| filter["spec"]["configPatches"].as_array().expect("patches"));
+        let patches = filters
+            .into_iter()
+            .flat_map(|filter| filter["spec"]["configPatches"].as_array().expect("patches"));
         for patch in patches {
             assert_eq!(patch["match"]["context"], context);
             let value = patch["patch"]["value"].clone();
-            match (patch["applyTo"].as_str(), patch["patch"]["operation"].as_str()) {
+            match (
+                patch["applyTo"].as_str(),
+                patch["patch"]["operation"].as_str(),
+            ) {
                 (Some("CLUSTER"), Some("ADD")) => gateway.clusters.push(value),
                 (Some("HTTP_FILTER"), Some("INSERT_FIRST")) => gateway.filters.insert(0, value),
                 other => panic!("the test does not apply {other:?}"),
@@ -205,7 +298,11 @@ impl Gateway {
     }
 
     pub(crate) fn before(self, back_end: SocketAddr) -> Value {
-        let filters = [&self.filters[..], &[extension("router.v3.Router", "envoy.filters.http.router")]].concat();
+        let filters = [
+            &self.filters[..],
+            &[extension("router.v3.Router", "envoy.filters.http.router")],
+        ]
+        .concat();
         let clusters = [&self.clusters[..], &[cluster("back-end", back_end)]].concat();
         let all = json!({"match": {"prefix": "/"}, "route": {"cluster": "back-end"}});
         let manager = json!({
@@ -215,7 +312,8 @@ impl Gateway {
         });
         let manager = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager});
         let any = address(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let listener = json!({"name": "peer", "address": any, "filter_chains": [{"filters": [manager]}]});
+        let listener =
+            json!({"name": "peer", "address": any, "filter_chains": [{"filters": [manager]}]});
         json!({"admin": {"address": any}, "static_resources": {"listeners": [listener], "clusters": clusters}})
     }
 }
@@ -236,8 +334,18 @@ pub(crate) fn extension(kind: &str, name: &str) -> Value {
 
 /// The documents of a YAML file.
 pub(crate) fn documents(file: &Path) -> Vec<Value> {
-    const READ: &str = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
-    let read = Command::new(tools("python/bin/python")).args(["-c", READ]).arg(file).output().expect("Python runs");
-    assert!(read.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&read.stderr));
+    const READ: &str =
+        "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
+    let read = Command::new(tools("python/bin/python"))
+        .args(["-c", READ])
+        .arg(file)
+        .output()
+        .expect("Python runs");
+    assert!(
+        read.status.success(),
+        "{}: {}",
+        file.display(),
+        String::from_utf8_lossy(&read.stderr)
+    );
     serde_json::from_slice(&read.stdout).expect("JSON")
 }

@@ -9,7 +9,11 @@ use crate::scene::Scene;
 use crate::support::{PATIENCE, eventually};
 
 async fn status(example: &Example, request: &Request) -> u16 {
-    request.send(example.address).await.expect("an answer").status
+    request
+        .send(example.address)
+        .await
+        .expect("an answer")
+        .status
 }
 
 mod spring_cloud_gateway {
@@ -39,12 +43,20 @@ mod spring_cloud_gateway {
 
     async fn passes_on_who_opens_a_web_socket(scene: &Scene, example: &Example) {
         scene.back_end.take();
-        let request = Request::get(example.protected).bearer(&scene.lin.token).lines(checks::UPGRADE);
+        let request = Request::get(example.protected)
+            .bearer(&scene.lin.token)
+            .lines(checks::UPGRADE);
         let answered = request.send(example.address).await;
         let seen = scene.back_end.take();
-        let [seen] = &seen[..] else { panic!("one request: {seen:?}, {answered:?}") };
+        let [seen] = &seen[..] else {
+            panic!("one request: {seen:?}, {answered:?}")
+        };
         let values = ["upgrade", "authorization", "x-user-id"].map(|name| seen.values(name));
-        assert_eq!(values, [vec!["websocket"], vec![], vec![&*scene.lin.user_id]], "{seen:?}");
+        assert_eq!(
+            values,
+            [vec!["websocket"], vec![], vec![&*scene.lin.user_id]],
+            "{seen:?}"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -76,17 +88,44 @@ mod sa_token {
     #[ignore = "nightly, where Maven can have Sa-Token"]
     async fn permissions_are_those_of_the_tokens_user_who_has_no_other_session() {
         let scene = Scene::start().await;
-        let Started { example, .. } = &service(&scene, &[format!("--orders.managers={}", scene.lin.user_id)]);
-        eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+        let Started { example, .. } = &service(
+            &scene,
+            &[format!("--orders.managers={}", scene.lin.user_id)],
+        );
+        eventually("it has keys", PATIENCE, async || {
+            scene.is_let_in(example).await
+        })
+        .await;
         let all = |token: &str| Request::get("/orders/all").bearer(token);
-        assert_eq!(status(example, &all(&scene.lin.token)).await, 200, "has the permission");
-        assert_eq!(status(example, &all(&scene.mei.token)).await, 403, "lacks it");
+        assert_eq!(
+            status(example, &all(&scene.lin.token)).await,
+            200,
+            "has the permission"
+        );
+        assert_eq!(
+            status(example, &all(&scene.mei.token)).await,
+            403,
+            "lacks it"
+        );
         // As Sa-Token reads tokens of its own, had it made one.
-        let reply = all(&scene.lin.token).send(example.address).await.expect("an answer");
+        let reply = all(&scene.lin.token)
+            .send(example.address)
+            .await
+            .expect("an answer");
         assert_eq!(reply.header("set-cookie"), Vec::<&str>::new(), "{reply:?}");
-        for line in ["Cookie: satoken=", "satoken: "].map(|start| format!("{start}{}", scene.lin.token)) {
-            assert_eq!(status(example, &Request::get("/orders/all").line(&line)).await, 401, "{line}");
-            let hello = Request::get("/public/hello").line(&line).send(example.address).await.expect("an answer");
+        for line in
+            ["Cookie: satoken=", "satoken: "].map(|start| format!("{start}{}", scene.lin.token))
+        {
+            assert_eq!(
+                status(example, &Request::get("/orders/all").line(&line)).await,
+                401,
+                "{line}"
+            );
+            let hello = Request::get("/public/hello")
+                .line(&line)
+                .send(example.address)
+                .await
+                .expect("an answer");
             assert_eq!(hello.json()["logged_in"], false, "{hello:?}");
         }
         scene.log_out_everywhere(&scene.lin).await;

@@ -35,11 +35,17 @@ impl KeySource {
     /// Returns when whoever asks by itself has asked since, and has dealt with that answer: it asks again only then.
     pub(crate) async fn is_asked_again(&self) {
         let before = self.0.calls_of(PATH).len();
-        until("it asks for keys", PATIENCE, async || self.0.calls_of(PATH).len() >= before + 3).await;
+        until("it asks for keys", PATIENCE, async || {
+            self.0.calls_of(PATH).len() >= before + 3
+        })
+        .await;
     }
 
     pub(crate) fn give(&self, keys: &[Value]) {
-        self.0.at(PATH, Manner::says("200 OK", "", json!({"keys": keys}).to_string()));
+        self.0.at(
+            PATH,
+            Manner::says("200 OK", "", json!({"keys": keys}).to_string()),
+        );
     }
 }
 
@@ -50,18 +56,35 @@ pub(crate) async fn keys_of(bed: &TestBed) -> Vec<Value> {
 
 /// The example learns a new key, of another algorithm, and forgets a removed one, when `look` has had it look. Nonsense
 /// and silence cost it nothing, and a bad key among good ones is as if it were not there.
-pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource, look: impl AsyncFn()) {
-    let next = TestBed::builder().algorithm("RS256").env("WXMINT_ISSUER", &scene.issuer).start().await;
+pub(crate) async fn follow(
+    scene: &Scene,
+    example: &Example,
+    source: &KeySource,
+    look: impl AsyncFn(),
+) {
+    let next = TestBed::builder()
+        .algorithm("RS256")
+        .env("WXMINT_ISSUER", &scene.issuer)
+        .start()
+        .await;
     let (old, new) = (keys_of(&scene.bed).await, keys_of(&next).await);
-    let new_token = next.log_in("lin").await.expect_login().member("access_token");
+    let new_token = next
+        .log_in("lin")
+        .await
+        .expect_login()
+        .member("access_token");
     let old_token = &*scene.lin.token;
     example.becomes(old_token, 200, "the first key").await;
-    example.becomes(&new_token, 401, "a key that is not published").await;
+    example
+        .becomes(&new_token, 401, "a key that is not published")
+        .await;
 
     source.give(&[old, new.clone()].concat());
     look().await;
     example.becomes(&new_token, 200, "a new key").await;
-    example.becomes(old_token, 200, "the first key beside a new one").await;
+    example
+        .becomes(old_token, 200, "the first key beside a new one")
+        .await;
 
     for (what, reply) in nonsense(scene) {
         source.0.at(PATH, reply);
@@ -69,12 +92,18 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
         example.becomes(&new_token, 200, what).await;
         example.becomes(old_token, 200, what).await;
     }
-    assert!(scene.canary.seen().is_empty(), "a redirect is followed: {:?}", scene.canary.seen());
+    assert!(
+        scene.canary.seen().is_empty(),
+        "a redirect is followed: {:?}",
+        scene.canary.seen()
+    );
 
     source.give(&[forge::bad_keys(&scene.canary.key), new.clone(), new].concat());
     look().await;
     example.becomes(old_token, 401, "a removed key").await;
-    example.becomes(&new_token, 200, "a good key among bad ones").await;
+    example
+        .becomes(&new_token, 200, "a good key among bad ones")
+        .await;
     takes_no_bad_key(scene, example).await;
 
     source.0.at(PATH, Manner::does(vec![Step::Reset]));
@@ -83,20 +112,32 @@ pub(crate) async fn follow(scene: &Scene, example: &Example, source: &KeySource,
 }
 
 /// The example has no keys while `source` gives bad ones alone, and takes the scene's keys alone from among them.
-pub(crate) async fn bad_keys_spoil_themselves_only(scene: &Scene, example: &Example, source: &KeySource) {
+pub(crate) async fn bad_keys_spoil_themselves_only(
+    scene: &Scene,
+    example: &Example,
+    source: &KeySource,
+) {
     source.is_asked_again().await;
     says_503_without_keys(scene, example).await;
     let good = keys_of(&scene.bed).await;
     source.give(&[forge::bad_keys(&scene.canary.key), good.clone(), good].concat());
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    eventually("it has keys", PATIENCE, async || {
+        scene.is_let_in(example).await
+    })
+    .await;
     takes_no_bad_key(scene, example).await;
 }
 
 async fn takes_no_bad_key(scene: &Scene, example: &Example) {
     let forge = scene.forge();
     for jwk in forge::bad_keys(&scene.canary.key) {
-        let token = forge.by_other(&forge.header_with(json!({"kid": jwk["kid"]})), &forge.claims);
-        example.becomes(&token, 401, &format!("the bad key {jwk}")).await;
+        let token = forge.by_other(
+            &forge.header_with(json!({"kid": jwk["kid"]})),
+            &forge.claims,
+        );
+        example
+            .becomes(&token, 401, &format!("the bad key {jwk}"))
+            .await;
     }
 }
 
@@ -111,16 +152,34 @@ fn nonsense(scene: &Scene) -> Vec<(&'static str, Manner)> {
         ("HTML", ok("<html>maintenance</html>")),
         ("an empty body", ok("")),
         ("an empty set", ok(r#"{"keys":[]}"#)),
-        ("a set without a usable key", ok(&json!({"keys": unusable}).to_string())),
-        ("another document", ok(r#"{"issuer":"https://login.example.com"}"#)),
+        (
+            "a set without a usable key",
+            ok(&json!({"keys": unusable}).to_string()),
+        ),
+        (
+            "another document",
+            ok(r#"{"issuer":"https://login.example.com"}"#),
+        ),
         ("half a set", ok(r#"{"keys":[{"kty":"EC","crv":"P-256","#)),
         ("10 MiB", ok(&long)),
-        ("10 MiB, packed", Manner::says("200 OK", "Content-Encoding: gzip\r\n", packed(&long))),
+        (
+            "10 MiB, packed",
+            Manner::says("200 OK", "Content-Encoding: gzip\r\n", packed(&long)),
+        ),
         ("500", Manner::says("500 Internal Server Error", "", forged)),
         ("a redirect", Manner::says("302 Found", &redirect, "")),
         ("silence", Manner::does(vec![Step::Stall])),
-        ("half a set, and then silence", Manner::does(vec![Step::Send(begun), Step::Stall])),
-        ("a head without an end", Manner::does(vec![Step::Repeat(b"HTTP".to_vec(), Duration::from_millis(20))])),
+        (
+            "half a set, and then silence",
+            Manner::does(vec![Step::Send(begun), Step::Stall]),
+        ),
+        (
+            "a head without an end",
+            Manner::does(vec![Step::Repeat(
+                b"HTTP".to_vec(),
+                Duration::from_millis(20),
+            )]),
+        ),
     ]
 }
 
@@ -128,5 +187,10 @@ fn packed(text: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("text");
     fs::write(&file, text).expect("written");
-    Command::new("gzip").arg("--stdout").arg(file).output().expect("gzip").stdout
+    Command::new("gzip")
+        .arg("--stdout")
+        .arg(file)
+        .output()
+        .expect("gzip")
+        .stdout
 }

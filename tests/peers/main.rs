@@ -31,7 +31,11 @@ pub(crate) mod scripts;
 mod services;
 mod sites;
 pub(crate) mod stand_in;
-#[expect(dead_code, unused_imports, reason = "the harness of all black-box tests; here a part of it is needed")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the harness of all black-box tests; here a part of it is needed"
+)]
 #[path = "../it/support/mod.rs"]
 pub(crate) mod support;
 pub(crate) mod traefik;

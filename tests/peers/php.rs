@@ -7,7 +7,8 @@ use crate::example::{Example, Started, example_folder};
 use crate::support::{Process, free_port, repository};
 
 /// PHP's server has no children; the follower ends with it.
-const RUN: &str = "setpriv --pdeathsig KILL php follow.php & exec php -S 127.0.0.1:$0 public/index.php";
+const RUN: &str =
+    "setpriv --pdeathsig KILL php follow.php & exec php -S 127.0.0.1:$0 public/index.php";
 
 /// Starts the example for the issuer at this address, with settings in place of those that the files have.
 pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
@@ -18,14 +19,25 @@ pub(crate) fn start(issuer: SocketAddr, settings: &[(&str, &str)]) -> Started {
             "foreach (glob('{folder}/src/*.php') as $file) $files[basename($file, '.php')] = $file;\
             spl_autoload_register(fn ($class) => @include $files[substr(strrchr($class, '\\\\'), 1)]);"
         ),
-        Err(_) => format!("require '{}';", repository("tests/peers/php_jwt.php").display()),
+        Err(_) => format!(
+            "require '{}';",
+            repository("tests/peers/php_jwt.php").display()
+        ),
     };
-    let autoload = format!("<?php {library} foreach (glob(__DIR__ . '/../src/*.php') as $file) require $file;");
+    let autoload = format!(
+        "<?php {library} foreach (glob(__DIR__ . '/../src/*.php') as $file) require $file;"
+    );
     fs::create_dir(folder.path().join("vendor")).expect("a folder");
     fs::write(folder.path().join("vendor/autoload.php"), autoload).expect("written");
     let mut php = Command::new("sh");
     // A proxy of the machine's would be asked for the keys.
-    php.current_dir(&folder).args(["-c", RUN, &port.to_string()]).env("no_proxy", "127.0.0.1");
+    php.current_dir(&folder)
+        .args(["-c", RUN, &port.to_string()])
+        .env("no_proxy", "127.0.0.1");
     let process = Process::spawn("sh", &mut php);
-    Started { example: Example::new("php", port), _process: process, folder }
+    Started {
+        example: Example::new("php", port),
+        _process: process,
+        folder,
+    }
 }

@@ -25,7 +25,10 @@ pub(crate) struct Reply {
 
 impl Request {
     pub(crate) fn get(target: &str) -> Self {
-        Self { target: target.to_owned(), lines: Vec::new() }
+        Self {
+            target: target.to_owned(),
+            lines: Vec::new(),
+        }
     }
 
     /// One more header line, sent as it is.
@@ -47,8 +50,16 @@ impl Request {
         self.send_within(to, LONGEST).await
     }
 
-    pub(crate) async fn send_within(&self, to: SocketAddr, longest: Duration) -> Result<Reply, String> {
-        let head: String = self.lines.iter().map(|line| format!("{line}\r\n")).collect();
+    pub(crate) async fn send_within(
+        &self,
+        to: SocketAddr,
+        longest: Duration,
+    ) -> Result<Reply, String> {
+        let head: String = self
+            .lines
+            .iter()
+            .map(|line| format!("{line}\r\n"))
+            .collect();
         let bytes = format!("GET {} HTTP/1.1\r\nHost: {to}\r\n{head}\r\n", self.target);
         match timeout(longest, exchange(to, bytes.as_bytes())).await {
             Ok(Ok(reply)) => Ok(reply),
@@ -60,7 +71,10 @@ impl Request {
 
 impl Reply {
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
-        let named = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        let named = self
+            .headers
+            .iter()
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name));
         named.map(|(_, value)| &**value).collect()
     }
 
@@ -85,9 +99,18 @@ async fn exchange(to: SocketAddr, bytes: &[u8]) -> io::Result<Reply> {
 }
 
 async fn answer(from: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<Reply> {
-    let head = head(from).await?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-    let status = head.first.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
-    let mut reply = Reply { status: status.ok_or_else(no_http)?, headers: head.headers, body: String::new() };
+    let head = head(from)
+        .await?
+        .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+    let status = head
+        .first
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+    let mut reply = Reply {
+        status: status.ok_or_else(no_http)?,
+        headers: head.headers,
+        body: String::new(),
+    };
     reply.body = String::from_utf8_lossy(&body(from, &reply).await?).into_owned();
     Ok(reply)
 }
@@ -102,10 +125,14 @@ pub(crate) struct Head {
 
 /// None where the connection is closed in place of a further message.
 pub(crate) async fn head(from: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<Option<Head>> {
-    let Some(first) = line(from).await? else { return Ok(None) };
+    let Some(first) = line(from).await? else {
+        return Ok(None);
+    };
     let mut headers = Vec::new();
     loop {
-        let line = line(from).await?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        let line = line(from)
+            .await?
+            .ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         if line.is_empty() {
             return Ok(Some(Head { first, headers }));
         }
@@ -120,13 +147,19 @@ async fn line(from: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<Option<St
     if from.read_until(b'\n', &mut line).await? == 0 {
         return Ok(None);
     }
-    Ok(Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()))
+    Ok(Some(
+        String::from_utf8_lossy(&line)
+            .trim_end_matches(['\r', '\n'])
+            .to_owned(),
+    ))
 }
 
 async fn body(from: &mut (impl AsyncBufReadExt + Unpin), reply: &Reply) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     if let Some(length) = reply.header("content-length").first() {
-        from.take(length.parse().map_err(|_| no_http())?).read_to_end(&mut body).await?;
+        from.take(length.parse().map_err(|_| no_http())?)
+            .read_to_end(&mut body)
+            .await?;
     } else if reply.header("transfer-encoding").contains(&"chunked") {
         while let Some(length) = line(from).await?.filter(|length| length != "0") {
             let length = u64::from_str_radix(&length, 16).map_err(|_| no_http())?;
@@ -163,7 +196,9 @@ pub(crate) async fn listen<F: Future<Output = Option<String>> + Send>(
 async fn serve<F: Future<Output = Option<String>>>(stream: TcpStream, answer: &impl Fn(Head) -> F) {
     let mut stream = BufReader::new(stream);
     while let Ok(Some(head)) = head(&mut stream).await {
-        let Some(answer) = answer(head).await else { return };
+        let Some(answer) = answer(head).await else {
+            return;
+        };
         if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
             return;
         }

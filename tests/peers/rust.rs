@@ -18,11 +18,25 @@ impl RustApi {
         let port = free_port();
         // `cargo test` builds the examples beside the folder of its tests.
         let tests = env::current_exe().expect("this program");
-        let program = tests.ancestors().nth(2).expect("the build's folder").join("examples").join(name);
-        assert!(program.exists(), "{} is missing; run: cargo build --examples", program.display());
+        let program = tests
+            .ancestors()
+            .nth(2)
+            .expect("the build's folder")
+            .join("examples")
+            .join(name);
+        assert!(
+            program.exists(),
+            "{} is missing; run: cargo build --examples",
+            program.display()
+        );
         let mut command = Command::new(program);
-        command.env("ISSUER", &scene.issuer).env("LISTEN", format!("127.0.0.1:{port}"));
-        Self { example: Example::new("rust", port), _process: Process::spawn(name, &mut command) }
+        command
+            .env("ISSUER", &scene.issuer)
+            .env("LISTEN", format!("127.0.0.1:{port}"));
+        Self {
+            example: Example::new("rust", port),
+            _process: Process::spawn(name, &mut command),
+        }
     }
 }
 

@@ -50,7 +50,11 @@ impl Scene {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let link = Breakable::before(address).await;
         let bed = TestBed::builder().algorithm(algorithm);
-        let bed = bed.env("WXMINT_ISSUER", &link.url()).env("WXMINT_LISTEN", &address.to_string()).start().await;
+        let bed = bed
+            .env("WXMINT_ISSUER", &link.url())
+            .env("WXMINT_LISTEN", &address.to_string())
+            .start()
+            .await;
         let (lin, mei) = (Login::of(&bed, "lin").await, Login::of(&bed, "mei").await);
         Self {
             bed,
@@ -71,7 +75,9 @@ impl Scene {
     /// A sidecar that follows the issuer.
     pub(crate) async fn sidecar(&self) -> Sidecar {
         let settings = SidecarSettings::following(&self.issuer);
-        let settings = settings.with("WXMINT_ISSUER", &self.issuer).with("WXMINT_AUDIENCE", &self.issuer);
+        let settings = settings
+            .with("WXMINT_ISSUER", &self.issuer)
+            .with("WXMINT_AUDIENCE", &self.issuer);
         let sidecar = settings.start().await;
         sidecar.ready_within(2 * PATIENCE).await;
         sidecar
@@ -79,7 +85,10 @@ impl Scene {
 
     /// Whether `example` runs, and knows the issuer's keys.
     pub(crate) async fn is_let_in(&self, example: &Example) -> Option<()> {
-        let reply = Request::get(example.protected).bearer(&self.lin.token).send(example.address).await;
+        let reply = Request::get(example.protected)
+            .bearer(&self.lin.token)
+            .send(example.address)
+            .await;
         reply.is_ok_and(|reply| reply.status == 200).then_some(())
     }
 
@@ -89,7 +98,11 @@ impl Scene {
 
     /// Ends all tokens of this user.
     pub(crate) async fn log_out_everywhere(&self, user: &Login) {
-        let answer = self.bed.service().ask("POST", "/logout", &user.token, &json!({"everywhere": true})).await;
+        let answer = self
+            .bed
+            .service()
+            .ask("POST", "/logout", &user.token, &json!({"everywhere": true}))
+            .await;
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
@@ -109,7 +122,8 @@ impl Scene {
 
     pub(crate) fn bad_tokens(&self) -> Vec<BadToken> {
         let canary = (&*self.canary.jwks_url(), &*self.canary.certificate_url());
-        self.forge().bad_tokens(&self.lin.token, &self.mei.token, canary)
+        self.forge()
+            .bad_tokens(&self.lin.token, &self.mei.token, canary)
     }
 }
 
@@ -119,11 +133,20 @@ impl Login {
         let (token, user_id) = (login.member("access_token"), login.member("user_id"));
         let (_, claims) = decoded(&token);
         let claim = |name: &str| claims[name].as_str().expect("a claim").to_owned();
-        Self { token, user_id, client_id: claim("client_id"), token_id: claim("jti") }
+        Self {
+            token,
+            user_id,
+            client_id: claim("client_id"),
+            token_id: claim("jti"),
+        }
     }
 
     /// The identity headers that a proxy gives its back end.
     pub(crate) fn identity(&self) -> [(&'static str, &str); 3] {
-        [("x-user-id", &self.user_id), ("x-client-id", &self.client_id), ("x-token-id", &self.token_id)]
+        [
+            ("x-user-id", &self.user_id),
+            ("x-client-id", &self.client_id),
+            ("x-token-id", &self.token_id),
+        ]
     }
 }

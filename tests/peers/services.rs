@@ -8,7 +8,8 @@ use self::kinds::{GO, JAVA, NODE, PHP, PYTHON, SPRING, Service, Setting, WEBFLUX
 
 use crate::checks;
 use crate::ended::{
-    Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key, obeys_no_wrong_clock, obeys_the_feed,
+    Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key,
+    obeys_no_wrong_clock, obeys_the_feed,
 };
 use crate::example::{Example, Started};
 use crate::key_source::{KeySource, bad_keys_spoil_themselves_only, follow};
@@ -18,16 +19,24 @@ use crate::support::{PATIENCE, Process, eventually, free_port, repository};
 /// With the secret and the end of old tokens, if there is one.
 pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {
     let folder = crate::java_spring::copy("java-spring", settings);
-    let ours =
-        ["tests/peers/ended/Orders.java", "examples/move/spring/src/main/java/com/example/orders/OldTokens.java"];
+    let ours = [
+        "tests/peers/ended/Orders.java",
+        "examples/move/spring/src/main/java/com/example/orders/OldTokens.java",
+    ];
     let mut javac = Command::new("javac");
     javac
         .arg("-J-XX:TieredStopAtLevel=1")
         .args(["-d", ".", "-sourcepath", "library/src/main/java"])
         .args(ours.map(repository))
         .current_dir(&folder);
-    let compiled = javac.output().unwrap_or_else(|error| panic!("javac: {error}; run: make setup"));
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let compiled = javac
+        .output()
+        .unwrap_or_else(|error| panic!("javac: {error}; run: make setup"));
+    assert!(
+        compiled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
     let (port, url) = (free_port(), format!("http://{issuer}"));
     let mut java = Command::new("java");
     java.current_dir(&folder).args([
@@ -39,7 +48,11 @@ pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) 
         &url,
     ]);
     java.args(old);
-    Started { example: Example::new("java-spring", port), _process: Process::spawn("java", &mut java), folder }
+    Started {
+        example: Example::new("java-spring", port),
+        _process: Process::spawn("java", &mut java),
+        folder,
+    }
 }
 
 impl Service {
@@ -52,7 +65,10 @@ impl Service {
 
     fn start(&self, issuer: &Issuer, is_closed: bool, more: &[Setting]) -> Started {
         let closed = [self.closed];
-        (self.start)(issuer.address, &[self.often, &closed[..usize::from(is_closed)], more].concat())
+        (self.start)(
+            issuer.address,
+            &[self.often, &closed[..usize::from(is_closed)], more].concat(),
+        )
     }
 }
 
@@ -151,7 +167,10 @@ async fn says_503_until_it_has_keys(service: Service) {
 async fn looks_for_keys(service: Service) {
     let scene = Scene::start().await;
     let Started { example, .. } = &(service.start)(scene.address(), service.looks);
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    eventually("it has keys", PATIENCE, async || {
+        scene.is_let_in(example).await
+    })
+    .await;
     checks::learns_of_keys(&scene, example, Duration::from_secs(5)).await;
 }
 
@@ -166,37 +185,72 @@ async fn follows_keys_and_nonsense_costs_it_nothing(service: Service) {
     let scene = Scene::start().await;
     let source = KeySource::start(&scene).await;
     let Started { example, .. } = &service.of_keys_at(&scene, &source, service.looks);
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
-    follow(&scene, example, &source, async || source.is_asked_again().await).await;
+    eventually("it has keys", PATIENCE, async || {
+        scene.is_let_in(example).await
+    })
+    .await;
+    follow(&scene, example, &source, async || {
+        source.is_asked_again().await
+    })
+    .await;
 }
 
 async fn takes_each_algorithm(service: Service) {
     for algorithm in service.algorithms {
         let scene = Scene::signing_by(algorithm).await;
         let started = (service.start)(scene.address(), &[]);
-        eventually(algorithm, PATIENCE, async || scene.is_let_in(&started.example).await).await;
+        eventually(algorithm, PATIENCE, async || {
+            scene.is_let_in(&started.example).await
+        })
+        .await;
     }
 }
 
 async fn refuses_what_was_ended(service: Service) {
-    obeys_the_feed(|issuer, closed| service.start(issuer, closed, &[]), |started| &started.example).await;
+    obeys_the_feed(
+        |issuer, closed| service.start(issuer, closed, &[]),
+        |started| &started.example,
+    )
+    .await;
 }
 
 async fn obeys_no_clock_that_is_wrong(service: Service) {
-    let keys = service.looks.iter().filter(|(name, _)| service.often.iter().all(|(other, _)| other != name));
+    let keys = service
+        .looks
+        .iter()
+        .filter(|(name, _)| service.often.iter().all(|(other, _)| other != name));
     let closed = [service.closed];
-    let settings: Vec<_> = service.often.iter().chain(service.clock).chain(keys).chain(&closed).copied().collect();
+    let settings: Vec<_> = service
+        .often
+        .iter()
+        .chain(service.clock)
+        .chain(keys)
+        .chain(&closed)
+        .copied()
+        .collect();
     obeys_no_wrong_clock(|issuer| (service.start)(issuer.address, &settings)).await;
 }
 
 async fn learns_of_a_retired_key(service: Service) {
-    obeys_a_page_of_a_new_key(|issuer, closed| service.start(issuer, closed, &[]), |started| &started.example).await;
+    obeys_a_page_of_a_new_key(
+        |issuer, closed| service.start(issuer, closed, &[]),
+        |started| &started.example,
+    )
+    .await;
 }
 
 async fn believes_no_keys_that_are_too_old(service: Service) {
-    believes_no_old_keys(|issuer| (service.start)(issuer.address, service.old_keys), |started| &started.example).await;
+    believes_no_old_keys(
+        |issuer| (service.start)(issuer.address, service.old_keys),
+        |started| &started.example,
+    )
+    .await;
 }
 
 async fn keeps_the_newest_ends(service: Service) {
-    keeps_the_newest(|issuer, closed| service.start(issuer, closed, &[service.full]), |started| &started.example).await;
+    keeps_the_newest(
+        |issuer, closed| service.start(issuer, closed, &[service.full]),
+        |started| &started.example,
+    )
+    .await;
 }

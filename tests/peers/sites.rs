@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use crate::back_end::BackEnd;
 use crate::support::scan::{told, with_form};
 use crate::support::{
-    APPID, Answer, Http, PATIENCE, Process, TestBed, decoded, free_port, hex, locked, repository, tools, until,
+    APPID, Answer, Http, PATIENCE, Process, TestBed, decoded, free_port, hex, locked, repository,
+    tools, until,
 };
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
@@ -30,19 +31,28 @@ async fn bed(redirect_uri: &str) -> TestBed {
         "redirect_uris": [redirect_uri], "post_logout_redirect_uris": [format!("{redirect_uri}/logout_response")],
         "refresh": "30d",
     });
-    let bed = TestBed::builder().clients(&json!([client])).operators(&format!("boss {OPERATOR} read,operate\n"));
+    let bed = TestBed::builder()
+        .clients(&json!([client]))
+        .operators(&format!("boss {OPERATOR} read,operate\n"));
     bed.at_its_issuer().start().await
 }
 
 async fn counted(bed: &TestBed, outcome: &str) -> f64 {
-    bed.service().metric(&format!("wxmint_oidc_logins_total{{client=\"site\",outcome=\"{outcome}\"}}")).await
+    bed.service()
+        .metric(&format!(
+            "wxmint_oidc_logins_total{{client=\"site\",outcome=\"{outcome}\"}}"
+        ))
+        .await
 }
 
 /// The row of a product.
 fn row(product: &str) -> String {
     let page = fs::read_to_string(repository("docs/scan-login.md")).expect("a page");
-    let row = page.lines().find(|line| line.starts_with(&format!("| {product}")));
-    row.unwrap_or_else(|| panic!("no row of {product}")).to_owned()
+    let row = page
+        .lines()
+        .find(|line| line.starts_with(&format!("| {product}")));
+    row.unwrap_or_else(|| panic!("no row of {product}"))
+        .to_owned()
 }
 
 /// The browser of a person, who scans what wxmint shows there.
@@ -55,15 +65,31 @@ struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     fn of(bed: &'a TestBed, person: &'a str) -> Self {
-        Self { bed, person, http: Http::new(), cookies: Mutex::default() }
+        Self {
+            bed,
+            person,
+            http: Http::new(),
+            cookies: Mutex::default(),
+        }
     }
 
     /// Sends cookies, and takes those that are given.
     async fn send(&self, request: RequestBuilder) -> Answer {
-        let cookies = locked(&self.cookies).iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
-        let answer = self.http.send(request.header("cookie", cookies.join("; "))).await;
+        let cookies = locked(&self.cookies)
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>();
+        let answer = self
+            .http
+            .send(request.header("cookie", cookies.join("; ")))
+            .await;
         for given in answer.headers.get_all("set-cookie") {
-            let given = given.to_str().expect("visible ASCII").split(';').next().unwrap_or_default();
+            let given = given
+                .to_str()
+                .expect("visible ASCII")
+                .split(';')
+                .next()
+                .unwrap_or_default();
             let (name, value) = given.split_once('=').expect("a cookie");
             match value {
                 "" => drop(locked(&self.cookies).remove(name)),
@@ -77,8 +103,14 @@ impl<'a> Browser<'a> {
     async fn visit(&self, url: &str) -> Answer {
         let mut url: Url = url.parse().expect("a URL");
         for _ in 0..20 {
-            if url.as_str().starts_with(&format!("{}/authorize?", self.bed.issuer())) {
-                let back = self.bed.let_in_site(url.query().expect("a query"), self.person).await;
+            if url
+                .as_str()
+                .starts_with(&format!("{}/authorize?", self.bed.issuer()))
+            {
+                let back = self
+                    .bed
+                    .let_in_site(url.query().expect("a query"), self.person)
+                    .await;
                 url = back.parse().expect("a URL");
                 continue;
             }
@@ -97,13 +129,31 @@ mod oauth2_proxy {
 
     fn start(bed: &TestBed, back_end: &BackEnd, site: &str) -> Process {
         let row = row("oauth2-proxy");
-        let options = row.split('`').nth(1).expect("options").replace(['"'], "").replace('…', bed.issuer());
-        assert!(options.contains("--cookie-refresh=5m") && options.contains("{id_token}"), "{options}");
+        let options = row
+            .split('`')
+            .nth(1)
+            .expect("options")
+            .replace(['"'], "")
+            .replace('…', bed.issuer());
+        assert!(
+            options.contains("--cookie-refresh=5m") && options.contains("{id_token}"),
+            "{options}"
+        );
         let options = options.replace("=5m", "=1s").replace(" --", "\n--");
         let mut proxy = Command::new(tools("products/oauth2-proxy"));
-        proxy.args(options.lines()).args(["--skip-provider-button", "--pass-access-token", "--cookie-secure=false"]);
-        proxy.args(["--client-id=site", &format!("--client-secret={SECRET}"), "--oidc-groups-claim=amr"]);
-        proxy.arg(format!("--upstream=http://{}/", back_end.address)).arg(format!("--cookie-secret={OPERATOR}"));
+        proxy.args(options.lines()).args([
+            "--skip-provider-button",
+            "--pass-access-token",
+            "--cookie-secure=false",
+        ]);
+        proxy.args([
+            "--client-id=site",
+            &format!("--client-secret={SECRET}"),
+            "--oidc-groups-claim=amr",
+        ]);
+        proxy
+            .arg(format!("--upstream=http://{}/", back_end.address))
+            .arg(format!("--cookie-secret={OPERATOR}"));
         proxy.arg(format!("--http-address={}", site.replace("http://", "")));
         proxy.arg(format!("--redirect-url={site}/oauth2/callback"));
         Process::spawn("oauth2-proxy", &mut proxy)
@@ -112,34 +162,60 @@ mod oauth2_proxy {
     /// A header of the request that has come to the service behind it.
     fn header(answer: &Answer, name: &str) -> String {
         let headers = answer.json()["headers"].take();
-        let mut found = headers.as_array().expect("headers").iter().filter(|header| header[0] == name);
-        found.next().and_then(|header| header[1].as_str()).unwrap_or_else(|| panic!("no {name}: {answer:?}")).to_owned()
+        let mut found = headers
+            .as_array()
+            .expect("headers")
+            .iter()
+            .filter(|header| header[0] == name);
+        found
+            .next()
+            .and_then(|header| header[1].as_str())
+            .unwrap_or_else(|| panic!("no {name}: {answer:?}"))
+            .to_owned()
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "nightly, where Go can have oauth2-proxy"]
     async fn lets_a_person_in_renews_the_login_and_obeys_its_end() {
         let site = format!("http://127.0.0.1:{}", free_port());
-        let (bed, back_end) = (bed(&format!("{site}/oauth2/callback")).await, BackEnd::start().await);
+        let (bed, back_end) = (
+            bed(&format!("{site}/oauth2/callback")).await,
+            BackEnd::start().await,
+        );
         let phone = bed.log_in("lin").await.expect_login();
         let user = phone.member("user_id");
         let _proxy = start(&bed, &back_end, &site);
         let lin = Browser::of(&bed, "lin");
         let page = || lin.send(lin.http.0.get(&site).header("x-forwarded-user", "boss"));
-        until("it listens", PATIENCE, async || lin.http.try_send(lin.http.0.get(&site)).await.is_ok()).await;
+        until("it listens", PATIENCE, async || {
+            lin.http.try_send(lin.http.0.get(&site)).await.is_ok()
+        })
+        .await;
         let stranger = page().await;
-        assert!(stranger.header("location").starts_with(&format!("{}/authorize?", bed.issuer())), "{stranger:?}");
+        assert!(
+            stranger
+                .header("location")
+                .starts_with(&format!("{}/authorize?", bed.issuer())),
+            "{stranger:?}"
+        );
 
         let shown = lin.visit(&site).await;
         let claims = |shown: &Answer| decoded(&header(shown, "X-Forwarded-Access-Token")).1;
         for shown in [&shown, &page().await] {
-            let named = ["X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups"].map(|name| header(shown, name));
+            let named = [
+                "X-Forwarded-User",
+                "X-Forwarded-Email",
+                "X-Forwarded-Groups",
+            ]
+            .map(|name| header(shown, name));
             assert_eq!(named, [&user, &user, "wechat"]);
         }
         // All with the same cookie, whose refresh token is good for one use.
         until("a renewal", PATIENCE, async || {
             let pages = join_all([(); 5].map(|()| page())).await;
-            pages.iter().for_each(|page| assert_eq!(header(page, "X-Forwarded-User"), user));
+            pages
+                .iter()
+                .for_each(|page| assert_eq!(header(page, "X-Forwarded-User"), user));
             counted(&bed, "renewed").await > 0.0
         })
         .await;
@@ -147,14 +223,24 @@ mod oauth2_proxy {
 
         // Somebody has kept the cookies of before.
         let kept = locked(&lin.cookies).clone();
-        lin.send(lin.http.0.get(format!("{site}/oauth2/sign_out"))).await;
-        assert_eq!((page().await.status, counted(&bed, "logged_out").await), (302, 1.0));
+        lin.send(lin.http.0.get(format!("{site}/oauth2/sign_out")))
+            .await;
+        assert_eq!(
+            (page().await.status, counted(&bed, "logged_out").await),
+            (302, 1.0)
+        );
         locked(&lin.cookies).extend(kept);
-        until("the login is known to have ended", PATIENCE, async || page().await.status == 302).await;
+        until("the login is known to have ended", PATIENCE, async || {
+            page().await.status == 302
+        })
+        .await;
 
         assert_eq!(lin.visit(&site).await.status, 200);
         bed.ends_user("block", "lin", &phone, OPERATOR).await;
-        until("the ban is known", PATIENCE, async || page().await.status == 302).await;
+        until("the ban is known", PATIENCE, async || {
+            page().await.status == 302
+        })
+        .await;
     }
 }
 
@@ -163,7 +249,8 @@ mod keycloak {
 
     /// People who have a name and no address of mail, and an application that they log in to.
     fn realm() -> Value {
-        let attributes = ["username", "email"].map(|name| json!({"name": name, "permissions": {"edit": ["user"]}}));
+        let attributes = ["username", "email"]
+            .map(|name| json!({"name": name, "permissions": {"edit": ["user"]}}));
         let profile = json!({"attributes": attributes}).to_string();
         json!({
             "realm": "shop", "enabled": true,
@@ -185,24 +272,51 @@ mod keycloak {
         async fn start(site: String) -> Self {
             let mut keycloak = Command::new(tools("products/keycloak/bin/kc.sh"));
             keycloak.args(["start-dev", "--db=dev-mem", "--http-host=127.0.0.1"]);
-            keycloak.arg(format!("--http-port={}", site.rsplit(':').next().expect("a port")));
-            keycloak.envs([("KC_BOOTSTRAP_ADMIN_USERNAME", "boss"), ("KC_BOOTSTRAP_ADMIN_PASSWORD", SECRET)]);
-            keycloak.env("JAVA_OPTS_KC_HEAP", "-Xms64m -Xmx512m -XX:TieredStopAtLevel=1");
+            keycloak.arg(format!(
+                "--http-port={}",
+                site.rsplit(':').next().expect("a port")
+            ));
+            keycloak.envs([
+                ("KC_BOOTSTRAP_ADMIN_USERNAME", "boss"),
+                ("KC_BOOTSTRAP_ADMIN_PASSWORD", SECRET),
+            ]);
+            keycloak.env(
+                "JAVA_OPTS_KC_HEAP",
+                "-Xms64m -Xmx512m -XX:TieredStopAtLevel=1",
+            );
             let (http, _keycloak) = (Http::new(), Process::spawn("keycloak", &mut keycloak));
-            until("it listens", START, async || http.try_send(http.0.get(&site)).await.is_ok()).await;
-            Self { http, site, _keycloak }
+            until("it listens", START, async || {
+                http.try_send(http.0.get(&site)).await.is_ok()
+            })
+            .await;
+            Self {
+                http,
+                site,
+                _keycloak,
+            }
         }
 
         async fn token(&self, realm: &str, form: &[(&str, &str)]) -> Answer {
             let url = format!("{}/realms/{realm}/protocol/openid-connect/token", self.site);
-            self.http.send(with_form(self.http.0.post(url), form)).await.expect_login()
+            self.http
+                .send(with_form(self.http.0.post(url), form))
+                .await
+                .expect_login()
         }
 
         async fn post(&self, path: &str, body: &Value) -> Answer {
-            let own =
-                [("grant_type", "password"), ("client_id", "admin-cli"), ("username", "boss"), ("password", SECRET)];
+            let own = [
+                ("grant_type", "password"),
+                ("client_id", "admin-cli"),
+                ("username", "boss"),
+                ("password", SECRET),
+            ];
             let token = self.token("master", &own).await.member("access_token");
-            let post = self.http.0.post(format!("{}/admin/realms{path}", self.site)).bearer_auth(token);
+            let post = self
+                .http
+                .0
+                .post(format!("{}/admin/realms{path}", self.site))
+                .bearer_auth(token);
             let answer = self.http.send(post.json(body)).await;
             assert!([200, 201].contains(&answer.status), "{answer:?}");
             answer
@@ -212,7 +326,10 @@ mod keycloak {
         async fn take_from(&self, issuer: &str) {
             let url = format!("{issuer}/.well-known/openid-configuration");
             let asked = json!({"providerId": "oidc", "fromUrl": url});
-            let mut config = self.post("/shop/identity-provider/import-config", &asked).await.json();
+            let mut config = self
+                .post("/shop/identity-provider/import-config", &asked)
+                .await
+                .json();
             let row = row("Keycloak");
             for (setting, name, value) in [
                 ("PKCE `S256`", "pkceMethod", "S256"),
@@ -223,8 +340,10 @@ mod keycloak {
                 assert!(row.contains(setting), "{row}");
                 config[name] = value.into();
             }
-            let provider = json!({"alias": "wxmint", "providerId": "oidc", "enabled": true, "config": config});
-            self.post("/shop/identity-provider/instances", &provider).await;
+            let provider =
+                json!({"alias": "wxmint", "providerId": "oidc", "enabled": true, "config": config});
+            self.post("/shop/identity-provider/instances", &provider)
+                .await;
         }
     }
 
@@ -246,23 +365,35 @@ mod keycloak {
             ("kc_idp_hint", "wxmint"),
         ];
         let at = |path: &str, query: &[(&str, &str)]| {
-            let url = format!("{}/realms/shop/protocol/openid-connect/{path}", keycloak.site);
-            Url::parse_with_params(&url, query).expect("a URL").to_string()
+            let url = format!(
+                "{}/realms/shop/protocol/openid-connect/{path}",
+                keycloak.site
+            );
+            Url::parse_with_params(&url, query)
+                .expect("a URL")
+                .to_string()
         };
         let mut users = Vec::new();
         for person in ["lin", "lin", "mei"] {
             let browser = Browser::of(&bed, person);
             let shown = browser.visit(&at("auth", &asked)).await;
             let code = told(&format!("http://app{}", shown.member("path")))["code"].clone();
-            let form =
-                [("grant_type", "authorization_code"), ("client_id", "app"), ("redirect_uri", &back), ("code", &code)];
+            let form = [
+                ("grant_type", "authorization_code"),
+                ("client_id", "app"),
+                ("redirect_uri", &back),
+                ("code", &code),
+            ];
             let tokens = keycloak.token("shop", &form).await;
             let id = tokens.member("id_token");
             let (_, claims) = decoded(&id);
             let own = bed.log_in(person).await.expect_login().member("user_id");
             assert_eq!(claims["preferred_username"], own.to_lowercase(), "{claims}");
             users.push(claims["sub"].clone());
-            let left = at("logout", &[("id_token_hint", &id), ("post_logout_redirect_uri", &back)]);
+            let left = at(
+                "logout",
+                &[("id_token_hint", &id), ("post_logout_redirect_uri", &back)],
+            );
             assert_eq!(browser.visit(&left).await.member("path"), "/back");
             assert_eq!(counted(&bed, "logged_out").await, users.len() as f64);
         }

@@ -16,7 +16,10 @@ fn refusal(status: &str, header: &str) -> String {
 }
 
 fn values<'a>(head: &'a Head, name: &str) -> Vec<&'a str> {
-    let named = head.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+    let named = head
+        .headers
+        .iter()
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name));
     named.map(|(_, value)| &**value).collect()
 }
 
@@ -64,7 +67,12 @@ struct Route {
 
 impl Proxy {
     pub(crate) async fn start(scene: &Scene, sidecar: SocketAddr, flaw: Flaw) -> Self {
-        let route = Route { sidecar, back_end: scene.back_end.address, issuer: scene.address(), flaw };
+        let route = Route {
+            sidecar,
+            back_end: scene.back_end.address,
+            issuer: scene.address(),
+            flaw,
+        };
         let (address, server) = listen(move |head| route.clone().pass(head)).await;
         Self { address, server }
     }
@@ -76,10 +84,19 @@ impl Route {
         if !self.is_plain(&target) || head.headers.iter().any(|(name, _)| name.trim() != name) {
             return Some(refusal("400 Bad Request", ""));
         }
-        if self.flaw != Flaw::AsksNobody && head.headers.iter().any(|(_, value)| value.len() > LONGEST_VALUE) {
+        if self.flaw != Flaw::AsksNobody
+            && head
+                .headers
+                .iter()
+                .any(|(_, value)| value.len() > LONGEST_VALUE)
+        {
             return Some(refusal("431 Request Header Fields Too Large", ""));
         }
-        let compared = if self.flaw == Flaw::IgnoresCase { target.to_ascii_lowercase() } else { target.clone() };
+        let compared = if self.flaw == Flaw::IgnoresCase {
+            target.to_ascii_lowercase()
+        } else {
+            target.clone()
+        };
         let identity = match compared.starts_with("/public/") {
             true => Vec::new(),
             false => match self.identity(&head).await {
@@ -102,16 +119,25 @@ impl Route {
             follow(head).await;
         }
         let jwks = Request::get("/.well-known/jwks.json");
-        if self.flaw == Flaw::AsksTheIssuer && jwks.send_within(self.issuer, Duration::from_secs(1)).await.is_err() {
+        if self.flaw == Flaw::AsksTheIssuer
+            && jwks
+                .send_within(self.issuer, Duration::from_secs(1))
+                .await
+                .is_err()
+        {
             return Err(refusal("503 Service Unavailable", ""));
         }
         let mut authorization = values(head, "authorization");
         let mut patience = Duration::from_secs(1);
         match self.flaw {
             Flaw::AsksNobody => return Ok(Vec::new()),
-            Flaw::RefusesAll => return Err(refusal("401 Unauthorized", "WWW-Authenticate: Bearer\r\n")),
+            Flaw::RefusesAll => {
+                return Err(refusal("401 Unauthorized", "WWW-Authenticate: Bearer\r\n"));
+            }
             Flaw::Waits => patience = Duration::from_secs(3600),
-            Flaw::TakesOneOfTwo => drop(authorization.drain(..authorization.len().saturating_sub(1))),
+            Flaw::TakesOneOfTwo => {
+                drop(authorization.drain(..authorization.len().saturating_sub(1)))
+            }
             _ => {}
         }
         let asked = ask(self.sidecar, &authorization, patience).await;
@@ -122,7 +148,10 @@ impl Route {
             }
             Some(reply) if reply.status == 401 => {
                 let challenge = reply.header("www-authenticate").concat();
-                Err(refusal("401 Unauthorized", &format!("WWW-Authenticate: {challenge}\r\n")))
+                Err(refusal(
+                    "401 Unauthorized",
+                    &format!("WWW-Authenticate: {challenge}\r\n"),
+                ))
             }
             _ if self.flaw == Flaw::FailsOpen => Ok(Vec::new()),
             _ => Err(refusal("503 Service Unavailable", "")),
@@ -131,12 +160,19 @@ impl Route {
 
     async fn forward(&self, target: &str, head: &Head, identity: Vec<(String, String)>) -> String {
         let hop_by_hop = values(head, "connection").join(",").to_lowercase();
-        let dropped = |name: &str| self.flaw == Flaw::ObeysConnection && hop_by_hop.contains(&name.to_lowercase());
+        let dropped = |name: &str| {
+            self.flaw == Flaw::ObeysConnection && hop_by_hop.contains(&name.to_lowercase())
+        };
         let is_upgrade = self.flaw == Flaw::StripsNoUpgrade && !values(head, "upgrade").is_empty();
-        let passed = head.headers.iter().filter(|(name, _)| is_upgrade || self.passes(name, target)).cloned();
+        let passed = head
+            .headers
+            .iter()
+            .filter(|(name, _)| is_upgrade || self.passes(name, target))
+            .cloned();
         let headers = passed.chain(identity).filter(|(name, _)| !dropped(name));
-        let request =
-            headers.fold(Request::get(target), |request, (name, value)| request.line(&format!("{name}: {value}")));
+        let request = headers.fold(Request::get(target), |request, (name, value)| {
+            request.line(&format!("{name}: {value}"))
+        });
         match request.send(self.back_end).await {
             Ok(reply) => {
                 let (length, body) = (reply.body.len(), reply.body);
@@ -153,14 +189,18 @@ impl Route {
             _ if ["host", "connection"].contains(&&*usual) => false,
             Flaw::AsksNobody => true,
             Flaw::StripsOneSpelling => !IDENTITY.contains(&&*usual),
-            Flaw::StripsWhereProtected => target.starts_with("/public/") || !IDENTITY.contains(&&*normal),
+            Flaw::StripsWhereProtected => {
+                target.starts_with("/public/") || !IDENTITY.contains(&&*normal)
+            }
             _ => !IDENTITY.contains(&&*normal),
         }
     }
 }
 
 async fn ask(sidecar: SocketAddr, authorization: &[&str], patience: Duration) -> Option<Reply> {
-    let lines = authorization.iter().map(|value| format!("Authorization: {value}"));
+    let lines = authorization
+        .iter()
+        .map(|value| format!("Authorization: {value}"));
     let request = lines.fold(Request::get("/verify"), |request, line| request.line(&line));
     request.send_within(sidecar, patience).await.ok()
 }
@@ -168,13 +208,23 @@ async fn ask(sidecar: SocketAddr, authorization: &[&str], patience: Duration) ->
 /// Asks whatever a token's header names.
 async fn follow(head: &Head) {
     for value in values(head, "authorization") {
-        let Some(token) = value.strip_prefix("Bearer ").filter(|token| token.matches('.').count() == 2) else {
+        let Some(token) = value
+            .strip_prefix("Bearer ")
+            .filter(|token| token.matches('.').count() == 2)
+        else {
             continue;
         };
         let (header, _) = decoded(token);
-        let url = header["jku"].as_str().or(header["x5u"].as_str()).and_then(|url| url.strip_prefix("http://"));
-        let Some((address, path)) = url.and_then(|url| url.split_once('/')) else { continue };
-        let _ = Request::get(&format!("/{path}")).send(address.parse().expect("an address")).await;
+        let url = header["jku"]
+            .as_str()
+            .or(header["x5u"].as_str())
+            .and_then(|url| url.strip_prefix("http://"));
+        let Some((address, path)) = url.and_then(|url| url.split_once('/')) else {
+            continue;
+        };
+        let _ = Request::get(&format!("/{path}"))
+            .send(address.parse().expect("an address"))
+            .await;
     }
 }
 

@@ -16,11 +16,19 @@ pub(crate) struct Draws {
 
 impl Draws {
     pub(crate) fn random(seed: u64) -> Self {
-        Self { random: Some(fastrand::Rng::with_seed(seed)), ..Self::replay(Vec::new()) }
+        Self {
+            random: Some(fastrand::Rng::with_seed(seed)),
+            ..Self::replay(Vec::new())
+        }
     }
 
     fn replay(made: Vec<u64>) -> Self {
-        Self { made, next: 0, random: None, story: Vec::new() }
+        Self {
+            made,
+            next: 0,
+            random: None,
+            story: Vec::new(),
+        }
     }
 
     pub(crate) fn note(&mut self, what: String) {
@@ -40,7 +48,11 @@ impl Draws {
 
     /// A number from 0 to `most`, which is often `most` itself.
     pub(crate) fn up_to(&mut self, most: i64) -> i64 {
-        if self.once_in(4) { most } else { self.below(most + 1) }
+        if self.once_in(4) {
+            most
+        } else {
+            self.below(most + 1)
+        }
     }
 
     pub(crate) fn once_in(&mut self, times: i64) -> bool {
@@ -53,14 +65,20 @@ impl Draws {
     }
 
     pub(crate) fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(i64::try_from(len).expect("a short list"))).expect("below a usize")
+        usize::try_from(self.below(i64::try_from(len).expect("a short list")))
+            .expect("below a usize")
     }
 
     /// Smaller choices with which `property` does not hold either, and what it says then. It says `why` now.
-    pub(crate) fn made_small<T>(self, why: String, property: impl Fn(&mut Self) -> Result<T, String>) -> String {
+    pub(crate) fn made_small<T>(
+        self,
+        why: String,
+        property: impl Fn(&mut Self) -> Result<T, String>,
+    ) -> String {
         let (mut made, mut why, until) = (self.made, why, Instant::now() + WORTH_IT);
         let mut fails = |made: Vec<u64>| {
-            let why = (Instant::now() < until).then(|| property(&mut Self::replay(made.clone())).err())??;
+            let why = (Instant::now() < until)
+                .then(|| property(&mut Self::replay(made.clone())).err())??;
             Some((made, why))
         };
         loop {
@@ -74,17 +92,21 @@ impl Draws {
 /// Ways to make choices smaller: leave out a stretch, or take a smaller number.
 fn smaller(made: &[u64]) -> impl Iterator<Item = Vec<u64>> {
     let len = made.len();
-    let stretches = [256, 64, 16, 4, 1].into_iter().filter(move |stretch| *stretch <= len);
+    let stretches = [256, 64, 16, 4, 1]
+        .into_iter()
+        .filter(move |stretch| *stretch <= len);
     let without = stretches.flat_map(move |stretch| {
         let from = (0..len).step_by(stretch);
         from.map(move |from| [&made[..from], &made[(from + stretch).min(len)..]].concat())
     });
-    let lower = (0..len).filter(|&index| made[index] > 0).flat_map(move |index| {
-        [0, made[index] / 2, made[index] - 1].map(|number| {
-            let mut made = made.to_vec();
-            made[index] = number;
-            made
-        })
-    });
+    let lower = (0..len)
+        .filter(|&index| made[index] > 0)
+        .flat_map(move |index| {
+            [0, made[index] / 2, made[index] - 1].map(|number| {
+                let mut made = made.to_vec();
+                made[index] = number;
+                made
+            })
+        });
     without.chain(lower)
 }

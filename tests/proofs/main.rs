@@ -8,7 +8,11 @@ mod draws;
 mod ends;
 mod rotation;
 mod stepping;
-#[expect(dead_code, unused_imports, reason = "the harness of tests/it, of which the proofs need a server of Redis")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the harness of tests/it, of which the proofs need a server of Redis"
+)]
 #[path = "../it/support/mod.rs"]
 mod support;
 mod user_ids;
@@ -49,7 +53,9 @@ fn hold(holds: bool, law: impl FnOnce() -> String) -> Held {
 
 fn play<W: Scheduled>(mut world: W) -> Result<usize, String> {
     let actions = world.draws().below(W::MOST_ACTIONS);
-    let held = (0..actions).try_for_each(|_| world.act()).and_then(|()| world.come_to_rest());
+    let held = (0..actions)
+        .try_for_each(|_| world.act())
+        .and_then(|()| world.come_to_rest());
     held.map_err(|law| format!("{law}\n{}", world.draws().story.join("\n")))
 }
 
@@ -59,20 +65,29 @@ fn runtime() -> Runtime {
 }
 
 fn from_environment<T: FromStr>(name: &str, default: T) -> T {
-    env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+    env::var(name).ok().map_or(default, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} must be a number"))
+    })
 }
 
 /// Tries so many cases, in each of which `property` counts what it has looked at. Nothing at all would be no proof.
 #[expect(clippy::print_stdout, reason = "a proof says how many cases it tried")]
 fn prove(cases: u64, what: &str, property: impl Fn(&mut Draws) -> Result<usize, String>) {
-    let (seed, cases) = (from_environment("PROOF_SEED", SEED), cases * from_environment("PROOF_TIMES", 1));
+    let (seed, cases) = (
+        from_environment("PROOF_SEED", SEED),
+        cases * from_environment("PROOF_TIMES", 1),
+    );
     let mut seen = 0;
     for case in 0..cases {
         let seed = seed.wrapping_add(case);
         let mut draws = Draws::random(seed);
         match property(&mut draws) {
             Ok(more) => seen += more,
-            Err(why) => panic!("case {case}, PROOF_SEED={seed}: {}", draws.made_small(why, &property)),
+            Err(why) => panic!(
+                "case {case}, PROOF_SEED={seed}: {}",
+                draws.made_small(why, &property)
+            ),
         }
     }
     println!("{cases} cases from PROOF_SEED={seed}: {seen} {what}");

@@ -21,7 +21,9 @@ pub(crate) type Answer<T> = Result<T, StoreError>;
 pub(crate) type Answers = Option<Vec<Value>>;
 
 /// Commands that read, or wait for replicas.
-const LOOKS: [&[u8]; 8] = [b"GET", b"HGETALL", b"HLEN", b"HMGET", b"INFO", b"TIME", b"WAIT", b"ZRANGE"];
+const LOOKS: [&[u8]; 8] = [
+    b"GET", b"HGETALL", b"HLEN", b"HMGET", b"INFO", b"TIME", b"WAIT", b"ZRANGE",
+];
 
 /// The commands that a call has sent, and for whose answers it waits.
 #[derive(Clone)]
@@ -39,7 +41,10 @@ impl Step {
 
     /// Whether it changes nothing, and no end or binding is decided by it.
     pub(crate) fn only_looks(&self) -> bool {
-        let mut names = self.commands.cmd_iter().filter_map(|command| members(command).next());
+        let mut names = self
+            .commands
+            .cmd_iter()
+            .filter_map(|command| members(command).next());
         names.all(|name| LOOKS.contains(&name))
     }
 
@@ -52,13 +57,23 @@ impl Step {
 
     /// Whether one of the commands has this word.
     pub(crate) fn has(&self, word: &[u8]) -> bool {
-        self.commands.cmd_iter().flat_map(members).any(|member| member == word)
+        self.commands
+            .cmd_iter()
+            .flat_map(members)
+            .any(|member| member == word)
     }
 
     /// The commands in words, without the texts of scripts, which have lines.
     pub(crate) fn text(&self) -> String {
-        let words = self.commands.cmd_iter().flat_map(members).filter(|word| !word.contains(&b'\n'));
-        words.map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
+        let words = self
+            .commands
+            .cmd_iter()
+            .flat_map(members)
+            .filter(|word| !word.contains(&b'\n'));
+        words
+            .map(|word| word.escape_ascii().to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -73,7 +88,11 @@ impl<T> Call<T> {
     /// Makes a call of a future that takes its steps by these [`Steps`].
     pub(crate) fn new<F: Future<Output = T> + 'static>(serve: impl FnOnce(Steps) -> F) -> Self {
         let (wanted, steps) = unbounded_channel();
-        Self { serving: serve(Steps(wanted)).boxed_local(), steps, next: None }
+        Self {
+            serving: serve(Steps(wanted)).boxed_local(),
+            steps,
+            next: None,
+        }
     }
 
     /// The step that it waits for, the first of two that it has sent together.
@@ -113,14 +132,20 @@ impl Steps {
 impl StandIn for Steps {
     /// Scripts have to be sent as text: which of them a server knows by name depends on earlier cases.
     fn answer<'a>(&'a self, commands: &'a Pipeline) -> LocalBoxFuture<'a, Answers> {
-        if commands.cmd_iter().any(|command| members(command).next() == Some(b"EVALSHA")) {
+        if commands
+            .cmd_iter()
+            .any(|command| members(command).next() == Some(b"EVALSHA"))
+        {
             let unknown = parse_redis_value(b"-NOSCRIPT No matching script\r\n").expect("an error");
             return ready(Some(vec![unknown; commands.len()])).boxed_local();
         }
         async {
             let (answers, mut answer) = unbounded_channel();
             // Nobody listens any more once the world of a case is dropped.
-            let _ = self.0.send(Step { commands: commands.clone(), answers });
+            let _ = self.0.send(Step {
+                commands: commands.clone(),
+                answers,
+            });
             answer.recv().await.flatten()
         }
         .boxed_local()
@@ -129,6 +154,14 @@ impl StandIn for Steps {
 
 /// The answers of a store itself.
 pub(crate) async fn answers(store: &Store, commands: &Pipeline) -> Answers {
-    let primaries = store.link.all_primaries().await.expect("a single server is known");
-    primaries[0].1.answers(commands, Instant::now() + DEADLINE).await.ok()
+    let primaries = store
+        .link
+        .all_primaries()
+        .await
+        .expect("a single server is known");
+    primaries[0]
+        .1
+        .answers(commands, Instant::now() + DEADLINE)
+        .await
+        .ok()
 }

@@ -11,7 +11,9 @@ use wxmint::login::{Binder, LoginError, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
-use wxmint_store::{AttemptId, BindingState, ExchangeTimestamp, LoginRecord, Recorded, Store, StoreAccess};
+use wxmint_store::{
+    AttemptId, BindingState, ExchangeTimestamp, LoginRecord, Recorded, Store, StoreAccess,
+};
 
 use crate::draws::Draws;
 use crate::{DAY, Held, Scheduled, play, prove, runtime};
@@ -51,7 +53,10 @@ impl Scheduled for World<'_> {
             _ => self.lose(),
         }
         // Whoever had agreed is gone: nobody can tell which key was the right one.
-        let has_agreed = |ids: &UserIds| ids.if_unbound(&person(0), unionid(0).as_ref(), false).is_ok();
+        let has_agreed = |ids: &UserIds| {
+            ids.if_unbound(&person(0), unionid(0).as_ref(), false)
+                .is_ok()
+        };
         if !self.processes.iter().any(has_agreed) {
             self.books.clear();
         }
@@ -66,7 +71,10 @@ impl Scheduled for World<'_> {
 }
 
 fn person(human: usize) -> Person {
-    Person { app: "wx1".parse().expect("an AppID"), openid: format!("o{human}").parse().expect("an openid") }
+    Person {
+        app: "wx1".parse().expect("an AppID"),
+        openid: format!("o{human}").parse().expect("an openid"),
+    }
 }
 
 fn unionid(human: usize) -> Option<UnionId> {
@@ -82,12 +90,15 @@ impl World<'_> {
         let is_right = !self.draws.once_in(3);
         let key = IdKey::parse(if is_right { RIGHT } else { WRONG }).expect("a key");
         self.draws.note(format!("one starts, right: {is_right}"));
-        self.processes.push(UserIds::new(Some((self.kind, key)), true, true));
+        self.processes
+            .push(UserIds::new(Some((self.kind, key)), true, true));
         self.compare(self.processes.len() - 1, false);
     }
 
     fn compare(&self, at: usize, has_waited: bool) {
-        self.runtime.block_on(self.processes[at].compare(&self.store, has_waited)).expect("it answers");
+        self.runtime
+            .block_on(self.processes[at].compare(&self.store, has_waited))
+            .expect("it answers");
     }
 
     /// So much time passes that all compare, and one that waited for the others tells its own.
@@ -109,18 +120,38 @@ impl World<'_> {
     fn import(&mut self) -> Held {
         let human = self.draws.index(PEOPLE);
         let (person, attempt, user) = (person(human), AttemptId::new([255; 16]), bound(human));
-        let binder = Binder { store: &self.store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
+        let binder = Binder {
+            store: &self.store,
+            person: &person,
+            unionid: None,
+            attempt: &attempt,
+            per_user: 1,
+        };
         let import = async {
-            let settled = binder.settle(self.store.binding_state(&person).await?).await?;
+            let settled = binder
+                .settle(self.store.binding_state(&person).await?)
+                .await?;
             let is_news = matches!(settled, SettledState::Free { .. });
-            binder.bind(&Named { user: user.clone(), made: false }, settled).await.map(|_| is_news)
+            binder
+                .bind(
+                    &Named {
+                        user: user.clone(),
+                        made: false,
+                    },
+                    settled,
+                )
+                .await
+                .map(|_| is_news)
         };
         match self.runtime.block_on(import) {
             Ok(is_news) => {
-                self.draws.note(format!("{human} is bound, news: {is_news}"));
+                self.draws
+                    .note(format!("{human} is bound, news: {is_news}"));
                 match self.books.get(&human) {
                     // The store had forgotten the person.
-                    Some(held) if *held != user && !is_news => return Err(format!("{human} was {held} and is bound")),
+                    Some(held) if *held != user && !is_news => {
+                        return Err(format!("{human} was {held} and is bound"));
+                    }
                     _ => self.books.insert(human, user),
                 };
                 Ok(())
@@ -134,9 +165,13 @@ impl World<'_> {
         if self.processes.is_empty() {
             return Ok(());
         }
-        let (at, human) = (self.draws.index(self.processes.len()), self.draws.index(PEOPLE));
+        let (at, human) = (
+            self.draws.index(self.processes.len()),
+            self.draws.index(PEOPLE),
+        );
         let person = person(human);
-        let Ok(if_unbound) = self.processes[at].if_unbound(&person, unionid(human).as_ref(), false) else {
+        let Ok(if_unbound) = self.processes[at].if_unbound(&person, unionid(human).as_ref(), false)
+        else {
             return Ok(());
         };
         if self.draws.once_in(4) {
@@ -144,19 +179,43 @@ impl World<'_> {
         }
         let number = self.logins + 1;
         let order = ExchangeTimestamp::new(number as u64, &AttemptId::new([number as u8; 16]));
-        let rate = Rate { burst: 100_000, period: DAY };
-        let record = LoginRecord { person, session_key: Sealed::nothing(), order, rate, if_unbound };
-        let recorded = self.runtime.block_on(self.store.record_login(&record)).expect("it answers");
+        let rate = Rate {
+            burst: 100_000,
+            period: DAY,
+        };
+        let record = LoginRecord {
+            person,
+            session_key: Sealed::nothing(),
+            order,
+            rate,
+            if_unbound,
+        };
+        let recorded = self
+            .runtime
+            .block_on(self.store.record_login(&record))
+            .expect("it answers");
         if matches!(recorded, Recorded::OtherUser) {
             return Ok(());
         }
         self.logins = number;
-        let Recorded::Counted { state: BindingState::Bound(bound), .. } = recorded else {
+        let Recorded::Counted {
+            state: BindingState::Bound(bound),
+            ..
+        } = recorded
+        else {
             return Err(format!("a login is refused: {recorded:?}"));
         };
-        self.draws.note(format!("{human} logs in at {at} as {}", bound.user));
-        let held = self.books.entry(human).or_insert_with(|| bound.user.clone());
-        if *held == bound.user { Ok(()) } else { Err(format!("{human} was {held} and is {}", bound.user)) }
+        self.draws
+            .note(format!("{human} logs in at {at} as {}", bound.user));
+        let held = self
+            .books
+            .entry(human)
+            .or_insert_with(|| bound.user.clone());
+        if *held == bound.user {
+            Ok(())
+        } else {
+            Err(format!("{human} was {held} and is {}", bound.user))
+        }
     }
 }
 
@@ -167,7 +226,15 @@ fn nobody_has_two_user_ids_whatever_is_lost() {
         prove(1_000, "logins", |draws| {
             let store = Store::new(&StoreAccess::in_memory(now), DAY, now, ());
             let (processes, books) = (Vec::new(), BTreeMap::new());
-            play(World { draws, runtime: &runtime, kind, store, processes, books, logins: 0 })
+            play(World {
+                draws,
+                runtime: &runtime,
+                kind,
+                store,
+                processes,
+                books,
+                logins: 0,
+            })
         });
     }
 }

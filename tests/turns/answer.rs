@@ -15,7 +15,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) async fn of<B: MessageBody + 'static>(response: Result<ServiceResponse<B>, Error>) -> Self {
+    pub(crate) async fn of<B: MessageBody + 'static>(
+        response: Result<ServiceResponse<B>, Error>,
+    ) -> Self {
         let response = match response {
             Ok(response) => response.map_into_boxed_body().into_parts().1,
             Err(error) => error.error_response(),
@@ -23,7 +25,11 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = to_bytes(response.into_body()).await;
         let body = body.map_err(|_| ()).expect("a body is read to its end");
-        Self { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+        Self {
+            status,
+            headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -36,18 +42,27 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("visible ASCII"))
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("visible ASCII"))
     }
 
     #[track_caller]
     pub(crate) fn member(&self, name: &str) -> String {
-        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {self:?}")).to_owned()
+        self.json()[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name}: {self:?}"))
+            .to_owned()
     }
 
     /// The code of a problem, or that of OAuth; empty where there is none.
     pub(crate) fn code(&self) -> String {
         let json = self.json();
-        json["code"].as_str().or(json["error"].as_str()).unwrap_or_default().to_owned()
+        json["code"]
+            .as_str()
+            .or(json["error"].as_str())
+            .unwrap_or_default()
+            .to_owned()
     }
 
     #[track_caller]
@@ -58,11 +73,17 @@ impl Answer {
 
     /// Where a browser is sent.
     pub(crate) fn told(&self, name: &str) -> Option<String> {
-        let to = self.json()["location"].as_str().unwrap_or(self.header("location")).to_owned();
+        let to = self.json()["location"]
+            .as_str()
+            .unwrap_or(self.header("location"))
+            .to_owned();
         let (_, query) = to.split_once('?')?;
         let query = query.split('#').next().unwrap_or_default();
         let pairs = wxmint_http::pairs(query);
-        pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        pairs
+            .into_iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 }
 

@@ -49,16 +49,34 @@ impl Kind {
             Self::Private => (&[200], &[NO_STORE, JSON]),
             Self::Tokens => (&[200], &[NO_STORE, JSON, ("pragma", "no-cache")]),
             Self::Nothing => (&[204], &[]),
-            Self::Page => {
-                (&[200], &[HTML, UNSNIFFED, UNREFERRED, CLOSED, ("cross-origin-opener-policy", "same-origin")])
-            }
+            Self::Page => (
+                &[200],
+                &[
+                    HTML,
+                    UNSNIFFED,
+                    UNREFERRED,
+                    CLOSED,
+                    ("cross-origin-opener-policy", "same-origin"),
+                ],
+            ),
             Self::SitePage => (&[200], &[HTML, UNSNIFFED, UNREFERRED, CLOSED, NO_STORE]),
             Self::Elsewhere => (&[303], &[NO_STORE, UNREFERRED, ("location", "")]),
-            Self::Document => (&[200], &[("cache-control", "public, max-age="), ("access-control-allow-origin", "*")]),
+            Self::Document => (
+                &[200],
+                &[
+                    ("cache-control", "public, max-age="),
+                    ("access-control-allow-origin", "*"),
+                ],
+            ),
             Self::Public => (&[200], &[("cache-control", "public, max-age=")]),
-            Self::Picture => {
-                (&[200], &[("content-type", "image/jpeg"), ("cache-control", "private, max-age="), UNSNIFFED])
-            }
+            Self::Picture => (
+                &[200],
+                &[
+                    ("content-type", "image/jpeg"),
+                    ("cache-control", "private, max-age="),
+                    UNSNIFFED,
+                ],
+            ),
         }
     }
 }
@@ -105,12 +123,21 @@ const ANSWERS: &[(&str, &[Kind])] = &[
     ("POST /users/{user_id}/revoke", &[Kind::Nothing]),
     ("PUT /users/{user_id}/block", &[Kind::Nothing]),
     ("DELETE /users/{user_id}/block", &[Kind::Nothing]),
-    ("POST /users/{user_id}/wechat/{appid}/signature", &[Kind::Private]),
-    ("GET /users/{user_id}/wechat/{appid}/encrypt-keys", &[Kind::Private]),
+    (
+        "POST /users/{user_id}/wechat/{appid}/signature",
+        &[Kind::Private],
+    ),
+    (
+        "GET /users/{user_id}/wechat/{appid}/encrypt-keys",
+        &[Kind::Private],
+    ),
     ("GET /wechat/{appid}/access-token", &[Kind::Private]),
     ("POST /wechat/{appid}/access-token", &[Kind::Private]),
     ("GET /wechat/{appid}/people/{openid}", &[Kind::Private]),
-    ("POST /wechat/{appid}/people/{openid}/revoke", &[Kind::Nothing]),
+    (
+        "POST /wechat/{appid}/people/{openid}/revoke",
+        &[Kind::Nothing],
+    ),
     ("DELETE /wechat/{appid}/people/{openid}", &[Kind::Nothing]),
     ("GET /whoami", &[Kind::Private]),
     ("GET /doctor", &[Kind::Private]),
@@ -120,12 +147,21 @@ const ANSWERS: &[(&str, &[Kind])] = &[
 ];
 
 /// A page of the client may read the answers of these use cases.
-const READ_BY_PAGE: [&str; 4] =
-    ["a page asks", "a page fetches its token", "a device code used twice", "a page's logout"];
+const READ_BY_PAGE: [&str; 4] = [
+    "a page asks",
+    "a page fetches its token",
+    "a device code used twice",
+    "a page's logout",
+];
 const OWN_SITE: &str = "https://shop.example.com";
 const OTHER_SITE: &str = "https://evil.example";
 /// No answer has these.
-const NEVER: [&str; 4] = ["server", "x-powered-by", "access-control-allow-credentials", "x-frame-options"];
+const NEVER: [&str; 4] = [
+    "server",
+    "x-powered-by",
+    "access-control-allow-credentials",
+    "x-frame-options",
+];
 
 fn row(route: &str) -> &'static [Kind] {
     let found = ANSWERS.iter().find(|(of, _)| *of == route);
@@ -139,7 +175,9 @@ fn has(answer: &Answer, (name, value): (&str, &str)) -> Held {
 
 /// Checks that hold for all answers.
 fn is_clean(answer: &Answer) -> Held {
-    NEVER.into_iter().try_for_each(|name| hold(!answer.headers.contains_key(name), || format!("has {name}")))?;
+    NEVER
+        .into_iter()
+        .try_for_each(|name| hold(!answer.headers.contains_key(name), || format!("has {name}")))?;
     has(answer, ("x-request-id", ""))
 }
 
@@ -152,11 +190,20 @@ fn is_read_by(answer: &Answer, site: &str) -> bool {
 fn is_right(answer: &Answer, kinds: &[Kind]) -> Held {
     is_clean(answer)?;
     let of_kind = |kind: &&Kind| kind.must().0.contains(&answer.status);
-    let kind = kinds.iter().find(of_kind).ok_or_else(|| format!("{} is of none of {kinds:?}", answer.status))?;
-    kind.must().1.iter().try_for_each(|header| has(answer, *header))?;
-    let opens = *kind == Kind::SitePage && answer.headers.contains_key("cross-origin-opener-policy");
+    let kind = kinds
+        .iter()
+        .find(of_kind)
+        .ok_or_else(|| format!("{} is of none of {kinds:?}", answer.status))?;
+    kind.must()
+        .1
+        .iter()
+        .try_for_each(|header| has(answer, *header))?;
+    let opens =
+        *kind == Kind::SitePage && answer.headers.contains_key("cross-origin-opener-policy");
     hold(!opens, || "parts the site from its page".into())?;
-    hold(*kind != Kind::Nothing || answer.body.is_empty(), || "has a body".into())
+    hold(*kind != Kind::Nothing || answer.body.is_empty(), || {
+        "has a body".into()
+    })
 }
 
 /// Checks that hold for an answer that is an error.
@@ -165,7 +212,9 @@ fn is_refusal(answer: &Answer) -> Held {
     has(answer, NO_STORE)?;
     let kinds = ["application/problem+json", "application/json", "text/html"];
     let kind = answer.header("content-type");
-    hold(kinds.iter().any(|it| kind.starts_with(it)), || format!("is {kind}"))?;
+    hold(kinds.iter().any(|it| kind.starts_with(it)), || {
+        format!("is {kind}")
+    })?;
     if [429, 503].contains(&answer.status) {
         has(answer, ("retry-after", ""))?;
     }
@@ -190,7 +239,12 @@ async fn answered(case: &UseCase, site: Option<&'static str>, is_away: bool) -> 
 }
 
 async fn check(case: &UseCase, wrong: &mut Vec<String>) {
-    for (site, is_away) in [(None, false), (Some(OTHER_SITE), false), (Some(OWN_SITE), false), (None, true)] {
+    for (site, is_away) in [
+        (None, false),
+        (Some(OTHER_SITE), false),
+        (Some(OWN_SITE), false),
+        (None, true),
+    ] {
         let answer = answered(case, site, is_away).await;
         let kinds = row(case.route);
         let held = match (case.is_done)(&answer) && answer.is_done() {
@@ -203,11 +257,21 @@ async fn check(case: &UseCase, wrong: &mut Vec<String>) {
             _ => is_open,
         };
         let reads = site.is_some_and(|site| is_read_by(&answer, site));
-        let read = hold(reads == (may_read && site.is_some()), || format!("read by the site: {reads}"));
-        let held =
-            held.and(read).and_then(|()| if reads && !is_open { has(&answer, ("vary", "Origin")) } else { Ok(()) });
+        let read = hold(reads == (may_read && site.is_some()), || {
+            format!("read by the site: {reads}")
+        });
+        let held = held.and(read).and_then(|()| {
+            if reads && !is_open {
+                has(&answer, ("vary", "Origin"))
+            } else {
+                Ok(())
+            }
+        });
         if let Err(law) = held {
-            wrong.push(format!("{} ({}), from {site:?}, away: {is_away}: {law}: {answer:?}", case.route, case.name));
+            wrong.push(format!(
+                "{} ({}), from {site:?}, away: {is_away}: {law}: {answer:?}",
+                case.route, case.name
+            ));
         }
     }
 }
@@ -221,7 +285,12 @@ async fn every_answer_has_the_headers_of_its_row() {
             check(case, &mut wrong).await;
         }
     }
-    assert!(wrong.is_empty(), "{} answers:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} answers:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// Strangers ask each route without anything, and by a method that it does not have.
@@ -230,11 +299,30 @@ async fn every_refusal_of_a_stranger_has_the_headers_of_refusals() {
     store::begin_anew();
     let house = House::open(Setup::Platform).await;
     let public = routes(&house.json("GET", "/openapi.json", Value::Null).await.json());
-    let admin = routes(&house.operate("GET", "/openapi.json", Value::Null).await.json());
-    let rows: Vec<_> = ANSWERS.iter().map(|(route, _)| (*route).to_owned()).collect();
-    let unknown: Vec<_> = rows.iter().filter(|row| !public.contains(*row) && !admin.contains(*row)).collect();
-    let lacking: Vec<_> = public.iter().chain(&admin).filter(|route| !rows.contains(route)).collect();
-    assert_eq!((unknown, lacking), (vec![], vec![]), "rows without a route, and routes without a row");
+    let admin = routes(
+        &house
+            .operate("GET", "/openapi.json", Value::Null)
+            .await
+            .json(),
+    );
+    let rows: Vec<_> = ANSWERS
+        .iter()
+        .map(|(route, _)| (*route).to_owned())
+        .collect();
+    let unknown: Vec<_> = rows
+        .iter()
+        .filter(|row| !public.contains(*row) && !admin.contains(*row))
+        .collect();
+    let lacking: Vec<_> = public
+        .iter()
+        .chain(&admin)
+        .filter(|route| !rows.contains(route))
+        .collect();
+    assert_eq!(
+        (unknown, lacking),
+        (vec![], vec![]),
+        "rows without a route, and routes without a row"
+    );
     house.is_asked_by(Some(OTHER_SITE));
     let mut wrong = Vec::new();
     for route in &rows {
@@ -250,7 +338,10 @@ async fn every_refusal_of_a_stranger_has_the_headers_of_refusals() {
                 true => is_right(&answer, row(route)),
                 false => is_refusal(&answer),
             };
-            let allowed = hold(answer.status != 405 || answer.headers.contains_key("allow"), || "lacks Allow".into());
+            let allowed = hold(
+                answer.status != 405 || answer.headers.contains_key("allow"),
+                || "lacks Allow".into(),
+            );
             let reads = is_read_by(&answer, OTHER_SITE);
             let read = hold(!reads || is_open, || "read by another site".into());
             if let Err(law) = held.and(allowed).and(read) {
@@ -258,5 +349,10 @@ async fn every_refusal_of_a_stranger_has_the_headers_of_refusals() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} answers:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} answers:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

@@ -86,7 +86,11 @@ impl UseCase {
                     let (holds, scene) = (Rc::clone(&holds), Rc::clone(&scene));
                     async move { holds(&after, &scene, &answer).await }.boxed_local()
                 };
-                Prepared { whose, act: Rc::new(act), holds: Rc::new(holds) }
+                Prepared {
+                    whose,
+                    act: Rc::new(act),
+                    holds: Rc::new(holds),
+                }
             }
             .boxed_local()
         };
@@ -104,12 +108,18 @@ impl UseCase {
 
     /// A repetition may be answered with these.
     pub(crate) fn spends(self, codes: &'static [&'static str]) -> Self {
-        Self { spent: codes, ..self }
+        Self {
+            spent: codes,
+            ..self
+        }
     }
 
     /// It wants the shared access token.
     pub(crate) fn asks_wechat(self) -> Self {
-        Self { asks_wechat: true, ..self }
+        Self {
+            asks_wechat: true,
+            ..self
+        }
     }
 
     /// A request that is done is refused by its nature: such an answer says that it was.
@@ -119,6 +129,9 @@ impl UseCase {
 
     /// Nobody undoes it.
     pub(crate) fn once_and_for_all(self) -> Self {
-        Self { is_final: true, ..self }
+        Self {
+            is_final: true,
+            ..self
+        }
     }
 }

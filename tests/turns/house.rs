@@ -34,8 +34,8 @@ use wxmint_verify::Algorithm;
 use crate::answer::Answer;
 use crate::store;
 use crate::wechat::{
-    ACCOUNT, APP_SECRET, APPID, OTHER_APPID, OTHER_SECRET, PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN,
-    around,
+    ACCOUNT, APP_SECRET, APPID, OTHER_APPID, OTHER_SECRET, PLATFORM, PLATFORM_KEY, PLATFORM_SECRET,
+    PLATFORM_TOKEN, around,
 };
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
@@ -74,7 +74,9 @@ pub(crate) enum Setup {
 
 impl Setup {
     fn variables(self) -> Vec<(&'static str, String)> {
-        let file = |name: &str| FOLDER.with(|folder| folder.path().join(name).to_string_lossy().into_owned());
+        let file = |name: &str| {
+            FOLDER.with(|folder| folder.path().join(name).to_string_lossy().into_owned())
+        };
         let mut set = vec![
             ("WXMINT_ISSUER", ISSUER.to_owned()),
             ("WXMINT_REDIS_URL", "memory:".to_owned()),
@@ -84,7 +86,11 @@ impl Setup {
             ("WXMINT_ADMIN_TOKENS_FILE", file("operators")),
             (
                 "WXMINT_CLIENTS_FILE",
-                file(if self == Self::OfOpenid { "clients-of-one-app.json" } else { "clients.json" }),
+                file(if self == Self::OfOpenid {
+                    "clients-of-one-app.json"
+                } else {
+                    "clients.json"
+                }),
             ),
             ("WXMINT_APPS_DIR", file("apps")),
             ("WXMINT_LIMIT_IP", "1000000/10m".to_owned()),
@@ -96,8 +102,15 @@ impl Setup {
             Self::File => set.push(("WXMINT_ACCOUNTS", format!("file:{}", file("users")))),
             Self::Service => set.push(("WXMINT_ACCOUNTS", around().accounts.clone())),
             Self::OfOpenid | Self::OfUnionid => {
-                let kind = if self == Self::OfOpenid { "openid" } else { "unionid" };
-                set.extend([("WXMINT_USER_IDS", kind.to_owned()), ("WXMINT_ID_KEY_FILE", file("id.key"))]);
+                let kind = if self == Self::OfOpenid {
+                    "openid"
+                } else {
+                    "unionid"
+                };
+                set.extend([
+                    ("WXMINT_USER_IDS", kind.to_owned()),
+                    ("WXMINT_ID_KEY_FILE", file("id.key")),
+                ]);
             }
             Self::Platform => set.push(("WXMINT_PLATFORM_FILE", file("platform.json"))),
         }
@@ -113,7 +126,11 @@ thread_local! {
 /// A client's page, a back end, and a site.
 fn clients() -> Value {
     let hash = digest(&SHA256, SECRET.as_bytes());
-    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hash
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     json!({"clients": [
         {"client_id": "shop-web", "name": "Shop", "appid": APPID, "page": "pages/scan/index",
          "origins": ["https://shop.example.com"]},
@@ -127,8 +144,14 @@ fn files() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, content: &str| write_private(&folder.path().join(name), content);
     let key = PrivateJwk::generate(Algorithm::EdDsa, now()).expect("a key");
-    write("keys.json", &String::from_utf8_lossy(&StoredKeys::of([key]).content()));
-    write("vault.key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    write(
+        "keys.json",
+        &String::from_utf8_lossy(&StoredKeys::of([key]).content()),
+    );
+    write(
+        "vault.key",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n",
+    );
     write("id.key", ID_KEY);
     let operators = format!("on-call {OPERATOR} read,operate,wechat\nreceiver {RECEIVER} events\n");
     write("operators", &operators);
@@ -153,13 +176,23 @@ fn files() -> TempDir {
 
 /// The signing keys of all processes of this thread.
 pub(crate) fn keys() -> KeySet {
-    let content = FOLDER.with(|folder| fs::read(folder.path().join("keys.json"))).expect("readable");
-    StoredKeys::parse(&content).and_then(|stored| stored.check()).expect("keys")
+    let content = FOLDER
+        .with(|folder| fs::read(folder.path().join("keys.json")))
+        .expect("readable");
+    StoredKeys::parse(&content)
+        .and_then(|stored| stored.check())
+        .expect("keys")
 }
 
 pub(crate) fn write_private(path: &PathBuf, content: &str) {
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(content.as_bytes())).unwrap_or_else(|wrong| panic!("{path:?}: {wrong}"));
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| file.write_all(content.as_bytes()))
+        .unwrap_or_else(|wrong| panic!("{path:?}: {wrong}"));
 }
 
 type Asked = Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>;
@@ -183,11 +216,20 @@ async fn process(setup: Setup, is_second: bool) -> &'static Process {
     if let Some(held) = PROCESSES.with_borrow(|held| held.get(&(setup, is_second)).copied()) {
         return held;
     }
-    let variables = setup.variables().into_iter().map(|(name, value)| (name.to_owned(), value));
-    let settings = Settings::from_vars(variables).unwrap_or_else(|faults| panic!("settings: {faults}"));
+    let variables = setup
+        .variables()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    let settings =
+        Settings::from_vars(variables).unwrap_or_else(|faults| panic!("settings: {faults}"));
     let issuer = Issuer::from_settings(settings, DOORS).unwrap_or_else(|faults| panic!("{faults}"));
     let issuer = Arc::new(issuer.with_redis(store::access()));
-    let public = asked(public_app(&issuer, &public_description(&issuer, false), None)).await;
+    let public = asked(public_app(
+        &issuer,
+        &public_description(&issuer, false),
+        None,
+    ))
+    .await;
     let doctor: Doctor = Arc::new(|| Box::pin(async { Vec::new() }));
     let admin = asked(admin_app(&issuer, &doctor, &admin_description(&issuer))).await;
     let made: &'static Process = Box::leak(Box::new(Process { public, admin }));
@@ -224,27 +266,52 @@ impl House {
     /// A process over the store that is in place.
     pub(crate) async fn open(setup: Setup) -> Self {
         static HOUSES: AtomicU64 = AtomicU64::new(0);
-        let told = (Rc::default(), Rc::default(), HOUSES.fetch_add(1, Ordering::Relaxed));
+        let told = (
+            Rc::default(),
+            Rc::default(),
+            HOUSES.fetch_add(1, Ordering::Relaxed),
+        );
         if let Setup::OfOpenid | Setup::OfUnionid = setup {
             // As a process does that has waited for others to tell theirs.
             let key = IdKey::parse(ID_KEY.as_bytes()).expect("an id key");
-            let kind = if setup == Setup::OfOpenid { "openid" } else { "unionid" };
+            let kind = if setup == Setup::OfOpenid {
+                "openid"
+            } else {
+                "unionid"
+            };
             let word = format!("{kind} {}", key.fingerprint());
-            store::directly().id_key(Some(&word)).await.expect("the store answers");
+            store::directly()
+                .id_key(Some(&word))
+                .await
+                .expect("the store answers");
         }
         // As every process does at its start, and every five minutes.
-        store::directly().note_life(TOKENS_LIVE).await.expect("the store answers");
+        store::directly()
+            .note_life(TOKENS_LIVE)
+            .await
+            .expect("the store answers");
         Self::with(setup, process(setup, false).await, told)
     }
 
     /// Another process of the same service.
     pub(crate) async fn replica(&self) -> Self {
-        let told = (Rc::clone(&self.tokens), Rc::clone(&self.people), self.number);
+        let told = (
+            Rc::clone(&self.tokens),
+            Rc::clone(&self.people),
+            self.number,
+        );
         Self::with(self.setup, process(self.setup, true).await, told)
     }
 
     fn with(setup: Setup, process: &'static Process, (tokens, people, number): Told) -> Self {
-        Self(Rc::new(Inner { setup, process, tokens, people, number, site: Cell::default() }))
+        Self(Rc::new(Inner {
+            setup,
+            process,
+            tokens,
+            people,
+            number,
+            site: Cell::default(),
+        }))
     }
 
     /// WeChat's names of the people who had codes.
@@ -278,9 +345,15 @@ impl House {
         self.operate_as(OPERATOR, method, path, body).await
     }
 
-    pub(crate) async fn operate_as(&self, secret: &str, method: &str, path: &str, body: Value) -> Answer {
-        let request =
-            with_body(request(method, path), body).insert_header(("Authorization", format!("Bearer {secret}")));
+    pub(crate) async fn operate_as(
+        &self,
+        secret: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Answer {
+        let request = with_body(request(method, path), body)
+            .insert_header(("Authorization", format!("Bearer {secret}")));
         (self.process.admin)(request.peer_addr(self.address())).await
     }
 
@@ -290,14 +363,20 @@ impl House {
 
     /// With a token.
     pub(crate) async fn by(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
-        let request =
-            with_body(request(method, path), body).insert_header(("Authorization", format!("Bearer {token}")));
+        let request = with_body(request(method, path), body)
+            .insert_header(("Authorization", format!("Bearer {token}")));
         self.ask(request).await
     }
 
     pub(crate) async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
-        let request = request("POST", path).insert_header(("Content-Type", "application/x-www-form-urlencoded"));
-        self.ask(request.insert_header(("User-Agent", "Firefox 150")).set_payload(query(form))).await
+        let request = request("POST", path)
+            .insert_header(("Content-Type", "application/x-www-form-urlencoded"));
+        self.ask(
+            request
+                .insert_header(("User-Agent", "Firefox 150"))
+                .set_payload(query(form)),
+        )
+        .await
     }
 
     /// Whoever asks comes from an address of this house alone, because a process remembers which ones it has counted.
@@ -317,7 +396,11 @@ pub(crate) fn request(method: &str, path: &str) -> TestRequest {
 }
 
 fn with_body(request: TestRequest, body: Value) -> TestRequest {
-    if body.is_null() { request } else { request.set_json(body) }
+    if body.is_null() {
+        request
+    } else {
+        request.set_json(body)
+    }
 }
 
 /// A form, or the query of a URL.
@@ -328,8 +411,13 @@ pub(crate) fn query(members: &[(&str, &str)]) -> String {
 
 async fn asked<T, B>(app: App<T>) -> Asked
 where
-    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
-        + 'static,
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
     B: MessageBody + 'static,
 {
     let service = Rc::new(init_service(as_served(app, false)).await);
@@ -355,7 +443,11 @@ pub(crate) async fn control(method: &str, path: &str, body: Value) -> Value {
             made
         }
     };
-    let answer = asked_by(with_body(request(method, &format!("/_simulator/{path}")), body)).await;
+    let answer = asked_by(with_body(
+        request(method, &format!("/_simulator/{path}")),
+        body,
+    ))
+    .await;
     assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
     answer.json()
 }
@@ -368,17 +460,26 @@ impl House {
 
     pub(crate) async fn code_in(&self, app: &str, person: &str) -> String {
         self.people.borrow_mut().insert(self.person(person));
-        let told = control("POST", "codes", json!({"person": self.person(person), "appid": app})).await;
+        let told = control(
+            "POST",
+            "codes",
+            json!({"person": self.person(person), "appid": app}),
+        )
+        .await;
         told["codes"][0].as_str().expect("a code").to_owned()
     }
 
     /// The names that WeChat has for a person in an app: `openid`, `unionid`.
     pub(crate) async fn account(&self, app: &str, person: &str) -> Value {
-        control("PUT", &format!("people/{}", self.person(person)), json!({})).await["apps"][app].take()
+        control("PUT", &format!("people/{}", self.person(person)), json!({})).await["apps"][app]
+            .take()
     }
 
     pub(crate) async fn openid(&self, person: &str) -> String {
-        self.account(APPID, person).await["openid"].as_str().expect("an openid").to_owned()
+        self.account(APPID, person).await["openid"]
+            .as_str()
+            .expect("an openid")
+            .to_owned()
     }
 
     /// A login in an app, with whatever else the body has.
@@ -389,6 +490,9 @@ impl House {
 
     /// The token of a login that is right.
     pub(crate) async fn log_in(&self, person: &str) -> String {
-        self.log_in_with(APPID, person, json!({})).await.done().member("access_token")
+        self.log_in_with(APPID, person, json!({}))
+            .await
+            .done()
+            .member("access_token")
     }
 }

@@ -53,35 +53,58 @@ impl After {
     /// Asks another process of the house about each token that was answered.
     pub(crate) async fn of(house: &House, before: Vec<String>) -> Self {
         let replica = house.replica().await;
-        let jwks = replica.json("GET", "/.well-known/jwks.json", Value::Null).await.done();
+        let jwks = replica
+            .json("GET", "/.well-known/jwks.json", Value::Null)
+            .await
+            .done();
         let keys = PublishedKeys::read(jwks.body.as_bytes()).expect("a set of keys");
         let mut feed = Feed::of(ISSUER);
-        feed.accept(&page().await, &keys, now()).expect("a page of this issuer");
+        feed.accept(&page().await, &keys, now())
+            .expect("a page of this issuer");
         let verifier = Verifier::new(VerifierPolicy::new(ISSUER, AUDIENCES)).expect("a policy");
         let mut tokens = BTreeMap::new();
         for token in replica.tokens() {
-            let follower = verifier.verify_unless_ended(&token, &keys, &feed.ends(), now()).is_ok();
+            let follower = verifier
+                .verify_unless_ended(&token, &keys, &feed.ends(), now())
+                .is_ok();
             let issuer = replica.by(&token, "GET", NO_REQUEST, Value::Null).await;
             assert!([401, 403, 404].contains(&issuer.status), "{issuer:?}");
-            tokens.insert(token, Accepted { issuer: issuer.status != 401, follower });
+            tokens.insert(
+                token,
+                Accepted {
+                    issuer: issuer.status != 401,
+                    follower,
+                },
+            );
         }
-        Self { house: replica, tokens, before }
+        Self {
+            house: replica,
+            tokens,
+            before,
+        }
     }
 
     pub(crate) fn accepts(&self, token: &str) -> Held {
         let held = self.tokens[token];
-        hold(held.issuer && held.follower, || format!("a good token is refused: {held:?}"))
+        hold(held.issuer && held.follower, || {
+            format!("a good token is refused: {held:?}")
+        })
     }
 
     /// By nobody.
     pub(crate) fn refuses(&self, token: &str) -> Held {
         let held = self.tokens[token];
-        hold(!held.issuer && !held.follower, || format!("a revoked token is accepted: {held:?} {}", claims(token)))
+        hold(!held.issuer && !held.follower, || {
+            format!("a revoked token is accepted: {held:?} {}", claims(token))
+        })
     }
 
     /// All tokens of this user that there were before are refused.
     pub(crate) fn refuses_all_of(&self, user: &str) -> Held {
-        let mut theirs = self.before.iter().filter(|token| claims(token)["sub"] == user);
+        let mut theirs = self
+            .before
+            .iter()
+            .filter(|token| claims(token)["sub"] == user);
         theirs.try_for_each(|token| self.refuses(token))
     }
 
@@ -94,7 +117,12 @@ impl After {
     pub(crate) async fn laws(&self) -> Held {
         for (token, accepted) in &self.tokens {
             let agree = accepted.issuer == accepted.follower;
-            hold(agree, || format!("issuer and follower do not agree about a token: {accepted:?} {}", claims(token)))?;
+            hold(agree, || {
+                format!(
+                    "issuer and follower do not agree about a token: {accepted:?} {}",
+                    claims(token)
+                )
+            })?;
         }
         let kept = kept().await;
         nothing_counts_for_ever(&kept)?;
@@ -115,13 +143,21 @@ impl After {
                     users.insert(bound);
                 }
             }
-            let unionid = known["apps"][APPID]["unionid"].as_str().and_then(|unionid| unionid.parse().ok());
+            let unionid = known["apps"][APPID]["unionid"]
+                .as_str()
+                .and_then(|unionid| unionid.parse().ok());
             let is_told = match unionid {
                 // A conflict is noted, for an operator to decide, and blocks reach both.
-                Some(unionid) => !directly().share_unionid(&unionid, &[]).await.expect("the store answers").is_empty(),
+                Some(unionid) => !directly()
+                    .share_unionid(&unionid, &[])
+                    .await
+                    .expect("the store answers")
+                    .is_empty(),
                 None => false,
             };
-            hold(users.len() < 2 || is_told, || format!("{human} has two users: {users:?}"))?;
+            hold(users.len() < 2 || is_told, || {
+                format!("{human} has two users: {users:?}")
+            })?;
         }
         Ok(())
     }
@@ -129,8 +165,11 @@ impl After {
 
 /// The feed as it is now, in one page. Processes answer a page for a second, which is longer than a turn.
 async fn page() -> String {
-    let read =
-        directly().revocations_after("", MAX_PAGE_REVOCATIONS).await.expect("the store answers").expect("a beginning");
+    let read = directly()
+        .revocations_after("", MAX_PAGE_REVOCATIONS)
+        .await
+        .expect("the store answers")
+        .expect("a beginning");
     let iat = read.at.timestamp();
     let page = RevocationsPage {
         iss: ISSUER.to_owned(),
@@ -139,17 +178,34 @@ async fn page() -> String {
         after: String::new(),
         cursor: read.cursor,
         more: read.more,
-        revoked: read.ends.iter().map(|ended| ended.published(ISSUER)).collect(),
+        revoked: read
+            .ends
+            .iter()
+            .map(|ended| ended.published(ISSUER))
+            .collect(),
     };
     let ring = Arc::new(KeyRing::new(keys(), now()).expect("keys"));
-    let minter = Minter::new(ISSUER.to_owned(), Vec::new(), TokenTyp::AccessToken, PAGE_LIFE, ring);
+    let minter = Minter::new(
+        ISSUER.to_owned(),
+        Vec::new(),
+        TokenTyp::AccessToken,
+        PAGE_LIFE,
+        ring,
+    );
     minter.sign_page(&page, now()).expect("signed")
 }
 
 /// The user of a person.
 pub(crate) async fn bound(app: &str, openid: &str) -> Option<UserId> {
-    let person = Person { app: app.parse().expect("an AppID"), openid: openid.parse().expect("an openid") };
-    directly().binding(&person).await.expect("the store answers").map(|bound| bound.user)
+    let person = Person {
+        app: app.parse().expect("an AppID"),
+        openid: openid.parse().expect("an openid"),
+    };
+    directly()
+        .binding(&person)
+        .await
+        .expect("the store answers")
+        .map(|bound| bound.user)
 }
 
 /// A key of the store.
@@ -175,12 +231,27 @@ pub(crate) async fn kept() -> Vec<Kept> {
         let content = match kind.as_str() {
             "string" => redis::cmd("GET").arg(&name).clone(),
             "hash" => redis::cmd("HGETALL").arg(&name).clone(),
-            "zset" => redis::cmd("ZRANGE").arg(&name).arg(0).arg(-1).arg("WITHSCORES").clone(),
-            _ => redis::cmd("XRANGE").arg(&name).arg("-").arg("+").arg("COUNT").arg(100_000).clone(),
+            "zset" => redis::cmd("ZRANGE")
+                .arg(&name)
+                .arg(0)
+                .arg(-1)
+                .arg("WITHSCORES")
+                .clone(),
+            _ => redis::cmd("XRANGE")
+                .arg(&name)
+                .arg("-")
+                .arg("+")
+                .arg("COUNT")
+                .arg(100_000)
+                .clone(),
         };
         let content: Message = one(&content).await;
         let name = String::from_utf8_lossy(&name).into_owned();
-        kept.push(Kept { name, content: shown(&content), life });
+        kept.push(Kept {
+            name,
+            content: shown(&content),
+            life,
+        });
     }
     kept
 }
@@ -188,7 +259,13 @@ pub(crate) async fn kept() -> Vec<Kept> {
 async fn scanned() -> Vec<Vec<u8>> {
     let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
     loop {
-        let scan = redis::cmd("SCAN").arg(&cursor).arg("MATCH").arg("*").arg("COUNT").arg(1000).clone();
+        let scan = redis::cmd("SCAN")
+            .arg(&cursor)
+            .arg("MATCH")
+            .arg("*")
+            .arg("COUNT")
+            .arg(1000)
+            .clone();
         let (next, names): (String, Vec<Vec<u8>>) = one(&scan).await;
         found.extend(names);
         cursor = next;
@@ -202,7 +279,11 @@ async fn one<T: redis::FromRedisValue>(command: &redis::Cmd) -> T {
     let mut sent = redis::pipe();
     sent.add_command(command.clone());
     let primaries = directly().link.all_primaries().await.expect("a server");
-    let mut said = primaries[0].1.answers(&sent, Instant::now() + DEADLINE).await.expect("the store answers");
+    let mut said = primaries[0]
+        .1
+        .answers(&sent, Instant::now() + DEADLINE)
+        .await
+        .expect("the store answers");
     from_redis_value(said.remove(0)).expect("an answer of the command's kind")
 }
 
@@ -210,20 +291,33 @@ fn shown(value: &Message) -> String {
     match value {
         Message::BulkString(bytes) => bytes.escape_ascii().to_string(),
         Message::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(" "),
-        Message::Map(pairs) => pairs.iter().map(|(name, value)| shown(name) + " " + &shown(value)).collect(),
+        Message::Map(pairs) => pairs
+            .iter()
+            .map(|(name, value)| shown(name) + " " + &shown(value))
+            .collect(),
         other => format!("{other:?}"),
     }
 }
 
 /// Whoever may be asked for by strangers, or counts anything, must be forgotten one day.
 fn nothing_counts_for_ever(kept: &[Kept]) -> Held {
-    let dates =
-        kept.iter().find(|key| key.name == "wxmint:{wxmint:revoked}:kept").map_or("", |key| key.content.as_str());
+    let dates = kept
+        .iter()
+        .find(|key| key.name == "wxmint:{wxmint:revoked}:kept")
+        .map_or("", |key| key.content.as_str());
     for key in kept.iter().filter(|key| key.life == -1) {
-        hold(stays(&key.name), || format!("a key stays for ever: {key:?}"))?;
+        hold(stays(&key.name), || {
+            format!("a key stays for ever: {key:?}")
+        })?;
         // Whoever has tokens of clients is forgotten by a date that is noted in one place for all.
-        if let Some(user) = key.name.strip_suffix("}:clients").and_then(|name| name.strip_prefix("wxmint:user:{")) {
-            hold(dates.contains(user), || format!("a user's clients stay for ever: {key:?}"))?;
+        if let Some(user) = key
+            .name
+            .strip_suffix("}:clients")
+            .and_then(|name| name.strip_prefix("wxmint:user:{"))
+        {
+            hold(dates.contains(user), || {
+                format!("a user's clients stay for ever: {key:?}")
+            })?;
         }
     }
     Ok(())
@@ -237,8 +331,9 @@ fn stays(name: &str) -> bool {
     let is_binding = name.ends_with("}:binding");
     let is_link = name.starts_with("wxmint:union:{");
     // A revocation is forgotten by the process that looks after it, and by two clocks: that of Redis may be wrong.
-    let is_end =
-        name.ends_with("}:ends") || name.contains("}:ended:") || name.starts_with("wxmint:{wxmint:revoked}:put:");
+    let is_end = name.ends_with("}:ends")
+        || name.contains("}:ended:")
+        || name.starts_with("wxmint:{wxmint:revoked}:put:");
     let is_of_clients = name.starts_with("wxmint:client:{") || name.ends_with("}:clients");
     let is_of_service = ["wxmint:revoked", "wxmint:id-key"].contains(&name)
         || name.starts_with("wxmint:{wxmint:revoked}:")
@@ -249,11 +344,19 @@ fn stays(name: &str) -> bool {
 /// Nothing names a person who was erased, unless it is gone within an hour.
 pub(crate) async fn nothing_names(openid: &str) -> Held {
     // Lists hold its bytes.
-    let packed = URL_SAFE_NO_PAD.decode(openid).expect("an openid of the usual form").escape_ascii().to_string();
+    let packed = URL_SAFE_NO_PAD
+        .decode(openid)
+        .expect("an openid of the usual form")
+        .escape_ascii()
+        .to_string();
     for key in kept().await {
-        let names = [openid, &packed].iter().any(|form| key.name.contains(form) || key.content.contains(form));
+        let names = [openid, &packed]
+            .iter()
+            .any(|form| key.name.contains(form) || key.content.contains(form));
         let is_gone_soon = (0..=LEFT_OF_ERASED).contains(&key.life);
-        hold(!names || is_gone_soon, || format!("something names an erased person: {key:?}"))?;
+        hold(!names || is_gone_soon, || {
+            format!("something names an erased person: {key:?}")
+        })?;
     }
     Ok(())
 }

@@ -29,7 +29,11 @@ struct Kind {
 }
 
 const fn kind(pattern: &'static str, made_by: &'static str, page: &'static str) -> Kind {
-    Kind { pattern, made_by, page }
+    Kind {
+        pattern,
+        made_by,
+        page,
+    }
 }
 
 const OIDC: &str = "wxmint:oidc:…";
@@ -39,51 +43,155 @@ const OF_PERSON: &str = "wxmint:{appid:openid}:limit:…";
 
 /// A key is of the first kind that fits.
 const KINDS: &[Kind] = &[
-    kind("wxmint:{wxmint-readiness:*}:**", "", "wxmint:{wxmint-readiness:N}:…"),
-    kind("wxmint:{platform:*}", "wxmint:{{platform:{platform}}}", "wxmint:{platform:APPID}"),
-    kind("wxmint:{platform:*}:push:*", "", "wxmint:{platform:APPID}:push:DIGEST"),
+    kind(
+        "wxmint:{wxmint-readiness:*}:**",
+        "",
+        "wxmint:{wxmint-readiness:N}:…",
+    ),
+    kind(
+        "wxmint:{platform:*}",
+        "wxmint:{{platform:{platform}}}",
+        "wxmint:{platform:APPID}",
+    ),
+    kind(
+        "wxmint:{platform:*}:push:*",
+        "",
+        "wxmint:{platform:APPID}:push:DIGEST",
+    ),
     kind("wxmint:revoked", "wxmint:revoked", "wxmint:revoked"),
-    kind("wxmint:{wxmint:revoked}:put:**", "put", "wxmint:{wxmint:revoked}:put:…"),
-    kind("wxmint:{wxmint:revoked}:kept", "wxmint:{wxmint:revoked}:kept", "wxmint:{wxmint:revoked}:kept"),
-    kind("wxmint:{wxmint:revoked}:lives", "wxmint:{wxmint:revoked}:lives", "…:lives"),
-    kind("wxmint:{wxmint:revoked}:renewals", "wxmint:{wxmint:revoked}:renewals", "…:renewals"),
-    kind("wxmint:{wxmint:revoked}:mark", "wxmint:{wxmint:revoked}:mark", "…:mark"),
-    kind("wxmint:{wxmint:revoked}:doubt", "wxmint:{wxmint:revoked}:doubt", "…:doubt"),
-    kind("wxmint:{wxmint:revoked}:turn", "wxmint:{wxmint:revoked}:turn", "…:turn"),
+    kind(
+        "wxmint:{wxmint:revoked}:put:**",
+        "put",
+        "wxmint:{wxmint:revoked}:put:…",
+    ),
+    kind(
+        "wxmint:{wxmint:revoked}:kept",
+        "wxmint:{wxmint:revoked}:kept",
+        "wxmint:{wxmint:revoked}:kept",
+    ),
+    kind(
+        "wxmint:{wxmint:revoked}:lives",
+        "wxmint:{wxmint:revoked}:lives",
+        "…:lives",
+    ),
+    kind(
+        "wxmint:{wxmint:revoked}:renewals",
+        "wxmint:{wxmint:revoked}:renewals",
+        "…:renewals",
+    ),
+    kind(
+        "wxmint:{wxmint:revoked}:mark",
+        "wxmint:{wxmint:revoked}:mark",
+        "…:mark",
+    ),
+    kind(
+        "wxmint:{wxmint:revoked}:doubt",
+        "wxmint:{wxmint:revoked}:doubt",
+        "…:doubt",
+    ),
+    kind(
+        "wxmint:{wxmint:revoked}:turn",
+        "wxmint:{wxmint:revoked}:turn",
+        "…:turn",
+    ),
     kind("wxmint:{wxmint:revoked}:*", "ended_key", ENDED),
-    kind("wxmint:{*:*}:binding", "binding", "wxmint:{appid:openid}:binding"),
-    kind("wxmint:{*:*}:session", "session", "wxmint:{appid:openid}:session"),
+    kind(
+        "wxmint:{*:*}:binding",
+        "binding",
+        "wxmint:{appid:openid}:binding",
+    ),
+    kind(
+        "wxmint:{*:*}:session",
+        "session",
+        "wxmint:{appid:openid}:session",
+    ),
     kind("wxmint:{*:*}:left", "left", "wxmint:{appid:openid}:left"),
     kind("wxmint:{*:*}:limit:tries", "tries", OF_PERSON),
     kind("wxmint:{*:*}:limit:eighths:logins", "logins", OF_PERSON),
     kind("wxmint:{*:*}:limit:eighths:*", "limit_of_person", OF_PERSON),
-    kind("wxmint:{*}:limit:eighths:*:**", "limit_of_app", "wxmint:{APPID}:limit:…"),
+    kind(
+        "wxmint:{*}:limit:eighths:*:**",
+        "limit_of_app",
+        "wxmint:{APPID}:limit:…",
+    ),
     kind("wxmint:limit:eighths:oidc-renewals:**", "limit", LIMITS),
     kind("wxmint:limit:eighths:logouts:*", "limit", LIMITS),
     kind("wxmint:limit:eighths:*:**", "limit", LIMITS),
-    kind("wxmint:{*}:access-token", "access_token", "wxmint:{APPID}:access-token"),
+    kind(
+        "wxmint:{*}:access-token",
+        "access_token",
+        "wxmint:{APPID}:access-token",
+    ),
     kind("wxmint:user:{*}", "wxmint:user:{", "wxmint:user:{user_id}"),
     kind("wxmint:user:{*}:gone", "gone", "wxmint:user:{user_id}:gone"),
     kind("wxmint:user:{*}:struck:*:*", "struck", "…:struck:…"),
     kind("wxmint:user:{*}:ends", "ends", "wxmint:user:{user_id}:ends"),
-    kind("wxmint:user:{*}:ended:*", "ended", "wxmint:user:{user_id}:ended:{jti}"),
-    kind("wxmint:user:{*}:clients", "clients", "wxmint:user:{ID}:clients"),
+    kind(
+        "wxmint:user:{*}:ended:*",
+        "ended",
+        "wxmint:user:{user_id}:ended:{jti}",
+    ),
+    kind(
+        "wxmint:user:{*}:clients",
+        "clients",
+        "wxmint:user:{ID}:clients",
+    ),
     kind("wxmint:client:{*}", "users_of_client", "wxmint:client:{ID}"),
     kind("wxmint:union:{*}", "union", "wxmint:union:{unionid}"),
-    kind("wxmint:union:{*}:users", "shared", "wxmint:union:{unionid}:users"),
+    kind(
+        "wxmint:union:{*}:users",
+        "shared",
+        "wxmint:union:{unionid}:users",
+    ),
     kind("wxmint:id-key", "wxmint:id-key", "wxmint:id-key"),
-    kind("wxmint:code:phone:{*}", "wxmint:code:phone:{{{}}}", "wxmint:code:…"),
+    kind(
+        "wxmint:code:phone:{*}",
+        "wxmint:code:phone:{{{}}}",
+        "wxmint:code:…",
+    ),
     kind("wxmint:code:{*}", "code", "wxmint:code:…"),
     kind("wxmint:ticket:{*}", "ticket", "wxmint:ticket:…"),
-    kind("wxmint:receiver:*", "wxmint:receiver:", "wxmint:receiver:NAME"),
-    kind("wxmint:device:{*}", "wxmint:device:{{{code}}}", "wxmint:device:{CODE}"),
-    kind("wxmint:devices:**", "wxmint:devices:", "wxmint:devices:ADDRESS"),
-    kind("wxmint:share:{*}:open", "wxmint:share:{{{app}}}:{}", "wxmint:share:{APPID}:open"),
-    kind("wxmint:share:{*}:codes", "wxmint:share:{{{app}}}:{}", "wxmint:share:{APPID}:codes"),
-    kind("wxmint:share:{*}:open:**", "wxmint:share:{{{app}}}:{}", ":ADDRESS"),
-    kind("wxmint:share:{*}:codes:**", "wxmint:share:{{{app}}}:{}", ":ADDRESS"),
+    kind(
+        "wxmint:receiver:*",
+        "wxmint:receiver:",
+        "wxmint:receiver:NAME",
+    ),
+    kind(
+        "wxmint:device:{*}",
+        "wxmint:device:{{{code}}}",
+        "wxmint:device:{CODE}",
+    ),
+    kind(
+        "wxmint:devices:**",
+        "wxmint:devices:",
+        "wxmint:devices:ADDRESS",
+    ),
+    kind(
+        "wxmint:share:{*}:open",
+        "wxmint:share:{{{app}}}:{}",
+        "wxmint:share:{APPID}:open",
+    ),
+    kind(
+        "wxmint:share:{*}:codes",
+        "wxmint:share:{{{app}}}:{}",
+        "wxmint:share:{APPID}:codes",
+    ),
+    kind(
+        "wxmint:share:{*}:open:**",
+        "wxmint:share:{{{app}}}:{}",
+        ":ADDRESS",
+    ),
+    kind(
+        "wxmint:share:{*}:codes:**",
+        "wxmint:share:{{{app}}}:{}",
+        ":ADDRESS",
+    ),
     kind("wxmint:oidc:logout-turn", "wxmint:oidc:logout-turn", OIDC),
-    kind("wxmint:oidc:logout-cursor", "wxmint:oidc:logout-cursor", OIDC),
+    kind(
+        "wxmint:oidc:logout-cursor",
+        "wxmint:oidc:logout-cursor",
+        OIDC,
+    ),
     kind("wxmint:oidc:code:*", "oidc:code", OIDC),
     kind("wxmint:oidc:used:*", "oidc:used", OIDC),
     kind("wxmint:oidc:used-state:*", "oidc:used-state", OIDC),
@@ -98,7 +206,10 @@ const KINDS: &[Kind] = &[
 
 /// Texts of the source that begin as the name of a key, and are none.
 const NO_NAMES: &[(&str, &str)] = &[
-    ("wxmint:{", "of_person makes the names of a person's keys, which are in the table, and walks look for them"),
+    (
+        "wxmint:{",
+        "of_person makes the names of a person's keys, which are in the table, and walks look for them",
+    ),
     ("wxmint:{{{app}:*", "a walk looks for it"),
     ("wxmint:{*", "a walk looks for it"),
     ("wxmint:{*}:binding", "a walk looks for it"),
@@ -107,21 +218,42 @@ const NO_NAMES: &[(&str, &str)] = &[
     ("wxmint:union:{", "an erasure looks for it"),
     ("wxmint:union:{*}", "an erasure looks for it"),
     ("wxmint:*", "an erasure looks for it"),
-    ("wxmint:oidc:{kind}:{name}", "the kinds of it are in the table"),
-    ("wxmint:{{doctor{number}}}", "the doctor asks with it for rights, and writes nothing"),
+    (
+        "wxmint:oidc:{kind}:{name}",
+        "the kinds of it are in the table",
+    ),
+    (
+        "wxmint:{{doctor{number}}}",
+        "the doctor asks with it for rights, and writes nothing",
+    ),
 ];
 
 /// Kinds that nobody here has keys of.
 const NOT_MET: &[(&str, &str)] = &[
     ("wxmint:{wxmint-readiness:*}:**", "readiness is not asked"),
-    ("wxmint:{platform:*}", "src/doors/platform/store/conformance.rs"),
-    ("wxmint:{platform:*}:push:*", "src/doors/platform/store/conformance.rs"),
-    ("wxmint:{wxmint:revoked}:turn", "background tasks do not run"),
+    (
+        "wxmint:{platform:*}",
+        "src/doors/platform/store/conformance.rs",
+    ),
+    (
+        "wxmint:{platform:*}:push:*",
+        "src/doors/platform/store/conformance.rs",
+    ),
+    (
+        "wxmint:{wxmint:revoked}:turn",
+        "background tasks do not run",
+    ),
     ("wxmint:oidc:logout-turn", "background tasks do not run"),
     ("wxmint:oidc:logout-cursor", "background tasks do not run"),
     ("wxmint:{wxmint:revoked}:*", "no key was revoked"),
-    ("wxmint:union:{*}:users", "nobody is in conflict: tests/it/binding/moved_apps.rs"),
-    ("wxmint:oidc:used-state:*", "the hash of a random text: src/doors/oidc/wechat.rs"),
+    (
+        "wxmint:union:{*}:users",
+        "nobody is in conflict: tests/it/binding/moved_apps.rs",
+    ),
+    (
+        "wxmint:oidc:used-state:*",
+        "the hash of a random text: src/doors/oidc/wechat.rs",
+    ),
 ];
 
 /// The forms in which a key can name somebody.
@@ -175,8 +307,12 @@ impl Act {
 }
 
 /// Kinds of user ids, each with its letter in the table: random, of openids, of unionids, those of a users file.
-const SETUPS: [(Setup, char); 4] =
-    [(Setup::Plain, 'r'), (Setup::OfOpenid, 'o'), (Setup::OfUnionid, 'n'), (Setup::File, 'f')];
+const SETUPS: [(Setup, char); 4] = [
+    (Setup::Plain, 'r'),
+    (Setup::OfOpenid, 'o'),
+    (Setup::OfUnionid, 'n'),
+    (Setup::File, 'f'),
+];
 
 /// For how long something stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -213,7 +349,14 @@ const fn left(
     life: Life,
     why: (&'static str, &'static str),
 ) -> Left {
-    Left { kind, named, setups, acts, life, why }
+    Left {
+        kind,
+        named,
+        setups,
+        acts,
+        life,
+        why,
+    }
 }
 
 const REDIS: &str = "redis.md";
@@ -221,48 +364,114 @@ const OPERATORS: &str = "operators.md";
 const EVERY: &str = "nleudFPfpb";
 const ERASURES: &str = "FPfpb";
 const LIMIT: (&str, &str) = (REDIS, "the period of the limit");
-const NUMBERS: (&str, &str) = (OPERATORS, "The numbers of the binding and of the user stay for 10 min");
+const NUMBERS: (&str, &str) = (
+    OPERATORS,
+    "The numbers of the binding and of the user stay for 10 min",
+);
 const UNTIL_LEFT: (&str, &str) = (REDIS, "until the person is unbound or erased");
 const UNTIL_ERASED: (&str, &str) = (
     REDIS,
     "The number of the last binding, and the link of a unionid to a user whom wxmint did not make, are kept until the \
      erasure",
 );
-const OF_USER: (&str, &str) = (REDIS, "the user's WeChat identities, block and last revocation");
+const OF_USER: (&str, &str) = (
+    REDIS,
+    "the user's WeChat identities, block and last revocation",
+);
 const GONE_FROM: (&str, &str) = (REDIS, "the WeChat identities that have left the user");
-const ABANDONED: (&str, &str) =
-    (REDIS, "If wxmint made the user, and nobody is bound to it any more, the key is kept for 30 days");
-const COMPUTED: (&str, &str) = (REDIS, "The key of a computed user is kept a day longer than session keys");
-const FORMER: (&str, &str) =
-    (REDIS, "the users that the person has left, the users that did not admit the person, and the person's unionids");
-const REVOKED: (&str, &str) = (REDIS, "Each revocation is kept until the last token that it names has expired");
-const RECORDS: (&str, &str) = (REDIS, "as long as the entry in the stream. If the user has logged in at");
+const ABANDONED: (&str, &str) = (
+    REDIS,
+    "If wxmint made the user, and nobody is bound to it any more, the key is kept for 30 days",
+);
+const COMPUTED: (&str, &str) = (
+    REDIS,
+    "The key of a computed user is kept a day longer than session keys",
+);
+const FORMER: (&str, &str) = (
+    REDIS,
+    "the users that the person has left, the users that did not admit the person, and the person's unionids",
+);
+const REVOKED: (&str, &str) = (
+    REDIS,
+    "Each revocation is kept until the last token that it names has expired",
+);
+const RECORDS: (&str, &str) = (
+    REDIS,
+    "as long as the entry in the stream. If the user has logged in at",
+);
 const SESSIONS: (&str, &str) = (REDIS, "after the last login, which is 30 days by default");
-const CLIENTS: (&str, &str) =
-    (REDIS, "until nobody of the user is bound in this mini program any more, or until an erasure");
-const SITES: (&str, &str) = (REDIS, "A login with its last two refresh tokens is kept as long as they can be renewed");
+const CLIENTS: (&str, &str) = (
+    REDIS,
+    "until nobody of the user is bound in this mini program any more, or until an erasure",
+);
+const SITES: (&str, &str) = (
+    REDIS,
+    "A login with its last two refresh tokens is kept as long as they can be renewed",
+);
 const SITES_LEFT: (&str, &str) = (
     OPERATORS,
     "have ended, but their records stay as long as the logins could have been renewed. These records hold the user id",
 );
-const SITES_OF_PERSON: (&str, &str) =
-    (OPERATORS, "keep a hash of the openid for as long as they could have been renewed");
-const COUNTS: (&str, &str) =
-    (OPERATORS, "Counts of a person who had dissolved the binding to a computed user before stay for 27 h");
+const SITES_OF_PERSON: (&str, &str) = (
+    OPERATORS,
+    "keep a hash of the openid for as long as they could have been renewed",
+);
+const COUNTS: (&str, &str) = (
+    OPERATORS,
+    "Counts of a person who had dissolved the binding to a computed user before stay for 27 h",
+);
 const CODES: (&str, &str) = (REDIS, "An authorization code is kept for 11 minutes");
-const SCANS: (&str, &str) = (OPERATORS, "[Scans](scan-login.md) that the user approved stay for 13 min");
-const TICKETS: (&str, &str) =
-    (OPERATORS, "Bind tickets stay for 5 min. They hold the openid and the sealed session key");
-const RENEWALS: (&str, &str) = (OPERATORS, "The number of renewals stays for the period of `WXMINT_LIMIT_OPENID`");
+const SCANS: (&str, &str) = (
+    OPERATORS,
+    "[Scans](scan-login.md) that the user approved stay for 13 min",
+);
+const TICKETS: (&str, &str) = (
+    OPERATORS,
+    "Bind tickets stay for 5 min. They hold the openid and the sealed session key",
+);
+const RENEWALS: (&str, &str) = (
+    OPERATORS,
+    "The number of renewals stays for the period of `WXMINT_LIMIT_OPENID`",
+);
 /// Limits of ten minutes, which are kept an eighth longer.
 const PERIOD: i64 = 10 * MINUTE * 9 / 8;
 
 const LEFT: &[Left] = &[
-    left("wxmint:{*:*}:binding", P, ["rf", "nle"], ForGood, UNTIL_LEFT),
-    left("wxmint:{*:*}:binding", P, ["rf", "ud"], ForGood, UNTIL_ERASED),
-    left("wxmint:{*:*}:binding", P, ["rf", ERASURES], Seconds(10 * MINUTE), NUMBERS),
-    left("wxmint:{*:*}:binding", N, ["rf", "nle"], ForGood, UNTIL_LEFT),
-    left("wxmint:{*:*}:binding", U, ["rf", "nle"], ForGood, UNTIL_LEFT),
+    left(
+        "wxmint:{*:*}:binding",
+        P,
+        ["rf", "nle"],
+        ForGood,
+        UNTIL_LEFT,
+    ),
+    left(
+        "wxmint:{*:*}:binding",
+        P,
+        ["rf", "ud"],
+        ForGood,
+        UNTIL_ERASED,
+    ),
+    left(
+        "wxmint:{*:*}:binding",
+        P,
+        ["rf", ERASURES],
+        Seconds(10 * MINUTE),
+        NUMBERS,
+    ),
+    left(
+        "wxmint:{*:*}:binding",
+        N,
+        ["rf", "nle"],
+        ForGood,
+        UNTIL_LEFT,
+    ),
+    left(
+        "wxmint:{*:*}:binding",
+        U,
+        ["rf", "nle"],
+        ForGood,
+        UNTIL_LEFT,
+    ),
     left("wxmint:union:{*}", N, ["rf", "nle"], ForGood, UNTIL_LEFT),
     left("wxmint:union:{*}", U, ["rf", "nle"], ForGood, UNTIL_LEFT),
     left("wxmint:union:{*}", N, ["f", "ud"], ForGood, UNTIL_ERASED),
@@ -271,19 +480,73 @@ const LEFT: &[Left] = &[
     left("wxmint:{*:*}:left", N, ["rf", "ud"], ForGood, FORMER),
     left("wxmint:{*:*}:left", U, ["rf", "ud"], ForGood, FORMER),
     left("wxmint:user:{*}", P, ["rf", "nle"], ForGood, OF_USER),
-    left("wxmint:user:{*}", P, ["on", "nle"], Seconds(31 * DAY), COMPUTED),
+    left(
+        "wxmint:user:{*}",
+        P,
+        ["on", "nle"],
+        Seconds(31 * DAY),
+        COMPUTED,
+    ),
     left("wxmint:user:{*}", U, ["rf", "nle"], ForGood, OF_USER),
-    left("wxmint:user:{*}", U, ["r", "ud"], Seconds(30 * DAY), ABANDONED),
+    left(
+        "wxmint:user:{*}",
+        U,
+        ["r", "ud"],
+        Seconds(30 * DAY),
+        ABANDONED,
+    ),
     left("wxmint:user:{*}", U, ["f", "ud"], Revocation, OF_USER),
-    left("wxmint:user:{*}", U, ["rf", "FPfp"], Seconds(10 * MINUTE), NUMBERS),
-    left("wxmint:user:{*}", U, ["on", "nleudFPfp"], Seconds(31 * DAY), COMPUTED),
-    left("wxmint:user:{*}", U, ["ronf", "b"], ForGood, (OPERATORS, "A block stays until you lift it")),
-    left("wxmint:user:{*}:gone", P, ["r", "ud"], Seconds(30 * DAY), ABANDONED),
-    left("wxmint:user:{*}:gone", U, ["r", "ud"], Seconds(30 * DAY), ABANDONED),
+    left(
+        "wxmint:user:{*}",
+        U,
+        ["rf", "FPfp"],
+        Seconds(10 * MINUTE),
+        NUMBERS,
+    ),
+    left(
+        "wxmint:user:{*}",
+        U,
+        ["on", "nleudFPfp"],
+        Seconds(31 * DAY),
+        COMPUTED,
+    ),
+    left(
+        "wxmint:user:{*}",
+        U,
+        ["ronf", "b"],
+        ForGood,
+        (OPERATORS, "A block stays until you lift it"),
+    ),
+    left(
+        "wxmint:user:{*}:gone",
+        P,
+        ["r", "ud"],
+        Seconds(30 * DAY),
+        ABANDONED,
+    ),
+    left(
+        "wxmint:user:{*}:gone",
+        U,
+        ["r", "ud"],
+        Seconds(30 * DAY),
+        ABANDONED,
+    ),
     left("wxmint:user:{*}:gone", P, ["f", "ud"], ForGood, GONE_FROM),
     left("wxmint:user:{*}:gone", U, ["f", "ud"], ForGood, GONE_FROM),
-    left("wxmint:user:{*}:struck:*:*", P, ["rf", ERASURES], Seconds(10 * MINUTE), NUMBERS),
-    left("wxmint:user:{*}:struck:*:*", U, ["rf", ERASURES], Seconds(10 * MINUTE), NUMBERS),
+    left(
+        "wxmint:user:{*}:struck:*:*",
+        P,
+        ["rf", ERASURES],
+        Seconds(10 * MINUTE),
+        NUMBERS,
+    ),
+    left(
+        "wxmint:user:{*}:struck:*:*",
+        U,
+        ["rf", ERASURES],
+        Seconds(10 * MINUTE),
+        NUMBERS,
+    ),
     left("wxmint:revoked", U, ["ronf", EVERY], Revocation, REVOKED),
     left(
         "wxmint:{wxmint:revoked}:put:**",
@@ -292,40 +555,199 @@ const LEFT: &[Left] = &[
         Seconds(MINUTE),
         (REDIS, "what wxmint has just put into the stream"),
     ),
-    left("wxmint:user:{*}:ended:*", U, ["ronf", EVERY], Revocation, RECORDS),
-    left("wxmint:user:{*}:ends", U, ["ronf", "eudFPfpb"], Revocation, RECORDS),
-    left("wxmint:user:{*}:ends", U, ["ronf", "nl"], Seconds(2 * DAY + HOUR), RECORDS),
-    left("wxmint:{*:*}:session", P, ["rf", "n"], Seconds(30 * DAY), SESSIONS),
-    left("wxmint:{*:*}:session", P, ["on", "nle"], Seconds(30 * DAY), SESSIONS),
-    left("wxmint:{*:*}:session", U, ["on", "nle"], Seconds(30 * DAY), SESSIONS),
-    left("wxmint:{*:*}:limit:tries", P, ["ronf", "nleud"], Seconds(10 * MINUTE), LIMIT),
-    left("wxmint:{*:*}:limit:eighths:logins", P, ["rf", "nleud"], Seconds(PERIOD), LIMIT),
-    left("wxmint:{*:*}:limit:eighths:logins", P, ["on", "ud"], Seconds(PERIOD), LIMIT),
+    left(
+        "wxmint:user:{*}:ended:*",
+        U,
+        ["ronf", EVERY],
+        Revocation,
+        RECORDS,
+    ),
+    left(
+        "wxmint:user:{*}:ends",
+        U,
+        ["ronf", "eudFPfpb"],
+        Revocation,
+        RECORDS,
+    ),
+    left(
+        "wxmint:user:{*}:ends",
+        U,
+        ["ronf", "nl"],
+        Seconds(2 * DAY + HOUR),
+        RECORDS,
+    ),
+    left(
+        "wxmint:{*:*}:session",
+        P,
+        ["rf", "n"],
+        Seconds(30 * DAY),
+        SESSIONS,
+    ),
+    left(
+        "wxmint:{*:*}:session",
+        P,
+        ["on", "nle"],
+        Seconds(30 * DAY),
+        SESSIONS,
+    ),
+    left(
+        "wxmint:{*:*}:session",
+        U,
+        ["on", "nle"],
+        Seconds(30 * DAY),
+        SESSIONS,
+    ),
+    left(
+        "wxmint:{*:*}:limit:tries",
+        P,
+        ["ronf", "nleud"],
+        Seconds(10 * MINUTE),
+        LIMIT,
+    ),
+    left(
+        "wxmint:{*:*}:limit:eighths:logins",
+        P,
+        ["rf", "nleud"],
+        Seconds(PERIOD),
+        LIMIT,
+    ),
+    left(
+        "wxmint:{*:*}:limit:eighths:logins",
+        P,
+        ["on", "ud"],
+        Seconds(PERIOD),
+        LIMIT,
+    ),
     left(
         "wxmint:{*:*}:limit:eighths:*",
         P,
         ["ronf", "nleud"],
         Seconds(27 * HOUR),
-        (REDIS, "Unbindings and phone numbers are counted for 27 hours"),
+        (
+            REDIS,
+            "Unbindings and phone numbers are counted for 27 hours",
+        ),
     ),
-    left("wxmint:{*:*}:limit:tries", P, ["on", "f"], Seconds(10 * MINUTE), COUNTS),
-    left("wxmint:{*:*}:limit:eighths:logins", P, ["on", "f"], Seconds(PERIOD), COUNTS),
-    left("wxmint:{*:*}:limit:eighths:*", P, ["on", "f"], Seconds(27 * HOUR), COUNTS),
-    left("wxmint:limit:eighths:logouts:*", UH, ["ronf", "l"], Seconds(PERIOD), LIMIT),
-    left("wxmint:limit:eighths:oidc-renewals:**", U, ["ronf", EVERY], Seconds(PERIOD), RENEWALS),
-    left("wxmint:ticket:{*}", P, ["f", EVERY], Seconds(5 * MINUTE), TICKETS),
-    left("wxmint:ticket:{*}", N, ["f", EVERY], Seconds(5 * MINUTE), TICKETS),
-    left("wxmint:user:{*}:clients", U, ["ronf", "nle"], Revocation, CLIENTS),
+    left(
+        "wxmint:{*:*}:limit:tries",
+        P,
+        ["on", "f"],
+        Seconds(10 * MINUTE),
+        COUNTS,
+    ),
+    left(
+        "wxmint:{*:*}:limit:eighths:logins",
+        P,
+        ["on", "f"],
+        Seconds(PERIOD),
+        COUNTS,
+    ),
+    left(
+        "wxmint:{*:*}:limit:eighths:*",
+        P,
+        ["on", "f"],
+        Seconds(27 * HOUR),
+        COUNTS,
+    ),
+    left(
+        "wxmint:limit:eighths:logouts:*",
+        UH,
+        ["ronf", "l"],
+        Seconds(PERIOD),
+        LIMIT,
+    ),
+    left(
+        "wxmint:limit:eighths:oidc-renewals:**",
+        U,
+        ["ronf", EVERY],
+        Seconds(PERIOD),
+        RENEWALS,
+    ),
+    left(
+        "wxmint:ticket:{*}",
+        P,
+        ["f", EVERY],
+        Seconds(5 * MINUTE),
+        TICKETS,
+    ),
+    left(
+        "wxmint:ticket:{*}",
+        N,
+        ["f", EVERY],
+        Seconds(5 * MINUTE),
+        TICKETS,
+    ),
+    left(
+        "wxmint:user:{*}:clients",
+        U,
+        ["ronf", "nle"],
+        Revocation,
+        CLIENTS,
+    ),
     left("wxmint:client:{*}", U, ["ronf", "nle"], Revocation, CLIENTS),
-    left("wxmint:{wxmint:revoked}:kept", U, ["ronf", EVERY], Revocation, RECORDS),
-    left("wxmint:device:{*}", PH, ["ronf", EVERY], Seconds(13 * MINUTE), SCANS),
-    left("wxmint:device:{*}", U, ["ronf", EVERY], Seconds(13 * MINUTE), SCANS),
-    left("wxmint:oidc:code:*", PH, ["rf", EVERY], Seconds(11 * MINUTE), CODES),
-    left("wxmint:oidc:code:*", U, ["ronf", EVERY], Seconds(11 * MINUTE), CODES),
-    left("wxmint:oidc:family:*", PH, ["rf", "neudFfb"], Seconds(30 * DAY), SITES),
-    left("wxmint:oidc:family:*", PH, ["rf", "Pp"], Seconds(30 * DAY), SITES_OF_PERSON),
-    left("wxmint:oidc:family:*", U, ["ronf", "neud"], Seconds(30 * DAY), SITES),
-    left("wxmint:oidc:family:*", U, ["ronf", ERASURES], Seconds(30 * DAY), SITES_LEFT),
+    left(
+        "wxmint:{wxmint:revoked}:kept",
+        U,
+        ["ronf", EVERY],
+        Revocation,
+        RECORDS,
+    ),
+    left(
+        "wxmint:device:{*}",
+        PH,
+        ["ronf", EVERY],
+        Seconds(13 * MINUTE),
+        SCANS,
+    ),
+    left(
+        "wxmint:device:{*}",
+        U,
+        ["ronf", EVERY],
+        Seconds(13 * MINUTE),
+        SCANS,
+    ),
+    left(
+        "wxmint:oidc:code:*",
+        PH,
+        ["rf", EVERY],
+        Seconds(11 * MINUTE),
+        CODES,
+    ),
+    left(
+        "wxmint:oidc:code:*",
+        U,
+        ["ronf", EVERY],
+        Seconds(11 * MINUTE),
+        CODES,
+    ),
+    left(
+        "wxmint:oidc:family:*",
+        PH,
+        ["rf", "neudFfb"],
+        Seconds(30 * DAY),
+        SITES,
+    ),
+    left(
+        "wxmint:oidc:family:*",
+        PH,
+        ["rf", "Pp"],
+        Seconds(30 * DAY),
+        SITES_OF_PERSON,
+    ),
+    left(
+        "wxmint:oidc:family:*",
+        U,
+        ["ronf", "neud"],
+        Seconds(30 * DAY),
+        SITES,
+    ),
+    left(
+        "wxmint:oidc:family:*",
+        U,
+        ["ronf", ERASURES],
+        Seconds(30 * DAY),
+        SITES_LEFT,
+    ),
     left(
         "wxmint:oidc:families:*:*",
         U,
@@ -333,9 +755,27 @@ const LEFT: &[Left] = &[
         Seconds(30 * DAY),
         (REDIS, "The list of a user's logins is kept for 30 days"),
     ),
-    left("wxmint:oidc:families:*:*", U, ["ronf", ERASURES], Seconds(30 * DAY), SITES_LEFT),
-    left("wxmint:oidc:rotation:*:*", U, ["ronf", "neud"], Seconds(30 * DAY), SITES),
-    left("wxmint:oidc:rotation:*:*", U, ["ronf", ERASURES], Seconds(30 * DAY), SITES_LEFT),
+    left(
+        "wxmint:oidc:families:*:*",
+        U,
+        ["ronf", ERASURES],
+        Seconds(30 * DAY),
+        SITES_LEFT,
+    ),
+    left(
+        "wxmint:oidc:rotation:*:*",
+        U,
+        ["ronf", "neud"],
+        Seconds(30 * DAY),
+        SITES,
+    ),
+    left(
+        "wxmint:oidc:rotation:*:*",
+        U,
+        ["ronf", ERASURES],
+        Seconds(30 * DAY),
+        SITES_LEFT,
+    ),
     left(
         "wxmint:oidc:logouts:*",
         U,
@@ -347,12 +787,23 @@ const LEFT: &[Left] = &[
 
 /// Kinds that an installation keeps for good which has no people any more, and a new one need not have.
 const INSTALLED: &[(&str, (&str, &str))] = &[
-    ("wxmint:id-key", (REDIS, "the kind of user ids and the fingerprint of the id key, or the word `random`")),
-    ("wxmint:{wxmint:revoked}:renewals", (REDIS, "the lives of the refresh tokens that renew them")),
+    (
+        "wxmint:id-key",
+        (
+            REDIS,
+            "the kind of user ids and the fingerprint of the id key, or the word `random`",
+        ),
+    ),
+    (
+        "wxmint:{wxmint:revoked}:renewals",
+        (REDIS, "the lives of the refresh tokens that renew them"),
+    ),
 ];
 
 fn page(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(name);
     fs::read_to_string(&path).unwrap_or_else(|wrong| panic!("{path:?}: {wrong}"))
 }
 
@@ -367,13 +818,18 @@ fn fits(pattern: &str, name: &str) -> bool {
     }
     match (pattern.chars().next(), name.chars().next()) {
         (None, None) => true,
-        (Some(first), Some(own)) => first == own && fits(&pattern[first.len_utf8()..], &name[own.len_utf8()..]),
+        (Some(first), Some(own)) => {
+            first == own && fits(&pattern[first.len_utf8()..], &name[own.len_utf8()..])
+        }
         _ => false,
     }
 }
 
 fn kind_of(name: &str) -> Option<&'static str> {
-    KINDS.iter().map(|kind| kind.pattern).find(|pattern| fits(pattern, name))
+    KINDS
+        .iter()
+        .map(|kind| kind.pattern)
+        .find(|pattern| fits(pattern, name))
 }
 
 /// Somebody who has done everything.
@@ -393,7 +849,12 @@ impl Lived {
         for Person { app, openid } in &self.people {
             let text = openid.as_str();
             add(P, text.as_bytes());
-            add(P, &URL_SAFE_NO_PAD.decode(text).expect("an openid of the usual form"));
+            add(
+                P,
+                &URL_SAFE_NO_PAD
+                    .decode(text)
+                    .expect("an openid of the usual form"),
+            );
             let whole = format!("{app}:{text}");
             let numbered = (0..9).map(|number| format!("{whole}:{number}"));
             for text in [text.to_owned(), whole.clone()].into_iter().chain(numbered) {
@@ -402,7 +863,12 @@ impl Lived {
         }
         for unionid in &self.unionids {
             add(N, unionid.as_bytes());
-            add(N, &URL_SAFE_NO_PAD.decode(unionid).expect("a unionid of the usual form"));
+            add(
+                N,
+                &URL_SAFE_NO_PAD
+                    .decode(unionid)
+                    .expect("a unionid of the usual form"),
+            );
             hashes(unionid).iter().for_each(|hash| add(N, hash));
         }
         for user in &self.users {
@@ -412,7 +878,9 @@ impl Lived {
             add(U, packed.strip_prefix(&[1]).unwrap_or(&packed));
             hashes(user).iter().for_each(|hash| add(UH, hash));
             for app in [APPID, OTHER_APPID, "shop-web", "grafana"] {
-                hashes(&format!("{app} {user}")).iter().for_each(|hash| add(UH, hash));
+                hashes(&format!("{app} {user}"))
+                    .iter()
+                    .for_each(|hash| add(UH, hash));
             }
         }
         forms
@@ -423,7 +891,11 @@ impl Lived {
 fn hashes(text: &str) -> [Vec<u8>; 3] {
     let hash = &digest(&SHA256, text.as_bytes()).as_ref()[..12].to_vec();
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    [hash.clone(), URL_SAFE_NO_PAD.encode(hash).into_bytes(), hex.into_bytes()]
+    [
+        hash.clone(),
+        URL_SAFE_NO_PAD.encode(hash).into_bytes(),
+        hex.into_bytes(),
+    ]
 }
 
 /// Everything that a person can do, so that each kind of keys is there.
@@ -433,7 +905,13 @@ async fn live(house: &House, setup: Setup) -> Lived {
         // A ticket that nobody redeems, and failed passwords.
         let asked = house.log_in_with(APPID, "lin", json!({})).await;
         assert_eq!(asked.code(), "binding_required", "{asked:?}");
-        let wrong = house.log_in_with(APPID, "lin", json!({"username": "alice", "password": "wrong"})).await;
+        let wrong = house
+            .log_in_with(
+                APPID,
+                "lin",
+                json!({"username": "alice", "password": "wrong"}),
+            )
+            .await;
         assert_eq!(wrong.code(), "invalid_credentials", "{wrong:?}");
         body = json!({"username": "alice", "password": PASSWORD});
     }
@@ -443,16 +921,37 @@ async fn live(house: &House, setup: Setup) -> Lived {
         tokens.push((app, login.member("access_token"), login.member("user_id")));
     }
     let (token, user) = (tokens[1].1.clone(), tokens[1].2.clone());
-    let by = async |method: &str, path: &str, body: Value| house.by(&token, method, path, body).await;
-    let wrong = json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="});
+    let by =
+        async |method: &str, path: &str, body: Value| house.by(&token, method, path, body).await;
+    let wrong =
+        json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="});
     let failed = by("POST", "/wechat/userdata", wrong).await;
     assert_eq!(failed.code(), "decryption_failed", "{failed:?}");
-    let told = control("POST", "phone-codes", json!({"person": house.person("lin"), "appid": APPID})).await;
-    by("POST", "/wechat/phone", json!({"code": told["code"]})).await.done();
+    let told = control(
+        "POST",
+        "phone-codes",
+        json!({"person": house.person("lin"), "appid": APPID}),
+    )
+    .await;
+    by("POST", "/wechat/phone", json!({"code": told["code"]}))
+        .await
+        .done();
     by("GET", "/wechat/session", Value::Null).await.done();
-    by("POST", "/wechat/session/reset", Value::Null).await.done();
-    house.operate("GET", &format!("/users/{user}/wechat/{APPID}/encrypt-keys"), Value::Null).await.done();
-    house.operate("GET", &format!("/wechat/{APPID}/access-token"), Value::Null).await.done();
+    by("POST", "/wechat/session/reset", Value::Null)
+        .await
+        .done();
+    house
+        .operate(
+            "GET",
+            &format!("/users/{user}/wechat/{APPID}/encrypt-keys"),
+            Value::Null,
+        )
+        .await
+        .done();
+    house
+        .operate("GET", &format!("/wechat/{APPID}/access-token"), Value::Null)
+        .await
+        .done();
 
     // Sites: a login that was renewed, and a code that nobody redeems.
     sites::renewed(house).await;
@@ -462,13 +961,39 @@ async fn live(house: &House, setup: Setup) -> Lived {
     pages::fetch(house, &fetched).await.done();
     pages::approved(house).await;
     let (whose, looked_at) = pages::waiting(house).await;
-    house.by(&whose.token, "GET", &format!("/device/{}", looked_at.user_code), Value::Null).await.done();
-    house.json("GET", &format!("/device/{}/code.jpg", looked_at.user_code), Value::Null).await.done();
+    house
+        .by(
+            &whose.token,
+            "GET",
+            &format!("/device/{}", looked_at.user_code),
+            Value::Null,
+        )
+        .await
+        .done();
+    house
+        .json(
+            "GET",
+            &format!("/device/{}/code.jpg", looked_at.user_code),
+            Value::Null,
+        )
+        .await
+        .done();
     let (whose, denied) = pages::waiting(house).await;
-    house.by(&whose.token, "POST", &format!("/device/{}/deny", denied.user_code), Value::Null).await.done();
+    house
+        .by(
+            &whose.token,
+            "POST",
+            &format!("/device/{}/deny", denied.user_code),
+            Value::Null,
+        )
+        .await
+        .done();
 
     // A token that is logged out, so that there are revocations, which a receiver acknowledges.
-    house.by(&whose.token, "POST", "/logout", Value::Null).await.done();
+    house
+        .by(&whose.token, "POST", "/logout", Value::Null)
+        .await
+        .done();
     let poll = async |body: Value| house.by(RECEIVER, "POST", "/ssf/poll", body).await.done();
     let sets = poll(json!({"returnImmediately": true})).await.json()["sets"].take();
     let ids: Vec<_> = sets.as_object().expect("events").keys().cloned().collect();
@@ -479,12 +1004,27 @@ async fn live(house: &House, setup: Setup) -> Lived {
     let (mut people, mut unionids) = (Vec::new(), BTreeSet::new());
     for (app, ..) in &tokens {
         let account = house.account(app, "lin").await;
-        let openid = account["openid"].as_str().expect("an openid").parse().expect("an openid");
-        people.push(Person { app: app.parse().expect("an AppID"), openid });
+        let openid = account["openid"]
+            .as_str()
+            .expect("an openid")
+            .parse()
+            .expect("an openid");
+        people.push(Person {
+            app: app.parse().expect("an AppID"),
+            openid,
+        });
         unionids.insert(account["unionid"].as_str().expect("a unionid").to_owned());
     }
     let users = tokens.iter().map(|(_, _, user)| user.clone()).collect();
-    Lived { people, users, unionids, tokens: tokens.into_iter().map(|(app, token, _)| (app, token)).collect() }
+    Lived {
+        people,
+        users,
+        unionids,
+        tokens: tokens
+            .into_iter()
+            .map(|(app, token, _)| (app, token))
+            .collect(),
+    }
 }
 
 async fn leave(house: &House, lived: &Lived, act: Act) {
@@ -492,41 +1032,69 @@ async fn leave(house: &House, lived: &Lived, act: Act) {
         Act::Nothing => {}
         Act::LogOut => {
             for token in house.tokens() {
-                house.by(&token, "POST", "/logout", Value::Null).await.done();
+                house
+                    .by(&token, "POST", "/logout", Value::Null)
+                    .await
+                    .done();
             }
         }
         Act::End => {
             for user in &lived.users {
-                house.operate("POST", &format!("/users/{user}/revoke"), Value::Null).await.done();
+                house
+                    .operate("POST", &format!("/users/{user}/revoke"), Value::Null)
+                    .await
+                    .done();
             }
         }
         Act::Unbind => {
             for (_, token) in &lived.tokens {
-                house.by(token, "DELETE", "/binding", Value::Null).await.done();
+                house
+                    .by(token, "DELETE", "/binding", Value::Null)
+                    .await
+                    .done();
             }
         }
         Act::UnbindAndForget | Act::UnbindAndErase => {
-            let then = if act == Act::UnbindAndForget { Act::Forget } else { Act::Erase };
+            let then = if act == Act::UnbindAndForget {
+                Act::Forget
+            } else {
+                Act::Erase
+            };
             for act in [Act::Unbind, then] {
                 Box::pin(leave(house, lived, act)).await;
             }
         }
         Act::BlockAndForget => {
             for user in &lived.users {
-                house.operate("PUT", &format!("/users/{user}/block"), Value::Null).await.done();
+                house
+                    .operate("PUT", &format!("/users/{user}/block"), Value::Null)
+                    .await
+                    .done();
             }
             Box::pin(leave(house, lived, Act::Forget)).await;
         }
         Act::Dissolve => {
-            for (user, app) in lived.users.iter().flat_map(|user| lived.tokens.iter().map(move |(app, _)| (user, app)))
+            for (user, app) in lived
+                .users
+                .iter()
+                .flat_map(|user| lived.tokens.iter().map(move |(app, _)| (user, app)))
             {
-                house.operate("DELETE", &format!("/users/{user}/wechat/{app}"), Value::Null).await.done();
+                house
+                    .operate(
+                        "DELETE",
+                        &format!("/users/{user}/wechat/{app}"),
+                        Value::Null,
+                    )
+                    .await
+                    .done();
             }
         }
         Act::Forget => {
             for user in &lived.users {
                 let store = directly();
-                let erased = Operator { store: &store }.forget(&user.parse().expect("a user id")).await;
+                let erased = Operator { store: &store }
+                    .forget(&user.parse().expect("a user id"))
+                    .await;
                 assert!(erased.expect("the store answers").complete);
             }
         }
@@ -545,13 +1113,24 @@ type Found = BTreeMap<(&'static str, Named), i64>;
 
 fn found(all: &[Kept], forms: &[(Named, String)]) -> Found {
     let mut found = Found::new();
-    for Kept { name, content, life } in all {
+    for Kept {
+        name,
+        content,
+        life,
+    } in all
+    {
         let kind = kind_of(name).unwrap_or_else(|| panic!("a key of no kind: {name}"));
         // A name of a key shows text as it is.
-        let names = forms.iter().filter(|(_, text)| content.contains(text) || name.contains(text));
+        let names = forms
+            .iter()
+            .filter(|(_, text)| content.contains(text) || name.contains(text));
         for named in names.map(|(named, _)| *named).collect::<BTreeSet<_>>() {
             let longest = found.entry((kind, named)).or_insert(*life);
-            *longest = if *longest == -1 || *life == -1 { -1 } else { (*longest).max(*life) };
+            *longest = if *longest == -1 || *life == -1 {
+                -1
+            } else {
+                (*longest).max(*life)
+            };
         }
     }
     found
@@ -562,7 +1141,11 @@ async fn old_revocations_are_forgotten() {
     let store = directly().at(later());
     let mut from = None;
     loop {
-        from = store.forget_ends(from.as_deref(), 500).await.expect("the store answers").next;
+        from = store
+            .forget_ends(from.as_deref(), 500)
+            .await
+            .expect("the store answers")
+            .next;
         if from.is_none() {
             break;
         }
@@ -581,7 +1164,10 @@ async fn all_expires(kinds: &mut BTreeSet<&'static str>) {
 
 /// Names of keys that there are, but for a stream without entries, which remembers its last id.
 fn names(all: &[Kept]) -> BTreeSet<&str> {
-    all.iter().filter(|key| key.name != "wxmint:revoked" || !key.content.is_empty()).map(|key| &*key.name).collect()
+    all.iter()
+        .filter(|key| key.name != "wxmint:revoked" || !key.content.is_empty())
+        .map(|key| &*key.name)
+        .collect()
 }
 
 /// A row of the table that was met, as `kind named`, with setup and act.
@@ -596,11 +1182,19 @@ async fn after(setup: Setup, act: Act) -> ([Found; 2], BTreeSet<&'static str>, B
     let before = kept().await;
     leave(&house, &lived, act).await;
     let at_once = kept().await;
-    let mut kinds = before.iter().chain(&at_once).filter_map(|key| kind_of(&key.name)).collect();
+    let mut kinds = before
+        .iter()
+        .chain(&at_once)
+        .filter_map(|key| kind_of(&key.name))
+        .collect();
     all_expires(&mut kinds).await;
     let later = kept().await;
     let others = names(&later).into_iter().map(str::to_owned).collect();
-    ([found(&at_once, &forms), found(&later, &forms)], kinds, others)
+    (
+        [found(&at_once, &forms), found(&later, &forms)],
+        kinds,
+        others,
+    )
 }
 
 /// The names of keys that an installation has which nobody has ever used.
@@ -608,7 +1202,10 @@ async fn without_people(setup: Setup) -> BTreeSet<String> {
     store::begin_in_memory();
     House::open(setup).await;
     all_expires(&mut BTreeSet::new()).await;
-    names(&kept().await).into_iter().map(str::to_owned).collect()
+    names(&kept().await)
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// How long something is left: for good, if it is there once all has expired.
@@ -639,48 +1236,83 @@ async fn what_is_left_of_a_person_and_a_user_after_each_way_to_leave_is_in_the_t
             for ((kind, named), millis) in &at_once {
                 let life = life(*millis, later.contains_key(&(*kind, *named)));
                 let is_it = |row: &&Left| {
-                    let is_of_act = row.setups.contains(setup_letter) && row.acts.contains(act_letter);
+                    let is_of_act =
+                        row.setups.contains(setup_letter) && row.acts.contains(act_letter);
                     row.kind == *kind && row.named == *named && is_of_act && is_so(life, row.life)
                 };
                 if LEFT.iter().any(|row| is_it(&row)) {
                     met.insert((kind, *named, setup_letter, act_letter));
                 } else {
-                    wrong.push(format!("{kind}\t{named:?}\t{setup_letter}\t{act_letter}\t{life:?}\tno row lets it"));
+                    wrong.push(format!(
+                        "{kind}\t{named:?}\t{setup_letter}\t{act_letter}\t{life:?}\tno row lets it"
+                    ));
                 }
             }
             let unknown = later.keys().filter(|key| !at_once.contains_key(*key));
-            wrong.extend(unknown.map(|key| format!("{key:?} ({setup:?}, {act:?}) is there later, and was not before")));
+            wrong.extend(unknown.map(|key| {
+                format!("{key:?} ({setup:?}, {act:?}) is there later, and was not before")
+            }));
             let names_nobody = |name: &&String| {
                 let kind = kind_of(name).unwrap_or("no kind");
-                !later.keys().any(|(other, _)| *other == kind) && !INSTALLED.iter().any(|(other, _)| *other == kind)
+                !later.keys().any(|(other, _)| *other == kind)
+                    && !INSTALLED.iter().any(|(other, _)| *other == kind)
             };
             let more = others.difference(&bare).filter(names_nobody);
-            wrong.extend(more.map(|name| format!("{name} ({setup:?}, {act:?}): a new installation does not have it")));
-            wrong.extend(bare.difference(&others).map(|name| format!("{name} ({setup:?}, {act:?}): has gone")));
+            wrong.extend(more.map(|name| {
+                format!("{name} ({setup:?}, {act:?}): a new installation does not have it")
+            }));
+            wrong.extend(
+                bare.difference(&others)
+                    .map(|name| format!("{name} ({setup:?}, {act:?}): has gone")),
+            );
         }
     }
     for row in LEFT {
-        for (setup, act) in row.setups.chars().flat_map(|setup| row.acts.chars().map(move |act| (setup, act))) {
+        for (setup, act) in row
+            .setups
+            .chars()
+            .flat_map(|setup| row.acts.chars().map(move |act| (setup, act)))
+        {
             if !met.contains(&(row.kind, row.named, setup, act)) {
-                wrong.push(format!("{}\t{:?}\t{setup}\t{act}\t{:?}\tis not left", row.kind, row.named, row.life));
+                wrong.push(format!(
+                    "{}\t{:?}\t{setup}\t{act}\t{:?}\tis not left",
+                    row.kind, row.named, row.life
+                ));
             }
         }
     }
     for Kind { pattern, .. } in KINDS {
         if kinds.contains(pattern) == NOT_MET.iter().any(|(kind, _)| kind == pattern) {
-            wrong.push(format!("{pattern}: there was a key of it: {}", kinds.contains(pattern)));
+            wrong.push(format!(
+                "{pattern}: there was a key of it: {}",
+                kinds.contains(pattern)
+            ));
         }
     }
     wrong.sort();
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn each_row_of_the_table_is_of_a_kind_and_quotes_a_page() {
-    let reasons = LEFT.iter().map(|row| (row.kind, row.why)).chain(INSTALLED.iter().copied());
+    let reasons = LEFT
+        .iter()
+        .map(|row| (row.kind, row.why))
+        .chain(INSTALLED.iter().copied());
     for (kind, (name, said)) in reasons {
-        assert!(KINDS.iter().any(|it| it.pattern == kind), "{kind} is no kind");
-        assert!(said.len() > 10 && page(name).contains(said), "docs/{name} does not say: {said}");
+        assert!(
+            KINDS.iter().any(|it| it.pattern == kind),
+            "{kind} is no kind"
+        );
+        assert!(
+            said.len() > 10 && page(name).contains(said),
+            "docs/{name} does not say: {said}"
+        );
     }
 }
 
@@ -688,9 +1320,22 @@ fn each_row_of_the_table_is_of_a_kind_and_quotes_a_page() {
 fn documented() -> BTreeSet<String> {
     let page = page("redis.md");
     let (_, table) = page.split_once("## What is kept").expect("the section");
-    let rows = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
-    let first = rows.take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
-    first.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+    let rows = table
+        .lines()
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1);
+    let first = rows
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| line.split('|').nth(1));
+    first
+        .flat_map(|cell| {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 #[test]
@@ -716,15 +1361,33 @@ fn sources(folder: &Path, into: &mut Vec<(String, String)>) {
 /// The text before the first module of tests within it.
 fn without_tests(text: &str) -> &str {
     let begin = "#[cfg(test)]\nmod ";
-    let is_within = |at: &usize| text[at + begin.len()..].lines().next().is_some_and(|line| line.ends_with('{'));
-    text.match_indices(begin).map(|(at, _)| at).find(is_within).map_or(text, |at| &text[..at])
+    let is_within = |at: &usize| {
+        text[at + begin.len()..]
+            .lines()
+            .next()
+            .is_some_and(|line| line.ends_with('{'))
+    };
+    text.match_indices(begin)
+        .map(|(at, _)| at)
+        .find(is_within)
+        .map_or(text, |at| &text[..at])
 }
 
-const OF_TESTS: [&str; 5] = ["tests.rs", "conformance.rs", "test_fixture.rs", "simulated.rs", "servers.rs"];
+const OF_TESTS: [&str; 5] = [
+    "tests.rs",
+    "conformance.rs",
+    "test_fixture.rs",
+    "simulated.rs",
+    "servers.rs",
+];
 
 /// The makers of names of keys in the source.
 fn makers() -> BTreeSet<String> {
-    let (root, mut files, mut found) = (Path::new(env!("CARGO_MANIFEST_DIR")), Vec::new(), BTreeSet::new());
+    let (root, mut files, mut found) = (
+        Path::new(env!("CARGO_MANIFEST_DIR")),
+        Vec::new(),
+        BTreeSet::new(),
+    );
     for folder in ["src", "crates/store/src"] {
         sources(&root.join(folder), &mut files);
     }
@@ -732,15 +1395,31 @@ fn makers() -> BTreeSet<String> {
         if name.ends_with("redis/name.rs") {
             let (before, table) = text.split_once("\nnames! {\n").expect("the table");
             let (table, behind) = table.split_once("\n}\n").expect("its end");
-            let entries = table.lines().filter_map(|line| line.strip_prefix("    ").filter(|it| !it.starts_with(' ')));
-            found.extend(entries.filter_map(|entry| entry.split_once('(')).map(|(name, _)| name.to_owned()));
+            let entries = table
+                .lines()
+                .filter_map(|line| line.strip_prefix("    ").filter(|it| !it.starts_with(' ')));
+            found.extend(
+                entries
+                    .filter_map(|entry| entry.split_once('('))
+                    .map(|(name, _)| name.to_owned()),
+            );
             text = [before, behind].concat();
         }
-        let texts = text.split("\"wxmint:").skip(1).filter_map(|rest| rest.split('"').next());
-        found.extend(texts.filter(|text| !text.starts_with(' ')).map(|text| format!("wxmint:{text}")));
+        let texts = text
+            .split("\"wxmint:")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next());
+        found.extend(
+            texts
+                .filter(|text| !text.starts_with(' '))
+                .map(|text| format!("wxmint:{text}")),
+        );
         if name.contains("/doors/oidc/") {
             let kinds = text.replace("contains_key", "");
-            let kinds = kinds.split("key(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let kinds = kinds
+                .split("key(\"")
+                .skip(1)
+                .filter_map(|rest| rest.split('"').next());
             found.extend(kinds.map(|kind| format!("oidc:{kind}")));
         }
     }
@@ -749,10 +1428,20 @@ fn makers() -> BTreeSet<String> {
 
 #[test]
 fn each_name_of_keys_that_the_source_makes_is_of_a_kind_in_the_table() {
-    let known = KINDS.iter().flat_map(|kind| kind.made_by.split(' ')).filter(|name| !name.is_empty());
-    let known: BTreeSet<_> = known.chain(NO_NAMES.iter().map(|(name, _)| *name)).map(str::to_owned).collect();
+    let known = KINDS
+        .iter()
+        .flat_map(|kind| kind.made_by.split(' '))
+        .filter(|name| !name.is_empty());
+    let known: BTreeSet<_> = known
+        .chain(NO_NAMES.iter().map(|(name, _)| *name))
+        .map(str::to_owned)
+        .collect();
     let made = makers();
     let new: Vec<_> = made.difference(&known).collect();
     let gone: Vec<_> = known.difference(&made).collect();
-    assert_eq!((new, gone), (vec![], vec![]), "names without a row, and rows without a name");
+    assert_eq!(
+        (new, gone),
+        (vec![], vec![]),
+        "names without a row, and rows without a name"
+    );
 }

@@ -51,17 +51,47 @@ impl Act {
         let user = &whose.user;
         match self {
             Self::LogIn => house.log_in_with(APPID, whose.person, json!({})).await,
-            Self::LogOutEverywhere => house.by(&whose.token, "POST", "/logout", json!({"everywhere": true})).await,
-            Self::Unbind => house.by(&whose.token, "DELETE", "/binding", Value::Null).await,
-            Self::End => house.operate("POST", &format!("/users/{user}/revoke"), Value::Null).await,
-            Self::Block => house.operate("PUT", &format!("/users/{user}/block"), Value::Null).await,
-            Self::Dissolve => house.operate("DELETE", &format!("/users/{user}/wechat/{APPID}"), Value::Null).await,
+            Self::LogOutEverywhere => {
+                house
+                    .by(&whose.token, "POST", "/logout", json!({"everywhere": true}))
+                    .await
+            }
+            Self::Unbind => {
+                house
+                    .by(&whose.token, "DELETE", "/binding", Value::Null)
+                    .await
+            }
+            Self::End => {
+                house
+                    .operate("POST", &format!("/users/{user}/revoke"), Value::Null)
+                    .await
+            }
+            Self::Block => {
+                house
+                    .operate("PUT", &format!("/users/{user}/block"), Value::Null)
+                    .await
+            }
+            Self::Dissolve => {
+                house
+                    .operate(
+                        "DELETE",
+                        &format!("/users/{user}/wechat/{APPID}"),
+                        Value::Null,
+                    )
+                    .await
+            }
             Self::EndPerson => {
-                let path = format!("/wechat/{APPID}/people/{}/revoke", house.openid(whose.person).await);
+                let path = format!(
+                    "/wechat/{APPID}/people/{}/revoke",
+                    house.openid(whose.person).await
+                );
                 house.operate("POST", &path, Value::Null).await
             }
             Self::Erase => {
-                let path = format!("/wechat/{APPID}/people/{}", house.openid(whose.person).await);
+                let path = format!(
+                    "/wechat/{APPID}/people/{}",
+                    house.openid(whose.person).await
+                );
                 house.operate("DELETE", &path, Value::Null).await
             }
         }
@@ -100,7 +130,10 @@ pub(crate) fn rival(act: Act, house: &House, whose: &Whose) -> (Rival, Told) {
             let replica = house.replica().await;
             let before = house.tokens();
             let answer = act.ask(&replica, &whose).await;
-            tells.replace(Came { answer: Some(answer), before });
+            tells.replace(Came {
+                answer: Some(answer),
+                before,
+            });
         }
         .boxed_local()
     };
@@ -110,18 +143,30 @@ pub(crate) fn rival(act: Act, house: &House, whose: &Whose) -> (Rival, Told) {
 /// The answer that the rival got holds.
 pub(crate) fn holds(act: Act, whose: &Whose, told: &Told, after: &After) -> Held {
     let came = told.borrow();
-    let Some(answer) = &came.answer else { return Ok(()) };
-    hold(answer.status != 500, || format!("{act:?} was answered {answer:?}"))?;
+    let Some(answer) = &came.answer else {
+        return Ok(());
+    };
+    hold(answer.status != 500, || {
+        format!("{act:?} was answered {answer:?}")
+    })?;
     if !answer.is_done() {
         return Ok(());
     }
     for token in came.before.iter().filter(|token| act.revokes(whose, token)) {
-        after.refuses(token).map_err(|law| format!("after {act:?}: {law}"))?;
+        after
+            .refuses(token)
+            .map_err(|law| format!("after {act:?}: {law}"))?;
     }
     if act == Act::Block {
         // Whoever was let in by a login that was under way is refused, too.
-        for token in after.tokens.keys().filter(|token| claims(token)["sub"] == whose.user.as_str()) {
-            after.refuses(token).map_err(|law| format!("of a blocked user: {law}"))?;
+        for token in after
+            .tokens
+            .keys()
+            .filter(|token| claims(token)["sub"] == whose.user.as_str())
+        {
+            after
+                .refuses(token)
+                .map_err(|law| format!("of a blocked user: {law}"))?;
         }
     }
     Ok(())

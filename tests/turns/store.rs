@@ -35,7 +35,8 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Those that need nobody else.
-    pub(crate) const ALONE: [Self; 4] = [Self::Before, Self::After, Self::AwayBefore, Self::AwayAfter];
+    pub(crate) const ALONE: [Self; 4] =
+        [Self::Before, Self::After, Self::AwayBefore, Self::AwayAfter];
 }
 
 /// For how many calls the store is away. What is given up retry_for_5_s is given up then.
@@ -80,10 +81,25 @@ thread_local! {
 
 impl Server {
     fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let free = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a port");
         let port = free.port();
-        let options = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-        let process = Command::new("redis-server").args(options).stdout(Stdio::null()).spawn().expect("redis-server");
+        let options = [
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ];
+        let process = Command::new("redis-server")
+            .args(options)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server");
         let server = Self { process, port };
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             thread::yield_now();
@@ -99,7 +115,9 @@ impl Server {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
         stream.write_all(b"FLUSHALL\r\n").expect("sent");
         let mut said = String::new();
-        BufReader::new(stream).read_line(&mut said).expect("an answer");
+        BufReader::new(stream)
+            .read_line(&mut said)
+            .expect("an answer");
         assert_eq!(said, "+OK\r\n");
     }
 }
@@ -122,14 +140,18 @@ pub(crate) fn begin_in_memory() {
 pub(crate) fn begin_anew() {
     PASSED.set(0);
     let is_redis = || env::var("TURNS_STORE").is_ok_and(|store| store == "redis");
-    SERVER.with(|server| match server.get_or_init(|| is_redis().then(Server::start)) {
-        None => begin_in_memory(),
-        Some(server) => {
-            server.empty();
-            let url = server.url().parse().expect("a URL");
-            begin_at(&StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(url)));
-        }
-    });
+    SERVER.with(
+        |server| match server.get_or_init(|| is_redis().then(Server::start)) {
+            None => begin_in_memory(),
+            Some(server) => {
+                server.empty();
+                let url = server.url().parse().expect("a URL");
+                begin_at(&StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(
+                    url,
+                )));
+            }
+        },
+    );
 }
 
 /// Lets so many seconds pass by the clock of the store in memory.
@@ -152,7 +174,12 @@ pub(crate) fn later() -> DateTime<Utc> {
 
 fn begin_at(access: &StoreAccess) {
     let store = Rc::new(Store::new(access, Duration::ZERO, now, ()));
-    TURNS.with_borrow_mut(|turns| *turns = Turns { store: Some(store), ..Turns::default() });
+    TURNS.with_borrow_mut(|turns| {
+        *turns = Turns {
+            store: Some(store),
+            ..Turns::default()
+        }
+    });
 }
 
 /// Does `act` with the fault at this call of it. Also returns the call, if `act` has made so many.
@@ -176,12 +203,17 @@ pub(crate) async fn with_fault<T>(
 
 /// A way to the store that is in place when it is asked, as a process has it.
 pub(crate) fn access() -> StoreAccess {
-    StoreAccess::new(wxmint_redis_link::RedisAccess::to(Way, Confirm::Replicas(0)))
+    StoreAccess::new(wxmint_redis_link::RedisAccess::to(
+        Way,
+        Confirm::Replicas(0),
+    ))
 }
 
 /// The store as laws and preparations have it.
 pub(crate) fn directly() -> Rc<Store> {
-    TURNS.with_borrow(|turns| turns.store.clone()).expect("a store was put in place")
+    TURNS
+        .with_borrow(|turns| turns.store.clone())
+        .expect("a store was put in place")
 }
 
 struct Way;
@@ -193,7 +225,9 @@ impl StandIn for Way {
 }
 
 async fn answered(commands: &Pipeline) -> Option<Vec<Value>> {
-    let Some(fault) = come(commands) else { return executed(commands).await };
+    let Some(fault) = come(commands) else {
+        return executed(commands).await;
+    };
     match fault {
         Some(Fault::Before | Fault::AwayBefore) => return None,
         Some(Fault::Between) => {
@@ -205,7 +239,10 @@ async fn answered(commands: &Pipeline) -> Option<Vec<Value>> {
         Some(Fault::After | Fault::AwayAfter) | None => {}
     }
     let said = executed(commands).await;
-    if said.as_ref().is_some_and(|values| values.iter().any(is_unknown_script)) {
+    if said
+        .as_ref()
+        .is_some_and(|values| values.iter().any(is_unknown_script))
+    {
         // It is sent again as text: the two are one call. Which scripts are known depends on what was done before.
         TURNS.with_borrow_mut(|turns| take_back(turns, fault));
         return said;
@@ -224,10 +261,17 @@ fn come(commands: &Pipeline) -> Option<Option<Fault>> {
             return Some(Some(Fault::AwayBefore));
         }
         turns.calls.push(text(commands));
-        let planned = turns.planned.filter(|(number, _)| *number == turns.calls.len()).map(|(_, fault)| fault);
+        let planned = turns
+            .planned
+            .filter(|(number, _)| *number == turns.calls.len())
+            .map(|(_, fault)| fault);
         if let Some(fault) = planned {
             turns.met = turns.calls.last().cloned();
-            turns.away = if matches!(fault, Fault::AwayBefore | Fault::AwayAfter) { AWAY } else { 0 };
+            turns.away = if matches!(fault, Fault::AwayBefore | Fault::AwayAfter) {
+                AWAY
+            } else {
+                0
+            };
             // The calls of somebody else are not counted.
             turns.counts = fault != Fault::Between;
         }
@@ -248,7 +292,12 @@ fn take_back(turns: &mut Turns, fault: Option<Fault>) {
 
 async fn executed(commands: &Pipeline) -> Option<Vec<Value>> {
     let primaries = directly().link.all_primaries().await.ok()?;
-    primaries.first()?.1.answers(commands, Instant::now() + DEADLINE).await.ok()
+    primaries
+        .first()?
+        .1
+        .answers(commands, Instant::now() + DEADLINE)
+        .await
+        .ok()
 }
 
 fn is_unknown_script(value: &Value) -> bool {
@@ -258,8 +307,17 @@ fn is_unknown_script(value: &Value) -> bool {
 /// The commands and keys of a call, by which a failure names it.
 fn text(commands: &Pipeline) -> String {
     let words = |command| {
-        let short = members(command).filter(|word| !word.contains(&b'\n')).take(4);
-        short.map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ")
+        let short = members(command)
+            .filter(|word| !word.contains(&b'\n'))
+            .take(4);
+        short
+            .map(|word| word.escape_ascii().to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    commands.cmd_iter().map(words).collect::<Vec<_>>().join("; ")
+    commands
+        .cmd_iter()
+        .map(words)
+        .collect::<Vec<_>>()
+        .join("; ")
 }

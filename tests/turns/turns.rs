@@ -26,19 +26,42 @@ const LEASE: i64 = 7;
 /// Routes without a use case, and why they need none.
 const WITHOUT: &[(&str, &str)] = &[
     ("GET /device", "a page that asks the store nothing"),
-    ("GET /.well-known/openid-configuration", "asks the store nothing"),
-    ("GET /.well-known/ssf-configuration", "asks the store nothing"),
-    ("GET /.well-known/jwks.json", "every look of the laws asks for it"),
+    (
+        "GET /.well-known/openid-configuration",
+        "asks the store nothing",
+    ),
+    (
+        "GET /.well-known/ssf-configuration",
+        "asks the store nothing",
+    ),
+    (
+        "GET /.well-known/jwks.json",
+        "every look of the laws asks for it",
+    ),
     ("GET /revocations", "every look of the laws asks for it"),
-    ("POST /ssf/stream", "always refused, after the secret was looked at"),
-    ("GET /doctor", "asks what the doctor asks, which is given to it from outside"),
+    (
+        "POST /ssf/stream",
+        "always refused, after the secret was looked at",
+    ),
+    (
+        "GET /doctor",
+        "asks what the doctor asks, which is given to it from outside",
+    ),
     ("GET /activity", "asks the log of this process alone"),
-    ("POST /wechat/platform/{component_appid}", "tests/it/platforms"),
+    (
+        "POST /wechat/platform/{component_appid}",
+        "tests/it/platforms",
+    ),
     ("POST /wechat/{appid}/merchant", "tests/it/platforms"),
 ];
 
 pub(crate) fn use_cases() -> Vec<UseCase> {
-    let all = [people::use_cases(), operators::use_cases(), pages::use_cases(), sites::use_cases()];
+    let all = [
+        people::use_cases(),
+        operators::use_cases(),
+        pages::use_cases(),
+        sites::use_cases(),
+    ];
     all.into_iter().flatten().collect()
 }
 
@@ -63,7 +86,9 @@ async fn take(case: &UseCase, number: usize, fault: Fault) -> Taken {
 /// Takes a turn in which a call of WeChat's API fails.
 async fn take_at_wechat(case: &UseCase, number: usize, fault: wechat::Fault) -> Taken {
     let scene = Scene::of(case).await;
-    let (answer, met) = around().with_fault((number, fault), None, scene.act(0)).await;
+    let (answer, met) = around()
+        .with_fault((number, fault), None, scene.act(0))
+        .await;
     let Some(met) = met else { return Ok(None) };
     scene.repeat_and_judge(&met, answer, number).await?;
     Ok(Some(met))
@@ -89,7 +114,9 @@ async fn take_while_held(case: &UseCase, number: usize, other: Act) -> Taken {
         return Ok(None);
     }
     let (come, came) = rival(other, &scene.house, &scene.prepared.whose);
-    let (answer, met) = around().with_fault((number, wechat::Fault::Held), Some(come), scene.act(0)).await;
+    let (answer, met) = around()
+        .with_fault((number, wechat::Fault::Held), Some(come), scene.act(0))
+        .await;
     let Some(met) = met else { return Ok(None) };
     scene.judge_between(&met, answer, (other, came)).await?;
     Ok(Some(met))
@@ -110,7 +137,12 @@ impl<'a> Scene<'a> {
         let house = House::open(case.setup).await;
         let prepared = (case.prepare)(house.clone()).await;
         let before = house.tokens();
-        Self { case, house, prepared, before }
+        Self {
+            case,
+            house,
+            prepared,
+            before,
+        }
     }
 
     fn act(&self, time: usize) -> LocalBoxFuture<'static, Answer> {
@@ -119,7 +151,12 @@ impl<'a> Scene<'a> {
 
     /// Repeats the request until it is answered as done, and asks the laws.
     async fn repeat_and_judge(self, met: &str, mut answer: Answer, number: usize) -> Held {
-        let Self { case, house, prepared, before } = self;
+        let Self {
+            case,
+            house,
+            prepared,
+            before,
+        } = self;
         let at = |what: String| format!("{met}: {what}");
         let is_spent = |answer: &Answer| case.spent.contains(&answer.code().as_str());
         let may_be = (case.is_done)(&answer) || is_spent(&answer) || is_told_to_wait(&answer);
@@ -135,21 +172,41 @@ impl<'a> Scene<'a> {
                 store::let_pass(wait);
             }
             // Whoever repeats comes to any process.
-            let again = if number.is_multiple_of(2) { house.clone() } else { house.replica().await };
+            let again = if number.is_multiple_of(2) {
+                house.clone()
+            } else {
+                house.replica().await
+            };
             answer = (prepared.act)(again, time).await;
             let may_be = (case.is_done)(&answer) || is_spent(&answer) || is_told_to_wait(&answer);
             hold(may_be, || at(format!("repeated and answered {answer:?}")))?;
         }
         let after = Rc::new(After::of(&house, before).await);
         let is_done = (case.is_done)(&answer);
-        hold(is_done || is_spent(&answer), || at(format!("never done: {answer:?}")))?;
-        let holds: Held = if is_done { (prepared.holds)(Rc::clone(&after), answer).await } else { Ok(()) };
+        hold(is_done || is_spent(&answer), || {
+            at(format!("never done: {answer:?}"))
+        })?;
+        let holds: Held = if is_done {
+            (prepared.holds)(Rc::clone(&after), answer).await
+        } else {
+            Ok(())
+        };
         holds.map_err(at)?;
         after.laws().await.map_err(at)
     }
 
-    async fn judge_between(self, met: &str, answer: Answer, (other, came): (Act, rivals::Told)) -> Held {
-        let Self { case, house, prepared, before } = self;
+    async fn judge_between(
+        self,
+        met: &str,
+        answer: Answer,
+        (other, came): (Act, rivals::Told),
+    ) -> Held {
+        let Self {
+            case,
+            house,
+            prepared,
+            before,
+        } = self;
         let at = |what: String| format!("{met}: {what}");
         let may_be = answer.status < 500 || is_told_to_wait(&answer);
         hold(may_be, || at(format!("answered {answer:?}")))?;
@@ -160,7 +217,9 @@ impl<'a> Scene<'a> {
             rivals::holds(other, &prepared.whose, &came, &after).map_err(at)?;
         }
         if case.is_final && (case.is_done)(&answer) {
-            (prepared.holds)(Rc::clone(&after), answer).await.map_err(at)?;
+            (prepared.holds)(Rc::clone(&after), answer)
+                .await
+                .map_err(at)?;
         }
         after.laws().await.map_err(at)
     }
@@ -204,9 +263,17 @@ impl Turns {
     #[expect(clippy::print_stdout, reason = "a proof says how many turns it took")]
     fn end(self, cases: usize, began: Instant) {
         let Self { taken, wrong, .. } = self;
-        println!("{taken} turns of {cases} use cases in {:?}", began.elapsed());
+        println!(
+            "{taken} turns of {cases} use cases in {:?}",
+            began.elapsed()
+        );
         assert!(taken > 0, "no turns");
-        assert!(wrong.is_empty(), "{} laws broken:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{} laws broken:\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
     }
 }
 
@@ -216,7 +283,9 @@ async fn the_laws_hold_whichever_call_of_a_use_case_fails() {
     for case in &cases {
         for fault in Fault::ALONE {
             let what = format!("{} ({:?}), {fault:?}", case.name, case.setup);
-            turns.all(what, ONE_IN, async |number| take(case, number, fault).await).await;
+            turns
+                .all(what, ONE_IN, async |number| take(case, number, fault).await)
+                .await;
         }
     }
     turns.end(cases.len(), began);
@@ -228,23 +297,39 @@ async fn the_laws_hold_whoever_comes_between_two_calls_of_a_use_case() {
     for case in &cases {
         for other in Act::ALL {
             let what = format!("{} ({:?}) and {other:?}", case.name, case.setup);
-            turns.all(what, ONE_IN, async |number| take_between(case, number, other).await).await;
+            turns
+                .all(what, ONE_IN, async |number| {
+                    take_between(case, number, other).await
+                })
+                .await;
         }
     }
     turns.end(cases.len(), began);
 }
 
 #[actix_web::test]
-async fn the_laws_hold_whichever_call_of_wechat_fails_and_whoever_comes_while_wechat_is_waited_for() {
+async fn the_laws_hold_whichever_call_of_wechat_fails_and_whoever_comes_while_wechat_is_waited_for()
+{
     let (began, mut turns, cases) = (Instant::now(), Turns::default(), use_cases());
     for case in &cases {
         for fault in [wechat::Fault::Lost, wechat::Fault::AnswerLost] {
             let what = format!("{} ({:?}), {fault:?} at WeChat", case.name, case.setup);
-            turns.all(what, ONE_IN_AT_WECHAT, async |number| take_at_wechat(case, number, fault).await).await;
+            turns
+                .all(what, ONE_IN_AT_WECHAT, async |number| {
+                    take_at_wechat(case, number, fault).await
+                })
+                .await;
         }
         for other in Act::ALL {
-            let what = format!("{} ({:?}) and {other:?} while WeChat is waited for", case.name, case.setup);
-            turns.all(what, ONE_IN_AT_WECHAT, async |number| take_while_held(case, number, other).await).await;
+            let what = format!(
+                "{} ({:?}) and {other:?} while WeChat is waited for",
+                case.name, case.setup
+            );
+            turns
+                .all(what, ONE_IN_AT_WECHAT, async |number| {
+                    take_while_held(case, number, other).await
+                })
+                .await;
         }
     }
     turns.end(cases.len(), began);
@@ -255,7 +340,9 @@ pub(crate) fn routes(description: &Value) -> BTreeSet<String> {
     let paths = description["paths"].as_object().into_iter().flatten();
     let of_path = |(path, item): (&String, &Value)| {
         let methods = item.as_object().into_iter().flatten();
-        methods.map(|(method, _)| format!("{} {path}", method.to_uppercase())).collect::<Vec<_>>()
+        methods
+            .map(|(method, _)| format!("{} {path}", method.to_uppercase()))
+            .collect::<Vec<_>>()
     };
     paths.flat_map(of_path).collect()
 }
@@ -266,12 +353,22 @@ async fn every_route_has_a_use_case_or_a_reason() {
     let house = House::open(Setup::Platform).await;
     let public = house.json("GET", "/openapi.json", Value::Null).await;
     let admin = house.operate("GET", "/openapi.json", Value::Null).await;
-    let there: BTreeSet<_> = routes(&public.json()).into_iter().chain(routes(&admin.json())).collect();
+    let there: BTreeSet<_> = routes(&public.json())
+        .into_iter()
+        .chain(routes(&admin.json()))
+        .collect();
     let cases = use_cases();
-    let taken = cases.iter().map(|case| case.route).chain(WITHOUT.iter().map(|(route, _)| *route));
+    let taken = cases
+        .iter()
+        .map(|case| case.route)
+        .chain(WITHOUT.iter().map(|(route, _)| *route));
     let taken: BTreeSet<_> = taken.map(str::to_owned).collect();
     assert!(there.len() > 40, "{there:?}");
     let lacking: Vec<_> = there.difference(&taken).collect();
     let unknown: Vec<_> = taken.difference(&there).collect();
-    assert_eq!((lacking, unknown), (vec![], vec![]), "routes without a use case, and use cases without a route");
+    assert_eq!(
+        (lacking, unknown),
+        (vec![], vec![]),
+        "routes without a use case, and use cases without a route"
+    );
 }

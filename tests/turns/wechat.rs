@@ -85,16 +85,33 @@ impl Around {
             format!("{ACCOUNT}:{APP_SECRET}:official_account"),
             format!("{MERCHANT}:{OTHER_SECRET}"),
         ];
-        let apps = secrets.iter().map(|app| app.parse().expect("an app of the simulator")).collect();
+        let apps = secrets
+            .iter()
+            .map(|app| app.parse().expect("an app of the simulator"))
+            .collect();
         let platform = [PLATFORM, PLATFORM_SECRET, PLATFORM_TOKEN, PLATFORM_KEY].join(":");
         let platform = Some(platform.parse().expect("a platform of the simulator"));
-        let world = World::with_options(apps, Options { no_journal: true, platform, ..Options::default() });
+        let world = World::with_options(
+            apps,
+            Options {
+                no_journal: true,
+                platform,
+                ..Options::default()
+            },
+        );
         let (told, addresses) = mpsc::channel();
         let (served, book, planned) = (Arc::clone(&world), regulars_book(), Planned::default());
         let plan = Arc::clone(&planned);
-        thread::spawn(move || actix_web::rt::System::new().block_on(stand_in(served, book, plan, told)));
+        thread::spawn(move || {
+            actix_web::rt::System::new().block_on(stand_in(served, book, plan, told))
+        });
         let [wechat, accounts] = addresses.recv().expect("the stand-ins have begun");
-        Box::leak(Box::new(Self { world, wechat, accounts, planned }))
+        Box::leak(Box::new(Self {
+            world,
+            wechat,
+            accounts,
+            planned,
+        }))
     }
 
     /// Does `act` with this fault at that call of WeChat's API; where WeChat is held, `rival` comes meanwhile. Also
@@ -108,7 +125,13 @@ impl Around {
         let (is_held, held) = oneshot::channel();
         let (release, released) = oneshot::channel();
         let hold = Some(Hold { is_held, released });
-        *self.planned.lock() = Some(Plan { number, fault, calls: 0, met: None, hold });
+        *self.planned.lock() = Some(Plan {
+            number,
+            fault,
+            calls: 0,
+            met: None,
+            hold,
+        });
         let meanwhile = pin!(async {
             if let (Ok(()), Some(rival)) = (held.await, rival) {
                 rival().await;
@@ -136,7 +159,11 @@ fn come(planned: &Planned, path: &str) -> Option<(Fault, Option<Hold>)> {
     Some((plan.fault, plan.hold.take()))
 }
 
-fn answered<'a, S>(planned: &Planned, request: ServiceRequest, service: &S) -> LocalBoxFuture<'a, Answered>
+fn answered<'a, S>(
+    planned: &Planned,
+    request: ServiceRequest,
+    service: &S,
+) -> LocalBoxFuture<'a, Answered>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error, Future: 'a>,
 {
@@ -167,15 +194,29 @@ type Answered = Result<ServiceResponse<BoxBody>, Error>;
 
 /// The connection breaks within it.
 fn broken() -> HttpResponse {
-    let ends = stream::iter([Ok(Bytes::from_static(b"{")), Err(io::Error::other("the connection breaks"))]);
+    let ends = stream::iter([
+        Ok(Bytes::from_static(b"{")),
+        Err(io::Error::other("the connection breaks")),
+    ]);
     HttpResponse::Ok().no_chunking(1000).streaming(ends)
 }
 
-async fn stand_in(world: Arc<World>, book: Arc<AccountBook>, planned: Planned, told: mpsc::Sender<[String; 2]>) {
+async fn stand_in(
+    world: Arc<World>,
+    book: Arc<AccountBook>,
+    planned: Planned,
+    told: mpsc::Sender<[String; 2]>,
+) {
     let [wechat, accounts] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
+    let url =
+        |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
     let urls = [url(&wechat), url(&accounts)];
-    let limits = || ServerLimits { workers: 1, connections: 1000, half_closed: false, ..ServerLimits::default() };
+    let limits = || ServerLimits {
+        workers: 1,
+        connections: 1000,
+        half_closed: false,
+        ..ServerLimits::default()
+    };
     let seen = Arc::clone(&world);
     let app = move || App::new().configure(account_routes(Arc::clone(&book), Arc::clone(&seen)));
     let accounts = serve(accounts, limits(), app, pending()).expect("a server");

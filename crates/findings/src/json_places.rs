@@ -8,16 +8,25 @@ use serde_json::value::RawValue;
 /// value, the line of the innermost value on the way to it. `place` is a JSON pointer (RFC 6901)
 /// without `~`, and `text` is JSON without repeated members.
 pub fn line_of(text: &str, place: &str) -> usize {
-    let (Ok(at) | Err(at)) = place.split('/').skip(1).try_fold(text, |at, step| value_at(at, step).ok_or(at));
+    let (Ok(at) | Err(at)) = place
+        .split('/')
+        .skip(1)
+        .try_fold(text, |at, step| value_at(at, step).ok_or(at));
     let before = at.as_ptr().addr() - text.as_ptr().addr();
-    1 + text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count()
+    1 + text.as_bytes()[..before]
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count()
 }
 
 /// The element of an array or the member of an object, as a slice of `text`.
 fn value_at<'a>(text: &'a str, step: &str) -> Option<&'a str> {
     let value = match serde_json::from_str::<Vec<&'a RawValue>>(text) {
         Ok(elements) => elements.get(step.parse::<usize>().ok()?).copied()?,
-        Err(_) => serde_json::from_str::<BTreeMap<String, &'a RawValue>>(text).ok()?.get(step).copied()?,
+        Err(_) => serde_json::from_str::<BTreeMap<String, &'a RawValue>>(text)
+            .ok()?
+            .get(step)
+            .copied()?,
     };
     Some(value.get())
 }
@@ -28,7 +37,8 @@ mod tests {
 
     #[test]
     fn a_value_is_found_on_its_line() {
-        let text = "\n{\n \"a\": [\n  {\"b\": 1, \"c\\n\": \"x\"},\n  {\n   \"b\":\n    2}\n ]\n}\n";
+        let text =
+            "\n{\n \"a\": [\n  {\"b\": 1, \"c\\n\": \"x\"},\n  {\n   \"b\":\n    2}\n ]\n}\n";
         for (place, line) in [
             ("", 1),
             ("/a", 3),

@@ -68,7 +68,10 @@ pub const fn catalog_entry(words: Catalog, code: &str, arguments: usize) -> [&'s
         }
         if same == code.len() && same == known.len() {
             let (wanted, most) = (places(english.as_bytes()), places(chinese.as_bytes()));
-            assert!(wanted == arguments && most <= arguments, "texts.json has this code with other arguments");
+            assert!(
+                wanted == arguments && most <= arguments,
+                "texts.json has this code with other arguments"
+            );
             return [english, chinese];
         }
         at += 1;
@@ -92,14 +95,20 @@ const fn places(text: &[u8]) -> usize {
 impl Message {
     /// A message of two formatted texts.
     pub fn new(english: fmt::Arguments<'_>, chinese: fmt::Arguments<'_>) -> Self {
-        Self { english: english.to_string(), chinese: chinese.to_string() }
+        Self {
+            english: english.to_string(),
+            chinese: chinese.to_string(),
+        }
     }
 
     #[doc(hidden)]
     pub fn filled([english, chinese]: [&str; 2], arguments: &[&dyn Display]) -> Self {
         let both = |argument: &&dyn Display| [argument.to_string(), format!("{argument:#}")];
         let arguments: Vec<_> = arguments.iter().map(both).collect();
-        Self { english: fill(english, &arguments, 0), chinese: fill(chinese, &arguments, 1) }
+        Self {
+            english: fill(english, &arguments, 0),
+            chinese: fill(chinese, &arguments, 1),
+        }
     }
 
     /// A message of both texts of `text`: its `{}` and its `{:#}`, which are the same if it has
@@ -110,7 +119,10 @@ impl Message {
 
     /// Joins messages, each on a line of its own.
     pub fn lines(all: impl IntoIterator<Item: Display>) -> Self {
-        all.into_iter().map(Self::of).reduce(|all, next| message!("{}\n        {}", all, next)).unwrap_or_default()
+        all.into_iter()
+            .map(Self::of)
+            .reduce(|all, next| message!("{}\n        {}", all, next))
+            .unwrap_or_default()
     }
 }
 
@@ -119,7 +131,9 @@ fn fill(text: &str, arguments: &[[String; 2]], language: usize) -> String {
     let mut pieces = text.split('{');
     let first = pieces.next().unwrap_or_default().to_owned();
     pieces.fold(first, |said, piece| {
-        let place = piece.split_once('}').and_then(|(place, rest)| Some((place.parse::<usize>().ok()?, rest)));
+        let place = piece
+            .split_once('}')
+            .and_then(|(place, rest)| Some((place.parse::<usize>().ok()?, rest)));
         match place.and_then(|(place, rest)| Some((arguments.get(place)?, rest))) {
             Some((argument, rest)) => said + &argument[language] + rest,
             None => said + "{" + piece,
@@ -130,13 +144,19 @@ fn fill(text: &str, arguments: &[[String; 2]], language: usize) -> String {
 impl FromIterator<Message> for Message {
     /// Joins messages with semicolons.
     fn from_iter<I: IntoIterator<Item = Message>>(all: I) -> Self {
-        all.into_iter().reduce(|all, next| message!(fault_and_advice, all, next)).unwrap_or_default()
+        all.into_iter()
+            .reduce(|all, next| message!(fault_and_advice, all, next))
+            .unwrap_or_default()
     }
 }
 
 impl Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if f.alternate() { &self.chinese } else { &self.english })
+        f.write_str(if f.alternate() {
+            &self.chinese
+        } else {
+            &self.english
+        })
     }
 }
 
@@ -149,7 +169,10 @@ impl From<Message> for String {
 /// A text that is the same in both languages, such as a name, a command or a quotation.
 impl From<String> for Message {
     fn from(text: String) -> Self {
-        Self { chinese: text.clone(), english: text }
+        Self {
+            chinese: text.clone(),
+            english: text,
+        }
     }
 }
 
@@ -170,6 +193,9 @@ mod tests {
         let user = message!(have_it_answer_null);
         assert!(user.contains("{\"user_id\":null}"), "{user}");
         // Braces in an argument are its own.
-        assert_eq!(message!(redis_has_version, "{0}{").to_string(), "version {0}{");
+        assert_eq!(
+            message!(redis_has_version, "{0}{").to_string(),
+            "version {0}{"
+        );
     }
 }

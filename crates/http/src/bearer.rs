@@ -14,22 +14,38 @@ use super::{Fields, Problem, ProblemCode, SMALL_BODY, body_fields::Names, pairs,
 
 /// The challenge for a request without a token. It has no `error` (RFC 6750 section 3.1).
 const NO_TOKEN: &str = "Bearer";
-const INVALID_REQUEST: &str =
-    r#"Bearer error="invalid_request", error_description="Send one token, in one Authorization header""#;
+const INVALID_REQUEST: &str = r#"Bearer error="invalid_request", error_description="Send one token, in one Authorization header""#;
 /// One text for every invalid token; the log says which check failed.
-const INVALID_TOKEN: &str = r#"Bearer error="invalid_token", error_description="The access token is not valid here""#;
+const INVALID_TOKEN: &str =
+    r#"Bearer error="invalid_token", error_description="The access token is not valid here""#;
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// The form fields with which a client authenticates.
-const FIELDS: [&str; 4] = ["client_id", "client_secret", "client_assertion_type", "client_assertion"];
+const FIELDS: [&str; 4] = [
+    "client_id",
+    "client_secret",
+    "client_assertion_type",
+    "client_assertion",
+];
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Returns the token of the one `Authorization: Bearer …` header. A token in the query is refused, because URLs end up
 /// in logs (RFC 6750 section 2.3).
 pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
-    if pairs(request.query_string()).iter().any(|(name, _)| name == "access_token") {
-        return Err(invalid("An access token does not belong in a URL. Send it as `Authorization: Bearer …`."));
+    if pairs(request.query_string())
+        .iter()
+        .any(|(name, _)| name == "access_token")
+    {
+        return Err(invalid(
+            "An access token does not belong in a URL. Send it as `Authorization: Bearer …`.",
+        ));
     }
-    bearer(request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes)).map_err(|reason| match reason {
+    bearer(
+        request
+            .headers()
+            .get_all(AUTHORIZATION)
+            .map(HeaderValue::as_bytes),
+    )
+    .map_err(|reason| match reason {
         NoBearer::None => no_token(),
         NoBearer::Several | NoBearer::Malformed => unreadable_token(),
     })
@@ -39,19 +55,22 @@ pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
 ///
 /// The reason for a refusal is logged and not answered. If the keys of that issuer are not known,
 /// the answer is 503, to be retried after a second.
-pub fn identified<Service>(found: Result<Option<Service>, NotVerified>) -> Result<Option<Service>, Problem> {
+pub fn identified<Service>(
+    found: Result<Option<Service>, NotVerified>,
+) -> Result<Option<Service>, Problem> {
     if let Err(NotVerified::Refused(reason)) = found {
         bounded!(info, &format!("service {reason}"), %reason, "the token of a service is refused");
         return Ok(None);
     }
     let detail = "The keys of the token's issuer are not known at the moment. Try again.";
-    found.map_err(|_| Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(Duration::from_secs(1)))
+    found.map_err(|_| {
+        Problem::new(ProblemCode::KeysUnavailable, detail).retry_after(Duration::from_secs(1))
+    })
 }
 
 /// The answer to a token that was refused, the same for every reason.
 pub fn no_valid_token() -> Problem {
-    let detail =
-        "The access token is not valid here: it may have expired or been revoked. Call wx.login and log in again.";
+    let detail = "The access token is not valid here: it may have expired or been revoked. Call wx.login and log in again.";
     Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
 }
 
@@ -88,14 +107,28 @@ pub struct ClientCredentials {
 }
 
 /// Reads a form with the fields `names` and the fields with which a client authenticates.
-pub async fn read_form(request: &HttpRequest, payload: Payload, names: Names<'_>) -> Result<Fields<'static>, Problem> {
+pub async fn read_form(
+    request: &HttpRequest,
+    payload: Payload,
+    names: Names<'_>,
+) -> Result<Fields<'static>, Problem> {
     if !request.content_type().eq_ignore_ascii_case(FORM) {
-        return Err(Problem::invalid(format!("Send a form, with the header `Content-Type: {FORM}`.")));
+        return Err(Problem::invalid(format!(
+            "Send a form, with the header `Content-Type: {FORM}`."
+        )));
     }
     let body = read_body(payload, SMALL_BODY).await?;
     // A field without a value counts as absent (RFC 6749 section 3.2).
-    let has_value = |pair: &&[u8]| pair.iter().position(|byte| *byte == b'=').is_none_or(|at| at + 1 < pair.len());
-    let body = body.split(|byte| *byte == b'&').filter(has_value).collect::<Vec<_>>().join(&b'&');
+    let has_value = |pair: &&[u8]| {
+        pair.iter()
+            .position(|byte| *byte == b'=')
+            .is_none_or(|at| at + 1 < pair.len())
+    };
+    let body = body
+        .split(|byte| *byte == b'&')
+        .filter(has_value)
+        .collect::<Vec<_>>()
+        .join(&b'&');
     Fields::from_form(&body, &[names, &FIELDS].concat())
 }
 
@@ -105,29 +138,49 @@ impl ClientCredentials {
     pub fn of(request: &HttpRequest, fields: &Fields<'_>) -> Result<Self, Problem> {
         let (id, secret) = (fields.text("client_id")?, fields.text("client_secret")?);
         let (basic, assertion) = (basic(request)?, assertion(fields)?);
-        if [basic.is_some(), secret.is_some(), assertion.is_some()].iter().filter(|is_shown| **is_shown).count() > 1 {
-            return Err(Problem::invalid("Send the client's secret once: in the header, or in the form."));
+        if [basic.is_some(), secret.is_some(), assertion.is_some()]
+            .iter()
+            .filter(|is_shown| **is_shown)
+            .count()
+            > 1
+        {
+            return Err(Problem::invalid(
+                "Send the client's secret once: in the header, or in the form.",
+            ));
         }
         // The issuer of an assertion is the client.
-        let named = assertion.as_ref().and_then(|assertion| UnverifiedIssuer::of(assertion).ok());
+        let named = assertion
+            .as_ref()
+            .and_then(|assertion| UnverifiedIssuer::of(assertion).ok());
         let id = id.or(named.as_ref().map(|named| named.as_str().into()));
         let (id, secret) = match (basic, id) {
             (Some((named, _)), Some(id)) if named != *id => {
-                return Err(Problem::invalid("The header Authorization and the field `client_id` name two clients."));
+                return Err(Problem::invalid(
+                    "The header Authorization and the field `client_id` name two clients.",
+                ));
             }
             (Some((id, secret)), _) => (id, Some(secret)),
             (None, Some(id)) => (id.into_owned(), secret.map(|secret| secret.into_owned())),
             (None, None) => return Err(Problem::invalid("The field `client_id` is missing.")),
         };
-        Ok(Self { id, secret, assertion })
+        Ok(Self {
+            id,
+            secret,
+            assertion,
+        })
     }
 }
 
 fn assertion(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
-    match (fields.text("client_assertion_type")?.as_deref(), fields.text("client_assertion")?) {
+    match (
+        fields.text("client_assertion_type")?.as_deref(),
+        fields.text("client_assertion")?,
+    ) {
         (None, None) => Ok(None),
         (Some(ASSERTION), Some(assertion)) => Ok(Some(assertion.into_owned())),
-        _ => Err(Problem::invalid(format!("Send a `client_assertion`, with `client_assertion_type={ASSERTION}`."))),
+        _ => Err(Problem::invalid(format!(
+            "Send a `client_assertion`, with `client_assertion_type={ASSERTION}`."
+        ))),
     }
 }
 
@@ -135,7 +188,9 @@ fn assertion(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
 /// 6749 section 2.3.1).
 fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Problem> {
     let mut headers = request.headers().get_all(AUTHORIZATION);
-    let Some(header) = headers.next() else { return Ok(None) };
+    let Some(header) = headers.next() else {
+        return Ok(None);
+    };
     let read = |header: &HeaderValue| {
         let (scheme, text) = header.to_str().ok()?.split_once(' ')?;
         let text = String::from_utf8(STANDARD.decode(text.trim()).ok()?).ok()?;
@@ -144,17 +199,24 @@ fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Problem> {
             [(name, text)] if name.is_empty() => Some(std::mem::take(text)),
             _ => None,
         };
-        scheme.eq_ignore_ascii_case("Basic").then_some((decoded(id)?, decoded(secret)?))
+        scheme
+            .eq_ignore_ascii_case("Basic")
+            .then_some((decoded(id)?, decoded(secret)?))
     };
     let form = "Send one header Authorization: Basic, with client_id and client_secret.";
-    read(header).filter(|_| headers.next().is_none()).map(Some).ok_or_else(|| unknown_client(form))
+    read(header)
+        .filter(|_| headers.next().is_none())
+        .map(Some)
+        .ok_or_else(|| unknown_client(form))
 }
 
 /// 401 for a client that is not known or not authenticated (RFC 6749 section 5.2).
 /// `WWW-Authenticate` names the scheme `Basic`.
 pub fn unknown_client(detail: impl Into<String>) -> Problem {
     let problem = Problem::invalid(detail).with_status(StatusCode::UNAUTHORIZED);
-    problem.challenge("Basic realm=\"wxmint\"").oauth("invalid_client")
+    problem
+        .challenge("Basic realm=\"wxmint\"")
+        .oauth("invalid_client")
 }
 
 #[cfg(test)]
@@ -167,7 +229,10 @@ mod tests {
     fn request(path: &str, headers: &[&str]) -> HttpRequest {
         let start = TestRequest::with_uri(path);
         let add = |request: TestRequest, value: &&str| {
-            request.append_header((AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).expect("a value")))
+            request.append_header((
+                AUTHORIZATION,
+                HeaderValue::from_bytes(value.as_bytes()).expect("a value"),
+            ))
         };
         headers.iter().fold(start, add).to_http_request()
     }
@@ -180,15 +245,33 @@ mod tests {
 
     #[test]
     fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
-        for header in ["Bearer a.b-c_d", "bearer a.b-c_d", "BEARER a.b-c_d", "Bearer   a.b-c_d", "Bearer a.b-c_d "] {
-            assert_eq!(bearer_token(&request("/", &[header])), Ok("a.b-c_d"), "{header:?}");
+        for header in [
+            "Bearer a.b-c_d",
+            "bearer a.b-c_d",
+            "BEARER a.b-c_d",
+            "Bearer   a.b-c_d",
+            "Bearer a.b-c_d ",
+        ] {
+            assert_eq!(
+                bearer_token(&request("/", &[header])),
+                Ok("a.b-c_d"),
+                "{header:?}"
+            );
         }
         assert_eq!(bearer_token(&request("/?token=1", &["Bearer a"])), Ok("a"));
     }
 
     #[test]
     fn who_shows_no_token_is_asked_for_one_without_an_error() {
-        for headers in [&[][..], &[""], &["Bearer"], &["Bearer "], &["Basic YTpi"], &["BearerToken"], &["Bearer\ta"]] {
+        for headers in [
+            &[][..],
+            &[""],
+            &["Bearer"],
+            &["Bearer "],
+            &["Basic YTpi"],
+            &["BearerToken"],
+            &["Bearer\ta"],
+        ] {
             let problem = bearer_token(&request("/", headers)).expect_err("no token");
             assert_eq!(problem.status, StatusCode::UNAUTHORIZED, "{headers:?}");
             assert_eq!(problem.code, ProblemCode::InvalidToken, "{headers:?}");
@@ -212,16 +295,28 @@ mod tests {
             ("/?x=1&access%5Ftoken=", &[]),
         ] {
             let problem = bearer_token(&request(path, headers)).expect_err("refused");
-            assert_eq!(problem.status, StatusCode::BAD_REQUEST, "{path} {headers:?}");
-            assert!(challenge(&problem).starts_with("Bearer error=\"invalid_request\", "), "{path} {headers:?}");
+            assert_eq!(
+                problem.status,
+                StatusCode::BAD_REQUEST,
+                "{path} {headers:?}"
+            );
+            assert!(
+                challenge(&problem).starts_with("Bearer error=\"invalid_request\", "),
+                "{path} {headers:?}"
+            );
         }
     }
 
     #[test]
     fn a_refused_token_is_told_so_in_the_words_of_rfc_6750() {
         let problem = no_valid_token();
-        assert_eq!((problem.status, problem.code.as_str()), (StatusCode::UNAUTHORIZED, "invalid_token"));
-        assert!(challenge(&problem).starts_with("Bearer error=\"invalid_token\", error_description=\""));
+        assert_eq!(
+            (problem.status, problem.code.as_str()),
+            (StatusCode::UNAUTHORIZED, "invalid_token")
+        );
+        assert!(
+            challenge(&problem).starts_with("Bearer error=\"invalid_token\", error_description=\"")
+        );
         // RFC 6750 section 3 lists the characters that a description may contain.
         let allowed = |byte: u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
         for challenge in [INVALID_REQUEST, INVALID_TOKEN] {

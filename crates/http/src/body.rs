@@ -31,7 +31,10 @@ pub async fn read_body(mut payload: Payload, limit: usize) -> Result<Bytes, Prob
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| incomplete(&error))?;
         if body.len() + chunk.len() > limit {
-            let detail = format!("The body is larger than {} KiB, the most that is read here.", limit / 1024);
+            let detail = format!(
+                "The body is larger than {} KiB, the most that is read here.",
+                limit / 1024
+            );
             return Err(Problem::invalid(detail).with_status(StatusCode::PAYLOAD_TOO_LARGE));
         }
         body.extend_from_slice(&chunk);
@@ -45,10 +48,10 @@ fn incomplete(error: &PayloadError) -> Problem {
             Problem::invalid("The body did not arrive within 10 seconds. Send the request again.")
                 .with_status(StatusCode::REQUEST_TIMEOUT)
         }
-        PayloadError::EncodingCorrupted => {
-            Problem::invalid("The body is compressed (Content-Encoding). Send it as it is, without that header.")
-                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-        }
+        PayloadError::EncodingCorrupted => Problem::invalid(
+            "The body is compressed (Content-Encoding). Send it as it is, without that header.",
+        )
+        .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         _ => Problem::invalid("The body could not be read to its end. Send the request again."),
     }
 }
@@ -76,15 +79,28 @@ struct Arriving {
 
 impl RequestBody {
     /// Replaces the request's body with itself, if the request has a body.
-    pub(super) fn take_from(request: &mut ServiceRequest, connection: Option<&Arc<ClientConnection>>) -> Option<Self> {
-        let payload = Some(request.take_payload()).filter(|payload| !matches!(payload, dev::Payload::None))?;
+    pub(super) fn take_from(
+        request: &mut ServiceRequest,
+        connection: Option<&Arc<ClientConnection>>,
+    ) -> Option<Self> {
+        let payload = Some(request.take_payload())
+            .filter(|payload| !matches!(payload, dev::Payload::None))?;
         let connection = connection.map(Arc::clone);
         let mut encodings = request.headers().get_all(CONTENT_ENCODING);
-        let is_compressed = encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        let arriving =
-            Arriving { payload, begun: Instant::now(), deadline: None, connection, is_over: false, is_compressed };
+        let is_compressed =
+            encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        let arriving = Arriving {
+            payload,
+            begun: Instant::now(),
+            deadline: None,
+            connection,
+            is_over: false,
+            is_compressed,
+        };
         let body = Self(Rc::new(RefCell::new(arriving)));
-        request.set_payload(dev::Payload::Stream { payload: Box::pin(body.clone()) });
+        request.set_payload(dev::Payload::Stream {
+            payload: Box::pin(body.clone()),
+        });
         Some(body)
     }
 
@@ -111,21 +127,35 @@ impl Stream for RequestBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Arriving { payload, begun, deadline, connection, is_over, is_compressed } = &mut *self.0.borrow_mut();
+        let Arriving {
+            payload,
+            begun,
+            deadline,
+            connection,
+            is_over,
+            is_compressed,
+        } = &mut *self.0.borrow_mut();
         let polled = Pin::new(payload).poll_next(cx);
         *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
         if polled.is_ready() {
-            connection.iter().for_each(|connection| connection.is_in(Phase::Works));
+            connection
+                .iter()
+                .for_each(|connection| connection.is_in(Phase::Works));
             return match polled {
-                Poll::Ready(None) if take(is_compressed) => Poll::Ready(Some(Err(PayloadError::EncodingCorrupted))),
+                Poll::Ready(None) if take(is_compressed) => {
+                    Poll::Ready(Some(Err(PayloadError::EncodingCorrupted)))
+                }
                 polled => polled,
             };
         }
-        let deadline = deadline.get_or_insert_with(|| Box::pin(sleep_until((*begun + BODY_TIMEOUT).into())));
+        let deadline =
+            deadline.get_or_insert_with(|| Box::pin(sleep_until((*begun + BODY_TIMEOUT).into())));
         if deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
         }
-        connection.iter().for_each(|connection| connection.is_in(Phase::Body(*begun)));
+        connection
+            .iter()
+            .for_each(|connection| connection.is_in(Phase::Body(*begun)));
         Poll::Pending
     }
 }
@@ -149,7 +179,9 @@ pub(super) struct AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.connection.iter().for_each(|connection| connection.has_buffered_answer());
+        self.connection
+            .iter()
+            .for_each(|connection| connection.has_buffered_answer());
     }
 }
 
@@ -166,8 +198,16 @@ impl AnswerBody {
             let first = poll_fn(|cx| Pin::new(&mut rest).poll_next(cx)).now_or_never();
             let unsent = first.flatten().and_then(Result::ok).unwrap_or_default();
             let long = Some(&unsent).filter(|all| all.len() > PIECE);
-            connection.iter().for_each(|connection| connection.answers(long));
-            Self { unsent, rest, size, _request_body: request_body, connection }
+            connection
+                .iter()
+                .for_each(|connection| connection.answers(long));
+            Self {
+                unsent,
+                rest,
+                size,
+                _request_body: request_body,
+                connection,
+            }
         })
     }
 }
@@ -179,7 +219,10 @@ impl MessageBody for AnswerBody {
         self.size
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         if self.unsent.is_empty() {
             match ready!(Pin::new(&mut self.rest).poll_next(cx)) {
                 Some(Ok(chunk)) => self.unsent = chunk,

@@ -29,7 +29,9 @@ impl<'a> Fields<'a> {
         // JSON is UTF-8 (RFC 8259 section 8.1). serde_json does not look at the bytes of the members that it skips.
         let text = str::from_utf8(body).map_err(|_| Problem::invalid("The body is not UTF-8."))?;
         let mut json = serde_json::Deserializer::from_str(text);
-        let fields = json.deserialize_map(JsonObject(names)).and_then(|fields| json.end().map(|()| fields));
+        let fields = json
+            .deserialize_map(JsonObject(names))
+            .and_then(|fields| json.end().map(|()| fields));
         Self(fields.map_err(|error| not_json(&error))?).without_twins()
     }
 
@@ -37,21 +39,31 @@ impl<'a> Fields<'a> {
     pub fn from_form(form: &[u8], names: Names<'_>) -> Result<Self, Problem> {
         let known = |name: String| names.iter().find(|known| **known == name).copied();
         let pairs = pairs(&String::from_utf8_lossy(form)).into_iter();
-        Self(pairs.filter_map(|(name, text)| Some((known(name)?, Field::Form(text)))).collect()).without_twins()
+        Self(
+            pairs
+                .filter_map(|(name, text)| Some((known(name)?, Field::Form(text))))
+                .collect(),
+        )
+        .without_twins()
     }
 
     /// Refuses a body with two fields of one name, because two programs could read different ones
     /// of them.
     fn without_twins(self) -> Result<Self, Problem> {
         let mut fields = self.0.iter().enumerate();
-        match fields.find(|(place, (name, _))| self.0[..*place].iter().any(|(earlier, _)| earlier == name)) {
+        match fields
+            .find(|(place, (name, _))| self.0[..*place].iter().any(|(earlier, _)| earlier == name))
+        {
             Some((_, (name, _))) => Err(malformed(name, "appears twice")),
             None => Ok(self),
         }
     }
 
     fn field(&self, name: &'static str) -> Option<&Field<'a>> {
-        self.0.iter().find(|(other, _)| *other == name).map(|(_, field)| field)
+        self.0
+            .iter()
+            .find(|(other, _)| *other == name)
+            .map(|(_, field)| field)
     }
 
     /// The text of a field; `None` if the field is absent or `null`.
@@ -69,21 +81,31 @@ impl<'a> Fields<'a> {
                 Ok(Text(text)) => Ok(Some(text)),
                 Err(_) => Err(malformed(name, "must not hold half of a surrogate pair")),
             },
-            found => Err(malformed(name, format_args!("must be a string, not {found}"))),
+            found => Err(malformed(
+                name,
+                format_args!("must be a string, not {found}"),
+            )),
         }
     }
 
     /// The parsed text of a field; `None` if the field is absent or `null`. The error names the
     /// field.
-    pub fn parse<T: FromStr<Err: fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, Problem> {
-        self.text(name)?.map(|text| text.parse().map_err(|error| malformed(name, error))).transpose()
+    pub fn parse<T: FromStr<Err: fmt::Display>>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, Problem> {
+        self.text(name)?
+            .map(|text| text.parse().map_err(|error| malformed(name, error)))
+            .transpose()
     }
 
     /// Whether a field is `true`. An absent field is `false`.
     pub fn flag(&self, name: &'static str) -> Result<bool, Problem> {
         match self.field(name) {
             None => Ok(false),
-            Some(Field::Json(json)) if json_type(json.get()) == "a boolean" => Ok(json.get() == "true"),
+            Some(Field::Json(json)) if json_type(json.get()) == "a boolean" => {
+                Ok(json.get() == "true")
+            }
             Some(_) => Err(malformed(name, "must be a boolean")),
         }
     }
@@ -105,12 +127,16 @@ fn not_json(error: &serde_json::Error) -> Problem {
         return Problem::invalid("The body must be a JSON object.");
     }
     let (line, column) = (error.line(), error.column());
-    Problem::invalid(format!("The body is not valid JSON (line {line}, column {column}): send a JSON object."))
+    Problem::invalid(format!(
+        "The body is not valid JSON (line {line}, column {column}): send a JSON object."
+    ))
 }
 
 /// The decoded names and values of a query or a form.
 pub fn pairs(query: &str) -> Vec<(String, String)> {
-    Query::from_query(query).map(Query::into_inner).unwrap_or_default()
+    Query::from_query(query)
+        .map(Query::into_inner)
+        .unwrap_or_default()
 }
 
 /// A JSON string. It is copied only if it has escapes.

@@ -29,14 +29,27 @@ impl TrustedProxies {
         if request.headers().contains_key(X_FORWARDED_FOR) && !self.trusts(peer.to_canonical()) {
             warn_of_stranger(peer.to_canonical());
         }
-        self.client(peer, request.headers().get_all(X_FORWARDED_FOR).map(HeaderValue::as_bytes))
+        self.client(
+            peer,
+            request
+                .headers()
+                .get_all(X_FORWARDED_FOR)
+                .map(HeaderValue::as_bytes),
+        )
     }
 
     /// Computes the client's address from the peer's address and the lines of `X-Forwarded-For`, in
     /// the order in which they arrived.
-    pub fn client<'a>(&self, peer: IpAddr, lines: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
+    pub fn client<'a>(
+        &self,
+        peer: IpAddr,
+        lines: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> IpAddr {
         let mut client = peer.to_canonical();
-        let entries = lines.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+        let entries = lines
+            .rev()
+            .flat_map(|line| line.rsplit(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii);
         for entry in entries.filter(|entry| !entry.is_empty()) {
             match str::from_utf8(entry).ok().and_then(address) {
                 Some(before) if self.trusts(client) => client = before,
@@ -52,7 +65,9 @@ impl TrustedProxies {
             IpAddr::V4(address) => address.to_ipv6_mapped().into(),
             IpAddr::V6(_) => address,
         };
-        self.0.iter().any(|network| network.contains(&address) || network.contains(&mapped))
+        self.0
+            .iter()
+            .any(|network| network.contains(&address) || network.contains(&mapped))
     }
 }
 
@@ -72,8 +87,20 @@ fn warn_of_stranger(peer: IpAddr) {
 fn address(entry: &str) -> Option<IpAddr> {
     let alone = entry.parse().ok();
     let with_port = || Some(entry.parse::<SocketAddr>().ok()?.ip());
-    let in_brackets = || Some(entry.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into());
-    alone.or_else(with_port).or_else(in_brackets).map(|address: IpAddr| address.to_canonical())
+    let in_brackets = || {
+        Some(
+            entry
+                .strip_prefix('[')?
+                .strip_suffix(']')?
+                .parse::<Ipv6Addr>()
+                .ok()?
+                .into(),
+        )
+    };
+    alone
+        .or_else(with_port)
+        .or_else(in_brackets)
+        .map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]

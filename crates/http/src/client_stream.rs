@@ -46,25 +46,39 @@ impl ClientStream {
     pub(super) fn new(stream: TcpStream, connections: &Arc<Connections>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let connection = connections.accept(&stream)?;
-        Ok(Self { stream, connection, held: BytesMut::new(), pauses: false, head: UnfinishedHead::default() })
+        Ok(Self {
+            stream,
+            connection,
+            held: BytesMut::new(),
+            pauses: false,
+            head: UnfinishedHead::default(),
+        })
     }
 
     /// Waits while a request is handled or answered: reads no byte, but resolves if the client has
     /// disconnected.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.held.is_empty() && ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])))? == 0 {
+        if self.held.is_empty()
+            && ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])))? == 0
+        {
             return Poll::Ready(Ok(()));
         }
         self.connection.wake_when_answered(cx.waker());
         Poll::Pending
     }
 
-    fn poll_share(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_share(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.held.is_empty() {
             let mut memory = [0; READ_AHEAD];
             let mut ahead = ReadBuf::new(&mut memory);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut ahead))?;
-            let (now, later) = ahead.filled().split_at(self.head.share(ahead.filled()).min(buffer.remaining()));
+            let (now, later) = ahead
+                .filled()
+                .split_at(self.head.share(ahead.filled()).min(buffer.remaining()));
             buffer.put_slice(now);
             self.held.extend_from_slice(later);
             // The memory may hold a password.
@@ -103,14 +117,20 @@ impl UnfinishedHead {
     /// Adds a line, or a part of a line. Returns whether the head ends here, which an empty line
     /// after other lines does. As in actix-http, a line may end without a carriage return.
     fn ends_with(&mut self, line: &[u8]) -> bool {
-        let (is_over, is_empty) =
-            (line.ends_with(b"\n"), !self.is_in_line && [b"\r\n", &b"\n"[..], b"\r"].contains(&line));
+        let (is_over, is_empty) = (
+            line.ends_with(b"\n"),
+            !self.is_in_line && [b"\r\n", &b"\n"[..], b"\r"].contains(&line),
+        );
         if is_over && is_empty && self.has_line {
             *self = Self::default();
             return true;
         }
         let bytes = self.bytes + line.len();
-        *self = Self { bytes, has_line: self.has_line || !is_empty, is_in_line: !is_over && !is_empty };
+        *self = Self {
+            bytes,
+            has_line: self.has_line || !is_empty,
+            is_in_line: !is_over && !is_empty,
+        };
         false
     }
 
@@ -120,7 +140,11 @@ impl UnfinishedHead {
         let (mut end, mut first) = (0, None);
         for line in lines(bytes) {
             end += line.len();
-            let before = if self.ends_with(line) { first.replace(end) } else { None };
+            let before = if self.ends_with(line) {
+                first.replace(end)
+            } else {
+                None
+            };
             if let Some(first) = before {
                 return first;
             }
@@ -140,7 +164,11 @@ impl Drop for ClientStream {
 }
 
 impl AsyncRead for ClientStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.connection.phase().is_busy() {
             this.pauses = false;
@@ -166,11 +194,18 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     /// Sends each write as a packet of its own (MSG_EOR). Otherwise the system would merge writes
     /// into packets of up to 64 KiB, even if the connection's send buffer is smaller.
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         const FLAGS: SendFlags = SendFlags::EOR.union(SendFlags::NOSIGNAL);
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_io(Interest::WRITABLE, || Ok(send(&self.stream, bytes, FLAGS)?)) {
+            match self
+                .stream
+                .try_io(Interest::WRITABLE, || Ok(send(&self.stream, bytes, FLAGS)?))
+            {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 sent => return Poll::Ready(sent),
             }
@@ -201,7 +236,10 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
             ("GET / HTTP/1.1\n\n", "GET / HTTP/1.1\n\nGET /"),
             ("GET / HTTP/1.1\n\r\n", "GET / HTTP/1.1\r\n\n"),
-            ("\r\n\n\r\nGET / HTTP/1.1\r\n\r\n", "\nGET / HTTP/1.1\r\n\r\n"),
+            (
+                "\r\n\n\r\nGET / HTTP/1.1\r\n\r\n",
+                "\nGET / HTTP/1.1\r\n\r\n",
+            ),
             ("x\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
             ("\n\n\n", ""),
             ("", ""),

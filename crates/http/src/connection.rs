@@ -107,7 +107,11 @@ impl ClientConnection {
     pub(super) fn is_in(&self, phase: Phase) {
         let mut state = self.state.lock();
         state.phase = phase;
-        let next = if phase.is_busy() { None } else { state.next.take() };
+        let next = if phase.is_busy() {
+            None
+        } else {
+            state.next.take()
+        };
         drop(state);
         next.into_iter().for_each(Waker::wake);
     }
@@ -157,17 +161,29 @@ impl ClientConnection {
 impl Connections {
     /// Takes a slot for a new connection. If no slot is free, closes connections that wait for
     /// their clients. A connection whose handler works is never closed.
-    pub(super) fn accept(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Arc<ClientConnection>> {
+    pub(super) fn accept(
+        self: &Arc<Self>,
+        stream: &TcpStream,
+    ) -> io::Result<Arc<ClientConnection>> {
         let newcomer = Arc::new(ClientConnection {
             socket: stream.as_fd().try_clone_to_owned()?,
             client: subscriber(stream.peer_addr()?.ip()),
-            state: Mutex::new(State { phase: Phase::Idle(Instant::now()), answer: None, is_last: false, next: None }),
+            state: Mutex::new(State {
+                phase: Phase::Idle(Instant::now()),
+                answer: None,
+                is_last: false,
+                next: None,
+            }),
             connections: Arc::clone(self),
         });
         let mut open = self.open.lock();
         while open.len() >= self.limits.connections {
-            let waiting = open.values().filter_map(|one| Some((one.client, 1, one.phase().waits_since()?, one)));
-            let Some(longest) = longest_of_who_holds_most(waiting).cloned() else { break };
+            let waiting = open
+                .values()
+                .filter_map(|one| Some((one.client, 1, one.phase().waits_since()?, one)));
+            let Some(longest) = longest_of_who_holds_most(waiting).cloned() else {
+                break;
+            };
             self.close(&mut open, &longest);
         }
         open.insert(newcomer.socket.as_raw_fd(), Arc::clone(&newcomer));
@@ -193,7 +209,9 @@ impl Connections {
 /// The address of the connection's peer. Peers on a Unix socket have none: they all count as one
 /// client.
 pub(super) fn peer(request: &HttpRequest) -> IpAddr {
-    request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
+    request
+        .peer_addr()
+        .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip())
 }
 
 /// The network that counts as one client: an IPv4 address, or for IPv6 the network of a subscriber.
@@ -211,7 +229,9 @@ fn subscriber(client: IpAddr) -> IpNet {
 /// (RFC 6052 section 2.1). A server without IPv4 sees every IPv4 client below this prefix, and
 /// would count all of them as one subscriber.
 fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() else { return None };
+    let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() else {
+        return None;
+    };
     let [a, b] = high.to_be_bytes();
     let [c, d] = low.to_be_bytes();
     Some(Ipv4Addr::new(a, b, c, d))

@@ -38,11 +38,17 @@ pub struct Methods {
 }
 
 const fn changing(allowed: &'static [Method]) -> Methods {
-    Methods { allowed, changes: true }
+    Methods {
+        allowed,
+        changes: true,
+    }
 }
 
 /// A resource that requests do not change. So HEAD is allowed, too.
-pub const READ: Methods = Methods { allowed: &[Method::GET, Method::HEAD], changes: false };
+pub const READ: Methods = Methods {
+    allowed: &[Method::GET, Method::HEAD],
+    changes: false,
+};
 /// A page that begins something when it is opened, such as a login.
 pub const OPEN: Methods = changing(&[Method::GET, Method::HEAD]);
 pub const GET: Methods = changing(&[Method::GET]);
@@ -83,8 +89,14 @@ macro_rules! routes {
 impl Routes {
     /// Iterates over the paths, each once.
     pub fn paths(&self) -> impl Iterator<Item = &'static str> {
-        let is_first = |number: usize| self.rows[..number].iter().all(|before| before.path != self.rows[number].path);
-        (0..self.rows.len()).filter(move |number| is_first(*number)).map(|number| self.rows[number].path)
+        let is_first = |number: usize| {
+            self.rows[..number]
+                .iter()
+                .all(|before| before.path != self.rows[number].path)
+        };
+        (0..self.rows.len())
+            .filter(move |number| is_first(*number))
+            .map(|number| self.rows[number].path)
     }
 
     /// Serves the routes of the path `of` at the path `at`. Other methods get 405. A request that a
@@ -92,8 +104,14 @@ impl Routes {
     pub fn resource(&self, of: &str, at: &str) -> Resource {
         let mut resource = web::resource(at);
         let mut allowed = Vec::new();
-        let changes_by_get = |row: &DescribedRoute| row.methods.changes && row.methods.allowed.contains(&Method::GET);
-        if self.rows.iter().any(|row| row.path == of && changes_by_get(row)) {
+        let changes_by_get = |row: &DescribedRoute| {
+            row.methods.changes && row.methods.allowed.contains(&Method::GET)
+        };
+        if self
+            .rows
+            .iter()
+            .any(|row| row.path == of && changes_by_get(row))
+        {
             resource = resource.route(answer_nothing());
         }
         for row in self.rows.iter().filter(|row| row.path == of) {
@@ -102,7 +120,12 @@ impl Routes {
                 allowed.push(method.as_str());
             }
         }
-        allowed.sort_by_key(|method| ["GET", "HEAD", "POST"].iter().position(|first| first == method).unwrap_or(3));
+        allowed.sort_by_key(|method| {
+            ["GET", "HEAD", "POST"]
+                .iter()
+                .position(|first| first == method)
+                .unwrap_or(3)
+        });
         resource.default_service(not_allowed(allowed.join(", ")))
     }
 }
@@ -112,10 +135,17 @@ impl Modify for Routes {
         for row in self.rows {
             let item = api.paths.paths.get_mut(row.path);
             let operation = item.and_then(|item| operation(item, &row.methods.allowed[0]));
-            let operation =
-                operation.unwrap_or_else(|| panic!("{} {}: not in utoipa::path", row.methods.allowed[0], row.path));
+            let operation = operation.unwrap_or_else(|| {
+                panic!(
+                    "{} {}: not in utoipa::path",
+                    row.methods.allowed[0], row.path
+                )
+            });
             for (status, problems) in by_status(row.codes, row.statuses) {
-                operation.responses.responses.insert(status.to_string(), response(&problems).into());
+                operation
+                    .responses
+                    .responses
+                    .insert(status.to_string(), response(&problems).into());
             }
         }
     }
@@ -141,11 +171,22 @@ pub struct BearerSecurity {
 
 impl Modify for BearerSecurity {
     fn modify(&self, api: &mut OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(self.format);
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format(self.format);
         let scheme = scheme.description(Some(self.description)).build();
-        api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        api.components
+            .get_or_insert_default()
+            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
         for item in api.paths.paths.values_mut() {
-            let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
+            let operations = [
+                &mut item.get,
+                &mut item.post,
+                &mut item.put,
+                &mut item.delete,
+            ]
+            .into_iter()
+            .flatten();
             operations.for_each(|operation| _ = operation.security.get_or_insert_default());
         }
     }
@@ -153,13 +194,23 @@ impl Modify for BearerSecurity {
 
 fn by_status(codes: &[&[ProblemCode]], further: &[u16]) -> BTreeMap<u16, Vec<Problem>> {
     let status = |status: &u16| StatusCode::from_u16(*status).expect("a status of the table");
-    let further = further.iter().map(status).map(|status| problem(InvalidRequest).with_status(status));
+    let further = further
+        .iter()
+        .map(status)
+        .map(|status| problem(InvalidRequest).with_status(status));
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let has = |code: &&ProblemCode| codes.iter().any(|codes| codes.contains(code));
-    let of_doors = codes.iter().copied().flatten().filter(|code| matches!(code, OfDoor(_)));
+    let of_doors = codes
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|code| matches!(code, OfDoor(_)));
     let all = ProblemCode::ALL.iter().filter(has).chain(of_doors);
     for problem in all.copied().map(problem).chain(further) {
-        found.entry(problem.status.as_u16()).or_default().push(problem);
+        found
+            .entry(problem.status.as_u16())
+            .or_default()
+            .push(problem);
     }
     found
 }
@@ -175,9 +226,18 @@ fn problem(code: ProblemCode) -> Problem {
 
 fn response(problems: &[Problem]) -> Response {
     let example = |problem: &Problem| ExampleBuilder::new().value(Some(problem.example()));
-    let examples = problems.iter().map(|problem| (problem.code.as_str(), example(problem)));
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).examples_from_iter(examples);
+    let examples = problems
+        .iter()
+        .map(|problem| (problem.code.as_str(), example(problem)));
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .examples_from_iter(examples);
     let titles = problems.iter().map(|problem| problem.code.row());
-    let codes: Vec<_> = titles.map(|(code, _, title)| format!("`{code}`: {title}")).collect();
-    ResponseBuilder::new().description(codes.join("\n\n")).content("application/problem+json", content.build()).build()
+    let codes: Vec<_> = titles
+        .map(|(code, _, title)| format!("`{code}`: {title}"))
+        .collect();
+    ResponseBuilder::new()
+        .description(codes.join("\n\n"))
+        .content("application/problem+json", content.build())
+        .build()
 }

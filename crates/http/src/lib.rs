@@ -24,7 +24,9 @@ pub use body_fields::{Fields, malformed, missing, pairs};
 pub use client_address::TrustedProxies;
 pub use connection::{ClientConnection, limit_key};
 pub use probes::{Readiness, admin_app, readable, serve_admin};
-pub use problem::{Answer, Done, Problem, ProblemCode, ProblemDocument, not_allowed, not_found, nothing_else};
+pub use problem::{
+    Answer, Done, Problem, ProblemCode, ProblemDocument, not_allowed, not_found, nothing_else,
+};
 pub use process::{Listeners, ServerLimits, listen, raise_file_limit, run_to_end, stop_signal};
 pub use server::{ErrorReaders, allow_site, as_served, private, run_to_completion, serve};
 pub use trace::{LogAddresses, RequestSpan, counted, origin, request_id, with_request_id};

@@ -24,7 +24,10 @@ pub fn answer(kind: &'static str, content: impl MessageBody + 'static) -> HttpRe
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .insert_header((
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .body(content)
 }

@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, io, net::TcpListener, rc::Rc, sync::Arc};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::web::{self, ServiceConfig, get, head, resource};
-use actix_web::{App, Error, FromRequest, Handler, HttpResponse, Resource, Responder, middleware::from_fn};
+use actix_web::{
+    App, Error, FromRequest, Handler, HttpResponse, Resource, Responder, middleware::from_fn,
+};
 use parking_lot::Mutex;
 use tracing_actix_web::TracingLogger;
 
@@ -39,7 +41,10 @@ pub(super) struct Told {
 impl Readiness {
     /// Not ready yet, for this reason.
     pub fn starting(reason: impl Into<String>) -> Self {
-        Self(Arc::new(Mutex::new(Told { waits_for: Some(reason.into()), ..Told::default() })))
+        Self(Arc::new(Mutex::new(Told {
+            waits_for: Some(reason.into()),
+            ..Told::default()
+        })))
     }
 
     /// Replaces the reason why the process is not ready yet. Does nothing if it has been ready.
@@ -84,8 +89,16 @@ impl Readiness {
 }
 
 /// Replaces or removes the text about this subject. Returns whether it has changed.
-fn replace(texts: &mut BTreeMap<&'static str, String>, about: &'static str, text: Option<&str>) -> bool {
-    let before = if let Some(text) = text { texts.insert(about, text.to_owned()) } else { texts.remove(about) };
+fn replace(
+    texts: &mut BTreeMap<&'static str, String>,
+    about: &'static str,
+    text: Option<&str>,
+) -> bool {
+    let before = if let Some(text) = text {
+        texts.insert(about, text.to_owned())
+    } else {
+        texts.remove(about)
+    };
     before.as_deref() != text
 }
 
@@ -93,7 +106,10 @@ fn replace(texts: &mut BTreeMap<&'static str, String>, about: &'static str, text
 async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
     match readiness.check() {
         Ok(warnings) => {
-            let lines: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            let lines: String = warnings
+                .iter()
+                .map(|warning| format!("warning: {warning}\n"))
+                .collect();
             HttpResponse::Ok().body(format!("ok\n{lines}"))
         }
         Err(reason) => HttpResponse::ServiceUnavailable().body(format!("not ready: {reason}\n")),
@@ -105,7 +121,9 @@ pub fn readable<Args: FromRequest + 'static>(
     path: &str,
     handler: impl Handler<Args, Output: Responder + 'static>,
 ) -> Resource {
-    let resource = resource(path).route(get().to(handler.clone())).route(head().to(handler));
+    let resource = resource(path)
+        .route(get().to(handler.clone()))
+        .route(head().to(handler));
     resource.default_service(not_allowed("GET, HEAD".into()))
 }
 
@@ -126,7 +144,13 @@ pub fn admin_app(
         InitError = (),
     > + use<>,
 > {
-    let metrics = move || ready(HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics()));
+    let metrics = move || {
+        ready(
+            HttpResponse::Ok()
+                .content_type(OPEN_METRICS)
+                .body(metrics()),
+        )
+    };
     App::new()
         .app_data(web::Data::new(readiness.clone()))
         // 200 shows that the process runs its event loop. The answer depends on nothing else, so
@@ -147,10 +171,18 @@ pub fn serve_admin<T, B: MessageBody + 'static>(
     app: impl Fn() -> App<T> + Send + Clone + 'static,
 ) -> io::Result<ServerHandle>
 where
-    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
-        + 'static,
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
 {
-    let limits = ServerLimits { loopback_names: true, ..ServerLimits::default() };
+    let limits = ServerLimits {
+        loopback_names: true,
+        ..ServerLimits::default()
+    };
     let server = serve(listener, limits, app, pending())?;
     let handle = server.handle();
     actix_web::rt::spawn(server);
@@ -170,9 +202,15 @@ mod tests {
         readiness.ready();
         readiness.waits_for("a late doubt");
         assert_eq!(readiness.check(), Ok(Vec::new()));
-        assert!(readiness.warns("redis", Some("a replica")) && !readiness.warns("redis", Some("a replica")));
+        assert!(
+            readiness.warns("redis", Some("a replica"))
+                && !readiness.warns("redis", Some("a replica"))
+        );
         readiness.warns("keys", Some("a key"));
-        assert_eq!(readiness.check(), Ok(vec!["a key".into(), "a replica".into()]));
+        assert_eq!(
+            readiness.check(),
+            Ok(vec!["a key".into(), "a replica".into()])
+        );
         readiness.warns("keys", None);
         assert_eq!(readiness.check(), Ok(vec!["a replica".into()]));
         readiness.unfit("keys", Some("nobody accepts its tokens"));

@@ -159,7 +159,16 @@ impl Problem {
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         let (retry_after, bind_ticket, oauth, oauth_member, header) = Default::default();
         let (status, detail) = (code.row().1, detail.into());
-        Self { code, status, detail, retry_after, bind_ticket, oauth, oauth_member, header }
+        Self {
+            code,
+            status,
+            detail,
+            retry_after,
+            bind_ticket,
+            oauth,
+            oauth_member,
+            header,
+        }
     }
 
     /// A problem with the code `invalid_request`, 400.
@@ -170,7 +179,10 @@ impl Problem {
     /// Answers in the form of an OAuth error (RFC 6749 section 5.2) if the status is 400 or 401.
     /// Other statuses keep the form of a problem, with the member `error`.
     pub fn oauth(self, code: &'static str) -> Self {
-        Self { oauth: Some(code), ..self }
+        Self {
+            oauth: Some(code),
+            ..self
+        }
     }
 
     /// Replaces the status, if HTTP has a more exact one.
@@ -182,52 +194,90 @@ impl Problem {
     /// early is refused again.
     pub fn retry_after(self, wait: Duration) -> Self {
         let begun = u64::from(wait.subsec_nanos() > 0);
-        Self { retry_after: Some(wait.as_secs().saturating_add(begun).max(1)), ..self }
+        Self {
+            retry_after: Some(wait.as_secs().saturating_add(begun).max(1)),
+            ..self
+        }
     }
 
     /// Replaces the detail.
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), ..self }
+        Self {
+            detail: detail.into(),
+            ..self
+        }
     }
 
     /// The ticket that the next login sends in place of `code`.
     pub fn bind_ticket(self, ticket: impl Into<Box<str>>) -> Self {
-        Self { bind_ticket: Some(BindTicket(ticket.into())), ..self }
+        Self {
+            bind_ticket: Some(BindTicket(ticket.into())),
+            ..self
+        }
     }
 
     /// Sets `WWW-Authenticate`, which says how the client can authenticate (RFC 9110 section
     /// 11.6.1).
     pub fn challenge(self, challenge: &'static str) -> Self {
-        let header = Some(Box::new((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
+        let header = Some(Box::new((
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge),
+        )));
         Self { header, ..self }
     }
 
     /// The body, as the description of the API shows it.
     pub fn example(&self) -> serde_json::Value {
-        serde_json::to_value(self.document("01a1f879-6d87-7402-9d78-6fc53ed74bfc")).expect("a problem is JSON")
+        serde_json::to_value(self.document("01a1f879-6d87-7402-9d78-6fc53ed74bfc"))
+            .expect("a problem is JSON")
     }
 
     fn document<'a>(&'a self, request_id: &'a str) -> ProblemDocument<'a> {
         let (code, _, title) = self.code.row();
-        let (kind, status, detail) = (format!("urn:wxmint:problem:{code}"), self.status.as_u16(), &self.detail);
-        let bind_ticket = self.bind_ticket.as_ref().map(|BindTicket(ticket)| &**ticket);
+        let (kind, status, detail) = (
+            format!("urn:wxmint:problem:{code}"),
+            self.status.as_u16(),
+            &self.detail,
+        );
+        let bind_ticket = self
+            .bind_ticket
+            .as_ref()
+            .map(|BindTicket(ticket)| &**ticket);
         let (retry_after, error) = (self.retry_after, self.oauth);
-        ProblemDocument { kind, title, status, detail, code, request_id, retry_after, bind_ticket, error }
+        ProblemDocument {
+            kind,
+            title,
+            status,
+            detail,
+            code,
+            request_id,
+            retry_after,
+            bind_ticket,
+            error,
+        }
     }
 
     /// The code of the problem that an answer stands for, or the code that a page for people has
     /// among its extensions.
     pub fn code_of<B>(answer: &HttpResponse<B>) -> Option<ProblemCode> {
-        Self::of(answer).map(|problem| problem.code).or_else(|| answer.extensions().get().copied())
+        Self::of(answer)
+            .map(|problem| problem.code)
+            .or_else(|| answer.extensions().get().copied())
     }
 
     /// Makes the answer to `request`. If the request has no id (the sidecar gives none, to save
     /// time), the answer gets a new one.
     pub(super) fn respond(&self, request: &HttpRequest) -> HttpResponse {
         let known = request_id(request);
-        let request_id = if known.is_empty() { Uuid::new_v4().to_string() } else { known };
+        let request_id = if known.is_empty() {
+            Uuid::new_v4().to_string()
+        } else {
+            known
+        };
         let mut response = HttpResponse::build(self.status);
-        response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header((REQUEST_ID, request_id.as_str()));
+        response
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .insert_header((REQUEST_ID, request_id.as_str()));
         if let Some(seconds) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
@@ -235,12 +285,19 @@ impl Problem {
             response.insert_header(header.clone());
         }
         let (kind, body) = match self.oauth {
-            Some(code) if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) => {
+            Some(code)
+                if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
+            {
                 let mut document = json!({"error": code, "error_description": self.detail});
-                self.oauth_member.into_iter().for_each(|name| document[name] = true.into());
+                self.oauth_member
+                    .into_iter()
+                    .for_each(|name| document[name] = true.into());
                 ("application/json", serde_json::to_vec(&document))
             }
-            _ => ("application/problem+json", serde_json::to_vec(&self.document(&request_id))),
+            _ => (
+                "application/problem+json",
+                serde_json::to_vec(&self.document(&request_id)),
+            ),
         };
         response.content_type(kind).body(body.unwrap_or_default())
     }
@@ -263,7 +320,8 @@ pub type Done = Result<(), Problem>;
 
 /// 404 for an unknown path. `has` names the paths that exist; the unknown path is not repeated.
 pub fn not_found(has: &str) -> Problem {
-    Problem::invalid(format!("There is nothing at this path. {has}")).with_status(StatusCode::NOT_FOUND)
+    Problem::invalid(format!("There is nothing at this path. {has}"))
+        .with_status(StatusCode::NOT_FOUND)
 }
 
 /// Answers 404 to every path that no other route has. `has` names the paths that exist.
@@ -275,10 +333,17 @@ pub fn nothing_else(has: &'static str) -> Route {
 pub fn not_allowed(allow: String) -> Route {
     let header = HeaderValue::from_str(&allow).expect("names of methods");
     web::to(move |request: HttpRequest| {
-        let method = if request.method() == Method::OPTIONS { "OPTIONS" } else { "This method" };
+        let method = if request.method() == Method::OPTIONS {
+            "OPTIONS"
+        } else {
+            "This method"
+        };
         let problem = Problem::invalid(format!("{method} is not possible here. Use {allow}."));
         let header = Some(Box::new((header::ALLOW, header.clone())));
-        ready(Answer::Err(Problem { header, ..problem.with_status(StatusCode::METHOD_NOT_ALLOWED) }))
+        ready(Answer::Err(Problem {
+            header,
+            ..problem.with_status(StatusCode::METHOD_NOT_ALLOWED)
+        }))
     })
 }
 
@@ -290,11 +355,15 @@ mod tests {
 
     #[actix_web::test]
     async fn a_bind_ticket_is_in_the_answer_and_in_no_debug_text() {
-        let problem = Problem::new(ProblemCode::BindingRequired, "Say who you are.").bind_ticket("ticket-1");
+        let problem =
+            Problem::new(ProblemCode::BindingRequired, "Say who you are.").bind_ticket("ticket-1");
         let answer = problem.respond(&TestRequest::default().to_http_request());
         let body = to_bytes(answer.into_body()).await.expect("a body");
         let document: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-        assert_eq!((&document["bind_ticket"], &document["status"]), (&"ticket-1".into(), &403.into()));
+        assert_eq!(
+            (&document["bind_ticket"], &document["status"]),
+            (&"ticket-1".into(), &403.into())
+        );
         assert!(!format!("{problem:?}").contains("ticket-1"));
     }
 
@@ -309,7 +378,11 @@ mod tests {
             (Duration::from_secs(720), 720),
             (Duration::MAX, u64::MAX),
         ] {
-            assert_eq!(Problem::invalid("too soon").retry_after(wait).retry_after, Some(told), "{wait:?}");
+            assert_eq!(
+                Problem::invalid("too soon").retry_after(wait).retry_after,
+                Some(told),
+                "{wait:?}"
+            );
         }
     }
 }

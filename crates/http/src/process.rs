@@ -4,7 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::{io, pin::pin, time::Duration};
 
 use futures_util::future::select;
-use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size, set_tcp_user_timeout};
+use rustix::net::sockopt::{
+    set_socket_recv_buffer_size, set_socket_send_buffer_size, set_tcp_user_timeout,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -92,9 +94,14 @@ pub struct Listeners {
 impl Listeners {
     /// Opens both listeners on the addresses of the settings. `variable` names the setting of
     /// `service`. The errors name the settings.
-    pub fn bind(variable: &str, service: SocketAddr, admin: SocketAddr) -> Result<Self, Vec<String>> {
+    pub fn bind(
+        variable: &str,
+        service: SocketAddr,
+        admin: SocketAddr,
+    ) -> Result<Self, Vec<String>> {
         let bind = |variable: &str, address| {
-            listen(address).map_err(|error| format!("{variable}: cannot listen on {address}: {error}"))
+            listen(address)
+                .map_err(|error| format!("{variable}: cannot listen on {address}: {error}"))
         };
         match (bind(variable, service), bind("WXMINT_ADMIN_LISTEN", admin)) {
             (Ok(service), Ok(admin)) => Ok(Self { service, admin }),
@@ -104,7 +111,8 @@ impl Listeners {
 
     /// The addresses on which `service` and `admin` listen.
     pub fn addresses(&self) -> [String; 2] {
-        let address = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
+        let address =
+            |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
         [&self.service, &self.admin].map(|listener| address(listener).unwrap_or_default())
     }
 }
@@ -113,7 +121,13 @@ impl Listeners {
 /// two more while WeChat is asked.
 pub fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile).maximum;
-    match setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }) {
+    match setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit,
+            maximum: limit,
+        },
+    ) {
         Ok(()) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }

@@ -7,7 +7,9 @@ use std::{future::pending, future::ready, io, panic::resume_unwind, sync::Arc};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_service::{Service, apply_fn_factory, map_config};
-use actix_web::dev::{AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{
+    AppConfig, Extensions, Server, ServiceFactory, ServiceRequest, ServiceResponse,
+};
 use actix_web::http::header::{self, HOST, HeaderMap, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode, uri::Authority};
 use actix_web::middleware::{Next, from_fn};
@@ -44,10 +46,17 @@ pub fn as_served<T, B: MessageBody + 'static>(
     >,
 >
 where
-    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
-        + 'static,
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
 {
-    app.wrap(from_fn(move |request, next| outermost(request, next, only_loopback_names)))
+    app.wrap(from_fn(move |request, next| {
+        outermost(request, next, only_loopback_names)
+    }))
 }
 
 /// Serves `app` on `listener` until `shutdown` resolves. It runs once the returned server is awaited or spawned.
@@ -58,8 +67,13 @@ pub fn serve<T, B: MessageBody + 'static>(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<Server>
 where
-    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
-        + 'static,
+    T: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
 {
     let only_loopback_names = limits.loopback_names && listener.local_addr()?.ip().is_loopback();
     let per_worker = limits.connections.div_ceil(limits.workers);
@@ -88,11 +102,16 @@ where
                 data.insert(Arc::clone(&stream.connection));
             });
         let connections = Arc::clone(&connections);
-        apply_fn_factory(http.h1(map_config(app, |()| AppConfig::default())), move |stream: TcpStream, http| {
-            let client = stream.peer_addr().ok();
-            let stream = ClientStream::new(stream, &connections).map_err(DispatchError::Io);
-            ready(stream.map(|stream| http.call((stream, client)))).try_flatten().then(stay_for_steps)
-        })
+        apply_fn_factory(
+            http.h1(map_config(app, |()| AppConfig::default())),
+            move |stream: TcpStream, http| {
+                let client = stream.peer_addr().ok();
+                let stream = ClientStream::new(stream, &connections).map_err(DispatchError::Io);
+                ready(stream.map(|stream| http.call((stream, client))))
+                    .try_flatten()
+                    .then(stay_for_steps)
+            },
+        )
     };
     let server = server.listen("http", listener, service)?.run();
     // The server's own shutdown signal would also stop the other servers of the process, 0.3 s
@@ -127,12 +146,22 @@ async fn outermost<B: MessageBody + 'static>(
     only_loopback_names: bool,
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
-    connection.iter().for_each(|connection| connection.is_in(Phase::Works));
+    connection
+        .iter()
+        .for_each(|connection| connection.is_in(Phase::Works));
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
     // actix-web turns an error into an answer itself, and sends it at once.
-    let flushes = |_: &_| connection.iter().for_each(|connection| connection.is_in(Phase::Flushes(Instant::now())));
+    let flushes = |_: &_| {
+        connection
+            .iter()
+            .for_each(|connection| connection.is_in(Phase::Flushes(Instant::now())))
+    };
     let mut response = match check_host(&request, only_loopback_names) {
-        Ok(()) => next.call(request).await.inspect_err(flushes)?.map_into_boxed_body(),
+        Ok(()) => next
+            .call(request)
+            .await
+            .inspect_err(flushes)?
+            .map_into_boxed_body(),
         Err(problem) => request.error_response(problem),
     };
     if let Some(problem) = Problem::of(response.response()) {
@@ -147,7 +176,9 @@ async fn outermost<B: MessageBody + 'static>(
     if let Some(body) = &request_body {
         body.skip_what_has_arrived().await;
     }
-    let Some(connection) = connection else { return Ok(AnswerBody::send(response, request_body, None)) };
+    let Some(connection) = connection else {
+        return Ok(AnswerBody::send(response, request_body, None));
+    };
     connection.answers_last(request_body.as_ref().is_some_and(|body| !body.is_over()));
     let are_taken = connection.connections.are_taken();
     let mut response = AnswerBody::send(response, request_body, Some(connection));
@@ -155,9 +186,15 @@ async fn outermost<B: MessageBody + 'static>(
     // Java's does, and answers `connection: upgrade`. Unless told `close`, the client sends its
     // next request into the end of this one. The clients of an unfit process reach another process
     // with their next connection.
-    let is_unfit = response.request().app_data::<Readiness>().is_some_and(|it| !it.0.lock().unfit.is_empty());
+    let is_unfit = response
+        .request()
+        .app_data::<Readiness>()
+        .is_some_and(|it| !it.0.lock().unfit.is_empty());
     if are_taken || is_unfit || response.request().head().upgrade() {
-        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        response
+            .response_mut()
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
     }
     Ok(response)
 }
@@ -165,8 +202,18 @@ async fn outermost<B: MessageBody + 'static>(
 /// Checks the host name of a request to a listener on loopback. 421, because the request asks for a host that this
 /// listener does not serve (RFC 9110 section 15.5.20). A request without any host passes: browsers always send one.
 fn check_host(request: &ServiceRequest, only_loopback_names: bool) -> Result<(), Problem> {
-    let named = || request.headers().get_all(HOST).all(|host| host.to_str().is_ok_and(is_loopback));
-    let in_target = || request.uri().authority().is_none_or(|authority| is_loopback(authority.as_str()));
+    let named = || {
+        request
+            .headers()
+            .get_all(HOST)
+            .all(|host| host.to_str().is_ok_and(is_loopback))
+    };
+    let in_target = || {
+        request
+            .uri()
+            .authority()
+            .is_none_or(|authority| is_loopback(authority.as_str()))
+    };
     if !only_loopback_names || (named() && in_target()) {
         return Ok(());
     }
@@ -177,17 +224,24 @@ fn check_host(request: &ServiceRequest, only_loopback_names: bool) -> Result<(),
 
 /// `localhost`, a name below it (RFC 6761 section 6.3), 127.0.0.0/8 or `[::1]`, with or without a port.
 fn is_loopback(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
     let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || host.ends_with(".localhost")
-        || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
-        || address.parse().is_ok_and(|address: Ipv6Addr| address.to_canonical().is_loopback())
+        || host
+            .parse()
+            .is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        || address
+            .parse()
+            .is_ok_and(|address: Ipv6Addr| address.to_canonical().is_loopback())
 }
 
 /// The headers that a page may read beside those that CORS always allows.
-const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After, WWW-Authenticate, X-Request-Id");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("Retry-After, WWW-Authenticate, X-Request-Id");
 
 /// A handler's decision whether the site that has sent the request may read the answer.
 enum Reader {
@@ -200,9 +254,15 @@ enum Reader {
 /// the site may not read the answer. Credentials are never allowed. The last call for a request
 /// counts.
 pub fn allow_site(request: &HttpRequest, is_own: impl FnOnce(&str) -> bool) {
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return };
+    let Some(origin) = request.headers().get(header::ORIGIN) else {
+        return;
+    };
     let may = origin.to_str().is_ok_and(is_own);
-    request.extensions_mut().insert(if may { Reader::May(origin.clone()) } else { Reader::MayNot });
+    request.extensions_mut().insert(if may {
+        Reader::May(origin.clone())
+    } else {
+        Reader::MayNot
+    });
 }
 
 /// The sites that may read an error of a resource if no handler has decided. A page must learn why
@@ -235,7 +295,8 @@ impl Reading {
             (_, Some(ErrorReaders::Everybody)) => is_error.then_some(Self::Everybody),
             (None, Some(ErrorReaders::Sites(is_one))) if is_error => {
                 let origin = request.headers().get(header::ORIGIN);
-                let reader = origin.filter(|origin| origin.to_str().is_ok_and(|origin| is_one(request, origin)));
+                let reader = origin
+                    .filter(|origin| origin.to_str().is_ok_and(|origin| is_one(request, origin)));
                 Some(reader.map_or(Self::Nobody, |origin| Self::Site(origin.clone())))
             }
             (_, Some(ErrorReaders::Sites(_))) => Some(Self::Nobody),
@@ -246,7 +307,10 @@ impl Reading {
     fn tell(self, headers: &mut HeaderMap) {
         let reader = match self {
             Self::Everybody => {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                headers.insert(
+                    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+                    HeaderValue::from_static("*"),
+                );
                 return;
             }
             Self::Site(origin) => Some(origin),
@@ -269,7 +333,9 @@ impl Problem {
 
 /// A JSON answer for one person. No cache may keep it.
 pub fn private(answer: impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(answer)
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .json(answer)
 }
 
 /// Runs `steps` to completion even if the client disconnects, which makes actix-web drop the
@@ -280,11 +346,19 @@ pub fn private(answer: impl Serialize) -> HttpResponse {
 /// `steps` begin at once, and not when the returned future is first polled, so that the caller's
 /// future does not contain them. Their wake-ups wake their own task and not the connection's, which
 /// would go through all layers and look for another request each time.
-pub fn run_to_completion<T: 'static>(steps: impl Future<Output = T> + 'static) -> impl Future<Output = T> {
+pub fn run_to_completion<T: 'static>(
+    steps: impl Future<Output = T> + 'static,
+) -> impl Future<Output = T> {
     let runs = STEPS.with(watch::Sender::subscribe);
     // Boxed before the layers around it, because the future of a login takes several kilobytes.
-    let steps = Box::pin(steps).in_current_span().inspect(move |_| drop(runs));
-    let task = if let Some(trace) = Trace::current() { spawn(trace.around(steps)) } else { spawn(steps) };
+    let steps = Box::pin(steps)
+        .in_current_span()
+        .inspect(move |_| drop(runs));
+    let task = if let Some(trace) = Trace::current() {
+        spawn(trace.around(steps))
+    } else {
+        spawn(steps)
+    };
     async move {
         match task.await.map_err(|failed| failed.try_into_panic()) {
             Ok(done) => done,
@@ -322,7 +396,10 @@ mod tests {
     async fn their_result_is_answered_and_so_is_their_panic() {
         let seen = Rc::new(Cell::new(1));
         let counted = Rc::clone(&seen);
-        assert_eq!(run_to_completion(async move { counted.replace(2) }).await, 1);
+        assert_eq!(
+            run_to_completion(async move { counted.replace(2) }).await,
+            1
+        );
         assert_eq!(seen.get(), 2);
         let panics = spawn(run_to_completion(async { panic!("on purpose") }));
         assert!(panics.await.is_err_and(|error| error.is_panic()));
@@ -330,9 +407,15 @@ mod tests {
 
     #[test]
     fn loopback_names_are_told_from_names_that_only_resemble_them() {
-        for name in
-            ["localhost", "LocalHost:8080", "localhost.", "demo.localhost:1", "127.0.0.1", "127.1.2.3:80", "[::1]:9"]
-        {
+        for name in [
+            "localhost",
+            "LocalHost:8080",
+            "localhost.",
+            "demo.localhost:1",
+            "127.0.0.1",
+            "127.1.2.3:80",
+            "[::1]:9",
+        ] {
             assert!(is_loopback(name), "{name}");
         }
         for name in [

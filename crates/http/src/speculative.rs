@@ -14,17 +14,32 @@ const WORDS: [&str; 3] = ["prefetch", "prerender", "preview"];
 /// The route of such requests, for the paths at which a GET changes something: it answers 204,
 /// which no cache keeps. So the browser sends the request again when the person opens the link.
 pub(super) fn answer_nothing() -> Route {
-    let answer = async || HttpResponse::NoContent().insert_header((CACHE_CONTROL, "no-store")).finish();
+    let answer = async || {
+        HttpResponse::NoContent()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .finish()
+    };
     let is_visit = guard::Any(guard::Get()).or(guard::Head());
-    web::route().guard(is_visit).guard(guard::fn_guard(|context| is_speculative(context.head()))).to(answer)
+    web::route()
+        .guard(is_visit)
+        .guard(guard::fn_guard(|context| is_speculative(context.head())))
+        .to(answer)
 }
 
 fn is_speculative(head: &RequestHead) -> bool {
-    let fields = HEADERS.iter().flat_map(|name| head.headers().get_all(*name));
-    fields.map(|field| field.as_bytes().to_ascii_lowercase()).any(|field| {
-        let is_in_field = |word: &&str| field.windows(word.len()).any(|part| part == word.as_bytes());
-        WORDS.iter().any(is_in_field)
-    })
+    let fields = HEADERS
+        .iter()
+        .flat_map(|name| head.headers().get_all(*name));
+    fields
+        .map(|field| field.as_bytes().to_ascii_lowercase())
+        .any(|field| {
+            let is_in_field = |word: &&str| {
+                field
+                    .windows(word.len())
+                    .any(|part| part == word.as_bytes())
+            };
+            WORDS.iter().any(is_in_field)
+        })
 }
 
 #[cfg(test)]
@@ -48,7 +63,9 @@ mod tests {
             ("user-agent", b"prefetch", false),
         ] {
             let value = HeaderValue::from_bytes(value).expect("a header");
-            let request = TestRequest::get().insert_header((name, value)).to_http_request();
+            let request = TestRequest::get()
+                .insert_header((name, value))
+                .to_http_request();
             assert_eq!(is_speculative(request.head()), is_ahead, "{name}");
         }
     }

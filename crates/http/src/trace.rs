@@ -33,13 +33,25 @@ impl RootSpanBuilder for RequestSpan {
         if let Some(id) = proxy_id(request) {
             request.extensions_mut().insert(ProxyId(id));
         }
-        let traceparent = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+        let traceparent = request
+            .headers()
+            .get("traceparent")
+            .and_then(|header| header.to_str().ok());
         // Probes are not sampled: they come every few seconds and tell nothing.
-        let trace = Trace::of_request(traceparent, !["/livez", "/readyz", "/metrics"].contains(&request.path()));
-        let trace_id = trace.as_ref().map(|trace| tracing::field::display(trace.id()));
-        let is_named = request.app_data::<LogAddresses>().is_some_and(|LogAddresses(is_named)| *is_named);
+        let trace = Trace::of_request(
+            traceparent,
+            !["/livez", "/readyz", "/metrics"].contains(&request.path()),
+        );
+        let trace_id = trace
+            .as_ref()
+            .map(|trace| tracing::field::display(trace.id()));
+        let is_named = request
+            .app_data::<LogAddresses>()
+            .is_some_and(|LogAddresses(is_named)| *is_named);
         let client = is_named.then(|| address(request.request()));
-        let span = with_id_of(request.request(), |request_id| error_span!("request", request_id, trace_id, client));
+        let span = with_id_of(request.request(), |request_id| {
+            error_span!("request", request_id, trace_id, client)
+        });
         if let Some(trace) = trace {
             request.extensions_mut().insert(trace);
         }
@@ -52,7 +64,11 @@ impl RootSpanBuilder for RequestSpan {
         tracing::debug!(status, "answered");
         if let Some(trace) = response.request().extensions().get::<Trace>() {
             let code = Problem::code_of(response.response());
-            trace.answered(|| name(response.request()), status, code.map(|code| code.as_str()));
+            trace.answered(
+                || name(response.request()),
+                status,
+                code.map(|code| code.as_str()),
+            );
         }
     }
 }
@@ -61,8 +77,13 @@ impl RootSpanBuilder for RequestSpan {
 /// invented them.
 fn name(request: &HttpRequest) -> String {
     let mut known = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"].into_iter();
-    let method = known.find(|known| request.method() == known).unwrap_or("_OTHER");
-    [method, &request.match_pattern().unwrap_or_default()].join(" ").trim_end().to_owned()
+    let method = known
+        .find(|known| request.method() == known)
+        .unwrap_or("_OTHER");
+    [method, &request.match_pattern().unwrap_or_default()]
+        .join(" ")
+        .trim_end()
+        .to_owned()
 }
 
 /// Whether log lines name the client (`WXMINT_LOG_ADDRESSES`).
@@ -72,14 +93,23 @@ pub struct LogAddresses(pub bool);
 /// The client of the request, as limits count it. Without `X-Forwarded-For` it is the connection's
 /// peer.
 fn address(request: &HttpRequest) -> String {
-    let proxies = request.app_data::<TrustedProxies>().filter(|_| request.headers().contains_key(X_FORWARDED_FOR));
+    let proxies = request
+        .app_data::<TrustedProxies>()
+        .filter(|_| request.headers().contains_key(X_FORWARDED_FOR));
     limit_key(proxies.map_or_else(|| peer(request), |proxies| proxies.client_of(request)))
 }
 
 /// The request id, trace id and client of the request, for audit events.
 pub fn origin(request: &HttpRequest) -> Origin {
-    let trace_id = request.extensions().get::<Trace>().map(|trace| trace.id().to_string());
-    Origin { request_id: Some(request_id(request)), trace_id, address: Some(address(request)) }
+    let trace_id = request
+        .extensions()
+        .get::<Trace>()
+        .map(|trace| trace.id().to_string());
+    Origin {
+        request_id: Some(request_id(request)),
+        trace_id,
+        address: Some(address(request)),
+    }
 }
 
 /// The request id that a trusted proxy has given the request.
@@ -89,10 +119,15 @@ struct ProxyId(String);
 /// hold it. If no proxy is trusted, no id is accepted.
 fn proxy_id(request: &ServiceRequest) -> Option<String> {
     let mut ids = request.headers().get_all(REQUEST_ID);
-    let (id, None) = (ids.next()?.as_bytes(), ids.next()) else { return None };
+    let (id, None) = (ids.next()?.as_bytes(), ids.next()) else {
+        return None;
+    };
     let is_id = (1..=64).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
-    let sender = request.app_data::<TrustedProxies>().zip(request.peer_addr());
-    let is_from_proxy = sender.is_some_and(|(proxies, peer)| proxies.trusts(peer.ip().to_canonical()));
+    let sender = request
+        .app_data::<TrustedProxies>()
+        .zip(request.peer_addr());
+    let is_from_proxy =
+        sender.is_some_and(|(proxies, peer)| proxies.trusts(peer.ip().to_canonical()));
     (is_id && is_from_proxy).then(|| String::from_utf8_lossy(id).into_owned())
 }
 
@@ -124,7 +159,11 @@ pub async fn with_request_id<B: MessageBody + 'static>(
     own_headers(&mut request);
     let trace = request.extensions().get::<Trace>().cloned();
     let answering = next.call(request);
-    let answer = if let Some(trace) = trace { trace.around(answering).await } else { answering.await };
+    let answer = if let Some(trace) = trace {
+        trace.around(answering).await
+    } else {
+        answering.await
+    };
     let mut response = answer?.map_into_left_body();
     if let Ok(id) = with_id_of(response.request(), HeaderValue::from_str) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -134,8 +173,15 @@ pub async fn with_request_id<B: MessageBody + 'static>(
 
 /// Refuses heads larger than `MAX_HEAD` with 431. No client of ours sends them.
 fn limit_head(request: &ServiceRequest) -> Result<(), Problem> {
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let headers: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
     if target + headers <= MAX_HEAD {
         return Ok(());
     }
@@ -165,7 +211,9 @@ pub fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFacto
     let route = Rc::new(route);
     resource.wrap_fn(move |request, service| {
         let (route, begun) = (Rc::clone(&route), Instant::now());
-        service.call(request).inspect_ok(move |answer| route.answered(outcome(answer.response()), begun))
+        service
+            .call(request)
+            .inspect_ok(move |answer| route.answered(outcome(answer.response()), begun))
     })
 }
 
@@ -174,5 +222,9 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
         return "ok";
     }
     let oauth = Problem::of(answer).and_then(|problem| problem.oauth);
-    oauth.unwrap_or_else(|| Problem::code_of(answer).unwrap_or(ProblemCode::InternalError).as_str())
+    oauth.unwrap_or_else(|| {
+        Problem::code_of(answer)
+            .unwrap_or(ProblemCode::InternalError)
+            .as_str()
+    })
 }

@@ -14,8 +14,10 @@ use super::{Answer, described::Routes, not_found, readable};
 
 const PAGE: &str = include_str!("viewer/index.html");
 
-const FILES: [(&str, &str, &str); 2] =
-    [("viewer.css", CSS, include_str!("viewer/viewer.css")), ("viewer.js", JS, include_str!("viewer/viewer.js"))];
+const FILES: [(&str, &str, &str); 2] = [
+    ("viewer.css", CSS, include_str!("viewer/viewer.css")),
+    ("viewer.js", JS, include_str!("viewer/viewer.js")),
+];
 
 /// The OpenAPI document of a listener, with what its viewer needs.
 pub struct Description {
@@ -29,17 +31,31 @@ pub struct Description {
 
 impl Description {
     /// Describes the routes `of` a listener below the base URL `server`.
-    pub fn new(place: &'static str, paths: &'static str, of: Vec<&'static Routes>, server: String) -> Self {
-        Self { place, paths, document: LazyLock::new(Box::new(move || json(of, &server).into())) }
+    pub fn new(
+        place: &'static str,
+        paths: &'static str,
+        of: Vec<&'static Routes>,
+        server: String,
+    ) -> Self {
+        Self {
+            place,
+            paths,
+            document: LazyLock::new(Box::new(move || json(of, &server).into())),
+        }
     }
 }
 
 /// Describes the routes as an OpenAPI document in JSON. The listener's own routes come first in
 /// `of`. `server` is the base URL of the paths.
 pub fn json(of: impl IntoIterator<Item = &'static Routes>, server: &str) -> String {
-    let mut api = of.into_iter().map(|routes| (routes.described)()).reduce(OpenApi::merge_from).unwrap_or_default();
+    let mut api = of
+        .into_iter()
+        .map(|routes| (routes.described)())
+        .reduce(OpenApi::merge_from)
+        .unwrap_or_default();
     api.servers = Some(vec![Server::new(server)]);
-    api.to_json().expect("a description that is known when compiling serializes")
+    api.to_json()
+        .expect("a description that is known when compiling serializes")
 }
 
 const DOCUMENT: &str = "/openapi.json";
@@ -51,12 +67,21 @@ pub const PATHS: [&str; 3] = [DOCUMENT, FOLDER, FILE];
 /// Adds the viewer's routes. The app's data must hold a [`Description`].
 pub fn routes(config: &mut ServiceConfig) {
     let document = async |description: Data<Description>| {
-        HttpResponse::Ok().content_type("application/json").body(description.document.clone())
+        HttpResponse::Ok()
+            .content_type("application/json")
+            .body(description.document.clone())
     };
     // The viewer's files lie below. The location is relative, so that the redirect also works
     // behind a proxy that adds a prefix.
-    let folder = async || HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish();
-    config.service(readable(DOCUMENT, document)).service(readable(FOLDER, folder)).service(readable(FILE, file));
+    let folder = async || {
+        HttpResponse::PermanentRedirect()
+            .insert_header((header::LOCATION, "docs/"))
+            .finish()
+    };
+    config
+        .service(readable(DOCUMENT, document))
+        .service(readable(FOLDER, folder))
+        .service(readable(FILE, file));
 }
 
 /// `GET /docs/…`: the page and its files. The viewer's own route is not used, because its 404 has no body.
@@ -66,7 +91,10 @@ async fn file(name: Path<String>, description: Data<Description>) -> Answer {
         "swagger-ui.css" => page::answer(CSS, of_swagger_ui(&name)),
         "swagger-ui-bundle.js" => page::answer(JS, of_swagger_ui(&name)),
         name => {
-            let found = FILES.into_iter().chain(page::SHARED).find(|(file, ..)| *file == name);
+            let found = FILES
+                .into_iter()
+                .chain(page::SHARED)
+                .find(|(file, ..)| *file == name);
             let (_, kind, content) = found.ok_or_else(|| not_found(description.paths))?;
             page::answer(kind, content)
         }
@@ -75,7 +103,11 @@ async fn file(name: Path<String>, description: Data<Description>) -> Answer {
 
 /// Borrows the files that are part of the program, because a copy for each client that reads slowly would take 1.5 MB.
 fn of_swagger_ui(name: &str) -> Bytes {
-    match utoipa_swagger_ui::serve(name, Arc::new(Config::default())).ok().flatten().map(|file| file.bytes) {
+    match utoipa_swagger_ui::serve(name, Arc::new(Config::default()))
+        .ok()
+        .flatten()
+        .map(|file| file.bytes)
+    {
         Some(Cow::Borrowed(bytes)) => Bytes::from_static(bytes),
         Some(Cow::Owned(bytes)) => bytes.into(),
         None => Bytes::new(),
@@ -90,8 +122,15 @@ mod tests {
     fn every_file_of_the_page_is_served() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/viewer");
         for entry in std::fs::read_dir(folder).expect("the page's folder") {
-            let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
-            assert!(name == "index.html" || FILES.iter().any(|(served, ..)| *served == name), "{name}");
+            let name = entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8");
+            assert!(
+                name == "index.html" || FILES.iter().any(|(served, ..)| *served == name),
+                "{name}"
+            );
         }
         for name in ["swagger-ui.css", "swagger-ui-bundle.js"] {
             assert!(of_swagger_ui(name).len() > 100_000, "{name}");

@@ -14,7 +14,9 @@ use serde::Deserialize;
 use wxmint_findings::{Finding, count, message, usable};
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
-use wxmint_verify::{Identity, PublicKey, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy};
+use wxmint_verify::{
+    Identity, PublicKey, PublishedKeys, Refused, UnverifiedIssuer, Verified, VerifierPolicy,
+};
 
 use super::{ServiceIdentity, secure};
 
@@ -43,7 +45,10 @@ pub struct Issuers {
 impl Issuers {
     /// Holds no keys yet. `audience` is the `aud` of tokens whose identity names no other audience.
     pub fn new(audience: String) -> Self {
-        Self { audience, held: ArcSwap::default() }
+        Self {
+            audience,
+            held: ArcSwap::default(),
+        }
     }
 
     /// Holds the keys of these services' issuers from now on, and drops those of other issuers.
@@ -51,7 +56,12 @@ impl Issuers {
     pub fn hold<'a>(&self, services: impl Iterator<Item = &'a ServiceIdentity>) {
         let (before, mut held) = (self.held.load_full(), Held::new());
         for ServiceIdentity { trust, .. } in services {
-            let start = || before.get(trust).cloned().unwrap_or_else(|| Arc::new(trust.start(&self.audience)));
+            let start = || {
+                before
+                    .get(trust)
+                    .cloned()
+                    .unwrap_or_else(|| Arc::new(trust.start(&self.audience)))
+            };
             held.entry(trust.clone()).or_insert_with(start);
         }
         self.held.store(Arc::new(held));
@@ -66,7 +76,9 @@ impl Issuers {
         services: impl Iterator<Item = (Service, &'a ServiceIdentity)>,
         now: DateTime<Utc>,
     ) -> Result<Option<(Service, Verified<Identity>)>, NotVerified> {
-        let Ok(issuer) = UnverifiedIssuer::of(token) else { return Ok(None) };
+        let Ok(issuer) = UnverifiedIssuer::of(token) else {
+            return Ok(None);
+        };
         let (held, mut unknown) = (self.held.load_full(), Vec::new());
         for (service, ServiceIdentity { subject, trust }) in services {
             if trust.issuer != issuer.as_str() || unknown.iter().any(|(of, _)| *of == trust) {
@@ -76,7 +88,9 @@ impl Issuers {
             match keys.identify(token, subject, now).await {
                 Err(NotVerified::Refused(Refused::Subject)) => {}
                 // Another service may have the same issuer with its keys from another place.
-                Err(error @ (NotVerified::NoKeys | NotVerified::StaleKeys)) => unknown.push((trust, error)),
+                Err(error @ (NotVerified::NoKeys | NotVerified::StaleKeys)) => {
+                    unknown.push((trust, error))
+                }
                 judged => return judged.map(|identity| Some((service, identity))),
             }
         }
@@ -85,16 +99,28 @@ impl Issuers {
 }
 
 /// The doctor's findings on each issuer's keys: their number, or why they cannot be fetched.
-pub async fn examine<'a>(check: &'static str, services: impl Iterator<Item = &'a ServiceIdentity>) -> Vec<Finding> {
+pub async fn examine<'a>(
+    check: &'static str,
+    services: impl Iterator<Item = &'a ServiceIdentity>,
+) -> Vec<Finding> {
     let mut seen = HashSet::new();
-    let trusts = services.map(|service| &service.trust).filter(|trust| seen.insert(*trust));
+    let trusts = services
+        .map(|service| &service.trust)
+        .filter(|trust| seen.insert(*trust));
     let look = async |trust: &Trust| match trust.clone().keys().await {
-        Ok(PublishedKeys { keys, .. }) => {
-            Finding::ok(check, message!(issuer_has_keys, &trust.issuer, count(keys.len(), ["key", "个密钥"])))
-        }
-        Err(why) => {
-            Finding::warning(check, message!(issuers_keys_are_not_had, &trust.issuer, why), message!(reach_issuer))
-        }
+        Ok(PublishedKeys { keys, .. }) => Finding::ok(
+            check,
+            message!(
+                issuer_has_keys,
+                &trust.issuer,
+                count(keys.len(), ["key", "个密钥"])
+            ),
+        ),
+        Err(why) => Finding::warning(
+            check,
+            message!(issuers_keys_are_not_had, &trust.issuer, why),
+            message!(reach_issuer),
+        ),
     };
     join_all(trusts.map(look)).await
 }
@@ -135,9 +161,15 @@ impl Trust {
             Place::File(path) => read(path)?,
             Place::Url(url) => self.get(url.clone()).await?,
             Place::Metadata(url) => {
-                let found: Option<Metadata> = serde_json::from_slice(&self.get(url.clone()).await?).ok();
-                let url = found.filter(|found| found.issuer == self.issuer).and_then(|found| secure(&found.jwks_uri));
-                self.get(url.ok_or("its metadata name another issuer, or no https URL as `jwks_uri`")?).await?
+                let found: Option<Metadata> =
+                    serde_json::from_slice(&self.get(url.clone()).await?).ok();
+                let url = found
+                    .filter(|found| found.issuer == self.issuer)
+                    .and_then(|found| secure(&found.jwks_uri));
+                self.get(
+                    url.ok_or("its metadata name another issuer, or no https URL as `jwks_uri`")?,
+                )
+                .await?
             }
         };
         Ok(usable(PublishedKeys::read_of_others(&set))?)
@@ -145,8 +177,14 @@ impl Trust {
 
     /// Fetches a URL. Reads the files of CA and token each time, because Kubernetes replaces them.
     async fn get(&self, url: Url) -> Result<Vec<u8>, String> {
-        let tls = if let Some(path) = &self.ca { Tls::trusting(&read(path)?) } else { Tls::reaching([&url]) };
-        let client = tls.and_then(|tls| Upstream::new(&tls, CONNECT, TOTAL)).map_err(|error| error.to_string())?;
+        let tls = if let Some(path) = &self.ca {
+            Tls::trusting(&read(path)?)
+        } else {
+            Tls::reaching([&url])
+        };
+        let client = tls
+            .and_then(|tls| Upstream::new(&tls, CONNECT, TOTAL))
+            .map_err(|error| error.to_string())?;
         let mut request = Request::new(Method::GET, url);
         if let Some(path) = &self.token {
             let token = HeaderValue::try_from([b"Bearer ", read(path)?.trim_ascii()].concat());
@@ -160,10 +198,13 @@ impl Trust {
     /// Starts to fetch and refresh the keys on the current tokio runtime.
     pub(super) fn start(&self, audience: &str) -> OtherIssuer {
         let audience = self.audience.as_deref().unwrap_or(audience);
-        let policy =
-            VerifierPolicy { longest_life: self.longest_life, ..VerifierPolicy::new(&self.issuer, [audience]) };
+        let policy = VerifierPolicy {
+            longest_life: self.longest_life,
+            ..VerifierPolicy::new(&self.issuer, [audience])
+        };
         let trust = self.clone();
-        OtherIssuer::start(policy, Box::new(move || Box::pin(trust.clone().keys()))).expect("an issuer and an audience")
+        OtherIssuer::start(policy, Box::new(move || Box::pin(trust.clone().keys())))
+            .expect("an issuer and an audience")
     }
 }
 
@@ -179,7 +220,10 @@ impl PeerKeys {
     pub fn at(url: &Url) -> Self {
         let mut url = url.clone();
         url.query_pairs_mut().append_key_only(OWN);
-        Self { url, keys: ArcSwapOption::empty() }
+        Self {
+            url,
+            keys: ArcSwapOption::empty(),
+        }
     }
 
     /// The keys; none if they were last fetched 24 h ago or earlier, as verifiers would not accept
@@ -192,33 +236,55 @@ impl PeerKeys {
     /// Fetches the keys. If this fails, the previous keys stay, and the error says why. It is an
     /// error if all keys are in `own`, because then the URL leads to this region. If only some keys
     /// are unusable, the usable keys are taken, and the error names the first of the others.
-    pub async fn fetch(&self, http: &Upstream, own: &HashSet<&str>, now: DateTime<Utc>) -> Result<(), String> {
+    pub async fn fetch(
+        &self,
+        http: &Upstream,
+        own: &HashSet<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), String> {
         let set = fetch(http, Request::new(Method::GET, self.url.clone())).await?;
         if set.len() > MAX_PEER {
-            return Err(format!("its {} bytes of keys are more than {MAX_PEER}: retire old ones there", set.len()));
+            return Err(format!(
+                "its {} bytes of keys are more than {MAX_PEER}: retire old ones there",
+                set.len()
+            ));
         }
         let PublishedKeys { keys, refused } = usable(PublishedKeys::read(&set))?;
         if keys.iter().all(|key| own.contains(key.kid())) {
             return Err("these are this issuer's own keys: name an address that leads to the other region alone".into());
         }
         self.keys.store(Some(Arc::new((now, keys))));
-        refused.first().map_or(Ok(()), |error| Err(error.to_string()))
+        refused
+            .first()
+            .map_or(Ok(()), |error| Err(error.to_string()))
     }
 }
 
 /// The body of the response. Any status but 200 is an error.
 async fn fetch(http: &Upstream, request: Request) -> Result<Vec<u8>, String> {
-    let fetched = http.fetch(request).await.map_err(|error| error.to_string())?;
-    if fetched.status == 200 { Ok(fetched.body) } else { Err(format!("the answer is {}", fetched.status.as_u16())) }
+    let fetched = http
+        .fetch(request)
+        .await
+        .map_err(|error| error.to_string())?;
+    if fetched.status == 200 {
+        Ok(fetched.body)
+    } else {
+        Err(format!("the answer is {}", fetched.status.as_u16()))
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     // Checked first, because opening a pipe waits for a writer.
     let is_other = fs::metadata(path).is_ok_and(|it| !it.is_file());
-    let file = if is_other { Err(io::Error::other("it is not a regular file")) } else { File::open(path) };
+    let file = if is_other {
+        Err(io::Error::other("it is not a regular file"))
+    } else {
+        File::open(path)
+    };
     let read = file.and_then(|file| file.take(MAX_FILE).read_to_end(&mut content));
-    read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
+    read.map(|_| content)
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -230,7 +296,10 @@ mod tests {
     #[test]
     fn a_pipe_is_refused_without_waiting_for_a_writer() {
         let path = temp_dir().join(format!("wxmint-pipe-{}", process::id()));
-        let made = process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+        let made = process::Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .expect("mkfifo");
         let (sender, read) = channel();
         let of_pipe = path.clone();
         thread::spawn(move || sender.send(super::read(&of_pipe)));
@@ -238,7 +307,10 @@ mod tests {
         remove_file(&path).expect("our pipe");
         assert!(
             made.success()
-                && said.expect("an answer at once").expect_err("no file").contains("it is not a regular file")
+                && said
+                    .expect("an answer at once")
+                    .expect_err("no file")
+                    .contains("it is not a regular file")
         );
     }
 }

@@ -32,7 +32,9 @@ pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
     let names_issuer = words.iter().any(|word| word.starts_with("issuer="));
     words.retain(|word| {
         let (name, value) = word.split_once('=').unwrap_or_default();
-        let member = MEMBERS.into_iter().find(|member| names_issuer && *member == name);
+        let member = MEMBERS
+            .into_iter()
+            .find(|member| names_issuer && *member == name);
         is_twice |= member.is_some_and(|member| members.insert(member, value).is_some());
         member.is_none()
     });
@@ -60,15 +62,34 @@ impl ServiceIdentity {
     /// Reads an identity from its members in a file. An error names the wrong member.
     pub fn read(members: &Members<'_>) -> Result<Self, WrongMember> {
         let wrong = |member, wrong| WrongMember { member, wrong };
-        let text = |name, fault| members.get(name).copied().filter(|text| !text.is_empty()).ok_or(wrong(name, fault));
+        let text = |name, fault| {
+            members
+                .get(name)
+                .copied()
+                .filter(|text| !text.is_empty())
+                .ok_or(wrong(name, fault))
+        };
         let path = |name| match members.get(name) {
-            Some(path) if !path.starts_with('/') => Err(wrong(name, message!(must_be_absolute_path))),
+            Some(path) if !path.starts_with('/') => {
+                Err(wrong(name, message!(must_be_absolute_path)))
+            }
             path => Ok(path.map(PathBuf::from)),
         };
         let no_keys = || message!(must_be_https_url_or_jwks);
-        let (issuer, subject) = (text("issuer", no_keys())?, text("subject", message!(must_be_sub_of_tokens))?);
-        let metadata = [issuer.trim_end_matches('/'), "/.well-known/openid-configuration"].concat();
-        let jwks = if members.contains_key("jwks_uri") { "jwks_uri" } else { "jwks" };
+        let (issuer, subject) = (
+            text("issuer", no_keys())?,
+            text("subject", message!(must_be_sub_of_tokens))?,
+        );
+        let metadata = [
+            issuer.trim_end_matches('/'),
+            "/.well-known/openid-configuration",
+        ]
+        .concat();
+        let jwks = if members.contains_key("jwks_uri") {
+            "jwks_uri"
+        } else {
+            "jwks"
+        };
         let keys = match members.get(jwks).copied() {
             None => Place::Metadata(secure(&metadata).ok_or(wrong("issuer", no_keys()))?),
             Some(path) if path.starts_with('/') => Place::File(path.into()),
@@ -77,27 +98,48 @@ impl ServiceIdentity {
                     .map_err(|reason| wrong(jwks, message!(has_no_usable_key, reason)))?;
                 Place::Given(set.to_owned())
             }
-            Some(url) => Place::Url(secure(url).ok_or(wrong(jwks, message!(must_be_https_url_or_path)))?),
+            Some(url) => {
+                Place::Url(secure(url).ok_or(wrong(jwks, message!(must_be_https_url_or_path)))?)
+            }
         };
         let (ca, token) = (path("ca")?, path("token")?);
         if token.is_some() && !matches!(keys, Place::Url(_)) {
             return Err(wrong("token", message!(needs_jwks_url)));
         }
-        let audience = members.get("audience").map(|_| text("audience", message!(must_not_be_empty))).transpose()?;
+        let audience = members
+            .get("audience")
+            .map(|_| text("audience", message!(must_not_be_empty)))
+            .transpose()?;
         let (issuer, audience) = (issuer.to_owned(), audience.map(str::to_owned));
-        let trust = Trust { issuer, audience, longest_life: LONGEST_LIFE, keys, ca, token };
-        Ok(Self { subject: subject.to_owned(), trust })
+        let trust = Trust {
+            issuer,
+            audience,
+            longest_life: LONGEST_LIFE,
+            keys,
+            ca,
+            token,
+        };
+        Ok(Self {
+            subject: subject.to_owned(),
+            trust,
+        })
     }
 
     /// Reads a client's identity from its members in a file. If they name no issuer and no subject,
     /// the client signs an assertion for each request itself. `jwks_uri` is a URL or the path of a
     /// file. `None` if there are no members.
-    pub fn of_client<'a>(id: &'a str, mut members: Members<'a>) -> Result<Option<Self>, WrongMember> {
+    pub fn of_client<'a>(
+        id: &'a str,
+        mut members: Members<'a>,
+    ) -> Result<Option<Self>, WrongMember> {
         if members.is_empty() {
             return Ok(None);
         }
         if members.contains_key("jwks_uri") && members.contains_key("jwks") {
-            return Err(WrongMember { member: "jwks_uri", wrong: message!(is_beside_jwks) });
+            return Err(WrongMember {
+                member: "jwks_uri",
+                wrong: message!(is_beside_jwks),
+            });
         }
         let makes_assertions = !members.contains_key("issuer") && !members.contains_key("subject");
         if makes_assertions {
@@ -137,10 +179,19 @@ mod tests {
             let mut words: Vec<_> = line.split(' ').collect();
             take_members(&mut words).map(|members| (words, members.len()))
         };
-        assert_eq!(taken("orders issuer=a subject=b read"), Some((vec!["orders", "read"], 2)));
-        assert_eq!(taken("orders token=0123456789 read"), Some((vec!["orders", "token=0123456789", "read"], 0)));
+        assert_eq!(
+            taken("orders issuer=a subject=b read"),
+            Some((vec!["orders", "read"], 2))
+        );
+        assert_eq!(
+            taken("orders token=0123456789 read"),
+            Some((vec!["orders", "token=0123456789", "read"], 0))
+        );
         assert_eq!(taken("orders issuer=a subject=b subject=c"), None);
-        assert_eq!(taken("orders issuer=a Subject=b"), Some((vec!["orders", "Subject=b"], 1)));
+        assert_eq!(
+            taken("orders issuer=a Subject=b"),
+            Some((vec!["orders", "Subject=b"], 1))
+        );
     }
 
     #[test]
@@ -148,21 +199,36 @@ mod tests {
         let refused = |more: (&'static str, &str)| {
             let members = Members::from([("issuer", "https://k8s"), ("subject", "orders"), more]);
             let wrong = ServiceIdentity::read(&members).err();
-            wrong.map(|wrong| format!("{} {}", wrong.member, wrong.wrong)).unwrap_or_default()
+            wrong
+                .map(|wrong| format!("{} {}", wrong.member, wrong.wrong))
+                .unwrap_or_default()
         };
         assert_eq!(refused(("jwks", "/keys.json")), "");
         assert_eq!(refused(("issuer", "https://k8s/")), "");
         assert_eq!(refused(("audience", "")), "audience must not be empty");
-        assert_eq!(refused(("subject", "")), format!("subject {}", message!(must_be_sub_of_tokens)));
-        for (name, value) in
-            [("issuer", "k8s"), ("issuer", "http://k8s"), ("jwks", "http://k8s"), ("jwks", "keys.json")]
-        {
-            assert!(refused((name, value)).starts_with(&format!("{name} must be an https URL")), "{value}");
+        assert_eq!(
+            refused(("subject", "")),
+            format!("subject {}", message!(must_be_sub_of_tokens))
+        );
+        for (name, value) in [
+            ("issuer", "k8s"),
+            ("issuer", "http://k8s"),
+            ("jwks", "http://k8s"),
+            ("jwks", "keys.json"),
+        ] {
+            assert!(
+                refused((name, value)).starts_with(&format!("{name} must be an https URL")),
+                "{value}"
+            );
         }
         for (name, value) in [("ca", "ca.crt"), ("token", ""), ("token", "token")] {
-            assert_eq!(refused((name, value)), format!("{name} must be the absolute path of a file"));
+            assert_eq!(
+                refused((name, value)),
+                format!("{name} must be the absolute path of a file")
+            );
         }
-        let private = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AA","y":"AA","d":"AA"}]}"#;
+        let private =
+            r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AA","y":"AA","d":"AA"}]}"#;
         assert!(refused(("jwks", private)).contains("private member `d`"));
         // The token would be sent wherever the metadata say.
         assert!(refused(("token", "/token")).starts_with("token needs a `jwks`"));

@@ -8,12 +8,18 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::{AppId, InvalidId};
 
 /// Deserializes an identifier from a string, by its `FromStr`. For `#[serde(deserialize_with)]`.
-pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidId>>(deserializer: D) -> Result<T, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+pub fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidId>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)
 }
 
 /// A client, such as a page, to which tokens are issued in place of an app. Its id is public.
-#[derive(Debug, Display, FromStr, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Display, FromStr, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct ClientId(
     /// The `client_id` of the client's tokens. It has the type of an AppID, because tokens of an
     /// app have their AppID there.
@@ -52,8 +58,14 @@ pub enum InvalidForeignId {
 
 /// Parses an id that another program has written. Refuses texts that stand for a missing value.
 pub fn foreign_id<T: FromStr<Err = InvalidId>>(text: &str) -> Result<T, InvalidForeignId> {
-    let is_filler = FILLERS.split(',').any(|filler| filler.eq_ignore_ascii_case(text));
-    if is_filler { Err(InvalidForeignId::Filler) } else { Ok(text.parse()?) }
+    let is_filler = FILLERS
+        .split(',')
+        .any(|filler| filler.eq_ignore_ascii_case(text));
+    if is_filler {
+        Err(InvalidForeignId::Filler)
+    } else {
+        Ok(text.parse()?)
+    }
 }
 
 #[cfg(test)]
@@ -63,10 +75,24 @@ mod tests {
 
     #[test]
     fn what_stands_for_no_value_is_known_in_small_and_capital_letters() {
-        for text in
-            ["0", "-1", "NULL", "\\N", "None", "nil", "undefined", "[object Object]", "NaN", "user_id", "OPENID"]
-        {
-            assert_eq!(foreign_id::<UserId>(text), Err(InvalidForeignId::Filler), "{text}");
+        for text in [
+            "0",
+            "-1",
+            "NULL",
+            "\\N",
+            "None",
+            "nil",
+            "undefined",
+            "[object Object]",
+            "NaN",
+            "user_id",
+            "OPENID",
+        ] {
+            assert_eq!(
+                foreign_id::<UserId>(text),
+                Err(InvalidForeignId::Filler),
+                "{text}"
+            );
         }
         for text in ["00", "1", "-10", "nobody", "user-0", "id-1", "nullable"] {
             assert!(foreign_id::<UserId>(text).is_ok(), "{text}");

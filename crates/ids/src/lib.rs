@@ -117,7 +117,9 @@ pub mod packed {
     pub fn user(user: &UserId) -> Vec<u8> {
         let text = user.as_str();
         match Uuid::try_parse(text) {
-            Ok(uuid) if *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text => packed(uuid.as_bytes()),
+            Ok(uuid) if *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text => {
+                packed(uuid.as_bytes())
+            }
             _ => text.into(),
         }
     }
@@ -125,7 +127,9 @@ pub mod packed {
     /// Decodes [`user`].
     pub fn read_user(bytes: &[u8]) -> Result<UserId> {
         let text = match bytes {
-            [PACKED, uuid @ ..] => Uuid::from_slice(uuid).map(|uuid| uuid.to_string()).unwrap_or_default(),
+            [PACKED, uuid @ ..] => Uuid::from_slice(uuid)
+                .map(|uuid| uuid.to_string())
+                .unwrap_or_default(),
             text => str::from_utf8(text).unwrap_or_default().to_owned(),
         };
         text.parse().map_err(|_| Unreadable("a user id"))
@@ -138,7 +142,9 @@ pub mod packed {
 
     /// Decodes [`unionid`].
     pub fn read_unionid(bytes: &[u8]) -> Result<UnionId> {
-        read_of_wechat(bytes).parse().map_err(|_| Unreadable("a unionid"))
+        read_of_wechat(bytes)
+            .parse()
+            .map_err(|_| Unreadable("a unionid"))
     }
 
     /// Encodes a person, for the list of a user's persons: the app, and then the openid.
@@ -150,7 +156,10 @@ pub mod packed {
     /// of another app's persons do. An AppID as text ends with a colon, which no AppID or openid
     /// contains.
     pub fn app(app: &AppId) -> Vec<u8> {
-        let number = app.as_str().strip_prefix("wx").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        let number = app
+            .as_str()
+            .strip_prefix("wx")
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok());
         match number.filter(|number| *usual_app(*number) == *app.as_str()) {
             Some(number) => packed(&number.to_be_bytes()),
             None => [app.as_str(), ":"].concat().into(),
@@ -171,24 +180,35 @@ pub mod packed {
                 }
                 _ => {
                     let colon = bytes.iter().position(|byte| *byte == b':')?;
-                    (str::from_utf8(&bytes[..colon]).ok()?.to_owned(), &bytes[colon + 1..])
+                    (
+                        str::from_utf8(&bytes[..colon]).ok()?.to_owned(),
+                        &bytes[colon + 1..],
+                    )
                 }
             };
-            Some(Person { app: app.parse().ok()?, openid: read_of_wechat(openid).parse().ok()? })
+            Some(Person {
+                app: app.parse().ok()?,
+                openid: read_of_wechat(openid).parse().ok()?,
+            })
         };
         read().ok_or(Unreadable("a person"))
     }
 
     /// Encodes a list of unionids. Each follows its length in one byte.
     pub fn unionids<'a>(all: impl IntoIterator<Item = &'a UnionId>) -> Vec<u8> {
-        all.into_iter().map(unionid).flat_map(|id| [&[id.len() as u8], &id[..]].concat()).collect()
+        all.into_iter()
+            .map(unionid)
+            .flat_map(|id| [&[id.len() as u8], &id[..]].concat())
+            .collect()
     }
 
     /// Decodes [`unionids`].
     pub fn read_unionids(mut list: &[u8]) -> Result<Vec<UnionId>> {
         let mut found = Vec::new();
         while let Some((length, rest)) = list.split_first() {
-            let (first, others) = rest.split_at_checked((*length).into()).ok_or(Unreadable("a list of unionids"))?;
+            let (first, others) = rest
+                .split_at_checked((*length).into())
+                .ok_or(Unreadable("a list of unionids"))?;
             found.push(read_unionid(first)?);
             list = others;
         }
@@ -229,21 +249,44 @@ pub mod packed {
                 ("42", 2),
             ] {
                 let id: UserId = text.parse().expect("a user id");
-                assert_eq!((user(&id).len(), read_user(&user(&id))), (length, Ok(id)), "{text}");
+                assert_eq!(
+                    (user(&id).len(), read_user(&user(&id))),
+                    (length, Ok(id)),
+                    "{text}"
+                );
             }
-            for (text, length) in
-                [("oGZUI0egBJY1zhBYw2KhdUfwVJJE", 22), ("o-_", 3), ("oGZUI0egBJY1zhBYw2KhdUfwVJJEabcd", 32)]
-            {
+            for (text, length) in [
+                ("oGZUI0egBJY1zhBYw2KhdUfwVJJE", 22),
+                ("o-_", 3),
+                ("oGZUI0egBJY1zhBYw2KhdUfwVJJEabcd", 32),
+            ] {
                 let id: UnionId = text.parse().expect("a unionid");
-                assert_eq!((unionid(&id).len(), read_unionid(&unionid(&id))), (length, Ok(id.clone())), "{text}");
-                for (app, app_length) in [("wx0123456789abcdef", 9), ("wx0123456789ABCDEF", 19), ("wx1", 4)] {
-                    let (app, openid) = (app.parse().expect("an AppID"), text.parse().expect("an openid"));
+                assert_eq!(
+                    (unionid(&id).len(), read_unionid(&unionid(&id))),
+                    (length, Ok(id.clone())),
+                    "{text}"
+                );
+                for (app, app_length) in [
+                    ("wx0123456789abcdef", 9),
+                    ("wx0123456789ABCDEF", 19),
+                    ("wx1", 4),
+                ] {
+                    let (app, openid) = (
+                        app.parse().expect("an AppID"),
+                        text.parse().expect("an openid"),
+                    );
                     let somebody = Person { app, openid };
                     let bytes = person(&somebody);
-                    assert_eq!((bytes.len(), read_person(&bytes)), (app_length + length, Ok(somebody)));
+                    assert_eq!(
+                        (bytes.len(), read_person(&bytes)),
+                        (app_length + length, Ok(somebody))
+                    );
                 }
                 let list = unionids([&id, &id]);
-                assert_eq!((list.len(), read_unionids(&list)), (2 * length + 2, Ok(vec![id.clone(), id])));
+                assert_eq!(
+                    (list.len(), read_unionids(&list)),
+                    (2 * length + 2, Ok(vec![id.clone(), id]))
+                );
             }
         }
 

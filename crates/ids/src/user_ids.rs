@@ -26,7 +26,9 @@ pub enum IdKind {
 pub enum InvalidIdKey {
     #[error("the file holds no key")]
     NoKey,
-    #[error("must be one line, because an id key does not rotate: under another key everybody gets another id")]
+    #[error(
+        "must be one line, because an id key does not rotate: under another key everybody gets another id"
+    )]
     SeveralLines,
     #[error("must be base64 of 32 bytes, as `wxmint keys id-key` writes it")]
     Form,
@@ -44,15 +46,26 @@ impl IdKey {
             b"" => Err(InvalidIdKey::NoKey),
             lines if lines.contains(&b'\n') => Err(InvalidIdKey::SeveralLines),
             line => {
-                let bytes = STANDARD.decode(line).map(Zeroizing::new).ok().filter(|bytes| bytes.len() == 32);
-                Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes.ok_or(InvalidIdKey::Form)?)))
+                let bytes = STANDARD
+                    .decode(line)
+                    .map(Zeroizing::new)
+                    .ok()
+                    .filter(|bytes| bytes.len() == 32);
+                Ok(Self(hmac::Key::new(
+                    hmac::HMAC_SHA256,
+                    &bytes.ok_or(InvalidIdKey::Form)?,
+                )))
             }
         }
     }
 
     /// The user id of a person. Somebody who uses several apps has one user id in each.
     pub fn of_openid(&self, person: &Person) -> UserId {
-        self.user_id(&["wxmint user id of openid", person.app.as_str(), person.openid.as_str()])
+        self.user_id(&[
+            "wxmint user id of openid",
+            person.app.as_str(),
+            person.openid.as_str(),
+        ])
     }
 
     /// The user id of all persons with this unionid.
@@ -99,44 +112,68 @@ mod tests {
     }
 
     fn person(app: &str, openid: &str) -> Person {
-        Person { app: app.parse().expect("an AppID"), openid: openid.parse().expect("an openid") }
+        Person {
+            app: app.parse().expect("an AppID"),
+            openid: openid.parse().expect("an openid"),
+        }
     }
 
     #[test]
     fn the_vectors_of_the_docs_are_computed() {
         let vectors: serde_json::Value = serde_json::from_str(VECTORS).expect("JSON");
         let text = |value: &serde_json::Value, name: &str| value[name].as_str().map(str::to_owned);
-        let of =
-            |value: &serde_json::Value| IdKey::parse(text(value, "id_key").expect("a key").as_bytes()).expect("a key");
+        let of = |value: &serde_json::Value| {
+            IdKey::parse(text(value, "id_key").expect("a key").as_bytes()).expect("a key")
+        };
         let all = vectors.as_array().expect("a list");
         assert!(all.len() >= 6);
         for vector in all {
             let computed = match text(vector, "unionid") {
                 Some(unionid) => of(vector).of_unionid(&unionid.parse().expect("a unionid")),
                 None => {
-                    let [app, openid] = ["appid", "openid"].map(|name| text(vector, name).expect("a part"));
+                    let [app, openid] =
+                        ["appid", "openid"].map(|name| text(vector, name).expect("a part"));
                     of(vector).of_openid(&person(&app, &openid))
                 }
             };
-            assert_eq!(Some(computed.as_str().to_owned()), text(vector, "user_id"), "{vector}");
-            assert_eq!(Some(of(vector).fingerprint()), text(vector, "fingerprint"), "{vector}");
+            assert_eq!(
+                Some(computed.as_str().to_owned()),
+                text(vector, "user_id"),
+                "{vector}"
+            );
+            assert_eq!(
+                Some(of(vector).fingerprint()),
+                text(vector, "fingerprint"),
+                "{vector}"
+            );
         }
     }
 
     #[test]
     fn a_file_that_is_not_one_key_is_refused_with_the_right_form() {
-        let (line, refused) = (STANDARD.encode([1; 32]), |file: &str| IdKey::parse(file.as_bytes()).err());
+        let (line, refused) = (STANDARD.encode([1; 32]), |file: &str| {
+            IdKey::parse(file.as_bytes()).err()
+        });
         for whole in [line.clone(), format!("{line}\n"), format!("\n {line}\r\n")] {
             assert_eq!(refused(&whole), None, "{whole:?}");
         }
         for empty in ["", "\n", " \r\n\n"] {
             assert_eq!(refused(empty), Some(InvalidIdKey::NoKey), "{empty:?}");
         }
-        for two in [format!("{line}\n{line}\n"), format!("{line}\n\n{}\n", STANDARD.encode([2; 32]))] {
+        for two in [
+            format!("{line}\n{line}\n"),
+            format!("{line}\n\n{}\n", STANDARD.encode([2; 32])),
+        ] {
             assert_eq!(refused(&two), Some(InvalidIdKey::SeveralLines), "{two:?}");
         }
         let short = STANDARD.encode([1; 31]);
-        for wrong in [&line[1..], &short, &STANDARD.encode([1; 33]), &format!("{line} {line}"), "key"] {
+        for wrong in [
+            &line[1..],
+            &short,
+            &STANDARD.encode([1; 33]),
+            &format!("{line} {line}"),
+            "key",
+        ] {
             assert_eq!(refused(wrong), Some(InvalidIdKey::Form), "{wrong:?}");
         }
         assert_eq!(format!("{:?}", key(1)), "IdKey(…)");
@@ -145,14 +182,30 @@ mod tests {
     #[test]
     fn no_two_people_kinds_or_keys_have_one_id_and_each_is_a_uuid_of_version_8() {
         let unionid: UnionId = "a".parse().expect("a unionid");
-        let people = [("wx1", "a"), ("wx", "1a"), ("wx1a", "b"), ("wx1", "ab"), ("a", "wx1")];
+        let people = [
+            ("wx1", "a"),
+            ("wx", "1a"),
+            ("wx1a", "b"),
+            ("wx1", "ab"),
+            ("a", "wx1"),
+        ];
         let of = |key: &IdKey| people.map(|(app, openid)| key.of_openid(&person(app, openid)));
         let (one, other) = (key(1), key(2));
-        let all = of(&one).into_iter().chain(of(&other)).chain([one.of_unionid(&unionid), other.of_unionid(&unionid)]);
+        let all = of(&one)
+            .into_iter()
+            .chain(of(&other))
+            .chain([one.of_unionid(&unionid), other.of_unionid(&unionid)]);
         let all: Vec<_> = all.map(|id| id.as_str().to_owned()).collect();
-        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len(), "{all:?}");
+        assert_eq!(
+            all.iter().collect::<HashSet<_>>().len(),
+            all.len(),
+            "{all:?}"
+        );
         for id in &all {
-            assert!(id.len() == 36 && &id[14..15] == "8" && "89ab".contains(&id[19..20]), "{id}");
+            assert!(
+                id.len() == 36 && &id[14..15] == "8" && "89ab".contains(&id[19..20]),
+                "{id}"
+            );
         }
         assert_ne!(one.fingerprint(), other.fingerprint());
     }

@@ -1,7 +1,9 @@
 //! A private key as a JWK, as it is stored in the key file.
 
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
+};
 use aws_lc_rs::{error::Unspecified, hmac, rsa::KeySize};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -61,13 +63,25 @@ impl PrivateJwk {
     pub fn generate(algorithm: Algorithm, nbf: DateTime<Utc>) -> Result<Self, KeyError> {
         let (alg, kty, crv, material) = match algorithm {
             Algorithm::Es256 => (Algorithm::Es256, "EC", Some("P-256"), Material::of_p256()),
-            Algorithm::EdDsa | Algorithm::Ed25519 => (Algorithm::EdDsa, "OKP", Some("Ed25519"), Material::of_ed25519()),
+            Algorithm::EdDsa | Algorithm::Ed25519 => (
+                Algorithm::EdDsa,
+                "OKP",
+                Some("Ed25519"),
+                Material::of_ed25519(),
+            ),
             Algorithm::Rs256 => (Algorithm::Rs256, "RSA", None, Material::of_rsa()),
         };
         let material = material.map_err(|_| KeyError::Crypto("generate a key"))?;
         let (kty, crv, alg) = (kty.into(), crv.map(Into::into), alg.name().into());
-        let mut jwk =
-            Self { kty, crv, alg, usage: Some("sig".into()), nbf: Some(nbf.timestamp()), material, ..Self::default() };
+        let mut jwk = Self {
+            kty,
+            crv,
+            alg,
+            usage: Some("sig".into()),
+            nbf: Some(nbf.timestamp()),
+            material,
+            ..Self::default()
+        };
         jwk.name_itself(0)?;
         Ok(jwk)
     }
@@ -76,7 +90,10 @@ impl PrivateJwk {
     /// is for signing alone.
     pub(super) fn marking(&self) -> hmac::Key {
         let private = self.material.d.as_ref().map_or(&b""[..], |d| d.as_bytes());
-        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, private), b"wxmint mark of a binding");
+        let derived = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, private),
+            b"wxmint mark of a binding",
+        );
         hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
     }
 
@@ -97,7 +114,9 @@ impl PrivateJwk {
     /// The key's name in error messages: its position in the set, and its `kid` if it has one.
     pub(super) fn label(&self, index: usize) -> String {
         let place = index + 1;
-        self.kid.as_ref().map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
+        self.kid
+            .as_ref()
+            .map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
     }
 }
 
@@ -107,13 +126,22 @@ impl Material {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
         let d: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes()?;
         let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-        Ok(Self { x: encode(x), y: encode(y), d: encode(d.as_ref()), ..Self::default() })
+        Ok(Self {
+            x: encode(x),
+            y: encode(y),
+            d: encode(d.as_ref()),
+            ..Self::default()
+        })
     }
 
     fn of_ed25519() -> Result<Self, Unspecified> {
         let pair = Ed25519KeyPair::generate()?;
         let seed: Curve25519SeedBin<'_> = pair.seed()?.as_be_bytes()?;
-        Ok(Self { x: encode(pair.public_key().as_ref()), d: encode(seed.as_ref()), ..Self::default() })
+        Ok(Self {
+            x: encode(pair.public_key().as_ref()),
+            d: encode(seed.as_ref()),
+            ..Self::default()
+        })
     }
 
     fn of_rsa() -> Result<Self, Unspecified> {

@@ -42,7 +42,9 @@ pub enum Refusal {
     )]
     EveryWithinLead { every: i64, lead: i64 },
     /// The key must stay because tokens that it signed may not have expired.
-    #[error("tokens that {kid} signed may be valid until {earliest}; after that, `keys rotate` removes the key")]
+    #[error(
+        "tokens that {kid} signed may be valid until {earliest}; after that, `keys rotate` removes the key"
+    )]
     TokensLive { kid: String, earliest: String },
     /// The key must stay because no key has replaced it.
     #[error("no other key can replace {0} yet; `keys rotate` replaces it when it is due")]
@@ -91,40 +93,75 @@ pub fn plan(
     // For each key that has a successor, possibly the new key: the earliest time at which it may
     // leave the JWKS.
     let successors = lives.iter().skip(1).map(|life| life.nbf).chain(nbf);
-    let owed = lives.iter().zip(successors.map(|nbf| nbf + policy.retention()));
+    let owed = lives
+        .iter()
+        .zip(successors.map(|nbf| nbf + policy.retention()));
     let (gone, left): (Vec<_>, Vec<_>) =
         owed.partition(|(life, owed)| life.exp.unwrap_or(*owed).max(*owed) + policy.lead <= now);
     let drop = gone.into_iter().map(|(life, _)| life.kid.clone()).collect();
-    let leave_too_soon = left.into_iter().filter(|(life, owed)| life.exp.is_none_or(|exp| exp < *owed));
-    let expire = leave_too_soon.map(|(life, owed)| (life.kid.clone(), owed)).collect();
+    let leave_too_soon = left
+        .into_iter()
+        .filter(|(life, owed)| life.exp.is_none_or(|exp| exp < *owed));
+    let expire = leave_too_soon
+        .map(|(life, owed)| (life.kid.clone(), owed))
+        .collect();
     let publish = nbf.map(|nbf| (policy.algorithm, nbf));
-    Ok(RotationStep { drop, expire, publish, next_look: next_look(lives, policy, now) })
+    Ok(RotationStep {
+        drop,
+        expire,
+        publish,
+        next_look: next_look(lives, policy, now),
+    })
 }
 
 /// The `nbf` of the next key, if a key is to be generated now. The next key is due one lead before
 /// the signing key's term ends. It is due at once if the policy wants another algorithm, if the
 /// last key has an `exp` although it has no successor, or if the operator asks for it (`at_once`).
 /// No key is generated while the last key has not begun to sign.
-fn publication(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>, at_once: bool) -> Option<DateTime<Utc>> {
+fn publication(
+    lives: &[KeyLife],
+    policy: &RotationPolicy,
+    now: DateTime<Utc>,
+    at_once: bool,
+) -> Option<DateTime<Utc>> {
     let last = lives.last().filter(|last| last.nbf <= now)?;
     let soonest = whole_second(now + policy.lead);
     let in_term = last.algorithm == policy.algorithm && last.exp.is_none() && !at_once;
-    let nbf = if in_term { (last.nbf + policy.every).max(soonest) } else { soonest };
+    let nbf = if in_term {
+        (last.nbf + policy.every).max(soonest)
+    } else {
+        soonest
+    };
     (nbf == soonest).then_some(nbf)
 }
 
 /// Rounds up to a whole second, because files store whole seconds and nothing may happen early.
 pub fn whole_second(at: DateTime<Utc>) -> DateTime<Utc> {
     let rest = i64::from(at.timestamp_subsec_nanos());
-    if rest == 0 { at } else { at + TimeDelta::nanoseconds(1_000_000_000 - rest) }
+    if rest == 0 {
+        at
+    } else {
+        at + TimeDelta::nanoseconds(1_000_000_000 - rest)
+    }
 }
 
 /// When the next key is due or a key can be removed from the file, whichever comes first.
-fn next_look(lives: &[KeyLife], policy: &RotationPolicy, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn next_look(
+    lives: &[KeyLife],
+    policy: &RotationPolicy,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
     let last = lives.last()?;
     let stays = last.algorithm == policy.algorithm && last.exp.is_none();
-    let due = if stays { last.nbf + policy.every - policy.lead } else { last.nbf };
-    let drops = lives.iter().filter_map(|life| life.exp).map(|exp| exp + policy.lead);
+    let due = if stays {
+        last.nbf + policy.every - policy.lead
+    } else {
+        last.nbf
+    };
+    let drops = lives
+        .iter()
+        .filter_map(|life| life.exp)
+        .map(|exp| exp + policy.lead);
     Some(drops.chain([due]).min()?.max(now))
 }
 
@@ -133,9 +170,10 @@ pub fn refuse_removal(lives: &[KeyLife], kid: &str) -> Refusal {
     match lives.iter().find(|life| life.kid == kid) {
         None => Refusal::UnknownKey(kid.to_owned()),
         Some(KeyLife { exp: None, .. }) => Refusal::NoSuccessor(kid.to_owned()),
-        Some(KeyLife { exp: Some(exp), .. }) => {
-            Refusal::TokensLive { kid: kid.to_owned(), earliest: exp.to_rfc3339_opts(SecondsFormat::Secs, true) }
-        }
+        Some(KeyLife { exp: Some(exp), .. }) => Refusal::TokensLive {
+            kid: kid.to_owned(),
+            earliest: exp.to_rfc3339_opts(SecondsFormat::Secs, true),
+        },
     }
 }
 
@@ -185,15 +223,26 @@ pub fn retire(lives: &[KeyLife], kid: &str, now: DateTime<Utc>) -> Result<Retire
     };
     let place = index.unwrap_or_else(|| lives.partition_point(|life| life.nbf <= now));
     let before = place.checked_sub(1).map(|index| &lives[index]);
-    let begins = before.map_or(now - CLOCK_SKEW, |life| (now - CLOCK_SKEW).max(life.nbf + TimeDelta::seconds(1)));
-    let released = before.filter(|_| state == KeyState::Published).map(|life| life.kid.clone());
-    Ok(Retirement { state, successor, begins, released })
+    let begins = before.map_or(now - CLOCK_SKEW, |life| {
+        (now - CLOCK_SKEW).max(life.nbf + TimeDelta::seconds(1))
+    });
+    let released = before
+        .filter(|_| state == KeyState::Published)
+        .map(|life| life.kid.clone());
+    Ok(Retirement {
+        state,
+        successor,
+        begins,
+        released,
+    })
 }
 
 /// Whether a text can be a `kid`: a SHA-256 in base64url (RFC 7638). Another text, such as half a
 /// `kid` or a name, is an operator's mistake.
 pub(super) fn is_thumbprint(kid: &str) -> bool {
-    URL_SAFE_NO_PAD.decode(kid).is_ok_and(|hash| hash.len() == 32)
+    URL_SAFE_NO_PAD
+        .decode(kid)
+        .is_ok_and(|hash| hash.len() == 32)
 }
 
 #[cfg(test)]

@@ -36,7 +36,10 @@ impl KeySet {
 
     /// The public keys whose `exp` has not passed at `now`, even those that are revoked.
     pub fn visible(&self, now: DateTime<Utc>) -> impl Iterator<Item = &PublicKey> {
-        self.keys.iter().filter(move |key| !is_gone(&key.life, now)).map(SigningKey::public)
+        self.keys
+            .iter()
+            .filter(move |key| !is_gone(&key.life, now))
+            .map(SigningKey::public)
     }
 
     /// The public keys that the JWKS has at `now`: those of [`KeySet::visible`] that are not
@@ -54,15 +57,17 @@ impl KeySet {
     /// installation has had one key. A key that was revoked after `time` does not count.
     pub fn has_history(&self, time: DateTime<Utc>) -> bool {
         let signing = self.lives.iter().filter(|life| life.nbf <= time);
-        let were_all_revoked =
-            self.all_revoked_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() < time.timestamp());
+        let were_all_revoked = self
+            .all_revoked_at
+            .is_some_and(|until| until - SPREADS_WITHIN.num_seconds() < time.timestamp());
         were_all_revoked || self.revoked.iter().any(|key| key.at() < time) || signing.count() > 1
     }
 
     /// Whether all logins were revoked at this second (since 1970) or later, so that no login from
     /// before is valid.
     pub fn has_revoked_all_since(&self, second: i64) -> bool {
-        self.all_revoked_at.is_some_and(|until| until - SPREADS_WITHIN.num_seconds() >= second)
+        self.all_revoked_at
+            .is_some_and(|until| until - SPREADS_WITHIN.num_seconds() >= second)
     }
 
     /// Checks that each key verifies what it signs; see [`SigningKey::self_test`].
@@ -151,8 +156,12 @@ mod tests {
         for algorithm in crate::SIGNED_WITH {
             let key = PrivateJwk::generate(algorithm, at(0)).expect("a key");
             let set = KeySet::parse(&StoredKeys::of(&[key]).content()).expect("a set");
-            assert_eq!(set.signing(at(1)).expect("signs").public().algorithm(), algorithm);
-            let public = serde_json::to_value(set.signing(at(1)).expect("signs").public()).expect("JSON");
+            assert_eq!(
+                set.signing(at(1)).expect("signs").public().algorithm(),
+                algorithm
+            );
+            let public =
+                serde_json::to_value(set.signing(at(1)).expect("signs").public()).expect("JSON");
             assert_eq!(public["alg"], algorithm.name());
             set.self_test().expect("signs and verifies");
         }
@@ -176,38 +185,63 @@ mod tests {
             ("exp", 8_210_266_876_799, false),
             ("nbf", i64::MAX, false),
         ] {
-            let mut file =
-                file_of(&[0, 100].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key")));
+            let mut file = file_of(
+                &[0, 100]
+                    .map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key")),
+            );
             file["keys"][0][member] = seconds.into();
             let set = parse(&file);
-            let planned = set.as_ref().map(|set| crate::rotation::plan(&set.lives, &policy, at(200), false).is_ok());
-            assert_eq!(planned.is_ok_and(|planned| planned), is_read, "{member} {seconds}");
-            assert!(is_read || set.expect_err("refused").to_string().contains("before the year 10000"));
+            let planned = set
+                .as_ref()
+                .map(|set| crate::rotation::plan(&set.lives, &policy, at(200), false).is_ok());
+            assert_eq!(
+                planned.is_ok_and(|planned| planned),
+                is_read,
+                "{member} {seconds}"
+            );
+            assert!(
+                is_read
+                    || set
+                        .expect_err("refused")
+                        .to_string()
+                        .contains("before the year 10000")
+            );
         }
     }
 
     #[test]
     fn the_key_with_the_latest_nbf_that_has_come_signs() {
-        let [old, new] = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let [old, new] =
+            [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let set = KeySet::parse(&StoredKeys::of(&[new, old]).content()).expect("a set");
         let [old, new] = [0, 1].map(|index| set.keys[index].public().kid());
         assert_eq!(
             set.signing(at(99)).expect_err("none yet"),
-            KeyError::NoneSigning { earliest: at(100).to_rfc3339() }
+            KeyError::NoneSigning {
+                earliest: at(100).to_rfc3339()
+            }
         );
         assert_eq!(set.signing(at(100)).expect("old").public().kid(), old);
         assert_eq!(set.signing(at(199)).expect("old").public().kid(), old);
         assert_eq!(set.signing(at(200)).expect("new").public().kid(), new);
-        assert_eq!(set.visible(at(0)).count(), 2, "a key is published before it signs");
+        assert_eq!(
+            set.visible(at(0)).count(),
+            2,
+            "a key is published before it signs"
+        );
     }
 
     #[test]
     fn a_key_leaves_the_set_at_its_exp() {
-        let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let keys =
+            [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let mut file = file_of(&keys);
         file["keys"][0]["exp"] = 300.into();
         let set = parse(&file).expect("a set");
-        assert_eq!((set.visible(at(299)).count(), set.visible(at(300)).count()), (2, 1));
+        assert_eq!(
+            (set.visible(at(299)).count(), set.visible(at(300)).count()),
+            (2, 1)
+        );
     }
 
     #[test]
@@ -226,7 +260,10 @@ mod tests {
         assert!(spoiled("d", "AAAA".into()).contains("32 bytes"));
         assert!(spoiled("d", serde_json::Value::Null).contains("`d` is missing"));
         let shown = spoiled("d", format!("{d}=").into());
-        assert!(shown.contains("base64url") && !shown.contains(&d), "{shown}");
+        assert!(
+            shown.contains("base64url") && !shown.contains(&d),
+            "{shown}"
+        );
         let shown = spoiled("nbf", d.as_str().into());
         assert!(shown.contains("line 1") && !shown.contains(&d), "{shown}");
     }
@@ -235,43 +272,62 @@ mod tests {
     fn two_keys_with_the_same_kid_or_nbf_are_refused() {
         let key = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
         let twin = PrivateJwk::generate(Algorithm::EdDsa, at(5)).expect("a key");
-        for (keys, member) in [([key.clone(), key.clone()], "`kid`"), ([key, twin], "`nbf`")] {
+        for (keys, member) in [
+            ([key.clone(), key.clone()], "`kid`"),
+            ([key, twin], "`nbf`"),
+        ] {
             let error = KeySet::parse(&StoredKeys::of(&keys).content()).expect_err("ambiguous");
             assert!(error.to_string().contains(member), "{error}");
         }
-        assert_eq!(KeySet::parse(br#"{"keys":[]}"#).expect_err("empty"), KeyError::Empty);
+        assert_eq!(
+            KeySet::parse(br#"{"keys":[]}"#).expect_err("empty"),
+            KeyError::Empty
+        );
     }
 
     #[test]
     fn a_key_that_ended_names_neither_signs_nor_verifies() {
-        let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let keys =
+            [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let mut file = file_of(&keys);
         file["revoked"] = serde_json::json!([{"kid": keys[1].kid(), "at": 300}]);
         let set = parse(&file).expect("a set");
-        assert_eq!(set.signing(at(300)).expect("signs").public().kid(), keys[0].kid());
-        assert!(set.key(keys[1].kid(), at(300)).is_none() && set.key(keys[0].kid(), at(300)).is_some());
-        file["revoked"] = serde_json::json!([{"kid": keys[0].kid(), "at": 0}, {"kid": keys[1].kid(), "at": 0}]);
+        assert_eq!(
+            set.signing(at(300)).expect("signs").public().kid(),
+            keys[0].kid()
+        );
+        assert!(
+            set.key(keys[1].kid(), at(300)).is_none() && set.key(keys[0].kid(), at(300)).is_some()
+        );
+        file["revoked"] =
+            serde_json::json!([{"kid": keys[0].kid(), "at": 0}, {"kid": keys[1].kid(), "at": 0}]);
         assert_eq!(parse(&file).expect_err("none is left"), KeyError::Empty);
     }
 
     #[test]
     fn no_debug_text_holds_a_private_part() {
         let key = PrivateJwk::generate(Algorithm::Es256, at(0)).expect("a key");
-        let d = file_of(std::slice::from_ref(&key))["keys"][0]["d"].as_str().expect("d").to_owned();
-        let set = KeySet::parse(&StoredKeys::of(std::slice::from_ref(&key)).content()).expect("a set");
+        let d = file_of(std::slice::from_ref(&key))["keys"][0]["d"]
+            .as_str()
+            .expect("d")
+            .to_owned();
+        let set =
+            KeySet::parse(&StoredKeys::of(std::slice::from_ref(&key)).content()).expect("a set");
         assert!(!format!("{key:?} {set:?}").contains(&d));
     }
 
     #[test]
     fn a_cache_never_keeps_the_set_past_the_next_keys_first_signature() {
-        let keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let keys =
+            [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let ring = KeyRing::new(set, at(1)).expect("a ring");
         for (now, longest) in [(1, 300), (700, 300), (701, 299), (999, 1), (1000, 300)] {
             let max_age = max_age(&ring.set().lives, TimeDelta::minutes(30), at(now));
             assert_eq!(max_age.num_seconds(), longest, "at {now}");
         }
-        let published = serde_json::to_string(&ring.set().visible(at(2)).collect::<PublicKeySet<'_>>());
+        let published =
+            serde_json::to_string(&ring.set().visible(at(2)).collect::<PublicKeySet<'_>>());
         assert!(!published.expect("JSON").contains("\"d\""));
     }
 }

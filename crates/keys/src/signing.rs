@@ -39,7 +39,10 @@ impl KeyRing {
     pub fn note_revoked(&self, found: &[String]) {
         self.0.rcu(|set| {
             let new = found.iter().filter(|kid| !set.is_revoked(kid));
-            KeySet { in_feed: set.in_feed.iter().chain(new).cloned().collect(), ..KeySet::clone(set) }
+            KeySet {
+                in_feed: set.in_feed.iter().chain(new).cloned().collect(),
+                ..KeySet::clone(set)
+            }
         });
     }
 
@@ -47,7 +50,10 @@ impl KeyRing {
     /// set stays in use.
     pub fn swap(&self, set: KeySet, now: DateTime<Utc>) -> Result<(), KeyError> {
         let set = tested(set, now)?;
-        self.0.rcu(|before| KeySet { in_feed: before.in_feed.clone(), ..set.clone() });
+        self.0.rcu(|before| KeySet {
+            in_feed: before.in_feed.clone(),
+            ..set.clone()
+        });
         Ok(())
     }
 }
@@ -57,8 +63,12 @@ impl KeyRing {
 fn tested(set: KeySet, now: DateTime<Utc>) -> Result<KeySet, KeyError> {
     set.self_test()?;
     set.signing(now)?;
-    let jwks = serde_json::to_vec(&set.visible(now).collect::<PublicKeySet<'_>>()).expect("strings serialize");
-    PublishedKeys::read(&jwks)?.refused.pop().map_or(Ok(set), Err)
+    let jwks = serde_json::to_vec(&set.visible(now).collect::<PublicKeySet<'_>>())
+        .expect("strings serialize");
+    PublishedKeys::read(&jwks)?
+        .refused
+        .pop()
+        .map_or(Ok(set), Err)
 }
 
 impl KeySet {
@@ -66,7 +76,9 @@ impl KeySet {
     /// no key may sign yet.
     pub fn signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
         let signing = signing(&self.lives, now).map(|index| &self.keys[index]);
-        signing.ok_or_else(|| KeyError::NoneSigning { earliest: self.lives[0].nbf.to_rfc3339() })
+        signing.ok_or_else(|| KeyError::NoneSigning {
+            earliest: self.lives[0].nbf.to_rfc3339(),
+        })
     }
 
     /// Whether the revocation feed names this key.
@@ -77,14 +89,22 @@ impl KeySet {
     /// The key that signs at `now`. Fails with [`KeyError::Revoked`] if that key is revoked,
     /// because verifiers refuse all tokens that it signs.
     pub fn accepted_signing(&self, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
-        self.signing(now).and_then(|key| if self.is_revoked(&key.life.kid) { Err(KeyError::Revoked) } else { Ok(key) })
+        self.signing(now).and_then(|key| {
+            if self.is_revoked(&key.life.kid) {
+                Err(KeyError::Revoked)
+            } else {
+                Ok(key)
+            }
+        })
     }
 }
 
 /// The index of the key that signs at `now`: among the keys whose `nbf` has come and whose `exp`
 /// has not, the one with the latest `nbf`. `lives` must be ordered by `nbf`.
 pub fn signing(lives: &[KeyLife], now: DateTime<Utc>) -> Option<usize> {
-    lives.iter().rposition(|life| life.nbf <= now && !is_gone(life, now))
+    lives
+        .iter()
+        .rposition(|life| life.nbf <= now && !is_gone(life, now))
 }
 
 /// Whether the key has left the JWKS.
@@ -111,7 +131,9 @@ thread_local! {
 /// Installs our provider. Fails if another provider is installed, because jsonwebtoken cannot sign
 /// with our keys then.
 pub(super) fn install() -> Result<(), KeyError> {
-    let is_other = KeyError::Crypto("sign: another CryptoProvider of jsonwebtoken is installed in this process");
+    let is_other = KeyError::Crypto(
+        "sign: another CryptoProvider of jsonwebtoken is installed in this process",
+    );
     if *IS_INSTALLED { Ok(()) } else { Err(is_other) }
 }
 
@@ -125,7 +147,11 @@ pub(super) fn encode(key: &SigningKey, typ: &str, claims: &impl Serialize) -> St
         KeyPair::Ed25519(_) => EncodingKey::from_ed_der(&[]),
         KeyPair::Rsa(_) => EncodingKey::from_rsa_der(&[]),
     };
-    let header = Header { typ: Some(typ.to_owned()), kid: Some(key.life.kid.clone()), ..Header::new(algorithm) };
+    let header = Header {
+        typ: Some(typ.to_owned()),
+        kid: Some(key.life.kid.clone()),
+        ..Header::new(algorithm)
+    };
     PAIR.set(Some(key.pair.clone()));
     jsonwebtoken::encode(&header, claims, &family).expect("it signs")
 }
@@ -144,11 +170,16 @@ impl Signer<Vec<u8>> for KeyPair {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
         let (random, failed) = (SystemRandom::new(), |_| signature::Error::new());
         match self {
-            Self::P256(pair) => pair.sign(&random, message).map(|signed| signed.as_ref().to_vec()).map_err(failed),
+            Self::P256(pair) => pair
+                .sign(&random, message)
+                .map(|signed| signed.as_ref().to_vec())
+                .map_err(failed),
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map(|()| signature).map_err(failed)
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .map(|()| signature)
+                    .map_err(failed)
             }
         }
     }
@@ -179,18 +210,26 @@ mod tests {
 
     #[test]
     fn a_key_that_does_not_verify_what_it_signs_is_never_in_use() {
-        let keys = [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let keys =
+            [100, 200].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         let good = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
         let mut spoiled = good.clone();
         spoiled.keys[0].pair = good.keys[1].pair.clone();
         let ring = KeyRing::new(good, at(300)).expect("a ring");
-        let refused = ring.swap(spoiled, at(300)).expect_err("spoiled").to_string();
-        assert!(refused.contains("it does not verify what it signs"), "{refused}");
+        let refused = ring
+            .swap(spoiled, at(300))
+            .expect_err("spoiled")
+            .to_string();
+        assert!(
+            refused.contains("it does not verify what it signs"),
+            "{refused}"
+        );
     }
 
     #[test]
     fn a_key_that_was_ended_stays_ended() {
-        let mut keys = [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
+        let mut keys =
+            [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         keys[0].exp = Some(at(2000).timestamp());
         let (old, new) = (keys[0].kid().to_owned(), keys[1].kid().to_owned());
         let set = KeySet::parse(&StoredKeys::of(&keys).content()).expect("a set");
@@ -200,10 +239,20 @@ mod tests {
             ring.set().in_feed.clone()
         };
         assert_eq!(noted(&[&old, "a peer's"]), [old.as_str(), "a peer's"]);
-        assert_eq!(noted(&[]), [old.as_str(), "a peer's"], "an end that the store has lost still holds");
+        assert_eq!(
+            noted(&[]),
+            [old.as_str(), "a peer's"],
+            "an end that the store has lost still holds"
+        );
         ring.swap(set, at(1999)).expect("the same set");
-        assert_eq!(noted(&[&old]), [old.as_str(), "a peer's"], "also in a set that was read again");
-        assert!(ring.set().key(&old, at(1999)).is_none() && ring.set().key(&new, at(1999)).is_some());
+        assert_eq!(
+            noted(&[&old]),
+            [old.as_str(), "a peer's"],
+            "also in a set that was read again"
+        );
+        assert!(
+            ring.set().key(&old, at(1999)).is_none() && ring.set().key(&new, at(1999)).is_some()
+        );
         assert_eq!(noted(&[&new]), [old.as_str(), "a peer's", new.as_str()]);
     }
 }

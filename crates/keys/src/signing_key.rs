@@ -1,7 +1,8 @@
 //! A private key that signs.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
+    RsaPublicKeyComponents,
 };
 use aws_lc_rs::{hmac, rsa::KeyPairComponents};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -35,11 +36,20 @@ impl SigningKey {
     /// is the key's position in the set, for error messages.
     pub(super) fn from_jwk(jwk: &PrivateJwk, index: usize) -> Result<Self, KeyError> {
         let label = jwk.label(index);
-        let unusable = |reason| KeyError::Unusable { key: label.clone(), reason };
+        let unusable = |reason| KeyError::Unusable {
+            key: label.clone(),
+            reason,
+        };
         let (public, pair) = jwk.key_pair().map_err(unusable)?;
         let life = jwk.life(&public).map_err(unusable)?;
         install()?;
-        Ok(Self { public, pair, marking: jwk.marking(), label, life })
+        Ok(Self {
+            public,
+            pair,
+            marking: jwk.marking(),
+            label,
+            life,
+        })
     }
 
     /// The public key, as it is published in the JWKS.
@@ -51,11 +61,19 @@ impl SigningKey {
     /// both is never used.
     pub fn self_test(&self) -> Result<(), KeyError> {
         const MESSAGE: &[u8] = b"wxmint key self-test";
-        let signature = self.pair.try_sign(MESSAGE).map_err(|_| KeyError::Crypto("sign"))?;
-        if self.public.verifies(MESSAGE, &signature) && !self.public.verifies(b"another message", &signature) {
+        let signature = self
+            .pair
+            .try_sign(MESSAGE)
+            .map_err(|_| KeyError::Crypto("sign"))?;
+        if self.public.verifies(MESSAGE, &signature)
+            && !self.public.verifies(b"another message", &signature)
+        {
             return Ok(());
         }
-        Err(KeyError::Unusable { key: self.label.clone(), reason: "it does not verify what it signs".into() })
+        Err(KeyError::Unusable {
+            key: self.label.clone(),
+            reason: "it does not verify what it signs".into(),
+        })
     }
 }
 
@@ -72,7 +90,9 @@ impl PrivateJwk {
             return Err("`use` must be \"sig\"".into());
         }
         if self.kid.as_deref().is_some_and(|kid| kid != public.kid()) {
-            return Err("`kid` must be the key's RFC 7638 thumbprint; remove it to have it computed".into());
+            return Err(
+                "`kid` must be the key's RFC 7638 thumbprint; remove it to have it computed".into(),
+            );
         }
         Ok((public, pair))
     }
@@ -83,8 +103,14 @@ impl PrivateJwk {
             ("EC", Some("P-256")) => Algorithm::Es256,
             ("OKP", Some("Ed25519")) => Algorithm::EdDsa,
             ("RSA", None) => Algorithm::Rs256,
-            ("oct", _) => return Err("`kty` is \"oct\", a shared secret, which cannot be published".into()),
-            _ => return Err("`kty` and `crv` must be EC and P-256, OKP and Ed25519, or RSA alone".into()),
+            ("oct", _) => {
+                return Err("`kty` is \"oct\", a shared secret, which cannot be published".into());
+            }
+            _ => {
+                return Err(
+                    "`kty` and `crv` must be EC and P-256, OKP and Ed25519, or RSA alone".into(),
+                );
+            }
         };
         let confirmed = Some(algorithm).filter(|algorithm| self.alg == algorithm.name());
         confirmed.ok_or_else(|| format!("`alg` must be {algorithm} for a key of this type"))
@@ -94,7 +120,12 @@ impl PrivateJwk {
         let Material { x, y, d, .. } = &self.material;
         let (x, y, d) = (fixed32("x", x)?, fixed32("y", y)?, fixed32("d", d)?);
         let point = [&[4][..], &x, &y].concat();
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &d, &point).ok();
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            &d,
+            &point,
+        )
+        .ok();
         let both = PublicKey::p256(&x, &y).zip(pair.map(|pair| KeyPair::P256(pair.into())));
         both.ok_or_else(|| "`x` and `y` are not a point on P-256, or not the one of `d`".into())
     }
@@ -108,11 +139,38 @@ impl PrivateJwk {
     }
 
     fn rsa(&self) -> Result<(PublicKey, KeyPair), String> {
-        let Material { n, e, d, p, q, dp, dq, qi, .. } = &self.material;
-        let (n, e, d, p, q) = (bytes("n", n)?, bytes("e", e)?, bytes("d", d)?, bytes("p", p)?, bytes("q", q)?);
+        let Material {
+            n,
+            e,
+            d,
+            p,
+            q,
+            dp,
+            dq,
+            qi,
+            ..
+        } = &self.material;
+        let (n, e, d, p, q) = (
+            bytes("n", n)?,
+            bytes("e", e)?,
+            bytes("d", d)?,
+            bytes("p", p)?,
+            bytes("q", q)?,
+        );
         let (dp, dq, qi) = (bytes("dp", dp)?, bytes("dq", dq)?, bytes("qi", qi)?);
-        let public_key = RsaPublicKeyComponents { n: &n[..], e: &e[..] };
-        let components = KeyPairComponents { public_key, d, p, q, dP: dp, dQ: dq, qInv: qi };
+        let public_key = RsaPublicKeyComponents {
+            n: &n[..],
+            e: &e[..],
+        };
+        let components = KeyPairComponents {
+            public_key,
+            d,
+            p,
+            q,
+            dP: dp,
+            dQ: dq,
+            qInv: qi,
+        };
         let pair = RsaKeyPair::from_components(&components).ok();
         let both = PublicKey::rsa(&n, &e).zip(pair.map(|pair| KeyPair::Rsa(pair.into())));
         both.ok_or_else(|| "the members are not an RSA key of 2048 to 8192 bits".into())
@@ -122,23 +180,38 @@ impl PrivateJwk {
         let (kid, algorithm) = (public.kid().to_owned(), public.algorithm());
         let nbf = date("nbf", self.nbf.unwrap_or_default())?;
         let exp = self.exp.map(|exp| date("exp", exp)).transpose()?;
-        Ok(KeyLife { kid, algorithm, nbf, exp })
+        Ok(KeyLife {
+            kid,
+            algorithm,
+            nbf,
+            exp,
+        })
     }
 }
 
 fn fixed32(name: &str, value: &Member) -> Result<Zeroizing<Vec<u8>>, String> {
     let bytes = bytes(name, value)?;
-    if bytes.len() == 32 { Ok(bytes) } else { Err(format!("`{name}` must be 32 bytes")) }
+    if bytes.len() == 32 {
+        Ok(bytes)
+    } else {
+        Err(format!("`{name}` must be 32 bytes"))
+    }
 }
 
 fn bytes(name: &str, value: &Member) -> Result<Zeroizing<Vec<u8>>, String> {
-    let text = value.as_ref().ok_or_else(|| format!("the member `{name}` is missing"))?;
+    let text = value
+        .as_ref()
+        .ok_or_else(|| format!("the member `{name}` is missing"))?;
     let bytes = URL_SAFE_NO_PAD.decode(text.as_str());
-    bytes.map(Zeroizing::new).map_err(|_| format!("`{name}` must be base64url without padding"))
+    bytes
+        .map(Zeroizing::new)
+        .map_err(|_| format!("`{name}` must be base64url without padding"))
 }
 
 fn date(name: &str, seconds: i64) -> Result<DateTime<Utc>, String> {
     // Later times could overflow when a duration is added. Mostly they are milliseconds by mistake.
     let date = DateTime::from_timestamp(seconds, 0).filter(|date| date.year() < 10_000);
-    date.ok_or_else(|| format!("`{name}` must be a number of seconds since 1970, before the year 10000"))
+    date.ok_or_else(|| {
+        format!("`{name}` must be a number of seconds since 1970, before the year 10000")
+    })
 }

@@ -57,16 +57,22 @@ impl StoredKeys {
     pub fn parse(json: &[u8]) -> Result<Self, KeyError> {
         // Only the position is reported, because serde_json's message quotes the value, which may
         // be a private member.
-        let mut stored: Self = serde_json::from_slice(json)
-            .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
+        let mut stored: Self = serde_json::from_slice(json).map_err(|error| {
+            KeyError::Syntax(format!("line {}, column {}", error.line(), error.column()))
+        })?;
         for (index, key) in stored.keys.iter_mut().enumerate() {
             key.name_itself(index)?;
         }
         let Self { keys, revoked, .. } = &mut stored;
         // Half of a `kid` would revoke no key, and a long text would make the feed's pages longer
         // than verifiers read.
-        if let Some(RevokedKey { kid, .. }) = revoked.iter().find(|revoked| !is_thumbprint(&revoked.kid)) {
-            let key = format!("{} in `revoked`", kid.chars().take(KID_CHARS).collect::<String>());
+        if let Some(RevokedKey { kid, .. }) =
+            revoked.iter().find(|revoked| !is_thumbprint(&revoked.kid))
+        {
+            let key = format!(
+                "{} in `revoked`",
+                kid.chars().take(KID_CHARS).collect::<String>()
+            );
             let reason = "`kid` must be the whole id, as `keys list` prints it".into();
             return Err(KeyError::Unusable { key, reason });
         }
@@ -76,13 +82,20 @@ impl StoredKeys {
 
     /// A set of these keys, without revoked keys.
     pub fn of(keys: impl Into<Vec<PrivateJwk>>) -> Self {
-        Self { keys: keys.into(), ..Self::default() }
+        Self {
+            keys: keys.into(),
+            ..Self::default()
+        }
     }
 
     /// Checks each key and that no two keys have the same `kid` or `nbf`, and makes a [`KeySet`].
     /// Fails with [`KeyError::Empty`] if there is no key.
     pub fn check(&self) -> Result<KeySet, KeyError> {
-        let keys = self.keys.iter().enumerate().map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
+        let keys = self
+            .keys
+            .iter()
+            .enumerate()
+            .map(|(index, jwk)| SigningKey::from_jwk(jwk, index));
         let mut keys = keys.collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() {
             return Err(KeyError::Empty);
@@ -94,13 +107,27 @@ impl StoredKeys {
                 if same_kid || key.life.nbf == other.life.nbf {
                     let member = if same_kid { "kid" } else { "nbf" };
                     let [first, second] = [key, other].map(|key| key.label.clone());
-                    return Err(KeyError::Ambiguous { first, second, member });
+                    return Err(KeyError::Ambiguous {
+                        first,
+                        second,
+                        member,
+                    });
                 }
             }
         }
         let lives = keys.iter().map(|key| key.life.clone()).collect();
-        let Self { revoked, all_revoked_at, .. } = self.clone();
-        Ok(KeySet { keys, lives, revoked, all_revoked_at, in_feed: Vec::new() })
+        let Self {
+            revoked,
+            all_revoked_at,
+            ..
+        } = self.clone();
+        Ok(KeySet {
+            keys,
+            lives,
+            revoked,
+            all_revoked_at,
+            in_feed: Vec::new(),
+        })
     }
 
     /// The times of the keys, ordered by `nbf`. The list is empty if all keys are revoked.
@@ -123,14 +150,21 @@ impl StoredKeys {
     /// Today's setting for the life of tokens may not be the setting under which a key signed, so
     /// this assumes the longest life that any setting allows.
     pub fn purge_revoked(&mut self, now: DateTime<Utc>) -> Vec<String> {
-        self.revoked.extract_if(.., |key| key.at() <= now - REVOKED_KEPT).map(|key| key.kid).collect()
+        self.revoked
+            .extract_if(.., |key| key.at() <= now - REVOKED_KEPT)
+            .map(|key| key.kid)
+            .collect()
     }
 
     /// Carries out a step of [`super::rotation::plan`].
     pub fn apply(&mut self, step: &RotationStep) -> Result<(), KeyError> {
-        self.keys.retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
+        self.keys
+            .retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
         for (kid, exp) in &step.expire {
-            self.keys.iter_mut().filter(|key| key.kid() == kid).for_each(|key| key.exp = Some(exp.timestamp()));
+            self.keys
+                .iter_mut()
+                .filter(|key| key.kid() == kid)
+                .for_each(|key| key.exp = Some(exp.timestamp()));
         }
         if let Some((algorithm, nbf)) = step.publish {
             self.keys.push(PrivateJwk::generate(algorithm, nbf)?);
@@ -139,18 +173,31 @@ impl StoredKeys {
     }
 
     /// Carries out an emergency retirement that [`super::rotation::retire`] has planned.
-    pub fn retire(&mut self, kid: &str, retirement: &Retirement, now: DateTime<Utc>) -> Result<(), KeyError> {
+    pub fn retire(
+        &mut self,
+        kid: &str,
+        retirement: &Retirement,
+        now: DateTime<Utc>,
+    ) -> Result<(), KeyError> {
         self.end(kid, now);
         if let Some(released) = &retirement.released {
-            self.keys.iter_mut().filter(|key| key.kid() == released).for_each(|key| key.exp = None);
+            self.keys
+                .iter_mut()
+                .filter(|key| key.kid() == released)
+                .for_each(|key| key.exp = None);
         }
         match &retirement.successor {
             Successor::Unchanged => {}
             Successor::Promoted(next) => {
                 let nbf = Some(retirement.begins.timestamp());
-                self.keys.iter_mut().filter(|key| key.kid() == next).for_each(|key| key.nbf = nbf);
+                self.keys
+                    .iter_mut()
+                    .filter(|key| key.kid() == next)
+                    .for_each(|key| key.nbf = nbf);
             }
-            Successor::New(algorithm) => self.keys.push(PrivateJwk::generate(*algorithm, retirement.begins)?),
+            Successor::New(algorithm) => self
+                .keys
+                .push(PrivateJwk::generate(*algorithm, retirement.begins)?),
         }
         Ok(())
     }
@@ -167,7 +214,10 @@ impl StoredKeys {
     fn end(&mut self, kid: &str, now: DateTime<Utc>) {
         self.keys.retain(|key| key.kid() != kid);
         self.revoked.retain(|revoked| revoked.kid != kid);
-        self.revoked.push(RevokedKey { kid: kid.to_owned(), at: now.timestamp() });
+        self.revoked.push(RevokedKey {
+            kid: kid.to_owned(),
+            at: now.timestamp(),
+        });
     }
 }
 
@@ -183,24 +233,42 @@ mod tests {
     fn an_end_that_names_no_whole_kid_is_refused() {
         let key = PrivateJwk::generate(Algorithm::EdDsa, DateTime::UNIX_EPOCH).expect("a key");
         let kid = key.kid().to_owned();
-        for (named, shown) in [(&kid[..20], &kid[..20]), ("", ""), (&"x".repeat(1_000_000), &*"x".repeat(KID_CHARS))] {
+        for (named, shown) in [
+            (&kid[..20], &kid[..20]),
+            ("", ""),
+            (&"x".repeat(1_000_000), &*"x".repeat(KID_CHARS)),
+        ] {
             let mut stored = StoredKeys::of([key.clone()]);
-            stored.revoked.push(RevokedKey { kid: named.to_owned(), at: 0 });
-            let refused = StoredKeys::parse(&stored.content()).expect_err("no kid").to_string();
+            stored.revoked.push(RevokedKey {
+                kid: named.to_owned(),
+                at: 0,
+            });
+            let refused = StoredKeys::parse(&stored.content())
+                .expect_err("no kid")
+                .to_string();
             assert_eq!(
                 refused,
-                format!("key {shown} in `revoked`: `kid` must be the whole id, as `keys list` prints it")
+                format!(
+                    "key {shown} in `revoked`: `kid` must be the whole id, as `keys list` prints it"
+                )
             );
         }
     }
 
     #[test]
     fn whoever_replaces_all_keys_ends_all_logins_and_this_is_never_forgotten() {
-        let [old, new] = [0, 1]
-            .map(|second| PrivateJwk::generate(Algorithm::EdDsa, DateTime::UNIX_EPOCH + TimeDelta::seconds(second)));
+        let [old, new] = [0, 1].map(|second| {
+            PrivateJwk::generate(
+                Algorithm::EdDsa,
+                DateTime::UNIX_EPOCH + TimeDelta::seconds(second),
+            )
+        });
         let mut stored = StoredKeys::of([old.expect("a key")]);
         assert_eq!(stored.check().expect("a set").all_revoked_at, None);
-        stored.replace(new.expect("a key"), DateTime::UNIX_EPOCH + TimeDelta::seconds(100));
+        stored.replace(
+            new.expect("a key"),
+            DateTime::UNIX_EPOCH + TimeDelta::seconds(100),
+        );
         stored.purge_revoked(DateTime::UNIX_EPOCH + TimeDelta::days(365));
         let read = KeySet::parse(&stored.content()).expect("a set");
         assert_eq!((read.all_revoked_at, read.revoked), (Some(165), vec![]));
@@ -215,14 +283,35 @@ mod tests {
             let retirement = retire(&stored.lives().expect("a set"), &kid, at(now)).expect("a kid");
             stored.retire(&kid, &retirement, at(now)).expect("retired");
         }
-        assert_eq!(stored.revoked, [RevokedKey { kid: kid.clone(), at: 200 }]);
-        assert_eq!(stored.lives().expect("a set").len(), 1, "the second time another key signs already");
+        assert_eq!(
+            stored.revoked,
+            [RevokedKey {
+                kid: kid.clone(),
+                at: 200
+            }]
+        );
+        assert_eq!(
+            stored.lives().expect("a set").len(),
+            1,
+            "the second time another key signs already"
+        );
         let longest = LONGEST_LIFE.as_secs() as i64;
         assert_eq!(REVOKED_KEPT.num_seconds(), longest + 300);
-        assert_eq!(stored.purge_revoked(at(200 + longest + 299)), [""; 0], "whatever life tokens have today");
+        assert_eq!(
+            stored.purge_revoked(at(200 + longest + 299)),
+            [""; 0],
+            "whatever life tokens have today"
+        );
         assert_eq!(stored.purge_revoked(at(200 + longest + 300)), [kid]);
         assert_eq!(stored.revoked, []);
-        stored.revoked.push(RevokedKey { kid: "a".into(), at: 8_210_266_876_799 });
-        assert_eq!(stored.purge_revoked(at(0)), [""; 0], "a time that leaves no room to count on from it");
+        stored.revoked.push(RevokedKey {
+            kid: "a".into(),
+            at: 8_210_266_876_799,
+        });
+        assert_eq!(
+            stored.purge_revoked(at(0)),
+            [""; 0],
+            "a time that leaves no room to count on from it"
+        );
     }
 }

@@ -71,7 +71,8 @@ fn the_rs256_signature_of_rfc_7520_verifies() {
     let n = "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw";
     let signed = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9.SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
     let signature = "MRjdkly7_-oTPTS3AXP41iQIGKa80A0ZmTuV5MEaHoxnW2e5CZ5NlKtainoFmKZopdHM1O2U4mwzJdQx996ivp83xuglII7PNDi84wnB-BDkoBwA78185hX-Es4JIwmDLJK3lfWRa-XtL0RnltuYv746iYTh_qHRD68BNt1uSNCrUCTJDt5aAE6x8wW1Kt9eRo4QPocSadnHXFxnt8Is9UzpERV0ePPQdLuW3IS_de3xyIrDaLGdjluPxUAhb6L2aXic1U12podGU0KLUQSE_oI-ZnmKJ3F4uOZDnd6QZWJushZ41Axf_fcIe8u9ipH84ogoree7vjbU5y18kDquDg";
-    let [n, signature] = [n, signature].map(|text| URL_SAFE_NO_PAD.decode(text).expect("base64url"));
+    let [n, signature] =
+        [n, signature].map(|text| URL_SAFE_NO_PAD.decode(text).expect("base64url"));
     let key = PublicKey::rsa(&n, &[1, 0, 1]).expect("a key");
     assert!(key.verifies(signed.as_bytes(), &signature));
     assert!(!key.verifies(&signed.as_bytes()[1..], &signature));
@@ -89,14 +90,22 @@ fn with(mut key: Value, member: &str, value: impl Into<Value>) -> Value {
 #[test]
 fn signatures_are_those_of_rfc_7515_and_rfc_8037() {
     let rs256 = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
-    let es256 = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
-    let eddsa = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    let es256 =
+        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    let eddsa =
+        "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     // ECDSA signatures differ each time, because each takes a random number; those of the other
     // algorithms do not.
     for (key, header, payload, signature, repeats) in [
         (rsa(), "eyJhbGciOiJSUzI1NiJ9", JOE, rs256, true),
         (p256(), "eyJhbGciOiJFUzI1NiJ9", JOE, es256, false),
-        (ed25519(), "eyJhbGciOiJFZERTQSJ9", "RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc", eddsa, true),
+        (
+            ed25519(),
+            "eyJhbGciOiJFZERTQSJ9",
+            "RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
+            eddsa,
+            true,
+        ),
     ] {
         let set = parse(&[key]).expect("a set");
         let key = set.iter().next().expect("a key");
@@ -116,7 +125,10 @@ fn the_rsa_key_of_rfc_7517_has_the_thumbprint_of_rfc_7638_as_its_kid() {
     let mut unnamed = with(signing, "nbf", 1);
     unnamed.as_object_mut().expect("an object").remove("kid");
     let set = StoredKeys::parse(json!({"keys": [unnamed]}).to_string().as_bytes()).expect("a file");
-    assert_eq!(set.lives().expect("a set")[0].kid, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    assert_eq!(
+        set.lives().expect("a set")[0].kid,
+        "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    );
 }
 
 #[test]
@@ -125,19 +137,61 @@ fn an_invalid_private_set_is_refused_with_the_keys_position_and_the_reason() {
     let shared = json!({ "kty": "oct", "alg": "HS256", "kid": "s", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMko" });
     let mut public = with(ed25519(), "nbf", 1);
     public.as_object_mut().expect("an object").remove("d");
-    let off_the_curve = with(with(p256(), "y", "y_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"), "kid", "off");
+    let off_the_curve = with(
+        with(p256(), "y", "y_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"),
+        "kid",
+        "off",
+    );
     for (keys, why) in [
-        (vec![encryption.clone(), other_kid.clone()], "key 1 (kid 1): `alg` must be ES256 for a key of this type"),
-        (vec![with(ed25519(), "alg", "Ed25519")], "`alg` must be EdDSA for a key of this type"),
-        (vec![with(encryption, "alg", "ES256")], "key 1 (kid 1): `use` must be \"sig\""),
-        (vec![rsa(), other_kid], "key 2 (kid 2011-04-29): `kid` must be the key's RFC 7638 thumbprint"),
-        (vec![rsa(), shared], "key 2 (kid s): `kty` is \"oct\", a shared secret, which cannot be published"),
-        (vec![rsa(), off_the_curve], "key 2 (kid off): `x` and `y` are not a point on P-256"),
+        (
+            vec![encryption.clone(), other_kid.clone()],
+            "key 1 (kid 1): `alg` must be ES256 for a key of this type",
+        ),
+        (
+            vec![with(ed25519(), "alg", "Ed25519")],
+            "`alg` must be EdDSA for a key of this type",
+        ),
+        (
+            vec![with(encryption, "alg", "ES256")],
+            "key 1 (kid 1): `use` must be \"sig\"",
+        ),
+        (
+            vec![rsa(), other_kid],
+            "key 2 (kid 2011-04-29): `kid` must be the key's RFC 7638 thumbprint",
+        ),
+        (
+            vec![rsa(), shared],
+            "key 2 (kid s): `kty` is \"oct\", a shared secret, which cannot be published",
+        ),
+        (
+            vec![rsa(), off_the_curve],
+            "key 2 (kid off): `x` and `y` are not a point on P-256",
+        ),
         (vec![rsa(), public], "key 2: the member `d` is missing"),
-        (vec![rsa(), with(p256(), "alg", "RS256")], "key 2: `alg` must be ES256"),
-        (vec![with(p256(), "crv", "P-384")], "key 1: `kty` and `crv` must be"),
-        (vec![with(p256(), "d", "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")], "or not the one of `d`"),
-        (vec![with(ed25519(), "x", "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU")], "`x` is not the public key"),
+        (
+            vec![rsa(), with(p256(), "alg", "RS256")],
+            "key 2: `alg` must be ES256",
+        ),
+        (
+            vec![with(p256(), "crv", "P-384")],
+            "key 1: `kty` and `crv` must be",
+        ),
+        (
+            vec![with(
+                p256(),
+                "d",
+                "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+            )],
+            "or not the one of `d`",
+        ),
+        (
+            vec![with(
+                ed25519(),
+                "x",
+                "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            )],
+            "`x` is not the public key",
+        ),
         (vec![ed25519(), rsa()], "have the same `nbf`"),
     ] {
         let refused = parse(&keys).expect_err(why).to_string();
@@ -146,7 +200,10 @@ fn an_invalid_private_set_is_refused_with_the_keys_position_and_the_reason() {
     let twins = [ed25519(), with(rsa(), "nbf", 1), with(ed25519(), "nbf", 2)];
     let kid = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
     let refused = parse(&twins).expect_err("twins").to_string();
-    assert_eq!(refused, format!("keys 1 (kid {kid}) and 3 (kid {kid}) have the same `kid`"));
+    assert_eq!(
+        refused,
+        format!("keys 1 (kid {kid}) and 3 (kid {kid}) have the same `kid`")
+    );
 }
 
 #[test]
@@ -155,31 +212,70 @@ fn an_invalid_public_key_does_not_affect_the_others_and_a_private_member_is_not_
     let public: PublicKeySet<'_> = set.iter().map(|key| key.public()).collect();
     let public = serde_json::to_value(&public).expect("JSON");
     let [eddsa, rs256, es256] = [0, 1, 2].map(|index| public["keys"][index].clone());
-    let read = |keys: Value| PublishedKeys::read(json!({ "keys": keys }).to_string().as_bytes()).expect("a set");
+    let read = |keys: Value| {
+        PublishedKeys::read(json!({ "keys": keys }).to_string().as_bytes()).expect("a set")
+    };
     assert_eq!(read(public["keys"].clone()).keys.len(), 3);
 
     let private = ed25519()["d"].as_str().expect("d").to_owned();
     let kid = eddsa["kid"].as_str().expect("kid").to_owned();
     for (bad, why) in [
-        (with(eddsa.clone(), "d", private.as_str()), format!("key 1 (kid {kid}): it has the private member `d`")),
-        (json!({"kty": "oct", "kid": "s", "k": "AyM1"}), "key 1 (kid s): it has the private member `k`".into()),
-        (with(es256.clone(), "y", es256["x"].clone()), "`x` and `y` are not a point on P-256".into()),
-        (with(es256.clone(), "alg", "ES384"), "are not those of ES256, EdDSA, Ed25519 or RS256".into()),
-        (with(rs256.clone(), "n", "AQAB"), "are not an RSA key of 2048 to 8192 bits".into()),
+        (
+            with(eddsa.clone(), "d", private.as_str()),
+            format!("key 1 (kid {kid}): it has the private member `d`"),
+        ),
+        (
+            json!({"kty": "oct", "kid": "s", "k": "AyM1"}),
+            "key 1 (kid s): it has the private member `k`".into(),
+        ),
+        (
+            with(es256.clone(), "y", es256["x"].clone()),
+            "`x` and `y` are not a point on P-256".into(),
+        ),
+        (
+            with(es256.clone(), "alg", "ES384"),
+            "are not those of ES256, EdDSA, Ed25519 or RS256".into(),
+        ),
+        (
+            with(rs256.clone(), "n", "AQAB"),
+            "are not an RSA key of 2048 to 8192 bits".into(),
+        ),
         (with(rs256.clone(), "use", "enc"), "`use` must be".into()),
         (with(es256.clone(), "use", 7), "`use` must be".into()),
-        (with(es256.clone(), "key_ops", json!(["encrypt"])), "`key_ops` must be an array that includes".into()),
-        (with(es256.clone(), "key_ops", "verify"), "`key_ops` must be an array that includes".into()),
-        (with(eddsa.clone(), "x", "AQAB"), "`x` is not an Ed25519 key".into()),
-        (with(eddsa.clone(), "x", 1), "the member `x` is missing".into()),
-        (with(eddsa, "kid", "other"), "key 1 (kid other): `kid` must be".into()),
+        (
+            with(es256.clone(), "key_ops", json!(["encrypt"])),
+            "`key_ops` must be an array that includes".into(),
+        ),
+        (
+            with(es256.clone(), "key_ops", "verify"),
+            "`key_ops` must be an array that includes".into(),
+        ),
+        (
+            with(eddsa.clone(), "x", "AQAB"),
+            "`x` is not an Ed25519 key".into(),
+        ),
+        (
+            with(eddsa.clone(), "x", 1),
+            "the member `x` is missing".into(),
+        ),
+        (
+            with(eddsa, "kid", "other"),
+            "key 1 (kid other): `kid` must be".into(),
+        ),
         (rs256.clone(), "another key has this `kid`".into()),
     ] {
         let twin = bad == rs256;
-        let read = read(if twin { json!([rs256, bad]) } else { json!([bad, rs256]) });
+        let read = read(if twin {
+            json!([rs256, bad])
+        } else {
+            json!([bad, rs256])
+        });
         assert_eq!((read.keys.len(), read.refused.len()), (1, 1), "{why}");
         let refused = read.refused[0].to_string();
-        assert!(refused.contains(&why) && !refused.contains(&private), "{refused}");
+        assert!(
+            refused.contains(&why) && !refused.contains(&private),
+            "{refused}"
+        );
     }
     let verifies = with(es256.clone(), "key_ops", json!(["sign", "verify"]));
     assert_eq!(read(json!([verifies, rs256])).keys.len(), 2);
@@ -199,13 +295,27 @@ fn a_value_that_is_no_jwk_does_not_affect_the_other_keys() {
         ("[]", is_no_object),
         (r#"{"x":1e999}"#, is_no_object),
         (&too_deep, is_no_object),
-        (r#"{"kid":7,"x":[]}"#, "key 1: `kty`, `crv` and `alg` are not"),
+        (
+            r#"{"kid":7,"x":[]}"#,
+            "key 1: `kty`, `crv` and `alg` are not",
+        ),
     ] {
-        let read = PublishedKeys::read(format!("{{\"keys\":[{odd},{public}]}}").as_bytes()).expect("a set");
+        let read = PublishedKeys::read(format!("{{\"keys\":[{odd},{public}]}}").as_bytes())
+            .expect("a set");
         assert_eq!((read.keys.len(), read.refused.len()), (1, 1), "{odd}");
-        assert!(read.refused[0].to_string().starts_with(why), "{odd}: {}", read.refused[0]);
+        assert!(
+            read.refused[0].to_string().starts_with(why),
+            "{odd}: {}",
+            read.refused[0]
+        );
     }
-    for none in ["[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[7,]}"#, r#"{"keys":[7]"#] {
+    for none in [
+        "[]",
+        "{}",
+        r#"{"keys":{}}"#,
+        r#"{"keys":[7,]}"#,
+        r#"{"keys":[7]"#,
+    ] {
         assert!(PublishedKeys::read(none.as_bytes()).is_err(), "{none}");
     }
 }

@@ -7,7 +7,12 @@ use std::{env, error::Error};
 use wxmint_redis_link::{Call, Confirm, Program, RedisAccess, RedisClient, TlsFiles};
 
 pub(crate) async fn pay(url: &str) -> Result<(), Box<dyn Error>> {
-    let access = RedisAccess::new(url.parse()?, TlsFiles::default(), Confirm::Auto, Program::default())?;
+    let access = RedisAccess::new(
+        url.parse()?,
+        TlsFiles::default(),
+        Confirm::Auto,
+        Program::default(),
+    )?;
     let link = RedisClient::new(&access, ());
 
     let order = Call::of("SET", "order:7").arg("paid");

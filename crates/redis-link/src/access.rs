@@ -58,25 +58,46 @@ pub struct Program {
 impl RedisAccess {
     /// Access by a URL. Fails if a TLS file, or the file with the Sentinels' password, cannot be
     /// used.
-    pub fn new(url: RedisUrl, files: TlsFiles, confirm: Confirm, program: Program) -> Result<Self, String> {
+    pub fn new(
+        url: RedisUrl,
+        files: TlsFiles,
+        confirm: Confirm,
+        program: Program,
+    ) -> Result<Self, String> {
         let tls = Tls::new(files, program);
         if url.has_tls() {
             tls.config()?;
         }
         url.sentinel_password(program)?;
         let (current, tls) = (Arc::new(ArcSwap::from_pointee(url)), Arc::new(tls));
-        Ok(Self { current, tls, confirm, program, stand_in: None })
+        Ok(Self {
+            current,
+            tls,
+            confirm,
+            program,
+            stand_in: None,
+        })
     }
 
     /// Access to no server: `stand_in` answers all commands.
     pub fn to(stand_in: impl StandIn + 'static, confirm: Confirm) -> Self {
         let nowhere = "redis://stand-in".parse().expect("a URL");
-        Self { stand_in: Some(Arc::new(stand_in)), confirm, ..Self::fixed(nowhere) }
+        Self {
+            stand_in: Some(Arc::new(stand_in)),
+            confirm,
+            ..Self::fixed(nowhere)
+        }
     }
 
     /// Access without TLS files and without confirmation by replicas, for tests.
     pub fn fixed(url: RedisUrl) -> Self {
-        Self::new(url, TlsFiles::default(), Confirm::Replicas(0), Program::default()).expect("no files are named")
+        Self::new(
+            url,
+            TlsFiles::default(),
+            Confirm::Replicas(0),
+            Program::default(),
+        )
+        .expect("no files are named")
     }
 
     /// The present URL. If it is replaced, the `Arc` is another one.
@@ -91,7 +112,10 @@ impl RedisAccess {
 
     /// A copy with another URL; replacing the URL of one does not affect the other.
     pub fn by(&self, url: RedisUrl) -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(url)), ..self.clone() }
+        Self {
+            current: Arc::new(ArcSwap::from_pointee(url)),
+            ..self.clone()
+        }
     }
 
     /// Connects to each primary that the URL leads to, and closes the connections. For a check of
@@ -107,7 +131,12 @@ impl RedisAccess {
 
     /// A connector for the present URL.
     pub(crate) fn connector(&self) -> Connector {
-        Connector { url: self.url(), access: self.clone(), to_sentinels: false, made: Rc::default() }
+        Connector {
+            url: self.url(),
+            access: self.clone(),
+            to_sentinels: false,
+            made: Rc::default(),
+        }
     }
 }
 
@@ -117,7 +146,12 @@ impl FromStr for Confirm {
     fn from_str(text: &str) -> Result<Self, ()> {
         match text {
             "auto" => Ok(Self::Auto),
-            number => number.parse().ok().filter(|replicas| *replicas <= 5).map(Self::Replicas).ok_or(()),
+            number => number
+                .parse()
+                .ok()
+                .filter(|replicas| *replicas <= 5)
+                .map(Self::Replicas)
+                .ok_or(()),
         }
     }
 }
@@ -129,7 +163,11 @@ impl Default for Program {
             cert_file: "the file of the client certificate",
             key_file: "the file of the client key",
             confirm: "the setting of replicas that confirm",
-            read_secret: |path| fs::read(path).map(Zeroizing::new).map_err(|why| format!("{}: {why}", path.display())),
+            read_secret: |path| {
+                fs::read(path)
+                    .map(Zeroizing::new)
+                    .map_err(|why| format!("{}: {why}", path.display()))
+            },
         }
     }
 }

@@ -17,7 +17,11 @@ pub struct Script {
 
 /// The name of the script with this text at servers: the SHA-1 in hexadecimal digits.
 pub fn script_name(text: &[u8]) -> String {
-    digest(&SHA1_FOR_LEGACY_USE_ONLY, text).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, text)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Commands whose keys lie in one slot.
@@ -32,16 +36,29 @@ pub struct Call {
 impl Script {
     /// The script with this text.
     pub fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), sha: script_name(text.as_bytes()) }
+        Self {
+            text: text.to_owned(),
+            sha: script_name(text.as_bytes()),
+        }
     }
 
     /// A call of the script. Its keys lie in one slot.
     pub fn on(&'static self, keys: &[impl AsRef<str>]) -> Call {
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
         let slots = || keys.iter().map(|key| slot_of(key.as_bytes()));
-        debug_assert!(slots().all(|slot| Some(slot) == slots().next()), "the keys of a script lie in one slot");
-        let call = Call::at(keys.first().unwrap_or(&"")).cmd("EVALSHA").arg(&self.sha).arg(keys.len()).arg(&keys);
-        Call { scripts: vec![(0, self)], ..call }
+        debug_assert!(
+            slots().all(|slot| Some(slot) == slots().next()),
+            "the keys of a script lie in one slot"
+        );
+        let call = Call::at(keys.first().unwrap_or(&""))
+            .cmd("EVALSHA")
+            .arg(&self.sha)
+            .arg(keys.len())
+            .arg(&keys);
+        Call {
+            scripts: vec![(0, self)],
+            ..call
+        }
     }
 
     /// The command `by_name`, but with the script's text, for a server that does not know the
@@ -49,7 +66,9 @@ impl Script {
     pub(crate) fn by_text(&self, by_name: &Cmd) -> Cmd {
         let mut by_text = redis::cmd("EVAL");
         by_text.arg(&self.text);
-        members(by_name).skip(2).for_each(|member| by_text.write_arg(member));
+        members(by_name)
+            .skip(2)
+            .for_each(|member| by_text.write_arg(member));
         by_text
     }
 }
@@ -57,7 +76,11 @@ impl Script {
 impl Call {
     /// A call without commands yet. The keys of its commands must lie in the slot of `key`.
     pub fn at(key: &str) -> Self {
-        Self { slot: slot_of(key.as_bytes()), commands: Vec::with_capacity(8), scripts: Vec::new() }
+        Self {
+            slot: slot_of(key.as_bytes()),
+            commands: Vec::with_capacity(8),
+            scripts: Vec::new(),
+        }
     }
 
     /// A call with a command on this key. More commands may be added; their keys must lie in the
@@ -77,14 +100,22 @@ impl Call {
 
     /// Adds an argument to the last command. Panics if there is no command.
     pub fn arg(mut self, argument: impl ToRedisArgs) -> Self {
-        self.commands.last_mut().expect("a command was begun").arg(argument);
+        self.commands
+            .last_mut()
+            .expect("a command was begun")
+            .arg(argument);
         self
     }
 
     /// Adds the commands of another call. Their keys must lie in the same slot.
     pub fn and(mut self, other: Self) -> Self {
         let before = self.commands.len();
-        self.scripts.extend(other.scripts.into_iter().map(|(place, script)| (before + place, script)));
+        self.scripts.extend(
+            other
+                .scripts
+                .into_iter()
+                .map(|(place, script)| (before + place, script)),
+        );
         self.commands.extend(other.commands);
         self
     }
@@ -127,11 +158,18 @@ mod tests {
         let script: &Script = Box::leak(Box::new(Script::new("return KEYS[1]")));
         let call = script.on(&["{a}1", "{a}2"]).arg(7).arg("x");
         let by_name = call.commands.first().expect("a command");
-        let sent = |command: &Cmd| String::from_utf8(command.get_packed_command()).expect("UTF-8").replace("\r\n", " ");
+        let sent = |command: &Cmd| {
+            String::from_utf8(command.get_packed_command())
+                .expect("UTF-8")
+                .replace("\r\n", " ")
+        };
         let rest = "$1 2 $4 {a}1 $4 {a}2 $1 7 $1 x ";
         let expected = format!("*7 $7 EVALSHA $40 4a2267357833227dd98abdedb8cf24b15a986445 {rest}");
         assert_eq!(sent(by_name), expected);
-        assert_eq!(sent(&script.by_text(by_name)), format!("*7 $4 EVAL $14 return KEYS[1] {rest}"));
+        assert_eq!(
+            sent(&script.by_text(by_name)),
+            format!("*7 $4 EVAL $14 return KEYS[1] {rest}")
+        );
     }
 
     /// The examples of
@@ -154,7 +192,11 @@ mod tests {
         }
         // As `CLUSTER KEYSLOT` answers.
         assert_eq!(
-            [slot_of(b"foo"), slot_of(b"{user1000}.following"), slot_of(b"wxmint:revoked")],
+            [
+                slot_of(b"foo"),
+                slot_of(b"{user1000}.following"),
+                slot_of(b"wxmint:revoked")
+            ],
             [12182, 3443, 7394]
         );
     }

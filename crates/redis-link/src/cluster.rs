@@ -29,19 +29,28 @@ pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, R
     servers.sort_by_key(|server| server.fails.get());
     let mut seen = HashSet::new();
     servers.retain(|server| seen.insert(server.address.clone()));
-    let mut answers = stream::iter(servers).map(view_of).buffer_unordered(AT_A_TIME);
+    let mut answers = stream::iter(servers)
+        .map(view_of)
+        .buffer_unordered(AT_A_TIME);
     let (mut views, mut reason) = (Vec::new(), Reason::from(""));
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(view) => views.push(view),
             Err(error) => reason = error,
         }
-        if together(&views).is_some_and(|found| found.iter().all(|found| found.successors != Successors::Unknown)) {
+        if together(&views).is_some_and(|found| {
+            found
+                .iter()
+                .all(|found| found.successors != Successors::Unknown)
+        }) {
             break;
         }
     }
-    together(&views)
-        .ok_or_else(|| reason.cause.because(format!("no server of the Cluster says where its primaries are; {reason}")))
+    together(&views).ok_or_else(|| {
+        reason.cause.because(format!(
+            "no server of the Cluster says where its primaries are; {reason}"
+        ))
+    })
 }
 
 async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
@@ -49,7 +58,8 @@ async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
         let answer = answers.pop().unwrap_or(Value::Nil).extract_error();
         let is_no_cluster = |words: &str| words.contains("cluster support disabled");
         let answer = answer.map_err(|error| match error.detail().is_some_and(is_no_cluster) {
-            true => Cause::NoCluster.because("it is no Cluster: write redis:// instead of redis+cluster://"),
+            true => Cause::NoCluster
+                .because("it is no Cluster: write redis:// instead of redis+cluster://"),
             false => describe(&error),
         })?;
         parse(answer, &server.address)
@@ -62,12 +72,25 @@ async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
 /// back with all the data and then loses its link could take over before the other primaries have
 /// heard that it has data.
 pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec<Address>, Reason> {
-    let said = primary.answers(redis::pipe().cmd("CLUSTER").arg("NODES"), deadline).await?.pop();
+    let said = primary
+        .answers(redis::pipe().cmd("CLUSTER").arg("NODES"), deadline)
+        .await?
+        .pop();
     // The user of Redis may lack the right to `CLUSTER NODES`.
-    let named = own_replicas(&said.and_then(|said| from_redis_value::<String>(said).ok()).unwrap_or_default());
+    let named = own_replicas(
+        &said
+            .and_then(|said| from_redis_value::<String>(said).ok())
+            .unwrap_or_default(),
+    );
     let mut newcomers = primary.newcomers.borrow_mut();
     newcomers.retain(|replica, _| named.contains(replica));
-    let is_new = |one: &Address| newcomers.entry(one.clone()).or_insert_with(Instant::now).elapsed() < HEARD_OF_WITHIN;
+    let is_new = |one: &Address| {
+        newcomers
+            .entry(one.clone())
+            .or_insert_with(Instant::now)
+            .elapsed()
+            < HEARD_OF_WITHIN
+    };
     Ok(named.into_iter().filter(is_new).collect())
 }
 
@@ -81,8 +104,14 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
     let is_voter = |one: &Address| primaries.iter().any(|primary| primary.address == *one);
     let with_successors = |primary: &Primary| {
         let same = |other: &&Primary| other.address == primary.address;
-        let views = || views.iter().filter_map(|(by, view)| Some((by, view.iter().find(same)?)));
-        let witnesses = views().filter(|(by, _)| **by != primary.address && is_voter(by)).count();
+        let views = || {
+            views
+                .iter()
+                .filter_map(|(by, view)| Some((by, view.iter().find(same)?)))
+        };
+        let witnesses = views()
+            .filter(|(by, _)| **by != primary.address && is_voter(by))
+            .count();
         let named = views().filter_map(|(_, view)| match &view.successors {
             Successors::EveryReplica(replicas) => Some(replicas),
             _ => None,
@@ -93,7 +122,10 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
             true if witnesses >= primaries.len() / 2 => Successors::NoneBut(Vec::new()),
             true => Successors::Unknown,
         };
-        Primary { successors, ..primary.clone() }
+        Primary {
+            successors,
+            ..primary.clone()
+        }
     };
     Some(primaries.iter().map(with_successors).collect())
 }
@@ -115,10 +147,16 @@ pub(crate) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>, Reas
     if primaries.is_empty() {
         return Err("it knows no slots: the Cluster is not set up".into());
     }
-    let sorted = primaries.into_iter().map(|(address, (mut slots, replicas))| {
-        slots.sort_by_key(|range| *range.start());
-        Primary { address, slots, successors: Successors::EveryReplica(replicas.into_iter().collect()) }
-    });
+    let sorted = primaries
+        .into_iter()
+        .map(|(address, (mut slots, replicas))| {
+            slots.sort_by_key(|range| *range.start());
+            Primary {
+                address,
+                slots,
+                successors: Successors::EveryReplica(replicas.into_iter().collect()),
+            }
+        });
     Ok(sorted.collect())
 }
 
@@ -126,7 +164,9 @@ fn read_range(range: Vec<Value>, asked: &Address) -> Option<(RangeInclusive<u16>
     let mut members = range.into_iter();
     let first: u16 = from_redis_value(members.next()?).ok()?;
     let last: u16 = from_redis_value(members.next()?).ok()?;
-    let servers = members.map(|server| address(server, asked)).collect::<Option<_>>()?;
+    let servers = members
+        .map(|server| address(server, asked))
+        .collect::<Option<_>>()?;
     (first <= last && usize::from(last) < CLUSTER_SLOTS).then_some((first..=last, servers))
 }
 
@@ -136,20 +176,35 @@ fn address(server: Value, asked: &Address) -> Option<Address> {
     let mut members = from_redis_value::<Vec<Value>>(server).ok()?.into_iter();
     let host: Option<String> = from_redis_value(members.next()?).ok()?;
     let port = from_redis_value(members.next()?).ok()?;
-    let host = host.filter(|host| !["", "?"].contains(&host.as_str())).unwrap_or_else(|| asked.host.clone());
+    let host = host
+        .filter(|host| !["", "?"].contains(&host.as_str()))
+        .unwrap_or_else(|| asked.host.clone());
     Some(Address { host, port })
 }
 
 /// The replicas of the server that answered `CLUSTER NODES`, without those that a majority of the
 /// primaries holds for dead.
 fn own_replicas(nodes: &str) -> Vec<Address> {
-    let rows: Vec<Vec<_>> = nodes.lines().map(|line| line.split(' ').collect()).collect();
-    let has = |row: &[&str], flag| row.get(2).is_some_and(|flags| flags.split(',').any(|one| one == flag));
-    let Some(own) = rows.iter().find(|row| has(row, "myself")) else { return Vec::new() };
-    let of_it = rows.iter().filter(|row| row.get(3) == own.first() && !has(row, "fail"));
+    let rows: Vec<Vec<_>> = nodes
+        .lines()
+        .map(|line| line.split(' ').collect())
+        .collect();
+    let has = |row: &[&str], flag| {
+        row.get(2)
+            .is_some_and(|flags| flags.split(',').any(|one| one == flag))
+    };
+    let Some(own) = rows.iter().find(|row| has(row, "myself")) else {
+        return Vec::new();
+    };
+    let of_it = rows
+        .iter()
+        .filter(|row| row.get(3) == own.first() && !has(row, "fail"));
     let address = |row: &Vec<&str>| {
         let (host, port) = row.get(1)?.split('@').next()?.rsplit_once(':')?;
-        Some(Address { host: host.to_owned(), port: port.parse().ok()? })
+        Some(Address {
+            host: host.to_owned(),
+            port: port.parse().ok()?,
+        })
     };
     of_it.filter_map(address).collect()
 }
@@ -162,10 +217,21 @@ mod tests {
     type Row = (String, Vec<(u16, u16)>);
 
     fn parsed(answer: &str) -> Result<Vec<Row>, String> {
-        let asked = Address { host: "10.0.0.9".into(), port: 6379 };
-        let answer = redis::parse_redis_value(answer.replace(' ', "\r\n").as_bytes()).expect("RESP");
+        let asked = Address {
+            host: "10.0.0.9".into(),
+            port: 6379,
+        };
+        let answer =
+            redis::parse_redis_value(answer.replace(' ', "\r\n").as_bytes()).expect("RESP");
         let row = |primary: Primary| {
-            (primary.address.to_string(), primary.slots.iter().map(|range| (*range.start(), *range.end())).collect())
+            (
+                primary.address.to_string(),
+                primary
+                    .slots
+                    .iter()
+                    .map(|range| (*range.start(), *range.end()))
+                    .collect(),
+            )
         };
         let found = parse(answer, &asked).map_err(|reason| reason.to_string())?;
         Ok(found.into_iter().map(row).collect())
@@ -174,21 +240,48 @@ mod tests {
     #[test]
     fn the_first_server_of_a_range_is_its_primary() {
         let node = |host: &str| format!("*4 {host} :7000 $2 id *0 ");
-        let range =
-            |first: u16, last: u16, host: &str| format!("*4 :{first} :{last} {}{}", node(host), node("$8 10.0.0.5"));
-        let one = |host: &str| parsed(&format!("*1 {}", range(0, 16383, host))).map(|mut found| found.remove(0).0);
+        let range = |first: u16, last: u16, host: &str| {
+            format!("*4 :{first} :{last} {}{}", node(host), node("$8 10.0.0.5"))
+        };
+        let one = |host: &str| {
+            parsed(&format!("*1 {}", range(0, 16383, host))).map(|mut found| found.remove(0).0)
+        };
         assert_eq!(one("$8 10.0.0.1"), Ok("10.0.0.1:7000".into()));
-        assert_eq!(one("$-1"), Ok("10.0.0.9:7000".into()), "Redis 7 that knows no host");
-        assert_eq!(one("$0 "), Ok("10.0.0.9:7000".into()), "Redis 6 that knows no host");
-        assert_eq!(one("$1 ?"), Ok("10.0.0.9:7000".into()), "a host name that is not set");
+        assert_eq!(
+            one("$-1"),
+            Ok("10.0.0.9:7000".into()),
+            "Redis 7 that knows no host"
+        );
+        assert_eq!(
+            one("$0 "),
+            Ok("10.0.0.9:7000".into()),
+            "Redis 6 that knows no host"
+        );
+        assert_eq!(
+            one("$1 ?"),
+            Ok("10.0.0.9:7000".into()),
+            "a host name that is not set"
+        );
         assert_eq!(one("$11 one.example"), Ok("one.example:7000".into()));
         assert_eq!(one("$11 2001:db8::1"), Ok("[2001:db8::1]:7000".into()));
 
-        let three = [range(9, 10, "$1 b"), range(0, 4, "$1 b"), range(5, 5, "$1 a")].concat();
-        let expected = vec![("a:7000".into(), vec![(5, 5)]), ("b:7000".into(), vec![(0, 4), (9, 10)])];
+        let three = [
+            range(9, 10, "$1 b"),
+            range(0, 4, "$1 b"),
+            range(5, 5, "$1 a"),
+        ]
+        .concat();
+        let expected = vec![
+            ("a:7000".into(), vec![(5, 5)]),
+            ("b:7000".into(), vec![(0, 4), (9, 10)]),
+        ];
         assert_eq!(parsed(&format!("*3 {three}")), Ok(expected));
         assert!(parsed("*0 ").is_err_and(|error| error.contains("not set up")));
-        for bad in ["+OK ", &format!("*1 {}", range(0, 16384, "$1 a")), &format!("*1 {}", range(3, 2, "$1 a"))] {
+        for bad in [
+            "+OK ",
+            &format!("*1 {}", range(0, 16384, "$1 a")),
+            &format!("*1 {}", range(3, 2, "$1 a")),
+        ] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
     }
@@ -208,10 +301,17 @@ mod tests {
 
     /// A view by `by` of primaries with their replicas.
     fn view(by: &str, primaries: &[(&str, &[&str])]) -> View {
-        let address = |host: &str| Address { host: host.into(), port: 1 };
+        let address = |host: &str| Address {
+            host: host.into(),
+            port: 1,
+        };
         let primary = |(host, replicas): &(&str, &[&str])| {
             let replicas = replicas.iter().map(|replica| address(replica)).collect();
-            Primary { address: address(host), slots: Vec::new(), successors: Successors::EveryReplica(replicas) }
+            Primary {
+                address: address(host),
+                slots: Vec::new(),
+                successors: Successors::EveryReplica(replicas),
+            }
         };
         (address(by), primaries.iter().map(primary).collect())
     }
@@ -221,14 +321,37 @@ mod tests {
         let all: [(&str, &[&str]); 3] = [("a", &[]), ("b", &["y"]), ("c", &[])];
         let of_a = |views: &[View]| together(views).expect("a view").remove(0).successors;
         let none = Successors::NoneBut(Vec::new());
-        assert_eq!(of_a(&[view("a", &all)]), Successors::Unknown, "its own word");
-        assert_eq!(of_a(&[view("y", &all)]), Successors::Unknown, "the word of a replica, which has no vote");
-        assert_eq!(of_a(&[view("a", &all), view("c", &all)]), none, "then b alone elects nobody");
+        assert_eq!(
+            of_a(&[view("a", &all)]),
+            Successors::Unknown,
+            "its own word"
+        );
+        assert_eq!(
+            of_a(&[view("y", &all)]),
+            Successors::Unknown,
+            "the word of a replica, which has no vote"
+        );
+        assert_eq!(
+            of_a(&[view("a", &all), view("c", &all)]),
+            none,
+            "then b alone elects nobody"
+        );
         let replaced: [(&str, &[&str]); 3] = [("b", &["y"]), ("c", &[]), ("x", &["a"])];
         let views = [view("a", &all), view("c", &replaced)];
-        assert_eq!(of_a(&views), Successors::Unknown, "it holds another one for the primary");
+        assert_eq!(
+            of_a(&views),
+            Successors::Unknown,
+            "it holds another one for the primary"
+        );
         let with_x: [(&str, &[&str]); 3] = [("a", &["x"]), ("b", &["y"]), ("c", &[])];
-        let x = Successors::EveryReplica(vec![Address { host: "x".into(), port: 1 }]);
-        assert_eq!(of_a(&[view("b", &all), view("c", &with_x)]), x, "one of them knows a replica");
+        let x = Successors::EveryReplica(vec![Address {
+            host: "x".into(),
+            port: 1,
+        }]);
+        assert_eq!(
+            of_a(&[view("b", &all), view("c", &with_x)]),
+            x,
+            "one of them knows a replica"
+        );
     }
 }

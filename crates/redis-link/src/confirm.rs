@@ -45,26 +45,57 @@ struct Write<'a> {
 impl Primaries {
     /// Returns once every replica that could take over has all data that the primary had when it
     /// answered with `info`.
-    async fn confirm(self: &Rc<Self>, primary: &Rc<Server>, info: &Value, deadline: Instant) -> Result<(), Failure> {
-        let Some(said) = replication(primary, info) else { return Ok(()) };
-        let confirmed = timeout_at(deadline, Write { primaries: self, primary, said }.is_confirmed()).await;
-        confirmed.unwrap_or_else(|_| Err("no confirmation within 1 s".into())).map_err(|reason| {
-            // Another server may have taken over.
-            drop(self.search());
-            Failure { server: primary.name.clone(), problem: Problem::Refused, reason }
-        })
+    async fn confirm(
+        self: &Rc<Self>,
+        primary: &Rc<Server>,
+        info: &Value,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let Some(said) = replication(primary, info) else {
+            return Ok(());
+        };
+        let confirmed = timeout_at(
+            deadline,
+            Write {
+                primaries: self,
+                primary,
+                said,
+            }
+            .is_confirmed(),
+        )
+        .await;
+        confirmed
+            .unwrap_or_else(|_| Err("no confirmation within 1 s".into()))
+            .map_err(|reason| {
+                // Another server may have taken over.
+                drop(self.search());
+                Failure {
+                    server: primary.name.clone(),
+                    problem: Problem::Refused,
+                    reason,
+                }
+            })
     }
 }
 
 impl RedisClient {
     /// Makes a call, and waits until every replica that could take over has all data that the
     /// primary has written by then.
-    pub async fn run_confirmed<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
+    pub async fn run_confirmed<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        call: Call,
+    ) -> Result<T> {
         self.write(step, call, true).await
     }
 
     /// As [`Self::run_confirmed`], but waits only if `confirmed`.
-    pub async fn write<T: FromRedisValue>(&self, step: &'static str, call: Call, confirmed: bool) -> Result<T> {
+    pub async fn write<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        call: Call,
+        confirmed: bool,
+    ) -> Result<T> {
         if !confirmed || !self.confirms() {
             return self.run(step, call).await;
         }
@@ -76,7 +107,10 @@ impl RedisClient {
             // The replicas of both servers must confirm: a key that an earlier call deleted at the
             // first server is looked up at the other.
             if let Some(other) = &reply.other {
-                let info = Box::pin(other.send(redis::pipe().cmd("INFO").arg("replication"), deadline)).await?.pop();
+                let info =
+                    Box::pin(other.send(redis::pipe().cmd("INFO").arg("replication"), deadline))
+                        .await?
+                        .pop();
                 Box::pin(primaries.confirm(other, &info.unwrap_or(Value::Nil), deadline)).await?;
             }
             reply.read()
@@ -96,16 +130,23 @@ impl Write<'_> {
         let count = required.count.min(self.said.online().count());
         let mut now = None;
         if count > 0 {
-            let waited = next_wait(self.primary, count).await.map_err(|failure| failure.reason)?;
+            let waited = next_wait(self.primary, count)
+                .await
+                .map_err(|failure| failure.reason)?;
             let Some(waited) = waited else { return Ok(()) };
             if waited.id != self.said.id {
                 self.primary.reconnect();
             }
             now = Some(waited);
         }
-        let confirmed: Vec<_> = now.as_deref().unwrap_or(&self.said).confirmed(&self.said).collect();
-        let is_met =
-            |by: &Required| by.replicas.iter().all(|one| confirmed.contains(&one)) && confirmed.len() >= by.count;
+        let confirmed: Vec<_> = now
+            .as_deref()
+            .unwrap_or(&self.said)
+            .confirmed(&self.said)
+            .collect();
+        let is_met = |by: &Required| {
+            by.replicas.iter().all(|one| confirmed.contains(&one)) && confirmed.len() >= by.count
+        };
         if !is_met(&required) {
             // Meanwhile the deciders may have noticed that a replica is dead.
             required = self.required(true).await?;
@@ -123,11 +164,17 @@ impl Write<'_> {
     /// Finds the replicas that must confirm the write. `is_asked_anew`: see [`Self::successors`].
     async fn required(&self, is_asked_anew: bool) -> Result<Required, Reason> {
         if let Confirm::Replicas(count) = self.primaries.connector.access.confirm {
-            return Ok(Required { replicas: Vec::new(), count: count.into() });
+            return Ok(Required {
+                replicas: Vec::new(),
+                count: count.into(),
+            });
         }
         if self.primaries.is_single() {
             let replicas: Vec<_> = self.said.online().cloned().collect();
-            return Ok(Required { count: replicas.len(), replicas });
+            return Ok(Required {
+                count: replicas.len(),
+                replicas,
+            });
         }
         let mut successors = self.successors(is_asked_anew).await?;
         // The live replicas must confirm too, because the deciders notice later than the primary
@@ -137,11 +184,26 @@ impl Write<'_> {
             // A replica that is still copying the data is not waited for. But if the Cluster
             // announces it by another address than its primary knows, it is waited for until the
             // other primaries have heard that it has no data.
-            successors.retain(|one| self.said.copying.iter().all(|copying| copying.address != *one));
-            return Ok(Required { count: successors.len().max(replicas.len()), replicas });
+            successors.retain(|one| {
+                self.said
+                    .copying
+                    .iter()
+                    .all(|copying| copying.address != *one)
+            });
+            return Ok(Required {
+                count: successors.len().max(replicas.len()),
+                replicas,
+            });
         }
-        replicas.extend(successors.into_iter().filter(|one| !self.said.live().any(|live| live == one)));
-        Ok(Required { count: replicas.len(), replicas })
+        replicas.extend(
+            successors
+                .into_iter()
+                .filter(|one| !self.said.live().any(|live| live == one)),
+        );
+        Ok(Required {
+            count: replicas.len(),
+            replicas,
+        })
     }
 
     /// Finds the replicas that could take over.
@@ -157,7 +219,8 @@ impl Write<'_> {
                 // If the deciders do not answer, their last answer counts for a while.
                 _ = primaries.search_since(written - FRESH).await;
             }
-            if let Some(Successors::EveryReplica(replicas)) = primaries.successors_of(&primary.address)
+            if let Some(Successors::EveryReplica(replicas)) =
+                primaries.successors_of(&primary.address)
                 && primaries.are_known_since(written - HOLDS)
             {
                 return Ok(replicas);
@@ -173,9 +236,11 @@ impl Write<'_> {
                 newcomers(primary, Instant::now() + DEADLINE).await
             }
             Some(Successors::NoneBut(replicas)) => Ok(replicas),
-            Some(Successors::Unknown) => {
-                Err(format!("too few of the servers that decide who takes over from {} answer", primary.name).into())
-            }
+            Some(Successors::Unknown) => Err(format!(
+                "too few of the servers that decide who takes over from {} answer",
+                primary.name
+            )
+            .into()),
             None => Err(format!("{} is no primary any more", primary.name).into()),
         }
     }
@@ -183,7 +248,10 @@ impl Write<'_> {
 
 /// The outcome of a wait that begins after this call. A connection that waits answers nothing else,
 /// so all writes that were made before share the next wait.
-async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
+async fn next_wait(
+    primary: &Rc<Server>,
+    replicas: usize,
+) -> Result<Option<Rc<Replication>>, Failure> {
     let running = primary.last_wait.borrow().clone();
     if let Some(running) = &running {
         _ = running.clone().await;
@@ -191,7 +259,9 @@ async fn next_wait(primary: &Rc<Server>, replicas: usize) -> Result<Option<Rc<Re
     let next = {
         let mut last = primary.last_wait.borrow_mut();
         // Another write may already have begun the next wait.
-        let begun = last.take().filter(|last| running.as_ref().is_none_or(|running| !running.ptr_eq(last)));
+        let begun = last
+            .take()
+            .filter(|last| running.as_ref().is_none_or(|running| !running.ptr_eq(last)));
         let begin = || {
             let primary = Rc::clone(primary);
             in_background(async move { wait(&primary, replicas).await })
@@ -210,13 +280,25 @@ async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication
     let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
     loop {
         let mut commands = redis::pipe();
-        commands.cmd("INFO").arg("replication").cmd("WAIT").arg(wanted).arg(within.as_millis() as u64);
+        commands
+            .cmd("INFO")
+            .arg("replication")
+            .cmd("WAIT")
+            .arg(wanted)
+            .arg(within.as_millis() as u64);
         commands.cmd("INFO").arg("replication");
-        let answers = primary.for_waits().send(&commands, Instant::now() + DEADLINE).await?;
-        let [before, waited, now] = &answers[..] else { return Ok(None) };
-        let (Some(before), Some(_), Some(now)) =
-            (replication(primary, before), not_refused(primary, waited), replication(primary, now))
-        else {
+        let answers = primary
+            .for_waits()
+            .send(&commands, Instant::now() + DEADLINE)
+            .await?;
+        let [before, waited, now] = &answers[..] else {
+            return Ok(None);
+        };
+        let (Some(before), Some(_), Some(now)) = (
+            replication(primary, before),
+            not_refused(primary, waited),
+            replication(primary, now),
+        ) else {
             return Ok(None);
         };
         if now.confirmed(&before).count() >= replicas || begun.elapsed() >= CONFIRMED_WITHIN {
@@ -242,13 +324,24 @@ mod tests {
             let mut access = RedisAccess::fixed(url);
             access.confirm = Confirm::Auto;
             let primaries = Primaries::new(access.connector());
-            let address = Address { host: "a".into(), port: 1 };
-            let said = Instant::now().checked_sub(Duration::from_secs(seconds)).expect("the machine runs for longer");
-            let primary = Primary { successors: Successors::EveryReplica(Vec::new()), ..Primary::alone(&address) };
+            let address = Address {
+                host: "a".into(),
+                port: 1,
+            };
+            let said = Instant::now()
+                .checked_sub(Duration::from_secs(seconds))
+                .expect("the machine runs for longer");
+            let primary = Primary {
+                successors: Successors::EveryReplica(Vec::new()),
+                ..Primary::alone(&address)
+            };
             primaries.put_in_use(vec![primary], Some(said));
             let info = Value::SimpleString("master_replid:x\r\nmaster_repl_offset:1\r\n".into());
             let deadline = Instant::now() + Duration::from_secs(10);
-            primaries.confirm(&primaries.server(&address), &info, deadline).await.is_ok()
+            primaries
+                .confirm(&primaries.server(&address), &info, deadline)
+                .await
+                .is_ok()
         };
         let confirmed = async { [is_confirmed_after(25).await, is_confirmed_after(31).await] };
         assert_eq!(LocalSet::new().run_until(confirmed).await, [true, false]);
@@ -260,9 +353,18 @@ mod tests {
         let mut access = RedisAccess::fixed("redis+cluster://127.0.0.1:1".parse().expect("a URL"));
         access.confirm = Confirm::Auto;
         let primaries = Primaries::new(access.connector());
-        let [address, b, c] = ["a", "b", "c"].map(|host| Address { host: host.into(), port: 1 });
+        let [address, b, c] = ["a", "b", "c"].map(|host| Address {
+            host: host.into(),
+            port: 1,
+        });
         let successors = Successors::EveryReplica(vec![b, c]);
-        primaries.put_in_use(vec![Primary { successors, ..Primary::alone(&address) }], Some(Instant::now()));
+        primaries.put_in_use(
+            vec![Primary {
+                successors,
+                ..Primary::alone(&address)
+            }],
+            Some(Instant::now()),
+        );
         for (replicas, count) in [
             (&[("b", 1, "online"), ("c", 1, "online")][..], 2),
             (&[("b", 1, "online"), ("c", 1, "wait_bgsave")], 1),
@@ -270,12 +372,24 @@ mod tests {
             (&[("b", 1, "online"), ("10.0.0.1", 0, "send_bulk")], 2),
             (&[("d", 1, "send_bulk")], 2),
         ] {
-            let line = |(ip, port, state): &_| format!("slave0:ip={ip},port={port},state={state},offset=1,lag=0\r\n");
+            let line = |(ip, port, state): &_| {
+                format!("slave0:ip={ip},port={port},state={state},offset=1,lag=0\r\n")
+            };
             let lines: String = replicas.iter().map(line).collect();
-            let said = Replication::parse(&format!("master_replid:x\r\nmaster_repl_offset:1\r\n{lines}"));
+            let said = Replication::parse(&format!(
+                "master_replid:x\r\nmaster_repl_offset:1\r\n{lines}"
+            ));
             let primary = &primaries.server(&address);
-            let write = Write { primaries: &primaries, primary, said: said.expect("readable") };
-            assert_eq!(write.required(false).await.expect("known").count, count, "{lines}");
+            let write = Write {
+                primaries: &primaries,
+                primary,
+                said: said.expect("readable"),
+            };
+            assert_eq!(
+                write.required(false).await.expect("known").count,
+                count,
+                "{lines}"
+            );
         }
     }
 }

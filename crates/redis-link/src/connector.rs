@@ -52,14 +52,19 @@ impl Connector {
             let stream = tcp(to).await?;
             if has_tls {
                 let stream = self.access.tls.encrypt(stream, &to.host).await?;
-                self.enter(stream, |error| self.access.tls.describe(error, &to.host)).await
+                self.enter(stream, |error| self.access.tls.describe(error, &to.host))
+                    .await
             } else {
                 let words = "it stops, or does it want TLS on this port (rediss)?";
-                self.enter(stream, |error| Cause::Closed.because(format!("{error}: {words}"))).await
+                self.enter(stream, |error| {
+                    Cause::Closed.because(format!("{error}: {words}"))
+                })
+                .await
             }
         };
         let late = |_| match has_tls {
-            true => Err(Cause::NoAnswerByTls.because("no answer within 400 ms: does it speak TLS on this port?")),
+            true => Err(Cause::NoAnswerByTls
+                .because("no answer within 400 ms: does it speak TLS on this port?")),
             false => Err(Cause::NoAnswer.because("no answer within 400 ms")),
         };
         timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(late)
@@ -82,10 +87,14 @@ impl Connector {
         let login = match self.to_sentinels {
             false => self.url.login.clone(),
             // A Sentinel gets a password only if it requires one, and has no database.
-            true if answer.starts_with(b"-NOAUTH") => match self.url.sentinel_password(self.access.program)? {
-                Some(own) => RedisConnectionInfo::default().set_password(own.as_str()).set_skip_set_lib_name(),
-                None => self.url.login.clone().set_db(0),
-            },
+            true if answer.starts_with(b"-NOAUTH") => {
+                match self.url.sentinel_password(self.access.program)? {
+                    Some(own) => RedisConnectionInfo::default()
+                        .set_password(own.as_str())
+                        .set_skip_set_lib_name(),
+                    None => self.url.login.clone().set_db(0),
+                }
+            }
             true => RedisConnectionInfo::default().set_skip_set_lib_name(),
         };
         if answer.starts_with(b"-NOAUTH") && login.password().is_none() {
@@ -98,23 +107,35 @@ impl Connector {
         self.made.update(|made| made + 1);
         let mut task = JoinSet::new();
         task.spawn_local(driver);
-        Ok(Connection { shared, _driver: Rc::new(task) })
+        Ok(Connection {
+            shared,
+            _driver: Rc::new(task),
+        })
     }
 }
 
 /// Connects to the first of the host's addresses that answers.
 async fn tcp(to: &Address) -> Result<TcpStream, Reason> {
     let found = lookup_host((to.host.as_str(), to.port)).await;
-    let found: Vec<_> = found.map_err(|error| Cause::NoAddress.because(error.to_string()))?.collect();
+    let found: Vec<_> = found
+        .map_err(|error| Cause::NoAddress.because(error.to_string()))?
+        .collect();
     if found.is_empty() {
         return Err(Cause::NoAddress.because("the name has no address"));
     }
-    let connected = select_ok(found.into_iter().map(|address| Box::pin(TcpStream::connect(address)))).await;
+    let connected = select_ok(
+        found
+            .into_iter()
+            .map(|address| Box::pin(TcpStream::connect(address))),
+    )
+    .await;
     let (stream, _) = connected.map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => Cause::NobodyListens.because(error.to_string()),
         _ => error.to_string().into(),
     })?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| error.to_string())?;
     Ok(stream)
 }
 
@@ -141,13 +162,21 @@ async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<
 /// The reason for a server that hangs up after this line. The line may be quoted, because it does
 /// not answer a command of the caller.
 fn hangs_up(line: &str) -> Reason {
-    let words: String = line.trim_start_matches('-').trim_end().chars().take(120).collect();
+    let words: String = line
+        .trim_start_matches('-')
+        .trim_end()
+        .chars()
+        .take(120)
+        .collect();
     let because = |cause: Cause| cause.because(format!("it hangs up, and says: {words}"));
     match &words {
         words if words.contains("max number of clients") => because(Cause::TooManyClients)
-            .with_cure("raise maxclients in redis.conf, or end other programs' connections (CLIENT LIST)"),
-        words if words.starts_with("DENIED") => because(Cause::Protected)
-            .with_cure("set a password (requirepass), or protected-mode no if nobody else reaches it"),
+            .with_cure(
+                "raise maxclients in redis.conf, or end other programs' connections (CLIENT LIST)",
+            ),
+        words if words.starts_with("DENIED") => because(Cause::Protected).with_cure(
+            "set a password (requirepass), or protected-mode no if nobody else reaches it",
+        ),
         _ => because(Cause::Other),
     }
 }

@@ -98,17 +98,32 @@ pub(crate) enum Problem {
 }
 
 /// The error codes of a server that cannot serve calls (any longer).
-const WRONG_SERVER: &[&str] =
-    &["READONLY", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "UNBLOCKED"];
+const WRONG_SERVER: &[&str] = &[
+    "READONLY",
+    "NOREPLICAS",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "NOAUTH",
+    "WRONGPASS",
+    "UNBLOCKED",
+];
 
 impl Problem {
     fn of(error: &RedisError, asked: &Address) -> Self {
         match (error.kind(), redirected(error, asked)) {
             (ErrorKind::Server(ServerErrorKind::Moved), Some(to)) => Self::Moved(to),
             (ErrorKind::Server(ServerErrorKind::Ask), Some(to)) => Self::Asked(to, Rc::default()),
-            (ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask), None) => Self::BadConnection,
+            (ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask), None) => {
+                Self::BadConnection
+            }
             (ErrorKind::Server(ServerErrorKind::TryAgain), _) => Self::Split,
-            _ if is_wrong_server(error) || error.is_io_error() || error.is_unrecoverable_error() => Self::BadConnection,
+            _ if is_wrong_server(error)
+                || error.is_io_error()
+                || error.is_unrecoverable_error() =>
+            {
+                Self::BadConnection
+            }
             _ => Self::Refused,
         }
     }
@@ -116,18 +131,28 @@ impl Problem {
 
 impl Cause {
     pub(crate) fn because(self, found: impl Into<String>) -> Reason {
-        Reason { found: found.into(), cure: None, cause: self }
+        Reason {
+            found: found.into(),
+            cure: None,
+            cause: self,
+        }
     }
 }
 
 impl Reason {
     pub(crate) fn with_cure(self, cure: impl Into<String>) -> Self {
-        Self { cure: Some(cure.into()), ..self }
+        Self {
+            cure: Some(cure.into()),
+            ..self
+        }
     }
 
     /// The same reason, with `words` before its text.
     pub fn after(self, words: fmt::Arguments<'_>) -> Self {
-        Self { found: format!("{words}{}", self.found), ..self }
+        Self {
+            found: format!("{words}{}", self.found),
+            ..self
+        }
     }
 }
 
@@ -145,7 +170,11 @@ impl From<Failure> for Reason {
 
 impl Failure {
     pub(crate) fn from_error(error: &RedisError, asked: &Address) -> Self {
-        Self { server: asked.to_string(), problem: Problem::of(error, asked), reason: describe(error) }
+        Self {
+            server: asked.to_string(),
+            problem: Problem::of(error, asked),
+            reason: describe(error),
+        }
     }
 }
 
@@ -153,8 +182,15 @@ impl Failure {
 fn redirected(error: &RedisError, asked: &Address) -> Option<Address> {
     let (text, _) = error.redirect_node()?;
     let (host, port) = text.rsplit_once(':')?;
-    let host = if host.is_empty() || host == "?" { &asked.host } else { host };
-    Some(Address { host: host.trim_matches(['[', ']']).to_owned(), port: port.parse().ok()? })
+    let host = if host.is_empty() || host == "?" {
+        &asked.host
+    } else {
+        host
+    };
+    Some(Address {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: port.parse().ok()?,
+    })
 }
 
 fn says(error: &RedisError, words: &str) -> bool {
@@ -164,7 +200,9 @@ fn says(error: &RedisError, words: &str) -> bool {
 fn is_wrong_server(error: &RedisError) -> bool {
     // The detail is searched too, because Redis 6 wraps the error of a command within a script.
     error.kind() == ErrorKind::AuthenticationFailed
-        || WRONG_SERVER.iter().any(|&code| error.code() == Some(code) || says(error, code))
+        || WRONG_SERVER
+            .iter()
+            .any(|&code| error.code() == Some(code) || says(error, code))
         || says(error, "WAIT cannot be used with replica")
 }
 
@@ -172,16 +210,30 @@ fn is_wrong_server(error: &RedisError) -> bool {
 /// command's arguments. The system's messages contain none.
 pub fn describe(error: &RedisError) -> Reason {
     // If the user may not run one of a script's commands, Redis reports an error of the script.
-    let lacks_right = says(error, "ACL failure in script") || says(error, "user executing the script can't run");
-    match error.code().map(|code| if lacks_right { "NOPERM" } else { code }) {
+    let lacks_right =
+        says(error, "ACL failure in script") || says(error, "user executing the script can't run");
+    match error
+        .code()
+        .map(|code| if lacks_right { "NOPERM" } else { code })
+    {
         Some(code) => {
             let (cause, meaning) = meaning(code);
             let reason = cause.because(format!("it answered {code}{meaning}"));
             // `… has no permissions to run the 'scan' command`
-            let lacks = error.detail().and_then(|words| words.split_once(" to run the '")?.1.split_once('\''));
+            let lacks = error
+                .detail()
+                .and_then(|words| words.split_once(" to run the '")?.1.split_once('\''));
             // A walk over all keys needs the rights to both.
-            let right = |command| if matches!(command, "scan" | "dbsize") { "scan +dbsize" } else { command };
-            lacks.map_or(reason.clone(), |(it, _)| reason.with_cure(format!("run: ACL SETUSER NAME +{}", right(it))))
+            let right = |command| {
+                if matches!(command, "scan" | "dbsize") {
+                    "scan +dbsize"
+                } else {
+                    command
+                }
+            };
+            lacks.map_or(reason.clone(), |(it, _)| {
+                reason.with_cure(format!("run: ACL SETUSER NAME +{}", right(it)))
+            })
         }
         None if error.is_io_error() => error.to_string().into(),
         None => error.category().into(),
@@ -205,19 +257,32 @@ pub(crate) fn not_let_in(login: &RedisConnectionInfo, error: &RedisError) -> Rea
 fn meaning(code: &str) -> (Cause, &'static str) {
     match code {
         "NOAUTH" => (Cause::WantsPassword, ": it wants a password"),
-        "WRONGPASS" => (Cause::WrongPassword, ": it refuses the user name or the password"),
-        "NOPERM" => (Cause::Other, ": the user may not run a command that is needed"),
+        "WRONGPASS" => (
+            Cause::WrongPassword,
+            ": it refuses the user name or the password",
+        ),
+        "NOPERM" => (
+            Cause::Other,
+            ": the user may not run a command that is needed",
+        ),
         "READONLY" => (Cause::IsReplica, ": it is a replica, or takes no writes"),
         "NOREPLICAS" => {
             let few = ": it takes no writes, because too few replicas are connected (min-replicas-to-write)";
             (Cause::TooFewReplicas, few)
         }
         "MASTERDOWN" => (Cause::Other, ": it is a replica without its primary"),
-        "CLUSTERDOWN" => (Cause::Other, ": the Cluster has no primary for some of its slots"),
-        "MOVED" | "ASK" => {
-            (Cause::IsInCluster, ": it is one server of a Cluster: write redis+cluster:// instead of redis://")
-        }
-        "TRYAGAIN" => (Cause::Other, ": the slot of these keys is moving to another primary"),
+        "CLUSTERDOWN" => (
+            Cause::Other,
+            ": the Cluster has no primary for some of its slots",
+        ),
+        "MOVED" | "ASK" => (
+            Cause::IsInCluster,
+            ": it is one server of a Cluster: write redis+cluster:// instead of redis://",
+        ),
+        "TRYAGAIN" => (
+            Cause::Other,
+            ": the slot of these keys is moving to another primary",
+        ),
         "LOADING" => (Cause::Loading, ": it is still reading its data from disk"),
         "OOM" => (Cause::MemoryFull, ": its memory is full"),
         "MISCONF" => (Cause::DiskFails, ": it cannot write to its disk"),
@@ -230,7 +295,10 @@ mod tests {
     use super::*;
 
     fn address(host: &str, port: u16) -> Address {
-        Address { host: host.into(), port }
+        Address {
+            host: host.into(),
+            port,
+        }
     }
 
     fn error(answer: &str) -> RedisError {
@@ -244,10 +312,15 @@ mod tests {
     fn a_right_that_the_user_lacks_is_named_and_nothing_else_of_the_servers_words() {
         let told = |answer: &str| describe(&error(answer)).to_string();
         let lacks = told("NOPERM User wxmint has no permissions to run the 'config|get' command");
-        assert!(lacks.ends_with("; run: ACL SETUSER NAME +config|get"), "{lacks}");
+        assert!(
+            lacks.ends_with("; run: ACL SETUSER NAME +config|get"),
+            "{lacks}"
+        );
         assert_eq!(
             lacks,
-            told("NOPERM this user has no permissions to run the 'config|get' command or its subcommand")
+            told(
+                "NOPERM this user has no permissions to run the 'config|get' command or its subcommand"
+            )
         );
         let unnamed = [
             "NOPERM User wxmint has no permissions to access the 'wxmint:user:1' key",
@@ -255,32 +328,79 @@ mod tests {
             "ERR ACL failure in script: User wxmint has no permissions to access the 'wxmint:user:1' key script: 9f4",
         ];
         for answer in unnamed {
-            assert_eq!(told(answer), "it answered NOPERM: the user may not run a command that is needed", "{answer}");
+            assert_eq!(
+                told(answer),
+                "it answered NOPERM: the user may not run a command that is needed",
+                "{answer}"
+            );
         }
     }
 
     #[test]
     fn an_answer_says_whether_another_server_is_to_be_asked() {
         for (answer, expected) in [
-            ("MOVED 3999 10.0.0.1:6381", Problem::Moved(address("10.0.0.1", 6381))),
-            ("MOVED 3999 :6381", Problem::Moved(address("10.0.0.9", 6381))),
-            ("MOVED 3999 2001:db8::1:6381", Problem::Moved(address("2001:db8::1", 6381))),
-            ("ASK 3999 one.example:6381", Problem::Asked(address("one.example", 6381), Rc::default())),
-            ("TRYAGAIN Multiple keys request during rehashing of slot", Problem::Split),
+            (
+                "MOVED 3999 10.0.0.1:6381",
+                Problem::Moved(address("10.0.0.1", 6381)),
+            ),
+            (
+                "MOVED 3999 :6381",
+                Problem::Moved(address("10.0.0.9", 6381)),
+            ),
+            (
+                "MOVED 3999 2001:db8::1:6381",
+                Problem::Moved(address("2001:db8::1", 6381)),
+            ),
+            (
+                "ASK 3999 one.example:6381",
+                Problem::Asked(address("one.example", 6381), Rc::default()),
+            ),
+            (
+                "TRYAGAIN Multiple keys request during rehashing of slot",
+                Problem::Split,
+            ),
             ("CLUSTERDOWN The cluster is down", Problem::BadConnection),
-            ("READONLY You can't write against a read only replica.", Problem::BadConnection),
-            ("ERR Error running script: @user_script: READONLY You can't write", Problem::BadConnection),
-            ("ERR WAIT cannot be used with replica instances.", Problem::BadConnection),
-            ("UNBLOCKED force unblock from blocking operation", Problem::BadConnection),
-            ("LOADING Redis is loading the dataset in memory", Problem::BadConnection),
-            ("NOREPLICAS Not enough good replicas to write.", Problem::BadConnection),
+            (
+                "READONLY You can't write against a read only replica.",
+                Problem::BadConnection,
+            ),
+            (
+                "ERR Error running script: @user_script: READONLY You can't write",
+                Problem::BadConnection,
+            ),
+            (
+                "ERR WAIT cannot be used with replica instances.",
+                Problem::BadConnection,
+            ),
+            (
+                "UNBLOCKED force unblock from blocking operation",
+                Problem::BadConnection,
+            ),
+            (
+                "LOADING Redis is loading the dataset in memory",
+                Problem::BadConnection,
+            ),
+            (
+                "NOREPLICAS Not enough good replicas to write.",
+                Problem::BadConnection,
+            ),
             ("NOAUTH Authentication required.", Problem::BadConnection),
             ("NOSCRIPT No matching script.", Problem::Refused),
-            ("NOPERM this user has no permissions to run the 'wait' command", Problem::Refused),
-            ("OOM command not allowed when used memory > 'maxmemory'.", Problem::Refused),
+            (
+                "NOPERM this user has no permissions to run the 'wait' command",
+                Problem::Refused,
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                Problem::Refused,
+            ),
             ("ERR unknown command 'WAIT'", Problem::Refused),
         ] {
-            assert_eq!(Problem::of(&error(answer), &address("10.0.0.9", 6379)), expected, "{answer}");
+            assert_eq!(
+                Problem::of(&error(answer), &address("10.0.0.9", 6379)),
+                expected,
+                "{answer}"
+            );
         }
     }
 }

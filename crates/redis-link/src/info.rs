@@ -13,7 +13,9 @@ use super::{access::Confirm, failure::Result, link::RedisClient, primaries::Prim
 
 /// The value of a field in an answer to `INFO`.
 pub fn member<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim)
 }
 
 /// The greatest lag of a live replica, in seconds. A replica reports each second, and at once when
@@ -51,8 +53,16 @@ impl Replication {
     pub(crate) fn parse(info: &str) -> Option<Self> {
         let id = member(info, "master_replid")?.to_owned();
         let offset = member(info, "master_repl_offset")?.parse().ok()?;
-        let (replicas, copying) = info.lines().filter_map(replica).partition(|replica| replica.is_online);
-        Some(Self { id, offset, replicas, copying })
+        let (replicas, copying) = info
+            .lines()
+            .filter_map(replica)
+            .partition(|replica| replica.is_online);
+        Some(Self {
+            id,
+            offset,
+            replicas,
+            copying,
+        })
     }
 
     /// The addresses of the replicas that have all the data.
@@ -63,14 +73,20 @@ impl Replication {
     /// The online replicas that have reported lately. Redis calls a silent replica online for
     /// another minute.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Address> {
-        self.replicas.iter().filter(|replica| replica.lag <= LIVE_LAG).map(|replica| &replica.address)
+        self.replicas
+            .iter()
+            .filter(|replica| replica.lag <= LIVE_LAG)
+            .map(|replica| &replica.address)
     }
 
     /// The replicas that have all data that the primary had written at `before`. There are none if
     /// `before` is the state of another primary.
     pub(crate) fn confirmed<'a>(&'a self, before: &Self) -> impl Iterator<Item = &'a Address> {
         let (is_same, written) = (self.id == before.id, before.offset);
-        self.replicas.iter().filter(move |replica| is_same && replica.offset >= written).map(|replica| &replica.address)
+        self.replicas
+            .iter()
+            .filter(move |replica| is_same && replica.offset >= written)
+            .map(|replica| &replica.address)
     }
 }
 
@@ -78,11 +94,18 @@ impl Replication {
 /// backup, which cannot take over.
 fn replica(line: &str) -> Option<Replica> {
     let (name, members) = line.strip_prefix("slave")?.split_once(':')?;
-    let member = |name| members.split(',').find_map(|member| member.trim().strip_prefix(name));
+    let member = |name| {
+        members
+            .split(',')
+            .find_map(|member| member.trim().strip_prefix(name))
+    };
     name.parse::<u32>().ok()?;
     let port = member("port=")?.parse().ok().filter(|port| *port > 0)?;
     Some(Replica {
-        address: Address { host: member("ip=")?.to_owned(), port },
+        address: Address {
+            host: member("ip=")?.to_owned(),
+            port,
+        },
         is_online: member("state=") == Some("online"),
         offset: member("offset=")?.parse().ok()?,
         lag: member("lag=")?.parse().ok()?,
@@ -97,7 +120,9 @@ pub(crate) fn replication(server: &Server, info: &Value) -> Option<Replication> 
 /// Returns the answer unless it is an error. The first error of the process is logged.
 pub(crate) fn not_refused<'a>(server: &Server, answer: &'a Value) -> Option<&'a Value> {
     static WARNED: AtomicBool = AtomicBool::new(false);
-    let Value::ServerError(error) = answer else { return Some(answer) };
+    let Value::ServerError(error) = answer else {
+        return Some(answer);
+    };
     if !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             redis = server.name,
@@ -135,7 +160,10 @@ impl RedisClient {
     /// The number of connections that the client has made by its present URL, and that URL.
     pub fn connections_made(&self) -> (u64, Arc<RedisUrl>) {
         let primaries = self.primaries();
-        (primaries.connector.made.get(), Arc::clone(&primaries.connector.url))
+        (
+            primaries.connector.made.get(),
+            Arc::clone(&primaries.connector.url),
+        )
     }
 
     /// Whether the URL names a Cluster.
@@ -153,8 +181,16 @@ impl RedisClient {
     }
 
     /// Runs commands that only read on one server.
-    pub async fn query_at<T: FromRedisValue>(&self, step: &'static str, at: &Server, commands: &Pipeline) -> Result<T> {
-        self.measured(step, async |_, deadline| read(at.send(commands, deadline).await?, &at.address)).await
+    pub async fn query_at<T: FromRedisValue>(
+        &self,
+        step: &'static str,
+        at: &Server,
+        commands: &Pipeline,
+    ) -> Result<T> {
+        self.measured(step, async |_, deadline| {
+            read(at.send(commands, deadline).await?, &at.address)
+        })
+        .await
     }
 
     /// Looks up the primaries and asks each of them, at the same time and within the deadline of a
@@ -167,10 +203,18 @@ impl RedisClient {
         let answers = join_all(found.iter().map(|(_, server)| self.ask(server, asked))).await;
         let (mut state, mut slots, mut times) = (State::default(), 0, Vec::new());
         for ((primary, _), answer) in found.iter().zip(answers) {
-            let Ok((replicas, time, evicted)) = answer else { continue };
-            state.primaries.push((primary.address.to_string(), replicas));
+            let Ok((replicas, time, evicted)) = answer else {
+                continue;
+            };
+            state
+                .primaries
+                .push((primary.address.to_string(), replicas));
             state.evicted += evicted;
-            slots += primary.slots.iter().map(ExactSizeIterator::len).sum::<usize>();
+            slots += primary
+                .slots
+                .iter()
+                .map(ExactSizeIterator::len)
+                .sum::<usize>();
             times.push(time);
         }
         state.all_answer = state.primaries.len() == found.len();
@@ -187,15 +231,27 @@ impl RedisClient {
     /// since 1970, and the number of keys that it has evicted.
     async fn ask(&self, server: &Server, asked: Instant) -> Result<(u32, f64, u64)> {
         let mut commands = redis::pipe();
-        commands.cmd("INFO").arg("replication").cmd("TIME").cmd("INFO").arg("stats");
+        commands
+            .cmd("INFO")
+            .arg("replication")
+            .cmd("TIME")
+            .cmd("INFO")
+            .arg("stats");
         let sent = asked.elapsed();
         type Answer = (String, (u64, u64), String);
-        let (info, (second, micros), stats): Answer = self.query_at("status", server, &commands).await?;
-        let evicted = member(&stats, "evicted_keys").and_then(|keys| keys.parse().ok()).unwrap_or_default();
+        let (info, (second, micros), stats): Answer =
+            self.query_at("status", server, &commands).await?;
+        let evicted = member(&stats, "evicted_keys")
+            .and_then(|keys| keys.parse().ok())
+            .unwrap_or_default();
         // The server is assumed to read its clock halfway between send and receive.
         let since = (sent + asked.elapsed()).as_secs_f64() / 2.0;
         let replicas = Replication::parse(&info).map_or(0, |said| said.online().count() as u32);
-        Ok((replicas, second as f64 + micros as f64 / 1e6 - since, evicted))
+        Ok((
+            replicas,
+            second as f64 + micros as f64 / 1e6 - since,
+            evicted,
+        ))
     }
 }
 
@@ -223,11 +279,22 @@ mod tests {
     fn a_replica_confirms_if_it_is_online_and_as_far_as_its_primary_was() {
         let said = Replication::parse(INFO).expect("readable");
         assert_eq!(ports(said.online()), [1, 3, 4]);
-        assert_eq!(ports(said.copying.iter().map(|replica| &replica.address)), [2], "a backup has port 0");
+        assert_eq!(
+            ports(said.copying.iter().map(|replica| &replica.address)),
+            [2],
+            "a backup has port 0"
+        );
         assert_eq!(ports(said.live()), [1, 3]);
         assert_eq!(ports(said.confirmed(&said)), [1, 3]);
-        let other = Replication { id: "another".into(), ..said.clone() };
-        assert_eq!(ports(said.confirmed(&other)), [0; 0], "what another primary wrote is not here");
+        let other = Replication {
+            id: "another".into(),
+            ..said.clone()
+        };
+        assert_eq!(
+            ports(said.confirmed(&other)),
+            [0; 0],
+            "what another primary wrote is not here"
+        );
         assert_eq!(Replication::parse("# Replication\r\nrole:master\r\n"), None);
     }
 

@@ -50,13 +50,21 @@ impl RedisClient {
     /// A client that reports its calls to `observer`, which may be `()`.
     pub fn new(access: &RedisAccess, observer: impl Observer + 'static) -> Self {
         let primaries = RefCell::new(Primaries::new(access.connector()));
-        Self { access: access.clone(), primaries, later: RefCell::default(), observer: Box::new(observer) }
+        Self {
+            access: access.clone(),
+            primaries,
+            later: RefCell::default(),
+            observer: Box::new(observer),
+        }
     }
 
     /// Makes a call. `T` is the answer to a single command, or a tuple of the answers to several.
     /// `step` is the call's name for the observer.
     pub async fn run<T: FromRedisValue>(&self, step: &'static str, call: Call) -> Result<T> {
-        self.measured(step, async |primaries, deadline| answer(&primaries, call, deadline).await?.read()).await
+        self.measured(step, async |primaries, deadline| {
+            answer(&primaries, call, deadline).await?.read()
+        })
+        .await
     }
 
     /// Makes two calls at the same time, in one round trip if one primary has the keys of both.
@@ -72,9 +80,18 @@ impl RedisClient {
                 let (one, other) = Box::pin(join(alone(first), alone(second))).await;
                 return Ok((one?.read()?, other?.read()?));
             }
-            let (count, both) = (first.commands.len(), first.commands.len() + second.commands.len());
-            let call = self.later.take().into_iter().fold(first.and(second), Call::and);
-            let Reply { mut values, from, .. } = answer(&primaries, call, deadline).await?;
+            let (count, both) = (
+                first.commands.len(),
+                first.commands.len() + second.commands.len(),
+            );
+            let call = self
+                .later
+                .take()
+                .into_iter()
+                .fold(first.and(second), Call::and);
+            let Reply {
+                mut values, from, ..
+            } = answer(&primaries, call, deadline).await?;
             values.truncate(both);
             let rest = values.split_off(count);
             Ok((read(values, &from.address)?, read(rest, &from.address)?))
@@ -93,7 +110,11 @@ impl RedisClient {
             return self.unawaited("later", call);
         }
         let waiting = self.later.take();
-        self.later.replace(Some(if let Some(waiting) = waiting { waiting.and(call) } else { call }));
+        self.later.replace(Some(if let Some(waiting) = waiting {
+            waiting.and(call)
+        } else {
+            call
+        }));
     }
 
     /// Makes a call in the background. Its outcome is ignored.
@@ -122,7 +143,8 @@ impl RedisClient {
     ) -> Result<T> {
         let started = Instant::now();
         let outcome = call(self.primaries(), started + DEADLINE).await;
-        self.observer.call_ended(step, outcome.is_ok(), started.elapsed());
+        self.observer
+            .call_ended(step, outcome.is_ok(), started.elapsed());
         outcome.map_err(|failure| {
             // An error of one command is not logged here, because Redis is available; the caller
             // reports it.
@@ -136,16 +158,29 @@ impl RedisClient {
 
 /// The answers to a call, which may contain errors of single commands. If the server does not know
 /// a script, it is sent again as text, together with the commands after it.
-pub(crate) async fn answer(primaries: &Rc<Primaries>, call: Call, deadline: Instant) -> Result<Reply, Failure> {
-    let Call { slot, commands: sent, scripts } = call;
+pub(crate) async fn answer(
+    primaries: &Rc<Primaries>,
+    call: Call,
+    deadline: Instant,
+) -> Result<Reply, Failure> {
+    let Call {
+        slot,
+        commands: sent,
+        scripts,
+    } = call;
     let mut commands = Pipeline::with_capacity(sent.len());
-    sent.into_iter().for_each(|command| _ = commands.add_command(command));
+    sent.into_iter()
+        .for_each(|command| _ = commands.add_command(command));
     let mut reply = primaries.send(slot, &commands, deadline).await?;
     for (place, script) in scripts {
         if is(ServerErrorKind::NoScript, &reply.values[place]) {
             let mut rest = redis::pipe();
             for (at, command) in commands.cmd_iter().enumerate().skip(place) {
-                rest.add_command(if at == place { script.by_text(command) } else { command.clone() });
+                rest.add_command(if at == place {
+                    script.by_text(command)
+                } else {
+                    command.clone()
+                });
             }
             let again = Box::pin(primaries.send(slot, &rest, deadline)).await?;
             (reply.from, reply.other) = (again.from, again.other.or(reply.other));
@@ -181,13 +216,22 @@ impl Primary {
 impl Primaries {
     /// Sends commands to the primary of a slot, and again if another server has the slot or has
     /// become the primary.
-    pub(crate) async fn send(self: &Rc<Self>, slot: u16, sent: &Pipeline, deadline: Instant) -> Result<Reply, Failure> {
+    pub(crate) async fn send(
+        self: &Rc<Self>,
+        slot: u16,
+        sent: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
         let from = match self.of(slot) {
             Some(server) => server,
             None => Box::pin(self.searched(slot, deadline)).await?,
         };
         match from.send(sent, deadline).await {
-            Ok(values) => Ok(Reply { values, from, other: None }),
+            Ok(values) => Ok(Reply {
+                values,
+                from,
+                other: None,
+            }),
             Err(failure) => Box::pin(self.send_after(failure, from, slot, sent, deadline)).await,
         }
     }
@@ -211,16 +255,24 @@ impl Primaries {
                     drop(self.search());
                     server = self.server(to);
                 }
-                Problem::Asked(to, all) if self.is_cluster() => asked = Some((self.server(to), Rc::clone(all))),
+                Problem::Asked(to, all) if self.is_cluster() => {
+                    asked = Some((self.server(to), Rc::clone(all)))
+                }
                 Problem::Split => {
                     sleep_until(deadline.min(Instant::now() + SLOT_MOVES)).await;
                     server = self.of(slot).unwrap_or(server);
                 }
                 Problem::BadConnection | Problem::Silent if !has_searched => {
                     has_searched = true;
-                    match timeout_at(deadline, self.search()).await.map(|_| self.of(slot)) {
+                    match timeout_at(deadline, self.search())
+                        .await
+                        .map(|_| self.of(slot))
+                    {
                         // A server that does not answer is not asked again.
-                        Ok(Some(found)) if failure.problem != Problem::Silent || !Rc::ptr_eq(&found, &server) => {
+                        Ok(Some(found))
+                            if failure.problem != Problem::Silent
+                                || !Rc::ptr_eq(&found, &server) =>
+                        {
                             server = found;
                         }
                         _ => break,
@@ -233,7 +285,13 @@ impl Primaries {
                 None => server.send(sent, deadline).await,
             };
             match answers {
-                Ok(values) => return Ok(Reply { values, from: server, other: asked.map(|(other, _)| other) }),
+                Ok(values) => {
+                    return Ok(Reply {
+                        values,
+                        from: server,
+                        other: asked.map(|(other, _)| other),
+                    });
+                }
                 Err(again) => failure = again,
             }
             // The slot has moved on from there.
@@ -245,17 +303,31 @@ impl Primaries {
     }
 
     /// Searches for the primary of a slot.
-    async fn searched(self: &Rc<Self>, slot: u16, deadline: Instant) -> Result<Rc<Server>, Failure> {
+    async fn searched(
+        self: &Rc<Self>,
+        slot: u16,
+        deadline: Instant,
+    ) -> Result<Rc<Server>, Failure> {
         let late = |_| Err(Cause::NoAnswer.because("no answer within 1 s"));
-        let searched = timeout_at(deadline, self.search()).await.unwrap_or_else(late);
+        let searched = timeout_at(deadline, self.search())
+            .await
+            .unwrap_or_else(late);
         let unknown = || Reason::from(format!("the Cluster has no primary for slot {slot}"));
         let found = searched.and_then(|()| self.of(slot).ok_or_else(unknown));
-        found.map_err(|reason| Failure { server: self.name(), problem: Problem::Silent, reason })
+        found.map_err(|reason| Failure {
+            server: self.name(),
+            problem: Problem::Silent,
+            reason,
+        })
     }
 
     /// The known primary of a slot; `None` if it is not known.
     pub(crate) fn of(&self, slot: u16) -> Option<Rc<Server>> {
-        self.table.borrow().iter().find(|(primary, _)| primary.has(slot)).map(|(_, server)| Rc::clone(server))
+        self.table
+            .borrow()
+            .iter()
+            .find(|(primary, _)| primary.has(slot))
+            .map(|(_, server)| Rc::clone(server))
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
@@ -266,13 +338,31 @@ impl Primaries {
 /// Sends the commands that were answered with ASK to the server that their slot is moving to: that
 /// server has their keys, but not the slot yet. The other `answers` stay, because at that server
 /// their keys would count as missing.
-async fn send_asking(server: &Server, sent: &Pipeline, mut answers: Vec<Value>, deadline: Instant) -> Answers {
+async fn send_asking(
+    server: &Server,
+    sent: &Pipeline,
+    mut answers: Vec<Value>,
+    deadline: Instant,
+) -> Answers {
     let is_ask = |answer: &Value| is(ServerErrorKind::Ask, answer);
     let mut asking = redis::pipe();
-    for (command, _) in sent.cmd_iter().zip(&answers).filter(|(_, answer)| is_ask(answer)) {
+    for (command, _) in sent
+        .cmd_iter()
+        .zip(&answers)
+        .filter(|(_, answer)| is_ask(answer))
+    {
         asking.cmd("ASKING").add_command(command.clone());
     }
-    let told = server.send(&asking, deadline).await?.into_iter().skip(1).step_by(2);
-    answers.iter_mut().filter(|answer| is_ask(answer)).zip(told).for_each(|(answer, told)| *answer = told);
+    let told = server
+        .send(&asking, deadline)
+        .await?
+        .into_iter()
+        .skip(1)
+        .step_by(2);
+    answers
+        .iter_mut()
+        .filter(|answer| is_ask(answer))
+        .zip(told)
+        .for_each(|(answer, told)| *answer = told);
     usable(answers, &server.address)
 }

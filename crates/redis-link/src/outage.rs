@@ -25,27 +25,53 @@ struct Outage {
 /// Notes that a call failed because Redis cannot be used.
 pub(crate) fn failed(redis: &str, reason: &str) {
     let (mut outages, now) = (OUTAGES.lock(), Instant::now());
-    let outage = outages.entry(redis.to_owned()).or_insert(Outage { since: now, last: now, told: None, failed: 0 });
+    let outage = outages.entry(redis.to_owned()).or_insert(Outage {
+        since: now,
+        last: now,
+        told: None,
+        failed: 0,
+    });
     if outage.notes_failure(now) {
         let (lasts_s, failed) = ((now - outage.since).as_secs(), outage.failed);
-        tracing::warn!(redis, reason, lasts_s, failed, "Redis cannot be used; what needs it fails until it can");
+        tracing::warn!(
+            redis,
+            reason,
+            lasts_s,
+            failed,
+            "Redis cannot be used; what needs it fails until it can"
+        );
     }
 }
 
 /// Notes that Redis answered, and logs the end of an outage if it is over.
 pub(crate) fn answered(redis: &str) {
     let mut outages = OUTAGES.lock();
-    if outages.get(redis).is_some_and(|outage| outage.is_over(Instant::now()))
-        && let Some(Outage { since, last, failed, .. }) = outages.remove(redis)
+    if outages
+        .get(redis)
+        .is_some_and(|outage| outage.is_over(Instant::now()))
+        && let Some(Outage {
+            since,
+            last,
+            failed,
+            ..
+        }) = outages.remove(redis)
     {
-        tracing::info!(redis, lasted_s = (last - since).as_secs(), failed, "Redis can be used again");
+        tracing::info!(
+            redis,
+            lasted_s = (last - since).as_secs(),
+            failed,
+            "Redis can be used again"
+        );
     }
 }
 
 /// Notes that a server is no primary any more, so that its outage no longer matters.
 pub(crate) fn replaced(redis: &str) {
     if OUTAGES.lock().remove(redis).is_some() {
-        tracing::info!(redis, "this Redis is no primary any more; others do its work");
+        tracing::info!(
+            redis,
+            "this Redis is no primary any more; others do its work"
+        );
     }
 }
 
@@ -70,11 +96,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_of_a_minute_is_said_three_times_whatever_the_load_and_ends_with_the_last_failure() {
+    fn an_outage_of_a_minute_is_said_three_times_whatever_the_load_and_ends_with_the_last_failure()
+    {
         let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
-        let mut outage = Outage { since: began, last: began, told: None, failed: 0 };
-        let told: Vec<u64> = (0..=60_000).filter(|millis| outage.notes_failure(at(*millis))).collect();
+        let mut outage = Outage {
+            since: began,
+            last: began,
+            told: None,
+            failed: 0,
+        };
+        let told: Vec<u64> = (0..=60_000)
+            .filter(|millis| outage.notes_failure(at(*millis)))
+            .collect();
         assert_eq!((told, outage.failed), (vec![0, 30_000, 60_000], 60_001));
         assert!(!outage.is_over(at(61_999)), "others may fail still");
         assert!(outage.is_over(at(62_000)));

@@ -10,7 +10,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::server::{InBackground, Server, in_background};
 use super::url::{Address, Layout};
-use super::{call::CLUSTER_SLOTS, cluster, connector::Connector, failure::Result, outage, sentinel::Sentinels};
+use super::{
+    call::CLUSTER_SLOTS, cluster, connector::Connector, failure::Result, outage,
+    sentinel::Sentinels,
+};
 
 /// A primary, as a search found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +41,11 @@ impl Primary {
     /// A primary that has all slots, and whose replicas are unknown.
     pub(crate) fn alone(address: &Address) -> Self {
         let slots = vec![0..=CLUSTER_SLOTS as u16 - 1];
-        Self { address: address.clone(), slots, successors: Successors::Unknown }
+        Self {
+            address: address.clone(),
+            slots,
+            successors: Successors::Unknown,
+        }
     }
 }
 
@@ -64,11 +71,19 @@ impl Primaries {
     /// No search was made yet. Only with `redis://` the primary is known already.
     pub(crate) fn new(connector: Connector) -> Rc<Self> {
         let sentinels = match &connector.url.layout {
-            Layout::Sentinel { sentinels, master } => Some(Sentinels::new(sentinels, master, &connector)),
+            Layout::Sentinel { sentinels, master } => {
+                Some(Sentinels::new(sentinels, master, &connector))
+            }
             _ => None,
         };
         let (table, search, found) = Default::default();
-        let primaries = Self { connector: Rc::new(connector), table, search, found, sentinels };
+        let primaries = Self {
+            connector: Rc::new(connector),
+            table,
+            search,
+            found,
+            sentinels,
+        };
         if let Layout::Single(address) = &primaries.connector.url.layout {
             primaries.put_in_use(vec![Primary::alone(address)], None);
         }
@@ -96,11 +111,18 @@ impl Primaries {
 
     /// The server at an address: the known one, or a new one without a connection.
     pub(crate) fn server(&self, address: &Address) -> Rc<Server> {
-        self.known(address).map_or_else(|| Rc::new(Server::new(address.clone(), &self.connector)), |(_, server)| server)
+        self.known(address).map_or_else(
+            || Rc::new(Server::new(address.clone(), &self.connector)),
+            |(_, server)| server,
+        )
     }
 
     fn known(&self, address: &Address) -> Option<(Primary, Rc<Server>)> {
-        self.table.borrow().iter().find(|(primary, _)| primary.address == *address).cloned()
+        self.table
+            .borrow()
+            .iter()
+            .find(|(primary, _)| primary.address == *address)
+            .cloned()
     }
 
     /// The search that is in progress or began less than [`PAUSE`] ago, or else a new search.
@@ -154,8 +176,13 @@ impl Primaries {
         self.found.set(began);
         let with_server = |primary: Primary| (primary.clone(), self.server(&primary.address));
         let table: Vec<_> = found.into_iter().map(with_server).collect();
-        let is_left = |server: &&Rc<Server>| !table.iter().any(|(_, kept)| Rc::ptr_eq(kept, server));
-        self.all().iter().map(|(_, server)| server).filter(is_left).for_each(|server| outage::replaced(&server.name));
+        let is_left =
+            |server: &&Rc<Server>| !table.iter().any(|(_, kept)| Rc::ptr_eq(kept, server));
+        self.all()
+            .iter()
+            .map(|(_, server)| server)
+            .filter(is_left)
+            .for_each(|server| outage::replaced(&server.name));
         self.table.replace(table);
     }
 
@@ -164,7 +191,12 @@ impl Primaries {
             Layout::Single(address) => Ok(vec![Primary::alone(address)]),
             Layout::Cluster(seeds) => {
                 let known = self.all().into_iter().map(|(_, server)| server);
-                cluster::find(known.chain(seeds.iter().map(|seed| self.server(seed))).collect()).await
+                cluster::find(
+                    known
+                        .chain(seeds.iter().map(|seed| self.server(seed)))
+                        .collect(),
+                )
+                .await
             }
             Layout::Sentinel { .. } => {
                 let sentinels = self.sentinels.as_ref().expect("made with the layout");
@@ -176,13 +208,23 @@ impl Primaries {
 
 /// Sends commands to a server and reads the answers with `read`, within 400 ms. The reason of a
 /// failure names the server.
-pub(crate) async fn ask<T>(server: &Server, asked: &Pipeline, read: impl FnOnce(Vec<Value>) -> Result<T>) -> Result<T> {
+pub(crate) async fn ask<T>(
+    server: &Server,
+    asked: &Pipeline,
+    read: impl FnOnce(Vec<Value>) -> Result<T>,
+) -> Result<T> {
     let answers = server.answers(asked, Instant::now() + ASKED_FOR).await;
-    answers.and_then(read).map_err(|reason| reason.after(format_args!("Redis at {}: ", server.name)))
+    answers
+        .and_then(read)
+        .map_err(|reason| reason.after(format_args!("Redis at {}: ", server.name)))
 }
 
 fn names<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> String {
-    addresses.into_iter().map(Address::to_string).collect::<Vec<_>>().join(",")
+    addresses
+        .into_iter()
+        .map(Address::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 #[cfg(test)]
@@ -192,13 +234,37 @@ mod tests {
     #[test]
     fn a_slot_leads_to_its_primary_whose_connection_is_kept() {
         let primaries = Primaries::new(Connector::plain("redis+cluster://a"));
-        let address = |host: &str| Address { host: host.into(), port: 1 };
-        let primary = |host, slots: &[_]| Primary { slots: slots.to_vec(), ..Primary::alone(&address(host)) };
-        primaries.put_in_use(vec![primary("a", &[0..=1, 4..=16383]), primary("b", &[2..=2])], None);
-        let of = |slot| primaries.of(slot).map(|server| server.name.clone()).unwrap_or_default();
-        assert_eq!([0, 1, 2, 3, 4, 16383].map(of), ["a:1", "a:1", "b:1", "", "a:1", "a:1"]);
+        let address = |host: &str| Address {
+            host: host.into(),
+            port: 1,
+        };
+        let primary = |host, slots: &[_]| Primary {
+            slots: slots.to_vec(),
+            ..Primary::alone(&address(host))
+        };
+        primaries.put_in_use(
+            vec![primary("a", &[0..=1, 4..=16383]), primary("b", &[2..=2])],
+            None,
+        );
+        let of = |slot| {
+            primaries
+                .of(slot)
+                .map(|server| server.name.clone())
+                .unwrap_or_default()
+        };
+        assert_eq!(
+            [0, 1, 2, 3, 4, 16383].map(of),
+            ["a:1", "a:1", "b:1", "", "a:1", "a:1"]
+        );
         let before = primaries.of(2).expect("b");
-        primaries.put_in_use(vec![primary("a", &[0..=1]), primary("b", &[2..=16383])], None);
-        assert!(primaries.of(3).is_some_and(|server| Rc::ptr_eq(&server, &before)));
+        primaries.put_in_use(
+            vec![primary("a", &[0..=1]), primary("b", &[2..=16383])],
+            None,
+        );
+        assert!(
+            primaries
+                .of(3)
+                .is_some_and(|server| Rc::ptr_eq(&server, &before))
+        );
     }
 }

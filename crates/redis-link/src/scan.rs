@@ -56,13 +56,23 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// The same page with other things found.
     pub fn with<U>(self, found: Vec<U>) -> Page<U> {
-        Page { found, of: self.of, next: self.next, may_miss: self.may_miss }
+        Page {
+            found,
+            of: self.of,
+            next: self.next,
+            may_miss: self.may_miss,
+        }
     }
 }
 
 impl RedisClient {
     /// Reads the page that begins at `from`: names of keys that match `pattern`.
-    pub async fn keys_like(&self, pattern: &str, from: &Place, slots: Slots) -> Result<Page<String>> {
+    pub async fn keys_like(
+        &self,
+        pattern: &str,
+        from: &Place,
+        slots: Slots,
+    ) -> Result<Page<String>> {
         let is_cluster = self.is_cluster();
         // An added primary is unknown until a call needs one of its slots, so the primaries are
         // searched first.
@@ -71,17 +81,33 @@ impl RedisClient {
         }
         let primaries = self.all_primaries().await?;
         let Some((_, server)) = primaries.get(from.primary) else {
-            return Ok(Page { found: Vec::new(), of: 0, next: None, may_miss: true });
+            return Ok(Page {
+                found: Vec::new(),
+                of: 0,
+                next: None,
+                may_miss: true,
+            });
         };
         let mut asked = redis::pipe();
         asked.cmd("INFO").arg("server").cmd("DBSIZE");
-        asked.cmd("SCAN").arg(from.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
+        asked
+            .cmd("SCAN")
+            .arg(from.cursor)
+            .arg("MATCH")
+            .arg(pattern)
+            .arg("COUNT")
+            .arg(PAGE);
         let asks_nodes = is_cluster && slots == Slots::AtRest;
-        for (_, what) in [(is_cluster, "SLOTS"), (asks_nodes, "NODES")].into_iter().filter(|(is_asked, _)| *is_asked) {
+        for (_, what) in [(is_cluster, "SLOTS"), (asks_nodes, "NODES")]
+            .into_iter()
+            .filter(|(is_asked, _)| *is_asked)
+        {
             asked.cmd("CLUSTER").arg(what);
         }
         let mut answers: Vec<Value> = self.query_at("walk", server, &asked).await?;
-        let nodes = answers.pop_if(|_| asks_nodes).and_then(|nodes| from_redis_value::<String>(nodes).ok());
+        let nodes = answers
+            .pop_if(|_| asks_nodes)
+            .and_then(|nodes| from_redis_value::<String>(nodes).ok());
         // In its own line, a server lists the slots that it receives or gives away in brackets
         // after its slots.
         let is_moving = |line: &str| line.contains("myself") && line.contains(" [");
@@ -89,11 +115,21 @@ impl RedisClient {
         let mut layout = Vec::new();
         if is_cluster {
             let said = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address)?;
-            may_miss |=
-                said.iter().map(|primary| &primary.address).ne(primaries.iter().map(|(known, _)| &known.address));
-            layout = said.into_iter().map(|primary| (primary.address, primary.slots)).collect();
+            may_miss |= said
+                .iter()
+                .map(|primary| &primary.address)
+                .ne(primaries.iter().map(|(known, _)| &known.address));
+            layout = said
+                .into_iter()
+                .map(|primary| (primary.address, primary.slots))
+                .collect();
         }
-        let unreadable = |_| Reason::from(format!("Redis at {}: its answer to SCAN cannot be read", server.name));
+        let unreadable = |_| {
+            Reason::from(format!(
+                "Redis at {}: its answer to SCAN cannot be read",
+                server.name
+            ))
+        };
         let scanned = from_redis_value(Value::Array(answers)).map_err(unreadable)?;
         let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
         // Changes with each start.
@@ -101,11 +137,29 @@ impl RedisClient {
         let is_another = !["", process].contains(&from.server.as_str());
         may_miss |= is_another || (*from != Place::default() && from.layout != layout);
         let next = match (cursor, from.primary + 1) {
-            _ if is_another => Some(Place { primary: from.primary, layout, ..Place::default() }),
+            _ if is_another => Some(Place {
+                primary: from.primary,
+                layout,
+                ..Place::default()
+            }),
             (0, next) if next == primaries.len() => None,
-            (0, primary) => Some(Place { primary, layout, ..Place::default() }),
-            (cursor, _) => Some(Place { cursor, layout, server: process.to_owned(), primary: from.primary }),
+            (0, primary) => Some(Place {
+                primary,
+                layout,
+                ..Place::default()
+            }),
+            (cursor, _) => Some(Place {
+                cursor,
+                layout,
+                server: process.to_owned(),
+                primary: from.primary,
+            }),
         };
-        Ok(Page { found, of: of * primaries.len() as u64, next, may_miss })
+        Ok(Page {
+            found,
+            of: of * primaries.len() as u64,
+            next,
+            may_miss,
+        })
     }
 }

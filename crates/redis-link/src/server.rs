@@ -58,7 +58,9 @@ pub(crate) type RunningWait = InBackground<Result<Option<Rc<Replication>>, Failu
 pub(crate) type InBackground<T> = Shared<LocalBoxFuture<'static, T>>;
 
 /// Runs the work in a task of its own, so that it completes even if all callers give up.
-pub(crate) fn in_background<T: Clone + 'static>(work: impl Future<Output = T> + 'static) -> InBackground<T> {
+pub(crate) fn in_background<T: Clone + 'static>(
+    work: impl Future<Output = T> + 'static,
+) -> InBackground<T> {
     let shared = work.boxed_local().shared();
     spawn_local(shared.clone());
     shared
@@ -68,25 +70,48 @@ impl Server {
     pub(crate) fn new(address: Address, connector: &Rc<Connector>) -> Self {
         let (name, connector) = (address.to_string(), Rc::clone(connector));
         let (attempt, fails, second, last_wait, newcomers) = Default::default();
-        Self { name, address, connector, attempt, fails, second, last_wait, newcomers }
+        Self {
+            name,
+            address,
+            connector,
+            attempt,
+            fails,
+            second,
+            last_wait,
+            newcomers,
+        }
     }
 
     /// The same server with a second connection, for `WAIT`: a connection that waits for replicas
     /// answers nothing else.
     pub(crate) fn for_waits(&self) -> &Rc<Self> {
-        self.second.get_or_init(|| Rc::new(Self::new(self.address.clone(), &self.connector)))
+        self.second
+            .get_or_init(|| Rc::new(Self::new(self.address.clone(), &self.connector)))
     }
 
     /// Sends commands that only read, and reads their answers. `T` is the answer to a single
     /// command, or a tuple of the answers to several.
-    pub async fn query<T: FromRedisValue>(&self, commands: &Pipeline, deadline: Instant) -> Result<T, Reason> {
-        self.send(commands, deadline).await.and_then(|values| read(values, &self.address)).map_err(Reason::from)
+    pub async fn query<T: FromRedisValue>(
+        &self,
+        commands: &Pipeline,
+        deadline: Instant,
+    ) -> Result<T, Reason> {
+        self.send(commands, deadline)
+            .await
+            .and_then(|values| read(values, &self.address))
+            .map_err(Reason::from)
     }
 
     /// Sends the commands. An error of a single command is among the answers. The reason of a
     /// failure does not name the server.
-    pub async fn answers(&self, commands: &Pipeline, deadline: Instant) -> Result<Vec<Value>, Reason> {
-        self.send(commands, deadline).await.map_err(|failure| failure.reason)
+    pub async fn answers(
+        &self,
+        commands: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Reason> {
+        self.send(commands, deadline)
+            .await
+            .map_err(|failure| failure.reason)
     }
 
     /// Sends the commands, and once more on a new connection if the old one has become useless.
@@ -94,7 +119,10 @@ impl Server {
     /// READONLY.
     pub(crate) async fn send(&self, commands: &Pipeline, deadline: Instant) -> Answers {
         match self.send_once(commands, deadline).await {
-            Err(Failure { problem: Problem::BadConnection, .. }) => Box::pin(self.send_once(commands, deadline)).await,
+            Err(Failure {
+                problem: Problem::BadConnection,
+                ..
+            }) => Box::pin(self.send_once(commands, deadline)).await,
             outcome => outcome,
         }
     }
@@ -109,11 +137,15 @@ impl Server {
         let answers = async {
             let made = match attempt.peek() {
                 Some(made) => made.clone(),
-                None => timeout_at(deadline, attempt.clone()).await.map_err(|_| late())?,
+                None => timeout_at(deadline, attempt.clone())
+                    .await
+                    .map_err(|_| late())?,
             };
             let mut connection = made.map_err(|(_, reason)| self.silent(reason))?;
             let until = deadline.min(Instant::now() + RESPONSE_TIMEOUT);
-            let sent = connection.shared.send_packed_commands(commands, 0, commands.len());
+            let sent = connection
+                .shared
+                .send_packed_commands(commands, 0, commands.len());
             let answers = timeout_at(until, sent).await.map_err(|_| late())?;
             let values = answers.map_err(|error| Failure::from_error(&error, &self.address))?;
             usable(values, &self.address)
@@ -129,7 +161,11 @@ impl Server {
     }
 
     fn silent(&self, reason: Reason) -> Failure {
-        Failure { server: self.name.clone(), problem: Problem::Silent, reason }
+        Failure {
+            server: self.name.clone(),
+            problem: Problem::Silent,
+            reason,
+        }
     }
 
     /// The attempt to connect that all callers share. A failed attempt counts for [`PAUSE`].
@@ -139,7 +175,12 @@ impl Server {
         drop(last.take_if(is_over));
         let begin = || {
             let (connector, to) = (Rc::clone(&self.connector), self.address.clone());
-            in_background(async move { connector.connect(&to).await.map_err(|reason| (Instant::now(), reason)) })
+            in_background(async move {
+                connector
+                    .connect(&to)
+                    .await
+                    .map_err(|reason| (Instant::now(), reason))
+            })
         };
         last.get_or_insert_with(begin).clone()
     }
@@ -148,7 +189,9 @@ impl Server {
     /// progress or has failed stays.
     fn drop_connection(&self, attempt: &Attempt) {
         let is_made = matches!(attempt.peek(), Some(Ok(_)));
-        self.attempt.borrow_mut().take_if(|current| is_made && current.ptr_eq(attempt));
+        self.attempt
+            .borrow_mut()
+            .take_if(|current| is_made && current.ptr_eq(attempt));
     }
 
     /// Drops both connections, because they led to different servers behind the same name.
@@ -161,11 +204,15 @@ impl Server {
 /// Checks the answers. Fails with the first error that concerns more than its command.
 pub(crate) fn usable(answers: Vec<Value>, asked: &Address) -> Answers {
     let failure = answers.iter().find_map(|answer| {
-        let Value::ServerError(error) = answer else { return None };
+        let Value::ServerError(error) = answer else {
+            return None;
+        };
         let failure = Failure::from_error(&error.clone().into(), asked);
         (failure.problem != Problem::Refused).then_some(failure)
     });
-    let Some(mut failure) = failure else { return Ok(answers) };
+    let Some(mut failure) = failure else {
+        return Ok(answers);
+    };
     if let Problem::Asked(_, all) = &mut failure.problem {
         *all = Rc::new(answers);
     }
@@ -180,12 +227,27 @@ pub(crate) fn is(kind: ServerErrorKind, answer: &Value) -> bool {
 /// Converts the answers to `T`. An error that a key holds another type (WRONGTYPE) is left to `T`,
 /// because another version has written that key.
 pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Result<T, Failure> {
-    let is_other_type = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
-    let checked = |value: Value| if is_other_type(&value) { Ok(value) } else { value.extract_error() };
-    let read = values.into_iter().map(checked).collect::<Result<Vec<_>, _>>().and_then(|mut values| {
-        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
-        Ok(from_redis_value(value)?)
-    });
+    let is_other_type =
+        |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
+    let checked = |value: Value| {
+        if is_other_type(&value) {
+            Ok(value)
+        } else {
+            value.extract_error()
+        }
+    };
+    let read = values
+        .into_iter()
+        .map(checked)
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|mut values| {
+            let value = if values.len() == 1 {
+                values.remove(0)
+            } else {
+                Value::Array(values)
+            };
+            Ok(from_redis_value(value)?)
+        });
     read.map_err(|error| Failure::from_error(&error, from))
 }
 
@@ -203,11 +265,23 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let connector = Connector::plain(&format!("redis://127.0.0.1:{port}"));
-        (listener, Server::new(Address { host: "127.0.0.1".into(), port }, &Rc::new(connector)))
+        (
+            listener,
+            Server::new(
+                Address {
+                    host: "127.0.0.1".into(),
+                    port,
+                },
+                &Rc::new(connector),
+            ),
+        )
     }
 
     async fn is_refused_by(server: &Server, deadline: Instant) -> Failure {
-        server.send(redis::pipe().cmd("PING"), deadline).await.expect_err("no answer")
+        server
+            .send(redis::pipe().cmd("PING"), deadline)
+            .await
+            .expect_err("no answer")
     }
 
     #[tokio::test]
@@ -215,17 +289,27 @@ mod tests {
         let (listener, server) = slow_server().await;
         LocalSet::new()
             .run_until(async {
-                assert_eq!(is_refused_by(&server, Instant::now()).await.problem, Problem::Silent);
+                assert_eq!(
+                    is_refused_by(&server, Instant::now()).await.problem,
+                    Problem::Silent
+                );
                 let (mut accepted, _) = listener.accept().await.expect("a connection");
                 let mut ping = [0; 14];
                 accepted.read_exact(&mut ping).await.expect("a PING");
                 accepted.write_all(b"+PONG\r\n").await.expect("writable");
                 let made = async {
-                    while !server.attempt.borrow().as_ref().is_some_and(|made| matches!(made.peek(), Some(Ok(_)))) {
+                    while !server
+                        .attempt
+                        .borrow()
+                        .as_ref()
+                        .is_some_and(|made| matches!(made.peek(), Some(Ok(_))))
+                    {
                         tokio::task::yield_now().await;
                     }
                 };
-                timeout(Duration::from_secs(60), made).await.expect("a connection without a caller");
+                timeout(Duration::from_secs(60), made)
+                    .await
+                    .expect("a connection without a caller");
             })
             .await;
     }
@@ -235,11 +319,17 @@ mod tests {
         let (listener, server) = slow_server().await;
         LocalSet::new()
             .run_until(async {
-                assert_eq!(is_refused_by(&server, Instant::now()).await.problem, Problem::Silent);
+                assert_eq!(
+                    is_refused_by(&server, Instant::now()).await.problem,
+                    Problem::Silent
+                );
                 drop(listener.accept().await.expect("a connection"));
                 let attempt = server.attempt.borrow().clone().expect("an attempt");
                 assert!(attempt.await.is_err());
-                assert_eq!(is_refused_by(&server, Instant::now()).await.problem, Problem::Silent);
+                assert_eq!(
+                    is_refused_by(&server, Instant::now()).await.problem,
+                    Problem::Silent
+                );
                 tokio::time::sleep(PAUSE).await;
                 let asked = is_refused_by(&server, Instant::now() + Duration::from_secs(60));
                 let (_, accepted) = futures_util::future::join(asked, listener.accept()).await;

@@ -4,7 +4,9 @@ use std::{fs, io, path::PathBuf, sync::Arc};
 
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::{AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
+};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -44,7 +46,11 @@ struct Content {
 
 impl Tls {
     pub(crate) fn new(files: TlsFiles, program: Program) -> Self {
-        Self { files, program, current: Mutex::default() }
+        Self {
+            files,
+            program,
+            current: Mutex::default(),
+        }
     }
 
     /// The configuration by the present content of the files. If changed files cannot be used, the
@@ -54,29 +60,48 @@ impl Tls {
         let current = &mut *self.current.lock();
         let made = Content::read(&self.files, &self.program).and_then(|content| match current {
             Some(current) if current.content == content => Ok(None),
-            _ => Ok(Some(Current { config: Arc::new(content.config(&self.program)?), content, told: None })),
+            _ => Ok(Some(Current {
+                config: Arc::new(content.config(&self.program)?),
+                content,
+                told: None,
+            })),
         });
         match (made, &mut *current) {
             (Ok(Some(made)), current) => *current = Some(made),
             (Err(reason), Some(current)) if current.told.as_ref() != Some(&reason) => {
-                tracing::error!(reason, "the changed TLS files for Redis cannot be used; keeping the previous ones");
+                tracing::error!(
+                    reason,
+                    "the changed TLS files for Redis cannot be used; keeping the previous ones"
+                );
                 current.told = Some(reason);
             }
             (Err(reason), None) => return Err(reason),
             _ => {}
         }
-        Ok(Arc::clone(&current.as_ref().expect("made just now or before").config))
+        Ok(Arc::clone(
+            &current.as_ref().expect("made just now or before").config,
+        ))
     }
 
-    pub(crate) async fn encrypt(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, Reason> {
+    pub(crate) async fn encrypt(
+        &self,
+        stream: TcpStream,
+        host: &str,
+    ) -> Result<TlsStream<TcpStream>, Reason> {
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|_| "its host is no name that a certificate can have")?;
-        TlsConnector::from(self.config()?).connect(name, stream).await.map_err(|error| self.describe(&error, host))
+        TlsConnector::from(self.config()?)
+            .connect(name, stream)
+            .await
+            .map_err(|error| self.describe(&error, host))
     }
 
     /// Why a TLS connection failed, and what to do.
     pub(crate) fn describe(&self, error: &io::Error, host: &str) -> Reason {
-        let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
+        let Some(error) = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Error>())
+        else {
             return error.to_string().into();
         };
         match error {
@@ -94,35 +119,57 @@ impl Tls {
         match (error, &self.files.ca) {
             // A bad signature comes from another authority with the same name.
             (UnknownIssuer | BadSignature, Some(_)) => {
-                let found = format!("its certificate is not trusted: no authority in {ca_file} has signed it");
+                let found = format!(
+                    "its certificate is not trusted: no authority in {ca_file} has signed it"
+                );
                 Reason::from(found).with_cure("put the authority that did into that file")
             }
             (UnknownIssuer | BadSignature, None) => {
                 let found = "its certificate is not trusted: no authority that this system trusts has signed it";
-                Reason::from(found).with_cure(format!("set {ca_file} to the PEM file of the authority that did"))
+                Reason::from(found).with_cure(format!(
+                    "set {ca_file} to the PEM file of the authority that did"
+                ))
             }
             (NotValidForNameContext { presented, .. }, _) => {
                 // rustls writes `DnsName("redis.example.com")`.
-                let bare = presented.iter().map(|name| name.split_once('(').map_or(name.as_str(), |(_, inner)| inner));
-                let names = bare.map(|name| name.trim_matches(['(', ')', '"'])).collect::<Vec<_>>().join(", ");
+                let bare = presented.iter().map(|name| {
+                    name.split_once('(')
+                        .map_or(name.as_str(), |(_, inner)| inner)
+                });
+                let names = bare
+                    .map(|name| name.trim_matches(['(', ')', '"']))
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 Reason::from(format!("its certificate is not for {host} but for {names}")).with_cure(
                     "name it so in the URL (on a Cluster: let it announce that name), or give it another certificate",
                 )
             }
-            (Expired | ExpiredContext { .. }, _) => {
-                Cause::Expired.because("its certificate has expired, or the clock of this machine is fast")
-            }
+            (Expired | ExpiredContext { .. }, _) => Cause::Expired
+                .because("its certificate has expired, or the clock of this machine is fast"),
             (error, _) => format!("its certificate is not trusted: {error}").into(),
         }
     }
 
     fn refusal(&self, alert: AlertDescription) -> Reason {
         match &self.files.client {
-            None if [AlertDescription::CertificateRequired, AlertDescription::HandshakeFailure].contains(&alert) => {
-                let Program { cert_file, key_file, .. } = self.program;
+            None if [
+                AlertDescription::CertificateRequired,
+                AlertDescription::HandshakeFailure,
+            ]
+            .contains(&alert) =>
+            {
+                let Program {
+                    cert_file,
+                    key_file,
+                    ..
+                } = self.program;
                 format!("it wants a client certificate: set {cert_file} and {key_file}").into()
             }
-            Some(_) => format!("it refuses the certificate in {} ({alert:?})", self.program.cert_file).into(),
+            Some(_) => format!(
+                "it refuses the certificate in {} ({alert:?})",
+                self.program.cert_file
+            )
+            .into(),
             None => format!("it refuses TLS ({alert:?})").into(),
         }
     }
@@ -133,32 +180,58 @@ impl Content {
         let open = |setting, path: &PathBuf| {
             // Reading a pipe would wait for a writer.
             let is_other = fs::metadata(path).is_ok_and(|it| !it.is_file());
-            let read = if is_other { Err(io::Error::other("it is not a regular file")) } else { fs::read(path) };
+            let read = if is_other {
+                Err(io::Error::other("it is not a regular file"))
+            } else {
+                fs::read(path)
+            };
             read.map_err(|error| format!("{setting}: {}: {error}", path.display()))
         };
-        let ca = files.ca.as_ref().map(|path| open(program.ca_file, path)).transpose()?;
-        let Some((certificate, key)) = &files.client else { return Ok(Self { ca, client: None }) };
+        let ca = files
+            .ca
+            .as_ref()
+            .map(|path| open(program.ca_file, path))
+            .transpose()?;
+        let Some((certificate, key)) = &files.client else {
+            return Ok(Self { ca, client: None });
+        };
         let certificate = open(program.cert_file, certificate)?;
-        let key = (program.read_secret)(key).map_err(|error| format!("{}: {error}", program.key_file))?;
-        Ok(Self { ca, client: Some((certificate, key)) })
+        let key =
+            (program.read_secret)(key).map_err(|error| format!("{}: {error}", program.key_file))?;
+        Ok(Self {
+            ca,
+            client: Some((certificate, key)),
+        })
     }
 
     fn config(&self, program: &Program) -> Result<ClientConfig, String> {
-        let Program { ca_file, cert_file, key_file, .. } = program;
+        let Program {
+            ca_file,
+            cert_file,
+            key_file,
+            ..
+        } = program;
         let failed = |error: Error| format!("TLS to Redis cannot be set up: {error}");
         let builder = match &self.ca {
-            None => ClientConfig::builder().with_platform_verifier().map_err(failed)?,
+            None => ClientConfig::builder()
+                .with_platform_verifier()
+                .map_err(failed)?,
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates(ca_file, pem)? {
-                    roots.add(certificate).map_err(|error| format!("{ca_file}: {error}"))?;
+                    roots
+                        .add(certificate)
+                        .map_err(|error| format!("{ca_file}: {error}"))?;
                 }
                 ClientConfig::builder().with_root_certificates(roots)
             }
         };
-        let Some((certificate, key)) = &self.client else { return Ok(builder.with_no_client_auth()) };
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|_| format!("{key_file}: holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"))?;
+        let Some((certificate, key)) = &self.client else {
+            return Ok(builder.with_no_client_auth());
+        };
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
+            format!("{key_file}: holds no private key in PEM (-----BEGIN PRIVATE KEY-----)")
+        })?;
         builder
             .with_client_auth_cert(certificates(cert_file, certificate)?, key)
             .map_err(|error| format!("{cert_file} and {key_file}: {error}"))
@@ -166,9 +239,13 @@ impl Content {
 }
 
 fn certificates(setting: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect();
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .filter_map(Result::ok)
+        .collect();
     match found.is_empty() {
-        true => Err(format!("{setting}: holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")),
+        true => Err(format!(
+            "{setting}: holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"
+        )),
         false => Ok(found),
     }
 }
@@ -183,13 +260,27 @@ mod tests {
     fn a_pipe_is_refused_without_waiting_for_a_writer() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ca.pem");
-        assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .expect("mkfifo")
+                .success()
+        );
         let (sender, read) = channel();
         thread::spawn(move || {
-            let files = TlsFiles { ca: Some(path), client: None };
+            let files = TlsFiles {
+                ca: Some(path),
+                client: None,
+            };
             sender.send(Content::read(&files, &Program::default()).map(drop))
         });
-        let said = read.recv_timeout(Duration::from_secs(10)).expect("an answer at once");
-        assert!(said.expect_err("no file").contains("it is not a regular file"));
+        let said = read
+            .recv_timeout(Duration::from_secs(10))
+            .expect("an answer at once");
+        assert!(
+            said.expect_err("no file")
+                .contains("it is not a regular file")
+        );
     }
 }

@@ -47,11 +47,20 @@ impl From<Bad> for Refusal {
 
 impl AccessTokens {
     pub(super) fn new(life: TimeDelta) -> Self {
-        Self { life, issued: Vec::new(), forced: Vec::new() }
+        Self {
+            life,
+            issued: Vec::new(),
+            forced: Vec::new(),
+        }
     }
 
     /// The app's token and its remaining seconds. `None` if refreshes were forced too often today.
-    pub(super) fn issue(&mut self, app: usize, force: bool, now: DateTime<Utc>) -> Option<(String, i64)> {
+    pub(super) fn issue(
+        &mut self,
+        app: usize,
+        force: bool,
+        now: DateTime<Utc>,
+    ) -> Option<(String, i64)> {
         if force && !self.force(app, now) {
             return None;
         }
@@ -74,7 +83,11 @@ impl AccessTokens {
     fn add(&mut self, app: usize, now: DateTime<Utc>) -> (String, i64) {
         self.issued.retain(|token| now - token.expires < REMEMBERED);
         let value = alphanumeric(136);
-        self.issued.push(Issued { app, value: value.clone(), expires: now + self.life });
+        self.issued.push(Issued {
+            app,
+            value: value.clone(),
+            expires: now + self.life,
+        });
         (value, self.life.num_seconds())
     }
 
@@ -96,21 +109,32 @@ impl AccessTokens {
 
     /// Invalidates the tokens of one app, or of all apps, before they expire. Returns their number.
     pub(super) fn end(&mut self, app: Option<usize>, how: Bad, now: DateTime<Utc>) -> usize {
-        let concerned = |token: &Issued| token.expires > now && app.is_none_or(|app| token.app == app);
+        let concerned =
+            |token: &Issued| token.expires > now && app.is_none_or(|app| token.app == app);
         let ended = self.issued.iter().filter(|token| concerned(token)).count();
         match how {
             Bad::Unknown => self.issued.retain(|token| !concerned(token)),
-            Bad::Expired => {
-                self.issued.iter_mut().filter(|token| concerned(token)).for_each(|token| token.expires = now)
-            }
+            Bad::Expired => self
+                .issued
+                .iter_mut()
+                .filter(|token| concerned(token))
+                .for_each(|token| token.expires = now),
         }
         ended
     }
 
     /// The app that a token was issued to.
     pub(super) fn app(&self, value: &str, now: DateTime<Utc>) -> Result<usize, Bad> {
-        let token = self.issued.iter().find(|token| token.value == value).ok_or(Bad::Unknown)?;
-        if now < token.expires { Ok(token.app) } else { Err(Bad::Expired) }
+        let token = self
+            .issued
+            .iter()
+            .find(|token| token.value == value)
+            .ok_or(Bad::Unknown)?;
+        if now < token.expires {
+            Ok(token.app)
+        } else {
+            Err(Bad::Expired)
+        }
     }
 }
 
@@ -132,7 +156,13 @@ mod tests {
         let last_minutes = start + TimeDelta::minutes(116);
         let (second, _) = tokens.issue(0, false, last_minutes).expect("a token");
         assert_ne!(first, second);
-        assert_eq!((tokens.app(&first, last_minutes), tokens.app(&second, last_minutes)), (Ok(0), Ok(0)));
+        assert_eq!(
+            (
+                tokens.app(&first, last_minutes),
+                tokens.app(&second, last_minutes)
+            ),
+            (Ok(0), Ok(0))
+        );
         assert_eq!(tokens.app(&first, start + LIFE), Err(Bad::Expired));
     }
 
@@ -140,9 +170,13 @@ mod tests {
     fn tokens_are_ended_before_their_time() {
         let (mut tokens, now) = (AccessTokens::new(LIFE), now());
         for (bad, other_app) in [(Bad::Unknown, 1), (Bad::Expired, 2)] {
-            let [(ours, _), (theirs, _)] = [0, other_app].map(|app| tokens.issue(app, false, now).expect("a token"));
+            let [(ours, _), (theirs, _)] =
+                [0, other_app].map(|app| tokens.issue(app, false, now).expect("a token"));
             assert_eq!(tokens.end(Some(0), bad, now), 1);
-            assert_eq!((tokens.app(&ours, now), tokens.app(&theirs, now)), (Err(bad), Ok(other_app)));
+            assert_eq!(
+                (tokens.app(&ours, now), tokens.app(&theirs, now)),
+                (Err(bad), Ok(other_app))
+            );
             assert_ne!(tokens.issue(0, false, now).expect("a token").0, ours);
         }
         assert_eq!(tokens.end(None, Bad::Unknown, now), 3);
@@ -156,7 +190,9 @@ mod tests {
         let (forced, _) = tokens.issue(0, true, now).expect("a token");
         assert_eq!(tokens.app(&old, now), Err(Bad::Unknown));
         assert_eq!(tokens.app(&other_app, now), Ok(1));
-        let (again, _) = tokens.issue(0, true, now + TimeDelta::seconds(29)).expect("a token");
+        let (again, _) = tokens
+            .issue(0, true, now + TimeDelta::seconds(29))
+            .expect("a token");
         assert_eq!(again, forced);
         for _ in 1..20 {
             now += TimeDelta::seconds(30);

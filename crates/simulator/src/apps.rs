@@ -51,8 +51,15 @@ impl FromStr for App {
     /// Reads `APPID:SECRET`, optionally followed by `:no-unionid` or a kind.
     fn from_str(text: &str) -> Result<Self, InvalidApp> {
         let mut parts = text.split(':');
-        let id = parts.next().and_then(|id| id.parse().ok()).ok_or(InvalidApp)?;
-        let secret = parts.next().filter(|secret| !secret.is_empty()).ok_or(InvalidApp)?.to_owned();
+        let id = parts
+            .next()
+            .and_then(|id| id.parse().ok())
+            .ok_or(InvalidApp)?;
+        let secret = parts
+            .next()
+            .filter(|secret| !secret.is_empty())
+            .ok_or(InvalidApp)?
+            .to_owned();
         let (unionid, kind) = match (parts.next(), parts.next()) {
             (None, _) => (true, Kind::MiniProgram),
             (Some("no-unionid"), None) => (false, Kind::MiniProgram),
@@ -61,7 +68,12 @@ impl FromStr for App {
             (Some("mobile_app"), None) => (true, Kind::MobileApp),
             _ => return Err(InvalidApp),
         };
-        Ok(Self { id, secret, unionid, kind })
+        Ok(Self {
+            id,
+            secret,
+            unionid,
+            kind,
+        })
     }
 }
 
@@ -143,10 +155,20 @@ impl Terms {
         if let Some(platform) = change.platform {
             term.platform = Some(platform).filter(|platform| !platform.is_empty());
         }
-        term.unionid_by_userinfo = change.unionid_by_userinfo.unwrap_or(term.unionid_by_userinfo);
-        term.repeats_session_keys = change.repeats_session_keys.unwrap_or(term.repeats_session_keys);
-        change.domains.into_iter().for_each(|domains| term.domains = domains);
-        change.pages.into_iter().for_each(|pages| term.pages = pages);
+        term.unionid_by_userinfo = change
+            .unionid_by_userinfo
+            .unwrap_or(term.unionid_by_userinfo);
+        term.repeats_session_keys = change
+            .repeats_session_keys
+            .unwrap_or(term.repeats_session_keys);
+        change
+            .domains
+            .into_iter()
+            .for_each(|domains| term.domains = domains);
+        change
+            .pages
+            .into_iter()
+            .for_each(|pages| term.pages = pages);
         json!({"appid": id, "secrets": term.secrets.len(), "unionid": term.gives_unionid, "pages": term.pages})
     }
 }

@@ -63,7 +63,11 @@ impl Endpoint {
 
     /// The media type of JSON answers, in WeChat's spelling.
     pub(super) fn content_type(self) -> &'static str {
-        if self.is_sns() { "text/plain" } else { "application/json; encoding=utf-8" }
+        if self.is_sns() {
+            "text/plain"
+        } else {
+            "application/json; encoding=utf-8"
+        }
     }
 
     pub(super) fn method(self) -> Method {
@@ -86,7 +90,11 @@ pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
     pub(super) fn parse(query: &str) -> Self {
-        Self(web::Query::from_query(query).map(web::Query::into_inner).unwrap_or_default())
+        Self(
+            web::Query::from_query(query)
+                .map(web::Query::into_inner)
+                .unwrap_or_default(),
+        )
     }
 
     /// The first value with that name, unless it is empty.
@@ -113,7 +121,11 @@ impl<'a> Call<'a> {
     pub(super) fn code(&self, name: &str) -> Result<&'a str, Refusal> {
         let code = self.params.first(name).ok_or(Refusal(41008))?;
         let is_exchange = self.params.first("grant_type") == Some("authorization_code");
-        if is_exchange { Ok(code) } else { Err(Refusal(40002)) }
+        if is_exchange {
+            Ok(code)
+        } else {
+            Err(Refusal(40002))
+        }
     }
 }
 
@@ -125,7 +137,10 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn json(endpoint: Endpoint, body: String) -> Self {
-        Self { content_type: endpoint.content_type(), body: body.into() }
+        Self {
+            content_type: endpoint.content_type(),
+            body: body.into(),
+        }
     }
 }
 
@@ -140,7 +155,9 @@ pub(super) fn with_raw_controls(json: &str) -> String {
         raw.push_str(before);
         let (control, length) = match escape.as_bytes() {
             [b'u', b'0', b'0', high, low, ..] => {
-                let code = str::from_utf8(&[*high, *low]).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                let code = str::from_utf8(&[*high, *low])
+                    .ok()
+                    .and_then(|digits| u8::from_str_radix(digits, 16).ok());
                 (code.filter(|code| *code < b' '), 5)
             }
             [b'n', ..] => (Some(b'\n'), 1),

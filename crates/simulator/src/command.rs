@@ -63,7 +63,10 @@ pub struct Options {
     #[arg(long)]
     pub no_journal: bool,
     /// Play a third-party platform, which any of the apps can authorise
-    #[arg(long, value_name = "COMPONENT_APPID:COMPONENT_APPSECRET:TOKEN:ENCODING_AES_KEY")]
+    #[arg(
+        long,
+        value_name = "COMPONENT_APPID:COMPONENT_APPSECRET:TOKEN:ENCODING_AES_KEY"
+    )]
     pub platform: Option<Platform>,
     /// Where the platform's pushes go; one with a ticket at once and every ten minutes
     #[arg(long, value_name = "URL", requires = "platform", value_parser = receiver)]
@@ -73,7 +76,14 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (latency, access_token_ttl) = (Duration::ZERO, Duration::from_secs(7200));
-        Self { seed: 0, latency, access_token_ttl, no_journal: false, platform: None, push_to: None }
+        Self {
+            seed: 0,
+            latency,
+            access_token_ttl,
+            no_journal: false,
+            platform: None,
+            push_to: None,
+        }
     }
 }
 
@@ -97,7 +107,8 @@ impl SimulatorArgs {
         };
         let mut lines = vec![format!("The stand-in WeChat listens on http://{address}")];
         lines.extend(self.apps.iter().map(app));
-        let platform = |platform: &Platform| format!("  Third-party platform {}", platform.component_appid);
+        let platform =
+            |platform: &Platform| format!("  Third-party platform {}", platform.component_appid);
         lines.extend(self.options.platform.iter().map(platform));
         lines.push("A login code for a person named lin:".into());
         lines.push(format!(
@@ -119,7 +130,9 @@ fn receiver(text: &str) -> Result<String, &'static str> {
 
 /// Parses a duration such as `50ms`, `30s`, `5m` or `2h`.
 fn duration(text: &str) -> Result<Duration, &'static str> {
-    let unit = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or_default();
+    let unit = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or_default();
     let millis = match &text[unit..] {
         "ms" => 1,
         "s" => 1_000,
@@ -141,8 +154,19 @@ mod tests {
     #[test]
     fn durations_have_a_unit() {
         assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
-        assert_eq!((duration("0ms"), duration("7200s")), (Ok(Duration::ZERO), duration("2h")));
-        for wrong in ["", "50", "ms", "-1s", "1.5s", "99999999999999999999h", "5 s"] {
+        assert_eq!(
+            (duration("0ms"), duration("7200s")),
+            (Ok(Duration::ZERO), duration("2h"))
+        );
+        for wrong in [
+            "",
+            "50",
+            "ms",
+            "-1s",
+            "1.5s",
+            "99999999999999999999h",
+            "5 s",
+        ] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }
     }
@@ -150,13 +174,18 @@ mod tests {
     #[test]
     fn pushes_need_a_platform_and_a_url() {
         let read = |words: &[&str]| {
-            let command = SimulatorArgs::augment_args(clap::Command::new("simulator").no_binary_name(true));
+            let command =
+                SimulatorArgs::augment_args(clap::Command::new("simulator").no_binary_name(true));
             let read = command.try_get_matches_from(words);
-            read.and_then(|read| SimulatorArgs::from_arg_matches(&read)).map(SimulatorArgs::into_world)
+            read.and_then(|read| SimulatorArgs::from_arg_matches(&read))
+                .map(SimulatorArgs::into_world)
         };
         let platform = "wx1:secret:token:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
         let to = "http://127.0.0.1:8080/wechat/platform/wx1";
-        assert!(read(&["--platform", platform, "--push-to", to]).is_ok_and(|world| world.component.is_some()));
+        assert!(
+            read(&["--platform", platform, "--push-to", to])
+                .is_ok_and(|world| world.component.is_some())
+        );
         assert!(read(&[]).is_ok_and(|world| world.component.is_none()));
         assert!(read(&["--push-to", to]).is_err());
         assert!(read(&["--platform", platform, "--push-to", "127.0.0.1:8080"]).is_err());
@@ -165,10 +194,29 @@ mod tests {
     #[test]
     fn an_app_is_read_and_its_secret_not_repeated() {
         let app: App = "wx1:s3cret:no-unionid".parse().expect("an app");
-        assert_eq!((app.id.as_str(), app.secret.as_str(), app.unionid), ("wx1", "s3cret", false));
-        assert!(DEFAULT_APP.parse::<App>().is_ok_and(|app| app.unionid && app.secret.len() == 32));
-        for wrong in ["wx1", "wx1:", ":s3cret", "wx1:s3cret:unionid", "wx1:s3cret:no-unionid:x", "w x:s3cret"] {
-            assert!(wrong.parse::<App>().is_err_and(|error| !error.to_string().contains("s3cret")), "{wrong}");
+        assert_eq!(
+            (app.id.as_str(), app.secret.as_str(), app.unionid),
+            ("wx1", "s3cret", false)
+        );
+        assert!(
+            DEFAULT_APP
+                .parse::<App>()
+                .is_ok_and(|app| app.unionid && app.secret.len() == 32)
+        );
+        for wrong in [
+            "wx1",
+            "wx1:",
+            ":s3cret",
+            "wx1:s3cret:unionid",
+            "wx1:s3cret:no-unionid:x",
+            "w x:s3cret",
+        ] {
+            assert!(
+                wrong
+                    .parse::<App>()
+                    .is_err_and(|error| !error.to_string().contains("s3cret")),
+                "{wrong}"
+            );
         }
     }
 }

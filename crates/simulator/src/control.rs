@@ -35,7 +35,10 @@ struct Mistake {
 
 impl Mistake {
     fn new(said: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, said: said.into() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            said: said.into(),
+        }
     }
 }
 
@@ -54,25 +57,63 @@ impl ResponseError for Mistake {
 /// The routes of the control API.
 pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
-        let all_faults = [web::get().to(faults), web::put().to(put_faults), web::delete().to(delete_faults)];
+        let all_faults = [
+            web::get().to(faults),
+            web::put().to(put_faults),
+            web::delete().to(delete_faults),
+        ];
         let people = async |world: Data<World>| Json(json!({"people": world.people()}));
         let scope = web::scope("/_simulator")
             .app_data(Data::from(world))
-            .app_data(JsonConfig::default().limit(64 * 1024).error_handler(|error, _| bad_json(&error).into()))
-            .app_data(QueryConfig::default().error_handler(|error, _| Mistake::new(error.to_string()).into()))
-            .app_data(PathConfig::default().error_handler(|error, _| Mistake::new(error.to_string()).into()))
-            .service(resource("/codes", "POST", [web::post().to(mint_login_codes)]))
-            .service(resource("/phone-codes", "POST", [web::post().to(mint_phone_code)]))
-            .service(resource("/user-data", "POST", [web::post().to(hand_user_data)]))
+            .app_data(
+                JsonConfig::default()
+                    .limit(64 * 1024)
+                    .error_handler(|error, _| bad_json(&error).into()),
+            )
+            .app_data(
+                QueryConfig::default()
+                    .error_handler(|error, _| Mistake::new(error.to_string()).into()),
+            )
+            .app_data(
+                PathConfig::default()
+                    .error_handler(|error, _| Mistake::new(error.to_string()).into()),
+            )
+            .service(resource(
+                "/codes",
+                "POST",
+                [web::post().to(mint_login_codes)],
+            ))
+            .service(resource(
+                "/phone-codes",
+                "POST",
+                [web::post().to(mint_phone_code)],
+            ))
+            .service(resource(
+                "/user-data",
+                "POST",
+                [web::post().to(hand_user_data)],
+            ))
             .service(resource("/user-key", "POST", [web::post().to(user_key)]))
             .service(resource("/virtual-payment", "POST", [web::post().to(pay)]))
             .service(resource("/apps", "POST", [web::post().to(change_app)]))
             .service(resource("/people", "GET", [web::get().to(people)]))
-            .service(resource("/people/{name}", "PUT", [web::put().to(change_person)]))
-            .service(resource("/access-tokens", "POST", [web::post().to(end_access_tokens)]))
+            .service(resource(
+                "/people/{name}",
+                "PUT",
+                [web::put().to(change_person)],
+            ))
+            .service(resource(
+                "/access-tokens",
+                "POST",
+                [web::post().to(end_access_tokens)],
+            ))
             .service(resource("/faults", "GET, PUT, DELETE", all_faults))
             .service(resource("/journal", "GET", [web::get().to(journal)]))
-            .service(resource("/stats", "GET", [web::get().to(async |world: Data<World>| Json(world.stats()))]))
+            .service(resource(
+                "/stats",
+                "GET",
+                [web::get().to(async |world: Data<World>| Json(world.stats()))],
+            ))
             .service(resource("/reset", "POST", [web::post().to(reset)]))
             .configure(platform::routes)
             .default_service(web::to(no_such_path));
@@ -88,7 +129,10 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
             .insert_header((header::ALLOW, allow))
             .json(json!({"error": format!("{method} is not answered here; use {allow}")}))
     };
-    routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(refuse))
+    routes
+        .into_iter()
+        .fold(web::resource(path), Resource::route)
+        .default_service(web::to(refuse))
 }
 
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
@@ -114,9 +158,15 @@ fn bad_json(error: &JsonPayloadError) -> Mistake {
     }
 }
 
-async fn hand_user_data(world: Data<World>, Json(wanted): Json<Wanted>) -> Result<Json<Handed>, Mistake> {
+async fn hand_user_data(
+    world: Data<World>,
+    Json(wanted): Json<Wanted>,
+) -> Result<Json<Handed>, Mistake> {
     let app = app_of(&world, &wanted.person, wanted.appid.as_deref())?;
-    world.user_data(app, &wanted, now()).map(Json).map_err(Mistake::new)
+    world
+        .user_data(app, &wanted, now())
+        .map(Json)
+        .map_err(Mistake::new)
 }
 
 #[derive(Deserialize)]
@@ -130,7 +180,12 @@ struct UserKey {
 
 async fn user_key(world: Data<World>, Json(wanted): Json<UserKey>) -> Shown {
     let app = app_of(&world, &wanted.person, wanted.appid.as_deref())?;
-    Ok(Json(world.latest_user_key(&wanted.person, app, wanted.renew, now())))
+    Ok(Json(world.latest_user_key(
+        &wanted.person,
+        app,
+        wanted.renew,
+        now(),
+    )))
 }
 
 async fn pay(world: Data<World>, Json(payment): Json<Payment>) -> Shown {
@@ -153,7 +208,10 @@ fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
     let Some(appid) = appid else { return Ok(0) };
     world.app(appid).ok_or_else(|| {
         let known: Vec<&str> = world.apps.iter().map(|app| app.id.as_str()).collect();
-        Mistake::new(format!("no such appid here; the simulator was started with {}", known.join(", ")))
+        Mistake::new(format!(
+            "no such appid here; the simulator was started with {}",
+            known.join(", ")
+        ))
     })
 }
 
@@ -165,9 +223,13 @@ fn app_of(world: &World, person: &str, appid: Option<&str>) -> Result<usize, Mis
 
 async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Shown {
     let app = app(&world, wanted.appid.as_deref())?;
-    let fits = |text: &String| (1..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    let fits = |text: &String| {
+        (1..=LONGEST_SECRET).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    };
     if !wanted.secret.as_ref().is_none_or(fits) {
-        return Err(Mistake::new(format!("secret must be 1 to {LONGEST_SECRET} visible ASCII characters")));
+        return Err(Mistake::new(format!(
+            "secret must be 1 to {LONGEST_SECRET} visible ASCII characters"
+        )));
     }
     let is_page = |page: &String| fits(page) && is_page_path(page);
     if !wanted.pages.iter().flatten().all(is_page) {
@@ -185,14 +247,24 @@ struct PersonChange {
     phone: Option<String>,
 }
 
-async fn change_person(world: Data<World>, name: Path<String>, Json(change): Json<PersonChange>) -> Shown {
+async fn change_person(
+    world: Data<World>,
+    name: Path<String>,
+    Json(change): Json<PersonChange>,
+) -> Shown {
     check_name(&name)?;
     if let Some(phone) = &change.phone
         && !(phone.len() == 11 && phone.bytes().all(|byte| byte.is_ascii_digit()))
     {
-        return Err(Mistake::new("phone must be 11 digits, for example \"13800138000\""));
+        return Err(Mistake::new(
+            "phone must be 11 digits, for example \"13800138000\"",
+        ));
     }
-    Ok(Json(world.change_person(&name, change.blocked, change.phone)))
+    Ok(Json(world.change_person(
+        &name,
+        change.blocked,
+        change.phone,
+    )))
 }
 
 #[derive(Deserialize)]
@@ -209,9 +281,17 @@ async fn end_access_tokens(world: Data<World>, Json(wanted): Json<TokensEnd>) ->
     let bad = match (wanted.revoke, wanted.expire) {
         (true, false) => Bad::Unknown,
         (false, true) => Bad::Expired,
-        _ => return Err(Mistake::new("say either {\"revoke\":true} or {\"expire\":true}")),
+        _ => {
+            return Err(Mistake::new(
+                "say either {\"revoke\":true} or {\"expire\":true}",
+            ));
+        }
     };
-    let app = wanted.appid.as_deref().map(|appid| app(&world, Some(appid))).transpose()?;
+    let app = wanted
+        .appid
+        .as_deref()
+        .map(|appid| app(&world, Some(appid)))
+        .transpose()?;
     let ended = world.access_tokens.lock().end(app, bad, now());
     Ok(Json(json!({"ended": ended})))
 }
@@ -223,12 +303,19 @@ struct FaultList {
 }
 
 async fn faults(world: Data<World>) -> Json<FaultList> {
-    Json(FaultList { faults: world.faults.list() })
+    Json(FaultList {
+        faults: world.faults.list(),
+    })
 }
 
-async fn put_faults(world: Data<World>, Json(wanted): Json<FaultList>) -> Result<Json<FaultList>, Mistake> {
+async fn put_faults(
+    world: Data<World>,
+    Json(wanted): Json<FaultList>,
+) -> Result<Json<FaultList>, Mistake> {
     for (place, fault) in wanted.faults.iter().enumerate() {
-        fault.check().map_err(|said| Mistake::new(format!("faults[{place}]: {said}")))?;
+        fault
+            .check()
+            .map_err(|said| Mistake::new(format!("faults[{place}]: {said}")))?;
     }
     world.faults.replace(wanted.faults);
     Ok(faults(world).await)

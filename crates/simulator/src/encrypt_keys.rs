@@ -22,7 +22,12 @@ struct EncryptKey {
 
 impl EncryptKey {
     fn new(version: usize, created: DateTime<Utc>) -> Self {
-        Self { key: random(), iv: random(), version, created }
+        Self {
+            key: random(),
+            iv: random(),
+            version,
+            created,
+        }
     }
 
     fn texts(&self) -> (String, String) {
@@ -38,7 +43,12 @@ impl EncryptKeys {
     /// The newest key. Makes a new key if there is none, if the newest has expired, or if `renew`
     /// is set.
     fn newest(&mut self, renew: bool, now: DateTime<Utc>) -> &EncryptKey {
-        if renew || self.0.last().is_none_or(|newest| now - newest.created >= LIFE) {
+        if renew
+            || self
+                .0
+                .last()
+                .is_none_or(|newest| now - newest.created >= LIFE)
+        {
             self.0.push(EncryptKey::new(self.0.len() + 1, now));
         }
         self.0.last().expect("made if there was none")
@@ -69,12 +79,24 @@ impl EncryptKeys {
 impl World {
     pub(super) fn user_encrypt_keys(&self, openid: &str, now: DateTime<Utc>) -> Vec<Value> {
         let mut people = self.people.lock();
-        people.account(openid).map_or_else(Vec::new, |(_, account)| account.encrypt_keys.for_server(now))
+        people
+            .account(openid)
+            .map_or_else(Vec::new, |(_, account)| {
+                account.encrypt_keys.for_server(now)
+            })
     }
 
-    pub(super) fn latest_user_key(&self, name: &str, app: usize, renew: bool, now: DateTime<Utc>) -> Value {
+    pub(super) fn latest_user_key(
+        &self,
+        name: &str,
+        app: usize,
+        renew: bool,
+        now: DateTime<Utc>,
+    ) -> Value {
         let mut people = self.people.lock();
         let person = people.named(name, &self.apps);
-        people.all[person].accounts[app].encrypt_keys.for_phone(renew, now)
+        people.all[person].accounts[app]
+            .encrypt_keys
+            .for_phone(renew, now)
     }
 }

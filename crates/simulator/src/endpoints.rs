@@ -16,16 +16,28 @@ const JPEG: &str = "image/jpeg";
 
 impl World {
     pub(super) fn answer(&self, call: &Call<'_>) -> Answer {
-        self.outcome(call).unwrap_or_else(|Refusal(errcode)| refusal(call.endpoint, errcode, call.now))
+        self.outcome(call)
+            .unwrap_or_else(|Refusal(errcode)| refusal(call.endpoint, errcode, call.now))
     }
 
     fn outcome(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let (endpoint, expected) = (call.endpoint, call.endpoint.method());
         if *call.method != expected {
-            return Err(Refusal(if expected == Method::GET { 43001 } else { 43002 }));
+            return Err(Refusal(if expected == Method::GET {
+                43001
+            } else {
+                43002
+            }));
         }
-        let content_type = if endpoint == Endpoint::MiniProgramCode { JPEG } else { endpoint.content_type() };
-        Ok(Answer { content_type, body: endpoint.body(self, call)? })
+        let content_type = if endpoint == Endpoint::MiniProgramCode {
+            JPEG
+        } else {
+            endpoint.content_type()
+        };
+        Ok(Answer {
+            content_type,
+            body: endpoint.body(self, call)?,
+        })
     }
 
     pub(super) fn code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
@@ -34,7 +46,11 @@ impl World {
     }
 
     /// The app that AppID and secret of a call authenticate, and the code to exchange.
-    pub(super) fn code_of_app<'a>(&self, call: &Call<'a>, code: &str) -> Result<(usize, &'a str), Refusal> {
+    pub(super) fn code_of_app<'a>(
+        &self,
+        call: &Call<'a>,
+        code: &str,
+    ) -> Result<(usize, &'a str), Refusal> {
         let required = |name, errcode| call.params.first(name).ok_or(Refusal(errcode));
         let (appid, secret) = (required("appid", 41002)?, required("secret", 41004)?);
         let code = call.code(code)?;
@@ -42,7 +58,12 @@ impl World {
     }
 
     /// The answer to the exchange of a login code.
-    pub(super) fn session_of(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<String, Refusal> {
+    pub(super) fn session_of(
+        &self,
+        code: &str,
+        app: usize,
+        now: DateTime<Utc>,
+    ) -> Result<String, Refusal> {
         let session = self.exchange(code, app, now)?;
         let key = escaped(&session.session_key);
         let mut answer = format!(r#"{{"session_key":"{key}","openid":"{}""#, session.openid);
@@ -64,10 +85,15 @@ impl World {
         if matches!(self.apps[app].kind, Kind::Website | Kind::MobileApp) {
             return Err(Refusal(40013));
         }
-        let force = members.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
+        let force = members
+            .get("force_refresh")
+            .and_then(Value::as_bool)
+            .unwrap_or(false);
         let issued = self.access_tokens.lock().issue(app, force, call.now);
         let (access_token, expires_in) = issued.ok_or(Refusal(45009))?;
-        Ok(format!(r#"{{"access_token":"{access_token}","expires_in":{expires_in}}}"#))
+        Ok(format!(
+            r#"{{"access_token":"{access_token}","expires_in":{expires_in}}}"#
+        ))
     }
 
     pub(super) fn check_session(&self, call: &Call<'_>) -> Result<String, Refusal> {
@@ -76,10 +102,13 @@ impl World {
     }
 
     pub(super) fn reset_session_key(&self, call: &Call<'_>) -> Result<String, Refusal> {
-        let (openid, old) = self.signed_session(self.app_of_token(call)?, |name| call.params.first(name))?;
+        let (openid, old) =
+            self.signed_session(self.app_of_token(call)?, |name| call.params.first(name))?;
         let key = self.renew_session_key(openid, &old).ok_or(Refusal(87009))?;
         let key = escaped(&key);
-        Ok(format!(r#"{{"errcode":0,"errmsg":"ok","openid":"{openid}","session_key":"{key}"}}"#))
+        Ok(format!(
+            r#"{{"errcode":0,"errmsg":"ok","openid":"{openid}","session_key":"{key}"}}"#
+        ))
     }
 
     pub(super) fn user_phone_number(&self, call: &Call<'_>) -> Result<String, Refusal> {
@@ -103,22 +132,51 @@ impl World {
 
     pub(super) fn authenticated(&self, appid: &str, secret: &str) -> Result<usize, Refusal> {
         let app = self.app(appid).ok_or(Refusal(40013))?;
-        if self.terms.of(app).secrets.iter().any(|taken| taken == secret) { Ok(app) } else { Err(Refusal(40125)) }
+        if self
+            .terms
+            .of(app)
+            .secrets
+            .iter()
+            .any(|taken| taken == secret)
+        {
+            Ok(app)
+        } else {
+            Err(Refusal(40125))
+        }
     }
 
     pub(super) fn app_of(&self, call: &Call<'_>) -> Option<String> {
         let in_body = || {
             let members = json_object(call.body).ok()?;
-            text(&members, "appid").or(text(&members, "authorizer_appid")).map(str::to_owned)
+            text(&members, "appid")
+                .or(text(&members, "authorizer_appid"))
+                .map(str::to_owned)
         };
-        let of_token = || self.app_of_token(call).ok().map(|app| self.apps[app].id.to_string());
-        call.params.first("appid").map(str::to_owned).or_else(of_token).or_else(in_body)
+        let of_token = || {
+            self.app_of_token(call)
+                .ok()
+                .map(|app| self.apps[app].id.to_string())
+        };
+        call.params
+            .first("appid")
+            .map(str::to_owned)
+            .or_else(of_token)
+            .or_else(in_body)
     }
 
     pub(super) fn app_of_token(&self, call: &Call<'_>) -> Result<usize, Refusal> {
         let token = call.params.first("access_token").ok_or(Refusal(41001))?;
-        let of_platform = |bad| self.component.as_ref().ok_or(bad)?.merchant_of_token(token, call.now);
-        Ok(self.access_tokens.lock().app(token, call.now).or_else(of_platform)?)
+        let of_platform = |bad| {
+            self.component
+                .as_ref()
+                .ok_or(bad)?
+                .merchant_of_token(token, call.now)
+        };
+        Ok(self
+            .access_tokens
+            .lock()
+            .app(token, call.now)
+            .or_else(of_platform)?)
     }
 
     /// Checks the signature. Returns the openid and the session_key with which the caller has
@@ -132,7 +190,10 @@ impl World {
         if given("sig_method") != Some("hmac_sha256") {
             return Err(Refusal(87008));
         }
-        let key = self.session_key(openid, app).ok_or(Refusal(40003))?.ok_or(Refusal(87009))?;
+        let key = self
+            .session_key(openid, app)
+            .ok_or(Refusal(40003))?
+            .ok_or(Refusal(87009))?;
         if given("signature") != Some(&signature(&key, b"")) {
             return Err(Refusal(87009));
         }
@@ -145,7 +206,13 @@ pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> A
     let [a, b] = [random(), random()].map(u32::from_be_bytes);
     let rid = format!("{:08x}-{a:08x}-{b:08x}", now.timestamp());
     let separator = endpoint.rid_separator();
-    Answer::json(endpoint, format!(r#"{{"errcode":{errcode},"errmsg":"{}{separator}{rid}"}}"#, errmsg(errcode)))
+    Answer::json(
+        endpoint,
+        format!(
+            r#"{{"errcode":{errcode},"errmsg":"{}{separator}{rid}"}}"#,
+            errmsg(errcode)
+        ),
+    )
 }
 
 /// The beginning of WeChat's message for an errcode.
@@ -203,7 +270,10 @@ pub(super) fn json_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
 
 /// A member that is a non-empty text.
 pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    members.get(name)?.as_str().filter(|value| !value.is_empty())
+    members
+        .get(name)?
+        .as_str()
+        .filter(|value| !value.is_empty())
 }
 
 /// Escapes a session_key as WeChat does, which writes `/` as `\/`.
@@ -245,9 +315,21 @@ mod tests {
         ask_at(world, endpoint, query, body, now())
     }
 
-    fn ask_at(world: &World, endpoint: Endpoint, query: &str, body: &str, now: DateTime<Utc>) -> (String, Value) {
+    fn ask_at(
+        world: &World,
+        endpoint: Endpoint,
+        query: &str,
+        body: &str,
+        now: DateTime<Utc>,
+    ) -> (String, Value) {
         let (params, method) = (Params::parse(query), endpoint.method());
-        let answer = world.answer(&Call { endpoint, method: &method, params: &params, body: body.as_bytes(), now });
+        let answer = world.answer(&Call {
+            endpoint,
+            method: &method,
+            params: &params,
+            body: body.as_bytes(),
+            now,
+        });
         let text = String::from_utf8(answer.body.into()).expect("text");
         let value = serde_json::from_str(&text).expect("JSON");
         (text, value)
@@ -262,11 +344,14 @@ mod tests {
     }
 
     fn code(world: &World, purpose: Purpose, person: &str) -> String {
-        world.mint_codes(purpose, &[person.to_owned()], 0, now()).remove(0)
+        world
+            .mint_codes(purpose, &[person.to_owned()], 0, now())
+            .remove(0)
     }
 
     fn access_token(world: &World) -> String {
-        let body = json!({"grant_type": "client_credential", "appid": APPID, "secret": SECRET}).to_string();
+        let body = json!({"grant_type": "client_credential", "appid": APPID, "secret": SECRET})
+            .to_string();
         let (_, answer) = ask(world, Endpoint::StableToken, "", &body);
         assert_eq!(answer["expires_in"], 7200);
         answer["access_token"].as_str().expect("a token").to_owned()
@@ -279,7 +364,10 @@ mod tests {
         assert!(code.len() == 32 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         let session = login(&world, &code);
         let length = |name: &str| session[name].as_str().map(str::len);
-        assert_eq!([length("session_key"), length("openid"), length("unionid")], [Some(24), Some(28), Some(28)]);
+        assert_eq!(
+            [length("session_key"), length("openid"), length("unionid")],
+            [Some(24), Some(28), Some(28)]
+        );
         assert_eq!(login(&world, &code)["errcode"], 40163);
     }
 
@@ -291,7 +379,12 @@ mod tests {
             ask(&world, Endpoint::Code2Session, &login_query(&code), "").0
         });
         let slashed: Vec<String> = answers.filter(|answer| answer.contains('/')).collect();
-        assert!(!slashed.is_empty() && slashed.iter().all(|answer| !answer.replace("\\/", "").contains('/')));
+        assert!(
+            !slashed.is_empty()
+                && slashed
+                    .iter()
+                    .all(|answer| !answer.replace("\\/", "").contains('/'))
+        );
     }
 
     #[test]
@@ -306,7 +399,13 @@ mod tests {
     }
 
     fn check(world: &World, token: &str, session: &Value) -> Value {
-        ask(world, Endpoint::CheckSession, &session_query(token, session), "").1
+        ask(
+            world,
+            Endpoint::CheckSession,
+            &session_query(token, session),
+            "",
+        )
+        .1
     }
 
     fn session_query(token: &str, session: &Value) -> String {
@@ -318,9 +417,18 @@ mod tests {
     #[test]
     fn a_code_ends_after_five_minutes() {
         let (world, now) = (world(), now());
-        let minted =
-            |age| world.mint_codes(Purpose::Login, &["lin".to_owned()], 0, now - TimeDelta::seconds(age)).remove(0);
-        let exchanged = |code: String| ask_at(&world, Endpoint::Code2Session, &login_query(&code), "", now).1;
+        let minted = |age| {
+            world
+                .mint_codes(
+                    Purpose::Login,
+                    &["lin".to_owned()],
+                    0,
+                    now - TimeDelta::seconds(age),
+                )
+                .remove(0)
+        };
+        let exchanged =
+            |code: String| ask_at(&world, Endpoint::Code2Session, &login_query(&code), "", now).1;
         assert_eq!(exchanged(minted(300))["errcode"], 40029);
         assert!(exchanged(minted(299))["openid"].is_string());
     }
@@ -334,7 +442,10 @@ mod tests {
             (good.replace("appid=", "x="), 41002),
             (good.replace("secret=", "x="), 41004),
             (good.replace("js_code=", "x="), 41008),
-            (good.replace("authorization_code", "client_credential"), 40002),
+            (
+                good.replace("authorization_code", "client_credential"),
+                40002,
+            ),
             (good.replace(APPID, "wx00"), 40013),
             (good.replace(SECRET, "00"), 40125),
             (good.replace(APPID, OTHER_APPID), 40029),
@@ -342,9 +453,16 @@ mod tests {
             (login_query(&phone_code), 40029),
             (String::new(), 41002),
         ] {
-            assert_eq!(ask(&world, Endpoint::Code2Session, &query, "").1["errcode"], errcode, "{query}");
+            assert_eq!(
+                ask(&world, Endpoint::Code2Session, &query, "").1["errcode"],
+                errcode,
+                "{query}"
+            );
         }
-        assert!(ask(&world, Endpoint::Code2Session, &good, "").1["openid"].is_string(), "the code was still good");
+        assert!(
+            ask(&world, Endpoint::Code2Session, &good, "").1["openid"].is_string(),
+            "the code was still good"
+        );
     }
 
     #[test]
@@ -368,7 +486,10 @@ mod tests {
         assert_ne!(first["openid"], second["openid"]);
         assert!(first["unionid"].is_string() && second.get("unionid").is_none());
         let restarted = self::world();
-        assert_eq!(login(&restarted, &code(&restarted, Purpose::Login, "lin"))["openid"], first["openid"]);
+        assert_eq!(
+            login(&restarted, &code(&restarted, Purpose::Login, "lin"))["openid"],
+            first["openid"]
+        );
     }
 
     #[test]
@@ -386,11 +507,25 @@ mod tests {
             let (text, answer) = ask(&world(), Endpoint::StableToken, "", &body.to_string());
             assert_eq!(answer["errcode"], errcode, "{text}");
         }
-        assert_eq!(ask(&world(), Endpoint::StableToken, "", "appid=1").1["errcode"], 47001);
+        assert_eq!(
+            ask(&world(), Endpoint::StableToken, "", "appid=1").1["errcode"],
+            47001
+        );
         let invalid = json!(40013);
-        for (kind, errcode) in [("website", &invalid), ("mobile_app", &invalid), ("official_account", &Value::Null)] {
-            let world = World::new(vec![format!("{APPID}:{SECRET}:{kind}").parse().expect("an app")], 0);
-            assert_eq!(&ask(&world, Endpoint::StableToken, "", &good.to_string()).1["errcode"], errcode, "{kind}");
+        for (kind, errcode) in [
+            ("website", &invalid),
+            ("mobile_app", &invalid),
+            ("official_account", &Value::Null),
+        ] {
+            let world = World::new(
+                vec![format!("{APPID}:{SECRET}:{kind}").parse().expect("an app")],
+                0,
+            );
+            assert_eq!(
+                &ask(&world, Endpoint::StableToken, "", &good.to_string()).1["errcode"],
+                errcode,
+                "{kind}"
+            );
         }
     }
 
@@ -407,9 +542,16 @@ mod tests {
             (good.replace("hmac_sha256", "md5"), 87008),
             (good.replace("signature=", "signature=0"), 87009),
         ] {
-            assert_eq!(ask(&world, Endpoint::CheckSession, &query, "").1["errcode"], errcode, "{query}");
+            assert_eq!(
+                ask(&world, Endpoint::CheckSession, &query, "").1["errcode"],
+                errcode,
+                "{query}"
+            );
         }
-        assert_eq!(ask(&world, Endpoint::CheckSession, &good, "").0, r#"{"errcode":0,"errmsg":"ok"}"#);
+        assert_eq!(
+            ask(&world, Endpoint::CheckSession, &good, "").0,
+            r#"{"errcode":0,"errmsg":"ok"}"#
+        );
     }
 
     #[test]
@@ -432,22 +574,37 @@ mod tests {
             body[member] = value;
             assert_eq!(keys(&body)["errcode"], errcode, "{body}");
         }
-        assert_eq!(ask(&world, Endpoint::EncryptKeys, "", &good.to_string()).1["errcode"], 41001);
-        assert_eq!(ask(&world, Endpoint::EncryptKeys, &query, "openid=o").1["errcode"], 47001);
+        assert_eq!(
+            ask(&world, Endpoint::EncryptKeys, "", &good.to_string()).1["errcode"],
+            41001
+        );
+        assert_eq!(
+            ask(&world, Endpoint::EncryptKeys, &query, "openid=o").1["errcode"],
+            47001
+        );
 
         let versions = |list: &Value| {
             let list = list["key_info_list"].as_array().expect("keys");
-            list.iter().map(|key| key["version"].as_u64().expect("a number")).collect::<Vec<_>>()
+            list.iter()
+                .map(|key| key["version"].as_u64().expect("a number"))
+                .collect::<Vec<_>>()
         };
         assert_eq!(versions(&keys(&good)), [1]);
         let newest = [(); 4].map(|()| world.latest_user_key("lin", 0, true, now()))[3].clone();
         let given = keys(&good);
         assert_eq!(versions(&given), [5, 4, 3]);
         let first = &given["key_info_list"][0];
-        assert_eq!((&first["encrypt_key"], &first["iv"]), (&newest["encryptKey"], &newest["iv"]));
+        assert_eq!(
+            (&first["encrypt_key"], &first["iv"]),
+            (&newest["encryptKey"], &newest["iv"])
+        );
         let lengths = ["encrypt_key", "iv"].map(|name| first[name].as_str().map(str::len));
         assert_eq!(lengths, [Some(24), Some(16)]);
-        assert!(first["expire_in"].as_i64().is_some_and(|left| (3590..=3600).contains(&left)));
+        assert!(
+            first["expire_in"]
+                .as_i64()
+                .is_some_and(|left| (3590..=3600).contains(&left))
+        );
         let later = now() + TimeDelta::minutes(61);
         assert_eq!(world.latest_user_key("lin", 0, false, later)["version"], 6);
     }
@@ -464,7 +621,9 @@ mod tests {
             "paySig": signature(&app_key, format!("requestVirtualPayment&{sign_data}").as_bytes()),
             "signature": signature(text("session_key"), sign_data.as_bytes()),
         });
-        let pay = |body: &Value| world.virtual_payment(0, &serde_json::from_value(body.clone()).expect("a payment"));
+        let pay = |body: &Value| {
+            world.virtual_payment(0, &serde_json::from_value(body.clone()).expect("a payment"))
+        };
         assert_eq!(pay(&good), json!({"errMsg": "requestVirtualPayment:ok"}));
         for (member, value, err_code) in [
             ("signData", json!(sign_data.replace(", ", ",")), -15006),
@@ -472,7 +631,11 @@ mod tests {
             ("mode", json!("gift"), -15001),
             ("paySig", json!(""), -15006),
             ("openid", json!("oNobody"), -15007),
-            ("signature", json!(signature(text("session_key"), b"")), -15005),
+            (
+                "signature",
+                json!(signature(text("session_key"), b"")),
+                -15005,
+            ),
         ] {
             let mut body = good.clone();
             body[member] = value;
@@ -487,17 +650,33 @@ mod tests {
         let world = world();
         let session = login(&world, &code(&world, Purpose::Login, "lin"));
         let key = session["session_key"].as_str().expect("a text");
-        let body = json!({"openid": session["openid"], "env": 0, "user_ip": "203.0.113.9"}).to_string();
-        let pay_sig = |body: &str| signature(&world.app_key(0), format!("/xpay/query_user_balance&{body}").as_bytes());
+        let body =
+            json!({"openid": session["openid"], "env": 0, "user_ip": "203.0.113.9"}).to_string();
+        let pay_sig = |body: &str| {
+            signature(
+                &world.app_key(0),
+                format!("/xpay/query_user_balance&{body}").as_bytes(),
+            )
+        };
         let token = access_token(&world);
-        let query =
-            |pay_sig: &str, signature: &str| format!("access_token={token}&pay_sig={pay_sig}&signature={signature}");
-        let ask = |query: &str, body: &str| ask(&world, Endpoint::UserBalance, query, body).1["errcode"].clone();
+        let query = |pay_sig: &str, signature: &str| {
+            format!("access_token={token}&pay_sig={pay_sig}&signature={signature}")
+        };
+        let ask = |query: &str, body: &str| {
+            ask(&world, Endpoint::UserBalance, query, body).1["errcode"].clone()
+        };
         let good = query(&pay_sig(&body), &signature(key, body.as_bytes()));
         assert_eq!(ask(&good, &body), 0);
-        assert_eq!(ask(&good, &body.replace(":0", ": 0")), 268_490_003, "other bytes");
+        assert_eq!(
+            ask(&good, &body.replace(":0", ": 0")),
+            268_490_003,
+            "other bytes"
+        );
         assert_eq!(ask(&good.replace("signature=", "x="), &body), 268_490_003);
-        assert_eq!(ask(&query("00", &signature(key, body.as_bytes())), &body), 268_490_003);
+        assert_eq!(
+            ask(&query("00", &signature(key, body.as_bytes())), &body),
+            268_490_003
+        );
         assert_eq!(ask("pay_sig=0", &body), 41001);
         for (other, errcode) in [
             (body.replace("203.0.113.9", ""), 268_490_002),
@@ -505,7 +684,14 @@ mod tests {
             (body.replace("openid", "id"), 268_490_001),
             ("[]".to_owned(), 268_490_002),
         ] {
-            assert_eq!(ask(&query(&pay_sig(&other), &signature(key, other.as_bytes())), &other), errcode, "{other}");
+            assert_eq!(
+                ask(
+                    &query(&pay_sig(&other), &signature(key, other.as_bytes())),
+                    &other
+                ),
+                errcode,
+                "{other}"
+            );
         }
         login(&world, &code(&world, Purpose::Login, "lin"));
         assert_eq!(ask(&good, &body), 268_490_003, "the session key is stale");
@@ -516,7 +702,10 @@ mod tests {
         let world = world();
         let query = format!("access_token={}", access_token(&world));
         let later = now() + TimeDelta::minutes(121);
-        assert_eq!(ask_at(&world, Endpoint::CheckSession, &query, "", later).1["errcode"], 42001);
+        assert_eq!(
+            ask_at(&world, Endpoint::CheckSession, &query, "", later).1["errcode"],
+            42001
+        );
     }
 
     #[test]
@@ -524,8 +713,16 @@ mod tests {
         let world = world();
         let token = access_token(&world);
         let session = login(&world, &code(&world, Purpose::Login, "lin"));
-        let (_, renewed) = ask(&world, Endpoint::ResetSessionKey, &session_query(&token, &session), "");
-        assert_eq!((&renewed["errcode"], &renewed["openid"]), (&json!(0), &session["openid"]));
+        let (_, renewed) = ask(
+            &world,
+            Endpoint::ResetSessionKey,
+            &session_query(&token, &session),
+            "",
+        );
+        assert_eq!(
+            (&renewed["errcode"], &renewed["openid"]),
+            (&json!(0), &session["openid"])
+        );
         assert_eq!(check(&world, &token, &session)["errcode"], 87009);
         assert_eq!(check(&world, &token, &renewed)["errcode"], 0);
     }
@@ -539,10 +736,19 @@ mod tests {
         let phone = |body: Value| ask(&world, Endpoint::PhoneNumber, &query, &body.to_string()).1;
         assert_eq!(phone(json!({}))["errcode"], 41008);
         assert_eq!(phone(json!({"code": "never-minted"}))["errcode"], 40029);
-        assert_eq!(phone(json!({"code": self::code(&world, Purpose::Login, "lin")}))["errcode"], 40029);
-        assert_eq!(phone(json!({"code": code, "openid": "oSomebodyElse"}))["errcode"], 40003);
+        assert_eq!(
+            phone(json!({"code": self::code(&world, Purpose::Login, "lin")}))["errcode"],
+            40029
+        );
+        assert_eq!(
+            phone(json!({"code": code, "openid": "oSomebodyElse"}))["errcode"],
+            40003
+        );
         let info = phone(json!({"code": code}))["phone_info"].clone();
-        assert_eq!((&info["phoneNumber"], &info["countryCode"]), (&json!("13912345678"), &json!("86")));
+        assert_eq!(
+            (&info["phoneNumber"], &info["countryCode"]),
+            (&json!("13912345678"), &json!("86"))
+        );
         assert_eq!(info["watermark"]["appid"], APPID);
         assert_eq!(phone(json!({"code": code}))["errcode"], 40163);
     }
@@ -550,8 +756,16 @@ mod tests {
     #[test]
     fn messages_have_a_rid_and_sns_a_comma_before_it() {
         let world = world();
-        let message = |endpoint| ask(&world, endpoint, "", "").1["errmsg"].as_str().expect("a text").to_owned();
-        let (sns, wxa) = (message(Endpoint::Code2Session), message(Endpoint::CheckSession));
+        let message = |endpoint| {
+            ask(&world, endpoint, "", "").1["errmsg"]
+                .as_str()
+                .expect("a text")
+                .to_owned()
+        };
+        let (sns, wxa) = (
+            message(Endpoint::Code2Session),
+            message(Endpoint::CheckSession),
+        );
         let rid = sns.strip_prefix("appid missing, rid: ").expect("a rid");
         assert_eq!(rid.split('-').map(str::len).collect::<Vec<_>>(), [8, 8, 8]);
         assert!(wxa.starts_with("access_token missing rid: "), "{wxa}");
@@ -561,8 +775,15 @@ mod tests {
     fn the_wrong_method_has_an_errcode() {
         let (world, params) = (world(), Params::default());
         let answer = |endpoint, method| {
-            let call = Call { endpoint, method: &method, params: &params, body: b"", now: now() };
-            serde_json::from_slice::<Value>(&world.answer(&call).body).expect("JSON")["errcode"].clone()
+            let call = Call {
+                endpoint,
+                method: &method,
+                params: &params,
+                body: b"",
+                now: now(),
+            };
+            serde_json::from_slice::<Value>(&world.answer(&call).body).expect("JSON")["errcode"]
+                .clone()
         };
         assert_eq!(answer(Endpoint::Code2Session, Method::POST), 43001);
         assert_eq!(answer(Endpoint::StableToken, Method::GET), 43002);

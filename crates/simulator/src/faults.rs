@@ -92,20 +92,42 @@ impl Fault {
             ("ms", self.ms.is_some() && !latency),
             ("jitter_ms", self.jitter_ms.is_some() && !latency),
             ("after", self.after && latency),
-            ("errcode", self.errcode.is_some() && self.kind != Kind::Errcode),
+            (
+                "errcode",
+                self.errcode.is_some() && self.kind != Kind::Errcode,
+            ),
             ("status", self.status.is_some() && self.kind != Kind::Status),
         ];
         if let Some((member, _)) = misplaced.iter().find(|(_, wrong)| *wrong) {
-            return Err(format!("\"{member}\" does not belong to this kind of fault; leave it out"));
+            return Err(format!(
+                "\"{member}\" does not belong to this kind of fault; leave it out"
+            ));
         }
         match self.kind {
             Kind::Latency if self.ms.is_none() => Err("ms is missing, for example 50".into()),
-            Kind::Latency if self.ms.unwrap_or(0).saturating_add(self.jitter_ms.unwrap_or(0)) > MOST_MS => {
-                Err(format!("ms and jitter_ms together must be at most {MOST_MS}"))
+            Kind::Latency
+                if self
+                    .ms
+                    .unwrap_or(0)
+                    .saturating_add(self.jitter_ms.unwrap_or(0))
+                    > MOST_MS =>
+            {
+                Err(format!(
+                    "ms and jitter_ms together must be at most {MOST_MS}"
+                ))
             }
-            Kind::Errcode if self.errcode.is_none() => Err("errcode is missing, for example -1".into()),
-            Kind::Status if !self.status.is_some_and(|status| (300..=599).contains(&status) && status != 304) => {
-                Err("status must be an HTTP status from 300 to 599 other than 304, for example 502".into())
+            Kind::Errcode if self.errcode.is_none() => {
+                Err("errcode is missing, for example -1".into())
+            }
+            Kind::Status
+                if !self
+                    .status
+                    .is_some_and(|status| (300..=599).contains(&status) && status != 304) =>
+            {
+                Err(
+                    "status must be an HTTP status from 300 to 599 other than 304, for example 502"
+                        .into(),
+                )
             }
             _ => Ok(()),
         }
@@ -155,14 +177,24 @@ struct State {
 
 impl Faults {
     pub(super) fn new(seed: u64, standing_delay: Duration) -> Self {
-        let state = Mutex::new(State { list: Vec::new(), draws: SplitMix64(seed) });
-        Self { seed, standing_delay, state }
+        let state = Mutex::new(State {
+            list: Vec::new(),
+            draws: SplitMix64(seed),
+        });
+        Self {
+            seed,
+            standing_delay,
+            state,
+        }
     }
 
     /// Replaces all faults. The draws start again from the seed, so that a test gets the same
     /// faults each time.
     pub(super) fn replace(&self, list: Vec<Fault>) {
-        *self.state.lock() = State { list, draws: SplitMix64(self.seed) };
+        *self.state.lock() = State {
+            list,
+            draws: SplitMix64(self.seed),
+        };
     }
 
     /// The faults in force, each with its remaining uses.
@@ -174,11 +206,16 @@ impl Faults {
     /// the sum of all latencies that occur.
     pub(super) fn draw(&self, path: &str, app: Option<&str>) -> Plan {
         let name = (!self.standing_delay.is_zero()).then_some(Kind::Latency);
-        let mut plan = Plan { delay: self.standing_delay, name, ..Plan::default() };
+        let mut plan = Plan {
+            delay: self.standing_delay,
+            name,
+            ..Plan::default()
+        };
         let mut state = self.state.lock();
         let State { list, draws } = &mut *state;
         let is_due = |fault: &&mut Fault| {
-            (fault.path == EVERY_PATH || fault.path == path) && fault.appid.as_deref().is_none_or(|id| Some(id) == app)
+            (fault.path == EVERY_PATH || fault.path == path)
+                && fault.appid.as_deref().is_none_or(|id| Some(id) == app)
         };
         for fault in list.iter_mut().filter(is_due) {
             let latency = fault.kind == Kind::Latency;
@@ -220,7 +257,11 @@ impl SplitMix64 {
 
     /// A number from 0 to `most`.
     fn up_to(&mut self, most: u64) -> u64 {
-        if most == 0 { 0 } else { self.next() % (most + 1) }
+        if most == 0 {
+            0
+        } else {
+            self.next() % (most + 1)
+        }
     }
 }
 
@@ -239,12 +280,19 @@ mod tests {
 
     fn faults(seed: u64, specs: &[Value]) -> Faults {
         let faults = Faults::new(seed, Duration::ZERO);
-        faults.replace(specs.iter().map(|spec| fault(spec.clone()).expect("a fault")).collect());
+        faults.replace(
+            specs
+                .iter()
+                .map(|spec| fault(spec.clone()).expect("a fault"))
+                .collect(),
+        );
         faults
     }
 
     fn draws(faults: &Faults, count: usize) -> Vec<bool> {
-        (0..count).map(|_| faults.draw(PATH, None).misconduct.is_some()).collect()
+        (0..count)
+            .map(|_| faults.draw(PATH, None).misconduct.is_some())
+            .collect()
     }
 
     #[test]
@@ -269,7 +317,8 @@ mod tests {
     #[test]
     fn a_counted_fault_is_gone_after_its_uses_and_a_fault_keeps_to_its_path_and_app() {
         let of_app = faults(0, &[json!({"kind": "reset", "appid": "wx1"})]);
-        let is_met = [Some("wx1"), Some("wx2"), None].map(|app| of_app.draw(PATH, app).misconduct.is_some());
+        let is_met =
+            [Some("wx1"), Some("wx2"), None].map(|app| of_app.draw(PATH, app).misconduct.is_some());
         assert_eq!(is_met, [true, false, false]);
         let faults = faults(0, &[json!({"kind": "reset", "times": 2, "path": PATH})]);
         assert_eq!(faults.draw("/cgi-bin/stable_token", None), Plan::default());
@@ -290,14 +339,23 @@ mod tests {
             ],
         );
         let plan = faults.draw(PATH, None);
-        assert_eq!((plan.misconduct.and_then(|fault| fault.errcode), plan.acts), (Some(-1), true));
-        assert!((42..=47).contains(&plan.delay.as_millis()), "{:?}", plan.delay);
+        assert_eq!(
+            (plan.misconduct.and_then(|fault| fault.errcode), plan.acts),
+            (Some(-1), true)
+        );
+        assert!(
+            (42..=47).contains(&plan.delay.as_millis()),
+            "{:?}",
+            plan.delay
+        );
     }
 
     #[test]
     fn a_standing_delay_outlives_the_faults_and_adds_to_them() {
         let faults = Faults::new(0, Duration::from_millis(50));
-        faults.replace(vec![fault(json!({"kind": "latency", "ms": 20, "times": 1})).expect("a fault")]);
+        faults.replace(vec![
+            fault(json!({"kind": "latency", "ms": 20, "times": 1})).expect("a fault"),
+        ]);
         assert_eq!(faults.draw(PATH, None).delay, Duration::from_millis(70));
         assert_eq!(faults.draw(PATH, None).delay, Duration::from_millis(50));
     }
@@ -305,7 +363,10 @@ mod tests {
     #[test]
     fn a_mistake_in_a_fault_is_named() {
         for (spec, said) in [
-            (json!({"kind": "html", "path": "/sns/jscode"}), "path must be"),
+            (
+                json!({"kind": "html", "path": "/sns/jscode"}),
+                "path must be",
+            ),
             (json!({"kind": "html", "probability": 2}), "probability"),
             (json!({"kind": "html", "times": 0}), "times"),
             (json!({"kind": "html", "ms": 5}), "\"ms\" does not belong"),

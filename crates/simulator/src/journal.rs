@@ -62,14 +62,20 @@ struct Ring {
 impl Journal {
     /// A journal that is not `wanted` stays empty.
     pub(super) fn new(wanted: bool) -> Self {
-        Self { wanted, ring: Mutex::default() }
+        Self {
+            wanted,
+            ring: Mutex::default(),
+        }
     }
 
     pub(super) fn record(&self, mut exchange: Exchange) {
         if !self.wanted {
             return;
         }
-        let answer_length = exchange.answer.as_ref().map_or(0, |answer| answer.body.len());
+        let answer_length = exchange
+            .answer
+            .as_ref()
+            .map_or(0, |answer| answer.body.len());
         if let Some(answer) = &mut exchange.answer {
             answer.body.truncate(BODY_KEPT);
         }
@@ -78,7 +84,10 @@ impl Journal {
         if ring.entries.len() == KEPT {
             ring.entries.pop_front();
         }
-        ring.entries.push_back(Kept { exchange, answer_length });
+        ring.entries.push_back(Kept {
+            exchange,
+            answer_length,
+        });
     }
 
     pub(super) fn clear(&self) {
@@ -97,7 +106,10 @@ impl Journal {
 
 impl Kept {
     fn masked(&self, seq: u64) -> Value {
-        let Self { exchange, answer_length } = self;
+        let Self {
+            exchange,
+            answer_length,
+        } = self;
         let answer = exchange.answer.as_ref();
         json!({
             "seq": seq,
@@ -125,7 +137,11 @@ fn is_secret(name: &str) -> bool {
 fn masked_query(query: &str) -> Map<String, Value> {
     let mut shown = Map::new();
     for (name, value) in Params::parse(query).into_pairs() {
-        let value = if is_secret(&name) { MASK.to_owned() } else { value };
+        let value = if is_secret(&name) {
+            MASK.to_owned()
+        } else {
+            value
+        };
         shown.entry(name).or_insert(Value::String(value));
     }
     shown
@@ -157,7 +173,9 @@ fn masked_answer(body: &[u8], whole: usize) -> String {
         let mut masked = 0;
         while let Some(at) = text[masked..].find(&opening) {
             let start = masked + at + opening.len();
-            let end = text[start..].find('"').map_or(text.len(), |length| start + length);
+            let end = text[start..]
+                .find('"')
+                .map_or(text.len(), |length| start + length);
             text.replace_range(start..end, MASK);
             masked = start;
         }
@@ -183,7 +201,11 @@ mod tests {
             query: query.to_owned(),
             request_body: Bytes::from_static(request_body.as_bytes()),
             fault: None,
-            answer: Some(Answered { status: 200, content_type: "text/plain", body }),
+            answer: Some(Answered {
+                status: 200,
+                content_type: "text/plain",
+                body,
+            }),
         }
     }
 
@@ -206,19 +228,34 @@ mod tests {
             r#"{"component_appsecret":"PLANTED","component_secret":"PLANTED","component_verify_ticket":"PLANTED","authorizer_refresh_token":"PLANTED"}"#,
             r#"{"component_access_token":"PLANTED","list":[{"refresh_token":"PLANTED"}],"authorizer_access_token":"PLANTED"}"#,
         ));
-        assert!(!of_platform.to_string().contains("PLANTED"), "{of_platform}");
+        assert!(
+            !of_platform.to_string().contains("PLANTED"),
+            "{of_platform}"
+        );
         assert_eq!(entry["query"]["js_code"], "a&b");
         assert_eq!(entry["query"]["secret"], MASK);
-        assert_eq!(entry["body"], format!(r#"{{"session_key":"{MASK}","openid":"o1"}}"#));
-        assert_eq!(entry["request_body"], format!(r#"{{"appid":"wx1","secret":"{MASK}"}}"#));
+        assert_eq!(
+            entry["body"],
+            format!(r#"{{"session_key":"{MASK}","openid":"o1"}}"#)
+        );
+        assert_eq!(
+            entry["request_body"],
+            format!(r#"{{"appid":"wx1","secret":"{MASK}"}}"#)
+        );
         let keys = r#"{"key_info_list":[{"encrypt_key":"PLANTED=="},{"encrypt_key":"PLANTED"}]}"#;
-        let body = format!(r#"{{"key_info_list":[{{"encrypt_key":"{MASK}"}},{{"encrypt_key":"{MASK}"}}]}}"#);
+        let body = format!(
+            r#"{{"key_info_list":[{{"encrypt_key":"{MASK}"}},{{"encrypt_key":"{MASK}"}}]}}"#
+        );
         assert_eq!(shown(exchange("", "", keys))["body"], body);
     }
 
     #[test]
     fn secrets_are_masked_in_half_an_answer_and_in_a_form() {
-        let entry = shown(exchange("", "appid=wx1&secret=PLANTED", r#"{"session_key":"PLANT"#));
+        let entry = shown(exchange(
+            "",
+            "appid=wx1&secret=PLANTED",
+            r#"{"session_key":"PLANT"#,
+        ));
         assert!(!entry.to_string().contains("PLANT"), "{entry}");
         assert_eq!(entry["request_body"], "(24 bytes that are no JSON object)");
     }
@@ -232,7 +269,13 @@ mod tests {
         let seen = |since| {
             let page = journal.read(since);
             let entries = page["entries"].as_array().expect("entries");
-            (page["next"].as_u64(), entries.iter().filter_map(|entry| entry["seq"].as_u64()).collect::<Vec<_>>())
+            (
+                page["next"].as_u64(),
+                entries
+                    .iter()
+                    .filter_map(|entry| entry["seq"].as_u64())
+                    .collect::<Vec<_>>(),
+            )
         };
         assert_eq!(seen(0), (Some(1005), (6..=1005).collect()));
         assert_eq!(seen(1003).1, [1004, 1005]);

@@ -54,7 +54,9 @@ use actix_web::HttpRequest;
 use actix_web::web::{self, ServiceConfig};
 use chrono::{DateTime, Utc};
 
-pub use accounts::{Account, AccountBook, Block, Credentials, KnownOf, account_page_routes, account_routes};
+pub use accounts::{
+    Account, AccountBook, Block, Credentials, KnownOf, account_page_routes, account_routes,
+};
 pub use apps::{App, InvalidApp, Kind};
 pub use command::{DEFAULT_ADDRESS, DEFAULT_APP, Options, SimulatorArgs};
 pub use control::control_routes;
@@ -67,7 +69,10 @@ pub use world::World;
 
 /// All routes of the stand-in WeChat: its endpoints and the control API. For the fault `reset`,
 /// `reset_on_close` makes the system close the request's connection with a TCP RST.
-pub fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnce(&mut ServiceConfig) + Clone {
+pub fn routes(
+    world: Arc<World>,
+    reset_on_close: fn(&HttpRequest),
+) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         if let Some(component) = &world.component {
             component.start();
@@ -81,7 +86,10 @@ pub fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnc
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the stand-in has the clock of its machine")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the stand-in has the clock of its machine"
+)]
 fn now() -> DateTime<Utc> {
     Utc::now()
 }

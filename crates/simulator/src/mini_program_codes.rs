@@ -28,7 +28,11 @@ const VERSIONS: [&str; 3] = ["release", "trial", "develop"];
 const BORDER: u32 = 4;
 const QUALITY: u8 = 90;
 const WHITE: [u8; 3] = [255; 3];
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 const BAD_VERSION: Refusal = Refusal(40097);
 const BAD_SCENE: Refusal = Refusal(40129);
@@ -89,7 +93,11 @@ impl Wanted {
     /// The app has no main colour, so `auto_color` gives black.
     fn color(&self) -> [u8; 3] {
         let LineColor { r, g, b } = self.line_color;
-        if self.auto_color { [0; 3] } else { [r, g, b].map(|part| part as u8) }
+        if self.auto_color {
+            [0; 3]
+        } else {
+            [r, g, b].map(|part| part as u8)
+        }
     }
 }
 
@@ -104,7 +112,10 @@ impl CallsInMinute {
     fn count(&mut self, app: usize, now: DateTime<Utc>) -> bool {
         let minute = now.timestamp() / 60;
         if self.minute != minute {
-            *self = Self { minute, calls: BTreeMap::new() };
+            *self = Self {
+                minute,
+                calls: BTreeMap::new(),
+            };
         }
         let calls = self.calls.entry(app).or_default();
         *calls += 1;
@@ -123,9 +134,15 @@ impl World {
         if !self.code_calls.lock().count(app, call.now) {
             return Err(TOO_MANY);
         }
-        let members: Map<String, Value> = serde_json::from_slice(call.body).map_err(|_| BAD_LENGTH)?;
-        let scene = text(&members, "scene").filter(|scene| scene.chars().count() <= LONGEST_SCENE).ok_or(BAD_LENGTH)?;
-        if !scene.chars().all(|mark| mark.is_ascii_alphanumeric() || SCENE_MARKS.contains(mark)) {
+        let members: Map<String, Value> =
+            serde_json::from_slice(call.body).map_err(|_| BAD_LENGTH)?;
+        let scene = text(&members, "scene")
+            .filter(|scene| scene.chars().count() <= LONGEST_SCENE)
+            .ok_or(BAD_LENGTH)?;
+        if !scene
+            .chars()
+            .all(|mark| mark.is_ascii_alphanumeric() || SCENE_MARKS.contains(mark))
+        {
             return Err(BAD_SCENE);
         }
         let scene = scene.to_owned();
@@ -136,7 +153,9 @@ impl World {
         let page = self.opened_page(app, &wanted).ok_or(BAD_PAGE)?;
         let [page, scene] = [&page, &scene].map(|value| utf8_percent_encode(value, ENCODED));
         let (appid, version) = (&self.apps[app].id, &wanted.env_version);
-        let opened = format!("https://wxa.simulated/{appid}?page={page}&scene={scene}&env_version={version}");
+        let opened = format!(
+            "https://wxa.simulated/{appid}?page={page}&scene={scene}&env_version={version}"
+        );
         drawn(&opened, wanted.width(), wanted.color()).ok_or(BAD_PAGE)
     }
 
@@ -146,7 +165,8 @@ impl World {
         if page.is_empty() {
             return published.first().cloned();
         }
-        (is_page_path(page) && (!wanted.check_path || published.contains(page))).then(|| page.clone())
+        (is_page_path(page) && (!wanted.check_path || published.contains(page)))
+            .then(|| page.clone())
     }
 }
 
@@ -156,15 +176,20 @@ fn drawn(text: &str, width: u32, color: [u8; 3]) -> Option<Vec<u8>> {
     let modules = code.width() as u32;
     let pixels = width / (modules + 2 * BORDER);
     let start = (width - pixels * modules) / 2;
-    let module = |pixel: u32| Some(pixel.checked_sub(start)? / pixels).filter(|module| *module < modules);
+    let module =
+        |pixel: u32| Some(pixel.checked_sub(start)? / pixels).filter(|module| *module < modules);
     let pixel = |x, y| match (module(x), module(y)) {
         (Some(x), Some(y)) if code[(x as usize, y as usize)] == Color::Dark => color,
         _ => WHITE,
     };
-    let picture: Vec<u8> = (0..width).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+    let picture: Vec<u8> = (0..width)
+        .flat_map(|y| (0..width).flat_map(move |x| pixel(x, y)))
+        .collect();
     let side = width.try_into().ok()?;
     let mut jpeg = Vec::new();
-    Encoder::new(&mut jpeg, QUALITY).encode(&picture, side, side, ColorType::Rgb).ok()?;
+    Encoder::new(&mut jpeg, QUALITY)
+        .encode(&picture, side, side, ColorType::Rgb)
+        .ok()?;
     Some(jpeg)
 }
 
@@ -185,8 +210,7 @@ mod tests {
     use crate::{App, now};
 
     const APPID: &str = "wx0123456789abcdef";
-    const OPENED: &str =
-        "https://wxa.simulated/wx0123456789abcdef?page=pages%2Fscan%2Findex&scene=WDJBMJHT&env_version=release";
+    const OPENED: &str = "https://wxa.simulated/wx0123456789abcdef?page=pages%2Fscan%2Findex&scene=WDJBMJHT&env_version=release";
 
     fn world() -> (Arc<World>, String) {
         let app = |id: &str| App {
@@ -201,7 +225,12 @@ mod tests {
     }
 
     fn access_token(world: &World, app: usize) -> String {
-        world.access_tokens.lock().issue(app, false, now()).expect("a token").0
+        world
+            .access_tokens
+            .lock()
+            .issue(app, false, now())
+            .expect("a token")
+            .0
     }
 
     fn good() -> Value {
@@ -210,7 +239,13 @@ mod tests {
 
     fn ask(world: &World, token: &str, body: &[u8], now: DateTime<Utc>) -> Answer {
         let params = Params::parse(&format!("access_token={token}"));
-        let call = Call { endpoint: Endpoint::MiniProgramCode, method: &Method::POST, params: &params, body, now };
+        let call = Call {
+            endpoint: Endpoint::MiniProgramCode,
+            method: &Method::POST,
+            params: &params,
+            body,
+            now,
+        };
         world.answer(&call)
     }
 
@@ -245,7 +280,9 @@ mod tests {
     fn answer(members: Value) -> Answer {
         let (world, token) = world();
         let mut body = good();
-        body.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(members.as_object().expect("an object").clone());
         ask(&world, &token, body.to_string().as_bytes(), now())
     }
 
@@ -267,7 +304,10 @@ mod tests {
         assert_eq!(scene.len(), 32);
         let opened = OPENED.replace("WDJBMJHT", encoded);
         for width in [280, 1280] {
-            assert_eq!(read(&answer(json!({"scene": scene, "width": width}))), (opened.clone(), width));
+            assert_eq!(
+                read(&answer(json!({"scene": scene, "width": width}))),
+                (opened.clone(), width)
+            );
         }
         for (scene, expected) in [
             (json!(""), 40169),
@@ -279,15 +319,28 @@ mod tests {
             (json!("a\"b"), 40129),
             (json!("登录"), 40129),
         ] {
-            assert_eq!(errcode(&answer(json!({"scene": scene}))), expected, "{scene}");
+            assert_eq!(
+                errcode(&answer(json!({"scene": scene}))),
+                expected,
+                "{scene}"
+            );
         }
     }
 
     #[test]
     fn a_body_that_is_no_json_object_is_40169_and_a_member_of_a_wrong_type_is_47001() {
         let (world, token) = world();
-        for body in ["", "scene=WDJBMJHT&page=pages/scan/index", "[]", "\"scene\""] {
-            assert_eq!(errcode(&ask(&world, &token, body.as_bytes(), now())), 40169, "{body}");
+        for body in [
+            "",
+            "scene=WDJBMJHT&page=pages/scan/index",
+            "[]",
+            "\"scene\"",
+        ] {
+            assert_eq!(
+                errcode(&ask(&world, &token, body.as_bytes(), now())),
+                40169,
+                "{body}"
+            );
         }
         for (member, value) in [
             ("line_color", Value::Null),
@@ -297,22 +350,35 @@ mod tests {
             ("auto_color", json!(1)),
             ("width", json!("wide")),
         ] {
-            assert_eq!(errcode(&answer(json!({member: value}))), 47001, "{member} {value}");
+            assert_eq!(
+                errcode(&answer(json!({member: value}))),
+                47001,
+                "{member} {value}"
+            );
         }
     }
 
     #[test]
     fn a_page_is_published_unless_check_path_is_false() {
-        for page in ["pages/none/index", "/pages/scan/index", "pages/scan/index?a=1"] {
+        for page in [
+            "pages/none/index",
+            "/pages/scan/index",
+            "pages/scan/index?a=1",
+        ] {
             assert_eq!(errcode(&answer(json!({"page": page}))), 41030, "{page}");
             let unchecked = answer(json!({"page": page, "check_path": false}));
             match page {
-                "pages/none/index" => assert_eq!(read(&unchecked).0, OPENED.replace("scan", "none")),
+                "pages/none/index" => {
+                    assert_eq!(read(&unchecked).0, OPENED.replace("scan", "none"))
+                }
                 _ => assert_eq!(errcode(&unchecked), 41030, "{page}"),
             }
         }
         let endless = "a".repeat(5000);
-        assert_eq!(errcode(&answer(json!({"page": endless, "check_path": false}))), 41030);
+        assert_eq!(
+            errcode(&answer(json!({"page": endless, "check_path": false}))),
+            41030
+        );
     }
 
     #[test]
@@ -328,26 +394,42 @@ mod tests {
         let home = OPENED.replace("scan%2Findex", "home");
         assert_eq!(read(&ask(json!({"scene": "WDJBMJHT"}))).0, home);
         publish(json!([]));
-        assert_eq!(errcode(&ask(json!({"scene": "WDJBMJHT"}))), 41030, "there is no home page");
+        assert_eq!(
+            errcode(&ask(json!({"scene": "WDJBMJHT"}))),
+            41030,
+            "there is no home page"
+        );
     }
 
     #[test]
     fn an_unknown_version_is_40097() {
         for version in ["", "Release", "test"] {
-            assert_eq!(errcode(&answer(json!({"env_version": version}))), 40097, "{version}");
+            assert_eq!(
+                errcode(&answer(json!({"env_version": version}))),
+                40097,
+                "{version}"
+            );
         }
     }
 
     #[test]
     fn a_picture_is_280_to_1280_pixels_wide_and_has_the_colour_that_was_asked_for() {
         for (asked, width) in [(json!(100), 280), (json!(5000), 1280), (json!("300"), 300)] {
-            assert_eq!(read(&answer(json!({"width": asked}))), (OPENED.to_owned(), width), "{asked}");
+            assert_eq!(
+                read(&answer(json!({"width": asked}))),
+                (OPENED.to_owned(), width),
+                "{asked}"
+            );
         }
         let green = json!({"r": "0", "g": 120, "b": "0"});
         let is_green = |auto: bool| {
-            let answer = answer(json!({"line_color": green, "auto_color": auto, "is_hyaline": true}));
+            let answer =
+                answer(json!({"line_color": green, "auto_color": auto, "is_hyaline": true}));
             assert_eq!(read(&answer).0, OPENED);
-            decoded(&answer).0.chunks_exact(3).any(|pixel| pixel[0] < 30 && pixel[2] < 30 && pixel[1] > 90)
+            decoded(&answer)
+                .0
+                .chunks_exact(3)
+                .any(|pixel| pixel[0] < 30 && pixel[2] < 30 && pixel[1] > 90)
         };
         assert_eq!([is_green(false), is_green(true)], [true, false]);
     }
@@ -366,7 +448,10 @@ mod tests {
     fn an_app_has_5000_calls_in_a_minute() {
         let (world, token) = world();
         let start = DateTime::from_timestamp(now().timestamp() / 60 * 60, 0).expect("a time");
-        let (end, next) = (start + TimeDelta::seconds(59), start + TimeDelta::seconds(60));
+        let (end, next) = (
+            start + TimeDelta::seconds(59),
+            start + TimeDelta::seconds(60),
+        );
         for _ in 0..5000 {
             assert_eq!(errcode(&ask(&world, &token, b"{}", start)), 40169);
         }

@@ -34,7 +34,9 @@ impl Scope {
             (Kind::MiniProgram, _) => None,
             (Kind::Website, None | Some("snsapi_login")) => Some(Self::Login),
             (Kind::OfficialAccount, Some("snsapi_base")) => Some(Self::Base),
-            (Kind::OfficialAccount | Kind::MobileApp, None | Some("snsapi_userinfo")) => Some(Self::UserInfo),
+            (Kind::OfficialAccount | Kind::MobileApp, None | Some("snsapi_userinfo")) => {
+                Some(Self::UserInfo)
+            }
             _ => None,
         }
     }
@@ -47,7 +49,12 @@ impl World {
     }
 
     /// The answer to the exchange of a code of OAuth2.
-    pub(super) fn grant_of(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<String, Refusal> {
+    pub(super) fn grant_of(
+        &self,
+        code: &str,
+        app: usize,
+        now: DateTime<Utc>,
+    ) -> Result<String, Refusal> {
         let mut people = self.people.lock();
         let is_oauth2 = |purpose| matches!(purpose, Purpose::Oauth2(_));
         let (person, purpose) = people.spend(code, is_oauth2, app, None, now)?;
@@ -67,7 +74,10 @@ impl World {
         answer["openid"] = account.openid.as_str().into();
         let mut info = info_of(person, account);
         let term = self.terms.of(app);
-        if let Some(unionid) = term.given_unionid(&account.unionid).filter(|_| scope != Scope::Base) {
+        if let Some(unionid) = term
+            .given_unionid(&account.unionid)
+            .filter(|_| scope != Scope::Base)
+        {
             if !term.unionid_by_userinfo {
                 answer["unionid"] = unionid.as_str().into();
             }
@@ -77,7 +87,9 @@ impl World {
         if grants.0.len() >= MANY_TOKENS {
             grants.0.clear();
         }
-        grants.0.insert(token, (account.openid.clone(), scope, info));
+        grants
+            .0
+            .insert(token, (account.openid.clone(), scope, info));
         Ok(answer.to_string())
     }
 
@@ -109,31 +121,57 @@ mod tests {
     use crate::call::{Endpoint, Params};
     use crate::{App, now};
 
-    const APPS: [&str; 4] =
-        ["wx1:secret", "wx2:secret:official_account", "wx3:secret:website", "wx4:secret:mobile_app"];
+    const APPS: [&str; 4] = [
+        "wx1:secret",
+        "wx2:secret:official_account",
+        "wx3:secret:website",
+        "wx4:secret:mobile_app",
+    ];
 
     fn ask(world: &World, endpoint: Endpoint, query: &str) -> Value {
         let (params, method) = (Params::parse(query), endpoint.method());
-        let answer = world.answer(&Call { endpoint, method: &method, params: &params, body: b"", now: now() });
+        let answer = world.answer(&Call {
+            endpoint,
+            method: &method,
+            params: &params,
+            body: b"",
+            now: now(),
+        });
         // A nickname holds a control character.
         let json: Vec<u8> = answer.body.iter().map(|byte| *byte.max(&b' ')).collect();
         serde_json::from_slice(&json).expect("JSON")
     }
 
     fn exchanged(world: &World, app: usize, purpose: Purpose) -> Value {
-        let code = world.mint_codes(purpose, &["lin".to_owned()], app, now()).remove(0);
+        let code = world
+            .mint_codes(purpose, &["lin".to_owned()], app, now())
+            .remove(0);
         let id = &world.apps[app].id;
-        ask(world, Endpoint::Oauth2, &format!("appid={id}&secret=secret&code={code}&grant_type=authorization_code"))
+        ask(
+            world,
+            Endpoint::Oauth2,
+            &format!("appid={id}&secret=secret&code={code}&grant_type=authorization_code"),
+        )
     }
 
     #[test]
     fn a_scope_tells_what_it_names_and_a_code_is_of_one_kind() {
-        let world = World::new(APPS.map(|app| app.parse::<App>().expect("an app")).into(), 0);
-        let [base, all] = [Scope::Base, Scope::UserInfo].map(|scope| exchanged(&world, 1, Purpose::Oauth2(scope)));
-        assert_eq!((&base["unionid"], &base["scope"]), (&Value::Null, &json!("snsapi_base")));
+        let world = World::new(
+            APPS.map(|app| app.parse::<App>().expect("an app")).into(),
+            0,
+        );
+        let [base, all] = [Scope::Base, Scope::UserInfo]
+            .map(|scope| exchanged(&world, 1, Purpose::Oauth2(scope)));
+        assert_eq!(
+            (&base["unionid"], &base["scope"]),
+            (&Value::Null, &json!("snsapi_base"))
+        );
         assert_eq!(base["openid"], all["openid"]);
         let site = exchanged(&world, 2, Purpose::Oauth2(Scope::Login));
-        assert_eq!((&site["unionid"], &site["scope"]), (&all["unionid"], &json!("snsapi_login")));
+        assert_eq!(
+            (&site["unionid"], &site["scope"]),
+            (&all["unionid"], &json!("snsapi_login"))
+        );
         assert!(site["unionid"].is_string() && site["openid"] != all["openid"]);
         let virtual_one = exchanged(&world, 1, Purpose::Oauth2(Scope::Snapshot));
         assert_eq!(virtual_one["is_snapshotuser"], 1);
@@ -142,11 +180,27 @@ mod tests {
         assert_eq!(exchanged(&world, 1, Purpose::Login)["errcode"], 40029);
         let info = |token: &Value, openid: &Value| {
             let [token, openid] = [token, openid].map(|text| text.as_str().expect("a text"));
-            ask(&world, Endpoint::UserInfo, &format!("access_token={token}&openid={openid}"))
+            ask(
+                &world,
+                Endpoint::UserInfo,
+                &format!("access_token={token}&openid={openid}"),
+            )
         };
-        assert_eq!(info(&all["access_token"], &all["openid"])["unionid"], all["unionid"]);
-        assert_eq!(info(&all["access_token"], &site["openid"])["errcode"], 40003);
-        assert_eq!(info(&base["access_token"], &base["openid"])["errcode"], 48001);
-        assert_eq!(info(&base["refresh_token"], &base["openid"])["errcode"], 40001);
+        assert_eq!(
+            info(&all["access_token"], &all["openid"])["unionid"],
+            all["unionid"]
+        );
+        assert_eq!(
+            info(&all["access_token"], &site["openid"])["errcode"],
+            40003
+        );
+        assert_eq!(
+            info(&base["access_token"], &base["openid"])["errcode"],
+            48001
+        );
+        assert_eq!(
+            info(&base["refresh_token"], &base["openid"])["errcode"],
+            40001
+        );
     }
 }

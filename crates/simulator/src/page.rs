@@ -10,7 +10,11 @@ macro_rules! files {
     };
 }
 
-const INDEX: &[PageFile] = &[("/", "text/html; charset=utf-8", include_str!("page/index.html"))];
+const INDEX: &[PageFile] = &[(
+    "/",
+    "text/html; charset=utf-8",
+    include_str!("page/index.html"),
+)];
 files! {
     "page.css" "panels.css" "asking.js" "diagram.js" "dom.js" "held.js" "laptop.js" "login.js" "page.js"
     "people.js" "phone.js" "problem.js" "scan.js" "screens.js" "services.js" "state.js" "steps-en.js"
@@ -38,11 +42,21 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/page");
         let mut there: Vec<_> = std::fs::read_dir(folder)
             .expect("the page's folder")
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("UTF-8")
+            })
             .collect();
         let mut served: Vec<_> = page_files()
             .map(|(path, ..)| {
-                path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("index.html").to_owned()
+                path.rsplit('/')
+                    .next()
+                    .filter(|name| !name.is_empty())
+                    .unwrap_or("index.html")
+                    .to_owned()
             })
             .collect();
         there.sort();

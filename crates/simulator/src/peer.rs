@@ -23,16 +23,27 @@ pub fn peer_routes(peer: Arc<Peer>) -> impl FnOnce(&mut ServiceConfig) + Clone {
 /// Answers the user of the token, or why the token is rejected. A real service logs the reason and
 /// does not send it.
 async fn orders_of_caller(request: HttpRequest, peer: Data<Peer>) -> HttpResponse {
-    let token = match bearer(request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes)) {
+    let token = match bearer(
+        request
+            .headers()
+            .get_all(AUTHORIZATION)
+            .map(HeaderValue::as_bytes),
+    ) {
         Ok(token) => token,
-        Err(reason) => return HttpResponse::Unauthorized().json(json!({"ended": false, "reason": reason.to_string()})),
+        Err(reason) => {
+            return HttpResponse::Unauthorized()
+                .json(json!({"ended": false, "reason": reason.to_string()}));
+        }
     };
     match peer.verify(token, now()).await {
-        Ok(claims) => HttpResponse::Ok().json(json!({"user_id": claims.user.as_str(), "orders": 2})),
+        Ok(claims) => {
+            HttpResponse::Ok().json(json!({"user_id": claims.user.as_str(), "orders": 2}))
+        }
         Err(NotVerified::Refused(reason)) => {
             let ended = reason == Refused::Ended;
             HttpResponse::Unauthorized().json(json!({"ended": ended, "reason": reason.to_string()}))
         }
-        Err(reason) => HttpResponse::ServiceUnavailable().json(json!({"ended": false, "reason": reason.to_string()})),
+        Err(reason) => HttpResponse::ServiceUnavailable()
+            .json(json!({"ended": false, "reason": reason.to_string()})),
     }
 }

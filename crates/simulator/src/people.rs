@@ -108,7 +108,17 @@ impl People {
         minted: DateTime<Utc>,
     ) -> String {
         let (person, code) = (self.named(name, apps), alphanumeric(32));
-        self.codes.insert(code.clone(), Code { purpose, person, app, minted, sent: 0, spent: false });
+        self.codes.insert(
+            code.clone(),
+            Code {
+                purpose,
+                person,
+                app,
+                minted,
+                sent: 0,
+                spent: false,
+            },
+        );
         code
     }
 
@@ -125,7 +135,11 @@ impl People {
     pub(super) fn repeated_codes(&self) -> BTreeMap<String, u32> {
         let known = self.codes.iter().map(|(code, known)| (code, known.sent));
         let strangers = self.strangers.iter().map(|(code, sent)| (code, *sent));
-        known.chain(strangers).filter(|(_, sent)| *sent > 1).map(|(code, sent)| (code.clone(), sent)).collect()
+        known
+            .chain(strangers)
+            .filter(|(_, sent)| *sent > 1)
+            .map(|(code, sent)| (code.clone(), sent))
+            .collect()
     }
 
     pub(super) fn forget_codes(&mut self) {
@@ -154,7 +168,11 @@ impl People {
         }
         let person = &self.all[code.person];
         if person.blocked {
-            return Err(Refusal(if matches!(code.purpose, Purpose::Oauth2(_)) { 50002 } else { 40226 }));
+            return Err(Refusal(if matches!(code.purpose, Purpose::Oauth2(_)) {
+                50002
+            } else {
+                40226
+            }));
         }
         if openid.is_some_and(|openid| openid != person.accounts[app].openid) {
             return Err(Refusal(40003));
@@ -172,8 +190,10 @@ impl People {
     /// Drops old codes, which bounds the memory of a load test that runs for hours.
     pub(super) fn forget_old_codes(&mut self, now: DateTime<Utc>) {
         if self.codes.len() >= self.forget_codes_at {
-            self.codes.retain(|_, code| now - code.minted < CODE_REMEMBERED);
-            self.of_no_component.retain(|code| self.codes.contains_key(code));
+            self.codes
+                .retain(|_, code| now - code.minted < CODE_REMEMBERED);
+            self.of_no_component
+                .retain(|code| self.codes.contains_key(code));
             self.forget_codes_at = MANY_CODES.max(2 * self.codes.len());
         }
     }
@@ -191,7 +211,11 @@ impl Person {
             encrypt_keys: EncryptKeys::default(),
         };
         let hash = digest::digest(&digest::SHA256, format!("phone\0{name}").as_bytes());
-        let digits = hash.as_ref().iter().take(8).map(|byte| char::from(b'0' + byte % 10));
+        let digits = hash
+            .as_ref()
+            .iter()
+            .take(8)
+            .map(|byte| char::from(b'0' + byte % 10));
         Self {
             name: name.to_owned(),
             phone: "138".chars().chain(digits).collect(),
@@ -219,7 +243,13 @@ mod tests {
     fn of_a_code_that_is_forgotten_nothing_is_left() {
         let (mut people, now) = (People::default(), now());
         let app = "wx1:secret:official_account".parse().expect("an app");
-        let code = people.mint_code(Purpose::Oauth2(Scope::Base), "lin", 0, &[app], now - CODE_REMEMBERED);
+        let code = people.mint_code(
+            Purpose::Oauth2(Scope::Base),
+            "lin",
+            0,
+            &[app],
+            now - CODE_REMEMBERED,
+        );
         people.of_no_component.insert(code);
         people.forget_old_codes(now);
         assert!(people.codes.is_empty() && people.of_no_component.is_empty());

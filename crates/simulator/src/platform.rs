@@ -72,7 +72,9 @@ impl FromStr for Platform {
 
     fn from_str(text: &str) -> Result<Self, InvalidPlatform> {
         let parts: Vec<&str> = text.split(':').collect();
-        let [appid, secret, token, key] = parts[..] else { return Err(InvalidPlatform) };
+        let [appid, secret, token, key] = parts[..] else {
+            return Err(InvalidPlatform);
+        };
         let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if secret.is_empty() || !(3..=32).contains(&token.len()) || !is_plain(token) {
             return Err(InvalidPlatform);
@@ -90,7 +92,9 @@ impl FromStr for Platform {
 
 impl fmt::Debug for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Platform").field(&self.component_appid.as_str()).finish()
+        f.debug_tuple("Platform")
+            .field(&self.component_appid.as_str())
+            .finish()
     }
 }
 
@@ -118,7 +122,11 @@ struct State {
 }
 
 impl Component {
-    pub(super) fn new(platform: Platform, push_to: Option<String>, token_life: TimeDelta) -> Arc<Self> {
+    pub(super) fn new(
+        platform: Platform,
+        push_to: Option<String>,
+        token_life: TimeDelta,
+    ) -> Arc<Self> {
         let state = State {
             pushing: push_to.is_some(),
             push_to,
@@ -126,7 +134,11 @@ impl Component {
             merchant_tokens: AccessTokens::new(token_life),
             ..State::default()
         };
-        Arc::new(Self { platform, state: Mutex::new(state), has_started: AtomicBool::new(false) })
+        Arc::new(Self {
+            platform,
+            state: Mutex::new(state),
+            has_started: AtomicBool::new(false),
+        })
     }
 
     /// Starts to push tickets. Each worker of the server calls this, but only the first call has an
@@ -149,7 +161,11 @@ impl Component {
     /// their number.
     pub(super) fn end_tokens(&self, of_merchants: bool, how: Bad, now: DateTime<Utc>) -> usize {
         let mut state = self.state.lock();
-        if of_merchants { state.merchant_tokens.end(None, how, now) } else { state.tokens.end(None, how, now) }
+        if of_merchants {
+            state.merchant_tokens.end(None, how, now)
+        } else {
+            state.tokens.end(None, how, now)
+        }
     }
 
     /// The app of the merchant to which this token belongs.

@@ -21,11 +21,23 @@ struct Regular {
     phone: &'static str,
 }
 
-const LIN: Regular = Regular { name: "lin", password: "jasmine", phone: "13800138001" };
-const CHEN: Regular = Regular { name: "chen", password: "oolong", phone: "13800138002" };
+const LIN: Regular = Regular {
+    name: "lin",
+    password: "jasmine",
+    phone: "13800138001",
+};
+const CHEN: Regular = Regular {
+    name: "chen",
+    password: "oolong",
+    phone: "13800138002",
+};
 /// Zhou never uses the demo's phone. His account is there as an account that is bound to somebody
 /// else.
-const ZHOU: Regular = Regular { name: "zhou", password: "puer", phone: "13800138003" };
+const ZHOU: Regular = Regular {
+    name: "zhou",
+    password: "puer",
+    phone: "13800138003",
+};
 const REGULARS: [Regular; 3] = [LIN, CHEN, ZHOU];
 
 /// The logins before the visitor comes. Lin is bound, so that the first login that a visitor sees
@@ -34,7 +46,13 @@ const VISITS: [(Regular, usize); 3] = [(LIN, TEA_ROOM), (ZHOU, TEA_ROOM), (ZHOU,
 
 /// The account book with the regular customers.
 pub fn regulars_book() -> Arc<AccountBook> {
-    AccountBook::with(REGULARS.map(|Regular { name, password, phone }| (name, password, phone)))
+    AccountBook::with(REGULARS.map(
+        |Regular {
+             name,
+             password,
+             phone,
+         }| (name, password, phone),
+    ))
 }
 
 /// The request bodies of these logins. Also tells WeChat the people's phone numbers.

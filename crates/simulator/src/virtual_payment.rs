@@ -34,7 +34,10 @@ impl World {
     /// The key with which the business signs payments. It is derived from the AppID, so it is the
     /// same after a restart.
     pub(super) fn app_key(&self, app: usize) -> String {
-        let hash = digest::digest(&digest::SHA256, format!("app key\0{}", self.apps[app].id).as_bytes());
+        let hash = digest::digest(
+            &digest::SHA256,
+            format!("app key\0{}", self.apps[app].id).as_bytes(),
+        );
         hex(&hash.as_ref()[..16])
     }
 
@@ -47,14 +50,22 @@ impl World {
         let app = self.app_of_token(call)?;
         let body = str::from_utf8(call.body).map_err(|_| BAD_FIELDS)?;
         let members: Map<String, Value> = serde_json::from_str(body).map_err(|_| BAD_FIELDS)?;
-        if !members.get("env").is_some_and(|env| [json!(0), json!(1)].contains(env))
+        if !members
+            .get("env")
+            .is_some_and(|env| [json!(0), json!(1)].contains(env))
             || text(&members, "user_ip").is_none()
         {
             return Err(BAD_FIELDS);
         }
         let openid = text(&members, "openid").ok_or(BAD_OPENID)?;
-        let key = self.session_key(openid, app).ok_or(BAD_OPENID)?.ok_or(NO_SESSION)?;
-        let expected = [self.pay_sig(app, call.endpoint.path(), body), signature(&key, call.body)];
+        let key = self
+            .session_key(openid, app)
+            .ok_or(BAD_OPENID)?
+            .ok_or(NO_SESSION)?;
+        let expected = [
+            self.pay_sig(app, call.endpoint.path(), body),
+            signature(&key, call.body),
+        ];
         if ["pay_sig", "signature"].map(|name| call.params.first(name))
             != expected.each_ref().map(|sig| Some(sig.as_str()))
         {
@@ -71,16 +82,23 @@ impl World {
     /// has been replaced gives -15005, as a wrong signature does, because WeChat does not remember
     /// it.
     pub(super) fn virtual_payment(&self, app: usize, payment: &Payment) -> Value {
-        let sign_data = serde_json::from_str::<Map<String, Value>>(&payment.sign_data).unwrap_or_default();
-        let named = ["offerId", "outTradeNo", "currencyType"].iter().all(|name| text(&sign_data, name).is_some());
+        let sign_data =
+            serde_json::from_str::<Map<String, Value>>(&payment.sign_data).unwrap_or_default();
+        let named = ["offerId", "outTradeNo", "currencyType"]
+            .iter()
+            .all(|name| text(&sign_data, name).is_some());
         let mode = ["short_series_goods", "short_series_coin"].contains(&payment.mode.as_str());
         let (err_code, why) = match self.session_key(&payment.openid, app) {
             _ if !named || !mode => (-15001, "INVALID_PARAMS"),
-            _ if payment.pay_sig != self.pay_sig(app, "requestVirtualPayment", &payment.sign_data) => {
+            _ if payment.pay_sig
+                != self.pay_sig(app, "requestVirtualPayment", &payment.sign_data) =>
+            {
                 (-15006, "PAY_SIG_INVALID")
             }
             None | Some(None) => (-15007, "SESSION_KEY_EXPIRED"),
-            Some(Some(key)) if payment.signature != signature(&key, payment.sign_data.as_bytes()) => {
+            Some(Some(key))
+                if payment.signature != signature(&key, payment.sign_data.as_bytes()) =>
+            {
                 (-15005, "SIGNATURE_INVALID")
             }
             Some(Some(_)) => return json!({"errMsg": "requestVirtualPayment:ok"}),

@@ -28,14 +28,21 @@ const NOT_JSON: &str = "errcode=0&session_key=none, this is not JSON";
 const HUGE_BYTES: usize = 10 * 1024 * 1024;
 const DRIP_EVERY: Duration = Duration::from_secs(1);
 
-pub(super) fn routes(world: Arc<World>, reset_on_close: fn(&HttpRequest)) -> impl FnOnce(&mut ServiceConfig) + Clone {
+pub(super) fn routes(
+    world: Arc<World>,
+    reset_on_close: fn(&HttpRequest),
+) -> impl FnOnce(&mut ServiceConfig) + Clone {
     move |config| {
         let world = Data::from(world);
         for endpoint in Endpoint::ALL {
             let handler = move |request: HttpRequest, body: Bytes, world: Data<World>| async move {
                 serve(endpoint, request, body, &world, reset_on_close).await
             };
-            config.service(web::resource(endpoint.path()).app_data(world.clone()).to(handler));
+            config.service(
+                web::resource(endpoint.path())
+                    .app_data(world.clone())
+                    .to(handler),
+            );
         }
     }
 }
@@ -50,12 +57,24 @@ async fn serve(
     let (started, at) = (Instant::now(), now());
     let params = Params::parse(request.query_string());
     world.arrived(endpoint, params.first("js_code").or(params.first("code")));
-    let call = Call { endpoint, method: request.method(), params: &params, body: &body, now: at };
-    let plan = world.faults.draw(endpoint.path(), world.app_of(&call).as_deref());
+    let call = Call {
+        endpoint,
+        method: request.method(),
+        params: &params,
+        body: &body,
+        now: at,
+    };
+    let plan = world
+        .faults
+        .draw(endpoint.path(), world.app_of(&call).as_deref());
     let act = || world.answer(&call);
     let reply = match &plan.misconduct {
         None => Reply::proper(act()),
-        Some(fault) => Reply::misconduct(fault, endpoint, if plan.acts { act() } else { nothing(endpoint) }),
+        Some(fault) => Reply::misconduct(
+            fault,
+            endpoint,
+            if plan.acts { act() } else { nothing(endpoint) },
+        ),
     };
     world.journal.record(Exchange {
         at,
@@ -95,8 +114,10 @@ impl Reply {
 
     /// `answer` is the real answer if the fault needs it, otherwise empty.
     fn misconduct(fault: &Fault, endpoint: Endpoint, answer: Answer) -> Self {
-        let text =
-            |content_type, text: &'static str| Answer { content_type, body: Bytes::from_static(text.as_bytes()) };
+        let text = |content_type, text: &'static str| Answer {
+            content_type,
+            body: Bytes::from_static(text.as_bytes()),
+        };
         let page = |status| Self::Whole(status, text(HTML, BAD_GATEWAY));
         match fault.kind {
             Kind::Latency => Self::proper(answer),
@@ -105,15 +126,26 @@ impl Reply {
             Kind::Errcode => Self::proper(refusal(endpoint, fault.errcode.unwrap_or(-1), now())),
             Kind::Html => page(StatusCode::OK),
             Kind::Status => {
-                let status = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
+                let status = fault
+                    .status
+                    .and_then(|status| StatusCode::from_u16(status).ok());
                 page(status.unwrap_or(StatusCode::BAD_GATEWAY))
             }
             Kind::Truncated => {
                 let promised = answer.body.len();
-                Self::Cut(Answer { body: answer.body.slice(..promised / 2), ..answer }, promised)
+                Self::Cut(
+                    Answer {
+                        body: answer.body.slice(..promised / 2),
+                        ..answer
+                    },
+                    promised,
+                )
             }
             Kind::Empty => Self::proper(nothing(endpoint)),
-            Kind::Huge => Self::proper(Answer { body: HUGE.clone(), ..nothing(endpoint) }),
+            Kind::Huge => Self::proper(Answer {
+                body: HUGE.clone(),
+                ..nothing(endpoint)
+            }),
             Kind::Drip => Self::Drip(answer),
             Kind::Garbage => Self::proper(text("text/plain", NOT_JSON)),
         }
@@ -126,7 +158,11 @@ impl Reply {
             Self::Cut(answer, _) | Self::Drip(answer) => (200, answer),
             Self::Reset | Self::Stall => return None,
         };
-        Some(Answered { status, content_type: answer.content_type, body: answer.body.clone() })
+        Some(Answered {
+            status,
+            content_type: answer.content_type,
+            body: answer.body.clone(),
+        })
     }
 
     async fn send(self, reset_on_close: impl FnOnce()) -> HttpResponse {
@@ -139,11 +175,11 @@ impl Reply {
                 response.body(body)
             }
             Self::Cut(Answer { content_type, body }, promised) => {
-                head(StatusCode::OK, content_type).body(SizedStream::new(promised as u64, cut(body)))
+                head(StatusCode::OK, content_type)
+                    .body(SizedStream::new(promised as u64, cut(body)))
             }
-            Self::Drip(Answer { content_type, body }) => {
-                head(StatusCode::OK, content_type).body(SizedStream::new(body.len() as u64, drip(body)))
-            }
+            Self::Drip(Answer { content_type, body }) => head(StatusCode::OK, content_type)
+                .body(SizedStream::new(body.len() as u64, drip(body))),
             Self::Reset => reset(reset_on_close),
             Self::Stall => {
                 sleep(LONGEST).await;

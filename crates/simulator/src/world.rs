@@ -45,7 +45,13 @@ pub(super) struct Session {
 impl World {
     /// A world with these apps and no people. All options but `seed` have their defaults.
     pub fn new(apps: Vec<App>, seed: u64) -> Arc<Self> {
-        Self::with_options(apps, Options { seed, ..Options::default() })
+        Self::with_options(
+            apps,
+            Options {
+                seed,
+                ..Options::default()
+            },
+        )
     }
 
     /// A world with these apps, these options and no people.
@@ -60,7 +66,9 @@ impl World {
             code_calls: Mutex::default(),
             people: Mutex::default(),
             grants: Mutex::default(),
-            component: options.platform.map(|platform| Component::new(platform, options.push_to, life)),
+            component: options
+                .platform
+                .map(|platform| Component::new(platform, options.push_to, life)),
             requests: Default::default(),
             exchanges_ok: AtomicU64::new(0),
         })
@@ -83,7 +91,10 @@ impl World {
         self.requests[endpoint as usize].fetch_add(1, Ordering::Relaxed);
         let exchanges = matches!(
             endpoint,
-            Endpoint::Code2Session | Endpoint::Oauth2 | Endpoint::ComponentCode2Session | Endpoint::ComponentOauth2
+            Endpoint::Code2Session
+                | Endpoint::Oauth2
+                | Endpoint::ComponentCode2Session
+                | Endpoint::ComponentOauth2
         );
         if let (true, Some(code)) = (exchanges, login_code) {
             self.people.lock().code_arrived(code);
@@ -99,20 +110,36 @@ impl World {
     ) -> Vec<String> {
         let mut people = self.people.lock();
         people.forget_old_codes(now());
-        names.iter().map(|name| people.mint_code(purpose, name, app, &self.apps, minted)).collect()
+        names
+            .iter()
+            .map(|name| people.mint_code(purpose, name, app, &self.apps, minted))
+            .collect()
     }
 
     /// Exchanges a login code for a new session_key. The earlier key becomes invalid, unless the
     /// app repeats keys.
-    pub(super) fn exchange(&self, code: &str, app: usize, now: DateTime<Utc>) -> Result<Session, Refusal> {
+    pub(super) fn exchange(
+        &self,
+        code: &str,
+        app: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Session, Refusal> {
         let mut people = self.people.lock();
-        let (person, _) = people.spend(code, |purpose| purpose == Purpose::Login, app, None, now)?;
+        let (person, _) =
+            people.spend(code, |purpose| purpose == Purpose::Login, app, None, now)?;
         let account = &mut people.all[person].accounts[app];
         self.exchanges_ok.fetch_add(1, Ordering::Relaxed);
         let term = self.terms.of(app);
-        let held = account.session_key.clone().filter(|_| term.repeats_session_keys);
+        let held = account
+            .session_key
+            .clone()
+            .filter(|_| term.repeats_session_keys);
         let session_key = held.unwrap_or_else(|| account.renew_session_key());
-        Ok(Session { session_key, openid: account.openid.clone(), unionid: term.given_unionid(&account.unionid) })
+        Ok(Session {
+            session_key,
+            openid: account.openid.clone(),
+            unionid: term.given_unionid(&account.unionid),
+        })
     }
 
     /// Exchanges a phone code for the phone number. An `openid` must be that of the person who pressed the button.
@@ -124,7 +151,8 @@ impl World {
         now: DateTime<Utc>,
     ) -> Result<String, Refusal> {
         let mut people = self.people.lock();
-        let (person, _) = people.spend(code, |purpose| purpose == Purpose::Phone, app, openid, now)?;
+        let (person, _) =
+            people.spend(code, |purpose| purpose == Purpose::Phone, app, openid, now)?;
         Ok(people.all[person].phone.clone())
     }
 
@@ -152,7 +180,12 @@ impl World {
     }
 
     /// Blocks or unblocks a person, or gives them a phone number. The person is created if the name is new.
-    pub(super) fn change_person(&self, name: &str, blocked: Option<bool>, phone: Option<String>) -> Value {
+    pub(super) fn change_person(
+        &self,
+        name: &str,
+        blocked: Option<bool>,
+        phone: Option<String>,
+    ) -> Value {
         let mut people = self.people.lock();
         let person = people.named(name, &self.apps);
         let person = &mut people.all[person];
@@ -165,23 +198,46 @@ impl World {
 
     /// All people, the oldest first.
     pub(super) fn people(&self) -> Vec<Value> {
-        self.people.lock().all.iter().map(|person| self.show(person)).collect()
+        self.people
+            .lock()
+            .all
+            .iter()
+            .map(|person| self.show(person))
+            .collect()
     }
 
     /// A person as the control API shows them.
     fn show(&self, person: &Person) -> Value {
-        let accounts = self.apps.iter().zip(&person.accounts).enumerate().map(|(number, (app, account))| {
-            let Account { openid, unionid, session_key, .. } = account;
-            let unionid = self.terms.of(number).given_unionid(unionid);
-            (app.id.as_str(), json!({"openid": openid, "unionid": unionid, "session_key": session_key}))
-        });
+        let accounts =
+            self.apps
+                .iter()
+                .zip(&person.accounts)
+                .enumerate()
+                .map(|(number, (app, account))| {
+                    let Account {
+                        openid,
+                        unionid,
+                        session_key,
+                        ..
+                    } = account;
+                    let unionid = self.terms.of(number).given_unionid(unionid);
+                    (
+                        app.id.as_str(),
+                        json!({"openid": openid, "unionid": unionid, "session_key": session_key}),
+                    )
+                });
         let apps: BTreeMap<&str, Value> = accounts.collect();
         json!({"name": person.name, "phone": person.phone, "blocked": person.blocked, "apps": apps})
     }
 
     /// The counts since the start or the last reset.
     pub(super) fn stats(&self) -> Value {
-        let counted = |endpoint: Endpoint| (endpoint.path(), self.requests[endpoint as usize].load(Ordering::Relaxed));
+        let counted = |endpoint: Endpoint| {
+            (
+                endpoint.path(),
+                self.requests[endpoint as usize].load(Ordering::Relaxed),
+            )
+        };
         json!({
             "requests": BTreeMap::from(Endpoint::ALL.map(counted)),
             "exchanges_ok": self.exchanges_ok.load(Ordering::Relaxed),
@@ -196,6 +252,9 @@ impl World {
         self.journal.clear();
         self.people.lock().forget_codes();
         *self.code_calls.lock() = CallsInMinute::default();
-        self.requests.iter().chain([&self.exchanges_ok]).for_each(|count| count.store(0, Ordering::Relaxed));
+        self.requests
+            .iter()
+            .chain([&self.exchanges_ok])
+            .for_each(|count| count.store(0, Ordering::Relaxed));
     }
 }

@@ -37,7 +37,10 @@ fn code(text: &str) -> LoginCode {
 }
 
 fn person(openid: &str) -> Person {
-    Person { app: app(), openid: openid.parse().expect("an openid") }
+    Person {
+        app: app(),
+        openid: openid.parse().expect("an openid"),
+    }
 }
 
 /// The present second.
@@ -67,7 +70,10 @@ fn record(openid: &str, order: &ExchangeTimestamp, key: &str, candidate: &str) -
     }
 }
 
-const OFTEN: Rate = Rate { burst: 100_000, period: Duration::from_secs(300) };
+const OFTEN: Rate = Rate {
+    burst: 100_000,
+    period: Duration::from_secs(300),
+};
 
 /// A kind of a person's counters.
 const NAMES: &str = "names";
@@ -81,11 +87,19 @@ fn often() -> RateLimitKey {
 }
 
 fn intent(name: &str) -> Intent {
-    Intent { user: user(name), made: true, by_unionid: false }
+    Intent {
+        user: user(name),
+        made: true,
+        by_unionid: false,
+    }
 }
 
 fn wish(user: &UserId, by_unionid: bool) -> Intent {
-    Intent { user: user.clone(), made: true, by_unionid }
+    Intent {
+        user: user.clone(),
+        made: true,
+        by_unionid,
+    }
 }
 
 /// Records a login and returns the state of the person's binding.
@@ -106,7 +120,10 @@ async fn log_in(store: &Store, login: &LoginRecord) -> Recorded {
         UnboundPolicy::Intended(_) => UnboundPolicy::ReportOnly,
         _ => UnboundPolicy::Counted,
     };
-    let asked = LoginRecord { if_unbound, ..login.clone() };
+    let asked = LoginRecord {
+        if_unbound,
+        ..login.clone()
+    };
     match store.record_login(&asked).await.expect("recorded") {
         Recorded::Unbound => store.record_login(login).await.expect("recorded"),
         recorded => recorded,
@@ -114,15 +131,21 @@ async fn log_in(store: &Store, login: &LoginRecord) -> Recorded {
 }
 
 fn granted(attempt: Claim) -> ExchangeTimestamp {
-    let Claim::Granted(order) = attempt else { panic!("granted") };
+    let Claim::Granted(order) = attempt else {
+        panic!("granted")
+    };
     order
 }
 
 /// The timestamps of exchanges that begin now, each `micros` microseconds later.
 async fn orders(store: &Store, micros: [u64; 3]) -> [ExchangeTimestamp; 3] {
-    let now =
-        granted(store.claim_code(&app(), &code("for the clock"), &attempt_id(0), &often()).await.expect("claimed"))
-            .micros;
+    let now = granted(
+        store
+            .claim_code(&app(), &code("for the clock"), &attempt_id(0), &often())
+            .await
+            .expect("claimed"),
+    )
+    .micros;
     let mut attempt = 0;
     micros.map(|offset| {
         attempt += 1;
@@ -137,10 +160,14 @@ async fn walked<T>(
 ) -> (Vec<T>, usize) {
     let (mut found, mut pages) = (Vec::new(), 0);
     loop {
-        let Ok(page) = read(&place).await else { panic!("a page") };
+        let Ok(page) = read(&place).await else {
+            panic!("a page")
+        };
         found.extend(page.found);
         pages += 1;
-        let Some(next) = page.next else { return (found, pages) };
+        let Some(next) = page.next else {
+            return (found, pages);
+        };
         place = next;
     }
 }
@@ -148,78 +175,173 @@ async fn walked<T>(
 async fn a_code_is_claimed_once(store: Rc<Store>) {
     let claim = |byte| {
         let store = Rc::clone(&store);
-        async move { store.claim_code(&app(), &code("a code"), &attempt_id(byte), &often()).await.expect("an answer") }
+        async move {
+            store
+                .claim_code(&app(), &code("a code"), &attempt_id(byte), &often())
+                .await
+                .expect("an answer")
+        }
     };
     granted(claim(1).await);
     assert_eq!(claim(2).await, Claim::Taken);
     granted(claim(1).await);
     let other_app = "wxother".parse().expect("an app");
-    granted(store.claim_code(&other_app, &code("a code"), &attempt_id(2), &often()).await.expect("another app's code"));
+    granted(
+        store
+            .claim_code(&other_app, &code("a code"), &attempt_id(2), &often())
+            .await
+            .expect("another app's code"),
+    );
 }
 
 async fn a_later_claim_has_a_later_place(store: Rc<Store>) {
     let mut last = None;
     for byte in 0..50 {
         let text = format!("code {byte}");
-        let order =
-            granted(store.claim_code(&app(), &code(&text), &attempt_id(200 - byte), &often()).await.expect("claimed"));
-        assert!(last.as_ref().is_none_or(|last| *last < order), "{last:?} before {order:?}");
+        let order = granted(
+            store
+                .claim_code(&app(), &code(&text), &attempt_id(200 - byte), &often())
+                .await
+                .expect("claimed"),
+        );
+        assert!(
+            last.as_ref().is_none_or(|last| *last < order),
+            "{last:?} before {order:?}"
+        );
         last = Some(order);
     }
 }
 
 async fn only_its_claimant_gives_a_code_back(store: Rc<Store>) {
-    granted(store.claim_code(&app(), &code("returned"), &attempt_id(1), &often()).await.expect("claimed"));
-    store.release_code(&app(), &code("returned"), &attempt_id(2)).await.expect("ignored");
-    assert_eq!(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await, Ok(Claim::Taken));
-    store.release_code(&app(), &code("returned"), &attempt_id(1)).await.expect("released");
-    granted(store.claim_code(&app(), &code("returned"), &attempt_id(2), &often()).await.expect("claimed"));
+    granted(
+        store
+            .claim_code(&app(), &code("returned"), &attempt_id(1), &often())
+            .await
+            .expect("claimed"),
+    );
+    store
+        .release_code(&app(), &code("returned"), &attempt_id(2))
+        .await
+        .expect("ignored");
+    assert_eq!(
+        store
+            .claim_code(&app(), &code("returned"), &attempt_id(2), &often())
+            .await,
+        Ok(Claim::Taken)
+    );
+    store
+        .release_code(&app(), &code("returned"), &attempt_id(1))
+        .await
+        .expect("released");
+    granted(
+        store
+            .claim_code(&app(), &code("returned"), &attempt_id(2), &often())
+            .await
+            .expect("claimed"),
+    );
 }
 
 async fn a_login_writes_its_intent_down_once(store: Rc<Store>) {
     let [first, second, _] = orders(&store, [0, 1, 2]).await;
     let login = record("o1", &first, "k1", "user-1");
-    let intended = BindingState::Intended { generation: 1, intent: intent("user-1") };
+    let intended = BindingState::Intended {
+        generation: 1,
+        intent: intent("user-1"),
+    };
     assert_eq!(recorded(&store, &login).await, intended);
-    assert_eq!(recorded(&store, &login).await, intended, "a repetition answers the same");
-    assert_eq!(recorded(&store, &record("o1", &second, "k2", "user-2")).await, intended, "no other intent");
-    let told = LoginRecord { if_unbound: UnboundPolicy::ReportOnly, ..record("o2", &first, "k2", "nobody") };
+    assert_eq!(
+        recorded(&store, &login).await,
+        intended,
+        "a repetition answers the same"
+    );
+    assert_eq!(
+        recorded(&store, &record("o1", &second, "k2", "user-2")).await,
+        intended,
+        "no other intent"
+    );
+    let told = LoginRecord {
+        if_unbound: UnboundPolicy::ReportOnly,
+        ..record("o2", &first, "k2", "nobody")
+    };
     assert_eq!(store.record_login(&told).await, Ok(Recorded::Unbound));
-    let silent = LoginRecord { if_unbound: UnboundPolicy::Counted, ..record("o2", &second, "k2", "nobody") };
+    let silent = LoginRecord {
+        if_unbound: UnboundPolicy::Counted,
+        ..record("o2", &second, "k2", "nobody")
+    };
     assert_eq!(recorded(&store, &silent).await, FREE);
-    assert_eq!(store.session_keys(&silent.person).await, Ok(vec![]), "of who is not bound");
+    assert_eq!(
+        store.session_keys(&silent.person).await,
+        Ok(vec![]),
+        "of who is not bound"
+    );
 }
 
-const FREE: BindingState = BindingState::Free { generation: 0, dissolved: false };
+const FREE: BindingState = BindingState::Free {
+    generation: 0,
+    dissolved: false,
+};
 
 fn bound(generation: u64, name: &str, new: bool) -> BindingState {
-    BindingState::Bound(Bound { new_for: new.then(|| attempt_id(7).mark()), ..bound_to(generation, name) })
+    BindingState::Bound(Bound {
+        new_for: new.then(|| attempt_id(7).mark()),
+        ..bound_to(generation, name)
+    })
 }
 
 /// A binding with its required fields alone.
 fn bound_to(generation: u64, name: &str) -> Bound {
-    Bound { generation, ..Bound::computed(user(name)) }
+    Bound {
+        generation,
+        ..Bound::computed(user(name))
+    }
 }
 
 impl Store {
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
-        Ok(self.binding(person).await?.and_then(|bound| bound.last_login))
+        Ok(self
+            .binding(person)
+            .await?
+            .and_then(|bound| bound.last_login))
     }
 }
 
 /// The same state, without the time of the binding.
 fn undated(state: BindingState) -> BindingState {
-    let BindingState::Bound(bound) = state else { return state };
-    BindingState::Bound(Bound { bound_at: DateTime::default(), ..bound })
+    let BindingState::Bound(bound) = state else {
+        return state;
+    };
+    BindingState::Bound(Bound {
+        bound_at: DateTime::default(),
+        ..bound
+    })
 }
 
 /// Binds a person through all steps.
-async fn bind(store: &Store, openid: &str, name: &str, generation: u64) -> (Decision, BindingState) {
+async fn bind(
+    store: &Store,
+    openid: &str,
+    name: &str,
+    generation: u64,
+) -> (Decision, BindingState) {
     let person = person(openid);
-    store.intend(&person, generation - 1, &intent(name)).await.expect("intended");
-    let decision = store.admit(&person, generation, &wish(&user(name), false), 1).await.expect("decided");
+    store
+        .intend(&person, generation - 1, &intent(name))
+        .await
+        .expect("intended");
+    let decision = store
+        .admit(&person, generation, &wish(&user(name), false), 1)
+        .await
+        .expect("decided");
     let settled = if let Decision::Admitted { first } = decision {
-        store.settle(&person, generation, &user(name), first.then(|| attempt_id(7).mark()), None).await
+        store
+            .settle(
+                &person,
+                generation,
+                &user(name),
+                first.then(|| attempt_id(7).mark()),
+                None,
+            )
+            .await
     } else {
         store.drop_intent(&person, generation, &user(name)).await
     };
@@ -229,13 +351,26 @@ async fn bind(store: &Store, openid: &str, name: &str, generation: u64) -> (Deci
 async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Store>) {
     for _ in 0..2 {
         let (decision, state) = bind(&store, "o1", "user-1", 1).await;
-        assert_eq!((decision, undated(state)), (Decision::Admitted { first: true }, bound(1, "user-1", true)));
+        assert_eq!(
+            (decision, undated(state)),
+            (Decision::Admitted { first: true }, bound(1, "user-1", true))
+        );
     }
     let others = store.binding_state(&person("o1")).await.expect("an answer");
     assert_eq!(undated(others), bound(1, "user-1", true));
-    let rival = store.intend(&person("o1"), 1, &intent("user-2")).await.expect("an answer");
-    assert_eq!(undated(rival), bound(1, "user-1", true), "no intent over a binding");
-    assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("o1")])));
+    let rival = store
+        .intend(&person("o1"), 1, &intent("user-2"))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        undated(rival),
+        bound(1, "user-1", true),
+        "no intent over a binding"
+    );
+    assert_eq!(
+        store.people_of(&user("user-1")).await,
+        Ok(Some(vec![person("o1")]))
+    );
     assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
 }
 
@@ -244,10 +379,21 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Store>) 
     let login = record("o1", &order, "k1", "user-1");
     recorded(&store, &login).await;
     let (_, state) = bind(&store, "o1", "user-1", 1).await;
-    let BindingState::Bound(made) = state else { panic!("bound") };
+    let BindingState::Bound(made) = state else {
+        panic!("bound")
+    };
     store.leave(&person("o1"), &made).await.expect("left");
-    store.set_free(&person("o1"), 1, &user("user-1")).await.expect("free");
-    assert_eq!(recorded(&store, &login).await, BindingState::Free { generation: 1, dissolved: true });
+    store
+        .set_free(&person("o1"), 1, &user("user-1"))
+        .await
+        .expect("free");
+    assert_eq!(
+        recorded(&store, &login).await,
+        BindingState::Free {
+            generation: 1,
+            dissolved: true
+        }
+    );
 }
 
 async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<Store>) {
@@ -259,12 +405,25 @@ async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Store>) {
     bind(&store, "o1", "user-1", 1).await;
     let (decision, state) = bind(&store, "o2", "user-1", 1).await;
     assert_eq!(decision, Decision::Full);
-    assert_eq!(state, BindingState::Free { generation: 1, dissolved: false });
-    let other_app = Person { app: "wxother".parse().expect("an app"), ..person("o2") };
-    let elsewhere = store.admit(&other_app, 1, &wish(&user("user-1"), false), 1).await;
+    assert_eq!(
+        state,
+        BindingState::Free {
+            generation: 1,
+            dissolved: false
+        }
+    );
+    let other_app = Person {
+        app: "wxother".parse().expect("an app"),
+        ..person("o2")
+    };
+    let elsewhere = store
+        .admit(&other_app, 1, &wish(&user("user-1"), false), 1)
+        .await;
     assert_eq!(elsewhere, Ok(Decision::Admitted { first: false }));
     assert_eq!(
-        store.admit(&person("o3"), 1, &wish(&user("user-1"), false), 2).await,
+        store
+            .admit(&person("o3"), 1, &wish(&user("user-1"), false), 2)
+            .await,
         Ok(Decision::Admitted { first: false })
     );
 }
@@ -273,66 +432,157 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
     bind(&store, "o1", "user-1", 1).await;
     let admit = |generation| {
         let store = Rc::clone(&store);
-        async move { store.admit(&person("o2"), generation, &wish(&user("user-1"), false), 1).await.expect("decided") }
+        async move {
+            store
+                .admit(&person("o2"), generation, &wish(&user("user-1"), false), 1)
+                .await
+                .expect("decided")
+        }
     };
     assert_eq!(admit(1).await, Decision::Full);
-    store.dismiss(&user("user-1"), &person("o1"), 1, second()).await.expect("dismissed");
+    store
+        .dismiss(&user("user-1"), &person("o1"), 1, second())
+        .await
+        .expect("dismissed");
     assert_eq!(admit(1).await, Decision::Full, "although there is room now");
     assert_eq!(admit(2).await, Decision::Admitted { first: false });
-    assert_eq!(admit(1).await, Decision::Dismissed, "a helper that comes too late");
-    store.dismiss(&user("user-1"), &person("o2"), 1, second()).await.expect("a dismissal that comes too late");
+    assert_eq!(
+        admit(1).await,
+        Decision::Dismissed,
+        "a helper that comes too late"
+    );
+    store
+        .dismiss(&user("user-1"), &person("o2"), 1, second())
+        .await
+        .expect("a dismissal that comes too late");
     assert_eq!(admit(2).await, Decision::Admitted { first: false });
 }
 
 async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<Store>) {
     let (_, state) = bind(&store, "o1", "user-1", 1).await;
-    let BindingState::Bound(made) = state else { panic!("bound") };
+    let BindingState::Bound(made) = state else {
+        panic!("bound")
+    };
     let person = person("o1");
-    let wrong = Bound { user: user("user-2"), ..made.clone() };
-    assert_eq!(store.leave(&person, &wrong).await.map(undated), Ok(bound(1, "user-1", true)));
+    let wrong = Bound {
+        user: user("user-2"),
+        ..made.clone()
+    };
+    assert_eq!(
+        store.leave(&person, &wrong).await.map(undated),
+        Ok(bound(1, "user-1", true))
+    );
     let leaving = store.leave(&person, &made).await.expect("left");
-    let BindingState::Leaving { generation: 1, user: left, since } = leaving.clone() else { panic!("{leaving:?}") };
+    let BindingState::Leaving {
+        generation: 1,
+        user: left,
+        since,
+    } = leaving.clone()
+    else {
+        panic!("{leaving:?}")
+    };
     assert_eq!(left, user("user-1"));
     for _ in 0..2 {
         assert_eq!(store.leave(&person, &made).await, Ok(leaving.clone()));
-        store.dismiss(&user("user-1"), &person, 1, since).await.expect("dismissed");
+        store
+            .dismiss(&user("user-1"), &person, 1, since)
+            .await
+            .expect("dismissed");
     }
-    let free = BindingState::Free { generation: 1, dissolved: true };
-    assert_eq!(store.set_free(&person, 1, &user("user-2")).await, Ok(leaving), "whoever left another user");
+    let free = BindingState::Free {
+        generation: 1,
+        dissolved: true,
+    };
+    assert_eq!(
+        store.set_free(&person, 1, &user("user-2")).await,
+        Ok(leaving),
+        "whoever left another user"
+    );
     for _ in 0..2 {
-        assert_eq!(store.set_free(&person, 1, &user("user-1")).await, Ok(free.clone()));
+        assert_eq!(
+            store.set_free(&person, 1, &user("user-1")).await,
+            Ok(free.clone())
+        );
     }
     assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![])));
-    assert_eq!(store.admit(&person, 1, &wish(&user("user-1"), false), 1).await, Ok(Decision::Dismissed));
+    assert_eq!(
+        store
+            .admit(&person, 1, &wish(&user("user-1"), false), 1)
+            .await,
+        Ok(Decision::Dismissed)
+    );
     let late = store.leave(&person, &made).await;
     assert_eq!(late, Ok(free), "a leaving that comes too late");
     let (again, state) = bind(&store, "o1", "user-1", 2).await;
-    assert_eq!((again, undated(state)), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
-    assert_eq!(store.leave(&person, &made).await.map(undated), Ok(bound(2, "user-1", false)), "of the binding before");
+    assert_eq!(
+        (again, undated(state)),
+        (
+            Decision::Admitted { first: false },
+            bound(2, "user-1", false)
+        )
+    );
+    assert_eq!(
+        store.leave(&person, &made).await.map(undated),
+        Ok(bound(2, "user-1", false)),
+        "of the binding before"
+    );
 }
 
 async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Store>) {
     let (_, state) = bind(&store, "o1", "user-1", 1).await;
-    let BindingState::Bound(made) = state else { panic!("bound") };
+    let BindingState::Bound(made) = state else {
+        panic!("bound")
+    };
     let person = person("o1");
     store.leave(&person, &made).await.expect("left");
-    store.set_free(&person, 1, &user("user-1")).await.expect("free");
-    store.intend(&person, 1, &intent("user-2")).await.expect("intended");
+    store
+        .set_free(&person, 1, &user("user-1"))
+        .await
+        .expect("free");
+    store
+        .intend(&person, 1, &intent("user-2"))
+        .await
+        .expect("intended");
     let dropped = store.drop_intent(&person, 2, &user("user-2")).await;
-    assert_eq!(dropped, Ok(BindingState::Free { generation: 2, dissolved: true }));
+    assert_eq!(
+        dropped,
+        Ok(BindingState::Free {
+            generation: 2,
+            dissolved: true
+        })
+    );
 }
 
 async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Store>) {
     let admit = |openid: &'static str, generation| {
         let store = Rc::clone(&store);
-        async move { store.admit(&person(openid), generation, &wish(&user("user-1"), true), 9).await.expect("decided") }
+        async move {
+            store
+                .admit(&person(openid), generation, &wish(&user("user-1"), true), 9)
+                .await
+                .expect("decided")
+        }
     };
-    assert_eq!(admit("o1", 1).await, Decision::Admitted { first: true }, "nobody yet");
+    assert_eq!(
+        admit("o1", 1).await,
+        Decision::Admitted { first: true },
+        "nobody yet"
+    );
     assert_eq!(admit("o2", 1).await, Decision::Admitted { first: false });
-    store.dismiss(&user("user-1"), &person("o1"), 1, second()).await.expect("dismissed");
-    assert_eq!(admit("o3", 1).await, Decision::Admitted { first: false }, "one is left");
+    store
+        .dismiss(&user("user-1"), &person("o1"), 1, second())
+        .await
+        .expect("dismissed");
+    assert_eq!(
+        admit("o3", 1).await,
+        Decision::Admitted { first: false },
+        "one is left"
+    );
     for openid in ["o2", "o3"] {
-        store.dismiss(&user("user-1"), &person(openid), 1, second()).await.expect("dismissed");
+        store
+            .dismiss(&user("user-1"), &person(openid), 1, second())
+            .await
+            .expect("dismissed");
     }
     assert_eq!(admit("o4", 1).await, Decision::Deserted);
     assert_eq!(admit("o4", 1).await, Decision::Deserted, "decided once");
@@ -342,14 +592,29 @@ async fn a_unionid_stands_for_one_user(store: Rc<Store>) {
     let unionid: UnionId = "u1".parse().expect("a unionid");
     let claim = |name: Option<&'static str>| {
         let (store, unionid) = (Rc::clone(&store), unionid.clone());
-        async move { store.claim_unionid(&unionid, name.map(user).as_ref()).await.expect("an answer") }
+        async move {
+            store
+                .claim_unionid(&unionid, name.map(user).as_ref())
+                .await
+                .expect("an answer")
+        }
     };
     assert_eq!(claim(None).await, None);
     assert_eq!(claim(Some("user-1")).await, Some(user("user-1")));
     assert_eq!(claim(Some("user-2")).await, Some(user("user-1")));
-    assert_eq!(store.move_unionid(&unionid, &user("user-3"), &user("user-2")).await, Ok(user("user-1")));
+    assert_eq!(
+        store
+            .move_unionid(&unionid, &user("user-3"), &user("user-2"))
+            .await,
+        Ok(user("user-1"))
+    );
     for _ in 0..2 {
-        assert_eq!(store.move_unionid(&unionid, &user("user-1"), &user("user-2")).await, Ok(user("user-2")));
+        assert_eq!(
+            store
+                .move_unionid(&unionid, &user("user-1"), &user("user-2"))
+                .await,
+            Ok(user("user-2"))
+        );
     }
     assert_eq!(claim(None).await, Some(user("user-2")));
 }
@@ -361,21 +626,37 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Store>) 
         let unionid: UnionId = "u1".parse().expect("a unionid");
         async move {
             let conflict = conflict.map(user);
-            store.link_unionid(&person("o1"), &user(name), &unionid, conflict.as_ref()).await.expect("an answer")
+            store
+                .link_unionid(&person("o1"), &user(name), &unionid, conflict.as_ref())
+                .await
+                .expect("an answer")
         }
     };
-    assert_eq!(link("user-2", Some("user-3")).await, None, "bound to another");
+    assert_eq!(
+        link("user-2", Some("user-3")).await,
+        None,
+        "bound to another"
+    );
     assert_eq!(link("user-1", None).await, Some(false));
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else { panic!("bound") };
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else {
+        panic!("bound")
+    };
     assert_eq!(bound.unionid.expect("linked").as_str(), "u1");
     assert_eq!(link("user-1", Some("user-3")).await, Some(true));
     assert_eq!(link("user-1", Some("user-3")).await, Some(false), "no news");
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else { panic!("bound") };
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else {
+        panic!("bound")
+    };
     assert_eq!(bound.conflict, Some(user("user-3")));
 }
 
-async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bound_anew(store: Rc<Store>) {
-    let (unionid, users): (UnionId, _) = ("u1".parse().expect("a unionid"), ["user-1", "user-2"].map(user));
+async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bound_anew(
+    store: Rc<Store>,
+) {
+    let (unionid, users): (UnionId, _) = (
+        "u1".parse().expect("a unionid"),
+        ["user-1", "user-2"].map(user),
+    );
     let shared = async || {
         let users = store.share_unionid(&unionid, &[]).await.expect("an answer");
         users.into_iter().collect::<BTreeSet<_>>()
@@ -386,17 +667,35 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
     };
     assert_eq!(shared().await, BTreeSet::new());
     for _ in 0..2 {
-        store.share_unionid(&unionid, &[&users[0], &users[1]]).await.expect("noted");
+        store
+            .share_unionid(&unionid, &[&users[0], &users[1]])
+            .await
+            .expect("noted");
         assert_eq!(shared().await, BTreeSet::from(users.clone()));
     }
-    assert_eq!(store.erase_unionid(&unionid, &users[1]).await, Ok(false), "it was linked to nobody");
+    assert_eq!(
+        store.erase_unionid(&unionid, &users[1]).await,
+        Ok(false),
+        "it was linked to nobody"
+    );
     assert_eq!(shared().await, BTreeSet::from([users[0].clone()]));
 
-    store.note_shared(&person("o1"), &users[0]).await.expect("ignored");
-    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else { panic!("bound") };
-    store.note_shared(&person("o1"), &users[1]).await.expect("ignored");
+    store
+        .note_shared(&person("o1"), &users[0])
+        .await
+        .expect("ignored");
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else {
+        panic!("bound")
+    };
+    store
+        .note_shared(&person("o1"), &users[1])
+        .await
+        .expect("ignored");
     assert_eq!((made.shared, knows().await), (false, Some(false)));
-    store.note_shared(&person("o1"), &users[0]).await.expect("noted");
+    store
+        .note_shared(&person("o1"), &users[0])
+        .await
+        .expect("noted");
     assert_eq!(knows().await, Some(true));
     unbind(&store, "o1", "user-1", 1).await;
     bind(&store, "o1", "user-1", 2).await;
@@ -405,17 +704,47 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
 
 async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Store>) {
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
-    store.intend(&person("o1"), 0, &intent("user-1")).await.expect("intended");
+    store
+        .intend(&person("o1"), 0, &intent("user-1"))
+        .await
+        .expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     let before = servers::now().trunc_subsecs(0);
-    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else { panic!("bound") };
-    let binding = store.binding(&person("o1")).await.expect("an answer").expect("a binding");
-    assert!(before <= binding.bound_at && binding.bound_at <= servers::now(), "{binding:?}");
-    assert_eq!(binding, Bound { bound_at: binding.bound_at, ..made.clone() });
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else {
+        panic!("bound")
+    };
+    let binding = store
+        .binding(&person("o1"))
+        .await
+        .expect("an answer")
+        .expect("a binding");
+    assert!(
+        before <= binding.bound_at && binding.bound_at <= servers::now(),
+        "{binding:?}"
+    );
+    assert_eq!(
+        binding,
+        Bound {
+            bound_at: binding.bound_at,
+            ..made.clone()
+        }
+    );
 
     let unionid: UnionId = "u1".parse().expect("a unionid");
-    store.link_unionid(&person("o1"), &user("user-1"), &unionid, Some(&user("user-2"))).await.expect("linked");
-    let linked = Bound { unionid: Some(unionid), conflict: Some(user("user-2")), ..binding };
+    store
+        .link_unionid(
+            &person("o1"),
+            &user("user-1"),
+            &unionid,
+            Some(&user("user-2")),
+        )
+        .await
+        .expect("linked");
+    let linked = Bound {
+        unionid: Some(unionid),
+        conflict: Some(user("user-2")),
+        ..binding
+    };
     assert_eq!(store.binding(&person("o1")).await, Ok(Some(linked)));
     store.leave(&person("o1"), &made).await.expect("left");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
@@ -423,36 +752,65 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Store>)
 
 async fn a_ticket_is_spent_once(store: Rc<Store>) {
     let ticket = Ticket::random();
-    let key = (ExchangeTimestamp::new(7, &attempt_id(9)), Sealed::from_stored(vec![0, 255, 10]));
+    let key = (
+        ExchangeTimestamp::new(7, &attempt_id(9)),
+        Sealed::from_stored(vec![0, 255, 10]),
+    );
     let unionid = Some("u1".parse().expect("a unionid"));
-    let holder = TicketHolder { person: person("o1"), unionid, key };
+    let holder = TicketHolder {
+        person: person("o1"),
+        unionid,
+        key,
+    };
     assert_eq!(store.take_ticket(&ticket, &attempt_id(1)).await, Ok(None));
     store.keep_ticket(&ticket, &holder).await.expect("kept");
     for _ in 0..2 {
-        let taken = store.take_ticket(&ticket, &attempt_id(1)).await.expect("an answer");
+        let taken = store
+            .take_ticket(&ticket, &attempt_id(1))
+            .await
+            .expect("an answer");
         let (taken, at) = taken.expect("repeated by its claim");
         assert_eq!(taken, holder);
-        assert!((servers::now() - at).num_seconds().abs() <= 5, "dated by the store's clock");
+        assert!(
+            (servers::now() - at).num_seconds().abs() <= 5,
+            "dated by the store's clock"
+        );
     }
     assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
-    let plain = TicketHolder { unionid: None, ..holder };
+    let plain = TicketHolder {
+        unionid: None,
+        ..holder
+    };
     let other = Ticket::random();
     store.keep_ticket(&other, &plain).await.expect("kept");
     assert_eq!(
-        store.take_ticket(&other, &attempt_id(2)).await.map(|taken| taken.map(|(holder, _)| holder)),
+        store
+            .take_ticket(&other, &attempt_id(2))
+            .await
+            .map(|taken| taken.map(|(holder, _)| holder)),
         Ok(Some(plain))
     );
 }
 
 async fn an_address_over_its_limit_claims_nothing(store: Rc<Store>) {
-    let few = Rate { burst: 2, period: Duration::from_secs(3600) };
+    let few = Rate {
+        burst: 2,
+        period: Duration::from_secs(3600),
+    };
     let claim = |text: &'static str, address: &'static str| {
         let store = Rc::clone(&store);
-        async move { store.claim_code(&app(), &code(text), &attempt_id(1), &visit(address, few)).await.expect("an answer") }
+        async move {
+            store
+                .claim_code(&app(), &code(text), &attempt_id(1), &visit(address, few))
+                .await
+                .expect("an answer")
+        }
     };
     granted(claim("one", "192.0.2.7").await);
     granted(claim("two", "192.0.2.7").await);
-    let Claim::Limited(refused) = claim("three", "192.0.2.7").await else { panic!("limited") };
+    let Claim::Limited(refused) = claim("three", "192.0.2.7").await else {
+        panic!("limited")
+    };
     assert!(
         (3599..4050).contains(&refused.retry_after.as_secs()),
         "a period, and what is left of its eighth: {refused:?}"
@@ -461,17 +819,36 @@ async fn an_address_over_its_limit_claims_nothing(store: Rc<Store>) {
 }
 
 async fn attempts_are_counted_and_given_back(store: Rc<Store>) {
-    let rate = Rate { burst: 2, period: Duration::from_secs(3600) };
+    let rate = Rate {
+        burst: 2,
+        period: Duration::from_secs(3600),
+    };
     let meter = |name: &str| RateLimitKey::of_person(&person("o1"), NAMES, name, rate);
-    let counted = async |name| store.count(&meter(name)).await.expect("an answer").expect("within the limit");
+    let counted = async |name| {
+        store
+            .count(&meter(name))
+            .await
+            .expect("an answer")
+            .expect("within the limit")
+    };
     for _ in 0..5 {
-        store.uncount(&meter("a"), counted("a").await).await.expect("given back");
+        store
+            .uncount(&meter("a"), counted("a").await)
+            .await
+            .expect("given back");
     }
     counted("a").await;
     let last = counted("a").await;
     for _ in 0..5 {
-        let refused = store.count(&meter("a")).await.expect("an answer").expect_err("too many");
-        assert!((3599..4050).contains(&refused.retry_after.as_secs()), "{refused:?}");
+        let refused = store
+            .count(&meter("a"))
+            .await
+            .expect("an answer")
+            .expect_err("too many");
+        assert!(
+            (3599..4050).contains(&refused.retry_after.as_secs()),
+            "{refused:?}"
+        );
     }
     counted("b").await;
     store.uncount(&meter("a"), last).await.expect("given back");
@@ -480,7 +857,10 @@ async fn attempts_are_counted_and_given_back(store: Rc<Store>) {
 
 async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
-    let few = Rate { burst: 1, period: Duration::from_secs(3600) };
+    let few = Rate {
+        burst: 1,
+        period: Duration::from_secs(3600),
+    };
     let login = |openid, order: &ExchangeTimestamp, key: &str| LoginRecord {
         rate: few,
         ..record(openid, order, key, "user-1")
@@ -489,17 +869,34 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     bind(&store, "o1", "user-1", 1).await;
     let refused = log_in(&store, &login("o1", &second, "k2")).await;
     let is_told = |refused: &TooMany| (3599..4050).contains(&refused.retry_after.as_secs());
-    assert!(matches!(&refused, Recorded::Limited(refused) if is_told(refused)), "{refused:?}");
-    assert_eq!(store.session_keys(&person("o1")).await.expect("kept")[0], sealed("k2"));
+    assert!(
+        matches!(&refused, Recorded::Limited(refused) if is_told(refused)),
+        "{refused:?}"
+    );
+    assert_eq!(
+        store.session_keys(&person("o1")).await.expect("kept")[0],
+        sealed("k2")
+    );
     store.forget(&person("o1"), None).await.expect("forgotten");
     let refused = log_in(&store, &login("o1", &third, "k3")).await;
-    assert!(matches!(refused, Recorded::Limited(_)), "who logs out may not log in more often: {refused:?}");
-    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else { panic!("bound") };
+    assert!(
+        matches!(refused, Recorded::Limited(_)),
+        "who logs out may not log in more often: {refused:?}"
+    );
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else {
+        panic!("bound")
+    };
     store.leave(&person("o1"), &made).await.expect("left");
     let refused = log_in(&store, &login("o1", &third, "k3")).await;
-    assert!(matches!(refused, Recorded::Limited(_)), "nor who dissolves the binding: {refused:?}");
+    assert!(
+        matches!(refused, Recorded::Limited(_)),
+        "nor who dissolves the binding: {refused:?}"
+    );
 
-    let unbound = |order, key| LoginRecord { if_unbound: UnboundPolicy::Counted, ..login("o2", order, key) };
+    let unbound = |order, key| LoginRecord {
+        if_unbound: UnboundPolicy::Counted,
+        ..login("o2", order, key)
+    };
     recorded(&store, &unbound(&second, "k3")).await;
     let refused = log_in(&store, &unbound(&third, "k4")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
@@ -508,7 +905,10 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
 
 async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc<Store>) {
     let orders = orders(&store, [0, 1, 2]).await;
-    let few = Rate { burst: 2, period: Duration::from_secs(3600) };
+    let few = Rate {
+        burst: 2,
+        period: Duration::from_secs(3600),
+    };
     let login = |order: &ExchangeTimestamp| LoginRecord {
         rate: few,
         session_key: Sealed::nothing(),
@@ -520,55 +920,122 @@ async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc
     let refused = log_in(&store, &login(&orders[2])).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
     assert_eq!(store.session_keys(&person("o1")).await, Ok(vec![]));
-    let Opening::Keys(keys, _) = opened(&store, &person("o1")).await else { panic!("bound") };
+    let Opening::Keys(keys, _) = opened(&store, &person("o1")).await else {
+        panic!("bound")
+    };
     assert_eq!(keys, []);
-    assert!(store.last_login(&person("o1")).await.expect("an answer").is_some());
+    assert!(
+        store
+            .last_login(&person("o1"))
+            .await
+            .expect("an answer")
+            .is_some()
+    );
 }
 
 async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<Store>) {
     let store = &store;
     let [first, second, third] = orders(store, [0, 1, 2]).await;
-    let (owner, keys) = (person("o1"), async || store.session_keys(&person("o1")).await.expect("an answer"));
+    let (owner, keys) = (person("o1"), async || {
+        store.session_keys(&person("o1")).await.expect("an answer")
+    });
     let keep = async |generation, order: &ExchangeTimestamp, key| {
         store
-            .keep_session_key(&owner, generation, &(order.clone(), sealed(key)), Some(DateTime::UNIX_EPOCH))
+            .keep_session_key(
+                &owner,
+                generation,
+                &(order.clone(), sealed(key)),
+                Some(DateTime::UNIX_EPOCH),
+            )
             .await
             .expect("an answer");
     };
-    let unasked = |order, key| LoginRecord { if_unbound: UnboundPolicy::Counted, ..record("o1", order, key, "nobody") };
+    let unasked = |order, key| LoginRecord {
+        if_unbound: UnboundPolicy::Counted,
+        ..record("o1", order, key, "nobody")
+    };
     recorded(store, &unasked(&first, "k1")).await;
     keep(0, &first, "k1").await;
     assert_eq!(keys().await, [], "of who is not bound");
-    store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
+    store
+        .intend(&owner, 0, &intent("user-1"))
+        .await
+        .expect("intended");
     recorded(store, &unasked(&first, "k1")).await;
     recorded(store, &record("o1", &first, "k1", "user-2")).await;
     keep(1, &first, "k1").await;
-    assert_eq!(keys().await, [], "another login's intent may come to nothing");
-    store.settle(&owner, 1, &user("user-1"), Some(attempt_id(1).mark()), None).await.expect("bound");
+    assert_eq!(
+        keys().await,
+        [],
+        "another login's intent may come to nothing"
+    );
+    store
+        .settle(&owner, 1, &user("user-1"), Some(attempt_id(1).mark()), None)
+        .await
+        .expect("bound");
     keep(0, &second, "k2").await;
     keep(2, &second, "k2").await;
     assert_eq!(keys().await, [], "of another binding");
     keep(1, &second, "k2").await;
     keep(1, &first, "k1").await;
-    assert_eq!(keys().await, [sealed("k2"), sealed("k1")], "by the order of their exchanges");
+    assert_eq!(
+        keys().await,
+        [sealed("k2"), sealed("k1")],
+        "by the order of their exchanges"
+    );
     let last_login = store.last_login(&owner).await.expect("an answer");
-    store.note_block(&owner, &user("user-1"), 1, true).await.expect("blocked");
+    store
+        .note_block(&owner, &user("user-1"), 1, true)
+        .await
+        .expect("blocked");
     assert_eq!(keys().await, [], "a block deletes them");
-    assert_eq!(store.last_login(&owner).await, Ok(last_login), "which stays known");
+    assert_eq!(
+        store.last_login(&owner).await,
+        Ok(last_login),
+        "which stays known"
+    );
     store.forget(&owner, None).await.expect("forgotten");
     recorded(store, &unasked(&third, "k3")).await;
     assert_eq!(keys().await, [], "of who is blocked");
     keep(1, &third, "k3").await;
-    assert_eq!(keys().await, [], "of who was blocked while the person was bound, or the key reset");
-    store.note_block(&owner, &user("user-1"), 2, false).await.expect("let in again");
-    store.keep_session_key(&owner, 1, &(third.clone(), sealed("k3")), None).await.expect("an answer");
-    assert_eq!(keys().await, [], "of who has logged out while the key was reset");
+    assert_eq!(
+        keys().await,
+        [],
+        "of who was blocked while the person was bound, or the key reset"
+    );
+    store
+        .note_block(&owner, &user("user-1"), 2, false)
+        .await
+        .expect("let in again");
+    store
+        .keep_session_key(&owner, 1, &(third.clone(), sealed("k3")), None)
+        .await
+        .expect("an answer");
+    assert_eq!(
+        keys().await,
+        [],
+        "of who has logged out while the key was reset"
+    );
 
     let [first, ..] = orders(store, [3, 4, 5]).await;
     recorded(store, &record("o2", &first, "k1", "user-2")).await;
-    assert!(!store.session_keys(&person("o2")).await.expect("an answer").is_empty(), "of who is being bound");
-    store.drop_intent(&person("o2"), 1, &user("user-2")).await.expect("dropped");
-    assert_eq!(store.session_keys(&person("o2")).await, Ok(vec![]), "a binding that came to nothing");
+    assert!(
+        !store
+            .session_keys(&person("o2"))
+            .await
+            .expect("an answer")
+            .is_empty(),
+        "of who is being bound"
+    );
+    store
+        .drop_intent(&person("o2"), 1, &user("user-2"))
+        .await
+        .expect("dropped");
+    assert_eq!(
+        store.session_keys(&person("o2")).await,
+        Ok(vec![]),
+        "a binding that came to nothing"
+    );
 }
 
 /// Binds a person with a session key to user-1.
@@ -584,40 +1051,82 @@ async fn opened(store: &Store, person: &Person) -> Opening {
 }
 
 async fn opened_by(store: &Store, person: &Person, attempt: u8) -> Opening {
-    store.open(person, &user("user-1"), &attempt_id(attempt)).await.expect("an answer")
+    store
+        .open(person, &user("user-1"), &attempt_id(attempt))
+        .await
+        .expect("an answer")
 }
 
 /// Ends the try that [`opened`] began.
 async fn closed(store: &Store, person: &Person, failed: bool) -> bool {
-    store.close(person, &attempt_id(3), failed).await.expect("closed")
+    store
+        .close(person, &attempt_id(3), failed)
+        .await
+        .expect("closed")
 }
 
 async fn keys_open_for_the_user_who_is_bound(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
-    let second = store.last_login(&owner).await.expect("an answer").expect("a login").timestamp();
-    store.forget(&owner, Some(second - 1)).await.expect("an answer");
-    let Opening::Keys(keys, order) = opened(&store, &owner).await else { panic!("keys") };
+    let second = store
+        .last_login(&owner)
+        .await
+        .expect("an answer")
+        .expect("a login")
+        .timestamp();
+    store
+        .forget(&owner, Some(second - 1))
+        .await
+        .expect("an answer");
+    let Opening::Keys(keys, order) = opened(&store, &owner).await else {
+        panic!("keys")
+    };
     assert_eq!(keys, [sealed("k1")], "an earlier login has been logged out");
     closed(&store, &owner, false).await;
-    assert_eq!(store.open(&owner, &user("user-2"), &attempt_id(3)).await, Ok(Opening::NotBound));
+    assert_eq!(
+        store.open(&owner, &user("user-2"), &attempt_id(3)).await,
+        Ok(Opening::NotBound)
+    );
     assert_eq!(opened(&store, &person("stranger")).await, Opening::NotBound);
-    store.keep_session_key(&owner, 1, &(order, sealed("k2")), None).await.expect("kept");
-    let Opening::Keys(keys, _) = opened(&store, &owner).await else { panic!("keys") };
+    store
+        .keep_session_key(&owner, 1, &(order, sealed("k2")), None)
+        .await
+        .expect("kept");
+    let Opening::Keys(keys, _) = opened(&store, &owner).await else {
+        panic!("keys")
+    };
     assert_eq!(keys, [sealed("k2"), sealed("k1")], "newest first");
-    store.forget(&owner, Some(second - 1)).await.expect("forgotten, because the key was reset by the token");
+    store
+        .forget(&owner, Some(second - 1))
+        .await
+        .expect("forgotten, because the key was reset by the token");
     closed(&store, &owner, false).await;
     assert!(matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys.is_empty()));
     for (offset, token) in [(2, second + 60), (3_600_000_000, second)] {
-        recorded(&store, &record("o1", &orders(&store, [0, 1, offset]).await[2], "k3", "user-1")).await;
+        recorded(
+            &store,
+            &record(
+                "o1",
+                &orders(&store, [0, 1, offset]).await[2],
+                "k3",
+                "user-1",
+            ),
+        )
+        .await;
         store.forget(&owner, Some(token)).await.expect("forgotten");
-        assert_eq!(store.session_keys(&owner).await, Ok(vec![]), "{offset}: the clock may have stepped back since");
+        assert_eq!(
+            store.session_keys(&owner).await,
+            Ok(vec![]),
+            "{offset}: the clock may have stepped back since"
+        );
     }
 }
 
 async fn the_eighth_failure_drops_the_session_key(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     for failure in 1..=8 {
-        assert!(matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys == [sealed("k1")]));
+        assert!(
+            matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys == [sealed("k1")])
+        );
         let dropped = closed(&store, &owner, true).await;
         assert_eq!(dropped, failure == 8, "failure {failure}");
     }
@@ -639,19 +1148,38 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Store>) {
         match round {
             0 => drop(log_in(store, &record("o1", &first, "k2", "user-1")).await),
             1 => store
-                .keep_session_key(&owner, 1, &(second.clone(), sealed("k3")), Some(DateTime::UNIX_EPOCH))
+                .keep_session_key(
+                    &owner,
+                    1,
+                    &(second.clone(), sealed("k3")),
+                    Some(DateTime::UNIX_EPOCH),
+                )
                 .await
                 .expect("kept"),
-            2 => store.reseal(&owner, &sealed("k3"), &sealed("k3 anew")).await.expect("resealed"),
+            2 => store
+                .reseal(&owner, &sealed("k3"), &sealed("k3 anew"))
+                .await
+                .expect("resealed"),
             3 => store.forget(&owner, None).await.expect("forgotten"),
             _ => store
-                .keep_session_key(&owner, 1, &(third.clone(), sealed("k4")), Some(DateTime::UNIX_EPOCH))
+                .keep_session_key(
+                    &owner,
+                    1,
+                    &(third.clone(), sealed("k4")),
+                    Some(DateTime::UNIX_EPOCH),
+                )
                 .await
                 .expect("kept"),
         }
     }
-    assert!(matches!(opened_by(store, &owner, 4).await, Opening::Keys(keys, _) if keys == [sealed("k4")]));
-    assert_eq!(store.close(&owner, &attempt_id(4), true).await, Ok(true), "the eighth");
+    assert!(
+        matches!(opened_by(store, &owner, 4).await, Opening::Keys(keys, _) if keys == [sealed("k4")])
+    );
+    assert_eq!(
+        store.close(&owner, &attempt_id(4), true).await,
+        Ok(true),
+        "the eighth"
+    );
     assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
     for _ in 0..7 {
         assert!(!failed().await, "counted from the drop on");
@@ -664,18 +1192,27 @@ async fn no_more_tries_are_under_way_than_may_fail(store: Rc<Store>) {
     opened(&store, &owner).await;
     closed(&store, &owner, true).await;
     for attempt in 0..7 {
-        assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(..)));
+        assert!(matches!(
+            opened_by(&store, &owner, attempt).await,
+            Opening::Keys(..)
+        ));
     }
     assert_eq!(opened_by(&store, &owner, 7).await, Opening::Busy);
     closed(&store, &owner, false).await;
-    assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(..)), "what went well is not counted");
+    assert!(
+        matches!(opened_by(&store, &owner, 7).await, Opening::Keys(..)),
+        "what went well is not counted"
+    );
 }
 
 async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     for attempt in 0..7 {
         for _ in 0..3 {
-            assert!(matches!(opened_by(&store, &owner, attempt).await, Opening::Keys(..)));
+            assert!(matches!(
+                opened_by(&store, &owner, attempt).await,
+                Opening::Keys(..)
+            ));
         }
         for _ in 0..3 {
             let dropped = store.close(&owner, &attempt_id(attempt), true).await;
@@ -683,7 +1220,9 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Store>) {
         }
     }
     for _ in 0..3 {
-        assert!(matches!(opened_by(&store, &owner, 7).await, Opening::Keys(keys, _) if keys.len() == 1));
+        assert!(
+            matches!(opened_by(&store, &owner, 7).await, Opening::Keys(keys, _) if keys.len() == 1)
+        );
         assert_eq!(opened_by(&store, &owner, 8).await, Opening::Busy);
     }
     assert_eq!(store.close(&owner, &attempt_id(7), true).await, Ok(true));
@@ -692,17 +1231,38 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Store>) {
 
 async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
-    store.reseal(&owner, &sealed("other"), &sealed("new")).await.expect("ignored");
-    assert_eq!(store.session_keys(&owner).await.expect("kept")[0], sealed("k1"));
-    store.reseal(&owner, &sealed("k1"), &sealed("k1 anew")).await.expect("resealed");
-    assert_eq!(store.session_keys(&owner).await.expect("kept")[0], sealed("k1 anew"));
-    store.reseal(&person("stranger"), &sealed("k1"), &sealed("new")).await.expect("ignored");
+    store
+        .reseal(&owner, &sealed("other"), &sealed("new"))
+        .await
+        .expect("ignored");
+    assert_eq!(
+        store.session_keys(&owner).await.expect("kept")[0],
+        sealed("k1")
+    );
+    store
+        .reseal(&owner, &sealed("k1"), &sealed("k1 anew"))
+        .await
+        .expect("resealed");
+    assert_eq!(
+        store.session_keys(&owner).await.expect("kept")[0],
+        sealed("k1 anew")
+    );
+    store
+        .reseal(&person("stranger"), &sealed("k1"), &sealed("new"))
+        .await
+        .expect("ignored");
     assert_eq!(store.session_keys(&person("stranger")).await, Ok(vec![]));
 }
 
 fn token(id: &str, issued_at: i64) -> Issued {
     let (user, id) = (user("user-1"), id.parse().expect("a token id"));
-    Issued { user, app: app(), id, issued_at, expires_at: issued_at + 3600 }
+    Issued {
+        user,
+        app: app(),
+        id,
+        issued_at,
+        expires_at: issued_at + 3600,
+    }
 }
 
 /// The state of a token that is not revoked and belongs to the owner's first binding.
@@ -714,11 +1274,20 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
-    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("a", now) };
-    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+    let elsewhere = Issued {
+        app: "wxother".parse().expect("an app"),
+        ..token("a", now)
+    };
+    assert_eq!(
+        store.token_state(&elsewhere).await,
+        Ok(TokenState::People(vec![]))
+    );
     for _ in 0..2 {
         store.revoke_token(&token("a", now)).await.expect("ended");
-        assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Revoked { told: true }));
+        assert_eq!(
+            store.token_state(&token("a", now)).await,
+            Ok(TokenState::Revoked { told: true })
+        );
         assert_eq!(store.token_state(&token("b", now)).await, of(&owner));
     }
 }
@@ -727,43 +1296,99 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Store>) {
 async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
-    store.set_blocked(&user("user-1"), true).await.expect("blocked");
+    store
+        .set_blocked(&user("user-1"), true)
+        .await
+        .expect("blocked");
     let ended = TokenState::RevokedWithUser { told: false };
-    assert_eq!(store.token_state(&token("a", now)).await, Ok(ended), "verifiers are yet to be told");
+    assert_eq!(
+        store.token_state(&token("a", now)).await,
+        Ok(ended),
+        "verifiers are yet to be told"
+    );
     let latest = now + 60;
-    assert_eq!(store.date_token(&owner, &token("b", now), latest).await, Ok(None), "a login that the block overtook");
-    assert_eq!(store.revoke_earlier(&token("b", now), latest).await, Ok(None));
-    store.set_blocked(&user("user-1"), false).await.expect("lifted");
+    assert_eq!(
+        store.date_token(&owner, &token("b", now), latest).await,
+        Ok(None),
+        "a login that the block overtook"
+    );
+    assert_eq!(
+        store.revoke_earlier(&token("b", now), latest).await,
+        Ok(None)
+    );
+    store
+        .set_blocked(&user("user-1"), false)
+        .await
+        .expect("lifted");
     let state = store.token_state(&token("a", now)).await;
-    assert_eq!(state, Ok(TokenState::RevokedWithUser { told: false }), "a block whose other steps were never taken");
-    store.revoke_user(&user("user-1"), Some(now)).await.expect("the block's end is published");
+    assert_eq!(
+        state,
+        Ok(TokenState::RevokedWithUser { told: false }),
+        "a block whose other steps were never taken"
+    );
+    store
+        .revoke_user(&user("user-1"), Some(now))
+        .await
+        .expect("the block's end is published");
     let published = read_after(&store, "").await.0;
-    assert!(matches!(published[..], [Revocation::User { before, .. }] if before >= now), "{published:?}");
-    assert_eq!(store.token_state(&token("b", second() + 9)).await, of(&owner));
+    assert!(
+        matches!(published[..], [Revocation::User { before, .. }] if before >= now),
+        "{published:?}"
+    );
+    assert_eq!(
+        store.token_state(&token("b", second() + 9)).await,
+        of(&owner)
+    );
 }
 
 /// The clock has stepped back since a person's login.
 async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) {
     let store = &store;
     let now = servers::now().timestamp();
-    let ahead = |seconds: i64, byte| ExchangeTimestamp::new(((now + seconds) * 1_000_000) as u64, &attempt_id(byte));
-    for (number, end) in ["of a user", "of an app", "of a person"].into_iter().enumerate() {
+    let ahead = |seconds: i64, byte| {
+        ExchangeTimestamp::new(((now + seconds) * 1_000_000) as u64, &attempt_id(byte))
+    };
+    for (number, end) in ["of a user", "of an app", "of a person"]
+        .into_iter()
+        .enumerate()
+    {
         let (openid, name) = (format!("o{number}"), format!("u{number}"));
         recorded(store, &record(&openid, &ahead(40, 9), "k9", &name)).await;
         let (_, state) = bind(store, &openid, &name, 1).await;
-        let BindingState::Bound(bound) = state else { panic!("{state:?}") };
+        let BindingState::Bound(bound) = state else {
+            panic!("{state:?}")
+        };
         match end {
             "of a user" => store.revoke_user(&bound.user, None).await.expect("ended"),
-            "of an app" => store.revoke_in_app(&bound.user, &app()).await.expect("ended"),
+            "of an app" => store
+                .revoke_in_app(&bound.user, &app())
+                .await
+                .expect("ended"),
             _ => {
                 let left = store.leave(&person(&openid), &bound).await.expect("left");
-                assert!(matches!(left, BindingState::Leaving { since, .. } if since == now + 40), "{left:?}");
+                assert!(
+                    matches!(left, BindingState::Leaving { since, .. } if since == now + 40),
+                    "{left:?}"
+                );
                 continue;
             }
         }
-        let state = async |at| store.token_state(&Issued { user: user(&name), ..token("a", now + at) }).await;
-        assert!(!matches!(state(40).await, Ok(TokenState::People(_))), "{end}");
-        assert!(matches!(state(41).await, Ok(TokenState::People(_))), "{end}");
+        let state = async |at| {
+            store
+                .token_state(&Issued {
+                    user: user(&name),
+                    ..token("a", now + at)
+                })
+                .await
+        };
+        assert!(
+            !matches!(state(40).await, Ok(TokenState::People(_))),
+            "{end}"
+        );
+        assert!(
+            matches!(state(41).await, Ok(TokenState::People(_))),
+            "{end}"
+        );
     }
 }
 
@@ -772,15 +1397,27 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
     let store = &store;
     let owner = person("o1");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
-    let BindingState::Bound(Bound { generation, .. }) = state else { panic!("{state:?}") };
+    let BindingState::Bound(Bound { generation, .. }) = state else {
+        panic!("{state:?}")
+    };
     let now = servers::now();
     let key = (ExchangeTimestamp::new(9, &attempt_id(9)), sealed("k9"));
     let at = now + TimeDelta::seconds(100);
-    store.keep_session_key(&owner, generation, &key, Some(at)).await.expect("kept");
-    let noted = store.last_login(&owner).await.expect("an answer").map(|login| login.timestamp());
+    store
+        .keep_session_key(&owner, generation, &key, Some(at))
+        .await
+        .expect("kept");
+    let noted = store
+        .last_login(&owner)
+        .await
+        .expect("an answer")
+        .map(|login| login.timestamp());
     assert_eq!(noted, Some(at.timestamp()));
     store.forget(&owner, None).await.expect("forgotten");
-    store.revoke_user(&user("user-1"), None).await.expect("ended");
+    store
+        .revoke_user(&user("user-1"), None)
+        .await
+        .expect("ended");
     let ended = store.token_state(&token("a", at.timestamp())).await;
     assert_eq!(ended, Ok(TokenState::RevokedWithUser { told: true }));
 }
@@ -791,8 +1428,17 @@ async fn ends_that_are_needed_are_not_forgotten(store: Rc<Store>) {
     let now = servers::now().timestamp();
     store.revoke_token(&token("a", now)).await.expect("ended");
     store.revoke_key("a-kid").await.expect("ended");
-    assert_eq!(store.forget_ends(None, 100).await, Ok(Forgotten { ends: 0, next: None }));
-    assert_eq!(store.token_state(&token("a", now)).await, Ok(TokenState::Revoked { told: true }));
+    assert_eq!(
+        store.forget_ends(None, 100).await,
+        Ok(Forgotten {
+            ends: 0,
+            next: None
+        })
+    );
+    assert_eq!(
+        store.token_state(&token("a", now)).await,
+        Ok(TokenState::Revoked { told: true })
+    );
     assert_eq!(read_after(store, "").await.0.len(), 2);
 }
 
@@ -800,14 +1446,26 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
-    store.revoke_user(&asking.user, Some(asking.issued_at)).await.expect("ended");
+    store
+        .revoke_user(&asking.user, Some(asking.issued_at))
+        .await
+        .expect("ended");
     for old in [&asking, &token("c", now - 1)] {
-        assert_eq!(store.token_state(old).await, Ok(TokenState::RevokedWithUser { told: true }));
+        assert_eq!(
+            store.token_state(old).await,
+            Ok(TokenState::RevokedWithUser { told: true })
+        );
     }
     assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
-    store.revoke_user(&asking.user, Some(asking.issued_at)).await.expect("repeated");
+    store
+        .revoke_user(&asking.user, Some(asking.issued_at))
+        .await
+        .expect("repeated");
     assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
-    store.revoke_user(&newer.user, Some(newer.issued_at)).await.expect("ended");
+    store
+        .revoke_user(&newer.user, Some(newer.issued_at))
+        .await
+        .expect("ended");
     assert_eq!(
         store.token_state(&newer).await,
         Ok(TokenState::RevokedWithUser { told: true }),
@@ -820,24 +1478,57 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     let now = servers::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
-        store.dismiss(&user("user-1"), &owner, 1, second()).await.expect("dismissed");
+        store
+            .dismiss(&user("user-1"), &owner, 1, second())
+            .await
+            .expect("dismissed");
     }
-    assert_eq!(store.token_state(&old).await, Ok(TokenState::Revoked { told: false }));
-    store.admit(&person("o2"), 1, &wish(&user("user-1"), false), 1).await.expect("admitted");
-    let full = store.admit(&person("o3"), 1, &wish(&user("user-1"), false), 1).await;
+    assert_eq!(
+        store.token_state(&old).await,
+        Ok(TokenState::Revoked { told: false })
+    );
+    store
+        .admit(&person("o2"), 1, &wish(&user("user-1"), false), 1)
+        .await
+        .expect("admitted");
+    let full = store
+        .admit(&person("o3"), 1, &wish(&user("user-1"), false), 1)
+        .await;
     assert_eq!(full, Ok(Decision::Full));
     let dismissed = async |app| store.dismissed(&user("user-1"), &app).await;
-    assert_eq!(dismissed(app()).await, Ok(vec![(owner, 1)]), "nobody but who was there");
-    assert_eq!(dismissed("wxother".parse().expect("an app")).await, Ok(vec![]));
-    assert_eq!(store.token_state(&old).await, Ok(TokenState::Revoked { told: false }), "whoever is bound now");
+    assert_eq!(
+        dismissed(app()).await,
+        Ok(vec![(owner, 1)]),
+        "nobody but who was there"
+    );
+    assert_eq!(
+        dismissed("wxother".parse().expect("an app")).await,
+        Ok(vec![])
+    );
+    assert_eq!(
+        store.token_state(&old).await,
+        Ok(TokenState::Revoked { told: false }),
+        "whoever is bound now"
+    );
     assert_eq!(store.token_state(&newer).await, of(&person("o2")));
-    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..old };
-    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])), "another app");
+    let elsewhere = Issued {
+        app: "wxother".parse().expect("an app"),
+        ..old
+    };
+    assert_eq!(
+        store.token_state(&elsewhere).await,
+        Ok(TokenState::People(vec![])),
+        "another app"
+    );
 }
 
 /// The revocations in the stream after `cursor`, and the next cursor.
 async fn read_after(store: &Store, cursor: &str) -> (Vec<Revocation>, String) {
-    let read = store.revocations_after(cursor, 100).await.expect("read").expect("a cursor of the stream");
+    let read = store
+        .revocations_after(cursor, 100)
+        .await
+        .expect("read")
+        .expect("a cursor of the stream");
     assert!(!read.more && (servers::now() - read.at).num_seconds().abs() <= 5);
     (read.ends, read.cursor)
 }
@@ -852,12 +1543,29 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
         store.revoke_token(&one).await.expect("ended");
     }
     let (ends, cursor) = read_after(store, "").await;
-    assert_eq!(ends, [Revocation::Token { id: one.id.clone(), user: user.clone(), expires_at: one.expires_at }]);
-    assert_eq!(read_after(store, &cursor).await, (vec![], cursor.clone()), "nothing new");
+    assert_eq!(
+        ends,
+        [Revocation::Token {
+            id: one.id.clone(),
+            user: user.clone(),
+            expires_at: one.expires_at
+        }]
+    );
+    assert_eq!(
+        read_after(store, &cursor).await,
+        (vec![], cursor.clone()),
+        "nothing new"
+    );
 
     for _ in 0..2 {
-        store.revoke_user(&user, Some(now + 10)).await.expect("ended");
-        store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
+        store
+            .revoke_user(&user, Some(now + 10))
+            .await
+            .expect("ended");
+        store
+            .dismiss(&user, &owner, 1, second())
+            .await
+            .expect("dismissed");
     }
     assert_eq!(logged_in(store, "newest", now + 20).await, now + 20);
     for is_new in [true, false] {
@@ -869,51 +1577,109 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
     let (ends, last) = read_after(store, &cursor).await;
     let [
         Revocation::User { before, .. },
-        Revocation::UserInApp { before: unbound, .. },
-        Revocation::UserInApp { before: earlier, .. },
+        Revocation::UserInApp {
+            before: unbound, ..
+        },
+        Revocation::UserInApp {
+            before: earlier, ..
+        },
         key,
     ] = &ends[..]
     else {
         panic!("{ends:?}")
     };
     assert_eq!((*before, *earlier), (now + 10, now + 19));
-    assert!(matches!(key, Revocation::Key { kid, until } if kid == "a-kid" && *until > now + 30 * 86_400), "{key:?}");
-    assert!((now..now + 5).contains(unbound), "the second of the unbinding");
+    assert!(
+        matches!(key, Revocation::Key { kid, until } if kid == "a-kid" && *until > now + 30 * 86_400),
+        "{key:?}"
+    );
+    assert!(
+        (now..now + 5).contains(unbound),
+        "the second of the unbinding"
+    );
     assert_eq!(read_after(store, &last).await, (vec![], last.clone()));
-    for unknown in ["0", "1-1", "1-1.AAAAAAAA", "nonsense", "99999999999999-0.AAAAAAAA", &format!("{last}x")] {
-        assert_eq!(store.revocations_after(unknown, 100).await, Ok(None), "{unknown}");
+    for unknown in [
+        "0",
+        "1-1",
+        "1-1.AAAAAAAA",
+        "nonsense",
+        "99999999999999-0.AAAAAAAA",
+        &format!("{last}x"),
+    ] {
+        assert_eq!(
+            store.revocations_after(unknown, 100).await,
+            Ok(None),
+            "{unknown}"
+        );
     }
 }
 
 async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<Store>) {
     let store = &store;
-    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
-    store.dismiss(&user, &owner, 1, now - 20).await.expect("dismissed");
+    let (owner, user, now) = (
+        with_session(store, "o1").await,
+        user("user-1"),
+        servers::now().timestamp(),
+    );
+    store
+        .dismiss(&user, &owner, 1, now - 20)
+        .await
+        .expect("dismissed");
     let (_, state) = bind(store, "o1", "user-1", 1).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
-    let ended = [Revocation::UserInApp { user, app: app(), before: now - 20, until: of_any_life(now - 20) }];
+    let ended = [Revocation::UserInApp {
+        user,
+        app: app(),
+        before: now - 20,
+        until: of_any_life(now - 20),
+    }];
     assert_eq!(read_after(store, "").await.0, ended);
-    assert_eq!(store.token_state(&token("a", now - 20)).await, Ok(TokenState::Revoked { told: false }));
-    assert_ne!(store.token_state(&token("b", now - 19)).await, Ok(TokenState::Revoked { told: false }));
+    assert_eq!(
+        store.token_state(&token("a", now - 20)).await,
+        Ok(TokenState::Revoked { told: false })
+    );
+    assert_ne!(
+        store.token_state(&token("b", now - 19)).await,
+        Ok(TokenState::Revoked { told: false })
+    );
 }
 
 async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(store: Rc<Store>) {
     let store = &store;
     let (owner, user) = (person("o2"), user("user-1"));
     with_session(store, "o1").await;
-    store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
-    store.admit(&owner, 1, &intent("user-1"), 2).await.expect("admitted");
-    store.settle(&owner, 1, &user, None, None).await.expect("bound");
+    store
+        .intend(&owner, 0, &intent("user-1"))
+        .await
+        .expect("intended");
+    store
+        .admit(&owner, 1, &intent("user-1"), 2)
+        .await
+        .expect("admitted");
+    store
+        .settle(&owner, 1, &user, None, None)
+        .await
+        .expect("bound");
     let orders = orders(store, [0, 1, 2]).await;
-    let may_be_ended =
-        async |order: &ExchangeTimestamp| match log_in(store, &record("o1", order, "key", "user-1")).await {
-            Recorded::Counted { may_be_ended, .. } => may_be_ended,
-            other => panic!("{other:?}"),
-        };
+    let may_be_ended = async |order: &ExchangeTimestamp| match log_in(
+        store,
+        &record("o1", order, "key", "user-1"),
+    )
+    .await
+    {
+        Recorded::Counted { may_be_ended, .. } => may_be_ended,
+        other => panic!("{other:?}"),
+    };
     may_be_ended(&orders[0]).await;
     assert!(!may_be_ended(&orders[1]).await, "the short way");
-    store.forget_keys(&user, Some(&owner.app), Some(&owner)).await.expect("forgotten");
-    store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
+    store
+        .forget_keys(&user, Some(&owner.app), Some(&owner))
+        .await
+        .expect("forgotten");
+    store
+        .dismiss(&user, &owner, 1, second())
+        .await
+        .expect("dismissed");
     assert!(may_be_ended(&orders[2]).await);
 }
 
@@ -930,10 +1696,23 @@ async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(logged_in(&store, "b", now).await, now);
-    assert_eq!(store.token_state(&token("a", now - 1)).await, Ok(TokenState::Revoked { told: false }));
-    assert_eq!(store.token_state(&token("b", now)).await, of(&owner), "the login itself");
-    let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..token("c", now - 1) };
-    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+    assert_eq!(
+        store.token_state(&token("a", now - 1)).await,
+        Ok(TokenState::Revoked { told: false })
+    );
+    assert_eq!(
+        store.token_state(&token("b", now)).await,
+        of(&owner),
+        "the login itself"
+    );
+    let elsewhere = Issued {
+        app: "wxother".parse().expect("an app"),
+        ..token("c", now - 1)
+    };
+    assert_eq!(
+        store.token_state(&elsewhere).await,
+        Ok(TokenState::People(vec![]))
+    );
 }
 
 /// This also holds for logins that are dated too early, by a slow replica or by a clock that has
@@ -945,53 +1724,120 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
     for id in ["a", "b", "c", "b", "a"] {
         assert_eq!(logged_in(store, id, now).await, now);
     }
-    let left = [is_left("a", now).await, is_left("b", now).await, is_left("c", now).await];
-    assert_eq!(left, [false, false, true], "the last, though calls for earlier ones were repeated");
+    let left = [
+        is_left("a", now).await,
+        is_left("b", now).await,
+        is_left("c", now).await,
+    ];
+    assert_eq!(
+        left,
+        [false, false, true],
+        "the last, though calls for earlier ones were repeated"
+    );
     for (id, behind, before) in [("late", 1, "c"), ("far", 20, "late")] {
         assert_eq!(logged_in(store, id, now - behind).await, now);
-        assert!(!is_left(before, now).await && is_left(id, now).await, "{id}");
+        assert!(
+            !is_left(before, now).await && is_left(id, now).await,
+            "{id}"
+        );
     }
     assert_eq!(logged_in(store, "later", now + 1).await, now + 1);
     assert!(!is_left("far", now).await && is_left("later", now + 1).await);
-    let refused = store.revoke_earlier(&token("too-late", now - 100), now - 40).await;
+    let refused = store
+        .revoke_earlier(&token("too-late", now - 100), now - 40)
+        .await;
     assert_eq!(refused, Ok(Some(now + 1)), "verifiers would not accept it");
     assert!(is_left("later", now + 1).await);
     assert_eq!(logged_in(store, "last", now + 1).await, now + 1);
     let ended = read_after(store, "").await.0;
     let tokens: BTreeSet<_> = ended
         .iter()
-        .filter_map(|end| if let Revocation::Token { id, .. } = end { Some(id.as_str()) } else { None })
+        .filter_map(|end| {
+            if let Revocation::Token { id, .. } = end {
+                Some(id.as_str())
+            } else {
+                None
+            }
+        })
         .collect();
-    assert_eq!(tokens, BTreeSet::from(["a", "b", "c", "late", "later"]), "and none that was refused");
-    let before =
-        |end: &Revocation| if let Revocation::UserInApp { before, .. } = end { Some(before - now) } else { None };
-    assert_eq!(ended.iter().filter_map(before).collect::<Vec<_>>(), [-1, -1, -1, -1, -1, -1, -1, 0, 0], "{ended:?}");
+    assert_eq!(
+        tokens,
+        BTreeSet::from(["a", "b", "c", "late", "later"]),
+        "and none that was refused"
+    );
+    let before = |end: &Revocation| {
+        if let Revocation::UserInApp { before, .. } = end {
+            Some(before - now)
+        } else {
+            None
+        }
+    };
+    assert_eq!(
+        ended.iter().filter_map(before).collect::<Vec<_>>(),
+        [-1, -1, -1, -1, -1, -1, -1, 0, 0],
+        "{ended:?}"
+    );
 }
 
 /// The clock of the store has stepped back since the revocations were made.
-async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(store: Rc<Store>) {
+async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(
+    store: Rc<Store>,
+) {
     let store = &store;
-    let (owner, user, now) = (with_session(store, "o1").await, user("user-1"), servers::now().timestamp());
-    let date = async |latest| dated(store.date_token(&owner, &token("a", now), now + latest).await) - now;
+    let (owner, user, now) = (
+        with_session(store, "o1").await,
+        user("user-1"),
+        servers::now().timestamp(),
+    );
+    let date = async |latest| {
+        dated(
+            store
+                .date_token(&owner, &token("a", now), now + latest)
+                .await,
+        ) - now
+    };
     let is_left = async |date| store.token_state(&token("a", now + date)).await == of(&owner);
     assert_eq!(date(60).await, 0, "nothing was revoked");
     logged_in(store, "b", now + 10).await;
-    assert_eq!(date(60).await, 10, "the first second that a login elsewhere has left");
-    store.revoke_user(&user, Some(now + 20)).await.expect("ended");
+    assert_eq!(
+        date(60).await,
+        10,
+        "the first second that a login elsewhere has left"
+    );
+    store
+        .revoke_user(&user, Some(now + 20))
+        .await
+        .expect("ended");
     assert_eq!(date(20).await, 21, "later than verifiers accept");
     store.revoke_in_app(&user, &owner.app).await.expect("ended");
-    assert!(is_left(21).await, "a token that was not issued is not ended");
+    assert!(
+        is_left(21).await,
+        "a token that was not issued is not ended"
+    );
     assert_eq!(date(60).await, 21);
     assert!(!is_left(20).await && is_left(21).await);
     store.revoke_in_app(&user, &owner.app).await.expect("ended");
     assert_eq!((is_left(21).await, date(60).await), (false, 22));
     store.revoke_user(&user, None).await.expect("ended");
     assert_eq!((is_left(22).await, date(60).await), (false, 23));
-    let of_page = Issued { app: "shop-web".parse().expect("a client"), ..token("page", now + 23) };
-    store.note_client_token(&of_page, &owner.app).await.expect("noted");
-    store.dismiss(&user, &owner, 1, now).await.expect("dismissed");
+    let of_page = Issued {
+        app: "shop-web".parse().expect("a client"),
+        ..token("page", now + 23)
+    };
+    store
+        .note_client_token(&of_page, &owner.app)
+        .await
+        .expect("noted");
+    store
+        .dismiss(&user, &owner, 1, now)
+        .await
+        .expect("dismissed");
     for token in [token("a", now + 23), of_page] {
-        assert_eq!(store.token_state(&token).await, Ok(TokenState::Revoked { told: false }), "{token:?}");
+        assert_eq!(
+            store.token_state(&token).await,
+            Ok(TokenState::Revoked { told: false }),
+            "{token:?}"
+        );
     }
     assert_eq!(date(60).await, 24);
     let named: Vec<_> = read_after(store, "")
@@ -1004,10 +1850,16 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
         })
         .collect();
     assert_eq!(named[1..2], [20]);
-    assert_eq!(named[3..], [21, 22, 23, 23], "verifiers learn the same, also of the page");
+    assert_eq!(
+        named[3..],
+        [21, 22, 23, 23],
+        "verifiers learn the same, also of the page"
+    );
 }
 
-async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(store: Rc<Store>) {
+async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(
+    store: Rc<Store>,
+) {
     let store = &store;
     let (owner, user) = (with_session(store, "o1").await, user("user-1"));
     let is_blocked = async || match store.binding_state(&owner).await.expect("a state") {
@@ -1017,35 +1869,90 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     assert!(!is_blocked().await);
     let number = store.set_blocked(&user, true).await.expect("blocked");
     let number = number.max(store.set_blocked(&user, true).await.expect("a repetition"));
-    assert_eq!(store.admit(&person("o2"), 1, &wish(&user, false), 5).await, Ok(Decision::Blocked));
-    store.note_block(&owner, &user, number, true).await.expect("noted");
+    assert_eq!(
+        store.admit(&person("o2"), 1, &wish(&user, false), 5).await,
+        Ok(Decision::Blocked)
+    );
+    store
+        .note_block(&owner, &user, number, true)
+        .await
+        .expect("noted");
     assert!(is_blocked().await);
-    let login = record("o1", &ExchangeTimestamp::new(9_000_000, &attempt_id(9)), "k9", "user-9");
+    let login = record(
+        "o1",
+        &ExchangeTimestamp::new(9_000_000, &attempt_id(9)),
+        "k9",
+        "user-9",
+    );
     assert!(matches!(recorded(store, &login).await, BindingState::Bound(bound) if bound.blocked));
 
     let later = store.set_blocked(&user, false).await.expect("lifted");
-    store.note_block(&owner, &user, later, false).await.expect("noted");
-    store.note_block(&owner, &user, number, true).await.expect("late, and ignored");
-    store.note_block(&owner, &super::conformance::user("another"), later + 1, true).await.expect("of another user");
+    store
+        .note_block(&owner, &user, later, false)
+        .await
+        .expect("noted");
+    store
+        .note_block(&owner, &user, number, true)
+        .await
+        .expect("late, and ignored");
+    store
+        .note_block(
+            &owner,
+            &super::conformance::user("another"),
+            later + 1,
+            true,
+        )
+        .await
+        .expect("of another user");
     assert!(!is_blocked().await);
-    assert_eq!(store.admit(&person("o2"), 1, &wish(&user, false), 5).await, Ok(Decision::Blocked), "decided once");
-    assert_eq!(store.admit(&person("o2"), 2, &wish(&user, false), 5).await, Ok(Decision::Admitted { first: false }));
-    assert_eq!(store.people_of(&user).await.expect("people").map(|people| people.len()), Some(2));
-    let first = store.set_blocked(&super::conformance::user("nobody"), true).await.expect("blocked");
-    assert!(first as i64 >= second() - 5, "after all numbers of a list that was lost: {first}");
-    assert_eq!(store.people_of(&super::conformance::user("nobody")).await, Ok(None), "never had anybody");
+    assert_eq!(
+        store.admit(&person("o2"), 1, &wish(&user, false), 5).await,
+        Ok(Decision::Blocked),
+        "decided once"
+    );
+    assert_eq!(
+        store.admit(&person("o2"), 2, &wish(&user, false), 5).await,
+        Ok(Decision::Admitted { first: false })
+    );
+    assert_eq!(
+        store
+            .people_of(&user)
+            .await
+            .expect("people")
+            .map(|people| people.len()),
+        Some(2)
+    );
+    let first = store
+        .set_blocked(&super::conformance::user("nobody"), true)
+        .await
+        .expect("blocked");
+    assert!(
+        first as i64 >= second() - 5,
+        "after all numbers of a list that was lost: {first}"
+    );
+    assert_eq!(
+        store.people_of(&super::conformance::user("nobody")).await,
+        Ok(None),
+        "never had anybody"
+    );
 }
 
 async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<Store>) {
     let store = &store;
     let user = user("user-1");
-    let nothing = UserState { blocked: false, revoked_before: None, told: true };
+    let nothing = UserState {
+        blocked: false,
+        revoked_before: None,
+        told: true,
+    };
     assert_eq!(store.user_state(&user).await, Ok(nothing));
     let owner = person("o1");
     let order = ExchangeTimestamp::new(1_700_000_000_999_999, &attempt_id(1));
     recorded(store, &record("o1", &order, "k1", "user-1")).await;
     assert_eq!(store.last_login(&owner).await, Ok(None), "not bound yet");
-    let (_, BindingState::Bound(made)) = bind(store, "o1", "user-1", 1).await else { panic!("bound") };
+    let (_, BindingState::Bound(made)) = bind(store, "o1", "user-1", 1).await else {
+        panic!("bound")
+    };
     let at = DateTime::from_timestamp(1_700_000_000, 0);
     for _ in 0..3 {
         assert_eq!(store.last_login(&owner).await, Ok(at));
@@ -1053,57 +1960,160 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     }
     let later = ExchangeTimestamp::new(1_700_000_009_000_000, &attempt_id(2));
     recorded(store, &record("o1", &later, "k2", "user-1")).await;
-    assert_eq!(store.last_login(&owner).await, Ok(DateTime::from_timestamp(1_700_000_009, 0)));
+    assert_eq!(
+        store.last_login(&owner).await,
+        Ok(DateTime::from_timestamp(1_700_000_009, 0))
+    );
 
     store.set_blocked(&user, true).await.expect("blocked");
     assert!(!store.user_state(&user).await.expect("a state").told);
-    store.revoke_user(&user, Some(7_000_000_000)).await.expect("ended");
-    let state = UserState { blocked: true, revoked_before: Some(7_000_000_000), told: true };
+    store
+        .revoke_user(&user, Some(7_000_000_000))
+        .await
+        .expect("ended");
+    let state = UserState {
+        blocked: true,
+        revoked_before: Some(7_000_000_000),
+        told: true,
+    };
     assert_eq!(store.user_state(&user).await, Ok(state));
     store.set_blocked(&user, false).await.expect("lifted");
-    assert_eq!(store.user_state(&user).await, Ok(UserState { blocked: false, ..state }));
+    assert_eq!(
+        store.user_state(&user).await,
+        Ok(UserState {
+            blocked: false,
+            ..state
+        })
+    );
     store.leave(&owner, &made).await.expect("left");
-    assert_eq!(store.last_login(&owner).await, Ok(None), "the user's no more");
+    assert_eq!(
+        store.last_login(&owner).await,
+        Ok(None),
+        "the user's no more"
+    );
 }
 
-async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(store: Rc<Store>) {
+async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(
+    store: Rc<Store>,
+) {
     let store = &store;
-    let (owner, user, attempt) = (with_session(store, "o1").await, user("user-1"), attempt_id(1));
+    let (owner, user, attempt) = (
+        with_session(store, "o1").await,
+        user("user-1"),
+        attempt_id(1),
+    );
     let unionid: UnionId = "n1".parse().expect("a unionid");
-    store.claim_unionid(&unionid, Some(&user)).await.expect("linked");
-    let rate = Rate { burst: 10, period: Duration::from_secs(300) };
-    store.count(&RateLimitKey::of_person(&owner, NAMES, "name", rate)).await.expect("counted").expect("the first");
-    assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(None), "who is bound");
-    store.strike_off(&user, &owner).await.expect("ignored, because the person is admitted");
+    store
+        .claim_unionid(&unionid, Some(&user))
+        .await
+        .expect("linked");
+    let rate = Rate {
+        burst: 10,
+        period: Duration::from_secs(300),
+    };
+    store
+        .count(&RateLimitKey::of_person(&owner, NAMES, "name", rate))
+        .await
+        .expect("counted")
+        .expect("the first");
+    assert_eq!(
+        store.erase_person(&owner, &[], &[NAMES]).await,
+        Ok(None),
+        "who is bound"
+    );
+    store
+        .strike_off(&user, &owner)
+        .await
+        .expect("ignored, because the person is admitted");
     assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
 
-    store.leave(&owner, &Bound { user: user.clone(), ..bound_to(1, "user-1") }).await.expect("left");
-    assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(None), "who is leaving");
-    store.dismiss(&user, &owner, 1, second()).await.expect("dismissed");
+    store
+        .leave(
+            &owner,
+            &Bound {
+                user: user.clone(),
+                ..bound_to(1, "user-1")
+            },
+        )
+        .await
+        .expect("left");
+    assert_eq!(
+        store.erase_person(&owner, &[], &[NAMES]).await,
+        Ok(None),
+        "who is leaving"
+    );
+    store
+        .dismiss(&user, &owner, 1, second())
+        .await
+        .expect("dismissed");
     store.set_free(&owner, 1, &user).await.expect("free");
     store
-        .keep_session_key(&owner, 1, &(ExchangeTimestamp::new(9, &attempt), sealed("k9")), Some(DateTime::UNIX_EPOCH))
+        .keep_session_key(
+            &owner,
+            1,
+            &(ExchangeTimestamp::new(9, &attempt), sealed("k9")),
+            Some(DateTime::UNIX_EPOCH),
+        )
         .await
         .expect("late");
-    let found = store.erase_person(&owner, &[], &[NAMES]).await.expect("an answer").expect("who is free");
-    assert_eq!((found.bindings, found.session_keys, found.counters), (1, 0, 2), "logins and failed passwords");
-    assert_eq!(store.erase_person(&owner, &[], &[NAMES]).await, Ok(Some(ErasedPerson::default())), "a repetition");
+    let found = store
+        .erase_person(&owner, &[], &[NAMES])
+        .await
+        .expect("an answer")
+        .expect("who is free");
+    assert_eq!(
+        (found.bindings, found.session_keys, found.counters),
+        (1, 0, 2),
+        "logins and failed passwords"
+    );
+    assert_eq!(
+        store.erase_person(&owner, &[], &[NAMES]).await,
+        Ok(Some(ErasedPerson::default())),
+        "a repetition"
+    );
     assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
-    assert_eq!(store.named_elsewhere(&user).await, Ok((HashSet::new(), HashSet::from([unionid.clone()]))));
-    assert_eq!(store.erase_unionid(&unionid, &super::conformance::user("another")).await, Ok(false));
+    assert_eq!(
+        store.named_elsewhere(&user).await,
+        Ok((HashSet::new(), HashSet::from([unionid.clone()])))
+    );
+    assert_eq!(
+        store
+            .erase_unionid(&unionid, &super::conformance::user("another"))
+            .await,
+        Ok(false)
+    );
     for erased in [true, false] {
         assert_eq!(store.erase_unionid(&unionid, &user).await, Ok(erased));
     }
     for _ in 0..2 {
         store.strike_off(&user, &owner).await.expect("struck");
-        assert_eq!((store.ever_of(&user).await, store.people_of(&user).await), (Ok(vec![]), Ok(None)));
+        assert_eq!(
+            (store.ever_of(&user).await, store.people_of(&user).await),
+            (Ok(vec![]), Ok(None))
+        );
     }
 
-    let free = BindingState::Free { generation: 1, dissolved: false };
+    let free = BindingState::Free {
+        generation: 1,
+        dissolved: false,
+    };
     assert_eq!(store.binding_state(&owner).await, Ok(free.clone()));
-    assert_eq!(store.settle(&owner, 1, &user, Some(attempt_id(1).mark()), None).await, Ok(free), "late");
-    assert_eq!(store.admit(&owner, 1, &wish(&user, false), 9).await, Ok(Decision::Dismissed), "late");
-    store.dismiss(&user, &owner, 1, second()).await.expect("late");
+    assert_eq!(
+        store
+            .settle(&owner, 1, &user, Some(attempt_id(1).mark()), None)
+            .await,
+        Ok(free),
+        "late"
+    );
+    assert_eq!(
+        store.admit(&owner, 1, &wish(&user, false), 9).await,
+        Ok(Decision::Dismissed),
+        "late"
+    );
+    store
+        .dismiss(&user, &owner, 1, second())
+        .await
+        .expect("late");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
     assert_eq!(
         store.admit(&person("o2"), 2, &wish(&user, true), 9).await,
@@ -1111,7 +2121,13 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         "for the unionid's sake"
     );
     let (again, state) = bind(store, "o1", "user-1", 2).await;
-    assert_eq!((again, undated(state)), (Decision::Admitted { first: false }, bound(2, "user-1", false)));
+    assert_eq!(
+        (again, undated(state)),
+        (
+            Decision::Admitted { first: false },
+            bound(2, "user-1", false)
+        )
+    );
     assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
 }
 
@@ -1119,19 +2135,39 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
 async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<Store>) {
     let store = &store;
     let (owner, user) = (with_session(store, "openid-of-lin").await, user("user-1"));
-    store.count(&RateLimitKey::of_person(&owner, NAMES, "name", OFTEN)).await.expect("counted").expect("the first");
+    store
+        .count(&RateLimitKey::of_person(&owner, NAMES, "name", OFTEN))
+        .await
+        .expect("counted")
+        .expect("the first");
     assert!(matches!(opened(store, &owner).await, Opening::Keys(..)));
     closed(store, &owner, true).await;
     unbind(store, "openid-of-lin", "user-1", 1).await;
-    let erased = store.erase_person(&owner, &[&user], &[NAMES]).await.expect("an answer").expect("who is free");
+    let erased = store
+        .erase_person(&owner, &[&user], &[NAMES])
+        .await
+        .expect("an answer")
+        .expect("who is free");
     assert_eq!(erased.counters, 3);
     let (mut found, mut place) = (Vec::new(), Some(Place::default()));
     while let Some(from) = place {
-        let page = store.link.keys_like("wxmint:*", &from, Slots::AtRest).await.expect("keys");
-        found.extend(page.found.into_iter().filter(|key| key.contains("openid-of-lin")));
+        let page = store
+            .link
+            .keys_like("wxmint:*", &from, Slots::AtRest)
+            .await
+            .expect("keys");
+        found.extend(
+            page.found
+                .into_iter()
+                .filter(|key| key.contains("openid-of-lin")),
+        );
         place = page.next;
     }
-    assert_eq!(found, [format!("wxmint:{{{}:openid-of-lin}}:binding", app())], "the number of the last binding");
+    assert_eq!(
+        found,
+        [format!("wxmint:{{{}:openid-of-lin}}:binding", app())],
+        "the number of the last binding"
+    );
 }
 
 /// The users that `openid` has left, with their unionids.
@@ -1140,7 +2176,10 @@ async fn left_by(store: &Store, openid: &str) -> Vec<(String, Vec<String>)> {
     let mut left: Vec<_> = left
         .into_iter()
         .map(|(user, unionids)| {
-            let mut unionids: Vec<_> = unionids.iter().map(|unionid| unionid.as_str().to_owned()).collect();
+            let mut unionids: Vec<_> = unionids
+                .iter()
+                .map(|unionid| unionid.as_str().to_owned())
+                .collect();
             unionids.sort();
             (user.to_string(), unionids)
         })
@@ -1152,9 +2191,18 @@ async fn left_by(store: &Store, openid: &str) -> Vec<(String, Vec<String>)> {
 /// Unbinds the person, whose binding has this generation.
 async fn unbind(store: &Store, openid: &str, name: &str, generation: u64) {
     let (owner, user) = (person(openid), user(name));
-    store.leave(&owner, &bound_to(generation, name)).await.expect("left");
-    store.dismiss(&user, &owner, generation, second()).await.expect("dismissed");
-    store.set_free(&owner, generation, &user).await.expect("free");
+    store
+        .leave(&owner, &bound_to(generation, name))
+        .await
+        .expect("left");
+    store
+        .dismiss(&user, &owner, generation, second())
+        .await
+        .expect("dismissed");
+    store
+        .set_free(&owner, generation, &user)
+        .await
+        .expect("free");
 }
 
 async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<Store>) {
@@ -1162,29 +2210,85 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
     let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
     bind(store, "o2", "user-1", 1).await;
-    store.intend(&owner, 0, &intent("user-1")).await.expect("intended");
-    assert_eq!(store.admit(&owner, 1, &wish(&full, false), 1).await, Ok(Decision::Full));
+    store
+        .intend(&owner, 0, &intent("user-1"))
+        .await
+        .expect("intended");
+    assert_eq!(
+        store.admit(&owner, 1, &wish(&full, false), 1).await,
+        Ok(Decision::Full)
+    );
     let untouched = store.settle(&owner, 1, &mine, None, None).await;
-    assert!(matches!(untouched, Ok(BindingState::Intended { .. })), "another request's intent: {untouched:?}");
+    assert!(
+        matches!(untouched, Ok(BindingState::Intended { .. })),
+        "another request's intent: {untouched:?}"
+    );
     store.drop_intent(&owner, 1, &full).await.expect("dropped");
     assert_eq!(left_by(store, "o1").await, [("user-1".to_owned(), vec![])]);
 
-    store.intend(&owner, 1, &intent("user-2")).await.expect("intended");
+    store
+        .intend(&owner, 1, &intent("user-2"))
+        .await
+        .expect("intended");
     bind(store, "o3", "user-2", 1).await;
-    assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
-    let settled = store.settle(&owner, 2, &mine, None, Some(&unionid("n1"))).await.expect("bound");
-    let BindingState::Bound(made) = settled else { panic!("bound: {settled:?}") };
-    assert_eq!((made.unionid, made.others), (None, BTreeSet::from([unionid("n1")])), "about to be linked");
-    assert_eq!(store.note_unionid(&owner, &full, &unionid("n0")).await, Ok(false), "of another user");
-    store.link_unionid(&owner, &mine, &unionid("n1"), None).await.expect("linked");
-    store.link_unionid(&owner, &mine, &unionid("n2"), None).await.expect("changed");
-    assert_eq!(store.note_unionid(&owner, &mine, &unionid("n3")).await, Ok(true), "about to be linked");
-    let others = store.binding(&owner).await.expect("an answer").expect("bound").others;
+    assert_eq!(
+        store.admit(&owner, 2, &wish(&mine, false), 9).await,
+        Ok(Decision::Admitted { first: false })
+    );
+    let settled = store
+        .settle(&owner, 2, &mine, None, Some(&unionid("n1")))
+        .await
+        .expect("bound");
+    let BindingState::Bound(made) = settled else {
+        panic!("bound: {settled:?}")
+    };
+    assert_eq!(
+        (made.unionid, made.others),
+        (None, BTreeSet::from([unionid("n1")])),
+        "about to be linked"
+    );
+    assert_eq!(
+        store.note_unionid(&owner, &full, &unionid("n0")).await,
+        Ok(false),
+        "of another user"
+    );
+    store
+        .link_unionid(&owner, &mine, &unionid("n1"), None)
+        .await
+        .expect("linked");
+    store
+        .link_unionid(&owner, &mine, &unionid("n2"), None)
+        .await
+        .expect("changed");
+    assert_eq!(
+        store.note_unionid(&owner, &mine, &unionid("n3")).await,
+        Ok(true),
+        "about to be linked"
+    );
+    let others = store
+        .binding(&owner)
+        .await
+        .expect("an answer")
+        .expect("bound")
+        .others;
     assert_eq!(others, BTreeSet::from([unionid("n1"), unionid("n3")]));
     store.strike_off(&mine, &owner).await.expect("ignored");
-    assert_eq!(store.people_of(&mine).await.map(|people| people.map(|people| people.len())), Ok(Some(2)), "admitted");
+    assert_eq!(
+        store
+            .people_of(&mine)
+            .await
+            .map(|people| people.map(|people| people.len())),
+        Ok(Some(2)),
+        "admitted"
+    );
     unbind(store, "o1", "user-2", 2).await;
-    let both = [("user-1".to_owned(), vec![]), ("user-2".to_owned(), ["n1", "n2", "n3"].map(str::to_owned).to_vec())];
+    let both = [
+        ("user-1".to_owned(), vec![]),
+        (
+            "user-2".to_owned(),
+            ["n1", "n2", "n3"].map(str::to_owned).to_vec(),
+        ),
+    ];
     assert_eq!(left_by(store, "o1").await, both);
 
     for _ in 0..2 {
@@ -1192,17 +2296,43 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         store.strike_off(&mine, &owner).await.expect("struck");
     }
     for (user, other) in [(&full, "o2"), (&mine, "o3")] {
-        assert_eq!(store.ever_of(user).await, Ok(vec![person(other)]), "the others stay");
+        assert_eq!(
+            store.ever_of(user).await,
+            Ok(vec![person(other)]),
+            "the others stay"
+        );
         assert_eq!(store.people_of(user).await, Ok(Some(vec![person(other)])));
     }
-    assert_eq!(store.admit(&owner, 2, &wish(&mine, false), 9).await, Ok(Decision::Dismissed), "late");
-    store.dismiss(&mine, &owner, 2, second()).await.expect("late");
+    assert_eq!(
+        store.admit(&owner, 2, &wish(&mine, false), 9).await,
+        Ok(Decision::Dismissed),
+        "late"
+    );
+    store
+        .dismiss(&mine, &owner, 2, second())
+        .await
+        .expect("late");
     assert_eq!(store.ever_of(&mine).await, Ok(vec![person("o3")]));
-    store.erase_person(&owner, &[&full], &[NAMES]).await.expect("an answer").expect("who is free");
-    assert_eq!(left_by(store, "o1").await, both[1..], "one was not struck yet");
-    store.erase_person(&owner, &[&mine], &[NAMES]).await.expect("an answer").expect("who is free");
+    store
+        .erase_person(&owner, &[&full], &[NAMES])
+        .await
+        .expect("an answer")
+        .expect("who is free");
+    assert_eq!(
+        left_by(store, "o1").await,
+        both[1..],
+        "one was not struck yet"
+    );
+    store
+        .erase_person(&owner, &[&mine], &[NAMES])
+        .await
+        .expect("an answer")
+        .expect("who is free");
     assert_eq!(left_by(store, "o1").await, []);
-    assert_eq!(store.admit(&owner, 3, &wish(&mine, false), 9).await, Ok(Decision::Admitted { first: false }));
+    assert_eq!(
+        store.admit(&owner, 3, &wish(&mine, false), 9).await,
+        Ok(Decision::Admitted { first: false })
+    );
 }
 
 /// After the last person is erased from it, a list admits no person by a unionid alone.
@@ -1213,11 +2343,23 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
         unbind(store, openid, "user-1", 1).await;
     }
     let user = user("user-1");
-    store.strike_off(&user, &person("o1")).await.expect("struck");
+    store
+        .strike_off(&user, &person("o1"))
+        .await
+        .expect("struck");
     assert_eq!(store.ever_of(&user).await, Ok(vec![person("o2")]));
-    store.strike_off(&user, &person("o2")).await.expect("struck");
-    assert_eq!((store.ever_of(&user).await, store.people_of(&user).await), (Ok(vec![]), Ok(None)));
-    assert_eq!(store.admit(&person("o3"), 2, &wish(&user, true), 9).await, Ok(Decision::Deserted));
+    store
+        .strike_off(&user, &person("o2"))
+        .await
+        .expect("struck");
+    assert_eq!(
+        (store.ever_of(&user).await, store.people_of(&user).await),
+        (Ok(vec![]), Ok(None))
+    );
+    assert_eq!(
+        store.admit(&person("o3"), 2, &wish(&user, true), 9).await,
+        Ok(Decision::Deserted)
+    );
 }
 
 async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Store>) {
@@ -1225,16 +2367,24 @@ async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Store>) {
     let now = servers::now().timestamp();
     let other: AppId = "wxfedcba9876543210".parse().expect("an app");
     for _ in 0..2 {
-        store.revoke_in_app(&user("user-1"), &owner.app).await.expect("ended");
+        store
+            .revoke_in_app(&user("user-1"), &owner.app)
+            .await
+            .expect("ended");
         let ended = store.token_state(&token("t1", now)).await;
         assert!(matches!(ended, Ok(TokenState::Revoked { .. })), "{ended:?}");
     }
     assert_eq!(store.token_state(&token("t2", now + 5)).await, of(&owner));
-    let elsewhere = Issued { app: other, ..token("t1", now) };
-    assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+    let elsewhere = Issued {
+        app: other,
+        ..token("t1", now)
+    };
+    assert_eq!(
+        store.token_state(&elsewhere).await,
+        Ok(TokenState::People(vec![]))
+    );
     let (ends, _) = read_after(&store, "").await;
-    let is_app =
-        |end: &Revocation| matches!(end, Revocation::UserInApp { before, .. } if (now..now + 5).contains(before));
+    let is_app = |end: &Revocation| matches!(end, Revocation::UserInApp { before, .. } if (now..now + 5).contains(before));
     assert!(!ends.is_empty() && ends.iter().all(is_app), "{ends:?}");
 }
 
@@ -1242,11 +2392,20 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
     let store = &store;
     let user = user("user-1");
     store.set_blocked(&user, true).await.expect("blocked");
-    assert_eq!(store.admit(&person("o1"), 1, &wish(&user, false), 9).await, Ok(Decision::Blocked));
-    store.strike_off(&user, &person("o1")).await.expect("struck");
+    assert_eq!(
+        store.admit(&person("o1"), 1, &wish(&user, false), 9).await,
+        Ok(Decision::Blocked)
+    );
+    store
+        .strike_off(&user, &person("o1"))
+        .await
+        .expect("struck");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
     assert!(store.user_state(&user).await.expect("a state").blocked);
-    assert_eq!(store.admit(&person("o1"), 2, &wish(&user, false), 9).await, Ok(Decision::Blocked));
+    assert_eq!(
+        store.admit(&person("o1"), 2, &wish(&user, false), 9).await,
+        Ok(Decision::Blocked)
+    );
 }
 
 /// The date of a revocation of a user's tokens if no life of tokens is known.
@@ -1266,22 +2425,48 @@ async fn an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left(store: R
         }
     };
     assert_eq!(life(0).await, LONGEST_LIFE, "nothing was noted");
-    for (number, (noted, longest)) in [(hour, hour), (day, day), (hour, day), (hour, day)].into_iter().enumerate() {
+    for (number, (noted, longest)) in [(hour, hour), (day, day), (hour, day), (hour, day)]
+        .into_iter()
+        .enumerate()
+    {
         store.note_life(noted).await.expect("noted");
-        assert_eq!(life(number + 1).await, longest, "tokens of the longer life may be left");
+        assert_eq!(
+            life(number + 1).await,
+            longest,
+            "tokens of the longer life may be left"
+        );
     }
     store.note_renewals(20 * day).await.expect("noted");
-    assert_eq!(life(9).await, day, "verifiers meet none of what renews tokens");
+    assert_eq!(
+        life(9).await,
+        day,
+        "verifiers meet none of what renews tokens"
+    );
     assert_eq!(store.longest_login().await, Ok(20 * day));
 }
 
 async fn an_end_that_is_made_again_keeps_its_date(store: Rc<Store>) {
     let now = second();
-    store.note_life(Duration::from_secs(86_400)).await.expect("noted");
+    store
+        .note_life(Duration::from_secs(86_400))
+        .await
+        .expect("noted");
     let ended = [
-        Revocation::User { user: user("user-1"), before: now, until: now + 9 },
-        Revocation::UserInApp { user: user("user-1"), app: app(), before: now, until: now + 8 },
-        Revocation::Key { kid: "a-kid".into(), until: now + 7 },
+        Revocation::User {
+            user: user("user-1"),
+            before: now,
+            until: now + 9,
+        },
+        Revocation::UserInApp {
+            user: user("user-1"),
+            app: app(),
+            before: now,
+            until: now + 8,
+        },
+        Revocation::Key {
+            kid: "a-kid".into(),
+            until: now + 7,
+        },
     ];
     for end in &ended {
         store.restore_revocation(end).await.expect("made");
@@ -1303,14 +2488,25 @@ fn kid(end: &Revocation) -> &str {
 async fn the_stream_is_read_in_parts(store: Rc<Store>) {
     let store = &store;
     for number in 0..4 {
-        store.revoke_key(&format!("kid-{number}")).await.expect("ended");
+        store
+            .revoke_key(&format!("kid-{number}"))
+            .await
+            .expect("ended");
     }
-    let read = store.revocations_after("", 3).await.expect("read").expect("the oldest");
+    let read = store
+        .revocations_after("", 3)
+        .await
+        .expect("read")
+        .expect("the oldest");
     assert_eq!((read.ends.len(), read.more), (3, true));
     let (rest, _) = read_after(store, &read.cursor).await;
     assert_eq!(kids(&rest), ["kid-3"]);
     for (cursor, most) in [("", 4), (&*read.cursor, 1)] {
-        let read = store.revocations_after(cursor, most).await.expect("read").expect("a cursor of the stream");
+        let read = store
+            .revocations_after(cursor, most)
+            .await
+            .expect("read")
+            .expect("a cursor of the stream");
         assert_eq!((read.ends.len(), read.more), (most, false), "just full");
     }
 }
@@ -1320,7 +2516,9 @@ async fn the_stream_is_read_in_parts(store: Rc<Store>) {
 async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<Store>) {
     let store = &store;
     let [now, ..] = orders(store, [0, 0, 0]).await;
-    let at = |ahead: u64, byte| ExchangeTimestamp::new(now.micros + ahead * 1_000_000, &attempt_id(byte));
+    let at = |ahead: u64, byte| {
+        ExchangeTimestamp::new(now.micros + ahead * 1_000_000, &attempt_id(byte))
+    };
     let keys = async || store.session_keys(&person("o1")).await.expect("an answer");
     recorded(store, &record("o1", &at(200, 1), "k1", "user-1")).await;
     recorded(store, &record("o1", &at(300, 2), "k2", "user-1")).await;
@@ -1328,12 +2526,19 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
     for (byte, key, before) in [(3, "k3", "k2"), (4, "k4", "k3")] {
         for _ in 0..2 {
             recorded(store, &record("o1", &at(0, byte), key, "user-1")).await;
-            assert_eq!(keys().await, [sealed(key), sealed(before)], "also if it is repeated");
+            assert_eq!(
+                keys().await,
+                [sealed(key), sealed(before)],
+                "also if it is repeated"
+            );
         }
     }
     for _ in 0..2 {
         let reset = (at(0, 5), sealed("k5"));
-        store.keep_session_key(&person("o1"), 1, &reset, None).await.expect("kept");
+        store
+            .keep_session_key(&person("o1"), 1, &reset, None)
+            .await
+            .expect("kept");
         assert_eq!(keys().await, [sealed("k5"), sealed("k4")]);
     }
 }
@@ -1341,30 +2546,57 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
 /// Three exchanges leave the same two keys in every order of arrival, also if they began in the
 /// same microsecond.
 async fn a_later_exchange_never_loses(store: Rc<Store>) {
-    let arrivals = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    let arrivals = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
     for (round, micros) in [[0, 1, 2], [5, 5, 5]].into_iter().enumerate() {
         let orders = orders(&store, micros).await;
         for arrival in arrivals {
             let openid = format!("o-{round}-{}{}{}", arrival[0], arrival[1], arrival[2]);
             for exchange in arrival {
-                let login = record(&openid, &orders[exchange], &format!("key {exchange}"), "user");
+                let login = record(
+                    &openid,
+                    &orders[exchange],
+                    &format!("key {exchange}"),
+                    "user",
+                );
                 recorded(&store, &login).await;
                 recorded(&store, &login).await;
             }
-            let kept = store.session_keys(&person(&openid)).await.expect("an answer");
-            assert_eq!(kept, [sealed("key 2"), sealed("key 1")], "arrival {arrival:?}");
+            let kept = store
+                .session_keys(&person(&openid))
+                .await
+                .expect("an answer");
+            assert_eq!(
+                kept,
+                [sealed("key 2"), sealed("key 1")],
+                "arrival {arrival:?}"
+            );
         }
     }
 }
 
 async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Store>) {
     let [now, _, _] = orders(&store, [0, 0, 0]).await;
-    let ago = |seconds: u64| ExchangeTimestamp::new(now.micros - seconds * 1_000_000, &attempt_id(9));
+    let ago =
+        |seconds: u64| ExchangeTimestamp::new(now.micros - seconds * 1_000_000, &attempt_id(9));
     for (openid, replaced, kept) in [("recent", 595, true), ("long-ago", 605, false)] {
         recorded(&store, &record(openid, &ago(900), "old", "user")).await;
         recorded(&store, &record(openid, &ago(replaced), "new", "user")).await;
-        let keys = store.session_keys(&person(openid)).await.expect("an answer");
-        assert_eq!((&keys[0], keys.len() == 2), (&sealed("new"), kept), "{openid}");
+        let keys = store
+            .session_keys(&person(openid))
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (&keys[0], keys.len() == 2),
+            (&sealed("new"), kept),
+            "{openid}"
+        );
     }
 }
 
@@ -1374,38 +2606,75 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
     let (store, vault) = (&store, vault());
     let [now, ..] = orders(store, [0, 0, 0]).await;
     let exchanged = async |openid: &str, key: &str, ago: u64, by_login: bool, rate| {
-        let order = ExchangeTimestamp::new(now.micros - ago * 1_000_000, &attempt_id((ago % 251) as u8));
+        let order =
+            ExchangeTimestamp::new(now.micros - ago * 1_000_000, &attempt_id((ago % 251) as u8));
         let session_key = vault.seal(key, &person(openid));
         if by_login {
-            return log_in(store, &LoginRecord { rate, session_key, ..record(openid, &order, "", "user-1") }).await;
+            return log_in(
+                store,
+                &LoginRecord {
+                    rate,
+                    session_key,
+                    ..record(openid, &order, "", "user-1")
+                },
+            )
+            .await;
         }
         store
-            .keep_session_key(&person(openid), 1, &(order, session_key), Some(DateTime::UNIX_EPOCH))
+            .keep_session_key(
+                &person(openid),
+                1,
+                &(order, session_key),
+                Some(DateTime::UNIX_EPOCH),
+            )
             .await
             .expect("kept");
         Recorded::Unbound
     };
     // Logins that count take the slow path; a login after keys that came without logins takes the
     // fast path.
-    for (way, by_login) in [[false; 4], [true; 4], [false, false, true, true]].into_iter().enumerate() {
+    for (way, by_login) in [[false; 4], [true; 4], [false, false, true, true]]
+        .into_iter()
+        .enumerate()
+    {
         for (ago, has_both) in [([900, 500, 20, 10], true), ([1500, 1000, 300, 10], false)] {
             let openid = format!("o-{way}-{has_both}");
             bind(store, &openid, &format!("user-{openid}"), 1).await;
-            for ((key, ago), by_login) in ["K1", "K2", "K2", "K2"].into_iter().zip(ago).zip(by_login) {
+            for ((key, ago), by_login) in
+                ["K1", "K2", "K2", "K2"].into_iter().zip(ago).zip(by_login)
+            {
                 exchanged(&openid, key, ago, by_login, OFTEN).await;
             }
-            let kept = store.session_keys(&person(&openid)).await.expect("an answer");
+            let kept = store
+                .session_keys(&person(&openid))
+                .await
+                .expect("an answer");
             let expected = ["K2", "K1"].map(|key| vault.seal(key, &person(&openid)));
             assert_eq!(kept, expected[..if has_both { 2 } else { 1 }], "{openid}");
-            let last = store.last_login(&person(&openid)).await.expect("an answer").map(|at| at.timestamp());
-            assert_eq!(last, Some((now.micros / 1_000_000) as i64 - 10), "the last exchange, whatever its key");
+            let last = store
+                .last_login(&person(&openid))
+                .await
+                .expect("an answer")
+                .map(|at| at.timestamp());
+            assert_eq!(
+                last,
+                Some((now.micros / 1_000_000) as i64 - 10),
+                "the last exchange, whatever its key"
+            );
         }
     }
-    let rate = Rate { burst: 3, period: Duration::from_secs(3600) };
+    let rate = Rate {
+        burst: 3,
+        period: Duration::from_secs(3600),
+    };
     bind(store, "o1", "user-1", 1).await;
     for (ago, is_admitted) in [(40, true), (30, true), (20, true), (10, false)] {
         let recorded = exchanged("o1", "K", ago, true, rate).await;
-        assert_eq!(matches!(recorded, Recorded::Counted { .. }), is_admitted, "{ago}: {recorded:?}");
+        assert_eq!(
+            matches!(recorded, Recorded::Counted { .. }),
+            is_admitted,
+            "{ago}: {recorded:?}"
+        );
     }
 }
 
@@ -1479,8 +2748,13 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn a_person_may_have_left_more_users_than_lua_unpacks() {
         let server = RedisServer::start().await;
-        let left: Vec<UserId> = (0..8_100).map(|number| user(&format!("user-{number}"))).collect();
-        let erased = server.store().erase_person(&person("o1"), &Vec::from_iter(&left), &[NAMES]).await;
+        let left: Vec<UserId> = (0..8_100)
+            .map(|number| user(&format!("user-{number}")))
+            .collect();
+        let erased = server
+            .store()
+            .erase_person(&person("o1"), &Vec::from_iter(&left), &[NAMES])
+            .await;
         assert_eq!(erased, Ok(Some(ErasedPerson::default())));
     }
 
@@ -1501,22 +2775,65 @@ mod redis_only {
         let store = server.store();
         let [first, second, third] = orders(&store, [0, 1, 2]).await;
         let login = |order, of: &str| {
-            let if_unbound = UnboundPolicy::Computed { user: user(of), listed: true };
-            LoginRecord { if_unbound, ..record("o1", order, "k1", "nobody") }
+            let if_unbound = UnboundPolicy::Computed {
+                user: user(of),
+                listed: true,
+            };
+            LoginRecord {
+                if_unbound,
+                ..record("o1", order, "k1", "nobody")
+            }
         };
-        let [right, wrong] = ["6c207736-427e-88dc-acfd-5b0f649038f3", "6c207736-427e-88dc-acfd-5b0f649038f4"];
-        store.record_login(&login(&first, right)).await.expect("recorded");
-        assert_eq!(store.record_login(&login(&second, wrong)).await, Ok(Recorded::OtherUser));
+        let [right, wrong] = [
+            "6c207736-427e-88dc-acfd-5b0f649038f3",
+            "6c207736-427e-88dc-acfd-5b0f649038f4",
+        ];
+        store
+            .record_login(&login(&first, right))
+            .await
+            .expect("recorded");
+        assert_eq!(
+            store.record_login(&login(&second, wrong)).await,
+            Ok(Recorded::OtherUser)
+        );
         store.forget(&person("o1"), None).await.expect("forgotten");
-        assert_eq!(store.record_login(&login(&third, wrong)).await, Ok(Recorded::OtherUser));
-        let told = LoginRecord { if_unbound: UnboundPolicy::ReportOnly, ..record("o1", &third, "k1", "nobody") };
-        assert_eq!(store.record_login(&told).await, Ok(Recorded::OtherUser), "nobody draws a user id for who has one");
-        let found = store.binding(&person("o1")).await.expect("an answer").map(|found| found.user);
+        assert_eq!(
+            store.record_login(&login(&third, wrong)).await,
+            Ok(Recorded::OtherUser)
+        );
+        let told = LoginRecord {
+            if_unbound: UnboundPolicy::ReportOnly,
+            ..record("o1", &third, "k1", "nobody")
+        };
+        assert_eq!(
+            store.record_login(&told).await,
+            Ok(Recorded::OtherUser),
+            "nobody draws a user id for who has one"
+        );
+        let found = store
+            .binding(&person("o1"))
+            .await
+            .expect("an answer")
+            .map(|found| found.user);
         assert_eq!(found, Some(user(right)));
         // A person with a computed user does not begin to bind.
-        let intent = Intent { user: user("user-1"), made: false, by_unionid: false };
-        store.intend(&person("o1"), 0, &intent).await.expect("an answer");
-        assert_eq!(store.binding(&person("o1")).await.expect("an answer").map(|found| found.user), Some(user(right)));
+        let intent = Intent {
+            user: user("user-1"),
+            made: false,
+            by_unionid: false,
+        };
+        store
+            .intend(&person("o1"), 0, &intent)
+            .await
+            .expect("an answer");
+        assert_eq!(
+            store
+                .binding(&person("o1"))
+                .await
+                .expect("an answer")
+                .map(|found| found.user),
+            Some(user(right))
+        );
     }
 
     /// The operator's connection has seen a later time of Redis.
@@ -1527,28 +2844,58 @@ mod redis_only {
         let later = servers::now().timestamp() + 60;
         operator.had_told(later as u64);
         let restored: [fn(UserId, i64) -> Revocation; 2] = [
-            |user, before| Revocation::User { user, before, until: before },
-            |user, before| Revocation::UserInApp { user, app: app(), before, until: before },
+            |user, before| Revocation::User {
+                user,
+                before,
+                until: before,
+            },
+            |user, before| Revocation::UserInApp {
+                user,
+                app: app(),
+                before,
+                until: before,
+            },
         ];
         for number in 0..4 {
             let (user, openid) = (user(&format!("user-{number}")), format!("o{number}"));
             let asks = async |key: &str| {
-                let ([order, ..], if_unbound) =
-                    (orders(&store, [0, 1, 2]).await, UnboundPolicy::Computed { user: user.clone(), listed: false });
-                let login = LoginRecord { if_unbound, ..record(&openid, &order, key, "nobody") };
-                matches!(store.record_login(&login).await, Ok(Recorded::Counted { may_be_ended: true, .. }))
+                let ([order, ..], if_unbound) = (
+                    orders(&store, [0, 1, 2]).await,
+                    UnboundPolicy::Computed {
+                        user: user.clone(),
+                        listed: false,
+                    },
+                );
+                let login = LoginRecord {
+                    if_unbound,
+                    ..record(&openid, &order, key, "nobody")
+                };
+                matches!(
+                    store.record_login(&login).await,
+                    Ok(Recorded::Counted {
+                        may_be_ended: true,
+                        ..
+                    })
+                )
             };
             assert!(!asks("k1").await && !asks("k2").await);
             match number {
                 0 => operator.revoke_user(&user, None).await,
                 1 => operator.revoke_in_app(&user, &app()).await,
-                other => operator.restore_revocation(&restored[other - 2](user.clone(), later)).await,
+                other => {
+                    operator
+                        .restore_revocation(&restored[other - 2](user.clone(), later))
+                        .await
+                }
             }
             .expect("ended");
             assert!(asks("k3").await, "{number}");
         }
         let reads = server.cli(&["INFO", "commandstats"]);
-        assert!(reads.contains("cmdstat_hmget:calls=13,"), "one for each login, and for the script's text: {reads}");
+        assert!(
+            reads.contains("cmdstat_hmget:calls=13,"),
+            "one for each login, and for the script's text: {reads}"
+        );
     }
 
     /// Repeated logins need no lookups of revocations.
@@ -1564,34 +2911,76 @@ mod redis_only {
             }
         };
         let now = servers::now().timestamp();
-        let date = async |second| dated(store.date_token(&person("o1"), &token("a", second), i64::MAX).await);
+        let date = async |second| {
+            dated(
+                store
+                    .date_token(&person("o1"), &token("a", second), i64::MAX)
+                    .await,
+            )
+        };
         assert!(asks("k1").await, "the user may have been there before");
         bind(&store, "o1", "user-1", 1).await;
         assert!(!asks("k2").await, "wxmint has made the user");
         store.forget(&person("o1"), None).await.expect("forgotten");
-        assert_eq!((date(now + 1).await, asks("k3").await), (now + 1, true), "it may be ended with its keys");
-        store.revoke_user(&user("user-1"), Some(now + 60)).await.expect("ended");
-        for (second, dated, asked) in [(now, now + 61, true), (now + 50, now + 61, true), (now + 61, now + 61, false)] {
-            assert_eq!((date(second).await, asks("k4").await), (dated, asked), "{second}");
+        assert_eq!(
+            (date(now + 1).await, asks("k3").await),
+            (now + 1, true),
+            "it may be ended with its keys"
+        );
+        store
+            .revoke_user(&user("user-1"), Some(now + 60))
+            .await
+            .expect("ended");
+        for (second, dated, asked) in [
+            (now, now + 61, true),
+            (now + 50, now + 61, true),
+            (now + 61, now + 61, false),
+        ] {
+            assert_eq!(
+                (date(second).await, asks("k4").await),
+                (dated, asked),
+                "{second}"
+            );
         }
         unbind(&store, "o1", "user-1", 1).await;
-        recorded(&store, &record("o1", &orders(&store, [0, 1, 2]).await[0], "k5", "user-1")).await;
+        recorded(
+            &store,
+            &record("o1", &orders(&store, [0, 1, 2]).await[0], "k5", "user-1"),
+        )
+        .await;
         bind(&store, "o1", "user-1", 2).await;
-        assert!(asks("k6").await && asks("k7").await, "the user was there before");
+        assert!(
+            asks("k6").await && asks("k7").await,
+            "the user was there before"
+        );
         let binding = format!("wxmint:{{{}:o1}}:binding", app());
         server.cli(&["HDEL", &binding, "d"]);
         assert!(!asks("k8").await);
         store.had_told(servers::now().timestamp() as u64 + 60);
         assert!(asks("k9").await, "so have ends that were made before");
-        let last = store.last_login(&person("o1")).await.expect("an answer").expect("a login");
+        let last = store
+            .last_login(&person("o1"))
+            .await
+            .expect("an answer")
+            .expect("a login");
         for (seconds, later) in [(-60, 0), (60, 60)] {
             let noted = (last.timestamp() + seconds).to_string();
             server.cli(&["HSET", &binding, "l", &noted]);
-            assert_eq!(store.last_login(&person("o1")).await, Ok(Some(last + TimeDelta::seconds(later))));
+            assert_eq!(
+                store.last_login(&person("o1")).await,
+                Ok(Some(last + TimeDelta::seconds(later)))
+            );
         }
-        let BindingState::Bound(bound) = store.binding_state(&person("o1")).await.expect("a state") else { panic!() };
+        let BindingState::Bound(bound) = store.binding_state(&person("o1")).await.expect("a state")
+        else {
+            panic!()
+        };
         store.leave(&person("o1"), &bound).await.expect("left");
-        let fields: BTreeSet<_> = server.cli(&["HKEYS", &binding]).lines().map(str::to_owned).collect();
+        let fields: BTreeSet<_> = server
+            .cli(&["HKEYS", &binding])
+            .lines()
+            .map(str::to_owned)
+            .collect();
         assert_eq!(fields, BTreeSet::from(["g", "q", "t"].map(str::to_owned)));
     }
 
@@ -1604,7 +2993,11 @@ mod redis_only {
             recorded(&store, &record("o1", &order, &number.to_string(), "user-1")).await;
             let length = usize::from(number) * (2 + 7 + 4 + 1);
             let session = format!("wxmint:{{{}:o1}}:session", app());
-            assert_eq!(server.cli(&["STRLEN", &session]), length.to_string(), "{number} lines, and no other logins");
+            assert_eq!(
+                server.cli(&["STRLEN", &session]),
+                length.to_string(),
+                "{number} lines, and no other logins"
+            );
         }
     }
 
@@ -1616,30 +3009,57 @@ mod redis_only {
         recorded(&store, &record("o1", &first, "k1", "user-1")).await;
         bind(&store, "o1", "user-1", 1).await;
         recorded(&store, &record("o1", &second, "k2", "user-1")).await;
-        store.reseal(&person("o1"), &sealed("k2"), &sealed("k2 anew")).await.expect("sealed anew");
+        store
+            .reseal(&person("o1"), &sealed("k2"), &sealed("k2 anew"))
+            .await
+            .expect("sealed anew");
         recorded(&store, &record("o1", &second, "k2", "user-1")).await;
-        assert_eq!(store.session_keys(&person("o1")).await, Ok(vec![sealed("k2 anew"), sealed("k1")]));
+        assert_eq!(
+            store.session_keys(&person("o1")).await,
+            Ok(vec![sealed("k2 anew"), sealed("k1")])
+        );
 
         let intent = intent("user-2");
-        let login =
-            LoginRecord { if_unbound: UnboundPolicy::Intended(intent.clone()), ..record("o2", &first, "k1", "user-2") };
+        let login = LoginRecord {
+            if_unbound: UnboundPolicy::Intended(intent.clone()),
+            ..record("o2", &first, "k1", "user-2")
+        };
         recorded(&store, &login).await;
-        store.admit(&person("o2"), 1, &intent, 9).await.expect("admitted");
-        store.note_block(&person("o2"), &user("user-2"), 1, true).await.expect("blocked");
+        store
+            .admit(&person("o2"), 1, &intent, 9)
+            .await
+            .expect("admitted");
+        store
+            .note_block(&person("o2"), &user("user-2"), 1, true)
+            .await
+            .expect("blocked");
         store.record_login(&login).await.expect("recorded");
-        assert_eq!(store.session_keys(&person("o2")).await, Ok(vec![]), "of who was blocked before being bound");
+        assert_eq!(
+            store.session_keys(&person("o2")).await,
+            Ok(vec![]),
+            "of who was blocked before being bound"
+        );
     }
 
     #[tokio::test(flavor = "local")]
     async fn a_refused_login_that_is_sent_again_and_admitted_counts() {
         let server = RedisServer::start().await;
         let store = server.store();
-        let rate = Rate { burst: 1, period: Duration::from_secs(1) };
+        let rate = Rate {
+            burst: 1,
+            period: Duration::from_secs(1),
+        };
         let [first, second, third] = orders(&store, [0, 1, 2]).await;
-        let login = |order, key| LoginRecord { rate, ..record("o1", order, key, "user-1") };
+        let login = |order, key| LoginRecord {
+            rate,
+            ..record("o1", order, key, "user-1")
+        };
         recorded(&store, &login(&first, "k1")).await;
         bind(&store, "o1", "user-1", 1).await;
-        while matches!(log_in(&store, &login(&second, "k2")).await, Recorded::Limited(_)) {}
+        while matches!(
+            log_in(&store, &login(&second, "k2")).await,
+            Recorded::Limited(_)
+        ) {}
         let next = log_in(&store, &login(&third, "k3")).await;
         assert!(matches!(next, Recorded::Limited(_)), "{next:?}");
     }
@@ -1649,7 +3069,11 @@ mod redis_only {
         let server = RedisServer::start().await;
         let store = server.store();
         let session = format!("wxmint:{{{}:o1}}:session", app());
-        for (order, key) in orders(&store, [0, 1, 2]).await.iter().zip(["k1", "k2", "k3"]) {
+        for (order, key) in orders(&store, [0, 1, 2])
+            .await
+            .iter()
+            .zip(["k1", "k2", "k3"])
+        {
             recorded(&store, &record("o1", order, key, "user-1")).await;
             assert_eq!(server.cli(&["TTL", &session]), DAY.as_secs().to_string());
             server.cli(&["EXPIRE", &session, "100"]);
@@ -1660,18 +3084,38 @@ mod redis_only {
     async fn a_session_stays_short_however_often_a_person_logs_in() {
         let server = RedisServer::start().await;
         let (store, session) = (server.store(), format!("wxmint:{{{}:o1}}:session", app()));
-        let rate = Rate { burst: 40, period: Duration::from_secs(3600) };
+        let rate = Rate {
+            burst: 40,
+            period: Duration::from_secs(3600),
+        };
         let (mut admitted, mut before) = (0, None);
-        let is_short = || server.cli(&["STRLEN", &session]).parse::<usize>().expect("a length") <= 100;
+        let is_short = || {
+            server
+                .cli(&["STRLEN", &session])
+                .parse::<usize>()
+                .expect("a length")
+                <= 100
+        };
         for number in 0..60 {
             let [order, ..] = orders(&store, [0, 1, 2]).await;
             let key = format!("k{number}");
-            let recorded = log_in(&store, &LoginRecord { rate, ..record("o1", &order, &key, "o1") }).await;
+            let recorded = log_in(
+                &store,
+                &LoginRecord {
+                    rate,
+                    ..record("o1", &order, &key, "o1")
+                },
+            )
+            .await;
             admitted += u32::from(matches!(recorded, Recorded::Counted { .. }));
             if number == 0 {
                 bind(&store, "o1", "o1", 1).await;
             }
-            let mut kept = store.session_keys(&person("o1")).await.expect("an answer").into_iter();
+            let mut kept = store
+                .session_keys(&person("o1"))
+                .await
+                .expect("an answer")
+                .into_iter();
             assert_eq!((kept.next(), kept.next()), (Some(sealed(&key)), before));
             before = Some(sealed(&key));
             assert!(is_short(), "after {number} logins");
@@ -1680,9 +3124,15 @@ mod redis_only {
         for number in 0..40 {
             let [order, ..] = orders(&store, [0, 1, 2]).await;
             let key = (order, sealed(&format!("reset {number}")));
-            store.keep_session_key(&person("o1"), 1, &key, None).await.expect("kept");
+            store
+                .keep_session_key(&person("o1"), 1, &key, None)
+                .await
+                .expect("kept");
         }
-        assert_eq!(store.session_keys(&person("o1")).await, Ok(vec![sealed("reset 39"), sealed("reset 38")]));
+        assert_eq!(
+            store.session_keys(&person("o1")).await,
+            Ok(vec![sealed("reset 39"), sealed("reset 38")])
+        );
         assert!(is_short(), "after 40 resets");
     }
 
@@ -1691,15 +3141,31 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp());
         let [own, with_app, with_user] = ["a", "b", "c"].map(|id| token(id, now - 1));
-        server.cli(&["SET", "wxmint:user:{user-1}:ended:a", "untold", "EX", "3600"]);
-        assert_eq!(store.token_state(&own).await, Ok(TokenState::Revoked { told: false }));
+        server.cli(&[
+            "SET",
+            "wxmint:user:{user-1}:ended:a",
+            "untold",
+            "EX",
+            "3600",
+        ]);
+        assert_eq!(
+            store.token_state(&own).await,
+            Ok(TokenState::Revoked { told: false })
+        );
         server.cli(&["XADD", "wxmint:revoked", "*", "end", "kid k"]);
         for _ in 0..2 {
             store.revoke_token(&own).await.expect("ended");
-            assert_eq!(store.token_state(&own).await, Ok(TokenState::Revoked { told: true }));
+            assert_eq!(
+                store.token_state(&own).await,
+                Ok(TokenState::Revoked { told: true })
+            );
             assert_eq!(server.cli(&["XLEN", "wxmint:revoked"]), "2", "once");
         }
-        assert_eq!(server.cli(&["TTL", "wxmint:user:{user-1}:ended:a"]), "-1", "Redis does not forget it by itself");
+        assert_eq!(
+            server.cli(&["TTL", "wxmint:user:{user-1}:ended:a"]),
+            "-1",
+            "Redis does not forget it by itself"
+        );
 
         let ends = "wxmint:user:{user-1}:ends";
         let app = app();
@@ -1708,11 +3174,24 @@ mod redis_only {
             ("before".into(), TokenState::RevokedWithUser { told: false }),
         ] {
             let second = now.to_string();
-            server.cli(&["HSET", ends, &end, &second, &format!("untold:{end}"), &second]);
+            server.cli(&[
+                "HSET",
+                ends,
+                &end,
+                &second,
+                &format!("untold:{end}"),
+                &second,
+            ]);
             assert_eq!(store.token_state(&with_app).await, Ok(ended), "{end}");
         }
-        store.revoke_user(&with_user.user, Some(now - 1)).await.expect("a repetition");
-        assert_eq!(store.token_state(&with_user).await, Ok(TokenState::RevokedWithUser { told: true }));
+        store
+            .revoke_user(&with_user.user, Some(now - 1))
+            .await
+            .expect("a repetition");
+        assert_eq!(
+            store.token_state(&with_user).await,
+            Ok(TokenState::RevokedWithUser { told: true })
+        );
     }
 
     /// This holds even if no person is listed, and none has logged in since.
@@ -1733,7 +3212,10 @@ mod redis_only {
             let maker = if follows { &other } else { &store };
             maker.revoke_user(&ended, None).await.expect("ended");
             let is_whole = |end: &Revocation| matches!(end, Revocation::User { user, before: last, .. } if *user == ended && *last >= before);
-            assert!(read_after(&store, "").await.0.iter().any(is_whole), "{follows}");
+            assert!(
+                read_after(&store, "").await.0.iter().any(is_whole),
+                "{follows}"
+            );
         }
     }
 
@@ -1742,13 +3224,22 @@ mod redis_only {
     async fn what_failed_midway_is_done_by_a_repetition() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
-        let (one, kid, restored) =
-            (token("a", now), || "kid".to_owned(), Revocation::Key { kid: "restored".into(), until: now + 9 });
+        let (one, kid, restored) = (
+            token("a", now),
+            || "kid".to_owned(),
+            Revocation::Key {
+                kid: "restored".into(),
+                until: now + 9,
+            },
+        );
         server.cli(&["SET", "wxmint:revoked", "no stream"]);
         for _ in 0..2 {
             store.revoke_token(&one).await.expect_err("not told");
             store.revoke_key(&kid()).await.expect_err("not told");
-            store.restore_revocation(&restored).await.expect_err("not told");
+            store
+                .restore_revocation(&restored)
+                .await
+                .expect_err("not told");
         }
         server.cli(&["DEL", "wxmint:revoked"]);
         for is_new in [true, false] {
@@ -1756,10 +3247,21 @@ mod redis_only {
             assert_eq!(store.revoke_key(&kid()).await, Ok(is_new));
             assert_eq!(store.revoke_key("restored").await, Ok(is_new));
         }
-        assert_eq!(store.restore_revocation(&restored).await, Ok(()), "told again, though it was not lost");
-        let token = Revocation::Token { id: one.id, user: one.user, expires_at: one.expires_at };
+        assert_eq!(
+            store.restore_revocation(&restored).await,
+            Ok(()),
+            "told again, though it was not lost"
+        );
+        let token = Revocation::Token {
+            id: one.id,
+            user: one.user,
+            expires_at: one.expires_at,
+        };
         let told = read_after(&store, "").await.0;
-        assert_eq!((&told[0], kids(&told[1..])), (&token, vec!["kid", "restored", "restored"]));
+        assert_eq!(
+            (&told[0], kids(&told[1..])),
+            (&token, vec!["kid", "restored", "restored"])
+        );
         assert_eq!(told[3], restored, "with the date that it had");
     }
 
@@ -1770,19 +3272,41 @@ mod redis_only {
         let (store, user, ends) = (server.store(), user("user-1"), "wxmint:user:{user-1}:ends");
         let may = |right: &str| _ = server.cli(&["ACL", "SETUSER", "default", right]);
         let owner = with_session(&store, "o1").await;
-        let left = store.leave(&owner, &bound_to(1, "user-1")).await.expect("left");
-        let BindingState::Leaving { since, .. } = left else { panic!("{left:?}") };
+        let left = store
+            .leave(&owner, &bound_to(1, "user-1"))
+            .await
+            .expect("left");
+        let BindingState::Leaving { since, .. } = left else {
+            panic!("{left:?}")
+        };
         server.cli(&["SET", ends, "no ends"]);
-        store.dismiss(&user, &owner, 1, since).await.expect_err("no ends");
+        store
+            .dismiss(&user, &owner, 1, since)
+            .await
+            .expect_err("no ends");
         server.cli(&["DEL", ends]);
-        store.dismiss(&user, &owner, 1, since).await.expect("dismissed");
+        store
+            .dismiss(&user, &owner, 1, since)
+            .await
+            .expect("dismissed");
         let until = of_any_life(since);
-        let ended = Revocation::UserInApp { user: user.clone(), app: app(), before: since, until };
+        let ended = Revocation::UserInApp {
+            user: user.clone(),
+            app: app(),
+            before: since,
+            until,
+        };
         assert_eq!(read_after(&store, "").await.0, [ended]);
         may("-hset");
-        store.set_free(&owner, 1, &user).await.expect_err("no right");
+        store
+            .set_free(&owner, 1, &user)
+            .await
+            .expect_err("no right");
         may("+hset");
-        let free = BindingState::Free { generation: 1, dissolved: true };
+        let free = BindingState::Free {
+            generation: 1,
+            dissolved: true,
+        };
         assert_eq!(store.set_free(&owner, 1, &user).await, Ok(free));
 
         store.set_blocked(&user, true).await.expect("blocked");
@@ -1807,18 +3331,28 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, owner) = (server.store(), person("o1"));
         let [order, _, _] = orders(&store, [0, 1, 2]).await;
-        let if_unbound = UnboundPolicy::Computed { user: user("user-1"), listed: true };
+        let if_unbound = UnboundPolicy::Computed {
+            user: user("user-1"),
+            listed: true,
+        };
         store
-            .record_login(&LoginRecord { if_unbound, ..record("o1", &order, "k1", "nobody") })
+            .record_login(&LoginRecord {
+                if_unbound,
+                ..record("o1", &order, "k1", "nobody")
+            })
             .await
             .expect("recorded");
-        let listed = async || store.people_of(&user("user-1")).await == Ok(Some(vec![owner.clone()]));
+        let listed =
+            async || store.people_of(&user("user-1")).await == Ok(Some(vec![owner.clone()]));
         while !listed().await {
             tokio::task::yield_now().await;
         }
         assert_eq!(store.session_keys(&owner).await, Ok(vec![sealed("k1")]));
         server.cli(&["ACL", "SETUSER", "default", "-hdel"]);
-        store.leave(&owner, &Bound::computed(user("user-1"))).await.expect_err("no right");
+        store
+            .leave(&owner, &Bound::computed(user("user-1")))
+            .await
+            .expect_err("no right");
         assert!(listed().await, "still on the list");
         assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
     }
@@ -1829,18 +3363,37 @@ mod redis_only {
         let (store, now) = (server.store(), servers::now().timestamp());
         bind(&store, "owner", "user-1", 1).await;
         for number in 0..20 {
-            store.revoke_token(&token(&format!("t{number}"), now)).await.expect("ended");
+            store
+                .revoke_token(&token(&format!("t{number}"), now))
+                .await
+                .expect("ended");
             let other = person(&format!("o{number}"));
-            let sign = store.admit(&other, 1, &wish(&user("user-1"), false), 1 + number % 2).await.expect("decided");
+            let sign = store
+                .admit(&other, 1, &wish(&user("user-1"), false), 1 + number % 2)
+                .await
+                .expect("decided");
             if sign != Decision::Full {
-                store.dismiss(&user("user-1"), &other, 1, now - 20).await.expect("dismissed");
+                store
+                    .dismiss(&user("user-1"), &other, 1, now - 20)
+                    .await
+                    .expect("dismissed");
             }
         }
-        let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"].map(|key| server.cli(&["HLEN", key]));
+        let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"]
+            .map(|key| server.cli(&["HLEN", key]));
         let why = "the owner and the last second that is ended; the end of the app, and until when it is kept";
         assert_eq!(lengths, ["2", "2"], "{why}");
-        assert_eq!(store.ever_of(&user("user-1")).await.map(|people| people.len()), Ok(21));
-        assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![person("owner")])));
+        assert_eq!(
+            store
+                .ever_of(&user("user-1"))
+                .await
+                .map(|people| people.len()),
+            Ok(21)
+        );
+        assert_eq!(
+            store.people_of(&user("user-1")).await,
+            Ok(Some(vec![person("owner")]))
+        );
     }
 
     #[tokio::test(flavor = "local")]
@@ -1848,13 +3401,25 @@ mod redis_only {
         let server = RedisServer::start().await;
         // One of two replicas still has the old setting.
         let (old, new) = (server.store(), server.store());
-        old.note_life(Duration::from_secs(86_400)).await.expect("noted");
-        new.note_life(Duration::from_secs(600)).await.expect("noted");
-        let until: i64 = server.cli(&["HGET", "wxmint:{wxmint:revoked}:lives", "86400"]).parse().expect("a second");
+        old.note_life(Duration::from_secs(86_400))
+            .await
+            .expect("noted");
+        new.note_life(Duration::from_secs(600))
+            .await
+            .expect("noted");
+        let until: i64 = server
+            .cli(&["HGET", "wxmint:{wxmint:revoked}:lives", "86400"])
+            .parse()
+            .expect("a second");
         let since = until - servers::now().timestamp() - 86_400;
-        assert!((3590..=3600).contains(&since), "an hour without being noted again: {since}");
+        assert!(
+            (3590..=3600).contains(&since),
+            "an hour without being noted again: {since}"
+        );
         let ends = async |number: usize| {
-            new.revoke_user(&user(&format!("user-{number}")), None).await.expect("ended");
+            new.revoke_user(&user(&format!("user-{number}")), None)
+                .await
+                .expect("ended");
             match read_after(&new, "").await.0.pop() {
                 Some(Revocation::User { before, until, .. }) => (until, until - before),
                 other => panic!("{other:?}"),
@@ -1863,13 +3428,29 @@ mod redis_only {
         assert_eq!(ends(1).await.1, 86_400);
         // No such token was issued for an hour and three quarters of a day.
         let last = second() + 6 * 3600;
-        server.cli(&["HSET", "wxmint:{wxmint:revoked}:lives", "86400", &last.to_string()]);
-        assert_eq!(ends(2).await.0, last, "no longer than the last of the old tokens lives");
+        server.cli(&[
+            "HSET",
+            "wxmint:{wxmint:revoked}:lives",
+            "86400",
+            &last.to_string(),
+        ]);
+        assert_eq!(
+            ends(2).await.0,
+            last,
+            "no longer than the last of the old tokens lives"
+        );
         // The last of the old tokens has expired.
         server.cli(&["HSET", "wxmint:{wxmint:revoked}:lives", "86400", "1"]);
         assert_eq!(ends(3).await.1, 600);
-        server.store().note_life(Duration::from_secs(60)).await.expect("noted");
-        assert_eq!(server.cli(&["HEXISTS", "wxmint:{wxmint:revoked}:lives", "86400"]), "0");
+        server
+            .store()
+            .note_life(Duration::from_secs(60))
+            .await
+            .expect("noted");
+        assert_eq!(
+            server.cli(&["HEXISTS", "wxmint:{wxmint:revoked}:lives", "86400"]),
+            "0"
+        );
     }
 
     #[tokio::test(flavor = "local")]
@@ -1879,11 +3460,21 @@ mod redis_only {
         let one = token("a", now);
         let (by_token, by_user) = tokio::join!(
             futures_util::future::join_all((0..20).map(|_| store.revoke_token(&one))),
-            futures_util::future::join_all((0..20).map(|_| store.revoke_in_app(&one.user, &one.app))),
+            futures_util::future::join_all(
+                (0..20).map(|_| store.revoke_in_app(&one.user, &one.app))
+            ),
         );
-        assert!(by_token.into_iter().chain(by_user).all(|ended| ended.is_ok()));
+        assert!(
+            by_token
+                .into_iter()
+                .chain(by_user)
+                .all(|ended| ended.is_ok())
+        );
         let mut ends = read_after(&store, "").await.0;
-        assert!((2..=3).contains(&ends.len()), "a second may have passed: {ends:?}");
+        assert!(
+            (2..=3).contains(&ends.len()),
+            "a second may have passed: {ends:?}"
+        );
         ends.dedup();
         assert!(ends.len() > 1);
     }
@@ -1895,13 +3486,23 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let life = async |expected: &dyn Fn(i64) -> bool| {
-            store.date_renewal(&token("a", now), Duration::from_secs(300)).await.expect("dated");
-            let life: i64 = server.cli(&["TTL", "wxmint:user:{user-1}:ends"]).parse().expect("seconds");
+            store
+                .date_renewal(&token("a", now), Duration::from_secs(300))
+                .await
+                .expect("dated");
+            let life: i64 = server
+                .cli(&["TTL", "wxmint:user:{user-1}:ends"])
+                .parse()
+                .expect("seconds");
             assert!(expected(life), "{life}");
         };
         life(&|life| (3600..=3600 + 600).contains(&life)).await;
         store
-            .restore_revocation(&Revocation::User { user: user("user-1"), before: now, until: now })
+            .restore_revocation(&Revocation::User {
+                user: user("user-1"),
+                before: now,
+                until: now,
+            })
             .await
             .expect("made");
         life(&|life| life == -1).await;
@@ -1914,24 +3515,47 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let owner = with_session(&store, "o1").await;
-        store.note_life(Duration::from_secs(600)).await.expect("noted");
         store
-            .note_client_token(&Issued { app: "shop-web".parse().expect("a client"), ..token("page", now) }, &app())
+            .note_life(Duration::from_secs(600))
+            .await
+            .expect("noted");
+        store
+            .note_client_token(
+                &Issued {
+                    app: "shop-web".parse().expect("a client"),
+                    ..token("page", now)
+                },
+                &app(),
+            )
             .await
             .expect("noted");
         store.revoke_token(&token("a", now)).await.expect("ended");
         logged_in(&store, "b", now).await;
-        store.revoke_user(&user("user-1"), None).await.expect("ended");
-        store.dismiss(&user("user-1"), &owner, 1, now).await.expect("dismissed");
+        store
+            .revoke_user(&user("user-1"), None)
+            .await
+            .expect("ended");
+        store
+            .dismiss(&user("user-1"), &owner, 1, now)
+            .await
+            .expect("dismissed");
         store.revoke_key("kid").await.expect("ended");
         let keys = server.cli(&["KEYS", "wxmint:*"]);
-        let of_ends =
-            keys.lines().filter(|key| ["ended", "ends", "revoked", "client"].iter().any(|it| key.contains(it)));
+        let of_ends = keys.lines().filter(|key| {
+            ["ended", "ends", "revoked", "client"]
+                .iter()
+                .any(|it| key.contains(it))
+        });
         // The note that a revocation was just added to the stream lives for a minute, and a doubt
         // has its own life.
         let of_ends = of_ends.filter(|key| !key.contains(":put:") && !key.ends_with(":doubt"));
-        let lives: Vec<_> = of_ends.map(|key| (key, server.cli(&["TTL", key]))).collect();
-        assert!(lives.len() >= 7 && lives.iter().all(|(_, ttl)| ttl == "-1"), "{lives:?}");
+        let lives: Vec<_> = of_ends
+            .map(|key| (key, server.cli(&["TTL", key])))
+            .collect();
+        assert!(
+            lives.len() >= 7 && lives.iter().all(|(_, ttl)| ttl == "-1"),
+            "{lives:?}"
+        );
     }
 
     /// The ids of the entries are made as old as they would be after some hours.
@@ -1942,8 +3566,12 @@ mod redis_only {
         // A revocation is needed for 120 s after its date: for the leeway of verifiers, and the
         // difference between clocks.
         let [old, over, needed, later] = [now - 9_000, now - 125, now - 115, now + 9_000];
-        store.note_life(Duration::from_secs(3600)).await.expect("noted");
-        let [first, second, third] = [1, 2, 3].map(|number| format!("wxmint:user:{{user-{number}}}:ends"));
+        store
+            .note_life(Duration::from_secs(3600))
+            .await
+            .expect("noted");
+        let [first, second, third] =
+            [1, 2, 3].map(|number| format!("wxmint:user:{{user-{number}}}:ends"));
         let list = "wxmint:user:{user-1}";
         let recently = now - 100;
         for (key, name, second) in [
@@ -1960,7 +3588,11 @@ mod redis_only {
             server.cli(&["HSET", key, name, &second.to_string()]);
         }
         for token in ["a", "b"] {
-            server.cli(&["SET", &format!("wxmint:user:{{user-1}}:ended:{token}"), "told"]);
+            server.cli(&[
+                "SET",
+                &format!("wxmint:user:{{user-1}}:ended:{token}"),
+                "told",
+            ]);
         }
         server.cli(&["SET", "wxmint:{wxmint:revoked}:old-kid", ""]);
         for (number, end) in [
@@ -1976,22 +3608,55 @@ mod redis_only {
         .iter()
         .enumerate()
         {
-            server.cli(&["XADD", "wxmint:revoked", &format!("{}-{number}", old * 1000), "end", end]);
+            server.cli(&[
+                "XADD",
+                "wxmint:revoked",
+                &format!("{}-{number}", old * 1000),
+                "end",
+                end,
+            ]);
         }
-        server.cli(&["XADD", "wxmint:revoked", &format!("{}-1", old * 1000 + 1), "end", "device of a later version"]);
+        server.cli(&[
+            "XADD",
+            "wxmint:revoked",
+            &format!("{}-1", old * 1000 + 1),
+            "end",
+            "device of a later version",
+        ]);
         for far in [
             server.store_at(|| servers::now() + TimeDelta::minutes(2)),
             server.store_at(|| servers::now() - TimeDelta::minutes(2)),
         ] {
-            assert_eq!(far.forget_ends(None, 100).await, Ok(Forgotten { ends: 0, next: None }), "by one clock alone");
+            assert_eq!(
+                far.forget_ends(None, 100).await,
+                Ok(Forgotten {
+                    ends: 0,
+                    next: None
+                }),
+                "by one clock alone"
+            );
             assert!((119..=121).contains(&far.clock_ahead().await.expect("an answer").abs()));
         }
         let forgotten = store.forget_ends(None, 4).await.expect("forgotten");
         assert_eq!(forgotten.ends, 2);
-        let rest = store.forget_ends(forgotten.next.as_deref(), 100).await.expect("forgotten");
-        assert_eq!(rest, Forgotten { ends: 3, next: None }, "from where the first call has come");
+        let rest = store
+            .forget_ends(forgotten.next.as_deref(), 100)
+            .await
+            .expect("forgotten");
+        assert_eq!(
+            rest,
+            Forgotten {
+                ends: 3,
+                next: None
+            },
+            "from where the first call has come"
+        );
         let left = server.cli(&["XRANGE", "wxmint:revoked", "-", "+"]);
-        let left: Vec<_> = left.lines().filter(|line| line.contains(' ')).map(str::to_owned).collect();
+        let left: Vec<_> = left
+            .lines()
+            .filter(|line| line.contains(' '))
+            .map(str::to_owned)
+            .collect();
         let expected = [
             format!("kid {later} kid"),
             format!("jti {needed} b user-1"),
@@ -2010,23 +3675,49 @@ mod redis_only {
         ] {
             assert_eq!(server.cli(&["EXISTS", key]), is_left, "{key}");
         }
-        assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-2"]), later.to_string());
+        assert_eq!(
+            server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-2"]),
+            later.to_string()
+        );
         let untold = old + REVOCATIONS_KEPT.as_secs() as i64;
-        assert_eq!(server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-3"]), untold.to_string());
+        assert_eq!(
+            server.cli(&["ZSCORE", "wxmint:{wxmint:revoked}:kept", "user-3"]),
+            untold.to_string()
+        );
 
         // A record that is needed for longer than its entry is purged when its own time has come.
         assert_eq!(store.forget_kept(100).await, Ok(0));
         for (key, field) in [(&second, "kept"), (&third, "untold:before")] {
             server.cli(&["HSET", key, field, "1"]);
         }
-        server.cli(&["ZADD", "wxmint:{wxmint:revoked}:kept", "1", "user-2", "1", "user-3"]);
+        server.cli(&[
+            "ZADD",
+            "wxmint:{wxmint:revoked}:kept",
+            "1",
+            "user-2",
+            "1",
+            "user-3",
+        ]);
         assert_eq!(store.forget_kept(100).await, Ok(2));
-        assert_eq!((server.cli(&["EXISTS", &second]), server.cli(&["HKEYS", &third])), ("0".into(), "dated".into()));
+        assert_eq!(
+            (
+                server.cli(&["EXISTS", &second]),
+                server.cli(&["HKEYS", &third])
+            ),
+            ("0".into(), "dated".into())
+        );
         let note: i64 = server.cli(&["TTL", &third]).parse().expect("seconds");
-        assert!((3600..=3 * 3600).contains(&note), "the note of a renewal expires: {note}");
+        assert!(
+            (3600..=3 * 3600).contains(&note),
+            "the note of a renewal expires: {note}"
+        );
         assert_eq!(server.cli(&["EXISTS", "wxmint:{wxmint:revoked}:kept"]), "0");
         let kids = store.ended_keys(&["old-kid".into()]).await;
-        assert_eq!(kids, Ok(vec!["old-kid".into()]), "an old key file may come back");
+        assert_eq!(
+            kids,
+            Ok(vec!["old-kid".into()]),
+            "an old key file may come back"
+        );
         assert!((-1..=1).contains(&store.clock_ahead().await.expect("an answer")));
     }
 
@@ -2037,41 +3728,81 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let add = |ago: i64, end: &str| {
-            server.cli(&["XADD", "wxmint:revoked", &format!("{}-*", (now - ago) * 1000), "end", end])
+            server.cli(&[
+                "XADD",
+                "wxmint:revoked",
+                &format!("{}-*", (now - ago) * 1000),
+                "end",
+                end,
+            ])
         };
         add(3000, &format!("kid {} of-long-ago", now + 9_000));
         add(200, &format!("kid {} of-a-while-ago", now + 9_000));
         add(150, &format!("jti {} a user-1", now - 130));
         let (ends, cursor) = read_after(&store, "").await;
-        assert_eq!(kids(&ends), ["of-long-ago", "of-a-while-ago"], "nobody needs the third");
+        assert_eq!(
+            kids(&ends),
+            ["of-long-ago", "of-a-while-ago"],
+            "nobody needs the third"
+        );
         assert_eq!(read_after(&store, &cursor).await, (vec![], cursor.clone()));
-        assert_eq!(store.forget_ends(None, 100).await.expect("forgotten").ends, 1);
-        assert_eq!(kids(&read_after(&store, &cursor).await.0), ["of-a-while-ago"]);
+        assert_eq!(
+            store.forget_ends(None, 100).await.expect("forgotten").ends,
+            1
+        );
+        assert_eq!(
+            kids(&read_after(&store, &cursor).await.0),
+            ["of-a-while-ago"]
+        );
         add(0, &format!("kid {} new", now + 9_000));
-        assert_eq!(kids(&read_after(&store, &cursor).await.0), ["of-a-while-ago", "new"]);
+        assert_eq!(
+            kids(&read_after(&store, &cursor).await.0),
+            ["of-a-while-ago", "new"]
+        );
 
         let (_, last) = read_after(&store, "").await;
         let (id_of_last, _) = last.split_once('.').expect("an id");
         server.cli(&["XDEL", "wxmint:revoked", id_of_last]);
-        assert_eq!(store.revocations_after(&last, 100).await, Ok(None), "lost before its date");
+        assert_eq!(
+            store.revocations_after(&last, 100).await,
+            Ok(None),
+            "lost before its date"
+        );
     }
 
     #[tokio::test(flavor = "local")]
     async fn no_end_is_made_by_a_clock_that_is_far_ahead() {
         let server = RedisServer::start().await;
         let (store, owner) = (server.store(), with_session(&server.store(), "o1").await);
-        let BindingState::Bound(bound) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
+        let BindingState::Bound(bound) = store.binding_state(&owner).await.expect("a state") else {
+            panic!("bound")
+        };
         let far = server.store_at(|| servers::now() - TimeDelta::hours(8));
         assert!(far.revoke_user(&bound.user, None).await.is_err());
         assert!(far.revoke_in_app(&bound.user, &app()).await.is_err());
         assert!(far.revoke_token(&token("a", second())).await.is_err());
         assert!(far.revoke_key("kid").await.is_err());
         let refused = far.leave(&owner, &bound).await.expect_err("no time");
-        assert!(refused.reason.contains("ahead of the clock of this machine"), "{refused}");
+        assert!(
+            refused
+                .reason
+                .contains("ahead of the clock of this machine"),
+            "{refused}"
+        );
         assert_eq!(server.cli(&["HLEN", "wxmint:user:{user-1}:ends"]), "0");
         assert_eq!(server.cli(&["XLEN", "wxmint:revoked"]), "0");
-        assert!(far.claim_code(&app(), &code("c"), &attempt_id(1), &often()).await.is_err(), "it would be dated ahead");
-        granted(store.claim_code(&app(), &code("c"), &attempt_id(2), &often()).await.expect("given back"));
+        assert!(
+            far.claim_code(&app(), &code("c"), &attempt_id(1), &often())
+                .await
+                .is_err(),
+            "it would be dated ahead"
+        );
+        granted(
+            store
+                .claim_code(&app(), &code("c"), &attempt_id(2), &often())
+                .await
+                .expect("given back"),
+        );
     }
 
     thread_local! {
@@ -2096,24 +3827,52 @@ mod redis_only {
             };
             let (first, until) = (login(now - 9, minutes), now + weeks.as_secs() as i64);
             store.note_life(minutes).await.expect("noted");
-            store.note_client_token(&login(now - 9, weeks), &app()).await.expect("noted");
+            store
+                .note_client_token(&login(now - 9, weeks), &app())
+                .await
+                .expect("noted");
             match how {
                 "of a user" => store.revoke_user(&first.user, None).await.expect("ended"),
-                "of an app" => store.revoke_in_app(&first.user, &app()).await.expect("ended"),
-                "of a client" => store.revoke_in_app(&first.user, &client).await.expect("ended"),
-                _ => _ = store.revoke_earlier(&login(now, minutes), now).await.expect("ended"),
+                "of an app" => store
+                    .revoke_in_app(&first.user, &app())
+                    .await
+                    .expect("ended"),
+                "of a client" => store
+                    .revoke_in_app(&first.user, &client)
+                    .await
+                    .expect("ended"),
+                _ => {
+                    _ = store
+                        .revoke_earlier(&login(now, minutes), now)
+                        .await
+                        .expect("ended")
+                }
             }
             AHEAD.set(TimeDelta::minutes(8));
             assert!(store.forget_ends(None, 100).await.expect("forgotten").ends > 0);
-            let told = store.revocations_after("", 100).await.expect("read").expect("the oldest").ends;
+            let told = store
+                .revocations_after("", 100)
+                .await
+                .expect("read")
+                .expect("the oldest")
+                .ends;
             assert!(told.is_empty(), "{how}: no verifier needs it: {told:?}");
-            let is_ended = async || !matches!(store.token_state(&first).await, Ok(TokenState::People(_)));
+            let is_ended =
+                async || !matches!(store.token_state(&first).await, Ok(TokenState::People(_)));
             assert!(is_ended().await, "{how}: nothing of it can be renewed");
             assert_eq!(store.forget_kept(100).await, Ok(0), "{how}");
             AHEAD.set(TimeDelta::seconds(until - now + 300));
             assert_eq!(store.forget_kept(100).await, Ok(1), "{how}");
-            assert!(!is_ended().await, "{how}: nothing is left that could be renewed");
-            let keys = store.link.keys_like("wxmint:*", &Default::default(), Slots::AtRest).await.expect("keys").found;
+            assert!(
+                !is_ended().await,
+                "{how}: nothing is left that could be renewed"
+            );
+            let keys = store
+                .link
+                .keys_like("wxmint:*", &Default::default(), Slots::AtRest)
+                .await
+                .expect("keys")
+                .found;
             let left = keys.iter().filter(|key| !key.contains("wxmint:revoked"));
             assert_eq!(left.collect::<Vec<_>>(), [""; 0], "{how}");
         }
@@ -2124,11 +3883,17 @@ mod redis_only {
         let server = RedisServer::start().await;
         let store = server.store_at(|| servers::now() + AHEAD.get());
         let lives = "wxmint:{wxmint:revoked}:lives";
-        for (seconds, is_noted) in [(0, "1"), (LIFE_NOTED_EVERY.as_secs() - 60, "0"), (LIFE_NOTED_EVERY.as_secs(), "1")]
-        {
+        for (seconds, is_noted) in [
+            (0, "1"),
+            (LIFE_NOTED_EVERY.as_secs() - 60, "0"),
+            (LIFE_NOTED_EVERY.as_secs(), "1"),
+        ] {
             server.cli(&["DEL", lives]);
             AHEAD.set(TimeDelta::seconds(seconds as i64));
-            store.note_life(Duration::from_secs(600)).await.expect("noted");
+            store
+                .note_life(Duration::from_secs(600))
+                .await
+                .expect("noted");
             assert_eq!(server.cli(&["EXISTS", lives]), is_noted, "{seconds}");
         }
     }
@@ -2137,10 +3902,23 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn an_end_is_not_moved_back() {
         let server = RedisServer::start().await;
-        let (store, user, later) = (server.store(), user("user-1"), servers::now().timestamp() + 100);
+        let (store, user, later) = (
+            server.store(),
+            user("user-1"),
+            servers::now().timestamp() + 100,
+        );
         let [first, untold] = ["app", "untold:app"].map(|field| format!("{field}:{}", app()));
         let [until, next] = [later, later + 1].map(|second| second.to_string());
-        let held = ["HSET", "wxmint:user:{user-1}:ends", "before", &until, &first, &next, &untold, &until];
+        let held = [
+            "HSET",
+            "wxmint:user:{user-1}:ends",
+            "before",
+            &until,
+            &first,
+            &next,
+            &untold,
+            &until,
+        ];
         server.cli(&held);
         store.revoke_user(&user, None).await.expect("ended");
         store.revoke_in_app(&user, &app()).await.expect("ended");
@@ -2148,8 +3926,24 @@ mod redis_only {
         assert_eq!(found.lines().collect::<Vec<_>>(), [until, next]);
         let ends = read_after(&store, "").await.0;
         let until = of_any_life(later);
-        let in_app = Revocation::UserInApp { user: user.clone(), app: app(), before: later, until };
-        assert_eq!(ends, [Revocation::User { user, before: later, until }, in_app], "verifiers learn the same");
+        let in_app = Revocation::UserInApp {
+            user: user.clone(),
+            app: app(),
+            before: later,
+            until,
+        };
+        assert_eq!(
+            ends,
+            [
+                Revocation::User {
+                    user,
+                    before: later,
+                    until
+                },
+                in_app
+            ],
+            "verifiers learn the same"
+        );
     }
 
     /// With `WXMINT_SINGLE_SESSION`, a login revokes tokens of its second without waiting for
@@ -2167,7 +3961,16 @@ mod redis_only {
         store.revoke_token(&token("a", now)).await.expect("ended");
         assert_eq!(state(), "told");
         let is_of_token = |end: &Revocation| matches!(end, Revocation::Token { .. });
-        assert_eq!(read_after(&store, "").await.0.into_iter().filter(is_of_token).count(), 1, "and now confirmed");
+        assert_eq!(
+            read_after(&store, "")
+                .await
+                .0
+                .into_iter()
+                .filter(is_of_token)
+                .count(),
+            1,
+            "and now confirmed"
+        );
     }
 
     /// A token is dated ahead of the clock only if replicas have that date, so that later
@@ -2176,11 +3979,24 @@ mod redis_only {
     async fn a_date_that_a_failover_has_taken_back_is_refused() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp());
-        let confirmed = async |date| store.confirm_date(&token("a", now), date, now + 60).await.is_ok();
-        assert!(confirmed(now).await && confirmed(now + 61).await, "neither is ahead and used");
+        let confirmed = async |date| {
+            store
+                .confirm_date(&token("a", now), date, now + 60)
+                .await
+                .is_ok()
+        };
+        assert!(
+            confirmed(now).await && confirmed(now + 61).await,
+            "neither is ahead and used"
+        );
         assert!(!confirmed(now + 20).await);
         for (noted, expected) in [(19, false), (20, true), (21, true)] {
-            server.cli(&["HSET", "wxmint:user:{user-1}:ends", "dated", &(now + noted).to_string()]);
+            server.cli(&[
+                "HSET",
+                "wxmint:user:{user-1}:ends",
+                "dated",
+                &(now + noted).to_string(),
+            ]);
             assert_eq!(confirmed(now + 20).await, expected, "{noted}");
         }
     }
@@ -2189,11 +4005,17 @@ mod redis_only {
     async fn an_emptied_list_expires_unless_somebody_comes_or_its_user_is_blocked() {
         let server = RedisServer::start().await;
         let (store, user) = (server.store(), user("user-1"));
-        let ttl = || ["wxmint:user:{user-1}", "wxmint:user:{user-1}:gone"].map(|key| server.cli(&["TTL", key]));
+        let ttl = || {
+            ["wxmint:user:{user-1}", "wxmint:user:{user-1}:gone"]
+                .map(|key| server.cli(&["TTL", key]))
+        };
         bind(&store, "o1", "user-1", 1).await;
         store.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
-        store.dismiss(&user, &person("o1"), 1, second()).await.expect("dismissed");
+        store
+            .dismiss(&user, &person("o1"), 1, second())
+            .await
+            .expect("dismissed");
         store.expire_list(&user).await.expect("expires");
         assert_eq!(ttl(), ["2592000", "2592000"]);
         assert_eq!(
@@ -2201,14 +4023,21 @@ mod redis_only {
             Ok(Decision::Admitted { first: false })
         );
         assert_eq!(ttl(), ["-1", "-1"], "somebody came");
-        store.dismiss(&user, &person("o2"), 1, second()).await.expect("dismissed");
+        store
+            .dismiss(&user, &person("o2"), 1, second())
+            .await
+            .expect("dismissed");
         store.set_blocked(&user, true).await.expect("blocked");
         store.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-1"], "the user is blocked");
         store.set_blocked(&user, false).await.expect("lifted");
         store.expire_list(&user).await.expect("expires");
         store.set_blocked(&user, true).await.expect("blocked");
-        assert_eq!(ttl(), ["-1", "2592000"], "the user is blocked, and stays so");
+        assert_eq!(
+            ttl(),
+            ["-1", "2592000"],
+            "the user is blocked, and stays so"
+        );
     }
 
     #[tokio::test(flavor = "local")]
@@ -2227,9 +4056,19 @@ mod redis_only {
         assert!((590..=600).contains(&server.cli(&["TTL", &code]).parse().expect("seconds")));
         assert!(!code.contains("clock"), "the code itself is not stored");
         let key = (ExchangeTimestamp::new(7, &attempt_id(9)), sealed("k"));
-        let holder = TicketHolder { person: person("o1"), unionid: None, key };
-        store.keep_ticket(&Ticket::random(), &holder).await.expect("kept");
-        let ttl: u64 = server.cli(&["TTL", &server.cli(&["KEYS", "wxmint:ticket:*"])]).parse().expect("seconds");
+        let holder = TicketHolder {
+            person: person("o1"),
+            unionid: None,
+            key,
+        };
+        store
+            .keep_ticket(&Ticket::random(), &holder)
+            .await
+            .expect("kept");
+        let ttl: u64 = server
+            .cli(&["TTL", &server.cli(&["KEYS", "wxmint:ticket:*"])])
+            .parse()
+            .expect("seconds");
         assert!((290..=300).contains(&ttl), "{ttl}");
     }
 
@@ -2257,18 +4096,40 @@ mod redis_only {
         let cluster = Cluster::start().await;
         let (store, user, now) = (cluster.store(), user("user-1"), servers::now().timestamp());
         let owner = with_session(&store, "o1").await;
-        let BindingState::Bound(binding) = store.binding_state(&owner).await.expect("a state") else { panic!("bound") };
+        let BindingState::Bound(binding) = store.binding_state(&owner).await.expect("a state")
+        else {
+            panic!("bound")
+        };
         store.had_told(now as u64 + 50);
         store.revoke_in_app(&user, &app()).await.expect("ended");
-        assert!(cluster.0.iter().all(|server| server.cli(&["INFO", "commandstats"]).contains("cmdstat_time:")));
+        assert!(cluster.0.iter().all(|server| {
+            server
+                .cli(&["INFO", "commandstats"])
+                .contains("cmdstat_time:")
+        }));
         let ahead = token("a", now + 50);
-        assert_eq!(store.token_state(&ahead).await, Ok(TokenState::Revoked { told: false }));
-        let elsewhere = Issued { app: "wxother".parse().expect("an app"), ..ahead };
-        assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::People(vec![])));
+        assert_eq!(
+            store.token_state(&ahead).await,
+            Ok(TokenState::Revoked { told: false })
+        );
+        let elsewhere = Issued {
+            app: "wxother".parse().expect("an app"),
+            ..ahead
+        };
+        assert_eq!(
+            store.token_state(&elsewhere).await,
+            Ok(TokenState::People(vec![]))
+        );
         store.revoke_user(&user, None).await.expect("ended");
-        assert_eq!(store.token_state(&elsewhere).await, Ok(TokenState::RevokedWithUser { told: true }));
+        assert_eq!(
+            store.token_state(&elsewhere).await,
+            Ok(TokenState::RevokedWithUser { told: true })
+        );
         let left = store.leave(&owner, &binding).await.expect("left");
-        assert!(matches!(left, BindingState::Leaving { since, .. } if since == now + 50), "{left:?}");
+        assert!(
+            matches!(left, BindingState::Leaving { since, .. } if since == now + 50),
+            "{left:?}"
+        );
     }
 
     /// After Redis has lost a counter, the new one has no expiry until an event sets it.
@@ -2277,8 +4138,15 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
         for _ in 0..3 {
-            store.count(&often()).await.expect("an answer").expect("within the limit");
-            assert!(server.cli(&["PTTL", key]).parse::<u64>().is_ok(), "it expires");
+            store
+                .count(&often())
+                .await
+                .expect("an answer")
+                .expect("within the limit");
+            assert!(
+                server.cli(&["PTTL", key]).parse::<u64>().is_ok(),
+                "it expires"
+            );
             server.cli(&["DEL", key]);
         }
     }
@@ -2291,7 +4159,11 @@ mod redis_only {
         let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
         let ahead = OFTEN.part_at(servers::now().timestamp_micros() as u64) + 8;
         server.cli(&["HSET", key, &format!("300:{ahead}"), "99999"]);
-        store.count(&often()).await.expect("an answer").expect("the first");
+        store
+            .count(&often())
+            .await
+            .expect("an answer")
+            .expect("the first");
         assert_eq!(server.cli(&["HLEN", key]), "1");
     }
 
@@ -2300,12 +4172,18 @@ mod redis_only {
     async fn the_limits_of_replicas_hold_while_their_periods_differ() {
         let server = RedisServer::start().await;
         let stores = [300, 600].map(|seconds| (server.store(), Duration::from_secs(seconds)));
-        for meter in [often(), RateLimitKey::of_person(&person("o1"), NAMES, "name", OFTEN)] {
+        for meter in [
+            often(),
+            RateLimitKey::of_person(&person("o1"), NAMES, "name", OFTEN),
+        ] {
             let mut admitted = [0, 0];
             for _ in 0..20 {
                 for ((store, period), admitted) in stores.iter().zip(&mut admitted) {
                     let mut meter = meter.clone();
-                    meter.rate = Rate { burst: 5, period: *period };
+                    meter.rate = Rate {
+                        burst: 5,
+                        period: *period,
+                    };
                     *admitted += u32::from(store.count(&meter).await.expect("an answer").is_ok());
                 }
             }
@@ -2313,42 +4191,76 @@ mod redis_only {
         }
         let (store, period) = &stores[0];
         store
-            .count(&visit("192.0.2.1", Rate { burst: 5, period: *period }))
+            .count(&visit(
+                "192.0.2.1",
+                Rate {
+                    burst: 5,
+                    period: *period,
+                },
+            ))
             .await
             .expect("an answer")
             .expect_err("full");
-        let life: u64 = server.cli(&["TTL", "wxmint:limit:eighths:ip:192.0.2.1"]).parse().expect("seconds");
-        assert!(life >= 600, "{life} s: the counts of the longer period go on");
+        let life: u64 = server
+            .cli(&["TTL", "wxmint:limit:eighths:ip:192.0.2.1"])
+            .parse()
+            .expect("seconds");
+        assert!(
+            life >= 600,
+            "{life} s: the counts of the longer period go on"
+        );
     }
 
     #[tokio::test(flavor = "local")]
     async fn the_limits_of_a_persons_logins_hold_while_the_periods_of_replicas_differ() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp_micros() as u64);
-        let rates = [(5, 300), (10, 600)].map(|(burst, seconds)| Rate { burst, period: Duration::from_secs(seconds) });
-        let computed = UnboundPolicy::Computed { user: user("6c207736-427e-88dc-acfd-5b0f649038f3"), listed: false };
+        let rates = [(5, 300), (10, 600)].map(|(burst, seconds)| Rate {
+            burst,
+            period: Duration::from_secs(seconds),
+        });
+        let computed = UnboundPolicy::Computed {
+            user: user("6c207736-427e-88dc-acfd-5b0f649038f3"),
+            listed: false,
+        };
         for (openid, if_unbound) in [("o1", computed), ("o2", UnboundPolicy::Counted)] {
             let mut admitted = [0, 0];
             for number in 0..60_u8 {
                 let order = ExchangeTimestamp::new(now + u64::from(number), &attempt_id(number));
                 let (rate, if_unbound) = (rates[usize::from(number % 2)], if_unbound.clone());
-                let login = LoginRecord { rate, if_unbound, ..record(openid, &order, &format!("k{number}"), "nobody") };
+                let login = LoginRecord {
+                    rate,
+                    if_unbound,
+                    ..record(openid, &order, &format!("k{number}"), "nobody")
+                };
                 let recorded = store.record_login(&login).await.expect("recorded");
-                admitted[usize::from(number % 2)] += u32::from(matches!(recorded, Recorded::Counted { .. }));
+                admitted[usize::from(number % 2)] +=
+                    u32::from(matches!(recorded, Recorded::Counted { .. }));
             }
-            assert_eq!(admitted, [5, 5], "{openid}: the longer period counts all logins");
+            assert_eq!(
+                admitted,
+                [5, 5],
+                "{openid}: the longer period counts all logins"
+            );
         }
     }
 
     #[tokio::test(flavor = "local")]
-    async fn what_is_left_of_a_person_who_was_struck_off_expires_and_the_list_of_the_others_does_not() {
+    async fn what_is_left_of_a_person_who_was_struck_off_expires_and_the_list_of_the_others_does_not()
+     {
         let server = RedisServer::start().await;
         let store = server.store();
         bind(&store, "o1", "user-1", 1).await;
         unbind(&store, "o1", "user-1", 1).await;
         bind(&store, "o2", "user-1", 1).await;
-        assert_eq!(server.cli(&["TTL", "wxmint:{wx0123456789abcdef:o1}:left"]), "-1");
-        store.strike_off(&user("user-1"), &person("o1")).await.expect("struck");
+        assert_eq!(
+            server.cli(&["TTL", "wxmint:{wx0123456789abcdef:o1}:left"]),
+            "-1"
+        );
+        store
+            .strike_off(&user("user-1"), &person("o1"))
+            .await
+            .expect("struck");
         let struck = "wxmint:user:{user-1}:struck:wx0123456789abcdef:o1";
         assert_eq!(server.cli(&["GET", struck]), "1");
         assert_eq!(server.cli(&["TTL", struck]), "600");
@@ -2359,11 +4271,22 @@ mod redis_only {
     async fn a_link_to_a_user_without_people_expires_unless_it_is_confirmed() {
         let server = RedisServer::start().await;
         let (store, unionid) = (server.store(), "n1".parse().expect("a unionid"));
-        store.claim_unionid(&unionid, Some(&user("user-1"))).await.expect("claimed");
+        store
+            .claim_unionid(&unionid, Some(&user("user-1")))
+            .await
+            .expect("claimed");
         assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
-        assert_eq!(store.move_unionid(&unionid, &user("user-2"), &user("user-2")).await, Ok(user("user-1")));
+        assert_eq!(
+            store
+                .move_unionid(&unionid, &user("user-2"), &user("user-2"))
+                .await,
+            Ok(user("user-1"))
+        );
         assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
-        store.move_unionid(&unionid, &user("user-1"), &user("user-1")).await.expect("confirmed");
+        store
+            .move_unionid(&unionid, &user("user-1"), &user("user-1"))
+            .await
+            .expect("confirmed");
         assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "-1");
     }
 
@@ -2372,17 +4295,36 @@ mod redis_only {
         let server = RedisServer::start().await;
         let store = server.store();
         let meter = |name: &str| {
-            let rate = Rate { burst: 1, period: Duration::from_secs(300) };
+            let rate = Rate {
+                burst: 1,
+                period: Duration::from_secs(300),
+            };
             RateLimitKey::of_person(&person("o1"), NAMES, name, rate)
         };
         let key = "wxmint:{wx0123456789abcdef:o1}:limit:eighths:names";
         for (field, events) in [("old:1", "9"), ("lin:300:2", "9"), ("old:600:2", "9")] {
             server.cli(&["HSET", key, field, events]);
         }
-        store.count(&meter("lin")).await.expect("an answer").expect("the first");
-        assert_eq!(server.cli(&["HLEN", key]), "1", "what counts no more is gone");
-        store.count(&meter("mei")).await.expect("an answer").expect("of another name");
-        store.count(&meter("lin")).await.expect("an answer").expect_err("one too many");
+        store
+            .count(&meter("lin"))
+            .await
+            .expect("an answer")
+            .expect("the first");
+        assert_eq!(
+            server.cli(&["HLEN", key]),
+            "1",
+            "what counts no more is gone"
+        );
+        store
+            .count(&meter("mei"))
+            .await
+            .expect("an answer")
+            .expect("of another name");
+        store
+            .count(&meter("lin"))
+            .await
+            .expect("an answer")
+            .expect_err("one too many");
         assert_eq!(server.cli(&["HLEN", key]), "2");
     }
 
@@ -2390,28 +4332,67 @@ mod redis_only {
     async fn a_walk_finds_everybody_and_tells_what_is_half_done() {
         let server = RedisServer::start().await;
         let store = server.store();
-        assert_eq!(walked(walk::Place::default(), async |place| store.walk(place).await).await.0, []);
+        assert_eq!(
+            walked(walk::Place::default(), async |place| store
+                .walk(place)
+                .await)
+            .await
+            .0,
+            []
+        );
         for number in 0..1500 {
             let name = format!("user-{number}");
             bind(&store, &format!("o{number}"), &name, 1).await;
         }
         let at = DateTime::from_timestamp(1_000_000_000, 0).expect("an instant");
         bind(&store.at(at), "earlier", "user-earlier", 1).await;
-        store.intend(&person("intended"), 0, &intent("user-1")).await.expect("intended");
+        store
+            .intend(&person("intended"), 0, &intent("user-1"))
+            .await
+            .expect("intended");
         assert_eq!(store.note_dissolved(&person("gone")).await, Ok(true));
-        assert_eq!(store.note_dissolved(&person("gone")).await, Ok(false), "no news");
-        assert_eq!(store.note_dissolved(&person("earlier")).await, Ok(false), "is bound");
+        assert_eq!(
+            store.note_dissolved(&person("gone")).await,
+            Ok(false),
+            "no news"
+        );
+        assert_eq!(
+            store.note_dissolved(&person("earlier")).await,
+            Ok(false),
+            "is bound"
+        );
         let gone = store.binding_state(&person("gone")).await;
-        assert_eq!(gone, Ok(BindingState::Free { generation: 0, dissolved: true }));
+        assert_eq!(
+            gone,
+            Ok(BindingState::Free {
+                generation: 0,
+                dissolved: true
+            })
+        );
 
-        let (found, pages) = walked(walk::Place::default(), async |place| store.walk(place).await).await;
+        let (found, pages) = walked(walk::Place::default(), async |place| {
+            store.walk(place).await
+        })
+        .await;
         assert!(pages > 1);
         let found: HashMap<_, _> = found.into_iter().collect();
         assert_eq!(found.len(), 1503);
-        let bound = |openid| if let BindingState::Bound(bound) = &found[&person(openid)] { Some(bound) } else { None };
-        assert_eq!(bound("o1499").map(|bound| &bound.user), Some(&user("user-1499")));
+        let bound = |openid| {
+            if let BindingState::Bound(bound) = &found[&person(openid)] {
+                Some(bound)
+            } else {
+                None
+            }
+        };
+        assert_eq!(
+            bound("o1499").map(|bound| &bound.user),
+            Some(&user("user-1499"))
+        );
         assert_eq!(bound("earlier").map(|bound| bound.bound_at), Some(at));
-        assert!(matches!(found[&person("intended")], BindingState::Intended { .. }));
+        assert!(matches!(
+            found[&person("intended")],
+            BindingState::Intended { .. }
+        ));
         assert_eq!(Ok(&found[&person("gone")]), gone.as_ref());
     }
 
@@ -2419,30 +4400,73 @@ mod redis_only {
     async fn a_place_holds_for_one_process_of_redis() {
         let (server, other) = (RedisServer::start().await, RedisServer::start().await);
         for number in 0..3000 {
-            server.store().intend(&person(&format!("o{number}")), 0, &intent("u")).await.expect("intended");
+            server
+                .store()
+                .intend(&person(&format!("o{number}")), 0, &intent("u"))
+                .await
+                .expect("intended");
         }
-        let Ok(page) = server.store().walk(&walk::Place::default()).await else { panic!("a page") };
+        let Ok(page) = server.store().walk(&walk::Place::default()).await else {
+            panic!("a page")
+        };
         let place = page.next.expect("more than one page");
-        assert!(matches!(server.store().walk(&place).await, Ok(walk::Page { may_miss: false, .. })));
-        assert!(matches!(other.store().walk(&place).await, Ok(walk::Page { may_miss: true, next: Some(_), .. })));
+        assert!(matches!(
+            server.store().walk(&place).await,
+            Ok(walk::Page {
+                may_miss: false,
+                ..
+            })
+        ));
+        assert!(matches!(
+            other.store().walk(&place).await,
+            Ok(walk::Page {
+                may_miss: true,
+                next: Some(_),
+                ..
+            })
+        ));
     }
 
     #[tokio::test(flavor = "local")]
     async fn scripts_survive_a_flush() {
         let server = RedisServer::start().await;
         let store = server.store();
-        granted(store.claim_code(&app(), &code("before"), &attempt_id(1), &often()).await.expect("claimed"));
+        granted(
+            store
+                .claim_code(&app(), &code("before"), &attempt_id(1), &often())
+                .await
+                .expect("claimed"),
+        );
         server.cli(&["SCRIPT", "FLUSH"]);
-        granted(store.claim_code(&app(), &code("after"), &attempt_id(1), &often()).await.expect("claimed"));
+        granted(
+            store
+                .claim_code(&app(), &code("after"), &attempt_id(1), &often())
+                .await
+                .expect("claimed"),
+        );
     }
 
     #[tokio::test(flavor = "local")]
     async fn an_address_is_counted_once_also_where_redis_knows_only_the_script_that_counts() {
         let server = RedisServer::start().await;
         let store = server.store();
-        let once = Rate { burst: 1, period: Duration::from_secs(3600) };
-        store.count(&visit("192.0.2.7", once)).await.expect("an answer").expect("the first");
-        let claimed = store.claim_code(&app(), &code("first"), &attempt_id(1), &visit("192.0.2.8", once)).await;
+        let once = Rate {
+            burst: 1,
+            period: Duration::from_secs(3600),
+        };
+        store
+            .count(&visit("192.0.2.7", once))
+            .await
+            .expect("an answer")
+            .expect("the first");
+        let claimed = store
+            .claim_code(
+                &app(),
+                &code("first"),
+                &attempt_id(1),
+                &visit("192.0.2.8", once),
+            )
+            .await;
         granted(claimed.expect("an answer"));
     }
 
@@ -2453,9 +4477,15 @@ mod redis_only {
         let vault = vault();
         let [order, ..] = orders(&store, [0, 1, 2]).await;
         let sealed = vault.seal("HyVFkGl5F5OQWJZZaNzBBg==", &person("o1"));
-        let login = LoginRecord { session_key: sealed, ..record("o1", &order, "", "user") };
+        let login = LoginRecord {
+            session_key: sealed,
+            ..record("o1", &order, "", "user")
+        };
         recorded(&store, &login).await;
         let kept = store.session_keys(&person("o1")).await.expect("an answer");
-        assert_eq!(vault.open(&kept[0], &person("o1")).expect("opens").as_str(), "HyVFkGl5F5OQWJZZaNzBBg==");
+        assert_eq!(
+            vault.open(&kept[0], &person("o1")).expect("opens").as_str(),
+            "HyVFkGl5F5OQWJZZaNzBBg=="
+        );
     }
 }

@@ -35,8 +35,12 @@ pub use self::redis::ends::NotedClient;
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
-pub use self::redis::stored::{BindingState, Bound, COMPUTED, Decision, Intent, UNPROVEN_LINK_KEPT};
-pub use self::redis::stream::{Doubt, Forgotten, Lives, REVOCATIONS_KEPT, ReadRevocations, Revocation};
+pub use self::redis::stored::{
+    BindingState, Bound, COMPUTED, Decision, Intent, UNPROVEN_LINK_KEPT,
+};
+pub use self::redis::stream::{
+    Doubt, Forgotten, Lives, REVOCATIONS_KEPT, ReadRevocations, Revocation,
+};
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, unreadable, walk};
 
@@ -67,7 +71,9 @@ impl StoreError {
 
 impl From<Reason> for StoreError {
     fn from(reason: Reason) -> Self {
-        Self { reason: reason.to_string() }
+        Self {
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -166,7 +172,10 @@ pub enum TokenState {
 impl TokenState {
     /// Whether the token was revoked, and a repetition has nothing left to do.
     pub fn is_told(&self) -> bool {
-        matches!(self, Self::RevokedWithUser { told: true } | Self::Revoked { told: true })
+        matches!(
+            self,
+            Self::RevokedWithUser { told: true } | Self::Revoked { told: true }
+        )
     }
 }
 

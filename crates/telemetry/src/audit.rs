@@ -43,7 +43,10 @@ pub fn is_in_log() -> bool {
     matches!(OUTPUT.get(), Some(Output::Log))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a line, an event and a minute of lines begin when they are written")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a line, an event and a minute of lines begin when they are written"
+)]
 pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
@@ -77,7 +80,9 @@ impl Activity {
     pub fn request(operation: &'static str) -> Self {
         let (activity, name) = match operation {
             "dissolve" | "erase_person" => (4, "Delete"),
-            "end" | "end_person" | "block" | "unblock" | "sign" | "replace_access_token" => (3, "Update"),
+            "end" | "end_person" | "block" | "unblock" | "sign" | "replace_access_token" => {
+                (3, "Update")
+            }
             _ => (2, "Read"),
         };
         Self(API_ACTIVITY, activity, name, operation)
@@ -150,7 +155,11 @@ impl Event {
 
     /// An event without further members. The caller sets those that it knows.
     pub fn new(activity: Activity, origin: Origin) -> Self {
-        Self { activity, origin, ..Self::default() }
+        Self {
+            activity,
+            origin,
+            ..Self::default()
+        }
     }
 
     /// Writes the event.
@@ -162,7 +171,9 @@ impl Event {
 fn write(event: &Event, now: DateTime<Utc>) {
     let is_written = match OUTPUT.get() {
         None => true,
-        Some(Output::Log) => json_lines::of_audit(event, now).and_then(|line| io::stderr().write_all(&line)).is_ok(),
+        Some(Output::Log) => json_lines::of_audit(event, now)
+            .and_then(|line| io::stderr().write_all(&line))
+            .is_ok(),
         Some(Output::File(lines)) => output::is_sent(lines, event, now),
     };
     if !is_written {

@@ -9,7 +9,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer};
+use tracing_subscriber::fmt::{
+    FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer,
+};
 use tracing_subscriber::{field::RecordFields, registry::LookupSpan};
 
 use super::audit::{self, now};
@@ -22,9 +24,18 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut line: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let now = now().to_rfc3339_opts(SecondsFormat::Micros, true);
-        write!(line, r#"{{"timestamp":"{now}","level":"{}""#, event.metadata().level())?;
+        write!(
+            line,
+            r#"{{"timestamp":"{now}","level":"{}""#,
+            event.metadata().level()
+        )?;
         context.field_format().format_fields(line.by_ref(), event)?;
         for span in context.event_scope().into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
@@ -37,7 +48,10 @@ where
 
 impl<'a> FormatFields<'a> for JsonLines {
     fn format_fields<R: RecordFields>(&self, line: Writer<'a>, fields: R) -> fmt::Result {
-        let mut members = JsonMembers { line, written: Ok(()) };
+        let mut members = JsonMembers {
+            line,
+            written: Ok(()),
+        };
         fields.record(&mut members);
         members.written
     }
@@ -77,7 +91,10 @@ impl Visit for JsonMembers<'_> {
 pub(super) fn of_audit(event: &audit::Event, now: DateTime<Utc>) -> io::Result<Vec<u8>> {
     let timestamp = now.to_rfc3339_opts(SecondsFormat::Micros, true);
     let mut line = Vec::with_capacity(1024);
-    write!(line, r#"{{"timestamp":"{timestamp}","level":"INFO","target":"audit","#)?;
+    write!(
+        line,
+        r#"{{"timestamp":"{timestamp}","level":"INFO","target":"audit","#
+    )?;
     if let Some(id) = &event.origin.request_id {
         line.extend_from_slice(br#""request_id":"#);
         serde_json::to_writer(&mut line, id)?;
@@ -123,11 +140,19 @@ mod tests {
             .event_format(JsonLines)
             .fmt_fields(JsonLines);
         with_default(tracing_subscriber::registry().with(layer), log);
-        let text = String::from_utf8(sink.0.lock().expect("no panic while writing").clone()).expect("UTF-8");
+        let text = String::from_utf8(sink.0.lock().expect("no panic while writing").clone())
+            .expect("UTF-8");
         let line = |line| {
             let mut line: Value = serde_json::from_str(line).expect("JSON");
-            let timestamp = line.as_object_mut().and_then(|line| line.remove("timestamp")).expect("a timestamp");
-            timestamp.as_str().expect("text").parse::<chrono::DateTime<chrono::Utc>>().expect("RFC 3339");
+            let timestamp = line
+                .as_object_mut()
+                .and_then(|line| line.remove("timestamp"))
+                .expect("a timestamp");
+            timestamp
+                .as_str()
+                .expect("text")
+                .parse::<chrono::DateTime<chrono::Utc>>()
+                .expect("RFC 3339");
             line
         };
         text.lines().map(line).collect()
@@ -150,7 +175,10 @@ mod tests {
 
     #[test]
     fn no_text_can_leave_its_quotes_or_its_line() {
-        let every: String = (0..=0x2_00).filter_map(char::from_u32).chain("\u{2028}中🔑".chars()).collect();
+        let every: String = (0..=0x2_00)
+            .filter_map(char::from_u32)
+            .chain("\u{2028}中🔑".chars())
+            .collect();
         let written = lines(|| {
             tracing::info!(text = every, shown = %every, "{every}");
             tracing::info!("next");

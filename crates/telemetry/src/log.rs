@@ -24,14 +24,17 @@ pub enum LogFormat {
 /// Other crates log at `warn` at most, whatever `RUST_LOG` says: at `trace` some of them print requests, and a request
 /// to WeChat holds the AppSecret.
 pub(super) fn init(format: LogFormat) {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let wanted = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|text| !text.is_empty());
     let levels = wanted.as_deref().and_then(levels);
     let misread = wanted.is_some() && levels.is_none();
     let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let ours = filter_fn(|event| {
         let target = event.target();
         // actix-http reports each client that disconnects as an error.
-        target.starts_with("wxmint") || *event.level() <= Level::WARN && !target.starts_with("actix_http")
+        target.starts_with("wxmint")
+            || *event.level() <= Level::WARN && !target.starts_with("actix_http")
     });
     // If standard error is a pipe, 1 MiB of lines may wait for its reader instead of 64 KiB, so
     // that a pause of a container's log driver does not hold up logins. The call fails for other
@@ -39,15 +42,28 @@ pub(super) fn init(format: LogFormat) {
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(io::stderr(), 1024 * 1024);
     // If standard error fails, there is nowhere left to log it.
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .log_internal_errors(false);
     let lines = match format {
         LogFormat::Json => lines.event_format(JsonLines).fmt_fields(JsonLines).boxed(),
-        LogFormat::Text => lines.compact().with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => lines
+            .compact()
+            .with_ansi(io::stderr().is_terminal())
+            .boxed(),
     };
     // Fails only if a subscriber is already set, for example when tests share a process.
-    let _ = tracing_subscriber::registry().with(lines).with(ours).with(levels).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(lines)
+        .with(ours)
+        .with(levels)
+        .try_init();
     if misread {
-        tracing::warn!(variable = "RUST_LOG", "not understood, so that the level is info; wanted: {LEVELS}");
+        tracing::warn!(
+            variable = "RUST_LOG",
+            "not understood, so that the level is info; wanted: {LEVELS}"
+        );
     }
 }
 
@@ -60,7 +76,8 @@ const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more ex
 pub(super) fn levels(text: &str) -> Option<Targets> {
     let levels: Targets = text.parse().ok()?;
     let concerns_us = |target: &str| "wxmint".starts_with(target) || target.starts_with("wxmint");
-    (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target))).then_some(levels)
+    (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target)))
+        .then_some(levels)
 }
 
 /// How many lines of the same kind are logged in a minute. An outage fails thousands of logins a
@@ -111,12 +128,27 @@ mod tests {
 
     #[test]
     fn each_text_has_its_own_minute_and_clients_without_number_take_bounded_memory() {
-        let (mut texts, at) = (Texts::new(), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
-        let mut admitted = |text, now| (0..110).filter_map(|_| admit(&mut texts, text, now)).collect::<Vec<_>>();
-        let told = [admitted("a", at(0)), admitted("b", at(30)), admitted("a", at(59)), admitted("a", at(60))];
+        let (mut texts, at) = (Texts::new(), |seconds| {
+            DateTime::from_timestamp(seconds, 0).expect("a date")
+        });
+        let mut admitted = |text, now| {
+            (0..110)
+                .filter_map(|_| admit(&mut texts, text, now))
+                .collect::<Vec<_>>()
+        };
+        let told = [
+            admitted("a", at(0)),
+            admitted("b", at(30)),
+            admitted("a", at(59)),
+            admitted("a", at(60)),
+        ];
         assert_eq!(told.each_ref().map(Vec::len), [100, 100, 0, 100]);
         assert_eq!(told[3][..2], [120, 0], "and how many were not told");
-        assert_eq!(admitted("a", at(-3600)).len(), 100, "the clock was set back");
+        assert_eq!(
+            admitted("a", at(-3600)).len(),
+            100,
+            "the clock was set back"
+        );
         for client in 0..=MOST_TEXTS {
             assert!(admit(&mut texts, &format!("client {client}"), at(60)).is_some());
         }

@@ -11,7 +11,9 @@ use chrono::{DateTime, Utc};
 use derive_more::Deref;
 use parking_lot::Mutex;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info};
+use prometheus_client::metrics::{
+    counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info,
+};
 use prometheus_client::registry::{Metric, Registry, Unit};
 use wxmint_ids::AppId;
 use wxmint_keys::rotation::{KeyLife, states};
@@ -102,13 +104,23 @@ pub struct Inner {
 impl Default for Inner {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("wxmint");
-        registry.register("audit_events_dropped", "Audit events that could not be written", audit::LOST.clone());
-        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            "audit_events_dropped",
+            "Audit events that could not be written",
+            audit::LOST.clone(),
+        );
+        registry.register(
+            "build",
+            "The version that runs",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
         let registered = Registered::at(&mut registry);
         // Exists from the start, because an alert uses it.
         drop(registered.reload_refused.get_or_create(&[("what", "keys")]));
         Self {
-            login_duration_of_ok: registered.login_duration.get_or_create_owned(&[("outcome", OK)]),
+            login_duration_of_ok: registered
+                .login_duration
+                .get_or_create_owned(&[("outcome", OK)]),
             registered,
             has_many_apps: AtomicBool::default(),
             hour: Mutex::default(),
@@ -121,19 +133,29 @@ impl Metrics {
     /// Replaces the configured apps, each with its kind.
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
         let apps: Vec<_> = apps.into_iter().collect();
-        let had_many = self.0.has_many_apps.swap(apps.len() > MANY_APPS, Ordering::Relaxed);
+        let had_many = self
+            .0
+            .has_many_apps
+            .swap(apps.len() > MANY_APPS, Ordering::Relaxed);
         if self.has_many_apps() != had_many {
             self.app_is_gone();
         }
         self.0.app_info.clear();
         for (app, kind) in apps.into_iter().filter(|_| !self.has_many_apps()) {
-            self.0.app_info.get_or_create(&[("app", app.to_string()), ("kind", kind.to_owned())]).set(1);
+            self.0
+                .app_info
+                .get_or_create(&[("app", app.to_string()), ("kind", kind.to_owned())])
+                .set(1);
         }
     }
 
     /// The app label of a metric. Empty if there are many apps.
     fn label_of(&self, app: &AppId) -> String {
-        if self.has_many_apps() { String::new() } else { app.to_string() }
+        if self.has_many_apps() {
+            String::new()
+        } else {
+            app.to_string()
+        }
     }
 
     /// Resets all counters of apps, as after a restart, so that removed apps leave no series
@@ -147,9 +169,13 @@ impl Metrics {
     /// Sets the metrics of Redis to this state.
     pub fn redis_is(&self, state: &State) {
         self.0.redis_primaries.set(state.primaries.len() as i64);
-        self.0.redis_slots_covered.set(state.slots.map_or(f64::NAN, |slots| slots as f64));
+        self.0
+            .redis_slots_covered
+            .set(state.slots.map_or(f64::NAN, |slots| slots as f64));
         self.0.redis_replicas_wanted.set(state.wanted.into());
-        self.0.redis_clock_difference.set(state.clock_difference.unwrap_or(f64::NAN));
+        self.0
+            .redis_clock_difference
+            .set(state.clock_difference.unwrap_or(f64::NAN));
         // Without the primaries that do not answer, the sum would fall and rise again, as if keys
         // were being evicted.
         if state.all_answer {
@@ -157,15 +183,24 @@ impl Metrics {
         }
         self.0.redis_replicas_online.clear();
         for (primary, replicas) in &state.primaries {
-            self.0.redis_replicas_online.get_or_create(&[("primary", primary.clone())]).set((*replicas).into());
+            self.0
+                .redis_replicas_online
+                .get_or_create(&[("primary", primary.clone())])
+                .set((*replicas).into());
         }
     }
 
     /// Counts that a changed file was read. `what` is `keys`, `vault`, `admin_tokens`, `apps`,
     /// `users` or `redis_url`. `outcome` is `ok`, or `refused` if the file cannot be used.
     pub fn reloaded(&self, what: &'static str, outcome: &'static str) {
-        self.0.reloads.get_or_create(&[("what", what), ("outcome", outcome)]).inc();
-        self.0.reload_refused.get_or_create(&[("what", what)]).set(i64::from(outcome != OK));
+        self.0
+            .reloads
+            .get_or_create(&[("what", what), ("outcome", outcome)])
+            .inc();
+        self.0
+            .reload_refused
+            .get_or_create(&[("what", what)])
+            .set(i64::from(outcome != OK));
     }
 
     /// Replaces the signing keys by their state at `now`. Verifiers reject the keys that are
@@ -174,21 +209,49 @@ impl Metrics {
         self.0.key_age.clear();
         self.0.key_expiry.clear();
         let until = |time: DateTime<Utc>| (time - now).as_seconds_f64();
-        let until_signing = keys.iter().map(|key| until(key.nbf)).filter(|seconds| *seconds > 0.0);
-        self.0.next_key_activation.set(until_signing.fold(f64::NAN, f64::min));
-        for (KeyLife { kid, algorithm, nbf, exp }, state) in keys.iter().zip(states(keys, now)) {
+        let until_signing = keys
+            .iter()
+            .map(|key| until(key.nbf))
+            .filter(|seconds| *seconds > 0.0);
+        self.0
+            .next_key_activation
+            .set(until_signing.fold(f64::NAN, f64::min));
+        for (
+            KeyLife {
+                kid,
+                algorithm,
+                nbf,
+                exp,
+            },
+            state,
+        ) in keys.iter().zip(states(keys, now))
+        {
             if let Some(exp) = exp {
-                self.0.key_expiry.get_or_create(&[("kid", kid.clone())]).set(until(*exp));
+                self.0
+                    .key_expiry
+                    .get_or_create(&[("kid", kid.clone())])
+                    .set(until(*exp));
             }
-            let state = if revoked.contains(kid) { "revoked".to_owned() } else { state.to_string() };
-            let labels = [("kid", kid.clone()), ("alg", algorithm.name().to_owned()), ("state", state)];
+            let state = if revoked.contains(kid) {
+                "revoked".to_owned()
+            } else {
+                state.to_string()
+            };
+            let labels = [
+                ("kid", kid.clone()),
+                ("alg", algorithm.name().to_owned()),
+                ("state", state),
+            ];
             self.0.key_age.get_or_create(&labels).set(-until(*nbf));
         }
     }
 
     /// The logins of the hour that ends now; with `app`, those of this app only.
     pub fn last_hour(&self, app: Option<&AppId>) -> LastHour {
-        self.0.hour.lock().until((Instant::now(), audit::now()), app)
+        self.0
+            .hour
+            .lock()
+            .until((Instant::now(), audit::now()), app)
     }
 
     /// The exposition in OpenMetrics text, including the metrics of `others`.

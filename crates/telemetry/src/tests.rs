@@ -15,7 +15,11 @@ use wxmint_wechat::{CallError, Observer, Verdict};
 use super::{Audit, LogFormat, Metrics};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-const FILES: [&str; 3] = ["alerts-keys.yaml", "alerts-issuer.yaml", "dashboards/wxmint.json"];
+const FILES: [&str; 3] = [
+    "alerts-keys.yaml",
+    "alerts-issuer.yaml",
+    "dashboards/wxmint.json",
+];
 /// `wxmint sidecar` prints the first three (tests/it/alerts.rs), and doors the others.
 const OF_OTHERS: &[&str] = &[
     "wxmint_sidecar_",
@@ -32,32 +36,58 @@ const OF_THE_TARGET: [&str; 3] = ["job", "namespace", "pod"];
 
 /// Finds each metric with a label that the text uses, and each metric without a label.
 fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
-    let name_ends = |from: &str| from.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    let name_ends =
+        |from: &str| from.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
     let mut found = BTreeSet::new();
     // After another letter, this is only the rest of another name, such as a test's.
-    let is_whole =
-        |start: &usize| !text[..*start].ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
-    for start in text.match_indices("wxmint_").map(|(start, _)| start).filter(is_whole) {
+    let is_whole = |start: &usize| {
+        !text[..*start].ends_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    for start in text
+        .match_indices("wxmint_")
+        .map(|(start, _)| start)
+        .filter(is_whole)
+    {
         let rest = &text[start..];
         let (name, after) = rest.split_at(name_ends(rest).unwrap_or(rest.len()));
         found.insert((name, None));
-        let Some((selector, _)) = after.strip_prefix('{').and_then(|after| after.split_once('}')) else { continue };
-        let labels = selector.split(',').filter_map(|matcher| Some(&matcher[..name_ends(matcher)?]));
-        found.extend(labels.filter(|label| !label.is_empty()).map(|label| (name, Some(label))));
+        let Some((selector, _)) = after
+            .strip_prefix('{')
+            .and_then(|after| after.split_once('}'))
+        else {
+            continue;
+        };
+        let labels = selector
+            .split(',')
+            .filter_map(|matcher| Some(&matcher[..name_ends(matcher)?]));
+        found.extend(
+            labels
+                .filter(|label| !label.is_empty())
+                .map(|label| (name, Some(label))),
+        );
     }
     found.retain(|(name, _)| !OF_OTHERS.iter().any(|prefix| name.starts_with(prefix)));
     found
 }
 
 fn refused(errcode: i64) -> CallError {
-    CallError::Refused { errcode, errmsg: String::new(), verdict: Verdict::Unknown }
+    CallError::Refused {
+        errcode,
+        errmsg: String::new(),
+        verdict: Verdict::Unknown,
+    }
 }
 
 /// The exposition of `serve` after everything that it counts has happened.
 fn printed() -> String {
-    let (metrics, app) = (Metrics::default(), "wx0123456789abcdef".parse::<AppId>().expect("an AppID"));
+    let (metrics, app) = (
+        Metrics::default(),
+        "wx0123456789abcdef".parse::<AppId>().expect("an AppID"),
+    );
     let took = Duration::from_millis(3);
-    metrics.route("/logout", true).answered("ok", Instant::now());
+    metrics
+        .route("/logout", true)
+        .answered("ok", Instant::now());
     drop(metrics.login_begins());
     metrics.login_ended(Some(app.clone()), "ok", took);
     metrics.call_ended("code2session", &app, Some(&refused(-1)), took);
@@ -65,17 +95,37 @@ fn printed() -> String {
     metrics.call_ended("code2session", &app, Some(&CallError::SnapshotUser), took);
     wxmint_redis_link::Observer::call_ended(&metrics, "begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
-    let state = State { primaries, slots: Some(16384), wanted: 1, ..State::default() };
-    metrics.redis_is(&State { clock_difference: Some(0.0), ..state });
+    let state = State {
+        primaries,
+        slots: Some(16384),
+        wanted: 1,
+        ..State::default()
+    };
+    metrics.redis_is(&State {
+        clock_difference: Some(0.0),
+        ..state
+    });
     metrics.apps_are([(app.clone(), "website")]);
     metrics.unionid_conflicts.inc();
     let labels = [("call", "password"), ("outcome", "ok")];
-    metrics.accounts_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    metrics
+        .accounts_request_duration
+        .get_or_create(&labels)
+        .observe(took.as_secs_f64());
     metrics.reloaded("keys", "ok");
     metrics.reloaded("users", "refused");
     let (kid, algorithm, nbf) = ("key-1".to_owned(), SIGNED_WITH[0], DateTime::UNIX_EPOCH);
     let exp = Some(nbf + TimeDelta::seconds(1));
-    metrics.keys_are(&[KeyLife { kid, algorithm, nbf, exp }], &[], nbf);
+    metrics.keys_are(
+        &[KeyLife {
+            kid,
+            algorithm,
+            nbf,
+            exp,
+        }],
+        &[],
+        nbf,
+    );
     metrics.exposition([])
 }
 
@@ -84,23 +134,44 @@ fn printed() -> String {
 fn evicted_keys_stay_what_they_are_while_a_primary_is_silent() {
     let metrics = Metrics::default();
     for (evicted, all_answer) in [(5, true), (0, false), (3, false)] {
-        metrics.redis_is(&State { evicted, all_answer, ..State::default() });
-        assert!(metrics.exposition([]).contains("\nwxmint_redis_evicted_keys 5\n"), "{evicted}");
+        metrics.redis_is(&State {
+            evicted,
+            all_answer,
+            ..State::default()
+        });
+        assert!(
+            metrics
+                .exposition([])
+                .contains("\nwxmint_redis_evicted_keys 5\n"),
+            "{evicted}"
+        );
     }
 }
 
 /// Whether a sample has the name, and the label if one is given.
 fn has(printed: &str, name: &str, label: Option<&str>) -> bool {
     let label = label.filter(|label| !OF_THE_TARGET.contains(label));
-    printed.lines().filter_map(|line| line.strip_prefix(name)).any(|rest| match label {
-        None => rest.starts_with(['{', ' ']),
-        Some(label) => ['{', ','].iter().any(|before| rest.contains(&format!("{before}{label}=\""))),
-    })
+    printed
+        .lines()
+        .filter_map(|line| line.strip_prefix(name))
+        .any(|rest| match label {
+            None => rest.starts_with(['{', ' ']),
+            Some(label) => ['{', ',']
+                .iter()
+                .any(|before| rest.contains(&format!("{before}{label}=\""))),
+        })
 }
 
 #[test]
 fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
-    for text in ["info", "off", "debug", "info,wxmint_store=trace", "wxmint=debug", "hyper=warn,info"] {
+    for text in [
+        "info",
+        "off",
+        "debug",
+        "info,wxmint_store=trace",
+        "wxmint=debug",
+        "hyper=warn,info",
+    ] {
         assert!(super::log::levels(text).is_some(), "{text}");
     }
     for text in ["banana=xx", "warning", "hyper=debug", "info=wxmint=debug"] {
@@ -112,12 +183,15 @@ fn levels_that_say_nothing_of_wxmint_are_not_taken_for_silence() {
 fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
     let printed = printed();
     for file in FILES {
-        let text =
-            fs::read_to_string(format!("{REPOSITORY}/k8s/chart/monitoring/{file}")).expect("a file of the repository");
+        let text = fs::read_to_string(format!("{REPOSITORY}/k8s/chart/monitoring/{file}"))
+            .expect("a file of the repository");
         let asked = asked(&text);
         assert!(asked.len() >= 3, "{file} asks for {asked:?} alone");
         for (name, label) in asked {
-            assert!(has(&printed, name, label), "{file}: {name} {label:?} is not printed; {HINT}:\n{printed}");
+            assert!(
+                has(&printed, name, label),
+                "{file}: {name} {label:?} is not printed; {HINT}:\n{printed}"
+            );
         }
     }
 }
@@ -125,17 +199,30 @@ fn every_metric_and_label_that_monitoring_asks_for_is_printed() {
 #[test]
 fn every_metric_that_a_page_names_is_printed() {
     let printed = printed();
-    let folders = ["docs", "k8s"]
-        .map(|folder| fs::read_dir(format!("{REPOSITORY}/{folder}")).expect("a folder of the repository"));
-    for path in folders.into_iter().flatten().map(|entry| entry.expect("an entry").path()) {
+    let folders = ["docs", "k8s"].map(|folder| {
+        fs::read_dir(format!("{REPOSITORY}/{folder}")).expect("a folder of the repository")
+    });
+    for path in folders
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("an entry").path())
+    {
         if path.extension().is_none_or(|ending| ending != "md") {
             continue;
         }
         let page = fs::read_to_string(&path).expect("a page");
         // A histogram is named without the endings of its samples. `wxmint_bindings` is a member of an export.
-        for (name, label) in asked(&page).into_iter().filter(|(name, _)| *name != "wxmint_bindings") {
-            let is_printed = printed.contains(&format!("# TYPE {name} ")) || has(&printed, name, label);
-            assert!(is_printed, "{}: {name} {label:?} is not printed; {HINT}", path.display());
+        for (name, label) in asked(&page)
+            .into_iter()
+            .filter(|(name, _)| *name != "wxmint_bindings")
+        {
+            let is_printed =
+                printed.contains(&format!("# TYPE {name} ")) || has(&printed, name, label);
+            assert!(
+                is_printed,
+                "{}: {name} {label:?} is not printed; {HINT}",
+                path.display()
+            );
         }
     }
 }
@@ -146,29 +233,50 @@ fn what_is_not_printed_is_noticed() {
     let asked = asked(
         r#"rate(wxmint_logins_total{namespace="x",outcome!="ok"}[5m]) / wxmint_logins{person="x"} + wxmint_nothing"#,
     );
-    let missing: Vec<_> = asked.iter().filter(|(name, label)| !has(&printed, name, *label)).collect();
-    assert_eq!(missing, [&("wxmint_logins", None), &("wxmint_logins", Some("person")), &("wxmint_nothing", None)]);
+    let missing: Vec<_> = asked
+        .iter()
+        .filter(|(name, label)| !has(&printed, name, *label))
+        .collect();
+    assert_eq!(
+        missing,
+        [
+            &("wxmint_logins", None),
+            &("wxmint_logins", Some("person")),
+            &("wxmint_nothing", None)
+        ]
+    );
 }
 
 #[test]
 fn every_metric_is_on_the_dashboard() {
-    let dashboard = fs::read_to_string(format!("{REPOSITORY}/k8s/chart/monitoring/dashboards/wxmint.json"))
-        .expect("a file of the repository");
+    let dashboard = fs::read_to_string(format!(
+        "{REPOSITORY}/k8s/chart/monitoring/dashboards/wxmint.json"
+    ))
+    .expect("a file of the repository");
     let printed = printed();
-    let names = printed.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let names = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let undrawn: Vec<_> = names.filter(|name| !dashboard.contains(name)).collect();
     assert!(undrawn.is_empty(), "not on the dashboard: {undrawn:?}");
 }
 
 /// The size of the exposition for 1,000 mini programs, each with all usual outcomes.
 #[test]
-fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hundred_none_is_named() {
+fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hundred_none_is_named()
+ {
     let (metrics, took) = (Metrics::default(), Duration::from_millis(3));
     let size = |metrics: &Metrics| metrics.exposition([]).len();
     let none = size(&metrics);
     for number in 0..1000 {
         let app: AppId = format!("wx{number:016x}").parse().expect("an AppID");
-        for outcome in ["ok", "code_invalid", "code_used", "rate_limited", "wechat_unavailable"] {
+        for outcome in [
+            "ok",
+            "code_invalid",
+            "code_used",
+            "rate_limited",
+            "wechat_unavailable",
+        ] {
             metrics.login_ended(Some(app.clone()), outcome, took);
         }
         metrics.call_ended("code2session", &app, Some(&refused(40029)), took);
@@ -176,13 +284,21 @@ fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hu
     let started = Instant::now();
     let text = metrics.exposition([]);
     println!("{} bytes in {:?}", text.len(), started.elapsed());
-    let of_apps = text.lines().filter(|line| line.contains("app=\"wx")).count();
+    let of_apps = text
+        .lines()
+        .filter(|line| line.contains("app=\"wx"))
+        .count();
     assert_eq!(of_apps, 6000);
     assert!(text.len() - none < 100 * of_apps, "{} bytes", text.len());
     metrics.app_is_gone();
-    assert!(size(&metrics) < none + 12_000, "the durations stay: they are not by app");
+    assert!(
+        size(&metrics) < none + 12_000,
+        "the durations stay: they are not by app"
+    );
     let log_in = || metrics.login_ended("wx0123456789abcdef".parse().ok(), "ok", took);
-    let apps = |count: usize| (0..count).filter_map(|number| Some((format!("wx{number}").parse().ok()?, "website")));
+    let apps = |count: usize| {
+        (0..count).filter_map(|number| Some((format!("wx{number}").parse().ok()?, "website")))
+    };
     let names_one = || metrics.exposition([]).contains("app=\"wx");
     metrics.apps_are(apps(200));
     log_in();
@@ -197,13 +313,27 @@ fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hu
 
 /// Finds all macros that log, up to the end of their statement.
 fn logged(folder: &Path, found: &mut Vec<String>) {
-    for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+    for path in fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+    {
         if path.is_dir() && !path.ends_with("target") {
             logged(&path, found);
-        } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|ending| ending == "rs")
+            && !path.ends_with("tests.rs")
+        {
             let text = fs::read_to_string(&path).expect("a source");
-            let begun = ["tracing::info!(", "tracing::warn!(", "tracing::error!(", "tracing::debug!(", "bounded!("];
-            let starts = begun.iter().flat_map(|begun| text.match_indices(begun)).map(|(start, _)| &text[start..]);
+            let begun = [
+                "tracing::info!(",
+                "tracing::warn!(",
+                "tracing::error!(",
+                "tracing::debug!(",
+                "bounded!(",
+            ];
+            let starts = begun
+                .iter()
+                .flat_map(|begun| text.match_indices(begun))
+                .map(|(start, _)| &text[start..]);
             found.extend(starts.filter_map(|rest| Some(rest.split_once(");")?.0.to_owned())));
         }
     }
@@ -213,12 +343,19 @@ fn logged(folder: &Path, found: &mut Vec<String>) {
 #[test]
 fn no_event_has_a_field_of_the_span_of_a_request() {
     let mut found = Vec::new();
-    ["src", "crates"].iter().for_each(|folder| logged(&Path::new(REPOSITORY).join(folder), &mut found));
+    ["src", "crates"]
+        .iter()
+        .for_each(|folder| logged(&Path::new(REPOSITORY).join(folder), &mut found));
     assert!(found.len() > 100, "{}", found.len());
     for line in found {
         let words: Vec<_> = line.split_whitespace().collect();
-        let has = |name: &str| words.windows(2).any(|two| two == [name, "="]) || words.contains(&&*format!("{name},"));
-        assert!(!["request_id", "trace_id", "client"].into_iter().any(has), "{line}");
+        let has = |name: &str| {
+            words.windows(2).any(|two| two == [name, "="]) || words.contains(&&*format!("{name},"))
+        };
+        assert!(
+            !["request_id", "trace_id", "client"].into_iter().any(has),
+            "{line}"
+        );
     }
 }
 
@@ -237,14 +374,35 @@ fn a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line() {
     }
     let name = "tests::a_reader_that_pauses_stops_nobody_and_a_sudden_end_loses_no_line";
     let mut child = Command::new(env::current_exe().expect("this program"));
-    child.args(["--exact", name, "--nocapture"]).env(IN_A_CHILD, "1").env_remove("RUST_LOG");
-    let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    child
+        .args(["--exact", name, "--nocapture"])
+        .env(IN_A_CHILD, "1")
+        .env_remove("RUST_LOG");
+    let mut child = child
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
     let started = Instant::now();
     while child.try_wait().expect("a child").is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60), "it waits for a reader");
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "it waits for a reader"
+        );
         thread::sleep(Duration::from_millis(10));
     }
     let mut written = String::new();
-    child.stderr.take().expect("a pipe").read_to_string(&mut written).expect("text");
-    assert_eq!(written.lines().filter(|line| line.contains(r#""message":"a line""#)).count(), LINES);
+    child
+        .stderr
+        .take()
+        .expect("a pipe")
+        .read_to_string(&mut written)
+        .expect("text");
+    assert_eq!(
+        written
+            .lines()
+            .filter(|line| line.contains(r#""message":"a line""#))
+            .count(),
+        LINES
+    );
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use std::{collections::HashMap, sync::OnceLock};
 
 use opentelemetry::trace::{
-    FutureExt, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState,
-    Tracer,
+    FutureExt, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, TraceFlags,
+    TraceId, TraceState, Tracer,
 };
 use opentelemetry::{Context, KeyValue, propagation::TextMapPropagator};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -33,9 +33,14 @@ impl Trace {
     /// header is ignored.
     pub fn of_request(traceparent: Option<&str>, may_be_sampled: bool) -> Option<Self> {
         let caller = traceparent.and_then(parse);
-        let Some(tracer) = TRACER.get().filter(|_| may_be_sampled) else { return caller.map(Self) };
+        let Some(tracer) = TRACER.get().filter(|_| may_be_sampled) else {
+            return caller.map(Self);
+        };
         let parent = caller.clone().unwrap_or_default();
-        let span = tracer.build_with_context(SpanBuilder::from_name("request").with_kind(SpanKind::Server), &parent);
+        let span = tracer.build_with_context(
+            SpanBuilder::from_name("request").with_kind(SpanKind::Server),
+            &parent,
+        );
         if span.span_context().is_sampled() {
             return Some(Self(parent.with_span(span)));
         }
@@ -64,12 +69,22 @@ impl Trace {
 
     /// Ends the request's span. `name` must not contain text of the client. `error` is the code of
     /// the answered problem.
-    pub fn answered(&self, name: impl FnOnce() -> String, status: u16, error: Option<&'static str>) {
+    pub fn answered(
+        &self,
+        name: impl FnOnce() -> String,
+        status: u16,
+        error: Option<&'static str>,
+    ) {
         let span = self.0.span();
         if span.is_recording() {
             span.update_name(name());
-            span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));
-            error.into_iter().for_each(|error| span.set_attribute(KeyValue::new("error.type", error)));
+            span.set_attribute(KeyValue::new(
+                "http.response.status_code",
+                i64::from(status),
+            ));
+            error
+                .into_iter()
+                .for_each(|error| span.set_attribute(KeyValue::new("error.type", error)));
             if status >= 500 {
                 span.set_status(Status::error(""));
             }
@@ -95,11 +110,18 @@ impl Step {
     }
 
     fn begin(kind: SpanKind, ago: Duration, name: impl FnOnce() -> String) -> Self {
-        let Some(tracer) = TRACER.get() else { return Self(None) };
+        let Some(tracer) = TRACER.get() else {
+            return Self(None);
+        };
         Context::map_current(|request| {
-            let is_sampled = request.has_active_span() && request.span().span_context().is_sampled();
+            let is_sampled =
+                request.has_active_span() && request.span().span_context().is_sampled();
             let began = || SystemTime::from(now()) - ago;
-            let span = || SpanBuilder::from_name(name()).with_kind(kind).with_start_time(began());
+            let span = || {
+                SpanBuilder::from_name(name())
+                    .with_kind(kind)
+                    .with_start_time(began())
+            };
             Self(is_sampled.then(|| Box::new(tracer.build_with_context(span(), request))))
         })
     }
@@ -107,7 +129,10 @@ impl Step {
     /// The header `traceparent`, which tells another service of ours the trace of its work.
     pub fn traceparent(&self) -> Option<String> {
         let trace = || Trace::current().map(|Trace(context)| render(context.span().span_context()));
-        self.0.as_ref().map(|span| render(span.span_context())).or_else(trace)
+        self.0
+            .as_ref()
+            .map(|span| render(span.span_context()))
+            .or_else(trace)
     }
 
     /// Ends the step. `error` must come from a bounded set of values.
@@ -127,7 +152,12 @@ fn parse(header: &str) -> Option<Context> {
 }
 
 fn render(context: &SpanContext) -> String {
-    format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8())
+    format!(
+        "00-{}-{}-{:02x}",
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags().to_u8()
+    )
 }
 
 #[cfg(test)]

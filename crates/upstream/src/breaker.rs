@@ -65,7 +65,11 @@ impl<App: Eq + Hash + Clone> Breaker<App> {
     /// at least an eighth of `most`. A single app gets seven eighths of that.
     pub fn new(most: u32, workers: u32) -> Rc<Self> {
         let max_in_flight = (most / workers.max(1)).max(most / 8);
-        Rc::new(Self { max_in_flight, all: RefCell::default(), each: RefCell::default() })
+        Rc::new(Self {
+            max_in_flight,
+            all: RefCell::default(),
+            each: RefCell::default(),
+        })
     }
 
     /// Admits a call for `app`, or says why not. During an outage, one call is admitted as a trial every second.
@@ -78,11 +82,20 @@ impl<App: Eq + Hash + Clone> Breaker<App> {
         match each.get(app) {
             Some(own) if own.is_open(now) => return Err(Closed::Pausing),
             _ if all.is_open(now) => return Err(Closed::AllPausing),
-            own if own.map_or(0, |own| own.in_flight) >= CALLS_PER_FREE_PLACE * free => return Err(Closed::Full),
+            own if own.map_or(0, |own| own.in_flight) >= CALLS_PER_FREE_PLACE * free => {
+                return Err(Closed::Full);
+            }
             _ => {}
         }
-        let since = (each.entry(app.clone()).or_default().begin(now), all.begin(now));
-        Ok(Permit { breaker: Rc::clone(self), app: app.clone(), since })
+        let since = (
+            each.entry(app.clone()).or_default().begin(now),
+            all.begin(now),
+        );
+        Ok(Permit {
+            breaker: Rc::clone(self),
+            app: app.clone(),
+            since,
+        })
     }
 }
 
@@ -94,7 +107,10 @@ impl Record {
     /// Begins a call. During an outage, the call is the trial, and the pause starts again. Returns
     /// how many calls have succeeded so far.
     fn begin(&mut self, now: Instant) -> u64 {
-        self.open_until = self.open_until.filter(|until| now < *until + STALE).map(|_| now + PAUSE);
+        self.open_until = self
+            .open_until
+            .filter(|until| now < *until + STALE)
+            .map(|_| now + PAUSE);
         self.in_flight += 1;
         self.successes
     }
@@ -138,8 +154,13 @@ impl<App: Eq + Hash> Permit<App> {
     /// began. So calls that time out after the service has recovered neither begin nor prolong a
     /// pause.
     pub fn ended(self, outcome: CallOutcome, now: Instant) {
-        let (mut all, mut each) = (self.breaker.all.borrow_mut(), self.breaker.each.borrow_mut());
-        let Some(own) = each.get_mut(&self.app) else { return };
+        let (mut all, mut each) = (
+            self.breaker.all.borrow_mut(),
+            self.breaker.each.borrow_mut(),
+        );
+        let Some(own) = each.get_mut(&self.app) else {
+            return;
+        };
         match outcome {
             CallOutcome::Succeeded => own.succeeded(),
             _ if self.since.0 == own.successes => own.failed(now),
@@ -147,7 +168,9 @@ impl<App: Eq + Hash> Permit<App> {
         }
         match outcome {
             CallOutcome::Succeeded | CallOutcome::AppFailed => all.succeeded(),
-            CallOutcome::Unanswered if self.since.1 == all.successes && own.unanswered_at != Some(all.successes) => {
+            CallOutcome::Unanswered
+                if self.since.1 == all.successes && own.unanswered_at != Some(all.successes) =>
+            {
                 own.unanswered_at = Some(all.successes);
                 all.failed(now);
             }
@@ -160,7 +183,9 @@ impl<App: Eq + Hash> Drop for Permit<App> {
     fn drop(&mut self) {
         self.breaker.all.borrow_mut().in_flight -= 1;
         let mut each = self.breaker.each.borrow_mut();
-        let Some(own) = each.get_mut(&self.app) else { return };
+        let Some(own) = each.get_mut(&self.app) else {
+            return;
+        };
         own.in_flight -= 1;
         if own.in_flight == 0 && own.failures == 0 {
             each.remove(&self.app);
@@ -177,7 +202,10 @@ mod tests {
     const OF_ONE: u32 = 70;
 
     fn called(breaker: &Rc<Breaker<u32>>, app: u32, outcome: CallOutcome, now: Instant) {
-        breaker.admit(&app, now).expect("admitted").ended(outcome, now);
+        breaker
+            .admit(&app, now)
+            .expect("admitted")
+            .ended(outcome, now);
     }
 
     /// A breaker in which app 1 pauses.
@@ -205,7 +233,11 @@ mod tests {
         assert_eq!(refusal(&breaker, 1, now), Some(Closed::Pausing));
         let later = now + PAUSE;
         let trial = breaker.admit(&1, later).expect("one trial");
-        assert_eq!(refusal(&breaker, 1, later), Some(Closed::Pausing), "one only");
+        assert_eq!(
+            refusal(&breaker, 1, later),
+            Some(Closed::Pausing),
+            "one only"
+        );
         trial.ended(CallOutcome::Succeeded, later);
         called(&breaker, 1, CallOutcome::Succeeded, later);
     }
@@ -226,7 +258,9 @@ mod tests {
         for outcome in [CallOutcome::AppFailed, CallOutcome::Unanswered] {
             let (breaker, later) = (broken(now, outcome), now + PAUSE + STALE);
             let calls = [(); 9].map(|()| breaker.admit(&1, later).expect("admitted beside others"));
-            calls.into_iter().for_each(|call| call.ended(outcome, later));
+            calls
+                .into_iter()
+                .for_each(|call| call.ended(outcome, later));
             assert_eq!(refusal(&breaker, 1, later), Some(Closed::Pausing));
         }
     }
@@ -245,9 +279,14 @@ mod tests {
     fn calls_that_began_before_the_service_came_back_neither_prolong_a_pause_nor_begin_one() {
         let now = Instant::now();
         let breaker = Breaker::new(FEW, 1);
-        let mut waiting: Vec<_> = (0..OF_ONE).map(|_| breaker.admit(&1, now).expect("room")).collect();
-        let mut fail =
-            |at| waiting.drain(..FAILURES_TO_OPEN as usize).for_each(|it| it.ended(CallOutcome::Unanswered, at));
+        let mut waiting: Vec<_> = (0..OF_ONE)
+            .map(|_| breaker.admit(&1, now).expect("room"))
+            .collect();
+        let mut fail = |at| {
+            waiting
+                .drain(..FAILURES_TO_OPEN as usize)
+                .for_each(|it| it.ended(CallOutcome::Unanswered, at))
+        };
         fail(now);
         fail(now + PAUSE - Duration::from_millis(1));
         called(&breaker, 1, CallOutcome::Succeeded, now + PAUSE);
@@ -277,10 +316,12 @@ mod tests {
         let now = Instant::now();
         let breaker = Breaker::new(FEW, 1);
         for _ in 0..3 {
-            (1..FAILURES_TO_OPEN).for_each(|app| called(&breaker, app, CallOutcome::Unanswered, now));
+            (1..FAILURES_TO_OPEN)
+                .for_each(|app| called(&breaker, app, CallOutcome::Unanswered, now));
             called(&breaker, 99, CallOutcome::Succeeded, now);
         }
-        (0..FAILURES_TO_OPEN).for_each(|app| called(&breaker, app + 50, CallOutcome::Unanswered, now));
+        (0..FAILURES_TO_OPEN)
+            .for_each(|app| called(&breaker, app + 50, CallOutcome::Unanswered, now));
         assert_eq!(refusal(&breaker, 99, now), Some(Closed::AllPausing));
     }
 
@@ -288,9 +329,13 @@ mod tests {
     fn calls_in_flight_are_limited_and_an_app_whose_calls_hang_leaves_room_for_another() {
         let now = Instant::now();
         let breaker = Breaker::new(FEW, 1);
-        let mut hanging: Vec<_> = (0..OF_ONE).map(|_| breaker.admit(&1, now).expect("room")).collect();
+        let mut hanging: Vec<_> = (0..OF_ONE)
+            .map(|_| breaker.admit(&1, now).expect("room"))
+            .collect();
         assert_eq!(refusal(&breaker, 1, now), Some(Closed::Full));
-        let others: Vec<_> = (2..12).map(|app| breaker.admit(&app, now).expect("room for each")).collect();
+        let others: Vec<_> = (2..12)
+            .map(|app| breaker.admit(&app, now).expect("room for each"))
+            .collect();
         assert_eq!(refusal(&breaker, 12, now), Some(Closed::Full));
         drop(others);
         hanging.pop();
@@ -304,7 +349,8 @@ mod tests {
         (0..100).for_each(|app| called(&breaker, app, CallOutcome::Succeeded, now));
         assert_eq!(breaker.each.borrow().len(), 0);
         let waiting = breaker.admit(&1, now).expect("room");
-        (2..3 * MOST_REMEMBERED as u32).for_each(|app| called(&breaker, app, CallOutcome::AppFailed, now));
+        (2..3 * MOST_REMEMBERED as u32)
+            .for_each(|app| called(&breaker, app, CallOutcome::AppFailed, now));
         assert!(breaker.each.borrow().len() <= MOST_REMEMBERED);
         waiting.ended(CallOutcome::Succeeded, now);
         assert_eq!(breaker.all.borrow().in_flight, 0);

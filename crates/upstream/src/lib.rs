@@ -41,7 +41,9 @@ impl Tls {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let cure = "install ca-certificates, or name a file of root certificates in SSL_CERT_FILE";
         let config = rustls::ClientConfig::with_platform_verifier();
-        config.map(Self).map_err(|error| HttpClientError(format!("{error}; {cure}")))
+        config
+            .map(Self)
+            .map_err(|error| HttpClientError(format!("{error}; {cure}")))
     }
 
     /// Trusts the authorities in a PEM file, and no others.
@@ -49,19 +51,31 @@ impl Tls {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).filter_map(Result::ok));
         let none = "the file holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
-        if roots.is_empty() { Err(HttpClientError(none.into())) } else { Ok(Self::with(roots)) }
+        if roots.is_empty() {
+            Err(HttpClientError(none.into()))
+        } else {
+            Ok(Self::with(roots))
+        }
     }
 
     /// The configuration to reach these URLs. The system's root certificates are read only if a URL
     /// is https, because a minimal container has none.
     pub fn reaching<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Result<Self, HttpClientError> {
         let needs_roots = urls.into_iter().any(|url| url.scheme() == "https");
-        if needs_roots { Self::from_system() } else { Ok(Self::with(RootCertStore::empty())) }
+        if needs_roots {
+            Self::from_system()
+        } else {
+            Ok(Self::with(RootCertStore::empty()))
+        }
     }
 
     fn with(roots: RootCertStore) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Self(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+        Self(
+            rustls::ClientConfig::builder()
+                .with_root_certificates(roots)
+                .with_no_client_auth(),
+        )
     }
 }
 
@@ -104,7 +118,10 @@ pub enum FetchError {
 /// Whether a URL is https, or http to a loopback address.
 pub fn is_secure(url: &Url) -> bool {
     let is_loopback = |host: &str| {
-        ["localhost", "[::1]"].contains(&host) || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        ["localhost", "[::1]"].contains(&host)
+            || host
+                .parse()
+                .is_ok_and(|address: Ipv4Addr| address.is_loopback())
     };
     url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback)
 }
@@ -119,10 +136,14 @@ pub fn site(text: &str) -> Option<String> {
 /// Whether a browser may be redirected to an address: it must be https, or http to a loopback IP
 /// address (RFC 8252 section 7.3), and be written as a browser writes it.
 pub fn is_redirect_uri(text: &str) -> bool {
-    let Ok(url) = text.parse::<Url>() else { return false };
-    let is_loopback = url.scheme() == "http" && ["127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());
+    let Ok(url) = text.parse::<Url>() else {
+        return false;
+    };
+    let is_loopback = url.scheme() == "http"
+        && ["127.0.0.1", "[::1]"].contains(&url.host_str().unwrap_or_default());
     let has_user = !url.username().is_empty() || url.password().is_some();
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['#', '\\', '*']);
+    let is_plain =
+        text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['#', '\\', '*']);
     let is_written_so = url.as_str().trim_end_matches('/') == text.trim_end_matches('/');
     (url.scheme() == "https" || is_loopback) && !has_user && is_plain && is_written_so
 }
@@ -154,10 +175,21 @@ impl Upstream {
             .referer(false)
             .no_proxy()
             .tcp_nodelay(true);
-        let through = proxy.map(|proxy| Proxy::all(proxy.text.as_str())).transpose().map_err(failed)?;
-        let client = if let Some(through) = through { client.proxy(through) } else { client };
+        let through = proxy
+            .map(|proxy| Proxy::all(proxy.text.as_str()))
+            .transpose()
+            .map_err(failed)?;
+        let client = if let Some(through) = through {
+            client.proxy(through)
+        } else {
+            client
+        };
         let way = proxy.map_or_else(String::new, |proxy| format!("through the proxy {proxy}: "));
-        Ok(Self { client: client.build().map_err(failed)?, most: MAX_ANSWER, way })
+        Ok(Self {
+            client: client.build().map_err(failed)?,
+            most: MAX_ANSWER,
+            way,
+        })
     }
 
     /// The same client with another limit on the size of responses, in bytes.
@@ -171,23 +203,40 @@ impl Upstream {
         let mut response = self.client.execute(request).await.map_err(|error| {
             let unsent = error.is_connect();
             let reason = format!("{}{}", self.way, describe(&error.without_url()));
-            if unsent { FetchError::NotSent(reason) } else { FetchError::Unanswered(reason) }
+            if unsent {
+                FetchError::NotSent(reason)
+            } else {
+                FetchError::Unanswered(reason)
+            }
         })?;
         let (status, headers) = (response.status(), mem::take(response.headers_mut()));
         let mut body = Vec::with_capacity(256);
         let broken = |error: reqwest::Error| FetchError::Unanswered(describe(&error.without_url()));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             if body.len() + chunk.len() > self.most {
-                return Err(FetchError::Unanswered(format!("more than {} KiB", self.most / 1024)));
+                return Err(FetchError::Unanswered(format!(
+                    "more than {} KiB",
+                    self.most / 1024
+                )));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Fetched { status, headers, body })
+        Ok(Fetched {
+            status,
+            headers,
+            body,
+        })
     }
 }
 
 /// The text of an error, followed by its causes unless the text already ends with them.
 pub fn describe(error: &dyn Error) -> String {
     let causes = iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
-    causes.fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
+    causes.fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    })
 }

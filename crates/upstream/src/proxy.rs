@@ -24,9 +24,10 @@ impl FromStr for ProxyUrl {
         let url: Url = text.parse().map_err(|_| ())?;
         let is_plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         match (url.scheme(), url.host_str(), url.port_or_known_default()) {
-            ("http" | "https", Some(host), Some(port)) if is_plain => {
-                Ok(Self { text: Zeroizing::new(text.to_owned()), host_and_port: format!("{host}:{port}") })
-            }
+            ("http" | "https", Some(host), Some(port)) if is_plain => Ok(Self {
+                text: Zeroizing::new(text.to_owned()),
+                host_and_port: format!("{host}:{port}"),
+            }),
             _ => Err(()),
         }
     }

@@ -9,7 +9,10 @@ use std::{env, error::Error, fs};
 
 use wxmint_verify::{PublishedKeys, Verifier, VerifierPolicy};
 
-#[expect(clippy::disallowed_methods, reason = "a program has the clock of its machine")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program has the clock of its machine"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [keys, issuer, audience, token] = &arguments[..] else {

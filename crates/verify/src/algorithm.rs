@@ -36,7 +36,11 @@ impl Algorithm {
     /// The algorithm under its fully-specified name (RFC 9864). Compare algorithms by this name:
     /// every key that we accept for `EdDSA` is an Ed25519 key.
     pub fn fully_specified(self) -> Self {
-        if self == Self::EdDsa { Self::Ed25519 } else { self }
+        if self == Self::EdDsa {
+            Self::Ed25519
+        } else {
+            self
+        }
     }
 }
 
@@ -50,6 +54,9 @@ impl FromStr for Algorithm {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == text).ok_or("must be ES256, EdDSA, Ed25519 or RS256")
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.name() == text)
+            .ok_or("must be ES256, EdDSA, Ed25519 or RS256")
     }
 }

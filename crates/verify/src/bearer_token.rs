@@ -28,8 +28,14 @@ pub fn bearer<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<&'a str,
 }
 
 fn token_of(value: &[u8]) -> Result<&str, NoBearer> {
-    let printable = value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte));
-    let text = str::from_utf8(value).ok().filter(|_| printable).ok_or(NoBearer::Malformed)?.trim();
+    let printable = value
+        .iter()
+        .all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte));
+    let text = str::from_utf8(value)
+        .ok()
+        .filter(|_| printable)
+        .ok_or(NoBearer::Malformed)?
+        .trim();
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     let token = token.trim_start();
     // wx.getStorageSync returns "" if no token was ever stored. Such a client has to log in, so
@@ -37,7 +43,11 @@ fn token_of(value: &[u8]) -> Result<&str, NoBearer> {
     if !scheme.eq_ignore_ascii_case("Bearer") || token.is_empty() {
         return Err(NoBearer::None);
     }
-    if token.bytes().all(is_token_byte) { Ok(token) } else { Err(NoBearer::Malformed) }
+    if token.bytes().all(is_token_byte) {
+        Ok(token)
+    } else {
+        Err(NoBearer::Malformed)
+    }
 }
 
 /// A character of `b64token` (RFC 6750 section 2.1). Space and comma are excluded because a proxy

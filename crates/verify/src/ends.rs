@@ -19,4 +19,6 @@ mod tests;
 pub use self::feed::{Feed, MAX_PAGE, PageRefused};
 pub use self::hash::RevocationHash;
 pub use self::held::{Endable, Ends, MAX_HELD};
-pub use self::page::{MAX_PAGE_REVOCATIONS, PAGE_LIFE, PAGE_MEDIA_TYPE, PAGE_TYP, RevocationEntry, RevocationsPage};
+pub use self::page::{
+    MAX_PAGE_REVOCATIONS, PAGE_LIFE, PAGE_MEDIA_TYPE, PAGE_TYP, RevocationEntry, RevocationsPage,
+};

@@ -132,20 +132,42 @@ mod tests {
         let is_usual = |text: &str| text.parse::<AppId>().expect("an AppID").is_usual();
         assert!(is_usual("wx4f4bc4dec97d474b"));
         assert!(
-            !["foo", "wx", "wx4f4bc4dec97d474", "wx4f4bc4dec97d474g", "xx4f4bc4dec97d474b"].into_iter().any(is_usual)
+            ![
+                "foo",
+                "wx",
+                "wx4f4bc4dec97d474",
+                "wx4f4bc4dec97d474g",
+                "xx4f4bc4dec97d474b"
+            ]
+            .into_iter()
+            .any(is_usual)
         );
     }
 
     #[test]
     fn the_error_names_the_broken_rule() {
         assert_eq!("".parse::<AppId>(), Err(InvalidId::Empty));
-        assert_eq!("a".repeat(65).parse::<AppId>(), Err(InvalidId::TooLong { limit: 64 }));
+        assert_eq!(
+            "a".repeat(65).parse::<AppId>(),
+            Err(InvalidId::TooLong { limit: 64 })
+        );
         let bytes_are_no_characters = "微".repeat(30).parse::<AppId>();
-        assert_eq!(bytes_are_no_characters, Err(InvalidId::Alphabet { alphabet: WORD }));
+        assert_eq!(
+            bytes_are_no_characters,
+            Err(InvalidId::Alphabet { alphabet: WORD })
+        );
         for wrong in ["wx}{", "wx:1", "wx 1", "wx\0", "wx\u{e9}"] {
-            assert_eq!(wrong.parse::<AppId>(), Err(InvalidId::Alphabet { alphabet: WORD }), "{wrong:?}");
+            assert_eq!(
+                wrong.parse::<AppId>(),
+                Err(InvalidId::Alphabet { alphabet: WORD }),
+                "{wrong:?}"
+            );
         }
         assert!("two words".parse::<UserId>().is_err());
-        assert!("0193f5b2-9c5e-7cc0-8000-000000000000".parse::<UserId>().is_ok());
+        assert!(
+            "0193f5b2-9c5e-7cc0-8000-000000000000"
+                .parse::<UserId>()
+                .is_ok()
+        );
     }
 }

@@ -49,13 +49,21 @@ impl Object {
 
     /// The text of a required member.
     pub(super) fn text(&self, name: &'static str) -> Result<&str, Refused> {
-        self.member(name).ok_or(Refused::Missing(name))?.as_str().ok_or(Refused::Malformed(name))
+        self.member(name)
+            .ok_or(Refused::Missing(name))?
+            .as_str()
+            .ok_or(Refused::Malformed(name))
     }
 
     /// All members but those with these names.
     pub(super) fn without(&self, names: &[&str]) -> Map<String, Value> {
-        let others = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
-        others.map(|(name, value)| (name.clone(), value.clone())).collect()
+        let others = self
+            .0
+            .iter()
+            .filter(|(name, _)| !names.contains(&name.as_str()));
+        others
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 }
 
@@ -150,8 +158,16 @@ mod tests {
         ] {
             assert_eq!(malformed(json), Some(Malformed::NotAnObject), "{json}");
         }
-        assert_eq!(Object::read(b"{\"a\":\"\xff\"}").err(), Some(Malformed::NotAnObject), "not UTF-8");
-        assert_eq!(malformed(r#"{"a":"\ud800"}"#), Some(Malformed::NotAnObject), "half a character");
+        assert_eq!(
+            Object::read(b"{\"a\":\"\xff\"}").err(),
+            Some(Malformed::NotAnObject),
+            "not UTF-8"
+        );
+        assert_eq!(
+            malformed(r#"{"a":"\ud800"}"#),
+            Some(Malformed::NotAnObject),
+            "half a character"
+        );
     }
 
     #[test]

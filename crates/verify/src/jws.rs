@@ -8,7 +8,9 @@ use super::{Algorithm, KeySource, Part, Refused, json::Object};
 /// Parameters that change what is signed, name extensions that must be understood, or bring a key
 /// along. A token with any of these parameters is refused (RFC 8725 sections 3.1, 3.10; RFC 7797
 /// for `b64`).
-const NEVER: [&str; 9] = ["crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty"];
+const NEVER: [&str; 9] = [
+    "crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64", "cty",
+];
 
 /// The three parts of a token, still encoded.
 pub(super) struct Jws<'a> {
@@ -35,7 +37,12 @@ impl<'a> Jws<'a> {
         if claims.contains('.') {
             return Err(Refused::NotThreeParts);
         }
-        Ok(Self { header, claims, signature, signed })
+        Ok(Self {
+            header,
+            claims,
+            signature,
+            signed,
+        })
     }
 
     pub(super) fn header(&self) -> Result<Header, Refused> {
@@ -45,8 +52,14 @@ impl<'a> Jws<'a> {
             return Err(Refused::HeaderParameter(parameter));
         }
         Ok(Header {
-            algorithm: header.text("alg")?.parse().map_err(|_| Refused::Algorithm)?,
-            typ: header.member("typ").map(|_| header.text("typ").map(Into::into)).transpose()?,
+            algorithm: header
+                .text("alg")?
+                .parse()
+                .map_err(|_| Refused::Algorithm)?,
+            typ: header
+                .member("typ")
+                .map(|_| header.text("typ").map(Into::into))
+                .transpose()?,
             kid: header.text("kid")?.into(),
         })
     }
@@ -71,12 +84,16 @@ impl<'a> Jws<'a> {
         if key.algorithm().fully_specified() != header.algorithm.fully_specified() {
             return Err(Refused::Algorithm);
         }
-        key.verifies(self.signed.as_bytes(), signature).then_some(()).ok_or(Refused::Signature)
+        key.verifies(self.signed.as_bytes(), signature)
+            .then_some(())
+            .ok_or(Refused::Signature)
     }
 }
 
 /// Decodes strictly, without padding and without leftover bits, so that a token has only one
 /// spelling.
 fn decode(text: &str, part: Part) -> Result<Vec<u8>, Refused> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| Refused::NotBase64url(part))
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| Refused::NotBase64url(part))
 }

@@ -35,6 +35,6 @@ pub use self::published_keys::PublishedKeys;
 pub use self::refused::{Part, Refused};
 pub use self::token_typ::TokenTyp;
 pub use self::verifier::{
-    Claims, Identity, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, PolicyError, REGISTERED_CLAIMS, UnverifiedIssuer, Verified,
-    Verifier, VerifierPolicy,
+    Claims, Identity, LONGEST_LIFE, MAX_LEEWAY, MAX_TOKEN, PolicyError, REGISTERED_CLAIMS,
+    UnverifiedIssuer, Verified, Verifier, VerifierPolicy,
 };

@@ -49,7 +49,10 @@ use crate::ends::{Endable, Ends};
 use crate::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier};
 
 /// The current time, for background tasks: they have no caller that could pass it.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock here")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock here"
+)]
 fn now() -> DateTime<Utc> {
     Utc::now()
 }
@@ -135,16 +138,41 @@ struct Trusted {
 }
 
 impl Trusted {
-    fn start(trusted: &TrustedIssuer, http: &Http, watcher: &Arc<dyn Watcher>) -> Result<Self, PeerError> {
+    fn start(
+        trusted: &TrustedIssuer,
+        http: &Http,
+        watcher: &Arc<dyn Watcher>,
+    ) -> Result<Self, PeerError> {
         let issuer = trusted.policy.issuer.clone();
         let verifier = Verifier::new(trusted.policy.clone())?;
         let (url, max_age) = (&trusted.jwks_url, trusted.keys_max_age);
-        let shelf = trusted.kept_in.as_ref().map(|folder| Arc::new(Shelf::of(folder, &issuer, url.as_str())));
-        let keys =
-            RemoteKeys::start(&issuer, Place::At(http.clone(), url.clone()), max_age, shelf, Arc::clone(watcher));
-        let follow = |feed| RemoteEnds::start(&issuer, feed, Arc::clone(&keys), http.clone(), Arc::clone(watcher));
+        let shelf = trusted
+            .kept_in
+            .as_ref()
+            .map(|folder| Arc::new(Shelf::of(folder, &issuer, url.as_str())));
+        let keys = RemoteKeys::start(
+            &issuer,
+            Place::At(http.clone(), url.clone()),
+            max_age,
+            shelf,
+            Arc::clone(watcher),
+        );
+        let follow = |feed| {
+            RemoteEnds::start(
+                &issuer,
+                feed,
+                Arc::clone(&keys),
+                http.clone(),
+                Arc::clone(watcher),
+            )
+        };
         let ends = trusted.revocations.as_ref().map(follow);
-        Ok(Self { issuer, verifier, keys, ends })
+        Ok(Self {
+            issuer,
+            verifier,
+            keys,
+            ends,
+        })
     }
 
     /// Looks up whether a token with a valid signature has been revoked.
@@ -194,7 +222,11 @@ impl Proof {
     /// A proof as [`Peer::prove`] would return it, for tests of code that caches proofs.
     #[doc(hidden)]
     pub fn of_a_test(issuer: usize, edition: u64, claims: &Claims) -> Self {
-        Self { issuer, edition, token: Endable::of("https://login.example.com", claims, "a-kid") }
+        Self {
+            issuer,
+            edition,
+            token: Endable::of("https://login.example.com", claims, "a-kid"),
+        }
     }
 }
 
@@ -206,17 +238,27 @@ impl Peer {
     }
 
     /// As [`Peer::start`], with a `watcher` that observes the fetches.
-    pub fn watched(trusted: Vec<TrustedIssuer>, watcher: Arc<dyn Watcher>) -> Result<Self, PeerError> {
+    pub fn watched(
+        trusted: Vec<TrustedIssuer>,
+        watcher: Arc<dyn Watcher>,
+    ) -> Result<Self, PeerError> {
         if trusted.is_empty() {
             return Err(PeerError::NoIssuer);
         }
         let names = || trusted.iter().map(|issuer| &issuer.policy.issuer);
-        if names().enumerate().any(|(index, name)| names().take(index).any(|other| other == name)) {
+        if names()
+            .enumerate()
+            .any(|(index, name)| names().take(index).any(|other| other == name))
+        {
             return Err(PeerError::IssuerTwice);
         }
         let http = Http::new(trusted.iter().any(TrustedIssuer::needs_tls))?;
-        let started = trusted.iter().map(|issuer| Trusted::start(issuer, &http, &watcher));
-        Ok(Self { trusted: started.collect::<Result<_, PeerError>>()? })
+        let started = trusted
+            .iter()
+            .map(|issuer| Trusted::start(issuer, &http, &watcher));
+        Ok(Self {
+            trusted: started.collect::<Result<_, PeerError>>()?,
+        })
     }
 
     /// Waits until the keys of every issuer are available.
@@ -232,7 +274,11 @@ impl Peer {
     /// [`KnownOf::lacks_ends`].
     pub async fn is_ready(&self) {
         self.has_keys().await;
-        for ends in self.trusted.iter().filter_map(|trusted| trusted.ends.as_ref()) {
+        for ends in self
+            .trusted
+            .iter()
+            .filter_map(|trusted| trusted.ends.as_ref())
+        {
             ends.found().await;
         }
     }
@@ -240,16 +286,26 @@ impl Peer {
     /// Verifies `token` (its compact form) at the time `now` and returns its claims. If the token
     /// names an unknown key, which may be new, or if the keys are too old, this waits up to 2 s for
     /// the keys to be fetched again. Otherwise it does not wait.
-    pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Verified<Claims>, NotVerified> {
+    pub async fn verify(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Verified<Claims>, NotVerified> {
         self.prove(token, now).await.map(|(claims, _)| claims)
     }
 
     /// As [`Peer::verify`], and also returns which keys verified the token.
-    pub async fn prove(&self, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
+    pub async fn prove(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(Verified<Claims>, Proof), NotVerified> {
         let issuer = self.issuer_of(token)?;
         let keys = &self.trusted[issuer].keys;
         match self.judge(issuer, token, now) {
-            Err(NotVerified::Refused(Refused::UnknownKey) | NotVerified::StaleKeys) if keys.look_again().await => {
+            Err(NotVerified::Refused(Refused::UnknownKey) | NotVerified::StaleKeys)
+                if keys.look_again().await =>
+            {
                 self.judge(issuer, token, now)
             }
             judged => judged,
@@ -260,7 +316,10 @@ impl Peer {
     /// not been revoked. If not, [`Peer::prove`] returns the reason.
     pub fn holds(&self, proof: &Proof, now: DateTime<Utc>) -> bool {
         self.trusted.get(proof.issuer).is_some_and(|trusted| {
-            trusted.keys.believed(now).is_ok_and(|edition| edition.number == proof.edition)
+            trusted
+                .keys
+                .believed(now)
+                .is_ok_and(|edition| edition.number == proof.edition)
                 && trusted.ask_ends(&proof.token, now).is_ok()
         })
     }
@@ -268,19 +327,25 @@ impl Peer {
     /// The state of each issuer, in the order in which the issuers were given.
     pub fn known(&self) -> impl Iterator<Item = KnownOf<'_>> {
         let now = now();
-        self.trusted.iter().map(move |Trusted { issuer, keys, ends, .. }| {
-            let lacks_ends = ends.as_ref().is_some_and(|ends| ends.is_stale(now));
-            let ends = ends.as_ref().map(RemoteEnds::ends);
-            KnownOf {
-                lacks_ends,
-                lacks_keys: keys.believed(now).is_err(),
-                issuer,
-                keys: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
-                keys_age: keys.age(now),
-                ends: ends.map(Ends::count),
-                ends_age: ends.and_then(|ends| ends.age(now)).map(|age| age.to_std().unwrap_or_default()),
-            }
-        })
+        self.trusted.iter().map(
+            move |Trusted {
+                      issuer, keys, ends, ..
+                  }| {
+                let lacks_ends = ends.as_ref().is_some_and(|ends| ends.is_stale(now));
+                let ends = ends.as_ref().map(RemoteEnds::ends);
+                KnownOf {
+                    lacks_ends,
+                    lacks_keys: keys.believed(now).is_err(),
+                    issuer,
+                    keys: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
+                    keys_age: keys.age(now),
+                    ends: ends.map(Ends::count),
+                    ends_age: ends
+                        .and_then(|ends| ends.age(now))
+                        .map(|age| age.to_std().unwrap_or_default()),
+                }
+            },
+        )
     }
 
     /// Picks the issuer by the unverified `iss`; the token is then verified with that issuer's keys
@@ -290,14 +355,29 @@ impl Peer {
             return Ok(0);
         }
         let claimed = UnverifiedIssuer::of(token)?;
-        self.trusted.iter().position(|trusted| trusted.issuer == claimed.as_str()).ok_or(Refused::Issuer)
+        self.trusted
+            .iter()
+            .position(|trusted| trusted.issuer == claimed.as_str())
+            .ok_or(Refused::Issuer)
     }
 
-    fn judge(&self, issuer: usize, token: &str, now: DateTime<Utc>) -> Result<(Verified<Claims>, Proof), NotVerified> {
+    fn judge(
+        &self,
+        issuer: usize,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(Verified<Claims>, Proof), NotVerified> {
         let trusted = &self.trusted[issuer];
         let edition = trusted.keys.believed(now)?;
         let (claims, token) = trusted.verifier.prove(token, &edition.keys, now)?;
         trusted.ask_ends(&token, now)?;
-        Ok((claims, Proof { issuer, edition: edition.number, token }))
+        Ok((
+            claims,
+            Proof {
+                issuer,
+                edition: edition.number,
+                token,
+            },
+        ))
     }
 }

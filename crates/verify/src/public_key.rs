@@ -4,7 +4,8 @@ use std::{fmt, ops::RangeInclusive};
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -36,9 +37,22 @@ pub struct PublicKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum Material {
-    Ec { crv: &'static str, kty: &'static str, x: String, y: String },
-    Okp { crv: &'static str, kty: &'static str, x: String },
-    Rsa { e: String, kty: &'static str, n: String },
+    Ec {
+        crv: &'static str,
+        kty: &'static str,
+        x: String,
+        y: String,
+    },
+    Okp {
+        crv: &'static str,
+        kty: &'static str,
+        x: String,
+    },
+    Rsa {
+        e: String,
+        kty: &'static str,
+        n: String,
+    },
 }
 
 impl PublicKey {
@@ -47,15 +61,32 @@ impl PublicKey {
         // The uncompressed form of a point, because aws-lc accepts other encodings too, which no
         // JWK has.
         let point = [&[4], x, y].concat();
-        let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))?.ok()?;
-        let material = Material::Ec { crv: "P-256", kty: "EC", x: encode(x), y: encode(y) };
+        let parsed = (x.len() == 32)
+            .then(|| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))?
+            .ok()?;
+        let material = Material::Ec {
+            crv: "P-256",
+            kty: "EC",
+            x: encode(x),
+            y: encode(y),
+        };
         Some(Self::new(Algorithm::Es256, material, parsed))
     }
 
     /// Makes an Ed25519 key from its 32 bytes. Its `alg` is `EdDSA`.
     pub fn ed25519(x: &[u8]) -> Option<Self> {
-        let parsed = (x.len() == 32).then(|| ParsedPublicKey::new(&ED25519, x))?.ok()?;
-        Some(Self::new(Algorithm::EdDsa, Material::Okp { crv: "Ed25519", kty: "OKP", x: encode(x) }, parsed))
+        let parsed = (x.len() == 32)
+            .then(|| ParsedPublicKey::new(&ED25519, x))?
+            .ok()?;
+        Some(Self::new(
+            Algorithm::EdDsa,
+            Material::Okp {
+                crv: "Ed25519",
+                kty: "OKP",
+                x: encode(x),
+            },
+            parsed,
+        ))
     }
 
     /// Makes an RSA key of 2048 to 8192 bits from modulus and exponent, big-endian without leading
@@ -63,28 +94,54 @@ impl PublicKey {
     pub fn rsa(n: &[u8], e: &[u8]) -> Option<Self> {
         // Checked here, because aws-lc checks the numbers only when it verifies. With the exponent
         // 1, anybody could make a valid signature.
-        let is_odd = |number: &[u8]| number.first() != Some(&0) && number.last().is_some_and(|byte| byte % 2 == 1);
+        let is_odd = |number: &[u8]| {
+            number.first() != Some(&0) && number.last().is_some_and(|byte| byte % 2 == 1)
+        };
         let fits = RSA_BYTES.contains(&n.len()) && is_odd(n) && is_odd(e) && e != [1];
         let components = RsaPublicKeyComponents { n, e };
-        let parsed = fits.then(|| components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))?.ok()?;
-        Some(Self::new(Algorithm::Rs256, Material::Rsa { e: encode(e), kty: "RSA", n: encode(n) }, parsed))
+        let parsed = fits
+            .then(|| components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))?
+            .ok()?;
+        Some(Self::new(
+            Algorithm::Rs256,
+            Material::Rsa {
+                e: encode(e),
+                kty: "RSA",
+                n: encode(n),
+            },
+            parsed,
+        ))
     }
 
     /// The same key with the fully-specified name of its algorithm as `alg` (RFC 9864): `Ed25519`
     /// in place of `EdDSA`.
     pub fn fully_specified(self) -> Self {
         let algorithm = self.algorithm.fully_specified();
-        Self { alg: algorithm.name(), algorithm, ..self }
+        Self {
+            alg: algorithm.name(),
+            algorithm,
+            ..self
+        }
     }
 
     /// The same key under the `kid` that an issuer of another make gives it.
     pub(super) fn named(self, kid: &str) -> Self {
-        Self { kid: kid.to_owned(), ..self }
+        Self {
+            kid: kid.to_owned(),
+            ..self
+        }
     }
 
     fn new(algorithm: Algorithm, material: Material, parsed: ParsedPublicKey) -> Self {
         let kid = thumbprint(&material);
-        Self { material, usage: "sig", alg: algorithm.name(), kid, algorithm, parsed }
+        Self {
+            material,
+            usage: "sig",
+            alg: algorithm.name(),
+            kid,
+            algorithm,
+            parsed,
+        }
     }
 
     /// The RFC 7638 thumbprint. It may begin with `-`.
@@ -141,7 +198,9 @@ pub struct PublicKeySet<'a> {
 
 impl<'a> FromIterator<&'a PublicKey> for PublicKeySet<'a> {
     fn from_iter<I: IntoIterator<Item = &'a PublicKey>>(keys: I) -> Self {
-        Self { keys: keys.into_iter().collect() }
+        Self {
+            keys: keys.into_iter().collect(),
+        }
     }
 }
 
@@ -164,7 +223,8 @@ mod tests {
 
     #[test]
     fn the_thumbprint_is_the_one_of_rfc_8037_appendix_a_3() {
-        let key = PublicKey::ed25519(&decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")).expect("a key");
+        let key = PublicKey::ed25519(&decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"))
+            .expect("a key");
         assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 }

@@ -44,10 +44,18 @@ impl PublishedKeys {
     fn read_as(json: &[u8], of_others: bool) -> Result<Self, KeyError> {
         // Serde would read a JSON array as the values of the struct's members, so an array is made
         // invalid.
-        let json = if json.trim_ascii_start().starts_with(b"[") { b"[" } else { json };
-        let set: Set<'_> = serde_json::from_slice(json)
-            .map_err(|error| KeyError::Syntax(format!("line {}, column {}", error.line(), error.column())))?;
-        let mut read = Self { keys: Vec::new(), refused: Vec::new() };
+        let json = if json.trim_ascii_start().starts_with(b"[") {
+            b"["
+        } else {
+            json
+        };
+        let set: Set<'_> = serde_json::from_slice(json).map_err(|error| {
+            KeyError::Syntax(format!("line {}, column {}", error.line(), error.column()))
+        })?;
+        let mut read = Self {
+            keys: Vec::new(),
+            refused: Vec::new(),
+        };
         for (index, jwk) in set.keys.iter().enumerate() {
             match read.key(jwk, index + 1, of_others) {
                 Ok(key) => read.keys.push(key),
@@ -58,14 +66,20 @@ impl PublishedKeys {
     }
 
     fn key(&self, jwk: &RawValue, place: usize, of_others: bool) -> Result<PublicKey, KeyError> {
-        let members = serde_json::from_str(jwk.get()).map(|jwk| Members { jwk, place, of_others });
+        let members = serde_json::from_str(jwk.get()).map(|jwk| Members {
+            jwk,
+            place,
+            of_others,
+        });
         let members = members.map_err(|_| KeyError::Unusable {
             key: place.to_string(),
             reason: "it must be a JSON object, and is not one that can be read".into(),
         })?;
         let key = members.public_key()?;
         let is_new = self.keys.iter().all(|other| other.kid() != key.kid());
-        is_new.then_some(key).ok_or_else(|| members.unusable("another key has this `kid`"))
+        is_new
+            .then_some(key)
+            .ok_or_else(|| members.unusable("another key has this `kid`"))
     }
 }
 
@@ -85,26 +99,47 @@ struct Members {
 
 impl Members {
     fn public_key(&self) -> Result<PublicKey, KeyError> {
-        if let Some(private) = PRIVATE.iter().find(|member| self.jwk.contains_key(**member)) {
-            return Err(self.unusable(format!("it has the private member `{private}`: whoever has read it can sign")));
+        if let Some(private) = PRIVATE
+            .iter()
+            .find(|member| self.jwk.contains_key(**member))
+        {
+            return Err(self.unusable(format!(
+                "it has the private member `{private}`: whoever has read it can sign"
+            )));
         }
-        let is = |alg| self.text("alg") == Some(alg) || self.of_others && !self.jwk.contains_key("alg");
+        let is =
+            |alg| self.text("alg") == Some(alg) || self.of_others && !self.jwk.contains_key("alg");
         let key = match (self.text("kty"), self.text("crv")) {
             (Some("EC"), Some("P-256")) if is("ES256") => self.p256()?,
             (Some("OKP"), Some("Ed25519")) if is("EdDSA") => self.ed25519()?,
             (Some("OKP"), Some("Ed25519")) if is("Ed25519") => self.ed25519()?.fully_specified(),
             (Some("RSA"), None) if is("RS256") => self.rsa()?,
-            _ => return Err(self.unusable("`kty`, `crv` and `alg` are not those of ES256, EdDSA, Ed25519 or RS256")),
+            _ => {
+                return Err(self.unusable(
+                    "`kty`, `crv` and `alg` are not those of ES256, EdDSA, Ed25519 or RS256",
+                ));
+            }
         };
         // Keys in SPIFFE bundles have the `use` `jwt-svid`.
-        if self.jwk.get("use").is_some_and(|usage| usage != "sig" && !(self.of_others && usage == "jwt-svid")) {
+        if self
+            .jwk
+            .get("use")
+            .is_some_and(|usage| usage != "sig" && !(self.of_others && usage == "jwt-svid"))
+        {
             return Err(self.unusable("`use` must be \"sig\""));
         }
-        if self.jwk.get("key_ops").is_some_and(|operations| !includes_verify(operations)) {
+        if self
+            .jwk
+            .get("key_ops")
+            .is_some_and(|operations| !includes_verify(operations))
+        {
             return Err(self.unusable("`key_ops` must be an array that includes \"verify\""));
         }
-        let kid = self.text("kid").filter(|kid| self.of_others || *kid == key.kid());
-        let kid = kid.ok_or_else(|| self.unusable("`kid` must be the key's RFC 7638 thumbprint"))?;
+        let kid = self
+            .text("kid")
+            .filter(|kid| self.of_others || *kid == key.kid());
+        let kid =
+            kid.ok_or_else(|| self.unusable("`kid` must be the key's RFC 7638 thumbprint"))?;
         Ok(key.named(kid))
     }
 
@@ -114,12 +149,14 @@ impl Members {
     }
 
     fn ed25519(&self) -> Result<PublicKey, KeyError> {
-        PublicKey::ed25519(&self.bytes("x")?).ok_or_else(|| self.unusable("`x` is not an Ed25519 key"))
+        PublicKey::ed25519(&self.bytes("x")?)
+            .ok_or_else(|| self.unusable("`x` is not an Ed25519 key"))
     }
 
     fn rsa(&self) -> Result<PublicKey, KeyError> {
         let (n, e) = (self.bytes("n")?, self.bytes("e")?);
-        PublicKey::rsa(&n, &e).ok_or_else(|| self.unusable("`n` and `e` are not an RSA key of 2048 to 8192 bits"))
+        PublicKey::rsa(&n, &e)
+            .ok_or_else(|| self.unusable("`n` and `e` are not an RSA key of 2048 to 8192 bits"))
     }
 
     fn text(&self, member: &str) -> Option<&str> {
@@ -127,21 +164,32 @@ impl Members {
     }
 
     fn bytes(&self, member: &'static str) -> Result<Vec<u8>, KeyError> {
-        let text = self.text(member).ok_or_else(|| KeyError::Missing { key: self.label(), member })?;
-        URL_SAFE_NO_PAD.decode(text).map_err(|_| self.unusable(format!("`{member}` must be base64url without padding")))
+        let text = self.text(member).ok_or_else(|| KeyError::Missing {
+            key: self.label(),
+            member,
+        })?;
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| self.unusable(format!("`{member}` must be base64url without padding")))
     }
 
     fn label(&self) -> String {
         let place = self.place;
-        self.text("kid").map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
+        self.text("kid")
+            .map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
     }
 
     fn unusable(&self, reason: impl Into<String>) -> KeyError {
-        KeyError::Unusable { key: self.label(), reason: reason.into() }
+        KeyError::Unusable {
+            key: self.label(),
+            reason: reason.into(),
+        }
     }
 }
 
 /// Whether `key_ops` contains `verify` (RFC 7517 section 4.3).
 fn includes_verify(operations: &Value) -> bool {
-    operations.as_array().is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
+    operations
+        .as_array()
+        .is_some_and(|operations| operations.iter().any(|operation| operation == "verify"))
 }

@@ -28,9 +28,17 @@ impl TokenTyp {
     /// Parses a header's `typ`. A media type is case-insensitive, and `application/` may precede
     /// it.
     pub(super) fn of_header(text: &str) -> Option<Self> {
-        let written_out = text.get(..APPLICATION.len()).is_some_and(|start| start.eq_ignore_ascii_case(APPLICATION));
-        let bare = if written_out { &text[APPLICATION.len()..] } else { text };
-        Self::ALL.into_iter().find(|typ| typ.as_str().eq_ignore_ascii_case(bare))
+        let written_out = text
+            .get(..APPLICATION.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(APPLICATION));
+        let bare = if written_out {
+            &text[APPLICATION.len()..]
+        } else {
+            text
+        };
+        Self::ALL
+            .into_iter()
+            .find(|typ| typ.as_str().eq_ignore_ascii_case(bare))
     }
 }
 
@@ -38,6 +46,9 @@ impl FromStr for TokenTyp {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|typ| typ.as_str() == text).ok_or("must be at+jwt or JWT")
+        Self::ALL
+            .into_iter()
+            .find(|typ| typ.as_str() == text)
+            .ok_or("must be at+jwt or JWT")
     }
 }

@@ -55,7 +55,10 @@ pub struct VerifierPolicy {
 impl VerifierPolicy {
     /// Accepts `at+jwt` alone, with any life that an issuer can be configured for
     /// ([`LONGEST_LIFE`]) and the full leeway ([`MAX_LEEWAY`]).
-    pub fn new(issuer: impl Into<String>, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn new(
+        issuer: impl Into<String>,
+        audiences: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
         Self {
             issuer: issuer.into(),
             audiences: audiences.into_iter().map(Into::into).collect(),
@@ -124,7 +127,13 @@ impl Verifier {
     /// Makes a verifier. Fails if the policy has no issuer or no audience, or if its leeway is
     /// longer than [`MAX_LEEWAY`].
     pub fn new(policy: VerifierPolicy) -> Result<Self, PolicyError> {
-        let VerifierPolicy { issuer, audiences, typ, longest_life, leeway } = policy;
+        let VerifierPolicy {
+            issuer,
+            audiences,
+            typ,
+            longest_life,
+            leeway,
+        } = policy;
         match () {
             () if issuer.is_empty() => return Err(PolicyError::NoIssuer),
             () if audiences.is_empty() => return Err(PolicyError::NoAudience),
@@ -133,7 +142,13 @@ impl Verifier {
         }
         let [longest_life, leeway] =
             [longest_life, leeway].map(|time| TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX));
-        Ok(Self { issuer, audiences, typ, longest_life, leeway })
+        Ok(Self {
+            issuer,
+            audiences,
+            typ,
+            longest_life,
+            leeway,
+        })
     }
 
     /// Verifies `token` (its compact form) with the key of `keys` that the token names, at the time
@@ -157,7 +172,11 @@ impl Verifier {
         now: DateTime<Utc>,
     ) -> Result<Verified<Claims>, Refused> {
         let (claims, endable) = self.prove(token, keys, now)?;
-        if ends.has_ended(&endable) { Err(Refused::Ended) } else { Ok(claims) }
+        if ends.has_ended(&endable) {
+            Err(Refused::Ended)
+        } else {
+            Ok(claims)
+        }
     }
 
     /// As [`Verifier::verify`], and also returns the parts of the token that a revocation can name.
@@ -167,7 +186,9 @@ impl Verifier {
         keys: &(impl KeySource + ?Sized),
         now: DateTime<Utc>,
     ) -> Result<(Verified<Claims>, Endable), Refused> {
-        let takes = |header: &Header| typ(header).map(|typ| typ == TokenTyp::AccessToken || typ == self.typ);
+        let takes = |header: &Header| {
+            typ(header).map(|typ| typ == TokenTyp::AccessToken || typ == self.typ)
+        };
         let (claims, header) = self.open(token, keys, (now, Dates::Whole), takes, Claims::read)?;
         let endable = Endable::of(&self.issuer, &claims, &header.kid);
         Ok((Verified(claims), endable))
@@ -189,7 +210,9 @@ impl Verifier {
         let is_known = |typ: &str| known.iter().any(|known| known.eq_ignore_ascii_case(typ));
         let takes = |header: &Header| Ok(header.typ.as_deref().is_none_or(is_known));
         let read = |claims: &Object| Identity::read(claims, subject);
-        let identity = self.open(token, keys, (now, Dates::Fractional), takes, read)?.0;
+        let identity = self
+            .open(token, keys, (now, Dates::Fractional), takes, read)?
+            .0;
         Ok(Verified(identity))
     }
 
@@ -224,7 +247,11 @@ impl Verifier {
     ///
     /// Compares differences of dates, because a sum of a date and a duration could overflow.
     fn judge(&self, claims: &Object, now: DateTime<Utc>, dates: Dates) -> Result<(), Refused> {
-        if !claims.audience()?.iter().any(|audience| self.audiences.contains(audience)) {
+        if !claims
+            .audience()?
+            .iter()
+            .any(|audience| self.audiences.contains(audience))
+        {
             return Err(Refused::Audience);
         }
         let expires_at = claims.time("exp", dates)?.ok_or(Refused::Missing("exp"))?;

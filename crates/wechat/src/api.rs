@@ -87,11 +87,29 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::Busy, &[-1]),
     (Verdict::BadAccessToken, &[40001, 40014, 42001]),
     // Our own request was wrong. The operator cannot fix this, but a metric shows it.
-    (Verdict::Misconfigured, &[40002, 40003, 40097, 40129, 40169, 41001, 41002, 41004, 41008, 41009]),
-    (Verdict::Misconfigured, &[43001, 43002, 43003, 44002, 47001, 87008]),
-    (Verdict::Misconfigured, &[40013, 40125, 40164, 40243, 41030, 45009, 48001, 48004, 89501, 89503, 89506, 89507]),
+    (
+        Verdict::Misconfigured,
+        &[
+            40002, 40003, 40097, 40129, 40169, 41001, 41002, 41004, 41008, 41009,
+        ],
+    ),
+    (
+        Verdict::Misconfigured,
+        &[43001, 43002, 43003, 44002, 47001, 87008],
+    ),
+    (
+        Verdict::Misconfigured,
+        &[
+            40013, 40125, 40164, 40243, 41030, 45009, 48001, 48004, 89501, 89503, 89506, 89507,
+        ],
+    ),
     // The app's owner has switched on API 安全, so WeChat requires signed and encrypted calls.
-    (Verdict::Misconfigured, &[40230, 40231, 40232, 40233, 40234, 40235, 40236, 40237, 40238, 40239, 40240]),
+    (
+        Verdict::Misconfigured,
+        &[
+            40230, 40231, 40232, 40233, 40234, 40235, 40236, 40237, 40238, 40239, 40240,
+        ],
+    ),
     (Verdict::CodeInvalid, &[40029, 41029]),
     (Verdict::CodeUsed, &[40163]),
     (Verdict::PersonRefused, &[40226, 50002]),
@@ -103,7 +121,10 @@ const TABLE: &[(Verdict, &[i64])] = &[
     (Verdict::StaleRefreshToken, &[61023]),
     // Errors of a platform: its IP address is not on the list, its ticket is old or wrong, or a
     // code was used before.
-    (Verdict::Misconfigured, &[61004, 61005, 61006, 61009, 61010, 61011]),
+    (
+        Verdict::Misconfigured,
+        &[61004, 61005, 61006, 61009, 61010, 61011],
+    ),
 ];
 
 impl Verdict {
@@ -111,10 +132,14 @@ impl Verdict {
     pub fn of(api: Api, errcode: i64) -> Self {
         use Api::{Code2Session, ComponentCode2Session, ComponentOauth2, ComponentToken, Oauth2};
         use Api::{PhoneNumber, StableToken, StartPushTicket};
-        let known = TABLE.iter().find(|(_, errcodes)| errcodes.contains(&errcode));
+        let known = TABLE
+            .iter()
+            .find(|(_, errcodes)| errcodes.contains(&errcode));
         let verdict = match (api, errcode) {
             // The AppSecret is wrong. It authenticates these calls.
-            (Code2Session | StableToken | ComponentToken | StartPushTicket | Oauth2, 40001) => Self::Misconfigured,
+            (Code2Session | StableToken | ComponentToken | StartPushTicket | Oauth2, 40001) => {
+                Self::Misconfigured
+            }
             // WeChat's older pages have this errcode for an expired code of OAuth2.
             (Oauth2 | ComponentOauth2, 42003) => Self::CodeInvalid,
             // The access token was just accepted and the openid is WeChat's own, so the code must
@@ -122,7 +147,10 @@ impl Verdict {
             (PhoneNumber, 40003 | 40013) => Self::CodeInvalid,
             _ => known.map_or(Self::Unknown, |&(verdict, _)| verdict),
         };
-        let sends_a_code = matches!(api, Code2Session | PhoneNumber | Oauth2 | ComponentCode2Session | ComponentOauth2);
+        let sends_a_code = matches!(
+            api,
+            Code2Session | PhoneNumber | Oauth2 | ComponentCode2Session | ComponentOauth2
+        );
         match verdict {
             // The errcode is about a person's code, but this call sends none.
             Self::CodeInvalid | Self::CodeUsed if !sends_a_code => Self::Unknown,
@@ -134,12 +162,20 @@ impl Verdict {
 /// The label under which an `errcode` is counted. Unknown codes count as `other`, so that the
 /// labels are bounded.
 pub(super) fn label(errcode: i64) -> String {
-    let is_known = TABLE.iter().any(|(_, errcodes)| errcodes.contains(&errcode));
-    if is_known { errcode.to_string() } else { "other".into() }
+    let is_known = TABLE
+        .iter()
+        .any(|(_, errcodes)| errcodes.contains(&errcode));
+    if is_known {
+        errcode.to_string()
+    } else {
+        "other".into()
+    }
 }
 
 /// Reads a number that WeChat sends either as a number or as a string.
-pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+pub(super) fn number_or_quoted<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<i64, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let number = value.as_i64().or_else(|| value.as_str()?.parse().ok());
     number.ok_or_else(|| D::Error::custom("not a number"))

@@ -24,13 +24,20 @@ pub struct App {
 impl App {
     /// A mini program with its AppSecret.
     pub fn mini_program(id: AppId, secret: AppSecret) -> Self {
-        Self { id, kind: AppKind::MiniProgram, secret: Some(secret) }
+        Self {
+            id,
+            kind: AppKind::MiniProgram,
+            secret: Some(secret),
+        }
     }
 
     /// The AppSecret, for calls that send it. Fails if a platform acts for the app.
     pub(super) fn own_secret(&self) -> Result<&AppSecret> {
         let reason = "the app has no AppSecret: a platform acts for it";
-        self.secret.as_ref().ok_or_else(|| CallError::NotSent { reason: reason.into(), retry_after: Duration::ZERO })
+        self.secret.as_ref().ok_or_else(|| CallError::NotSent {
+            reason: reason.into(),
+            retry_after: Duration::ZERO,
+        })
     }
 }
 
@@ -117,7 +124,12 @@ impl FromStr for AppSecret {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (16..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if fits { Ok(Self::new(text)) } else { Err("must be the AppSecret that WeChat shows: 32 hexadecimal digits") }
+        let fits = (16..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if fits {
+            Ok(Self::new(text))
+        } else {
+            Err("must be the AppSecret that WeChat shows: 32 hexadecimal digits")
+        }
     }
 }

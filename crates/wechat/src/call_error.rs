@@ -31,7 +31,10 @@ pub enum CallError {
     },
     /// The request was not sent: its code is unused and may be sent again, after `retry_after`.
     #[error("the request to WeChat was not sent: {reason}")]
-    NotSent { reason: String, retry_after: Duration },
+    NotSent {
+        reason: String,
+        retry_after: Duration,
+    },
     /// The request was sent, and no usable response came: its code may be used up.
     #[error("WeChat gave no usable answer: {reason}")]
     Unanswered { reason: String },
@@ -46,14 +49,19 @@ pub enum CallError {
 
 impl CallError {
     pub(super) fn unanswered(reason: impl Into<String>) -> Self {
-        Self::Unanswered { reason: reason.into() }
+        Self::Unanswered {
+            reason: reason.into(),
+        }
     }
 
     /// The pause before a second attempt; `None` if there must be no second attempt.
     pub(super) fn pause_before_another(&self, spends_a_code: bool) -> Option<Duration> {
         match self {
             Self::NotSent { .. } => Some(Duration::ZERO),
-            Self::Refused { verdict: Verdict::Busy, .. } => Some(BUSY_PAUSE),
+            Self::Refused {
+                verdict: Verdict::Busy,
+                ..
+            } => Some(BUSY_PAUSE),
             Self::Unanswered { .. } if !spends_a_code => Some(Duration::ZERO),
             _ => None,
         }
@@ -70,7 +78,11 @@ impl CallError {
 
     /// The meaning of WeChat's `errcode`, if there was one.
     pub fn verdict(&self) -> Option<Verdict> {
-        if let Self::Refused { verdict, .. } = self { Some(*verdict) } else { None }
+        if let Self::Refused { verdict, .. } = self {
+            Some(*verdict)
+        } else {
+            None
+        }
     }
 
     /// The error in metrics and traces, from a bounded set.
@@ -89,9 +101,14 @@ impl CallError {
     /// so they must not affect other clients.
     pub(super) fn outcome(&self) -> CallOutcome {
         match self {
-            Self::Refused { verdict: Verdict::Busy, .. } => CallOutcome::AppFailed,
+            Self::Refused {
+                verdict: Verdict::Busy,
+                ..
+            } => CallOutcome::AppFailed,
             Self::NotSent { .. } | Self::Unanswered { .. } => CallOutcome::Unanswered,
-            Self::Refused { .. } | Self::Unusable { .. } | Self::SnapshotUser => CallOutcome::Succeeded,
+            Self::Refused { .. } | Self::Unusable { .. } | Self::SnapshotUser => {
+                CallOutcome::Succeeded
+            }
         }
     }
 
@@ -108,7 +125,10 @@ impl CallError {
 impl From<FetchError> for CallError {
     fn from(error: FetchError) -> Self {
         match error {
-            FetchError::NotSent(reason) => Self::NotSent { reason, retry_after: PAUSE },
+            FetchError::NotSent(reason) => Self::NotSent {
+                reason,
+                retry_after: PAUSE,
+            },
             FetchError::Unanswered(reason) => Self::Unanswered { reason },
         }
     }
@@ -116,7 +136,10 @@ impl From<FetchError> for CallError {
 
 impl From<Closed> for CallError {
     fn from(closed: Closed) -> Self {
-        Self::NotSent { reason: closed.to_string(), retry_after: PAUSE }
+        Self::NotSent {
+            reason: closed.to_string(),
+            retry_after: PAUSE,
+        }
     }
 }
 
@@ -127,7 +150,10 @@ const OF_WECHAT: [&str; 4] = ["errcode", "openid", "authorizer_info", "authoriza
 /// merchant. A gateway's error page has none of them, even if it is JSON. An answer that is not
 /// valid JSON because of a person's text also counts as WeChat's, because it is not an outage.
 fn is_of_wechat(body: &[u8]) -> bool {
-    let (text, answer) = (String::from_utf8_lossy(body), serde_json::from_slice::<Value>(body));
+    let (text, answer) = (
+        String::from_utf8_lossy(body),
+        serde_json::from_slice::<Value>(body),
+    );
     OF_WECHAT.into_iter().any(|name| match &answer {
         Ok(answer) if name == "errcode" => number_or_quoted(&answer[name]).is_ok(),
         Ok(answer) => !answer[name].is_null(),
@@ -138,10 +164,21 @@ fn is_of_wechat(body: &[u8]) -> bool {
 /// Shortens WeChat's message to one short line for the log. Words longer than a `rid` are left out,
 /// because they may be a secret that the call has sent.
 pub(super) fn loggable(errmsg: &str) -> String {
-    let is_of_word = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
-    let line: String = errmsg.chars().filter(|character| !character.is_control()).take(200).collect();
+    let is_of_word =
+        |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
+    let line: String = errmsg
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(200)
+        .collect();
     line.split_inclusive(|character| !is_of_word(character))
-        .map(|word| if word.trim_end_matches(|last| !is_of_word(last)).len() > LONGEST_WORD { "… " } else { word })
+        .map(|word| {
+            if word.trim_end_matches(|last| !is_of_word(last)).len() > LONGEST_WORD {
+                "… "
+            } else {
+                word
+            }
+        })
         .collect()
 }
 
@@ -154,7 +191,11 @@ mod tests {
 
     fn refusal(api: Api, body: &str) -> (i64, String, Verdict) {
         match read::<IgnoredAny>(api, body.as_bytes()) {
-            Err(CallError::Refused { errcode, errmsg, verdict }) => (errcode, errmsg, verdict),
+            Err(CallError::Refused {
+                errcode,
+                errmsg,
+                verdict,
+            }) => (errcode, errmsg, verdict),
             other => panic!("refused: {other:?}"),
         }
     }
@@ -203,13 +244,20 @@ mod tests {
             (40240, Api::StableToken, Verdict::Misconfigured),
             (12345, Api::PhoneNumber, Verdict::Unknown),
         ] {
-            assert_eq!(refusal(api, &format!(r#"{{"errcode":{errcode}}}"#)).2, verdict, "{errcode} of {api:?}");
+            assert_eq!(
+                refusal(api, &format!(r#"{{"errcode":{errcode}}}"#)).2,
+                verdict,
+                "{errcode} of {api:?}"
+            );
         }
     }
 
     #[test]
     fn a_code_that_was_sent_once_never_counts_as_unsent_again() {
-        let unsent = CallError::NotSent { reason: "refused".into(), retry_after: Duration::from_secs(1) };
+        let unsent = CallError::NotSent {
+            reason: "refused".into(),
+            retry_after: Duration::from_secs(1),
+        };
         assert_eq!(unsent.after_an_answer(), CallError::unanswered("refused"));
     }
 
@@ -217,17 +265,30 @@ mod tests {
     fn errcode_minus_one_is_the_apps_outage_and_a_body_that_is_not_wechats_is_everybodys() {
         use CallOutcome::{AppFailed, Succeeded, Unanswered};
         let read = |body: &str| {
-            crate::read_session(Api::Code2Session, body.as_bytes()).map_err(|error| error.of_reading(body.as_bytes()))
+            crate::read_session(Api::Code2Session, body.as_bytes())
+                .map_err(|error| error.of_reading(body.as_bytes()))
         };
         for (body, outcome) in [
             (r#"{"errcode":-1,"errmsg":"system error"}"#, AppFailed),
-            (r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#, Succeeded),
-            (r#"{"errcode":61024,"errmsg":"a code that we do not know"}"#, Succeeded),
+            (
+                r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#,
+                Succeeded,
+            ),
+            (
+                r#"{"errcode":61024,"errmsg":"a code that we do not know"}"#,
+                Succeeded,
+            ),
             (r#"{"errcode":"40029"}"#, Succeeded),
             (r#"{"errcode":0}"#, Succeeded),
-            (r#"{"openid":"two words","session_key":"D1ZWEygStjuLCnZ9IN2l4Q=="}"#, Succeeded),
+            (
+                r#"{"openid":"two words","session_key":"D1ZWEygStjuLCnZ9IN2l4Q=="}"#,
+                Succeeded,
+            ),
             (r#"{"errcode":"soon"}"#, Unanswered),
-            (r#"{"message":"no Route matched with those values"}"#, Unanswered),
+            (
+                r#"{"message":"no Route matched with those values"}"#,
+                Unanswered,
+            ),
             (r#"{"openid":"o","nickname":"a"b"}"#, Succeeded),
             (r#"<html>"errcode"</html>"#, Unanswered),
             ("{}", Unanswered),
@@ -240,8 +301,14 @@ mod tests {
 
     #[test]
     fn a_message_cannot_forge_a_log_line() {
-        assert_eq!(refusal(Api::Code2Session, r#"{"errcode":1,"errmsg":"a\nb\u001bc"}"#).1, "abc");
+        assert_eq!(
+            refusal(Api::Code2Session, r#"{"errcode":1,"errmsg":"a\nb\u001bc"}"#).1,
+            "abc"
+        );
         let echoed = r#"{"errcode":40001,"errmsg":"invalid token 80_0123456789abcdef0123456789, rid: 66c69111-4157f271-729ca238"}"#;
-        assert_eq!(refusal(Api::UserInfo, echoed).1, "invalid token …  rid: 66c69111-4157f271-729ca238");
+        assert_eq!(
+            refusal(Api::UserInfo, echoed).1,
+            "invalid token …  rid: 66c69111-4157f271-729ca238"
+        );
     }
 }

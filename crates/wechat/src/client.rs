@@ -10,7 +10,9 @@ use reqwest::{Method, Request, Url};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use wxmint_ids::AppId;
-use wxmint_upstream::{Breaker, CallOutcome, Fetched, HttpClientError, Permit, ProxyUrl, Tls, Upstream};
+use wxmint_upstream::{
+    Breaker, CallOutcome, Fetched, HttpClientError, Permit, ProxyUrl, Tls, Upstream,
+};
 
 use super::{Api, App, AppAccessToken, CallError, Result, Verdict};
 use super::{api::Row, api::number_or_quoted, call_error::loggable};
@@ -62,7 +64,12 @@ impl Endpoint {
     fn new((path, name, spends_a_code): Row, base: &Url, workers: u32) -> Self {
         let mut url = base.clone();
         url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-        Self { url, name, spends_a_code, breaker: Breaker::new(MAX_IN_FLIGHT, workers) }
+        Self {
+            url,
+            name,
+            spends_a_code,
+            breaker: Breaker::new(MAX_IN_FLIGHT, workers),
+        }
     }
 
     pub(super) fn get<'q>(&self, query: impl IntoIterator<Item = (&'q str, &'q str)>) -> Request {
@@ -73,12 +80,19 @@ impl Endpoint {
         Request::new(Method::GET, url)
     }
 
-    pub(super) fn post<const N: usize>(&self, query: [(&str, &str); N], body: &impl Serialize) -> Request {
+    pub(super) fn post<const N: usize>(
+        &self,
+        query: [(&str, &str); N],
+        body: &impl Serialize,
+    ) -> Request {
         let mut request = self.get(query);
         *request.method_mut() = Method::POST;
-        let body = serde_json::to_vec(body).expect("texts, numbers and booleans can be written as JSON");
+        let body =
+            serde_json::to_vec(body).expect("texts, numbers and booleans can be written as JSON");
         *request.body_mut() = Some(body.into());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
     }
 }
@@ -96,7 +110,13 @@ impl WeChat {
         let endpoints = Api::ROWS.map(|row| Endpoint::new(row, base, workers));
         let http = Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?;
         let logins = Breaker::new(MAX_IN_FLIGHT * 7 / 8, workers);
-        Ok(Self { pictures: http.clone().reading(MAX_PICTURE), http, endpoints, logins, observer: Box::new(observer) })
+        Ok(Self {
+            pictures: http.clone().reading(MAX_PICTURE),
+            http,
+            endpoints,
+            logins,
+            observer: Box::new(observer),
+        })
     }
 
     /// A permit for a login from this address, to be held until WeChat has answered. One address
@@ -111,7 +131,11 @@ impl WeChat {
     pub async fn date(&self) -> Result<Option<DateTime<Utc>>> {
         let mut url = self.endpoints[Api::StableToken as usize].url.clone();
         url.set_path("/");
-        Ok(self.http.fetch(Request::new(Method::GET, url)).await?.date())
+        Ok(self
+            .http
+            .fetch(Request::new(Method::GET, url))
+            .await?
+            .date())
     }
 
     /// Makes a call for an app, if the endpoint's breaker allows it. Makes at most two attempts,
@@ -126,7 +150,11 @@ impl WeChat {
     ) -> Result<T> {
         let endpoint = &self.endpoints[api as usize];
         let permit = endpoint.breaker.admit(&app.id, Instant::now())?;
-        let http = if api == Api::MiniProgramCode { &self.pictures } else { &self.http };
+        let http = if api == Api::MiniProgramCode {
+            &self.pictures
+        } else {
+            &self.http
+        };
         let attempt = async || {
             let started = Instant::now();
             // The status is ignored because it says nothing.
@@ -140,19 +168,35 @@ impl WeChat {
                 Ok(Err(error)) => Err(error.into()),
                 Err(_) => Err(CallError::unanswered("no answer within 5 s")),
             };
-            self.observer.call_ended(endpoint.name, &app.id, answer.as_ref().err(), started.elapsed());
+            self.observer.call_ended(
+                endpoint.name,
+                &app.id,
+                answer.as_ref().err(),
+                started.elapsed(),
+            );
             answer
         };
         let attempts = async {
             let first = attempt().await;
             let Err(error) = &first else { return first };
-            let Some(pause) = error.pause_before_another(endpoint.spends_a_code) else { return first };
+            let Some(pause) = error.pause_before_another(endpoint.spends_a_code) else {
+                return first;
+            };
             sleep(pause).await;
             let second = attempt().await;
-            if matches!(error, CallError::NotSent { .. }) { second } else { second.map_err(CallError::after_an_answer) }
+            if matches!(error, CallError::NotSent { .. }) {
+                second
+            } else {
+                second.map_err(CallError::after_an_answer)
+            }
         };
         let outcome = attempts.await;
-        permit.ended(outcome.as_ref().map_or_else(CallError::outcome, |_| CallOutcome::Succeeded), Instant::now());
+        permit.ended(
+            outcome
+                .as_ref()
+                .map_or_else(CallError::outcome, |_| CallOutcome::Succeeded),
+            Instant::now(),
+        );
         outcome
     }
 }
@@ -167,11 +211,31 @@ pub struct ByToken<'a> {
 }
 
 impl ByToken<'_> {
-    pub(super) async fn post<T>(self, api: Api, body: &impl Serialize, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
+    pub(super) async fn post<T>(
+        self,
+        api: Api,
+        body: &impl Serialize,
+        read: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let (path, ..) = Api::ROWS[api as usize];
         let is_of_platform = path.starts_with("/cgi-bin/component/");
-        let query = [(if is_of_platform { "component_access_token" } else { "access_token" }, self.token.expose())];
-        self.wechat.call(call_ends(), api, self.app, |endpoint| endpoint.post(query, body), read).await
+        let query = [(
+            if is_of_platform {
+                "component_access_token"
+            } else {
+                "access_token"
+            },
+            self.token.expose(),
+        )];
+        self.wechat
+            .call(
+                call_ends(),
+                api,
+                self.app,
+                |endpoint| endpoint.post(query, body),
+                read,
+            )
+            .await
     }
 }
 
@@ -186,7 +250,9 @@ struct Outcome {
 
 /// Parses the value of a member. The error does not quote the value.
 pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Result<T> {
-    member.parse().map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
+    member
+        .parse()
+        .map_err(|error| CallError::unanswered(format!("a value of {name} that {error}")))
 }
 
 /// Replaces control characters by spaces, in constant time. WeChat writes them unescaped into
@@ -204,14 +270,22 @@ pub(super) fn read<T: DeserializeOwned>(api: Api, body: &[u8]) -> Result<T> {
         return from_json(body);
     }
     let errmsg = loggable(&errmsg.unwrap_or_default());
-    Err(CallError::Refused { errcode, errmsg, verdict: Verdict::of(api, errcode) })
+    Err(CallError::Refused {
+        errcode,
+        errmsg,
+        verdict: Verdict::of(api, errcode),
+    })
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     // serde_json's message is dropped because it may quote the body, which may contain a
     // session_key.
-    serde_json::from_slice(body)
-        .map_err(|_| CallError::unanswered(format!("{} bytes that are not JSON of its form", body.len())))
+    serde_json::from_slice(body).map_err(|_| {
+        CallError::unanswered(format!(
+            "{} bytes that are not JSON of its form",
+            body.len()
+        ))
+    })
 }
 
 /// Treats a member as missing if it is empty, or longer than anything that WeChat sends.
@@ -230,23 +304,43 @@ mod tests {
     #[test]
     fn one_address_leaves_another_one_a_place_at_the_same_app() {
         let base = "https://api.example".parse().expect("a URL");
-        let wechat = WeChat::new(&base, None, &Tls::reaching([&base]).expect("roots"), 2, ()).expect("a client");
+        let wechat = WeChat::new(&base, None, &Tls::reaching([&base]).expect("roots"), 2, ())
+            .expect("a client");
         let breaker = &wechat.endpoints[Api::Code2Session as usize].breaker;
         let app: AppId = "wx0123456789abcdef".parse().expect("an AppID");
-        let call =
-            |address: &str| Ok::<_, CallError>((wechat.place_for(address)?, breaker.admit(&app, Instant::now())?));
-        let in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map_while(|_| call("192.0.2.1").ok()).collect();
+        let call = |address: &str| {
+            Ok::<_, CallError>((
+                wechat.place_for(address)?,
+                breaker.admit(&app, Instant::now())?,
+            ))
+        };
+        let in_flight: Vec<_> = (0..MAX_IN_FLIGHT)
+            .map_while(|_| call("192.0.2.1").ok())
+            .collect();
         assert_eq!(in_flight.len(), 196, "of the app's 224");
-        assert!((0..20).map(|_| call("192.0.2.2")).collect::<Result<Vec<_>, _>>().is_ok());
+        assert!(
+            (0..20)
+                .map(|_| call("192.0.2.2"))
+                .collect::<Result<Vec<_>, _>>()
+                .is_ok()
+        );
     }
 
     #[test]
     fn each_control_character_of_a_persons_text_becomes_a_space() {
         for control in 0..b' ' {
-            let mut body = format!("{{\"openid\":\"o1\",\"nickname\":\"a{}b\"}}", char::from(control)).into_bytes();
+            let mut body = format!(
+                "{{\"openid\":\"o1\",\"nickname\":\"a{}b\"}}",
+                char::from(control)
+            )
+            .into_bytes();
             blank_control_characters(&mut body);
             let read = serde_json::from_slice::<serde_json::Value>(&body);
-            assert_eq!(read.expect("JSON"), serde_json::json!({"openid": "o1", "nickname": "a b"}), "{control}");
+            assert_eq!(
+                read.expect("JSON"),
+                serde_json::json!({"openid": "o1", "nickname": "a b"}),
+                "{control}"
+            );
         }
     }
 }

@@ -32,7 +32,13 @@ impl WeChat {
     /// WeChat answered -1.
     pub async fn exchange(&self, app: &App, code: &LoginCode) -> Result<Session> {
         let secret = app.own_secret()?.expose();
-        self.exchange_by([Api::Code2Session, Api::Oauth2], app, code, [("secret", secret)]).await
+        self.exchange_by(
+            [Api::Code2Session, Api::Oauth2],
+            app,
+            code,
+            [("secret", secret)],
+        )
+        .await
     }
 
     /// Exchanges a code by the call for mini programs or by the call for other apps. `who`: the
@@ -49,24 +55,52 @@ impl WeChat {
         who: [(&str, &str); N],
     ) -> Result<Session> {
         let has_key = app.kind.has_session_keys();
-        let (api, name) = if has_key { (of_mini_programs, "js_code") } else { (of_others, "code") };
-        let query = [("appid", app.id.as_str()), (name, code.as_str()), ("grant_type", "authorization_code")];
-        let (until, request) = (call_ends(), |endpoint: &Endpoint| endpoint.get(query.into_iter().chain(who)));
+        let (api, name) = if has_key {
+            (of_mini_programs, "js_code")
+        } else {
+            (of_others, "code")
+        };
+        let query = [
+            ("appid", app.id.as_str()),
+            (name, code.as_str()),
+            ("grant_type", "authorization_code"),
+        ];
+        let (until, request) = (call_ends(), |endpoint: &Endpoint| {
+            endpoint.get(query.into_iter().chain(who))
+        });
         if has_key {
-            return self.call(until, api, app, request, |body| read_session(api, body)).await;
+            return self
+                .call(until, api, app, request, |body| read_session(api, body))
+                .await;
         }
-        let (mut session, asks) = self.call(until, api, app, request, |body| read_grant(api, body)).await?;
+        let (mut session, asks) = self
+            .call(until, api, app, request, |body| read_grant(api, body))
+            .await?;
         if let Some(token) = asks {
-            let query = [("access_token", token.expose()), ("openid", session.openid.as_str())];
+            let query = [
+                ("access_token", token.expose()),
+                ("openid", session.openid.as_str()),
+            ];
             let read = |body: &[u8]| read_user_info(body, &session.openid);
-            let told = self.call(until, Api::UserInfo, app, |endpoint| endpoint.get(query), read).await;
+            let told = self
+                .call(
+                    until,
+                    Api::UserInfo,
+                    app,
+                    |endpoint| endpoint.get(query),
+                    read,
+                )
+                .await;
             // The code is used up, but it was not the cause, so the error must not be that of a
             // wrong code.
-            session.unionid = told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
+            session.unionid =
+                told.map_err(|error| CallError::unanswered(format!("no unionid: {error}")))?;
         }
         // Only an official account may have no account of the Open Platform.
         if session.unionid.is_none() && app.kind != AppKind::OfficialAccount {
-            return Err(CallError::unanswered("no unionid, which every website and mobile app has"));
+            return Err(CallError::unanswered(
+                "no unionid, which every website and mobile app has",
+            ));
         }
         Ok(session)
     }
@@ -93,10 +127,16 @@ pub fn read_session(api: Api, body: &[u8]) -> Result<Session> {
     // Wrapped first, so that the key is wiped even if the response is refused.
     let session_key = believed(answer.session_key).map(SessionKey::new);
     let (Some(openid), Some(session_key)) = (believed(answer.openid), session_key) else {
-        return Err(CallError::unanswered("neither an errcode nor both of openid and session_key"));
+        return Err(CallError::unanswered(
+            "neither an errcode nor both of openid and session_key",
+        ));
     };
     let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
-    Ok(Session { openid, unionid, session_key: Some(session_key) })
+    Ok(Session {
+        openid,
+        unionid,
+        session_key: Some(session_key),
+    })
 }
 
 /// Reads the answer to a call that exchanges a code of OAuth2: a session, and the token with which
@@ -111,26 +151,42 @@ pub fn read_grant(api: Api, body: &[u8]) -> Result<(Session, Option<PersonAccess
         return Err(CallError::SnapshotUser);
     }
     let (Some(openid), Some(scope)) = (believed(answer.openid), believed(answer.scope)) else {
-        return Err(CallError::unanswered("neither an errcode nor both of openid and scope"));
+        return Err(CallError::unanswered(
+            "neither an errcode nor both of openid and scope",
+        ));
     };
     let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
     let has_none = || CallError::unanswered("neither a unionid nor an access_token");
     let is_untold = scope != WITHOUT_UNIONID && unionid.is_none();
     let asks = is_untold.then(|| token.ok_or_else(has_none)).transpose()?;
-    Ok((Session { openid, unionid, session_key: None }, asks))
+    Ok((
+        Session {
+            openid,
+            unionid,
+            session_key: None,
+        },
+        asks,
+    ))
 }
 
 fn read_user_info(body: &[u8], openid: &OpenId) -> Result<Option<UnionId>> {
     let info: Answer = read(Api::UserInfo, body)?;
     let is_other = info.openid.is_none_or(|told| told != openid.as_str());
-    if is_other { Err(CallError::unanswered("the information of another person")) } else { unionid(info.unionid) }
+    if is_other {
+        Err(CallError::unanswered("the information of another person"))
+    } else {
+        unionid(info.unionid)
+    }
 }
 
 /// Parses the unionid; `None` if WeChat has not named one.
 fn unionid(member: Option<String>) -> Result<Option<UnionId>> {
     // A value that cannot be a unionid is an error, so that no person logs in as if there were no
     // unionid.
-    member.filter(|text| !text.is_empty()).map(|unionid| parsed("unionid", &unionid)).transpose()
+    member
+        .filter(|text| !text.is_empty())
+        .map(|unionid| parsed("unionid", &unionid))
+        .transpose()
 }
 
 #[cfg(test)]
@@ -141,10 +197,21 @@ mod tests {
     fn the_responses_that_were_observed_are_read() {
         let escaped = br#"{"session_key":"O\/YVQPHxQY18DrsFq+\/bjQ==","openid":"o000000000000000000000000000","unionid":"o111111111111111111111111111"}"#;
         let session = read_session(Api::Code2Session, escaped).expect("a session");
-        assert_eq!(session.session_key.expect("a key").expose(), "O/YVQPHxQY18DrsFq+/bjQ==");
-        assert_eq!(session.unionid.expect("a unionid").as_str(), "o111111111111111111111111111");
+        assert_eq!(
+            session.session_key.expect("a key").expose(),
+            "O/YVQPHxQY18DrsFq+/bjQ=="
+        );
+        assert_eq!(
+            session.unionid.expect("a unionid").as_str(),
+            "o111111111111111111111111111"
+        );
         let legacy = br#"{"session_key":"D1ZWEygStjuLCnZ9IN2l4Q==","expires_in":7200,"openid":"o16wA0b4AZKzgVJR3MBwoUdTfU_E","errcode":0,"unionid":""}"#;
-        assert!(read_session(Api::Code2Session, legacy).expect("a session").unionid.is_none());
+        assert!(
+            read_session(Api::Code2Session, legacy)
+                .expect("a session")
+                .unionid
+                .is_none()
+        );
     }
 
     #[test]
@@ -165,7 +232,12 @@ mod tests {
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
             assert!(!format!("{error} {error:?}").contains("secret-key"));
         }
-        let long = |length| format!(r#"{{"openid":"o1","session_key":"{}"}}"#, "k".repeat(length));
+        let long = |length| {
+            format!(
+                r#"{{"openid":"o1","session_key":"{}"}}"#,
+                "k".repeat(length)
+            )
+        };
         assert!(
             read_session(Api::Code2Session, long(1024).as_bytes()).is_ok()
                 && read_session(Api::Code2Session, long(1025).as_bytes()).is_err()
@@ -174,7 +246,11 @@ mod tests {
 
     fn told(body: &str) -> (String, Option<String>, bool) {
         let (session, asks) = read_grant(Api::Oauth2, body.as_bytes()).expect(body);
-        (session.openid.as_str().into(), session.unionid.map(|unionid| unionid.as_str().into()), asks.is_some())
+        (
+            session.openid.as_str().into(),
+            session.unionid.map(|unionid| unionid.as_str().into()),
+            asks.is_some(),
+        )
     }
 
     #[test]
@@ -205,9 +281,18 @@ mod tests {
             r#"{"access_token":"80_a","openid":"o1","scope":"snsapi_base","is_snapshotuser":{}}"#,
             r#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":"perhaps"}"#,
         ] {
-            assert_eq!(read_grant(Api::Oauth2, body.as_bytes()).expect_err(body), CallError::SnapshotUser);
+            assert_eq!(
+                read_grant(Api::Oauth2, body.as_bytes()).expect_err(body),
+                CallError::SnapshotUser
+            );
         }
-        assert!(read_grant(Api::Oauth2, br#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}"#).is_ok());
+        assert!(
+            read_grant(
+                Api::Oauth2,
+                br#"{"openid":"o1","scope":"snsapi_base","is_snapshotuser":0}"#
+            )
+            .is_ok()
+        );
     }
 
     #[test]
@@ -223,7 +308,8 @@ mod tests {
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
         }
         let openid = "o1".parse().expect("an openid");
-        let unionid = |body: &str| read_user_info(body.as_bytes(), &openid).map(|unionid| unionid.is_some());
+        let unionid =
+            |body: &str| read_user_info(body.as_bytes(), &openid).map(|unionid| unionid.is_some());
         assert_eq!(unionid(r#"{"openid":"o1","unionid":"u1"}"#), Ok(true));
         assert_eq!(unionid(r#"{"openid":"o1"}"#), Ok(false));
         assert!(unionid(r#"{"openid":"o2","unionid":"u1"}"#).is_err() && unionid("{}").is_err());

@@ -26,15 +26,17 @@ mod user_data;
 
 pub use api::{Api, Verdict};
 pub use app::{
-    App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, ComponentTicket, PersonAccessToken, RefreshToken,
-    SessionKey,
+    App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, ComponentTicket, PersonAccessToken,
+    RefreshToken, SessionKey,
 };
 pub use call_error::{CallError, Result};
 pub use client::{ByToken, MAX_PICTURE, Observer, WeChat};
 pub use exchange::{Session, read_grant, read_session};
 pub use phone_number::read_phone_number;
 pub use platform::{Authorizer, BadPush, News, Push, PushKey, PushQuery};
-pub use session_key::{EncryptKey, read_encrypt_keys, read_new_session_key, read_session_check, user_signature};
+pub use session_key::{
+    EncryptKey, read_encrypt_keys, read_new_session_key, read_session_check, user_signature,
+};
 pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{DataCheck, Malformed, OpenedData, UserData};
 

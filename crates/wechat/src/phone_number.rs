@@ -16,7 +16,10 @@ impl ByToken<'_> {
     /// the first request was sent, or if WeChat answered -1.
     pub async fn phone_number(self, code: &PhoneCode, openid: &OpenId) -> Result<Phone> {
         let wanted = json!({"code": code.as_str(), "openid": openid.as_str()});
-        self.post(Api::PhoneNumber, &wanted, |body| read_phone_number(&self.app.id, body)).await
+        self.post(Api::PhoneNumber, &wanted, |body| {
+            read_phone_number(&self.app.id, body)
+        })
+        .await
     }
 }
 
@@ -26,11 +29,18 @@ pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone> {
     let info = answer.get("phone_info").filter(|info| !info.is_null());
     let info = info.ok_or_else(|| CallError::unanswered("neither an errcode nor a phone_info"))?;
     if info["watermark"]["appid"] != app.as_str() {
-        return Err(CallError::unanswered("a phone_info with another app's watermark"));
+        return Err(CallError::unanswered(
+            "a phone_info with another app's watermark",
+        ));
     }
-    let [number, pure_number] = ["phoneNumber", "purePhoneNumber"].map(|name| dialled(&info[name], LONGEST_NUMBER));
+    let [number, pure_number] =
+        ["phoneNumber", "purePhoneNumber"].map(|name| dialled(&info[name], LONGEST_NUMBER));
     let country_code = dialled(&info["countryCode"], LONGEST_COUNTRY_CODE)?;
-    Ok(Phone { number: number?, pure_number: pure_number?, country_code })
+    Ok(Phone {
+        number: number?,
+        pure_number: pure_number?,
+        country_code,
+    })
 }
 
 /// Requires that a member can be dialled: it has digits, signs, hyphens and spaces. The
@@ -39,7 +49,8 @@ fn dialled(member: &Value, longest: usize) -> Result<String> {
     let number = member.as_u64().map(|number| number.to_string());
     let is_known = |byte: u8| byte.is_ascii_digit() || b"+- ".contains(&byte);
     let has_digit = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
-    let fits = |text: &String| text.len() <= longest && has_digit(text) && text.bytes().all(is_known);
+    let fits =
+        |text: &String| text.len() <= longest && has_digit(text) && text.bytes().all(is_known);
     let number = believed(number.or_else(|| Some(member.as_str()?.to_owned()))).filter(fits);
     number.ok_or_else(|| CallError::unanswered("a phone_info without a number that can be dialled"))
 }
@@ -49,7 +60,10 @@ mod tests {
     use super::{super::Verdict, *};
 
     fn read(body: &str) -> Result<Phone> {
-        read_phone_number(&"wx0123456789abcdef".parse().expect("an AppID"), body.as_bytes())
+        read_phone_number(
+            &"wx0123456789abcdef".parse().expect("an AppID"),
+            body.as_bytes(),
+        )
     }
 
     fn answer(number: &str, country_code: &str, appid: &str) -> String {
@@ -62,8 +76,16 @@ mod tests {
     #[test]
     fn the_country_code_is_a_text_or_a_number() {
         for country_code in ["86", "\"86\""] {
-            let phone = read(&answer("+86 13580006666", country_code, "wx0123456789abcdef")).expect("a phone number");
-            assert_eq!((phone.number.as_str(), phone.pure_number.as_str()), ("+86 13580006666", "13580006666"));
+            let phone = read(&answer(
+                "+86 13580006666",
+                country_code,
+                "wx0123456789abcdef",
+            ))
+            .expect("a phone number");
+            assert_eq!(
+                (phone.number.as_str(), phone.pure_number.as_str()),
+                ("+86 13580006666", "13580006666")
+            );
             assert_eq!(phone.country_code, "86");
         }
     }
@@ -89,14 +111,19 @@ mod tests {
         ] {
             let error = read(&body).expect_err(&body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
-            assert!(!format!("{error} {error:?}").contains("1358000"), "{error:?}");
+            assert!(
+                !format!("{error} {error:?}").contains("1358000"),
+                "{error:?}"
+            );
         }
     }
 
     #[test]
     fn a_code_of_wx_login_is_a_wrong_phone_code() {
-        let body =
-            r#"{"errcode":40029,"errmsg":"invalid code hint: [EfJCIi5Rf-KaNtQA] rid: 66739db2-198c0024-24f28ce1"}"#;
-        assert_eq!(read(body).expect_err("refused").verdict(), Some(Verdict::CodeInvalid));
+        let body = r#"{"errcode":40029,"errmsg":"invalid code hint: [EfJCIi5Rf-KaNtQA] rid: 66739db2-198c0024-24f28ce1"}"#;
+        assert_eq!(
+            read(body).expect_err("refused").verdict(),
+            Some(Verdict::CodeInvalid)
+        );
     }
 }

@@ -21,10 +21,16 @@ pub struct EncryptKey {
     #[serde(deserialize_with = "number_or_quoted")]
     pub version: i64,
     /// The rest of the key's life, in seconds.
-    #[serde(rename(deserialize = "expire_in"), deserialize_with = "number_or_quoted")]
+    #[serde(
+        rename(deserialize = "expire_in"),
+        deserialize_with = "number_or_quoted"
+    )]
     pub expires_in: i64,
     /// Seconds since 1970.
-    #[serde(rename(deserialize = "create_time"), deserialize_with = "number_or_quoted")]
+    #[serde(
+        rename(deserialize = "create_time"),
+        deserialize_with = "number_or_quoted"
+    )]
     pub created_at: i64,
 }
 unprintable!(EncryptKey);
@@ -32,7 +38,8 @@ unprintable!(EncryptKey);
 impl ByToken<'_> {
     /// Checks that the session key is the person's current one (`GET /wxa/checksession`).
     pub async fn check_session(self, openid: &OpenId, key: &SessionKey) -> Result<()> {
-        self.signed(Api::CheckSession, openid, key, read_session_check).await
+        self.signed(Api::CheckSession, openid, key, read_session_check)
+            .await
     }
 
     /// Makes WeChat replace the person's session key (`GET /wxa/resetusersessionkey`), which must
@@ -40,18 +47,29 @@ impl ByToken<'_> {
     /// is repeated only if no byte of the first request was sent, or if WeChat answered -1, because
     /// a new key is unusable if its response was lost.
     pub async fn reset_session_key(self, openid: &OpenId, key: &SessionKey) -> Result<SessionKey> {
-        self.signed(Api::ResetSessionKey, openid, key, |body| read_new_session_key(openid, body)).await
+        self.signed(Api::ResetSessionKey, openid, key, |body| {
+            read_new_session_key(openid, body)
+        })
+        .await
     }
 
     /// The person's last three keys, newest first (`POST /wxa/business/getuserencryptkey`). The
     /// session key must be the current one ([`super::Verdict::StaleSession`]).
     pub async fn encrypt_keys(self, openid: &OpenId, key: &SessionKey) -> Result<Vec<EncryptKey>> {
         let signature = user_signature(key, b"");
-        let wanted = json!({"openid": openid.as_str(), "signature": signature, "sig_method": "hmac_sha256"});
-        self.post(Api::EncryptKeys, &wanted, read_encrypt_keys).await
+        let wanted =
+            json!({"openid": openid.as_str(), "signature": signature, "sig_method": "hmac_sha256"});
+        self.post(Api::EncryptKeys, &wanted, read_encrypt_keys)
+            .await
     }
 
-    async fn signed<T>(self, api: Api, id: &OpenId, key: &SessionKey, read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
+    async fn signed<T>(
+        self,
+        api: Api,
+        id: &OpenId,
+        key: &SessionKey,
+        read: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let signature = user_signature(key, b"");
         let query = [
             ("access_token", self.token.expose()),
@@ -59,7 +77,15 @@ impl ByToken<'_> {
             ("signature", signature.as_str()),
             ("sig_method", "hmac_sha256"),
         ];
-        self.wechat.call(call_ends(), api, self.app, |endpoint| endpoint.get(query), read).await
+        self.wechat
+            .call(
+                call_ends(),
+                api,
+                self.app,
+                |endpoint| endpoint.get(query),
+                read,
+            )
+            .await
     }
 }
 
@@ -67,18 +93,28 @@ impl ByToken<'_> {
 /// lower-case hexadecimal digits. Its key is the base64 text, not the decoded bytes. The signature
 /// of empty data proves that the caller knows the key.
 pub fn user_signature(key: &SessionKey, data: &[u8]) -> String {
-    hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()), data))
+    hex(hmac::sign(
+        &hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()),
+        data,
+    ))
 }
 
 pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Reads the answer to checksession: the session key is the current one unless this is an error.
 pub fn read_session_check(body: &[u8]) -> Result<()> {
     let checked: Map<String, Value> = read(Api::CheckSession, body)?;
     // Required, because otherwise `{}` would mean a valid session.
-    checked.get("errcode").map(drop).ok_or_else(|| CallError::unanswered("no errcode"))
+    checked
+        .get("errcode")
+        .map(drop)
+        .ok_or_else(|| CallError::unanswered("no errcode"))
 }
 
 /// Reads the answer to resetusersessionkey: the new session key of the person with this openid.
@@ -98,9 +134,15 @@ pub fn read_encrypt_keys(body: &[u8]) -> Result<Vec<EncryptKey>> {
     struct Keys {
         key_info_list: Vec<EncryptKey>,
     }
-    let Keys { key_info_list: keys } = read(Api::EncryptKeys, body)?;
+    let Keys {
+        key_info_list: keys,
+    } = read(Api::EncryptKeys, body)?;
     let is_empty = |key: &EncryptKey| key.encrypt_key.is_empty() || key.iv.is_empty();
-    if keys.iter().any(is_empty) { Err(CallError::unanswered("a key that is empty")) } else { Ok(keys) }
+    if keys.iter().any(is_empty) {
+        Err(CallError::unanswered("a key that is empty"))
+    } else {
+        Ok(keys)
+    }
 }
 
 #[cfg(test)]
@@ -117,23 +159,43 @@ mod tests {
     #[test]
     fn the_signature_is_keyed_with_the_base64_text() {
         let vectors = crate::vectors();
-        let [of_a_body, of_nothing] = [0, 1].map(|number| &vectors["hmac_sha256_session_signature"][number]);
-        let text = |vector: &serde_json::Value, name: &str| vector[name].as_str().expect("a text").to_owned();
+        let [of_a_body, of_nothing] =
+            [0, 1].map(|number| &vectors["hmac_sha256_session_signature"][number]);
+        let text = |vector: &serde_json::Value, name: &str| {
+            vector[name].as_str().expect("a text").to_owned()
+        };
         let key = SessionKey::new(text(of_nothing, "session_key"));
         assert_eq!(user_signature(&key, b""), text(of_nothing, "signature"));
 
         assert_eq!(text(of_a_body, "session_key"), key.expose());
-        assert_eq!(user_signature(&key, text(of_a_body, "message").as_bytes()), text(of_a_body, "signature"));
+        assert_eq!(
+            user_signature(&key, text(of_a_body, "message").as_bytes()),
+            text(of_a_body, "signature")
+        );
     }
 
     #[test]
     fn a_session_is_valid_only_if_wechat_says_so() {
-        assert_eq!(read_session_check(br#"{"errcode":0,"errmsg":"ok"}"#), Ok(()));
-        assert_eq!(read_session_check(br#"{"errcode":"0","errmsg":"ok"}"#), Ok(()));
-        let stale = br#"{"errcode":87009,"errmsg":"invalid signature rid: 6552e3da-6397437b-3f0d4f01"}"#;
+        assert_eq!(
+            read_session_check(br#"{"errcode":0,"errmsg":"ok"}"#),
+            Ok(())
+        );
+        assert_eq!(
+            read_session_check(br#"{"errcode":"0","errmsg":"ok"}"#),
+            Ok(())
+        );
+        let stale =
+            br#"{"errcode":87009,"errmsg":"invalid signature rid: 6552e3da-6397437b-3f0d4f01"}"#;
         let refused = read_session_check(stale).expect_err("a refusal");
         assert_eq!(refused.verdict(), Some(Verdict::StaleSession));
-        for body in ["{}", "[]", "", "<html>ok</html>", r#"{"errmsg":"ok"}"#, r#"{"errcode":0"#] {
+        for body in [
+            "{}",
+            "[]",
+            "",
+            "<html>ok</html>",
+            r#"{"errmsg":"ok"}"#,
+            r#"{"errcode":0"#,
+        ] {
             let error = read_session_check(body.as_bytes()).expect_err(body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
         }
@@ -153,7 +215,10 @@ mod tests {
         ] {
             let error = read_new_session_key(&openid(), body.as_bytes()).expect_err(&body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
-            assert!(!format!("{error} {error:?}").contains("YVQPHx"), "{error:?}");
+            assert!(
+                !format!("{error} {error:?}").contains("YVQPHx"),
+                "{error:?}"
+            );
         }
     }
 
@@ -163,16 +228,28 @@ mod tests {
 
     #[test]
     fn keys_are_read_in_the_order_of_wechat() {
-        let [newest, older] = &read_encrypt_keys(KEYS.as_bytes()).expect("keys")[..] else { panic!("two keys") };
-        assert_eq!((newest.encrypt_key.as_str(), newest.iv.as_str()), ("VI6BpyrK9XH4i4AIGe86tg==", "6003f73ec441c386"));
-        assert_eq!((newest.version, newest.expires_in, newest.created_at), (10, 3597, 1_616_572_301));
-        assert_eq!((older.version, older.expires_in, older.created_at), (9, 0, 1_616_504_886));
+        let [newest, older] = &read_encrypt_keys(KEYS.as_bytes()).expect("keys")[..] else {
+            panic!("two keys")
+        };
+        assert_eq!(
+            (newest.encrypt_key.as_str(), newest.iv.as_str()),
+            ("VI6BpyrK9XH4i4AIGe86tg==", "6003f73ec441c386")
+        );
+        assert_eq!(
+            (newest.version, newest.expires_in, newest.created_at),
+            (10, 3597, 1_616_572_301)
+        );
+        assert_eq!(
+            (older.version, older.expires_in, older.created_at),
+            (9, 0, 1_616_504_886)
+        );
         assert!(!format!("{newest:?}").contains("VI6"));
     }
 
     #[test]
     fn what_is_not_a_list_of_keys_is_refused_and_not_repeated() {
-        let refused = read_encrypt_keys(br#"{"errcode":87009,"errmsg":"invalid signature"}"#).expect_err("a refusal");
+        let refused = read_encrypt_keys(br#"{"errcode":87009,"errmsg":"invalid signature"}"#)
+            .expect_err("a refusal");
         assert_eq!(refused.verdict(), Some(Verdict::StaleSession));
         for body in [
             "{}",

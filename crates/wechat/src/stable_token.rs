@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{believed, call_ends, read};
-use super::{Api, App, AppAccessToken, CallError, RefreshToken, Result, WeChat, api::number_or_quoted};
+use super::{
+    Api, App, AppAccessToken, CallError, RefreshToken, Result, WeChat, api::number_or_quoted,
+};
 
 /// The longest life that is trusted, because WeChat's tokens live two hours.
 const LONGEST_LIFE: Duration = Duration::from_secs(7200);
@@ -35,7 +37,14 @@ impl WeChat {
             "force_refresh": force,
         });
         let read = |body: &[u8]| read_access_token(Api::StableToken, body);
-        self.call(call_ends(), Api::StableToken, app, |endpoint| endpoint.post([], &wanted), read).await
+        self.call(
+            call_ends(),
+            Api::StableToken,
+            app,
+            |endpoint| endpoint.post([], &wanted),
+            read,
+        )
+        .await
     }
 }
 
@@ -57,11 +66,20 @@ pub fn read_access_token(api: Api, body: &[u8]) -> Result<FetchedAccessToken> {
         .map(AppAccessToken::new)
         .ok_or_else(|| CallError::unanswered("neither an errcode nor an access_token"))?;
     if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(CallError::unanswered("an access_token that is not of visible ASCII characters"));
+        return Err(CallError::unanswered(
+            "an access_token that is not of visible ASCII characters",
+        ));
     }
-    let seconds = u64::try_from(answer.expires_in).ok().filter(|&seconds| seconds > 0);
-    let expires_in = seconds.ok_or_else(|| CallError::unanswered("an access_token that has expired"))?;
-    Ok(FetchedAccessToken { token, expires_in: Duration::from_secs(expires_in).min(LONGEST_LIFE), refresh_token })
+    let seconds = u64::try_from(answer.expires_in)
+        .ok()
+        .filter(|&seconds| seconds > 0);
+    let expires_in =
+        seconds.ok_or_else(|| CallError::unanswered("an access_token that has expired"))?;
+    Ok(FetchedAccessToken {
+        token,
+        expires_in: Duration::from_secs(expires_in).min(LONGEST_LIFE),
+        refresh_token,
+    })
 }
 
 #[cfg(test)]
@@ -72,18 +90,30 @@ mod tests {
     fn the_responses_that_were_observed_are_read() {
         for (body, seconds) in [
             (r#"{"access_token":"80_abc-DEF","expires_in":7200}"#, 7200),
-            (r#"{"access_token":"80_abc-DEF","expires_in":"345","errcode":0,"errmsg":"ok"}"#, 345),
-            (r#"{"access_token":"80_abc-DEF","expires_in":99999999999}"#, 7200),
+            (
+                r#"{"access_token":"80_abc-DEF","expires_in":"345","errcode":0,"errmsg":"ok"}"#,
+                345,
+            ),
+            (
+                r#"{"access_token":"80_abc-DEF","expires_in":99999999999}"#,
+                7200,
+            ),
         ] {
             let fetched = read_access_token(Api::StableToken, body.as_bytes()).expect(body);
-            assert_eq!((fetched.token.expose(), fetched.expires_in.as_secs()), ("80_abc-DEF", seconds));
+            assert_eq!(
+                (fetched.token.expose(), fetched.expires_in.as_secs()),
+                ("80_abc-DEF", seconds)
+            );
             assert!(!format!("{fetched:?}").contains("80_abc"));
         }
     }
 
     #[test]
     fn an_invalid_access_token_is_refused_and_not_repeated() {
-        let long = format!(r#"{{"access_token":"secret{}","expires_in":7200}}"#, "x".repeat(3000));
+        let long = format!(
+            r#"{{"access_token":"secret{}","expires_in":7200}}"#,
+            "x".repeat(3000)
+        );
         for body in [
             r#"{}"#,
             r#"{"access_token":"","expires_in":7200}"#,
@@ -98,7 +128,10 @@ mod tests {
         ] {
             let error = read_access_token(Api::StableToken, body.as_bytes()).expect_err(body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");
-            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+            assert!(
+                !format!("{error} {error:?}").contains("secret"),
+                "{error:?}"
+            );
         }
     }
 }

@@ -46,7 +46,10 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
 /// User data, as a mini program forwards it.
 pub enum UserData {
     /// `encryptedData`, which is one or more whole blocks, and `iv`.
-    Encrypted { ciphertext: Vec<u8>, iv: [u8; BLOCK] },
+    Encrypted {
+        ciphertext: Vec<u8>,
+        iv: [u8; BLOCK],
+    },
     /// `rawData`, which is signed and not encrypted, and its `signature` in lower case.
     Raw { text: String, signature: String },
 }
@@ -80,7 +83,9 @@ impl UserData {
         if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK) {
             return Err(Malformed("encryptedData"));
         }
-        let iv = from_base64("iv", iv, BLOCK)?.try_into().map_err(|_| Malformed("iv"))?;
+        let iv = from_base64("iv", iv, BLOCK)?
+            .try_into()
+            .map_err(|_| Malformed("iv"))?;
         Ok(Self::Encrypted { ciphertext, iv })
     }
 
@@ -89,10 +94,15 @@ impl UserData {
         if raw_data.len() > LONGEST {
             return Err(Malformed("rawData"));
         }
-        if signature.len() != SIGNATURE_LENGTH || !signature.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if signature.len() != SIGNATURE_LENGTH
+            || !signature.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
             return Err(Malformed("signature"));
         }
-        Ok(Self::Raw { text: raw_data.to_owned(), signature: signature.to_ascii_lowercase() })
+        Ok(Self::Raw {
+            text: raw_data.to_owned(),
+            signature: signature.to_ascii_lowercase(),
+        })
     }
 
     /// Decrypts the data or checks its signature. Encrypted data must be for the person's app, must
@@ -115,7 +125,8 @@ impl UserData {
                 signed.update(text.as_bytes());
                 // The base64 text is signed, not the decoded bytes.
                 signed.update(key.expose().as_bytes());
-                verify_slices_are_equal(hex(signed.finish()).as_bytes(), signature.as_bytes()).ok()?;
+                verify_slices_are_equal(hex(signed.finish()).as_bytes(), signature.as_bytes())
+                    .ok()?;
                 let mut text = text.clone().into_bytes();
                 blank_control_characters(&mut text);
                 read(&text, None)
@@ -126,7 +137,11 @@ impl UserData {
 
 fn from_base64(field: &'static str, text: &str, longest: usize) -> Result<Vec<u8>, Malformed> {
     let is_too_long = text.len() > longest.div_ceil(3) * 4;
-    if is_too_long { Err(Malformed(field)) } else { STANDARD.decode(text).map_err(|_| Malformed(field)) }
+    if is_too_long {
+        Err(Malformed(field))
+    } else {
+        STANDARD.decode(text).map_err(|_| Malformed(field))
+    }
 }
 
 /// The members of a plaintext. A repeated member is refused: WeChat never repeats one, and two
@@ -144,11 +159,19 @@ fn read(text: &[u8], check: Option<&DataCheck<'_>>) -> Option<OpenedData> {
     let openid = data.remove("openId");
     // WeChat writes an empty text or `null` if there is no unionid.
     let unionid = from_value(data.remove("unionId").unwrap_or_default()).ok()?;
-    let Some(check) = check else { return Some(OpenedData { data, unionid: None }) };
+    let Some(check) = check else {
+        return Some(OpenedData {
+            data,
+            unionid: None,
+        });
+    };
     if openid.is_some_and(|openid| openid != check.person.openid.as_str()) {
         return None;
     }
-    let unionid = believed(unionid).map(|unionid| unionid.parse()).transpose().ok()?;
+    let unionid = believed(unionid)
+        .map(|unionid| unionid.parse())
+        .transpose()
+        .ok()?;
     Some(OpenedData { data, unionid })
 }
 
@@ -156,10 +179,15 @@ impl DataCheck<'_> {
     /// Whether WeChat has encrypted the data for this app, and when: the watermark has seconds
     /// since 1970.
     fn believes(&self, watermark: &Value) -> bool {
-        let sealed = number_or_quoted(&watermark["timestamp"]).ok().and_then(|at| DateTime::from_timestamp(at, 0));
+        let sealed = number_or_quoted(&watermark["timestamp"])
+            .ok()
+            .and_then(|at| DateTime::from_timestamp(at, 0));
         let oldest = TimeDelta::from_std(self.max_age).unwrap_or(TimeDelta::MAX);
-        let is_of_its_time = sealed.is_some_and(|sealed| (-CLOCK_SKEW..=oldest).contains(&(self.now - sealed)));
-        let has_no_other_member = watermark.as_object().is_some_and(|members| members.len() == 2);
+        let is_of_its_time =
+            sealed.is_some_and(|sealed| (-CLOCK_SKEW..=oldest).contains(&(self.now - sealed)));
+        let has_no_other_member = watermark
+            .as_object()
+            .is_some_and(|members| members.len() == 2);
         watermark["appid"] == self.person.app.as_str() && is_of_its_time && has_no_other_member
     }
 }

@@ -27,7 +27,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // One for all workers: it holds the issuer's keys, and fetches them ahead of time for as long as it lives.
     let peer = Data::new(Peer::start(vec![TrustedIssuer::new(&issuer, [&issuer])?])?);
     let app = move || {
-        App::new().app_data(peer.clone()).route("/orders", get().to(orders)).route("/public/hello", get().to(hello))
+        App::new()
+            .app_data(peer.clone())
+            .route("/orders", get().to(orders))
+            .route("/public/hello", get().to(hello))
     };
     Ok(HttpServer::new(app).bind(listen)?.run().await?)
 }

@@ -24,19 +24,35 @@ struct Caller(Verified<Claims>);
 impl FromRequestParts<Arc<Peer>> for Caller {
     type Rejection = Response;
 
-    #[expect(clippy::disallowed_methods, reason = "time is an argument of the verifier; this is where it comes from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "time is an argument of the verifier; this is where it comes from"
+    )]
     async fn from_request_parts(parts: &mut Parts, peer: &Arc<Peer>) -> Result<Self, Response> {
-        let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
+        let values = parts
+            .headers
+            .get_all(AUTHORIZATION)
+            .into_iter()
+            .map(HeaderValue::as_bytes);
         let token = bearer(values).map_err(|reason| match reason {
             NoBearer::None => refused(StatusCode::UNAUTHORIZED, "Bearer"),
             _ => refused(StatusCode::BAD_REQUEST, r#"Bearer error="invalid_request""#),
         })?;
-        peer.verify(token, chrono::Utc::now()).await.map(Self).map_err(|reason| match reason {
-            // The name of the check that it failed is for the log, not for whoever sent it.
-            NotVerified::Refused(_) => refused(StatusCode::UNAUTHORIZED, r#"Bearer error="invalid_token""#),
-            // Keys or revocations are missing or too old.
-            _ => (StatusCode::SERVICE_UNAVAILABLE, AppendHeaders([(RETRY_AFTER, "1")])).into_response(),
-        })
+        peer.verify(token, chrono::Utc::now())
+            .await
+            .map(Self)
+            .map_err(|reason| match reason {
+                // The name of the check that it failed is for the log, not for whoever sent it.
+                NotVerified::Refused(_) => {
+                    refused(StatusCode::UNAUTHORIZED, r#"Bearer error="invalid_token""#)
+                }
+                // Keys or revocations are missing or too old.
+                _ => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    AppendHeaders([(RETRY_AFTER, "1")]),
+                )
+                    .into_response(),
+            })
     }
 }
 
@@ -59,6 +75,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listen = env::var("LISTEN").unwrap_or_else(|_| LISTEN.to_owned());
     // One for the whole program: it holds the issuer's keys, and fetches them ahead of time for as long as it lives.
     let peer = Arc::new(Peer::start(vec![TrustedIssuer::new(&issuer, [&issuer])?])?);
-    let app = Router::new().route("/orders", get(orders)).route("/public/hello", get(hello)).with_state(peer);
+    let app = Router::new()
+        .route("/orders", get(orders))
+        .route("/public/hello", get(hello))
+        .with_state(peer);
     Ok(axum::serve(tokio::net::TcpListener::bind(listen).await?, app).await?)
 }

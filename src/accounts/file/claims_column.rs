@@ -24,10 +24,10 @@ pub struct ClaimsColumn {
     pub claims: ExtraClaims,
 }
 
-const FORM: &str =
-    "must have claims of the form name=value, with `;` between them and without spaces: roles=a,b;tenant=x";
+const FORM: &str = "must have claims of the form name=value, with `;` between them and without spaces: roles=a,b;tenant=x";
 
-const BOOLEAN_FORM: &str = "must have `true` or `false` as email_verified and phone_number_verified";
+const BOOLEAN_FORM: &str =
+    "must have `true` or `false` as email_verified and phone_number_verified";
 
 impl FromStr for ClaimsColumn {
     type Err = String;
@@ -38,18 +38,27 @@ impl FromStr for ClaimsColumn {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        if text.contains(|char: char| char.is_whitespace() || char.is_control() || char == BYTE_ORDER_MARK) {
+        if text.contains(|char: char| {
+            char.is_whitespace() || char.is_control() || char == BYTE_ORDER_MARK
+        }) {
             return Err(FORM.into());
         }
         let mut claims = Map::new();
         for pair in text.split(';') {
             let (name, value) = pair.split_once('=').ok_or(FORM)?;
-            if claims.insert(name.to_owned(), claim(name, value)?).is_some() {
+            if claims
+                .insert(name.to_owned(), claim(name, value)?)
+                .is_some()
+            {
                 return Err("must name each claim once".into());
             }
         }
-        let claims = ExtraClaims::try_from(claims).map_err(|fault: InvalidClaims| format!("has {fault}"))?;
-        Ok(Self { text: text.to_owned(), claims })
+        let claims =
+            ExtraClaims::try_from(claims).map_err(|fault: InvalidClaims| format!("has {fault}"))?;
+        Ok(Self {
+            text: text.to_owned(),
+            claims,
+        })
     }
 }
 
@@ -59,7 +68,10 @@ fn claim(name: &str, value: &str) -> Result<Value, &'static str> {
         _ if value.is_empty() => Err(FORM),
         ROLES if items().any(str::is_empty) => Err(FORM),
         ROLES => Ok(items().collect()),
-        _ if BOOLEANS.contains(&name) => value.parse::<bool>().map(Value::from).map_err(|_| BOOLEAN_FORM),
+        _ if BOOLEANS.contains(&name) => value
+            .parse::<bool>()
+            .map(Value::from)
+            .map_err(|_| BOOLEAN_FORM),
         _ => Ok(value.into()),
     }
 }
@@ -73,9 +85,15 @@ mod tests {
     #[test]
     fn roles_are_an_array_two_claims_are_booleans_and_all_else_is_text() {
         for (text, claims) in [
-            ("roles=admin,editor;tenant=north", json!({"roles": ["admin", "editor"], "tenant": "north"})),
+            (
+                "roles=admin,editor;tenant=north",
+                json!({"roles": ["admin", "editor"], "tenant": "north"}),
+            ),
             ("roles=admin", json!({"roles": ["admin"]})),
-            ("level=3;vip=true;groups=a,b", json!({"level": "3", "vip": "true", "groups": "a,b"})),
+            (
+                "level=3;vip=true;groups=a,b",
+                json!({"level": "3", "vip": "true", "groups": "a,b"}),
+            ),
             (
                 "tenant=华东;q=a=b;url=https://a.example/?x",
                 json!({"tenant": "华东", "q": "a=b", "url": "https://a.example/?x"}),
@@ -90,7 +108,11 @@ mod tests {
             ("", json!({})),
         ] {
             let column: ClaimsColumn = text.parse().expect(text);
-            assert_eq!(serde_json::to_value(column.claims).expect("JSON"), claims, "{text}");
+            assert_eq!(
+                serde_json::to_value(column.claims).expect("JSON"),
+                claims,
+                "{text}"
+            );
             assert_eq!(column.text, text);
         }
     }
@@ -114,13 +136,28 @@ mod tests {
             "x=a\u{3000}b",
             "x=a\u{feff}",
         ] {
-            assert_eq!(text.parse::<ClaimsColumn>(), Err(FORM.to_owned()), "{text:?}");
+            assert_eq!(
+                text.parse::<ClaimsColumn>(),
+                Err(FORM.to_owned()),
+                "{text:?}"
+            );
         }
-        for text in ["email_verified=yes", "email_verified=True", "phone_number_verified=1", "email_verified=true,true"]
-        {
-            assert_eq!(text.parse::<ClaimsColumn>(), Err(BOOLEAN_FORM.to_owned()), "{text:?}");
+        for text in [
+            "email_verified=yes",
+            "email_verified=True",
+            "phone_number_verified=1",
+            "email_verified=true,true",
+        ] {
+            assert_eq!(
+                text.parse::<ClaimsColumn>(),
+                Err(BOOLEAN_FORM.to_owned()),
+                "{text:?}"
+            );
         }
-        assert_eq!("roles=a;roles=b".parse::<ClaimsColumn>(), Err("must name each claim once".to_owned()));
+        assert_eq!(
+            "roles=a;roles=b".parse::<ClaimsColumn>(),
+            Err("must name each claim once".to_owned())
+        );
         for (text, fault) in [
             ("sub=u-2", InvalidClaims::Registered("sub")),
             ("roles=a;Aud=x", InvalidClaims::Registered("aud")),
@@ -128,7 +165,11 @@ mod tests {
             ("=a", InvalidClaims::Name),
             (&format!("x={}", "a".repeat(1024)), InvalidClaims::TooLarge),
         ] {
-            assert_eq!(text.parse::<ClaimsColumn>(), Err(format!("has {fault}")), "{text}");
+            assert_eq!(
+                text.parse::<ClaimsColumn>(),
+                Err(format!("has {fault}")),
+                "{text}"
+            );
         }
     }
 }

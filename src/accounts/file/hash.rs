@@ -3,7 +3,10 @@
 
 use std::ops::RangeInclusive;
 
-use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, PasswordHasher, Version, password_hash::phc::Output};
+use argon2::{
+    Algorithm, Argon2, Block, Params, PasswordHash, PasswordHasher, Version,
+    password_hash::phc::Output,
+};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use wxmint_ids::unprintable;
 use wxmint_keys::random;
@@ -23,7 +26,8 @@ const LANES: RangeInclusive<u32> = 1..=16;
 /// The length of the hash, in bytes.
 const LENGTH: RangeInclusive<usize> = 16..=64;
 
-const NOT_PHC: &str = "the password must be an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash";
+const NOT_PHC: &str =
+    "the password must be an Argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash";
 const OTHER_PARAMETERS: &str = "the password's hash must name m, t and p, and nothing else";
 
 /// The Argon2id hash of a password.
@@ -46,48 +50,73 @@ impl StoredHash {
         for (name, range) in [("m", MEMORY), ("t", PASSES), ("p", LANES)] {
             if !range.contains(&phc.params.get_decimal(name).ok_or(OTHER_PARAMETERS)?) {
                 let (least, most) = (range.start(), range.end());
-                return Err(format!("the password's hash has {name} outside of {least} to {most}"));
+                return Err(format!(
+                    "the password's hash has {name} outside of {least} to {most}"
+                ));
             }
         }
         if phc.params.iter().count() != 3 {
             return Err(OTHER_PARAMETERS.into());
         }
-        let (Some(_), Some(output)) = (&phc.salt, &phc.hash) else { return Err(NOT_PHC.into()) };
+        let (Some(_), Some(output)) = (&phc.salt, &phc.hash) else {
+            return Err(NOT_PHC.into());
+        };
         // Another password could match a hash that is too short.
         if !LENGTH.contains(&output.len()) {
             return Err("the password's hash must have 16 to 64 bytes".into());
         }
-        Ok(Self { params: Params::try_from(&phc).map_err(|_| OTHER_PARAMETERS)?, phc: Box::new(phc) })
+        Ok(Self {
+            params: Params::try_from(&phc).map_err(|_| OTHER_PARAMETERS)?,
+            phc: Box::new(phc),
+        })
     }
 
     /// Hashes a new password with a random salt, at the default cost of the argon2 crate, which is
     /// OWASP's first recommendation. It takes 12 ms on one core of 2024.
     pub fn of(password: &Password) -> Result<Self, &'static str> {
-        let hashed = Argon2::default().hash_password_with_salt(password.expose().as_bytes(), &*random::<16>());
+        let hashed = Argon2::default()
+            .hash_password_with_salt(password.expose().as_bytes(), &*random::<16>());
         let phc: PasswordHash = hashed.map_err(|_| NO_MEMORY)?;
         Ok(Self::parse(&phc.to_string()).expect("the default cost is within our bounds"))
     }
 
     /// Whether the password matches. Takes as long as [`Self::cost`] says, so it must not run on an
     /// event loop.
-    pub(super) fn matches(&self, password: &Password, workspace: &mut Workspace) -> Result<bool, &'static str> {
+    pub(super) fn matches(
+        &self,
+        password: &Password,
+        workspace: &mut Workspace,
+    ) -> Result<bool, &'static str> {
         let salt = self.phc.salt.as_ref().expect("checked by `parse`");
         let mut computed = vec![0; self.secret().len()];
         let blocks = workspace.blocks(self.params.block_count())?;
         Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone())
-            .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut computed, blocks)
+            .hash_password_into_with_memory(
+                password.expose().as_bytes(),
+                salt,
+                &mut computed,
+                blocks,
+            )
             .map_err(|_| "the password could not be hashed: Argon2 refused its parameters")?;
         Ok(verify_slices_are_equal(&computed, self.secret()).is_ok())
     }
 
     /// The cost of computing it: the memory in KiB, the passes over it, the lanes.
     pub(super) fn cost(&self) -> (u32, u32, u32) {
-        (self.params.m_cost(), self.params.t_cost(), self.params.p_cost())
+        (
+            self.params.m_cost(),
+            self.params.t_cost(),
+            self.params.p_cost(),
+        )
     }
 
     /// A secret that is the same on every replica that reads the same file.
     pub(super) fn secret(&self) -> &[u8] {
-        self.phc.hash.as_ref().map(Output::as_bytes).expect("checked by `parse`")
+        self.phc
+            .hash
+            .as_ref()
+            .map(Output::as_bytes)
+            .expect("checked by `parse`")
     }
 }
 
@@ -119,11 +148,9 @@ mod tests {
 
     /// The hash of `hunter2` by the reference implementation: `argon2 'somesalt16bytes!' -id -t 2
     /// -k 19456 -p 1 -l 32 -e`.
-    const HUNTER2: &str =
-        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+    const HUNTER2: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
     /// The same with `-t 3 -k 65536 -p 4`, the defaults of argon2-cffi and PHP.
-    const DEARER: &str =
-        "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
+    const DEARER: &str = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
 
     fn password(text: &str) -> Password {
         text.parse().expect("a password")
@@ -152,7 +179,10 @@ mod tests {
         assert_eq!(matches(&one, "hunter2"), Ok(true));
         assert_eq!(matches(&one, "hunter2 "), Ok(false));
         assert_eq!(StoredHash::parse(&one.phc.to_string()), Ok(one));
-        assert_eq!(matches(&super::super::users::nobody().hash, "hunter2"), Ok(false));
+        assert_eq!(
+            matches(&super::super::users::nobody().hash, "hunter2"),
+            Ok(false)
+        );
     }
 
     #[test]
@@ -172,12 +202,23 @@ mod tests {
         for page in ["docs/accounts.md", "docs/accounts.zh-CN.md"] {
             let page = std::fs::read_to_string(page).expect("a page");
             for (name, bounds) in [("m", MEMORY), ("t", PASSES), ("p", LANES)] {
-                let row = page.lines().find(|line| line.starts_with(&format!("| `{name}`"))).expect("a row");
-                assert!(row.ends_with(&format!("| {} | {} |", bounds.start(), bounds.end())), "{row}");
+                let row = page
+                    .lines()
+                    .find(|line| line.starts_with(&format!("| `{name}`")))
+                    .expect("a row");
+                assert!(
+                    row.ends_with(&format!("| {} | {} |", bounds.start(), bounds.end())),
+                    "{row}"
+                );
             }
             for (setting, m, t, p) in [
                 ("Argon2PasswordEncoder(16, 32, 1, 19456, 2)", 19_456, 2, 1),
-                ("argon2.IDKey(password, salt, 2, 19456, 1, 32)", 19_456, 2, 1),
+                (
+                    "argon2.IDKey(password, salt, 2, 19456, 1, 32)",
+                    19_456,
+                    2,
+                    1,
+                ),
             ] {
                 assert!(page.contains(setting), "{setting}");
                 assert!(MEMORY.contains(&m) && PASSES.contains(&t) && LANES.contains(&p));
@@ -185,30 +226,47 @@ mod tests {
             // The defaults of frameworks that the page calls too weak.
             for (m, t) in [(16_384, 2), (65_536, 1)] {
                 let weak = HUNTER2.replace("m=19456,t=2", &format!("m={m},t={t}"));
-                assert!(StoredHash::parse(&weak).is_err() && page.contains("m=16384") && page.contains("t=1"));
+                assert!(
+                    StoredHash::parse(&weak).is_err()
+                        && page.contains("m=16384")
+                        && page.contains("t=1")
+                );
             }
         }
     }
 
     #[test]
     fn a_hash_that_is_too_cheap_too_expensive_or_of_another_kind_is_refused() {
-        let cost = |name, least, most| format!("the password's hash has {name} outside of {least} to {most}");
-        let (not_phc, other_function) =
-            (|| NOT_PHC.to_owned(), || "the password must be hashed with argon2id".to_owned());
+        let cost = |name, least, most| {
+            format!("the password's hash has {name} outside of {least} to {most}")
+        };
+        let (not_phc, other_function) = (
+            || NOT_PHC.to_owned(),
+            || "the password must be hashed with argon2id".to_owned(),
+        );
         let other_version = || "the password's hash must have version 19 (v=19)".to_owned();
         let with = |from: &str, to: &str| HUNTER2.replace(from, to);
         for (text, fault) in [
             ("", not_phc()),
             ("hunter2", not_phc()),
-            ("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", not_phc()),
+            (
+                "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+                not_phc(),
+            ),
             ("$argon2id$v=19$m=19456,t=2,p=1", not_phc()),
-            ("$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ", not_phc()),
+            (
+                "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ",
+                not_phc(),
+            ),
             (&with("argon2id", "argon2i"), other_function()),
             (&with("argon2id", "scrypt"), other_function()),
             (&with("v=19", "v=16"), other_version()),
             (&with("v=19$", ""), other_version()),
             (&with(",p=1", ""), OTHER_PARAMETERS.to_owned()),
-            (&with(",p=1", ",p=1,keyid=aaaa"), OTHER_PARAMETERS.to_owned()),
+            (
+                &with(",p=1", ",p=1,keyid=aaaa"),
+                OTHER_PARAMETERS.to_owned(),
+            ),
             (&with("m=19456", "m=19455"), cost("m", 19_456, 131_072)),
             (&with("m=19456", "m=131073"), cost("m", 19_456, 131_072)),
             (&with("m=19456", "m=4294967295"), cost("m", 19_456, 131_072)),

@@ -55,12 +55,22 @@ impl Hashing {
 
     /// Whether a password is the user's. If the caller no longer waits when its turn comes, nothing
     /// is hashed.
-    pub(super) async fn check(self: &Arc<Self>, user: Arc<User>, password: &Password, address: &str) -> Result<bool> {
-        let own = self.turns_of(address).ok_or_else(|| busy("too many passwords wait to be checked"))?;
+    pub(super) async fn check(
+        self: &Arc<Self>,
+        user: Arc<User>,
+        password: &Password,
+        address: &str,
+    ) -> Result<bool> {
+        let own = self
+            .turns_of(address)
+            .ok_or_else(|| busy("too many passwords wait to be checked"))?;
         let (hashing, password) = (Arc::clone(self), password.clone());
         let in_turn = async {
             let own = own.acquire_owned().await.expect("never closed");
-            let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
+            let turn = Arc::clone(&self.turns)
+                .acquire_owned()
+                .await
+                .expect("never closed");
             let hashed = spawn_blocking(move || {
                 // Held until the hash is computed, even if the caller has given up.
                 let _turns = (own, turn);
@@ -70,9 +80,14 @@ impl Hashing {
                 hashing.workspaces.lock().push(workspace);
                 matches
             });
-            hashed.await.map_err(|error| busy(&error.to_string()))?.map_err(busy)
+            hashed
+                .await
+                .map_err(|error| busy(&error.to_string()))?
+                .map_err(busy)
         };
-        timeout(self.patience, in_turn).await.unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
+        timeout(self.patience, in_turn)
+            .await
+            .unwrap_or_else(|_| Err(busy("a password waited too long to be checked")))
     }
 
     /// The permits of an address. `None` while too many of its passwords wait, each of which holds
@@ -80,14 +95,21 @@ impl Hashing {
     fn turns_of(&self, address: &str) -> Option<Arc<Semaphore>> {
         let mut all = self.own_turns.lock();
         all.retain(|_, own| own.strong_count() > 0);
-        let own = all.get(address).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(Semaphore::new(self.at_once)));
+        let own = all
+            .get(address)
+            .and_then(Weak::upgrade)
+            .unwrap_or_else(|| Arc::new(Semaphore::new(self.at_once)));
         all.insert(address.to_owned(), Arc::downgrade(&own));
         (Arc::strong_count(&own) <= self.at_once + WAITING).then_some(own)
     }
 }
 
 fn busy(reason: &str) -> AccountsError {
-    AccountsError { reason: reason.into(), cure: "wait".into(), retry_after: PAUSE }
+    AccountsError {
+        reason: reason.into(),
+        cure: "wait".into(),
+        retry_after: PAUSE,
+    }
 }
 
 /// Lowers the priority of this thread. Only on Linux, because elsewhere the call changes the
@@ -110,28 +132,46 @@ mod tests {
 
     use super::*;
 
-    const ALICE: &str =
-        "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1";
+    const ALICE: &str = "alice $argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s u-1";
 
     fn password() -> Password {
         "hunter2".parse().expect("a password")
     }
 
-    fn check(hashing: &Arc<Hashing>, address: &'static str) -> impl Future<Output = Result<bool>> + use<> {
-        let (hashing, user) = (Arc::clone(hashing), Arc::new(User::parse(ALICE).expect("a user")));
+    fn check(
+        hashing: &Arc<Hashing>,
+        address: &'static str,
+    ) -> impl Future<Output = Result<bool>> + use<> {
+        let (hashing, user) = (
+            Arc::clone(hashing),
+            Arc::new(User::parse(ALICE).expect("a user")),
+        );
         async move { hashing.check(user, &password(), address).await }
     }
 
     #[tokio::test]
     async fn an_address_with_many_passwords_holds_up_no_other_and_is_refused_once_too_many_wait() {
         let hashing = Arc::new(Hashing::on(1));
-        let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
-        let many: Vec<_> = (0..=WAITING).map(|_| tokio::spawn(check(&hashing, "192.0.2.1"))).collect();
-        while hashing.own_turns.lock().get("192.0.2.1").is_none_or(|own| own.strong_count() <= WAITING) {
+        let turn = Arc::clone(&hashing.turns)
+            .acquire_owned()
+            .await
+            .expect("a turn");
+        let many: Vec<_> = (0..=WAITING)
+            .map(|_| tokio::spawn(check(&hashing, "192.0.2.1")))
+            .collect();
+        while hashing
+            .own_turns
+            .lock()
+            .get("192.0.2.1")
+            .is_none_or(|own| own.strong_count() <= WAITING)
+        {
             yield_now().await;
         }
         let refused = check(&hashing, "192.0.2.1").await.expect_err("no place");
-        assert_eq!((&*refused.reason, refused.retry_after), ("too many passwords wait to be checked", PAUSE));
+        assert_eq!(
+            (&*refused.reason, refused.retry_after),
+            ("too many passwords wait to be checked", PAUSE)
+        );
         let other = tokio::spawn(check(&hashing, "192.0.2.2"));
         while hashing.own_turns.lock().len() < 2 {
             yield_now().await;
@@ -145,25 +185,53 @@ mod tests {
         }
         assert_eq!(hashing.workspaces.lock().len(), 1, "one was enough for all");
         drop(hashing.turns_of("192.0.2.1"));
-        assert_eq!(hashing.own_turns.lock().len(), 1, "what is over is forgotten");
+        assert_eq!(
+            hashing.own_turns.lock().len(),
+            1,
+            "what is over is forgotten"
+        );
     }
 
     #[tokio::test]
     async fn a_password_that_waits_too_long_is_given_up_and_never_hashed() {
-        let hashing = Arc::new(Hashing { patience: Duration::ZERO, ..Hashing::on(1) });
-        let turn = Arc::clone(&hashing.turns).acquire_owned().await.expect("a turn");
-        let refused = check(&hashing, "192.0.2.1").await.expect_err("not its turn");
+        let hashing = Arc::new(Hashing {
+            patience: Duration::ZERO,
+            ..Hashing::on(1)
+        });
+        let turn = Arc::clone(&hashing.turns)
+            .acquire_owned()
+            .await
+            .expect("a turn");
+        let refused = check(&hashing, "192.0.2.1")
+            .await
+            .expect_err("not its turn");
         assert_eq!(&*refused.reason, "a password waited too long to be checked");
         drop(turn);
         yield_now().await;
-        assert_eq!((hashing.turns.available_permits(), hashing.workspaces.lock().len()), (1, 0));
-        assert_eq!(hashing.turns_of("192.0.2.1").expect("turns").available_permits(), 1);
+        assert_eq!(
+            (
+                hashing.turns.available_permits(),
+                hashing.workspaces.lock().len()
+            ),
+            (1, 0)
+        );
+        assert_eq!(
+            hashing
+                .turns_of("192.0.2.1")
+                .expect("turns")
+                .available_permits(),
+            1
+        );
     }
 
     #[test]
     fn half_as_many_are_hashed_at_once_as_there_are_cores_and_at_most_four() {
         for (cores, at_once) in [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (64, 4)] {
-            assert_eq!(Hashing::on(cores).turns.available_permits(), at_once, "{cores} cores");
+            assert_eq!(
+                Hashing::on(cores).turns.available_permits(),
+                at_once,
+                "{cores} cores"
+            );
         }
     }
 

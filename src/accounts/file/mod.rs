@@ -45,7 +45,11 @@ impl FileAccounts {
     /// most four.
     pub fn new(file: &UsersFile, cores: usize, admits_strangers: bool) -> Self {
         let users = Arc::new(ArcSwap::from_pointee(Users::of(file)));
-        Self { users, hashing: Arc::new(Hashing::on(cores)), admits_strangers }
+        Self {
+            users,
+            hashing: Arc::new(Hashing::on(cores)),
+            admits_strangers,
+        }
     }
 
     /// Replaces the users in use, after the file has changed.
@@ -65,15 +69,29 @@ impl Accounts for FileAccounts {
         Accepts::Passwords
     }
 
-    async fn check_password(&self, name: &Username, password: &Password, address: &str) -> Result<Option<UserId>> {
+    async fn check_password(
+        &self,
+        name: &Username,
+        password: &Password,
+        address: &str,
+    ) -> Result<Option<UserId>> {
         let (user, counts) = self.users.load().candidate(name);
-        let matches = self.hashing.check(Arc::clone(&user), password, address).await?;
+        let matches = self
+            .hashing
+            .check(Arc::clone(&user), password, address)
+            .await?;
         Ok((matches & counts).then(|| user.id.clone()))
     }
 
     async fn check_login(&self, user: &UserId) -> Result<Option<ExtraClaims>> {
         let of_a_stranger = || self.admits_strangers.then(ExtraClaims::default);
-        Ok(self.users.load().admissions.get(user).cloned().unwrap_or_else(of_a_stranger))
+        Ok(self
+            .users
+            .load()
+            .admissions
+            .get(user)
+            .cloned()
+            .unwrap_or_else(of_a_stranger))
     }
 }
 
@@ -83,40 +101,68 @@ mod tests {
 
     use super::*;
 
-    const HASH: &str =
-        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+    const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
 
     fn file(content: &str) -> UsersFile {
         UsersFile::parse(content.as_bytes()).expect("a users file")
     }
 
     fn accounts() -> FileAccounts {
-        FileAccounts::new(&file(&format!("alice {HASH} u-1\nbob !{HASH} u-2\n")), 1, false)
+        FileAccounts::new(
+            &file(&format!("alice {HASH} u-1\nbob !{HASH} u-2\n")),
+            1,
+            false,
+        )
     }
 
     async fn check(accounts: &FileAccounts, name: &str, password: &str) -> Option<String> {
-        let (name, password) = (name.parse().expect("a name"), password.parse().expect("a password"));
-        let user = accounts.check_password(&name, &password, "192.0.2.1").await.expect("an answer");
+        let (name, password) = (
+            name.parse().expect("a name"),
+            password.parse().expect("a password"),
+        );
+        let user = accounts
+            .check_password(&name, &password, "192.0.2.1")
+            .await
+            .expect("an answer");
         user.map(|user| user.as_str().to_owned())
     }
 
     #[tokio::test]
     async fn only_the_right_password_returns_the_user() {
         let accounts = accounts();
-        assert_eq!(check(&accounts, "alice", "hunter2").await.as_deref(), Some("u-1"));
-        for (name, password) in [("alice", "hunter3"), ("bob", "hunter2"), ("carol", "hunter2")] {
-            assert_eq!(check(&accounts, name, password).await, None, "{name} {password}");
+        assert_eq!(
+            check(&accounts, "alice", "hunter2").await.as_deref(),
+            Some("u-1")
+        );
+        for (name, password) in [
+            ("alice", "hunter3"),
+            ("bob", "hunter2"),
+            ("carol", "hunter2"),
+        ] {
+            assert_eq!(
+                check(&accounts, name, password).await,
+                None,
+                "{name} {password}"
+            );
         }
-        assert_eq!(check(&accounts, &"n".repeat(512), &"p".repeat(1024)).await, None);
+        assert_eq!(
+            check(&accounts, &"n".repeat(512), &"p".repeat(1024)).await,
+            None
+        );
     }
 
     #[tokio::test]
     async fn a_changed_file_is_in_use() {
         let accounts = accounts();
-        accounts.swap(&file(&format!("alice !{HASH} u-1\nbob {HASH} u-2\ncarol {HASH} u-3\n")));
+        accounts.swap(&file(&format!(
+            "alice !{HASH} u-1\nbob {HASH} u-2\ncarol {HASH} u-3\n"
+        )));
         assert_eq!(accounts.count(), 3);
         assert_eq!(check(&accounts, "alice", "hunter2").await, None, "disabled");
-        assert_eq!(check(&accounts, "bob", "hunter2").await.as_deref(), Some("u-2"));
+        assert_eq!(
+            check(&accounts, "bob", "hunter2").await.as_deref(),
+            Some("u-2")
+        );
     }
 
     #[tokio::test]
@@ -124,13 +170,27 @@ mod tests {
         let file = file(&format!(
             "alice !{HASH} u-1\nalice2 {HASH} u-1\nalice3 !{HASH} u-1\nbob !{HASH} u-2\nbob2 !{HASH} u-2\n"
         ));
-        let (accounts, provisioning) = (FileAccounts::new(&file, 1, false), FileAccounts::new(&file, 1, true));
-        for (user, admitted, where_users_are_made) in [("u-1", true, true), ("u-2", false, false), ("u-3", false, true)]
-        {
+        let (accounts, provisioning) = (
+            FileAccounts::new(&file, 1, false),
+            FileAccounts::new(&file, 1, true),
+        );
+        for (user, admitted, where_users_are_made) in [
+            ("u-1", true, true),
+            ("u-2", false, false),
+            ("u-3", false, true),
+        ] {
             let user = user.parse().expect("a user id");
             let expected = |admitted| if admitted { admission("") } else { None };
-            assert_eq!(accounts.check_login(&user).await, Ok(expected(admitted)), "{user}");
-            assert_eq!(provisioning.check_login(&user).await, Ok(expected(where_users_are_made)), "{user}");
+            assert_eq!(
+                accounts.check_login(&user).await,
+                Ok(expected(admitted)),
+                "{user}"
+            );
+            assert_eq!(
+                provisioning.check_login(&user).await,
+                Ok(expected(where_users_are_made)),
+                "{user}"
+            );
         }
     }
 
@@ -141,16 +201,24 @@ mod tests {
     #[tokio::test]
     async fn a_user_is_admitted_with_the_claims_of_the_file_as_it_is_now() {
         let (accounts, user) = (accounts(), "u-1".parse().expect("a user id"));
-        accounts.swap(&file(&format!("alice !{HASH} u-1 roles=a\nalice2 {HASH} u-1 roles=a\n")));
+        accounts.swap(&file(&format!(
+            "alice !{HASH} u-1 roles=a\nalice2 {HASH} u-1 roles=a\n"
+        )));
         assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=a")));
         accounts.swap(&file(&format!("alice {HASH} u-1 roles=b;tenant=x\n")));
-        assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=b;tenant=x")));
+        assert_eq!(
+            accounts.check_login(&user).await,
+            Ok(admission("roles=b;tenant=x"))
+        );
     }
 
     #[tokio::test]
     async fn a_new_user_has_a_new_id() {
         let accounts = accounts();
-        let named = accounts.new_user("k", DateTime::UNIX_EPOCH).await.expect("a user");
+        let named = accounts
+            .new_user("k", DateTime::UNIX_EPOCH)
+            .await
+            .expect("a user");
         assert!(named.made && named.user.as_str().len() == 36);
         assert_eq!(accounts.accepts(), Accepts::Passwords);
     }

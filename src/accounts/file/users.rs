@@ -31,15 +31,26 @@ impl Users {
                 *admission = Some(user.claims.claims.clone());
             }
         }
-        let mut stand_ins = if users.is_empty() { vec![Arc::new(nobody())] } else { users.clone() };
+        let mut stand_ins = if users.is_empty() {
+            vec![Arc::new(nobody())]
+        } else {
+            users.clone()
+        };
         stand_ins.sort_by_key(|user| user.hash.cost());
         // This secret is the same on every replica, seldom changes with the file, and only readers
         // of the file know it.
-        let secret = stand_ins.iter().map(|user| user.hash.secret()).min().unwrap_or_default();
+        let secret = stand_ins
+            .iter()
+            .map(|user| user.hash.secret())
+            .min()
+            .unwrap_or_default();
         Self {
             draw: hmac::Key::new(hmac::HMAC_SHA256, secret),
             admissions,
-            by_name: users.into_iter().map(|user| (user.name.clone(), user)).collect(),
+            by_name: users
+                .into_iter()
+                .map(|user| (user.name.clone(), user))
+                .collect(),
             stand_ins,
         }
     }
@@ -51,17 +62,21 @@ impl Users {
     /// exists.
     pub(super) fn candidate(&self, name: &Username) -> (Arc<User>, bool) {
         let tag = hmac::sign(&self.draw, name.as_str().as_bytes());
-        let drawn = tag.as_ref()[..8].iter().fold(0, |drawn, byte| drawn << 8 | u128::from(*byte));
+        let drawn = tag.as_ref()[..8]
+            .iter()
+            .fold(0, |drawn, byte| drawn << 8 | u128::from(*byte));
         let index = (drawn * self.stand_ins.len() as u128) >> 64;
         let (stand_in, known) = (&self.stand_ins[index as usize], self.by_name.get(name));
-        (Arc::clone(known.unwrap_or(stand_in)), known.is_some_and(|user| !user.disabled))
+        (
+            Arc::clone(known.unwrap_or(stand_in)),
+            known.is_some_and(|user| !user.disabled),
+        )
     }
 }
 
 /// The stand-in of an empty file: no password matches its hash, whose cost is that of a new one.
 pub(super) fn nobody() -> User {
-    const HASH: &str =
-        "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     User::parse(&format!("nobody !{HASH} nobody")).expect("a line of a users file")
 }
 
@@ -69,10 +84,8 @@ pub(super) fn nobody() -> User {
 mod tests {
     use super::*;
 
-    const CHEAP: &str =
-        "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
-    const DEAR: &str =
-        "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
+    const CHEAP: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+    const DEAR: &str = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxNmJ5dGVzIQ$1tLQWFkOl6BwIOyAR+bFm5HD2cp6NSGB82lDjWNJUI8";
 
     fn users(lines: &[String]) -> Users {
         Users::of(&UsersFile::parse((lines.join("\n") + "\n").as_bytes()).expect("a users file"))
@@ -80,7 +93,14 @@ mod tests {
 
     /// 100 users. The first `dear` of them have the more expensive hash.
     fn mixed(dear: usize) -> Vec<String> {
-        (0..100).map(|index| format!("user{index} {} u-{index}", if index < dear { DEAR } else { CHEAP })).collect()
+        (0..100)
+            .map(|index| {
+                format!(
+                    "user{index} {} u-{index}",
+                    if index < dear { DEAR } else { CHEAP }
+                )
+            })
+            .collect()
     }
 
     fn name(text: &str) -> Username {
@@ -97,7 +117,11 @@ mod tests {
         assert_eq!(answer("alice", true).expect("alice").as_str(), "u-1");
         assert_eq!(answer("alice", false), None);
         for nobody in ["bob", "Alice", "carol", &"n".repeat(512)] {
-            assert_eq!(answer(nobody, true), None, "also if the stand-in's password was guessed");
+            assert_eq!(
+                answer(nobody, true),
+                None,
+                "also if the stand-in's password was guessed"
+            );
         }
     }
 
@@ -110,14 +134,30 @@ mod tests {
 
     #[test]
     fn unknown_names_have_the_same_distribution_of_costs_as_users() {
-        let strangers: Vec<_> = (0..1000).map(|index| name(&format!("stranger{index}"))).collect();
+        let strangers: Vec<_> = (0..1000)
+            .map(|index| name(&format!("stranger{index}")))
+            .collect();
         let dear = |users: &Users, name| users.candidate(name).0.hash.cost().0 == 64 * 1024;
         let (before, again) = (users(&mixed(30)), users(&mixed(30)));
         let found = strangers.iter().filter(|name| dear(&before, name)).count();
-        assert!((250..350).contains(&found), "{found} of 1000, where 30 % of the users have it");
-        assert!(strangers.iter().all(|name| dear(&before, name) == dear(&again, name)), "on every replica");
+        assert!(
+            (250..350).contains(&found),
+            "{found} of 1000, where 30 % of the users have it"
+        );
+        assert!(
+            strangers
+                .iter()
+                .all(|name| dear(&before, name) == dear(&again, name)),
+            "on every replica"
+        );
         let changed = users(&mixed(31));
-        let moved = strangers.iter().filter(|name| dear(&before, name) != dear(&changed, name)).count();
-        assert!(moved < 30, "{moved} of 1000 have another cost after one of a hundred users has");
+        let moved = strangers
+            .iter()
+            .filter(|name| dear(&before, name) != dear(&changed, name))
+            .count();
+        assert!(
+            moved < 30,
+            "{moved} of 1000 have another cost after one of a hundred users has"
+        );
     }
 }

@@ -90,8 +90,17 @@ pub fn read_checked(status: u16, body: &[u8]) -> Result<Option<UserId>, Unusable
 /// Reads the response to a search by phone number; `None` means that the service refuses.
 pub fn read_found(status: u16, body: &[u8]) -> Result<Option<Named>, Unusable> {
     match read(status, body)? {
-        FoundUser { user_id: Some(id), new_user: Some(made) } => Ok(Some(Named { user: foreign_id(&id)?, made })),
-        FoundUser { user_id: None, new_user: None | Some(false) } => Ok(None),
+        FoundUser {
+            user_id: Some(id),
+            new_user: Some(made),
+        } => Ok(Some(Named {
+            user: foreign_id(&id)?,
+            made,
+        })),
+        FoundUser {
+            user_id: None,
+            new_user: None | Some(false),
+        } => Ok(None),
         _ => Err(Unusable::Contradiction),
     }
 }
@@ -133,16 +142,28 @@ mod tests {
     use super::*;
 
     fn named(made: bool) -> Named {
-        Named { user: "u-1".parse().expect("a user"), made }
+        Named {
+            user: "u-1".parse().expect("a user"),
+            made,
+        }
     }
 
     #[test]
     fn yes_and_no_are_read() {
-        assert_eq!(read_checked(200, br#"{"user_id":"u-1"}"#), Ok(Some(named(false).user)));
+        assert_eq!(
+            read_checked(200, br#"{"user_id":"u-1"}"#),
+            Ok(Some(named(false).user))
+        );
         assert_eq!(read_checked(200, br#"{"user_id":null}"#), Ok(None));
-        assert_eq!(read_found(200, br#"{"user_id":"u-1","new_user":false}"#), Ok(Some(named(false))));
+        assert_eq!(
+            read_found(200, br#"{"user_id":"u-1","new_user":false}"#),
+            Ok(Some(named(false)))
+        );
         assert_eq!(read_found(200, br#"{"user_id":null}"#), Ok(None));
-        assert_eq!(read_made(201, br#" {"new_user" : true, "user_id":"u-1"} "#), Ok(named(true)));
+        assert_eq!(
+            read_made(201, br#" {"new_user" : true, "user_id":"u-1"} "#),
+            Ok(named(true))
+        );
     }
 
     #[test]
@@ -162,10 +183,17 @@ mod tests {
             (999, "accounts.openapi.yaml"),
         ] {
             let unusable = Unusable::Status(status);
-            assert!(unusable.cure().contains(cure), "{unusable}: {}", unusable.cure());
+            assert!(
+                unusable.cure().contains(cure),
+                "{unusable}: {}",
+                unusable.cure()
+            );
             assert_eq!(read_checked(status, br#"{"user_id":null}"#), Err(unusable));
             assert_eq!(read_checked(status, br#"{"user_id":"u-1"}"#), Err(unusable));
-            assert_eq!(read_made(status, br#"{"user_id":"u-1","new_user":true}"#), Err(unusable));
+            assert_eq!(
+                read_made(status, br#"{"user_id":"u-1","new_user":true}"#),
+                Err(unusable)
+            );
         }
     }
 
@@ -183,17 +211,27 @@ mod tests {
             (r#"{"user_id":1}"#, Unusable::Members),
             (r#"{"user_id":false}"#, Unusable::Members),
             (r#"{"user_id":"u-1","user_id":null}"#, Unusable::Members),
-            (r#"{"user_id":null,"error":"the database is away"}"#, Unusable::Members),
+            (
+                r#"{"user_id":null,"error":"the database is away"}"#,
+                Unusable::Members,
+            ),
             (r#"{"code":0,"data":{"user_id":"u-1"}}"#, Unusable::Members),
-            (r#"{"user_id":""}"#, Unusable::UserId(InvalidId::Empty.into())),
+            (
+                r#"{"user_id":""}"#,
+                Unusable::UserId(InvalidId::Empty.into()),
+            ),
         ] {
             assert_eq!(read_checked(200, body.as_bytes()), Err(unusable), "{body}");
         }
         let filler = Unusable::UserId(InvalidForeignId::Filler);
         for id in ["0", "-1", "null", "None", "undefined", "[object Object]"] {
-            let answers =
-                [r#"{"user_id":"ID"}"#, r#"{"user_id":"ID","new_user":true}"#].map(|body| body.replace("ID", id));
-            assert_eq!(read_checked(200, answers[0].as_bytes()), Err(filler), "{id}");
+            let answers = [r#"{"user_id":"ID"}"#, r#"{"user_id":"ID","new_user":true}"#]
+                .map(|body| body.replace("ID", id));
+            assert_eq!(
+                read_checked(200, answers[0].as_bytes()),
+                Err(filler),
+                "{id}"
+            );
             assert_eq!(read_found(200, answers[1].as_bytes()), Err(filler), "{id}");
             assert_eq!(read_made(200, answers[1].as_bytes()), Err(filler), "{id}");
         }
@@ -206,17 +244,28 @@ mod tests {
     #[test]
     fn an_admission_is_200_with_claims_or_403_and_nothing_else() {
         let admitted = |claims: serde_json::Value| {
-            let serde_json::Value::Object(claims) = claims else { panic!("an object") };
+            let serde_json::Value::Object(claims) = claims else {
+                panic!("an object")
+            };
             Ok(Some(claims.try_into().expect("claims")))
         };
         let roles = serde_json::json!({"roles": ["admin"], "tenant": "x"});
-        assert_eq!(read_admission(200, br#"{"claims":{"roles":["admin"],"tenant":"x"}}"#), admitted(roles));
-        assert_eq!(read_admission(200, br#"{"claims":{}}"#), admitted(serde_json::json!({})));
+        assert_eq!(
+            read_admission(200, br#"{"claims":{"roles":["admin"],"tenant":"x"}}"#),
+            admitted(roles)
+        );
+        assert_eq!(
+            read_admission(200, br#"{"claims":{}}"#),
+            admitted(serde_json::json!({}))
+        );
         for body in ["", "<html>", r#"{"claims":{}}"#] {
             assert_eq!(read_admission(403, body.as_bytes()), Ok(None));
         }
         for status in [401, 404] {
-            assert_eq!(read_admission(status, br#"{"claims":{}}"#), Err(Unusable::Status(status)));
+            assert_eq!(
+                read_admission(status, br#"{"claims":{}}"#),
+                Err(Unusable::Status(status))
+            );
         }
         for (body, unusable) in [
             ("", Unusable::NotJson(0)),
@@ -226,23 +275,51 @@ mod tests {
             (r#"[{"roles":[]}]"#, Unusable::Members),
             (r#"{"claims":{},"user_id":"u-1"}"#, Unusable::Members),
             (r#"{"claims":{},"claims":{}}"#, Unusable::Members),
-            (r#"{"claims":{"roles":["a"],"roles":["b"]}}"#, Unusable::Members),
-            (r#"{"claims":{"\u0073ub":"mallory"}}"#, Unusable::Claims(InvalidClaims::Registered("sub"))),
-            (r#"{"claims":{"AUD":"x"}}"#, Unusable::Claims(InvalidClaims::Registered("aud"))),
+            (
+                r#"{"claims":{"roles":["a"],"roles":["b"]}}"#,
+                Unusable::Members,
+            ),
+            (
+                r#"{"claims":{"\u0073ub":"mallory"}}"#,
+                Unusable::Claims(InvalidClaims::Registered("sub")),
+            ),
+            (
+                r#"{"claims":{"AUD":"x"}}"#,
+                Unusable::Claims(InvalidClaims::Registered("aud")),
+            ),
         ] {
-            assert_eq!(read_admission(200, body.as_bytes()), Err(unusable), "{body}");
+            assert_eq!(
+                read_admission(200, body.as_bytes()),
+                Err(unusable),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn a_user_needs_new_user_and_a_refusal_must_not_have_it() {
-        for body in
-            [r#"{"user_id":"u-1"}"#, r#"{"user_id":"u-1","new_user":null}"#, r#"{"user_id":null,"new_user":true}"#]
-        {
-            assert_eq!(read_found(200, body.as_bytes()), Err(Unusable::Contradiction), "{body}");
+        for body in [
+            r#"{"user_id":"u-1"}"#,
+            r#"{"user_id":"u-1","new_user":null}"#,
+            r#"{"user_id":null,"new_user":true}"#,
+        ] {
+            assert_eq!(
+                read_found(200, body.as_bytes()),
+                Err(Unusable::Contradiction),
+                "{body}"
+            );
         }
-        assert_eq!(read_found(200, br#"{"user_id":null,"new_user":false}"#), Ok(None));
-        assert_eq!(read_found(200, br#"{"user_id":"u-1","new_user":"true"}"#), Err(Unusable::Members));
-        assert_eq!(read_made(200, br#"{"user_id":null}"#), Err(Unusable::NotMade));
+        assert_eq!(
+            read_found(200, br#"{"user_id":null,"new_user":false}"#),
+            Ok(None)
+        );
+        assert_eq!(
+            read_found(200, br#"{"user_id":"u-1","new_user":"true"}"#),
+            Err(Unusable::Members)
+        );
+        assert_eq!(
+            read_made(200, br#"{"user_id":null}"#),
+            Err(Unusable::NotMade)
+        );
     }
 }

@@ -42,7 +42,9 @@ async fn write_all(
     let write = |(person, state)| {
         let bound = match state {
             BindingState::Bound(bound) => Some(bound),
-            BindingState::Free { dissolved: true, .. } => None,
+            BindingState::Free {
+                dissolved: true, ..
+            } => None,
             BindingState::Free { .. } => return Ok(()),
             BindingState::Intended { .. } | BindingState::Leaving { .. } => {
                 half_done += 1;
@@ -50,10 +52,16 @@ async fn write_all(
             }
         };
         let is_news = people.insert(mark(&person));
-        if is_news { writeln!(lines, "{}", json(&Record { person, bound })).map_err(&unwritten) } else { Ok(()) }
+        if is_news {
+            writeln!(lines, "{}", json(&Record { person, bound })).map_err(&unwritten)
+        } else {
+            Ok(())
+        }
     };
     walk_all(async |from| redis.walk(from).await, write).await?;
-    writeln!(lines, "{}", trailer(people.len())).and_then(|()| lines.flush()).map_err(unwritten)?;
+    writeln!(lines, "{}", trailer(people.len()))
+        .and_then(|()| lines.flush())
+        .map_err(unwritten)?;
     Ok((people.len(), half_done))
 }
 
@@ -71,12 +79,18 @@ impl<'a> NewFile<'a> {
     fn begin(path: &'a Path) -> Result<Self, Failure> {
         refuse_existing(path)?;
         let part = path.with_added_extension("part");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&part);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&part);
         let file = file.map_err(unwritable(&part))?;
         file.try_lock().map_err(|refused| match refused {
-            TryLockError::WouldBlock => {
-                Failure::usage(format_args!("{} is being written by another export", path.display()))
-            }
+            TryLockError::WouldBlock => Failure::usage(format_args!(
+                "{} is being written by another export",
+                path.display()
+            )),
             TryLockError::Error(error) => unwritable(&part)(error),
         })?;
         // Checked again, because another export may have finished before this one got the lock.
@@ -100,7 +114,11 @@ impl Drop for NewFile<'_> {
 }
 
 fn refuse_existing(path: &Path) -> Result<(), FileError> {
-    if path.exists() { Err(FileError::Exists(path.to_owned())) } else { Ok(()) }
+    if path.exists() {
+        Err(FileError::Exists(path.to_owned()))
+    } else {
+        Ok(())
+    }
 }
 
 fn unwritable(path: &Path) -> impl Fn(io::Error) -> Failure {

@@ -11,8 +11,7 @@ use crate::clock::now;
 
 /// How many broken lines are listed. Further broken lines are only counted.
 const NAMED: usize = 20;
-const UNTRAILED: &str =
-    "it ends without a trailer: it was cut off; if it is the table of another system, add --no-trailer";
+const UNTRAILED: &str = "it ends without a trailer: it was cut off; if it is the table of another system, add --no-trailer";
 
 pub(super) struct BindingsFile<'a> {
     args: &'a ImportArgs,
@@ -22,14 +21,20 @@ pub(super) struct BindingsFile<'a> {
 
 impl<'a> BindingsFile<'a> {
     pub(super) fn open(args: &'a ImportArgs) -> Result<Self, Failure> {
-        let file = File::open(&args.file).map_err(|error| Failure::usage(error).at(args.file.display()))?;
-        Ok(Self { args, file, now: now() })
+        let file = File::open(&args.file)
+            .map_err(|error| Failure::usage(error).at(args.file.display()))?;
+        Ok(Self {
+            args,
+            file,
+            now: now(),
+        })
     }
 
     /// Reads the whole file. Returns the number of people in it, or everything that is wrong with
     /// it.
     pub(super) fn check(&self) -> Result<usize, Failure> {
-        let (mut people, mut trailer, mut faults, mut unnamed) = (HashSet::new(), None, Vec::new(), 0);
+        let (mut people, mut trailer, mut faults, mut unnamed) =
+            (HashSet::new(), None, Vec::new(), 0);
         for (number, line) in self.lines()? {
             let line = line.map_err(|error| self.unusable(&error.to_string()))?;
             match self.check_line(&line, &mut people, &mut trailer) {
@@ -49,11 +54,19 @@ impl<'a> BindingsFile<'a> {
         }
         match faults.as_slice() {
             [] => Ok(people.len()),
-            faults => Err(self.unusable(&format!("nothing was imported:\n    {}", faults.join("\n    ")))),
+            faults => Err(self.unusable(&format!(
+                "nothing was imported:\n    {}",
+                faults.join("\n    ")
+            ))),
         }
     }
 
-    fn check_line(&self, line: &[u8], people: &mut HashSet<u128>, trailer: &mut Option<usize>) -> Result<(), String> {
+    fn check_line(
+        &self,
+        line: &[u8],
+        people: &mut HashSet<u128>,
+        trailer: &mut Option<usize>,
+    ) -> Result<(), String> {
         if trailer.is_some() {
             return Err("follows the trailer".into());
         }
@@ -66,11 +79,18 @@ impl<'a> BindingsFile<'a> {
         }
         let record = Record::parse(line, self.args.appid.as_ref(), self.now)?;
         let is_news = people.insert(mark(&record.person));
-        if is_news { Ok(()) } else { Err("is about a person who has a line already".into()) }
+        if is_news {
+            Ok(())
+        } else {
+            Err("is about a person who has a line already".into())
+        }
     }
 
     /// Reads the first `all` people of a file that has been checked, each with its line number.
-    pub(super) fn records(&self, all: usize) -> Result<impl Iterator<Item = Result<(u64, Record), Failure>>, Failure> {
+    pub(super) fn records(
+        &self,
+        all: usize,
+    ) -> Result<impl Iterator<Item = Result<(u64, Record), Failure>>, Failure> {
         let changed = |_| self.unusable("somebody else is changing it");
         Ok(self.lines()?.take(all).map(move |(number, line)| {
             let line = line.map_err(|error| self.unusable(&error.to_string()))?;
@@ -81,10 +101,17 @@ impl<'a> BindingsFile<'a> {
 
     fn lines(&self) -> Result<impl Iterator<Item = (u64, io::Result<Vec<u8>>)>, Failure> {
         let rewound = (&self.file).rewind();
-        rewound.map_err(|error| self.unusable(&format!("it must be a file that can be read twice: {error}")))?;
+        rewound.map_err(|error| {
+            self.unusable(&format!(
+                "it must be a file that can be read twice: {error}"
+            ))
+        })?;
         let mut reader = BufReader::new(&self.file);
         // Windows puts a byte order mark before a text in UTF-8.
-        if reader.fill_buf().is_ok_and(|begin| begin.starts_with("\u{feff}".as_bytes())) {
+        if reader
+            .fill_buf()
+            .is_ok_and(|begin| begin.starts_with("\u{feff}".as_bytes()))
+        {
             reader.consume(3);
         }
         Ok((1..).zip(reader.split(b'\n')))

@@ -9,7 +9,9 @@ use wxmint_ids::{AppId, Person};
 use wxmint_store::{AttemptId, Bound, Intent, Store, StoreError};
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 
-use super::{Failure, Progress, check, file::BindingsFile, noted, print, record::Record, retry, say};
+use super::{
+    Failure, Progress, check, file::BindingsFile, noted, print, record::Record, retry, say,
+};
 use crate::login::{Binder, LoginError, SettledState, UnionIdLink};
 use crate::settings::{BINDINGS_PER_USER, read_all_apps, read_one};
 use crate::{accounts::Named, apps::CurrentApps, cli::variables};
@@ -32,7 +34,8 @@ pub(in crate::cli) struct ImportArgs {
     per_user: Option<u32>,
 }
 
-const BLOCKED: &str = "the user is blocked, whose list takes nobody: unblock, import, and block again";
+const BLOCKED: &str =
+    "the user is blocked, whose list takes nobody: unblock, import, and block again";
 
 enum Imported {
     Done { news: bool, conflict: bool },
@@ -54,19 +57,41 @@ pub(super) async fn run(redis: &Store, args: &ImportArgs) -> Result<(), Failure>
     // One id serves for the whole import, because it only distinguishes a repeated step from a step
     // of another writer.
     let attempt = AttemptId::random();
-    let per_user = args.per_user.map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
+    let per_user = args
+        .per_user
+        .map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
     let mut counts = Counts::default();
-    let outcome = Import { redis, attempt, per_user }.all(&file, people, &mut counts).await;
-    noted(Event { note: Some(counts.to_string()), ..Event::new(Activity::BIND, Origin::default()) }, outcome)
+    let outcome = Import {
+        redis,
+        attempt,
+        per_user,
+    }
+    .all(&file, people, &mut counts)
+    .await;
+    noted(
+        Event {
+            note: Some(counts.to_string()),
+            ..Event::new(Activity::BIND, Origin::default())
+        },
+        outcome,
+    )
 }
 
 /// Warns of AppIDs that no app here has. People who are imported under such an AppID are not found
 /// at a login, so they become new users.
 fn warn_of_unknown(apps: &BTreeSet<AppId>) {
-    let Some(known) = read_all_apps(variables()).and_then(|source| CurrentApps::read(source).ok()) else { return };
+    let Some(known) = read_all_apps(variables()).and_then(|source| CurrentApps::read(source).ok())
+    else {
+        return;
+    };
     let known = known.all();
-    for app in apps.iter().filter(|app| known.choose(Some(app), None).is_err()) {
-        say(format_args!("warning: no app here has the AppID {app}: under another one, these people become new users"));
+    for app in apps
+        .iter()
+        .filter(|app| known.choose(Some(app), None).is_err())
+    {
+        say(format_args!(
+            "warning: no app here has the AppID {app}: under another one, these people become new users"
+        ));
     }
 }
 
@@ -77,7 +102,12 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    async fn all(&self, file: &BindingsFile<'_>, people: usize, counts: &mut Counts) -> Result<(), Failure> {
+    async fn all(
+        &self,
+        file: &BindingsFile<'_>,
+        people: usize,
+        counts: &mut Counts,
+    ) -> Result<(), Failure> {
         let (mut progress, mut conflicts, mut apps) = (Progress::begin(), 0, BTreeSet::new());
         let lines = stream::iter(file.records(people)?).map(async |line| {
             let (number, record) = line?;
@@ -92,7 +122,11 @@ impl Import<'_> {
             apps.insert(app);
             match done {
                 Imported::Done { news, conflict } => {
-                    *(if news { &mut counts.imported } else { &mut counts.unchanged }) += 1;
+                    *(if news {
+                        &mut counts.imported
+                    } else {
+                        &mut counts.unchanged
+                    }) += 1;
                     conflicts += u64::from(conflict);
                 }
                 Imported::Refused(reason) => {
@@ -105,39 +139,82 @@ impl Import<'_> {
         say(&*counts);
         warn_of_unknown(&apps);
         if conflicts > 0 {
-            say(format_args!("the unionids of {conflicts} people belong to other users; see: wxmint bindings export"));
+            say(format_args!(
+                "the unionids of {conflicts} people belong to other users; see: wxmint bindings export"
+            ));
         }
         let refused = Failure::unfinished("the lines listed were not imported; all others were");
-        if counts.refused > 0 { Err(refused) } else { Ok(()) }
+        if counts.refused > 0 {
+            Err(refused)
+        } else {
+            Ok(())
+        }
     }
 
     /// Imports one person. Each step is idempotent, and so is the import.
-    async fn one(&self, Record { person, bound: line }: &Record) -> Result<Imported, StoreError> {
+    async fn one(
+        &self,
+        Record {
+            person,
+            bound: line,
+        }: &Record,
+    ) -> Result<Imported, StoreError> {
         let Some(line) = line else {
-            return Ok(Imported::Done { news: self.redis.note_dissolved(person).await?, conflict: false });
+            return Ok(Imported::Done {
+                news: self.redis.note_dissolved(person).await?,
+                conflict: false,
+            });
         };
         let (user, store) = (&line.user, self.redis.at(line.bound_at));
         // Binds without the unionid: if the unionid belongs to another user, that is no reason to
         // refuse the person.
-        let binder = Binder { store: &store, person, unionid: None, attempt: &self.attempt, per_user: self.per_user };
+        let binder = Binder {
+            store: &store,
+            person,
+            unionid: None,
+            attempt: &self.attempt,
+            per_user: self.per_user,
+        };
         let mut news = false;
         let binding = async {
             let settled = binder.settle(store.binding_state(person).await?).await?;
             news = matches!(settled, SettledState::Free { .. });
-            binder.bind(&Named { user: user.clone(), made: false }, settled).await
+            binder
+                .bind(
+                    &Named {
+                        user: user.clone(),
+                        made: false,
+                    },
+                    settled,
+                )
+                .await
         };
         let refused = match binding.await {
             Ok(bound) => {
-                if !news && !store.people_of(user).await?.is_some_and(|people| people.contains(person)) {
+                if !news
+                    && !store
+                        .people_of(user)
+                        .await?
+                        .is_some_and(|people| people.contains(person))
+                {
                     // Blocks and revocations use the user's list, which may be older than the
                     // binding after a restore.
                     if store.user_state(user).await?.blocked {
                         return Ok(Imported::Refused(BLOCKED));
                     }
-                    let intent = Intent { user: user.clone(), made: false, by_unionid: false };
-                    store.admit(person, bound.generation, &intent, u32::MAX).await?;
+                    let intent = Intent {
+                        user: user.clone(),
+                        made: false,
+                        by_unionid: false,
+                    };
+                    store
+                        .admit(person, bound.generation, &intent, u32::MAX)
+                        .await?;
                 }
-                return Ok(Imported::Done { news, conflict: self.link(person, line, &bound).await? });
+                return Ok(Imported::Done {
+                    news,
+                    conflict: self.link(person, line, &bound).await?,
+                });
             }
             Err(LoginError::AlreadyBound) if news => {
                 "the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows"
@@ -145,7 +222,11 @@ impl Import<'_> {
             Err(LoginError::AlreadyBound) => "the person is bound to another user",
             Err(LoginError::Blocked) => BLOCKED,
             Err(LoginError::StoreUnavailable(cause)) => return Err(cause),
-            Err(other) => return Err(StoreError { reason: other.to_string() }),
+            Err(other) => {
+                return Err(StoreError {
+                    reason: other.to_string(),
+                });
+            }
         };
         Ok(Imported::Refused(refused))
     }
@@ -154,12 +235,23 @@ impl Import<'_> {
     /// already linked a unionid to the person, because that link is newer than the line. Returns
     /// whether the unionid belongs to another user and that is new.
     async fn link(&self, person: &Person, line: &Bound, bound: &Bound) -> Result<bool, StoreError> {
-        let Some(unionid) = line.unionid.as_ref().filter(|_| bound.unionid.is_none()) else { return Ok(false) };
+        let Some(unionid) = line.unionid.as_ref().filter(|_| bound.unionid.is_none()) else {
+            return Ok(false);
+        };
         if let Some(user) = &line.conflict {
             self.redis.move_unionid(unionid, user, user).await?;
         }
         let (unionid, per_user) = (Some(unionid), self.per_user);
-        let binder = Binder { store: self.redis, person, unionid, attempt: &self.attempt, per_user };
-        Ok(matches!(binder.link(bound, async |_| Ok(false)).await?, UnionIdLink::Conflict(_)))
+        let binder = Binder {
+            store: self.redis,
+            person,
+            unionid,
+            attempt: &self.attempt,
+            per_user,
+        };
+        Ok(matches!(
+            binder.link(bound, async |_| Ok(false)).await?,
+            UnionIdLink::Conflict(_)
+        ))
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum BindingsCommand {
 pub(super) fn run(command: BindingsCommand) -> Result<(), Failure> {
     match command {
         BindingsCommand::Export { out } => run_to_end(export::run(&open()?, out.as_deref())),
-        BindingsCommand::Import(args) => audited(async |operator| import::run(operator.store, &args).await),
+        BindingsCommand::Import(args) => {
+            audited(async |operator| import::run(operator.store, &args).await)
+        }
     }
 }

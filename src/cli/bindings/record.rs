@@ -18,28 +18,55 @@ pub(super) struct Record {
 }
 
 /// The members of a line, in this order.
-const MEMBERS: [&str; 7] = ["appid", "openid", "user_id", "unionid", "unionid_conflict", "bound_at", "dissolved"];
+const MEMBERS: [&str; 7] = [
+    "appid",
+    "openid",
+    "user_id",
+    "unionid",
+    "unionid_conflict",
+    "bound_at",
+    "dissolved",
+];
 
 impl Record {
     /// Reads a line. A line that names no app is of `app`; a binding without a time gets the time
     /// `now`. Errors do not repeat the content.
-    pub(super) fn parse(line: &[u8], app: Option<&AppId>, now: DateTime<Utc>) -> Result<Self, String> {
+    pub(super) fn parse(
+        line: &[u8],
+        app: Option<&AppId>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, String> {
         let Ok(Value::Object(mut members)) = serde_json::from_slice(line) else {
             return Err("is not a JSON object".into());
         };
         members.retain(|_, value| !value.is_null());
         // The value of a misspelt member would be lost.
         if !members.keys().all(|name| MEMBERS.contains(&name.as_str())) {
-            return Err(format!("has a member that is none of {}", MEMBERS.join(", ")));
+            return Err(format!(
+                "has a member that is none of {}",
+                MEMBERS.join(", ")
+            ));
         }
         let named = id::<AppId>(&members, "appid")?.or_else(|| app.cloned());
-        let app = named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
-        if app.as_str().bytes().any(|letter| letter.is_ascii_uppercase()) {
+        let app =
+            named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
+        if app
+            .as_str()
+            .bytes()
+            .any(|letter| letter.is_ascii_uppercase())
+        {
             return Err(
                 "has an AppID with capital letters, and WeChat's have none: write it as the console shows it".into()
             );
         }
-        record(Person { app, openid: id(&members, "openid")?.ok_or("has no `openid`")? }, &members, now)
+        record(
+            Person {
+                app,
+                openid: id(&members, "openid")?.ok_or("has no `openid`")?,
+            },
+            &members,
+            now,
+        )
     }
 }
 
@@ -54,25 +81,41 @@ impl Serialize for Record {
             bound.and_then(|bound| text(bound.user.as_str())),
             bound.and_then(|bound| text(bound.unionid.as_ref()?.as_str())),
             bound.and_then(|bound| text(bound.conflict.as_ref()?.as_str())),
-            bound.and_then(|bound| text(&bound.bound_at.to_rfc3339_opts(SecondsFormat::Millis, true))),
+            bound.and_then(|bound| {
+                text(&bound.bound_at.to_rfc3339_opts(SecondsFormat::Millis, true))
+            }),
             bound.is_none().then(|| true.into()),
         ];
-        serializer.collect_map(MEMBERS.into_iter().zip(values).filter(|(_, value)| value.is_some()))
+        serializer.collect_map(
+            MEMBERS
+                .into_iter()
+                .zip(values)
+                .filter(|(_, value)| value.is_some()),
+        )
     }
 }
 
 /// Accepts numbers too, because many systems number their users.
-fn id<T: FromStr<Err = InvalidId>>(members: &Map<String, Value>, name: &str) -> Result<Option<T>, String> {
+fn id<T: FromStr<Err = InvalidId>>(
+    members: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<T>, String> {
     let text = match members.get(name) {
         None => return Ok(None),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) if !number.is_f64() => number.to_string(),
         Some(_) => return Err(format!("`{name}` must be a text")),
     };
-    foreign_id(&text).map(Some).map_err(|error| format!("`{name}` {error}"))
+    foreign_id(&text)
+        .map(Some)
+        .map_err(|error| format!("`{name}` {error}"))
 }
 
-fn record(person: Person, members: &Map<String, Value>, now: DateTime<Utc>) -> Result<Record, String> {
+fn record(
+    person: Person,
+    members: &Map<String, Value>,
+    now: DateTime<Utc>,
+) -> Result<Record, String> {
     let (user, dissolved) = (id(members, "user_id")?, members.get("dissolved"));
     let (unionid, conflict) = (id(members, "unionid")?, id(members, "unionid_conflict")?);
     match (user, dissolved) {
@@ -81,16 +124,29 @@ fn record(person: Person, members: &Map<String, Value>, now: DateTime<Utc>) -> R
         }
         (Some(user), None) => {
             let bound_at = members.get("bound_at").map_or(Ok(now), bound_at)?;
-            Ok(Record { person, bound: Some(Bound { unionid, conflict, bound_at, ..Bound::computed(user) }) })
+            Ok(Record {
+                person,
+                bound: Some(Bound {
+                    unionid,
+                    conflict,
+                    bound_at,
+                    ..Bound::computed(user)
+                }),
+            })
         }
-        (None, Some(Value::Bool(true))) => Ok(Record { person, bound: None }),
+        (None, Some(Value::Bool(true))) => Ok(Record {
+            person,
+            bound: None,
+        }),
         (None, None) => Err("has no `user_id`".into()),
         _ => Err("`dissolved` must be true, and stand without `user_id`".into()),
     }
 }
 
 fn bound_at(value: &Value) -> Result<DateTime<Utc>, &'static str> {
-    let at = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let at = value
+        .as_str()
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     // Rounded to the millisecond, as in an export.
     let at = at.and_then(|at| DateTime::from_timestamp_millis(at.timestamp_millis()));
     at.ok_or("`bound_at` must be a time such as 2026-01-31T08:00:00Z (RFC 3339)")
@@ -105,16 +161,27 @@ pub(super) fn trailer(count: usize) -> Value {
 pub(super) fn read_trailer(line: &[u8]) -> Option<Result<usize, String>> {
     line.starts_with(br#"{"wxmint_bindings""#).then(|| {
         let told: Value = serde_json::from_slice(line).unwrap_or_default();
-        let count = told["wxmint_bindings"]["count"].as_u64().map(|count| count as usize);
+        let count = told["wxmint_bindings"]["count"]
+            .as_u64()
+            .map(|count| count as usize);
         let wrong = || "is a trailer of another form, perhaps of a later version".to_owned();
-        count.filter(|count| told == trailer(*count)).ok_or_else(wrong)
+        count
+            .filter(|count| told == trailer(*count))
+            .ok_or_else(wrong)
     })
 }
 
 /// Half of a digest: 16 bytes that identify a person who has a line.
 pub(super) fn mark(person: &Person) -> u128 {
-    let whole = digest(&SHA256, format!("{}:{}", person.app, person.openid.as_str()).as_bytes());
-    whole.as_ref().iter().take(16).fold(0, |mark, byte| mark << 8 | u128::from(*byte))
+    let whole = digest(
+        &SHA256,
+        format!("{}:{}", person.app, person.openid.as_str()).as_bytes(),
+    );
+    whole
+        .as_ref()
+        .iter()
+        .take(16)
+        .fold(0, |mark, byte| mark << 8 | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -148,13 +215,23 @@ mod tests {
 
     #[test]
     fn the_table_of_another_system_may_have_nulls_and_numbers_and_leave_the_app_out() {
-        let (app, now) = ("wx1".parse().expect("an app"), DateTime::from_timestamp_millis(1).expect("a time"));
-        let read = |line: &str| Record::parse(line.as_bytes(), Some(&app), now).map(|record| json(&record));
+        let (app, now) = (
+            "wx1".parse().expect("an app"),
+            DateTime::from_timestamp_millis(1).expect("a time"),
+        );
+        let read = |line: &str| {
+            Record::parse(line.as_bytes(), Some(&app), now).map(|record| json(&record))
+        };
         let expected = |app: &str, user: &str| {
             let at = "1970-01-01T00:00:00.001Z";
-            Ok(format!(r#"{{"appid":"{app}","openid":"o1","user_id":"{user}","bound_at":"{at}"}}"#))
+            Ok(format!(
+                r#"{{"appid":"{app}","openid":"o1","user_id":"{user}","bound_at":"{at}"}}"#
+            ))
         };
-        assert_eq!(read(r#"{"openid":"o1","user_id":42,"unionid":null,"bound_at":null}"#), expected("wx1", "42"));
+        assert_eq!(
+            read(r#"{"openid":"o1","user_id":42,"unionid":null,"bound_at":null}"#),
+            expected("wx1", "42")
+        );
         assert_eq!(
             read(r#"{"openid":"o1","user_id":18446744073709551615,"appid":"wx2"}"#),
             expected("wx2", "18446744073709551615")
@@ -167,38 +244,103 @@ mod tests {
             ("", "is not a JSON object"),
             ("secret", "is not a JSON object"),
             (r#"["secret"]"#, "is not a JSON object"),
-            (r#"{"openid":"secret","user_id":"secret"}"#, "has no `appid`"),
+            (
+                r#"{"openid":"secret","user_id":"secret"}"#,
+                "has no `appid`",
+            ),
             (r#"{"appid":"wx1","user_id":"secret"}"#, "has no `openid`"),
             (r#"{"appid":"wx1","openid":"secret"}"#, "has no `user_id`"),
-            (r#"{"appid":"wx1","openid":"","user_id":"u"}"#, "`openid` must not be empty"),
-            (r#"{"appid":"wx1","openid":"secret one","user_id":"u"}"#, "`openid` must consist of"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"secret one"}"#, "`user_id` must consist of"),
-            (r#"{"appid":"wx1","openid":"o","user_id":1.5}"#, "`user_id` must be a text"),
-            (r#"{"appid":"wx1","openid":"o","user_id":["secret"]}"#, "`user_id` must be a text"),
-            (r#"{"appid":"wx1","openid":"o","user_id":0}"#, "`user_id` must name somebody"),
-            (r#"{"appid":"wx1","openid":"o","user_id":-1}"#, "`user_id` must name somebody"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"[object Object]"}"#, "`user_id` must name somebody"),
-            (r#"{"appid":"wx1","openid":"o","user_id":""}"#, "`user_id` must not be empty"),
-            (r#"{"appid":"wx1","openid":"openid","user_id":"user_id"}"#, "`openid` must name somebody"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":"NULL"}"#, "`unionid` must name somebody"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":0}"#, "`unionid` must name somebody"),
-            (r#"{"appid":"WX0123456789ABCDEF","openid":"o","user_id":"u"}"#, "has an AppID with capital letters"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","union_id":"secret"}"#, "has a member that is none of"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":"secret"}"#, "`bound_at` must be a time"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":1769846400}"#, "`bound_at` must be a time"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","unionid_conflict":"secret"}"#, "without `unionid`"),
-            (r#"{"appid":"wx1","openid":"o","user_id":"u","dissolved":true}"#, "`dissolved` must be true, and"),
-            (r#"{"appid":"wx1","openid":"o","dissolved":"secret"}"#, "`dissolved` must be true, and"),
+            (
+                r#"{"appid":"wx1","openid":"","user_id":"u"}"#,
+                "`openid` must not be empty",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"secret one","user_id":"u"}"#,
+                "`openid` must consist of",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"secret one"}"#,
+                "`user_id` must consist of",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":1.5}"#,
+                "`user_id` must be a text",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":["secret"]}"#,
+                "`user_id` must be a text",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":0}"#,
+                "`user_id` must name somebody",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":-1}"#,
+                "`user_id` must name somebody",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"[object Object]"}"#,
+                "`user_id` must name somebody",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":""}"#,
+                "`user_id` must not be empty",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"openid","user_id":"user_id"}"#,
+                "`openid` must name somebody",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":"NULL"}"#,
+                "`unionid` must name somebody",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"u","unionid":0}"#,
+                "`unionid` must name somebody",
+            ),
+            (
+                r#"{"appid":"WX0123456789ABCDEF","openid":"o","user_id":"u"}"#,
+                "has an AppID with capital letters",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"u","union_id":"secret"}"#,
+                "has a member that is none of",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":"secret"}"#,
+                "`bound_at` must be a time",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"u","bound_at":1769846400}"#,
+                "`bound_at` must be a time",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"u","unionid_conflict":"secret"}"#,
+                "without `unionid`",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","user_id":"u","dissolved":true}"#,
+                "`dissolved` must be true, and",
+            ),
+            (
+                r#"{"appid":"wx1","openid":"o","dissolved":"secret"}"#,
+                "`dissolved` must be true, and",
+            ),
         ] {
             let said = parse(line).expect_err(line);
-            assert!(said.contains(wrong) && !said.contains("secret"), "{line}: {said}");
+            assert!(
+                said.contains(wrong) && !said.contains("secret"),
+                "{line}: {said}"
+            );
         }
     }
 
     #[test]
     fn a_person_has_a_mark_that_nobody_else_has() {
-        let [one, two, same] = ["o1", "o2", "o1"]
-            .map(|openid| Person { app: "wx1".parse().expect("an app"), openid: openid.parse().expect("an openid") });
+        let [one, two, same] = ["o1", "o2", "o1"].map(|openid| Person {
+            app: "wx1".parse().expect("an app"),
+            openid: openid.parse().expect("an openid"),
+        });
         assert!(mark(&one) == mark(&same) && mark(&one) != mark(&two));
     }
 

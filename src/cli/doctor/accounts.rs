@@ -14,26 +14,45 @@ const NOBODY: &str = "wxmint-doctor";
 
 pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Option<Finding> {
     let issuer = issuer?;
-    Some(match (&settings.accounts, issuer.users.as_ref().map(|(_, users)| users.count())) {
-        (AccountsSource::Auto, _) => Finding::ok(NAME, message!(auto_first_login_makes_user)),
-        (AccountsSource::File(path), Some(0)) if !settings.auto_provision => {
-            Finding::warning(NAME, message!(has_no_user, path.display()), message!(run_users_add, path.display()))
-        }
-        (AccountsSource::File(_), users) => {
-            Finding::ok(NAME, message!(number_of_user_names, users.unwrap_or_default()))
-        }
-        (AccountsSource::Service(_), _) => match issuer.accounts() {
-            Ok(backend) => ask(&*backend, settings.accounts_check).await.map_or_else(|why| unanswered(&why), answered),
-            Err(error) => Finding::unchecked(NAME, error),
+    Some(
+        match (
+            &settings.accounts,
+            issuer.users.as_ref().map(|(_, users)| users.count()),
+        ) {
+            (AccountsSource::Auto, _) => Finding::ok(NAME, message!(auto_first_login_makes_user)),
+            (AccountsSource::File(path), Some(0)) if !settings.auto_provision => Finding::warning(
+                NAME,
+                message!(has_no_user, path.display()),
+                message!(run_users_add, path.display()),
+            ),
+            (AccountsSource::File(_), users) => Finding::ok(
+                NAME,
+                message!(number_of_user_names, users.unwrap_or_default()),
+            ),
+            (AccountsSource::Service(_), _) => match issuer.accounts() {
+                Ok(backend) => ask(&*backend, settings.accounts_check)
+                    .await
+                    .map_or_else(|why| unanswered(&why), answered),
+                Err(error) => Finding::unchecked(NAME, error),
+            },
         },
-    })
+    )
 }
 
-async fn ask(accounts: &dyn Accounts, checks_logins: bool) -> Result<Option<UserId>, AccountsError> {
-    let password = format!("nobody has this {}", AttemptId::random()).parse().expect("a password");
-    let user = accounts.check_password(&NOBODY.parse().expect("a name"), &password, "").await?;
+async fn ask(
+    accounts: &dyn Accounts,
+    checks_logins: bool,
+) -> Result<Option<UserId>, AccountsError> {
+    let password = format!("nobody has this {}", AttemptId::random())
+        .parse()
+        .expect("a password");
+    let user = accounts
+        .check_password(&NOBODY.parse().expect("a name"), &password, "")
+        .await?;
     if user.is_none() && checks_logins {
-        accounts.check_login(&NOBODY.parse().expect("a user id")).await?;
+        accounts
+            .check_login(&NOBODY.parse().expect("a user id"))
+            .await?;
     }
     Ok(user)
 }
@@ -41,12 +60,20 @@ async fn ask(accounts: &dyn Accounts, checks_logins: bool) -> Result<Option<User
 fn answered(user: Option<UserId>) -> Finding {
     match user {
         None => Finding::ok(NAME, message!(service_refuses_wrong_password)),
-        Some(_) => Finding::fault(NAME, message!(service_takes_random_password, NOBODY), message!(have_it_answer_null)),
+        Some(_) => Finding::fault(
+            NAME,
+            message!(service_takes_random_password, NOBODY),
+            message!(have_it_answer_null),
+        ),
     }
 }
 
 fn unanswered(AccountsError { reason, cure, .. }: &AccountsError) -> Finding {
-    Finding::fault(NAME, message!(service_gave_no_usable_answer, reason), cure.clone())
+    Finding::fault(
+        NAME,
+        message!(service_gave_no_usable_answer, reason),
+        cure.clone(),
+    )
 }
 
 #[cfg(test)]
@@ -59,10 +86,30 @@ mod tests {
 
     #[tokio::test]
     async fn where_a_file_cannot_be_used_the_checks_of_files_tell_it_alone() {
-        let names = ["ISSUER", "APPID", "APP_SECRET", "REDIS_URL", "KEYS", "VAULT_KEY_FILE"];
-        let values = ["https://a.example", "wx0123456789abcdef", &"0".repeat(32), "memory:", "k", "v"];
-        let vars = names.iter().zip(values).map(|(name, value)| (format!("WXMINT_{name}"), value.to_owned()));
-        assert_eq!(examine(None, &Settings::from_vars(vars).expect("settings")).await, None);
+        let names = [
+            "ISSUER",
+            "APPID",
+            "APP_SECRET",
+            "REDIS_URL",
+            "KEYS",
+            "VAULT_KEY_FILE",
+        ];
+        let values = [
+            "https://a.example",
+            "wx0123456789abcdef",
+            &"0".repeat(32),
+            "memory:",
+            "k",
+            "v",
+        ];
+        let vars = names
+            .iter()
+            .zip(values)
+            .map(|(name, value)| (format!("WXMINT_{name}"), value.to_owned()));
+        assert_eq!(
+            examine(None, &Settings::from_vars(vars).expect("settings")).await,
+            None
+        );
     }
 
     #[test]
@@ -77,10 +124,18 @@ mod tests {
             (Unusable::Contradiction, "docs/accounts.openapi.yaml"),
         ] {
             let (reason, cure) = ((&unusable).into(), unusable.cure());
-            let found = unanswered(&AccountsError { reason, cure, retry_after: Duration::ZERO });
-            assert!(found.status == Status::Fault && found.advice.contains(advice), "{found:?}");
+            let found = unanswered(&AccountsError {
+                reason,
+                cure,
+                retry_after: Duration::ZERO,
+            });
+            assert!(
+                found.status == Status::Fault && found.advice.contains(advice),
+                "{found:?}"
+            );
         }
-        let [yes, no] = [Some("u-1".parse().expect("a user id")), None].map(|user| answered(user).status);
+        let [yes, no] =
+            [Some("u-1".parse().expect("a user id")), None].map(|user| answered(user).status);
         assert_eq!([yes, no], [Status::Fault, Status::Ok]);
     }
 }

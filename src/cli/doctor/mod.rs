@@ -57,16 +57,24 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
     let (public, loaded) = (args.public, env_file::load());
     let names = match args.of {
         None => issuer::checks(public, doors),
-        Some(DoctorCommand::Sidecar) if public => return Err(Failure::usage(message!(public_is_for_issuer_doctor))),
+        Some(DoctorCommand::Sidecar) if public => {
+            return Err(Failure::usage(message!(public_is_for_issuer_doctor)));
+        }
         Some(DoctorCommand::Sidecar) => verifiers::OF_SIDECAR.to_vec(),
     };
     let found = match (&args.of, loaded) {
         (_, Err(faults)) => {
-            let faults = faults.into_iter().map(|fault| Finding::fault("settings", fault, message!(mend_file)));
+            let faults = faults
+                .into_iter()
+                .map(|fault| Finding::fault("settings", fault, message!(mend_file)));
             with_unchecked(faults.collect(), &names, message!(settings_cannot_be_used))
         }
-        (Some(DoctorCommand::Sidecar), Ok(())) => run_to_end(gather(names, verifiers::examine_sidecar)),
-        (None, Ok(())) => run_to_end(gather(names, move |tell| issuer::examine(tell, public, doors))),
+        (Some(DoctorCommand::Sidecar), Ok(())) => {
+            run_to_end(gather(names, verifiers::examine_sidecar))
+        }
+        (None, Ok(())) => run_to_end(gather(names, move |tell| {
+            issuer::examine(tell, public, doors)
+        })),
     };
     let language = args.lang.unwrap_or_else(Language::of_locale);
     match args.json {
@@ -99,16 +107,28 @@ fn report(found: &[Finding]) -> String {
 fn lines(found: &[Finding], language: Language) -> Vec<String> {
     let mut lines: Vec<(&Finding, Vec<&str>)> = Vec::new();
     for finding in found {
-        match lines.iter_mut().find(|(other, _)| Finding { name: other.name, ..finding.clone() } == **other) {
+        match lines.iter_mut().find(|(other, _)| {
+            Finding {
+                name: other.name,
+                ..finding.clone()
+            } == **other
+        }) {
             Some((_, names)) => names.push(finding.name),
             None => lines.push((finding, vec![finding.name])),
         }
     }
-    lines.into_iter().map(|(finding, names)| line(finding, &names.join(", "), language)).collect()
+    lines
+        .into_iter()
+        .map(|(finding, names)| line(finding, &names.join(", "), language))
+        .collect()
 }
 
 fn line(finding: &Finding, names: &str, language: Language) -> String {
-    format!("{:7}  {names:18}  {}", finding.status.to_string(), language.tell(finding))
+    format!(
+        "{:7}  {names:18}  {}",
+        finding.status.to_string(),
+        language.tell(finding)
+    )
 }
 
 /// Held while checks run. Checks may hang longer than anybody waits for them, and their number must
@@ -141,7 +161,11 @@ async fn gather<F: Future<Output = ()>>(
 fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
     let has_none = |name: &&&str| !all.iter().any(|finding| finding.name == **name);
     let late = |name: &&'static str| {
-        Finding::fault(name, message!(no_answer_within, LONGEST.as_secs()), message!(look_what_hangs))
+        Finding::fault(
+            name,
+            message!(no_answer_within, LONGEST.as_secs()),
+            message!(look_what_hangs),
+        )
     };
     let missing: Vec<_> = names.iter().filter(has_none).map(late).collect();
     all.extend(missing);
@@ -151,7 +175,13 @@ fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
 
 /// The findings on settings that cannot be used, and on the checks that need them.
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
-    let fault = |Fault { variable, subject, problem, wanted, example }: &Fault| {
+    let fault = |Fault {
+                     variable,
+                     subject,
+                     problem,
+                     wanted,
+                     example,
+                 }: &Fault| {
         let advice = match **subject == **variable {
             true if problem.contains("unset ") => message!(then_run_doctor_again),
             true => message!(set_variable_to, variable, wanted, example),
@@ -159,12 +189,19 @@ fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
         };
         Finding::fault("settings", message!("{} {}", subject, problem), advice)
     };
-    let found = remarks::beside(faults).into_iter().chain(faults.0.iter().map(fault)).collect();
+    let found = remarks::beside(faults)
+        .into_iter()
+        .chain(faults.0.iter().map(fault))
+        .collect();
     with_unchecked(found, names, message!(settings_cannot_be_used))
 }
 
 fn remarked(remarks: Vec<Finding>) -> Vec<Finding> {
-    if remarks.is_empty() { vec![Finding::ok("settings", message!(complete))] } else { remarks }
+    if remarks.is_empty() {
+        vec![Finding::ok("settings", message!(complete))]
+    } else {
+        remarks
+    }
 }
 
 #[cfg(test)]
@@ -177,14 +214,26 @@ mod tests {
         let fault = Finding::fault("redis.reach", "Redis is gone", "start it");
         let same = ["vault", "accounts"].map(|name| Finding::unchecked(name, "no settings"));
         assert_eq!(
-            lines(&[fault, same[0].clone(), Finding::ok("keys", "one"), same[1].clone()], Language::En),
+            lines(
+                &[
+                    fault,
+                    same[0].clone(),
+                    Finding::ok("keys", "one"),
+                    same[1].clone()
+                ],
+                Language::En
+            ),
             [
                 "fault    redis.reach         Redis is gone; start it",
                 "warning  vault, accounts     not checked: no settings; mend that first, then run the doctor again",
                 "ok       keys                one",
             ]
         );
-        let late = Finding::fault("vault", message!(no_answer_within, 13), message!(set_both_by_ntp));
+        let late = Finding::fault(
+            "vault",
+            message!(no_answer_within, 13),
+            message!(set_both_by_ntp),
+        );
         assert_eq!(
             line(&late, late.name, Language::Zh),
             "fault    vault               13 秒内没有响应；两边都用 NTP 校时"
@@ -195,17 +244,27 @@ mod tests {
 
     #[test]
     fn advice_about_settings_does_not_lead_into_the_next_fault() {
-        let secret = ("WXMINT_APP_SECRET".to_owned(), "fedcba9876543210fedcba9876543210".to_owned());
+        let secret = (
+            "WXMINT_APP_SECRET".to_owned(),
+            "fedcba9876543210fedcba9876543210".to_owned(),
+        );
         let file = ("WXMINT_APP_SECRET_FILE".to_owned(), "/nowhere".to_owned());
         for (vars, words) in [
-            (vec![file.clone()], "; let WXMINT_APP_SECRET_FILE name a file that this process can read, with "),
+            (
+                vec![file.clone()],
+                "; let WXMINT_APP_SECRET_FILE name a file that this process can read, with ",
+            ),
             (vec![secret, file], "_FILE are both set: unset one of them"),
             (vec![], "is not set; set WXMINT_APP_SECRET to "),
         ] {
             let faults = read_one(&APP_SECRET, vars).expect_err("a fault");
             let said = faulty(&faults, &[]).last().expect("a finding").to_string();
             assert!(said.contains(words), "{said}");
-            assert_eq!(said.contains("; set "), words.contains("is not set"), "{said}");
+            assert_eq!(
+                said.contains("; set "),
+                words.contains("is not set"),
+                "{said}"
+            );
         }
     }
 
@@ -218,9 +277,26 @@ mod tests {
 
     #[test]
     fn a_check_that_hangs_is_a_fault_in_its_place() {
-        let found =
-            in_order(&["a", "b", "c"], vec![Finding::ok("c", ""), Finding::ok("a", "1"), Finding::ok("a", "2")]);
-        let names: Vec<_> = found.iter().map(|finding| (finding.name, finding.status)).collect();
-        assert_eq!(names, [("a", Status::Ok), ("a", Status::Ok), ("b", Status::Fault), ("c", Status::Ok)]);
+        let found = in_order(
+            &["a", "b", "c"],
+            vec![
+                Finding::ok("c", ""),
+                Finding::ok("a", "1"),
+                Finding::ok("a", "2"),
+            ],
+        );
+        let names: Vec<_> = found
+            .iter()
+            .map(|finding| (finding.name, finding.status))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("a", Status::Ok),
+                ("a", Status::Ok),
+                ("b", Status::Fault),
+                ("c", Status::Ok)
+            ]
+        );
     }
 }

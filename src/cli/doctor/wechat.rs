@@ -22,21 +22,34 @@ const AT_A_TIME: usize = 50;
 
 pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<Finding> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
-    let wechat = match Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default())) {
+    let wechat = match Tls::reaching([url])
+        .and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()))
+    {
         Ok(wechat) => wechat,
         Err(error) => return CHECKS.map(|name| Finding::unchecked(name, &error)).into(),
     };
     let apps = CurrentApps::read(settings.apps.clone()).map(|apps| apps.all());
     let apps: Vec<_> = apps.iter().flat_map(|apps| apps.iter()).collect();
     let ask = async |app: &&App| credentials(app, taken(&wechat, app).await);
-    let tokens = stream::iter(&apps).map(ask).buffered(AT_A_TIME).collect::<Vec<_>>();
+    let tokens = stream::iter(&apps)
+        .map(ask)
+        .buffered(AT_A_TIME)
+        .collect::<Vec<_>>();
     let (date, mut found) = join(wechat.date(), tokens).await;
-    let clock = clock("wechat.clock", message!(wechat), date.as_ref().ok().copied().flatten(), now());
+    let clock = clock(
+        "wechat.clock",
+        message!(wechat),
+        date.as_ref().ok().copied().flatten(),
+        now(),
+    );
     if found.is_empty() {
         let none = || Finding::unchecked("wechat.credentials", message!(no_appsecret_can_be_read));
         found.push(alone.map_or_else(none, |alone| Finding::ok("wechat.credentials", alone)));
     }
-    found.extend([clock, reach(&date, url.host_str().unwrap_or_default(), proxy)]);
+    found.extend([
+        clock,
+        reach(&date, url.host_str().unwrap_or_default(), proxy),
+    ]);
     found
 }
 
@@ -53,26 +66,48 @@ async fn taken(wechat: &WeChat, app: &App) -> Result<(), CallError> {
     }
 }
 
-fn reach(date: &Result<Option<DateTime<Utc>>, CallError>, host: &str, proxy: Option<&ProxyUrl>) -> Finding {
+fn reach(
+    date: &Result<Option<DateTime<Utc>>, CallError>,
+    host: &str,
+    proxy: Option<&ProxyUrl>,
+) -> Finding {
     let name = "wechat.reach";
-    let fault = |error, advice| Finding::fault(name, message!("{}: {}", host, Message::from(error)), advice);
+    let fault = |error, advice| {
+        Finding::fault(name, message!("{}: {}", host, Message::from(error)), advice)
+    };
     match (date, proxy) {
         (Ok(_), None) => Finding::ok(name, message!(host_answers, host)),
-        (Ok(_), Some(proxy)) => Finding::ok(name, message!(host_answers_through_proxy, host, proxy)),
+        (Ok(_), Some(proxy)) => {
+            Finding::ok(name, message!(host_answers_through_proxy, host, proxy))
+        }
         (Err(error), None) => fault(error, message!(let_machine_reach_wechat)),
         (Err(error), Some(proxy)) => fault(error, message!(see_that_it_is_the_proxy, proxy, host)),
     }
 }
 
 /// Checks how far another clock is from this machine's clock.
-pub(super) fn clock(name: &'static str, of: impl Display, date: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Finding {
-    let Some(date) = date else { return Finding::unchecked(name, message!(does_not_say_its_time, of)) };
-    Finding::clock(name, (now - date).as_seconds_f64(), FAR, message!(clock_of, of))
+pub(super) fn clock(
+    name: &'static str,
+    of: impl Display,
+    date: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Finding {
+    let Some(date) = date else {
+        return Finding::unchecked(name, message!(does_not_say_its_time, of));
+    };
+    Finding::clock(
+        name,
+        (now - date).as_seconds_f64(),
+        FAR,
+        message!(clock_of, of),
+    )
 }
 
 /// The IP address that an errmsg of WeChat names.
 pub(crate) fn address_in(errmsg: &str) -> Option<&str> {
-    errmsg.split([' ', ',']).find(|word| word.parse::<IpAddr>().is_ok())
+    errmsg
+        .split([' ', ','])
+        .find(|word| word.parse::<IpAddr>().is_ok())
 }
 
 /// The advice about an errcode that also makes logins fail.
@@ -86,7 +121,8 @@ fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Message> {
         40013 => message!(put_appid_of_console, console),
         40001 | 40125 => message!(put_its_appsecret),
         40164 => {
-            let address = address_in(errmsg).map_or_else(|| message!(address_of_this_machine), Message::from);
+            let address =
+                address_in(errmsg).map_or_else(|| message!(address_of_this_machine), Message::from);
             message!(put_on_whitelist_of_app, address, console)
         }
         40230..=40240 => message!(switch_api_security_off, console),
@@ -97,14 +133,22 @@ fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Message> {
 
 fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
     let (name, kind, app) = ("wechat.credentials", app.kind, apps::name(app));
-    let Err(error) = outcome else { return Finding::ok(name, message!(wechat_takes_appid_and_appsecret, app)) };
+    let Err(error) = outcome else {
+        return Finding::ok(name, message!(wechat_takes_appid_and_appsecret, app));
+    };
     let found = message!("{}: {}", app, Message::from(&error));
     match &error {
-        CallError::Refused { errcode, errmsg, .. } => match cure(kind, *errcode, errmsg) {
+        CallError::Refused {
+            errcode, errmsg, ..
+        } => match cure(kind, *errcode, errmsg) {
             Some(cure) => Finding::fault(name, found, cure),
             None => Finding::warning(name, found, message!(look_errcode_up)),
         },
-        _ => Finding::warning(name, message!(not_checked, found), message!(run_doctor_again)),
+        _ => Finding::warning(
+            name,
+            message!(not_checked, found),
+            message!(run_doctor_again),
+        ),
     }
 }
 
@@ -122,17 +166,38 @@ mod tests {
             "wx0123456789abcdef".parse().expect("an AppID"),
             "0123456789abcdef".parse().expect("a secret"),
         );
-        let found = |body: &str| credentials(&app, read_access_token(Api::StableToken, body.as_bytes()).map(drop));
+        let found = |body: &str| {
+            credentials(
+                &app,
+                read_access_token(Api::StableToken, body.as_bytes()).map(drop),
+            )
+        };
         for (body, status, advice) in [
-            (r#"{"access_token":"80_a","expires_in":7200}"#, Status::Ok, ""),
-            (r#"{"errcode":40013,"errmsg":"invalid appid"}"#, Status::Fault, "WXMINT_APPID"),
-            (r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#, Status::Fault, "WXMINT_APP_SECRET"),
+            (
+                r#"{"access_token":"80_a","expires_in":7200}"#,
+                Status::Ok,
+                "",
+            ),
+            (
+                r#"{"errcode":40013,"errmsg":"invalid appid"}"#,
+                Status::Fault,
+                "WXMINT_APPID",
+            ),
+            (
+                r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#,
+                Status::Fault,
+                "WXMINT_APP_SECRET",
+            ),
             (
                 r#"{"errcode":40164,"errmsg":"invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist rid: 6-4-7"}"#,
                 Status::Fault,
                 "put 203.0.113.9 on the IP whitelist",
             ),
-            (r#"{"errcode":40164,"errmsg":"not in whitelist"}"#, Status::Fault, "the address of this machine"),
+            (
+                r#"{"errcode":40164,"errmsg":"not in whitelist"}"#,
+                Status::Fault,
+                "the address of this machine",
+            ),
             (
                 r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#,
                 Status::Warning,
@@ -141,7 +206,10 @@ mod tests {
             ("<html>", Status::Warning, "no proxy answers instead"),
         ] {
             let found = found(body);
-            assert!(found.status == status && found.advice.contains(advice), "{body}: {found:?}");
+            assert!(
+                found.status == status && found.advice.contains(advice),
+                "{body}: {found:?}"
+            );
         }
     }
 
@@ -157,11 +225,20 @@ mod tests {
             (AppKind::Website, "open."),
             (AppKind::MobileApp, "open."),
         ] {
-            let app = App { kind, ..app.clone() };
+            let app = App {
+                kind,
+                ..app.clone()
+            };
             for errcode in [40013, 40164, 40243] {
                 let answer = format!(r#"{{"errcode":{errcode},"errmsg":"no"}}"#);
-                let found = credentials(&app, read_access_token(Api::StableToken, answer.as_bytes()).map(drop));
-                assert!(found.advice.contains(&format!(" {console}weixin.qq.com")), "{found:?}");
+                let found = credentials(
+                    &app,
+                    read_access_token(Api::StableToken, answer.as_bytes()).map(drop),
+                );
+                assert!(
+                    found.advice.contains(&format!(" {console}weixin.qq.com")),
+                    "{found:?}"
+                );
             }
         }
     }
@@ -170,7 +247,22 @@ mod tests {
     fn a_clock_is_far_after_30_seconds_in_either_direction() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let status = |date| clock("clock", "it", date, at(100)).status;
-        let dates = [Some(at(70)), Some(at(130)), Some(at(69)), Some(at(131)), None];
-        assert_eq!(dates.map(status), [Status::Ok, Status::Ok, Status::Warning, Status::Warning, Status::Warning]);
+        let dates = [
+            Some(at(70)),
+            Some(at(130)),
+            Some(at(69)),
+            Some(at(131)),
+            None,
+        ];
+        assert_eq!(
+            dates.map(status),
+            [
+                Status::Ok,
+                Status::Ok,
+                Status::Warning,
+                Status::Warning,
+                Status::Warning
+            ]
+        );
     }
 }

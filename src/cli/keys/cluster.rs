@@ -47,10 +47,17 @@ pub(super) struct KeysSecret {
 impl KeysSecret {
     /// Connects with the kubeconfig (`KUBECONFIG` or `~/.kube/config`), otherwise as the pod's service account.
     pub(super) fn open(name: ObjectName) -> Result<Self, Failure> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Secret"));
         let api = Api::namespaced_with(runtime.block_on(client())?, &name.namespace, &resource);
-        Ok(Self { name, resource, api, runtime })
+        Ok(Self {
+            name,
+            resource,
+            api,
+            runtime,
+        })
     }
 
     /// The field; `None` if it or the Secret is missing.
@@ -68,7 +75,9 @@ impl KeysSecret {
         for _ in 0..TRIES {
             let entry = self.entry()?;
             let (outcome, changed) = decide(content(&entry).as_deref())?;
-            let Some(changed) = changed else { return Ok(outcome) };
+            let Some(changed) = changed else {
+                return Ok(outcome);
+            };
             if self.write(entry, &changed)? {
                 return Ok(outcome);
             }
@@ -79,7 +88,9 @@ impl KeysSecret {
     }
 
     fn entry(&self) -> Result<Entry<'_, DynamicObject>, Failure> {
-        self.runtime.block_on(self.api.entry(&self.name.name)).map_err(|error| self.explain("get", &error))
+        self.runtime
+            .block_on(self.api.entry(&self.name.name))
+            .map_err(|error| self.explain("get", &error))
     }
 
     /// Writes the field. Returns false if somebody else has changed the Secret meanwhile.
@@ -90,9 +101,17 @@ impl KeysSecret {
         match self.runtime.block_on(object.commit(&PostParams::default())) {
             Ok(()) => Ok(true),
             Err(CommitError::Save(Error::Api(status))) if status.is_already_exists() => Ok(false),
-            Err(CommitError::Save(Error::Api(status))) if !is_new && [404, 409].contains(&status.code) => Ok(false),
-            Err(CommitError::Save(error)) => Err(self.explain(if is_new { "create" } else { "update" }, &error)),
-            Err(CommitError::Validate(error)) => Err(Failure::unfinished(format_args!("{self}: {error}"))),
+            Err(CommitError::Save(Error::Api(status)))
+                if !is_new && [404, 409].contains(&status.code) =>
+            {
+                Ok(false)
+            }
+            Err(CommitError::Save(error)) => {
+                Err(self.explain(if is_new { "create" } else { "update" }, &error))
+            }
+            Err(CommitError::Validate(error)) => {
+                Err(Failure::unfinished(format_args!("{self}: {error}")))
+            }
         }
     }
 
@@ -101,7 +120,10 @@ impl KeysSecret {
             // The message names the verb, the resource and the namespace of a missing permission.
             Error::Api(status) => {
                 let said: String = status.message.chars().take(LONGEST_MESSAGE).collect();
-                format!("the API server refused to {verb} it ({}): {said}", status.code)
+                format!(
+                    "the API server refused to {verb} it ({}): {said}",
+                    status.code
+                )
             }
             // The error's text can quote the answer, which may be a key.
             Error::SerdeError(_) => "the answer of the API server is not a secret".into(),
@@ -117,15 +139,20 @@ impl KeysSecret {
     pub(super) fn keys_of(&self, content: Option<&[u8]>) -> Result<StoredKeys, Failure> {
         let content = content.ok_or_else(|| {
             let make = format!("make it with: wxmint keys generate --secret {}", self.name);
-            Failure::usage(format_args!("{self} is not there, or has no field {FIELD}; {make}"))
+            Failure::usage(format_args!(
+                "{self} is not there, or has no field {FIELD}; {make}"
+            ))
         })?;
-        StoredKeys::parse(content).map_err(|error| Failure::from(error).at(format_args!("{self}: {FIELD}")))
+        StoredKeys::parse(content)
+            .map_err(|error| Failure::from(error).at(format_args!("{self}: {FIELD}")))
     }
 }
 
 /// The decoded field of the Secret.
 fn content(entry: &Entry<'_, DynamicObject>) -> Option<Vec<u8>> {
-    STANDARD.decode(entry.get()?.data["data"][FIELD].as_str()?).ok()
+    STANDARD
+        .decode(entry.get()?.data["data"][FIELD].as_str()?)
+        .ok()
 }
 
 async fn client() -> Result<Client, Failure> {
@@ -139,6 +166,9 @@ async fn client() -> Result<Client, Failure> {
     config.read_timeout = Some(ANSWER_TIMEOUT);
     config.write_timeout = Some(ANSWER_TIMEOUT);
     Client::try_from(config).map_err(|error| {
-        Failure::usage(format_args!("the cluster's configuration cannot be used: {}", describe(&error)))
+        Failure::usage(format_args!(
+            "the cluster's configuration cannot be used: {}",
+            describe(&error)
+        ))
     })
 }

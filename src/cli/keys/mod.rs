@@ -110,21 +110,47 @@ pub(super) struct PolicyArgs {
 impl PolicyArgs {
     /// The policy of the options. A missing option is taken from its variable, or has that
     /// variable's default.
-    fn policy(&self, keys: &StoredKeys, place: &KeysPlace) -> Result<rotation::RotationPolicy, Failure> {
-        let set = keys.check().map_err(|error| Failure::from(error).at(place))?;
-        let last = set.lives.last().map_or(Algorithm::Es256, |life| life.algorithm);
+    fn policy(
+        &self,
+        keys: &StoredKeys,
+        place: &KeysPlace,
+    ) -> Result<rotation::RotationPolicy, Failure> {
+        let set = keys
+            .check()
+            .map_err(|error| Failure::from(error).at(place))?;
+        let last = set
+            .lives
+            .last()
+            .map_or(Algorithm::Es256, |life| life.algorithm);
         let mut reader = Reader::new(variables());
-        let mut read = |variable| reader.read(variable).and_then(|span| TimeDelta::from_std(span).ok());
-        let (lead, token_ttl) =
-            (self.lead.or_else(|| read(&KEY_PREPUBLISH)), self.token_ttl.or_else(|| read(&TOKEN_TTL)));
+        let mut read = |variable| {
+            reader
+                .read(variable)
+                .and_then(|span| TimeDelta::from_std(span).ok())
+        };
+        let (lead, token_ttl) = (
+            self.lead.or_else(|| read(&KEY_PREPUBLISH)),
+            self.token_ttl.or_else(|| read(&TOKEN_TTL)),
+        );
         let (lead, token_ttl) = reader.finish(lead.zip(token_ttl))?;
-        Ok(rotation::RotationPolicy { every: self.every, lead, token_ttl, algorithm: self.alg.unwrap_or(last) })
+        Ok(rotation::RotationPolicy {
+            every: self.every,
+            lead,
+            token_ttl,
+            algorithm: self.alg.unwrap_or(last),
+        })
     }
 }
 
 pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::Generate { place, alg, if_missing, replace, yes } => {
+        KeysCommand::Generate {
+            place,
+            alg,
+            if_missing,
+            replace,
+            yes,
+        } => {
             let place = place.open()?;
             if if_missing && place.exists()? {
                 print(format_args!("{place}: there already, not changed"));
@@ -132,16 +158,32 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
             }
             match replace {
                 true => life::replace_all(&place, alg, yes),
-                false => begin(&place, PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now() - CLOCK_SKEW)?),
+                false => begin(
+                    &place,
+                    PrivateJwk::generate(alg.unwrap_or(Algorithm::Es256), now() - CLOCK_SKEW)?,
+                ),
             }
         }
-        KeysCommand::Rotate { place, policy, now, dry_run } => life::rotate(&place.open()?, &policy, now, dry_run),
+        KeysCommand::Rotate {
+            place,
+            policy,
+            now,
+            dry_run,
+        } => life::rotate(&place.open()?, &policy, now, dry_run),
         KeysCommand::List { place, json } => life::list(&place.open()?, json),
-        KeysCommand::Retire { place, kid, now, yes } => life::retire(&place.open()?, &kid, now, yes),
+        KeysCommand::Retire {
+            place,
+            kid,
+            now,
+            yes,
+        } => life::retire(&place.open()?, &kid, now, yes),
         KeysCommand::IdKey { path } => make_id_key(&path),
         KeysCommand::Jwks { place } => {
             let place = place.open()?;
-            let set = place.read()?.check().map_err(|error| Failure::from(error).at(place))?;
+            let set = place
+                .read()?
+                .check()
+                .map_err(|error| Failure::from(error).at(place))?;
             print(json(&set.visible(now()).collect::<PublicKeySet<'_>>()));
             Ok(())
         }
@@ -151,7 +193,9 @@ pub(super) fn run(command: KeysCommand) -> Result<(), Failure> {
 fn make_id_key(path: &Path) -> Result<(), Failure> {
     let content = key_line();
     create_private(path, &content)?;
-    let fingerprint = IdKey::parse(&content).map(|key| key.fingerprint()).map_err(Failure::unfinished)?;
+    let fingerprint = IdKey::parse(&content)
+        .map(|key| key.fingerprint())
+        .map_err(Failure::unfinished)?;
     print(format_args!(
         "{}: id key {fingerprint}. Keep a copy for good: without it everybody gets another user id.",
         path.display()
@@ -160,7 +204,10 @@ fn make_id_key(path: &Path) -> Result<(), Failure> {
 }
 
 fn signing_algorithm(text: &str) -> Result<Algorithm, &'static str> {
-    SIGNED_WITH.into_iter().find(|algorithm| algorithm.name() == text).ok_or("must be ES256, EdDSA or RS256")
+    SIGNED_WITH
+        .into_iter()
+        .find(|algorithm| algorithm.name() == text)
+        .ok_or("must be ES256, EdDSA or RS256")
 }
 
 /// Creates a set with this first key.
@@ -169,6 +216,8 @@ fn begin(place: &KeysPlace, key: PrivateJwk) -> Result<(), Failure> {
     let set = checked(&keys)?;
     let rotation::KeyLife { kid, algorithm, .. } = &set.lives[0];
     place.create(&keys)?;
-    print(format_args!("{place}: {algorithm} key {kid}, signs from now on"));
+    print(format_args!(
+        "{place}: {algorithm} key {kid}, signs from now on"
+    ));
     Ok(())
 }

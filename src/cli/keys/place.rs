@@ -53,15 +53,22 @@ impl KeysPlaceArgs {
                  cargo build --features kubernetes",
             ));
         }
-        let named = self.keys.or_else(|| read_one(&KEYS, variables()).ok()).map(KeysPlace::File);
-        named.ok_or_else(|| Failure::usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json"))
+        let named = self
+            .keys
+            .or_else(|| read_one(&KEYS, variables()).ok())
+            .map(KeysPlace::File);
+        named.ok_or_else(|| {
+            Failure::usage("which keys? Add --keys keys.json, or set WXMINT_KEYS=keys.json")
+        })
     }
 }
 
 impl KeysPlace {
     pub(super) fn exists(&self) -> Result<bool, Failure> {
         match self {
-            Self::File(path) => path.try_exists().map_err(|error| Failure::from(error).at(self)),
+            Self::File(path) => path
+                .try_exists()
+                .map_err(|error| Failure::from(error).at(self)),
             #[cfg(feature = "kubernetes")]
             Self::Secret(secret) => Ok(secret.read()?.is_some()),
         }
@@ -70,15 +77,21 @@ impl KeysPlace {
     /// Writes a new set, which must be [`checked`]. Fails if there is a set already.
     pub(super) fn create(&self, keys: &StoredKeys) -> Result<(), Failure> {
         match self {
-            Self::File(path) => create_private(path, &keys.content()).map_err(|error| match error {
-                FileError::Exists(_) => Failure::usage(message!(to_change_its_keys, Message::from(&error))),
-                error => Failure::of_file(MAKE_KEYS)(error),
-            }),
+            Self::File(path) => {
+                create_private(path, &keys.content()).map_err(|error| match error {
+                    FileError::Exists(_) => {
+                        Failure::usage(message!(to_change_its_keys, Message::from(&error)))
+                    }
+                    error => Failure::of_file(MAKE_KEYS)(error),
+                })
+            }
             // Creates the Secret, or adds the field to an existing one.
             #[cfg(feature = "kubernetes")]
             Self::Secret(secret) => secret.change(|found| match found {
                 None => Ok(((), Some(keys.content()))),
-                Some(_) => Err(Failure::usage(format_args!("{self} has a field {FIELD} already; it is unchanged"))),
+                Some(_) => Err(Failure::usage(format_args!(
+                    "{self} has a field {FIELD} already; it is unchanged"
+                ))),
             }),
         }
     }
@@ -95,16 +108,23 @@ impl KeysPlace {
     }
 
     /// Lets `act` change the set. If somebody else changed it meanwhile, `act` is called again with the new set.
-    pub(super) fn change<T>(&self, mut act: impl FnMut(&mut StoredKeys) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn change<T>(
+        &self,
+        mut act: impl FnMut(&mut StoredKeys) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         match self {
             Self::File(path) => {
                 let held = Held::wait(path).map_err(Failure::of_file(MAKE_KEYS))?;
                 let (outcome, changed) = change_keys(self.read()?, &mut act)?;
-                changed.map_or(Ok(()), |content| held.replace(&content)).map_err(Failure::of_file(MAKE_KEYS))?;
+                changed
+                    .map_or(Ok(()), |content| held.replace(&content))
+                    .map_err(Failure::of_file(MAKE_KEYS))?;
                 Ok(outcome)
             }
             #[cfg(feature = "kubernetes")]
-            Self::Secret(secret) => secret.change(|content| change_keys(secret.keys_of(content)?, &mut act)),
+            Self::Secret(secret) => {
+                secret.change(|content| change_keys(secret.keys_of(content)?, &mut act))
+            }
         }
     }
 }
@@ -137,15 +157,21 @@ impl FromStr for ObjectName {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let both = text.split_once('/').filter(|(namespace, name)| is_name(namespace) && is_name(name));
+        let both = text
+            .split_once('/')
+            .filter(|(namespace, name)| is_name(namespace) && is_name(name));
         let (namespace, name) = both.ok_or("must be NAMESPACE/NAME, such as wxmint/wxmint-keys")?;
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
     }
 }
 
 /// Checks the characters of a DNS subdomain, so that a name cannot change the URL's path. The server checks the rest.
 fn is_name(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let known =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(known)
 }
 
@@ -156,9 +182,23 @@ mod tests {
     #[test]
     fn a_name_cannot_leave_its_place_in_a_path() {
         for good in ["wxmint/wxmint-keys", "a/b.c", "1/2"] {
-            assert_eq!(good.parse::<ObjectName>().expect("a name").to_string(), good);
+            assert_eq!(
+                good.parse::<ObjectName>().expect("a name").to_string(),
+                good
+            );
         }
-        for bad in ["", "wxmint", "/keys", "wxmint/", "wxmint/../x", "a/b/c", "a/b?x", "A/b", "a/.b", "a/b%2f"] {
+        for bad in [
+            "",
+            "wxmint",
+            "/keys",
+            "wxmint/",
+            "wxmint/../x",
+            "a/b/c",
+            "a/b?x",
+            "A/b",
+            "a/.b",
+            "a/b%2f",
+        ] {
             assert!(bad.parse::<ObjectName>().is_err(), "{bad}");
         }
     }

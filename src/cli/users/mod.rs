@@ -126,38 +126,71 @@ fn name(text: &str) -> Result<Username, String> {
     let name: Username = text.parse()?;
     // A line of the file that begins with one of these characters is no user's.
     let is_other = name.as_str().starts_with(['#', BYTE_ORDER_MARK]);
-    if is_other { Err("must not begin with `#`, as comments do".into()) } else { Ok(name) }
+    if is_other {
+        Err("must not begin with `#`, as comments do".into())
+    } else {
+        Ok(name)
+    }
 }
 
 impl UsersFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
-        let file = |source| if let AccountsSource::File(path) = source { Some(path) } else { None };
+        let file = |source| {
+            if let AccountsSource::File(path) = source {
+                Some(path)
+            } else {
+                None
+            }
+        };
         let from_settings = || read_one(&ACCOUNTS, variables()).ok().and_then(file);
-        let path = self.users.or_else(from_settings).filter(|path| !path.as_os_str().is_empty());
-        path.ok_or_else(|| Failure::usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users"))
+        let path = self
+            .users
+            .or_else(from_settings)
+            .filter(|path| !path.as_os_str().is_empty());
+        path.ok_or_else(|| {
+            Failure::usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users")
+        })
     }
 }
 
 pub(super) fn run(command: UsersCommand) -> Result<(), Failure> {
     match command {
-        UsersCommand::Add { place, name, user_id, claims, replace } => {
-            add(&place.path()?, name, user_id, claims, replace)
-        }
+        UsersCommand::Add {
+            place,
+            name,
+            user_id,
+            claims,
+            replace,
+        } => add(&place.path()?, name, user_id, claims, replace),
         UsersCommand::Claims { user, claims } => set_claims(user, &claims),
         UsersCommand::Remove(user) => remove(user),
         UsersCommand::List { place, json } => list(&place.path()?, json),
         UsersCommand::Disable(user) => set_disabled(user, true).map(tell_what_goes_on),
         UsersCommand::Enable(user) => set_disabled(user, false).map(drop),
-        UsersCommand::Revoke { user: Some(user), .. } => operate::revoke(&user),
-        UsersCommand::Revoke { user: None, place, yes, .. } => {
-            keys::run(KeysCommand::Generate { place, alg: None, if_missing: false, replace: true, yes })
-        }
+        UsersCommand::Revoke {
+            user: Some(user), ..
+        } => operate::revoke(&user),
+        UsersCommand::Revoke {
+            user: None,
+            place,
+            yes,
+            ..
+        } => keys::run(KeysCommand::Generate {
+            place,
+            alg: None,
+            if_missing: false,
+            replace: true,
+            yes,
+        }),
         UsersCommand::Block(OneId { user }) => operate::block(&user),
         UsersCommand::Unblock(OneId { user }) => operate::unblock(&user),
         UsersCommand::ExportBlocks => operate::export_blocks(),
         UsersCommand::ImportBlocks { file } => operate::import_blocks(&file),
         UsersCommand::Show(OneId { user }) => operate::show(&user),
-        UsersCommand::Erase { user: OneId { user }, yes } => operate::erase(&user, yes),
+        UsersCommand::Erase {
+            user: OneId { user },
+            yes,
+        } => operate::erase(&user, yes),
     }
 }
 
@@ -170,7 +203,8 @@ fn list(path: &Path, as_json: bool) -> Result<(), Failure> {
     let file = read(path)?;
     let state = |user: &User| if user.disabled { "disabled" } else { "enabled" };
     let machine_readable = |user: &User| {
-        let mut shown = json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) });
+        let mut shown =
+            json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) });
         if !user.claims.claims.is_empty() {
             shown["claims"] = json!(user.claims.claims);
         }
@@ -181,8 +215,18 @@ fn list(path: &Path, as_json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     for user in file.users() {
-        let tab = if user.claims.claims.is_empty() { "" } else { "\t" };
-        print(format_args!("{}\t{}\t{}{tab}{}", user.name.as_str(), user.id, state(user), user.claims.text));
+        let tab = if user.claims.claims.is_empty() {
+            ""
+        } else {
+            "\t"
+        };
+        print(format_args!(
+            "{}\t{}\t{}{tab}{}",
+            user.name.as_str(),
+            user.id,
+            state(user),
+            user.claims.text
+        ));
     }
     Ok(())
 }
@@ -207,12 +251,27 @@ fn add(
         if let Some(user) = file.user_mut(&name) {
             user.hash = hash;
             let (id, disabled) = (user.id.clone(), user.disabled);
-            claims.iter().for_each(|claims| file.set_claims(&id, claims));
-            return Ok(format!("has another password{}", if disabled { ", and is disabled still" } else { "" }));
+            claims
+                .iter()
+                .for_each(|claims| file.set_claims(&id, claims));
+            return Ok(format!(
+                "has another password{}",
+                if disabled {
+                    ", and is disabled still"
+                } else {
+                    ""
+                }
+            ));
         }
         let id = id.unwrap_or_else(|| fresh_user(now()));
         let said = format!("added, user id {id}");
-        file.add(User { name: name.clone(), hash, id, disabled: false, claims: claims.unwrap_or_default() });
+        file.add(User {
+            name: name.clone(),
+            hash,
+            id,
+            disabled: false,
+            claims: claims.unwrap_or_default(),
+        });
         Ok(said)
     })?;
     tell(path, &name, &said);
@@ -221,25 +280,52 @@ fn add(
 
 /// Checks that the name and the user id are free. An existing name keeps its user id, because other
 /// systems know the user by that id.
-fn check_free(file: &UsersFile, name: &Username, wanted: Option<&UserId>, replace: bool) -> Result<(), Failure> {
+fn check_free(
+    file: &UsersFile,
+    name: &Username,
+    wanted: Option<&UserId>,
+    replace: bool,
+) -> Result<(), Failure> {
     let shown = name.as_str();
-    Err(Failure::usage(match (file.user(name), file.users().find(|user| Some(&user.id) == wanted)) {
-        (Some(_), _) if !replace => format!("{shown} exists already; for another password, add --replace"),
-        (Some(User { id, .. }), _) if wanted.is_some_and(|wanted| wanted != id) => {
-            format!("{shown} has the user id {id}, which stays, because the WeChat user is bound to it")
-        }
-        (None, Some(User { name: other, id, .. })) => {
-            let other = other.as_str();
-            format!("{id} is the user id of {other} already: whoever logs in as {shown} would be {other}")
-        }
-        _ => return Ok(()),
-    }))
+    Err(Failure::usage(
+        match (
+            file.user(name),
+            file.users().find(|user| Some(&user.id) == wanted),
+        ) {
+            (Some(_), _) if !replace => {
+                format!("{shown} exists already; for another password, add --replace")
+            }
+            (Some(User { id, .. }), _) if wanted.is_some_and(|wanted| wanted != id) => {
+                format!(
+                    "{shown} has the user id {id}, which stays, because the WeChat user is bound to it"
+                )
+            }
+            (
+                None,
+                Some(User {
+                    name: other, id, ..
+                }),
+            ) => {
+                let other = other.as_str();
+                format!(
+                    "{id} is the user id of {other} already: whoever logs in as {shown} would be {other}"
+                )
+            }
+            _ => return Ok(()),
+        },
+    ))
 }
 
 fn set_claims(user: OneUser, claims: &ClaimsColumn) -> Result<(), Failure> {
-    let said = if claims.text.is_empty() { "has no claims" } else { "has other claims" };
+    let said = if claims.text.is_empty() {
+        "has no claims"
+    } else {
+        "has other claims"
+    };
     edit(user, said, |file, user| file.set_claims(&user.id, claims))?;
-    say("note: wxmint serve reads the file within 5 s. Tokens that the user already has keep their claims.");
+    say(
+        "note: wxmint serve reads the file within 5 s. Tokens that the user already has keep their claims.",
+    );
     Ok(())
 }
 
@@ -252,9 +338,15 @@ fn remove(user: OneUser) -> Result<(), Failure> {
 }
 
 fn set_disabled(user: OneUser, disabled: bool) -> Result<(UserId, String), Failure> {
-    edit(user, if disabled { "disabled" } else { "enabled" }, |file, user| {
-        file.user_mut(&user.name).into_iter().for_each(|user| user.disabled = disabled);
-    })
+    edit(
+        user,
+        if disabled { "disabled" } else { "enabled" },
+        |file, user| {
+            file.user_mut(&user.name)
+                .into_iter()
+                .for_each(|user| user.disabled = disabled);
+        },
+    )
 }
 
 /// Changes a user in the file, and reports the change. Returns the user id, and the user's other
@@ -266,10 +358,20 @@ fn edit(
 ) -> Result<(UserId, String), Failure> {
     let path = place.path()?;
     let goes_on = change(&path, Held::wait(&path), |file| {
-        let unknown = || Failure::usage(format_args!("there is no user {}; see: wxmint users list", name.as_str()));
+        let unknown = || {
+            Failure::usage(format_args!(
+                "there is no user {}; see: wxmint users list",
+                name.as_str()
+            ))
+        };
         let user = file.user(&name).cloned().ok_or_else(unknown)?;
-        let others = file.users().filter(|other| other.id == user.id && other.name != name && !other.disabled);
-        let others = others.map(|other| other.name.as_str()).collect::<Vec<_>>().join(", ");
+        let others = file
+            .users()
+            .filter(|other| other.id == user.id && other.name != name && !other.disabled);
+        let others = others
+            .map(|other| other.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
         act(file, &user);
         Ok((user.id, others))
     })?;
@@ -283,7 +385,9 @@ fn tell_what_goes_on((id, others): (UserId, String)) {
             "note: wxmint serve refuses the user's logins within 5 s. The user's tokens stay valid until they expire; \
              to revoke them now: wxmint users revoke {id}"
         )),
-        more => say(format_args!("note: the user can still log in, because these names have the same user id: {more}")),
+        more => say(format_args!(
+            "note: the user can still log in, because these names have the same user id: {more}"
+        )),
     }
 }
 
@@ -302,10 +406,17 @@ fn change<T>(
     let outcome = decide(&mut file)?;
     let content = file.content();
     if UsersFile::parse(&content).as_ref() != Ok(&file) {
-        return Err(Failure::usage("nothing was changed: a user id in the file must not look like a hash"));
+        return Err(Failure::usage(
+            "nothing was changed: a user id in the file must not look like a hash",
+        ));
     }
     // `wxmint serve` would take an empty file for a file that is being written.
-    let content = if content.is_empty() { HEADING } else { &content };
-    held.replace(content).map_err(Failure::of_file(MAKE_USERS))?;
+    let content = if content.is_empty() {
+        HEADING
+    } else {
+        &content
+    };
+    held.replace(content)
+        .map_err(Failure::of_file(MAKE_USERS))?;
     Ok(outcome)
 }

@@ -20,17 +20,27 @@ pub(super) fn revoke(user: &UserId) -> Result<(), Failure> {
 }
 
 pub(super) fn block(user: &UserId) -> Result<(), Failure> {
-    let done = act("block", user, async |operator| Ok(operator.block(user).await?));
+    let done = act("block", user, async |operator| {
+        Ok(operator.block(user).await?)
+    });
     done.map(|()| print(format_args!("{user}: blocked, and all tokens are revoked")))
 }
 
 pub(super) fn unblock(user: &UserId) -> Result<(), Failure> {
-    let done = act("unblock", user, async |operator| Ok(operator.unblock(user).await?));
-    done.map(|()| print(format_args!("{user}: may log in again; tokens that were revoked stay so")))
+    let done = act("unblock", user, async |operator| {
+        Ok(operator.unblock(user).await?)
+    });
+    done.map(|()| {
+        print(format_args!(
+            "{user}: may log in again; tokens that were revoked stay so"
+        ))
+    })
 }
 
 pub(super) fn show(user: &UserId) -> Result<(), Failure> {
-    let shown = act("show", user, async |operator| Ok(operator.show(user).await?));
+    let shown = act("show", user, async |operator| {
+        Ok(operator.show(user).await?)
+    });
     shown.map(|shown| print(json(&shown)))
 }
 
@@ -46,24 +56,46 @@ pub(super) fn erase(user: &UserId, yes: bool) -> Result<(), Failure> {
     let stays = format!(
         "somebody was bound to {user} meanwhile, and that binding stays. To erase it too, run the same command again."
     );
-    if erased.complete { Ok(()) } else { Err(Failure::unfinished(stays)) }
+    if erased.complete {
+        Ok(())
+    } else {
+        Err(Failure::unfinished(stays))
+    }
 }
 
 fn report(user: &UserId, erased: &Erased) {
-    let Erased { dissolved, of_people, unionids, elsewhere: left, .. } = erased;
-    let ErasedPerson { bindings, session_keys, counters } = of_people;
+    let Erased {
+        dissolved,
+        of_people,
+        unionids,
+        elsewhere: left,
+        ..
+    } = erased;
+    let ErasedPerson {
+        bindings,
+        session_keys,
+        counters,
+    } = of_people;
     print(format_args!("{user}: all tokens are revoked"));
     print(format_args!("dissolved: {dissolved} bindings"));
     print(format_args!(
         "erased: {bindings} records of bindings, {session_keys} session keys, {unionids} links of unionids, {counters} counts"
     ));
     if *left > 0 {
-        print(format_args!("stays: {left} people who have left and belong to another user, or have logged in again"));
+        print(format_args!(
+            "stays: {left} people who have left and belong to another user, or have logged in again"
+        ));
     }
     let [numbers, tickets] = [NUMBERS_KEPT, TICKET_TTL].map(|time| time.as_secs() / 60);
-    print(format_args!("stays for {numbers} min: the numbers of the erased bindings, under the openid"));
-    print(format_args!("stays for {tickets} min at most: bind tickets that were given out"));
-    print("stays until the tokens have expired: that they were revoked, and which clients had some, under the user id");
+    print(format_args!(
+        "stays for {numbers} min: the numbers of the erased bindings, under the openid"
+    ));
+    print(format_args!(
+        "stays for {tickets} min at most: bind tickets that were given out"
+    ));
+    print(
+        "stays until the tokens have expired: that they were revoked, and which clients had some, under the user id",
+    );
     print(
         "stays: a block of the user; audit and other logs, which hold user ids; Redis' own files, backups and exports until \
          you replace them",
@@ -77,7 +109,9 @@ pub(super) fn export_blocks() -> Result<(), Failure> {
         Ok(())
     };
     run_to_end(walk_all(async |from| redis.walk_blocked(from).await, add))?;
-    blocked.iter().for_each(|user| print(json!({"user_id": user})));
+    blocked
+        .iter()
+        .for_each(|user| print(json!({"user_id": user})));
     say(format_args!("exported {} blocked users", blocked.len()));
     Ok(())
 }
@@ -85,11 +119,19 @@ pub(super) fn export_blocks() -> Result<(), Failure> {
 /// Blocks the users of an export. Users that are blocked already stay blocked, and nobody is
 /// unblocked. May be run again.
 pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
-    let text = fs::read_to_string(path).map_err(|error| Failure::usage(error).at(path.display()))?;
-    let users = listed(&text).map_err(|wrong| Failure::usage(format_args!("{wrong} {FORM}")).at(path.display()))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| Failure::usage(error).at(path.display()))?;
+    let users = listed(&text)
+        .map_err(|wrong| Failure::usage(format_args!("{wrong} {FORM}")).at(path.display()))?;
     audited(async |operator| {
         for user in &users {
-            noted("block", user, retry(async || operator.block(user).await).await.map_err(Failure::from))?;
+            noted(
+                "block",
+                user,
+                retry(async || operator.block(user).await)
+                    .await
+                    .map_err(Failure::from),
+            )?;
         }
         Ok(())
     })?;
@@ -100,11 +142,26 @@ pub(super) fn import_blocks(path: &Path) -> Result<(), Failure> {
 const FORM: &str = r#"must be {"user_id":"…"}; nobody was blocked"#;
 
 fn listed(text: &str) -> Result<Vec<UserId>, String> {
-    let lines = text.trim_start_matches('\u{feff}').lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    let user = |line| serde_json::from_str::<Value>(line).ok()?["user_id"].as_str()?.parse().ok();
-    let users: Vec<_> = lines.map(|(line, at)| user(line).ok_or(format!("line {at}"))).collect::<Result<_, _>>()?;
+    let lines = text
+        .trim_start_matches('\u{feff}')
+        .lines()
+        .zip(1..)
+        .filter(|(line, _)| !line.trim().is_empty());
+    let user = |line| {
+        serde_json::from_str::<Value>(line).ok()?["user_id"]
+            .as_str()?
+            .parse()
+            .ok()
+    };
+    let users: Vec<_> = lines
+        .map(|(line, at)| user(line).ok_or(format!("line {at}")))
+        .collect::<Result<_, _>>()?;
     // An error, because an empty file may be a truncated export.
-    if users.is_empty() { Err("is empty: an export of 0 users needs no import; a line".into()) } else { Ok(users) }
+    if users.is_empty() {
+        Err("is empty: an export of 0 users needs no import; a line".into())
+    } else {
+        Ok(users)
+    }
 }
 
 /// Acts on a user, and audits the act. If Redis does not answer at all, the act fails at once. If
@@ -121,15 +178,27 @@ fn act<T>(
     };
     let (known, done, ahead) = audited(async |operator| {
         let steps = async {
-            let known = at_first(async || operator.knows(user).await).await.map_err(unreachable)?;
+            let known = at_first(async || operator.knows(user).await)
+                .await
+                .map_err(unreachable)?;
             let done = retry(async || step(operator).await).await?;
-            Ok((known, done, operator.store.clock_ahead().await.unwrap_or_default()))
+            Ok((
+                known,
+                done,
+                operator.store.clock_ahead().await.unwrap_or_default(),
+            ))
         };
         noted(action, user, steps.await)
     })?;
     if !known {
-        let block = if action == "block" { " The block holds for whoever logs in as this user." } else { "" };
-        say(format_args!("note: nothing was known of {user}: no list of people, no block, no revocation.{block}"));
+        let block = if action == "block" {
+            " The block holds for whoever logs in as this user."
+        } else {
+            ""
+        };
+        say(format_args!(
+            "note: nothing was known of {user}: no list of people, no block, no revocation.{block}"
+        ));
     }
     if -ahead > CLOCKS_APART.num_seconds() {
         say(format_args!(
@@ -141,9 +210,19 @@ fn act<T>(
     Ok(done)
 }
 
-fn noted<T>(action: &'static str, user: &UserId, outcome: Result<T, Failure>) -> Result<T, Failure> {
+fn noted<T>(
+    action: &'static str,
+    user: &UserId,
+    outcome: Result<T, Failure>,
+) -> Result<T, Failure> {
     let activity = Activity::changing_account(action).unwrap_or(Activity::request(action));
-    at_redis::noted(Event { user: Some(user.clone()), ..Event::new(activity, Origin::default()) }, outcome)
+    at_redis::noted(
+        Event {
+            user: Some(user.clone()),
+            ..Event::new(activity, Origin::default())
+        },
+        outcome,
+    )
 }
 
 #[cfg(test)]
@@ -153,10 +232,19 @@ mod tests {
     #[test]
     fn a_file_of_blocked_users_has_one_at_least_and_each_line_is_one() {
         let listed = |text| listed(text).map(|users| users.len());
-        assert_eq!(listed("\u{feff}{\"user_id\":\"a\"}\n\n{\"user_id\":\"b\"}\n"), Ok(2));
+        assert_eq!(
+            listed("\u{feff}{\"user_id\":\"a\"}\n\n{\"user_id\":\"b\"}\n"),
+            Ok(2)
+        );
         for empty in ["", "\n \n"] {
-            assert!(listed(empty).is_err_and(|wrong| wrong.starts_with("is empty")), "{empty:?}");
+            assert!(
+                listed(empty).is_err_and(|wrong| wrong.starts_with("is empty")),
+                "{empty:?}"
+            );
         }
-        assert_eq!(listed("{\"user_id\":\"a\"}\n\n{\"user\":\"b\"}\n"), Err("line 3".into()));
+        assert_eq!(
+            listed("{\"user_id\":\"a\"}\n\n{\"user\":\"b\"}\n"),
+            Err("line 3".into())
+        );
     }
 }

@@ -17,10 +17,16 @@ const SHORTEST: usize = 8;
 
 pub(super) fn ask(name: &Username) -> Result<Password, Failure> {
     let stdin = io::stdin();
-    let typed = if stdin.is_terminal() { prompt_twice(name)? } else { first_line(stdin.lock())? };
+    let typed = if stdin.is_terminal() {
+        prompt_twice(name)?
+    } else {
+        first_line(stdin.lock())?
+    };
     let password = typed.parse().map_err(unfit)?;
     if typed.chars().count() < SHORTEST {
-        return Err(Failure::usage(format_args!("the password must be at least {SHORTEST} characters")));
+        return Err(Failure::usage(format_args!(
+            "the password must be at least {SHORTEST} characters"
+        )));
     }
     Ok(password)
 }
@@ -32,14 +38,26 @@ fn unfit(error: Message) -> Failure {
 fn prompt_twice(name: &Username) -> Result<Zeroizing<String>, Failure> {
     let typed = ask_hidden(&format!("Password of {}: ", name.as_str())).map_err(unreadable)?;
     let again = ask_hidden("The same again: ").map_err(unreadable)?;
-    if typed == again { Ok(typed) } else { Err(Failure::usage("the two passwords differ; nothing was changed")) }
+    if typed == again {
+        Ok(typed)
+    } else {
+        Err(Failure::usage(
+            "the two passwords differ; nothing was changed",
+        ))
+    }
 }
 
 fn first_line(input: impl BufRead) -> Result<Zeroizing<String>, Failure> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_LINE as usize + 1));
-    input.take(LONGEST_LINE + 1).read_until(b'\n', &mut bytes).map_err(unreadable)?;
+    input
+        .take(LONGEST_LINE + 1)
+        .read_until(b'\n', &mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > LONGEST_LINE {
-        return Err(unfit(message!(must_be_at_most_characters, Password::MAX_CHARS)));
+        return Err(unfit(message!(
+            must_be_at_most_characters,
+            Password::MAX_CHARS
+        )));
     }
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -64,10 +82,19 @@ mod tests {
             ("\n", ""),
             ("", ""),
         ] {
-            assert_eq!(first_line(input.as_bytes()).expect("a line").as_str(), read, "{input:?}");
+            assert_eq!(
+                first_line(input.as_bytes()).expect("a line").as_str(),
+                read,
+                "{input:?}"
+            );
         }
         let longest = "密".repeat(Password::MAX_CHARS);
-        assert!(first_line(longest.as_bytes()).expect("a line").parse::<Password>().is_ok());
+        assert!(
+            first_line(longest.as_bytes())
+                .expect("a line")
+                .parse::<Password>()
+                .is_ok()
+        );
         let endless = first_line(io::BufReader::new(io::repeat(b'a'))).expect_err("too long");
         assert_eq!(endless, unfit(message!(must_be_at_most_characters, 1024)));
         let not_text = first_line(&b"\xff\n"[..]).expect_err("not UTF-8");

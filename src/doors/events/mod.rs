@@ -13,7 +13,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wxmint_http::{Answer, Problem, ProblemCode, bearer_token, no_valid_token, origin, pairs, private, routes};
+use wxmint_http::{
+    Answer, Problem, ProblemCode, bearer_token, no_valid_token, origin, pairs, private, routes,
+};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use crate::admin::tokens::{Holder, Right, Shown};
@@ -41,7 +43,12 @@ routes! {
 }
 
 pub(super) const DOOR: DoorRow = DoorRow::new(&ROUTES, |_, tokens| {
-    Ok(tokens.map(|it| Arc::new(Events { tokens: it.clone(), polls: Mutex::default() }) as _))
+    Ok(tokens.map(|it| {
+        Arc::new(Events {
+            tokens: it.clone(),
+            polls: Mutex::default(),
+        }) as _
+    }))
 });
 
 type AtDoor = (Data<IssuerWorker>, Data<Events>);
@@ -71,8 +78,14 @@ impl Events {
             return Ok(receiver);
         }
         let detail = "Send the secret of a receiver of events, as `Authorization: Bearer …`.";
-        let problem = shown.err().unwrap_or_else(no_valid_token).with_detail(detail);
-        let event = Event { by, ..Event::new(Activity::request("poll"), origin(request)) };
+        let problem = shown
+            .err()
+            .unwrap_or_else(no_valid_token)
+            .with_detail(detail);
+        let event = Event {
+            by,
+            ..Event::new(Activity::request("poll"), origin(request))
+        };
         let who = format!("poll {}", event.by.as_deref().unwrap_or(event.address()));
         Err(Refusal::from(problem).tell(event, &who))
     }
@@ -80,7 +93,9 @@ impl Events {
     /// Takes a slot for one poll and its answer. Dropping the permit frees the slot.
     fn place(&self, receiver: &str) -> Result<OwnedSemaphorePermit, Problem> {
         let mut places = self.polls.lock();
-        let of_one = places.entry(receiver.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(MOST_POLLS)));
+        let of_one = places
+            .entry(receiver.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(MOST_POLLS)));
         Arc::clone(of_one).try_acquire_owned().map_err(|_| {
             let detail = format!(
                 "{MOST_POLLS} polls of this receiver wait, or their answers were not read. Send one after another."
@@ -95,16 +110,18 @@ impl Events {
     (status = 200, description = "Where events are, and how they are signed", body = serde_json::Value)))]
 async fn transmitter(worker: Data<IssuerWorker>) -> HttpResponse {
     let issuer = worker.issuer.settings.issuer.as_str();
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "public, max-age=300")).json(json!({
-        "spec_version": "1_0",
-        "issuer": issuer,
-        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
-        "delivery_methods_supported": [POLLING],
-        "configuration_endpoint": format!("{issuer}/ssf/stream"),
-        "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6750"}],
-        "critical_subject_members": [],
-        "default_subjects": "ALL",
-    }))
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .json(json!({
+            "spec_version": "1_0",
+            "issuer": issuer,
+            "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+            "delivery_methods_supported": [POLLING],
+            "configuration_endpoint": format!("{issuer}/ssf/stream"),
+            "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6750"}],
+            "critical_subject_members": [],
+            "default_subjects": "ALL",
+        }))
 }
 
 /// The stream of a receiver (SSF 1.0 section 8.1.1.2)
@@ -115,7 +132,10 @@ async fn transmitter(worker: Data<IssuerWorker>) -> HttpResponse {
     params(("stream_id" = Option<String>, Query, description = "Left out: the answer is a list of one stream")),
     responses((status = 200, description = "The stream, or a list of it", body = serde_json::Value)))]
 async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answer {
-    let (receiver, issuer) = (door.receiver(&request).await?, worker.issuer.settings.issuer.as_str());
+    let (receiver, issuer) = (
+        door.receiver(&request).await?,
+        worker.issuer.settings.issuer.as_str(),
+    );
     let stream = json!({
         "stream_id": receiver.name,
         "iss": issuer,
@@ -125,11 +145,16 @@ async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answer {
         "events_delivered": EVENTS,
         "delivery": {"method": POLLING, "endpoint_url": format!("{issuer}/ssf/poll")},
     });
-    match pairs(request.query_string()).iter().find(|(name, _)| name == "stream_id") {
+    match pairs(request.query_string())
+        .iter()
+        .find(|(name, _)| name == "stream_id")
+    {
         None => Ok(private([stream])),
         Some((_, id)) if *id == receiver.name => Ok(private(stream)),
-        Some(_) => Err(Problem::invalid("`stream_id` is the name of the receiver's secret; leave it out to be told.")
-            .with_status(StatusCode::NOT_FOUND)),
+        Some(_) => Err(Problem::invalid(
+            "`stream_id` is the name of the receiver's secret; leave it out to be told.",
+        )
+        .with_status(StatusCode::NOT_FOUND)),
     }
 }
 
@@ -139,5 +164,8 @@ async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answer {
 #[utoipa::path(post, path = "/ssf/stream", tag = "events", security(("bearer" = [])), responses())]
 async fn create(request: HttpRequest, door: Data<Events>) -> Answer {
     door.receiver(&request).await?;
-    Err(Problem::invalid("This secret has its stream already. Read it with GET.").with_status(StatusCode::CONFLICT))
+    Err(
+        Problem::invalid("This secret has its stream already. Read it with GET.")
+            .with_status(StatusCode::CONFLICT),
+    )
 }

@@ -14,7 +14,9 @@ use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
 use wxmint_store::limits::{Rate, TooMany};
-use wxmint_store::{REVOCATIONS_KEPT, RateLimitKey, ReadRevocations, Revocation, StoreError, short_digest};
+use wxmint_store::{
+    REVOCATIONS_KEPT, RateLimitKey, ReadRevocations, Revocation, StoreError, short_digest,
+};
 
 use super::{AtDoor, EVENTS};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
@@ -27,7 +29,10 @@ const USUAL_EVENTS: usize = 100;
 const LONGEST_POLL: usize = 128 << 10;
 /// How often a receiver may poll. With the usual number of events per poll, it reads 100,000 events
 /// in 50 s.
-const RATE: Rate = Rate { burst: 200, period: Duration::from_secs(10) };
+const RATE: Rate = Rate {
+    burst: 200,
+    period: Duration::from_secs(10),
+};
 /// After this many signatures, which take a millisecond, other requests of this thread get their
 /// turn.
 const SIGNED_AT_ONCE: usize = 50;
@@ -74,29 +79,61 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
     let receiver = door.receiver(&request).await?;
     let (name, place) = (&*receiver.name, door.place(&receiver.name)?);
     let meter = RateLimitKey::new("polls", name, RATE);
-    worker.login.store.count(&meter).await.map_err(LoginError::from)?.map_err(|TooMany { retry_after }| {
-        Problem::new(ProblemCode::RateLimited, "Too many polls. Wait, then go on.").retry_after(retry_after)
-    })?;
+    worker
+        .login
+        .store
+        .count(&meter)
+        .await
+        .map_err(LoginError::from)?
+        .map_err(|TooMany { retry_after }| {
+            Problem::new(
+                ProblemCode::RateLimited,
+                "Too many polls. Wait, then go on.",
+            )
+            .retry_after(retry_after)
+        })?;
     let body = read_body(payload, LONGEST_POLL).await?;
     let poll: Poll = serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        Problem::invalid(format!("The body is no poll of RFC 8936: line {line}, column {column}. The least is `{{}}`."))
+        Problem::invalid(format!(
+            "The body is no poll of RFC 8936: line {line}, column {column}. The least is `{{}}`."
+        ))
     })?;
     let most = poll.max_events.unwrap_or(USUAL_EVENTS).min(MOST_EVENTS);
-    let mut asked = Asked { worker: &worker, receiver: name, most, done: poll.ack.unwrap_or_default() };
+    let mut asked = Asked {
+        worker: &worker,
+        receiver: name,
+        most,
+        done: poll.ack.unwrap_or_default(),
+    };
     for (id, Refused { err, description }) in poll.set_errs.unwrap_or_default() {
         asked.done.insert(id);
-        let reason: String = [err, description.unwrap_or_default()].join(": ").chars().take(300).collect();
-        bounded!(warn, &format!("refused event {name}"), receiver = name, reason, "a receiver has refused an event");
+        let reason: String = [err, description.unwrap_or_default()]
+            .join(": ")
+            .chars()
+            .take(300)
+            .collect();
+        bounded!(
+            warn,
+            &format!("refused event {name}"),
+            receiver = name,
+            reason,
+            "a receiver has refused an event"
+        );
     }
-    let (begun, is_urgent) = (Instant::now(), most == 0 || poll.return_immediately == Some(true));
+    let (begun, is_urgent) = (
+        Instant::now(),
+        most == 0 || poll.return_immediately == Some(true),
+    );
     loop {
         // Authenticates again, because the secret may have been removed while the poll waited.
         door.receiver(&request).await?;
         let events = asked.events().await?;
         if !events.sets.is_empty() || is_urgent || begun.elapsed() + LOOKS > PATIENCE {
             let unread = |body: BoxBody| Unread(body.try_into_bytes().unwrap_or_default(), place);
-            return Ok(private(events).map_body(|_, body| BoxBody::new(Bytes::from_owner(unread(body)))));
+            return Ok(
+                private(events).map_body(|_, body| BoxBody::new(Bytes::from_owner(unread(body))))
+            );
         }
         sleep(LOOKS).await;
     }
@@ -104,7 +141,10 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
 
 /// An answer that holds its poll's permit until it is sent, because unread answers take memory from
 /// the pages of the revocation feed.
-struct Unread(Bytes, #[expect(dead_code, reason = "held, and not read")] OwnedSemaphorePermit);
+struct Unread(
+    Bytes,
+    #[expect(dead_code, reason = "held, and not read")] OwnedSemaphorePermit,
+);
 
 impl AsRef<[u8]> for Unread {
     fn as_ref(&self) -> &[u8] {
@@ -124,19 +164,35 @@ impl Asked<'_> {
     /// Stores how far the receiver has acknowledged the stream, and returns the events that follow.
     async fn events(&self) -> Result<Events, LoginError> {
         // The cursor up to which the receiver has acknowledged the stream.
-        let (store, key) = (&self.worker.login.store, ["wxmint:receiver:", self.receiver].concat());
-        let (mut place, mut unseen) = (store.kept(&key).await?.unwrap_or_default(), self.done.len());
+        let (store, key) = (
+            &self.worker.login.store,
+            ["wxmint:receiver:", self.receiver].concat(),
+        );
+        let (mut place, mut unseen) =
+            (store.kept(&key).await?.unwrap_or_default(), self.done.len());
         loop {
-            let read = self.read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS)).await?;
-            let first = read.ends.iter().take_while(|ended| self.is_done(ended)).count();
+            let read = self
+                .read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS))
+                .await?;
+            let first = read
+                .ends
+                .iter()
+                .take_while(|ended| self.is_done(ended))
+                .count();
             // A page that holds no revocation that this version can read is skipped.
             if first == 0 && !(read.ends.is_empty() && read.more) {
                 return self.signed(&read).await;
             }
-            let noted = if first == read.ends.len() { read } else { self.read(&place, first).await? };
+            let noted = if first == read.ends.len() {
+                read
+            } else {
+                self.read(&place, first).await?
+            };
             // Kept longer than the stream keeps any revocation. Without the cursor, revocations
             // would be sent again.
-            store.keep(&key, &noted.cursor, 3 * REVOCATIONS_KEPT).await?;
+            store
+                .keep(&key, &noted.cursor, 3 * REVOCATIONS_KEPT)
+                .await?;
             (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
         }
     }
@@ -146,19 +202,32 @@ impl Asked<'_> {
         let store = &self.worker.login.store;
         match store.revocations_after(place, most).await? {
             Some(read) => Ok(read),
-            None => Ok(store.revocations_after("", most).await?.expect("a stream has a beginning")),
+            None => Ok(store
+                .revocations_after("", most)
+                .await?
+                .expect("a stream has a beginning")),
         }
     }
 
     /// Whether a revocation needs no event. A receiver sees in the JWKS that a key was revoked.
     fn is_done(&self, ended: &Revocation) -> bool {
-        let id = || event_id(self.worker.issuer.settings.issuer.as_str(), self.receiver, ended);
+        let id = || {
+            event_id(
+                self.worker.issuer.settings.issuer.as_str(),
+                self.receiver,
+                ended,
+            )
+        };
         matches!(ended, Revocation::Key { .. }) || self.done.contains(&id())
     }
 
     async fn signed(&self, read: &ReadRevocations) -> Result<Events, LoginError> {
         let (issuer, now) = (self.worker.issuer.settings.issuer.as_str(), now());
-        let events: Vec<_> = read.ends.iter().filter(|ended| !self.is_done(ended)).collect();
+        let events: Vec<_> = read
+            .ends
+            .iter()
+            .filter(|ended| !self.is_done(ended))
+            .collect();
         let mut sets = BTreeMap::new();
         for (number, ended) in events.iter().take(self.most).enumerate() {
             if number % SIGNED_AT_ONCE == SIGNED_AT_ONCE - 1 {
@@ -168,7 +237,10 @@ impl Asked<'_> {
             let claims = claims(ended, issuer, self.receiver, &jti, now.timestamp());
             sets.insert(jti, self.worker.login.minter.sign_event(&claims, now)?);
         }
-        Ok(Events { sets, more_available: read.more || events.len() > self.most })
+        Ok(Events {
+            sets,
+            more_available: read.more || events.len() > self.most,
+        })
     }
 }
 
@@ -179,12 +251,25 @@ impl Asked<'_> {
 fn claims(ended: &Revocation, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
     let user = |user: &str| json!({"format": "iss_sub", "iss": iss, "sub": user});
     let (sub_id, before) = match ended {
-        Revocation::User { user: id, before, .. } => (user(id.as_str()), Some(before)),
-        Revocation::UserInApp { user: id, app, before, .. } => {
+        Revocation::User {
+            user: id, before, ..
+        } => (user(id.as_str()), Some(before)),
+        Revocation::UserInApp {
+            user: id,
+            app,
+            before,
+            ..
+        } => {
             let app = json!({"format": "opaque", "id": app});
-            (json!({"format": "complex", "user": user(id.as_str()), "application": app}), Some(before))
+            (
+                json!({"format": "complex", "user": user(id.as_str()), "application": app}),
+                Some(before),
+            )
         }
-        Revocation::Token { id, .. } => (json!({"format": "jwt_id", "iss": iss, "jti": id.as_str()}), None),
+        Revocation::Token { id, .. } => (
+            json!({"format": "jwt_id", "iss": iss, "jti": id.as_str()}),
+            None,
+        ),
         Revocation::Key { kid, .. } => (json!({"format": "opaque", "id": kid}), None),
     };
     let event = before.map_or_else(|| json!({}), |before| json!({"event_timestamp": before}));

@@ -5,7 +5,8 @@ use actix_web::{HttpRequest, http::header, web::Payload};
 use reqwest::Url;
 use serde_json::json;
 use wxmint_http::{
-    Answer, Fields, Problem, SMALL_BODY, missing, pairs, private, read_body, read_form, run_to_completion,
+    Answer, Fields, Problem, SMALL_BODY, missing, pairs, private, read_body, read_form,
+    run_to_completion,
 };
 use wxmint_ids::AppId;
 use wxmint_wechat::AppKind;
@@ -49,11 +50,19 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
         Err(Refused::ToSite(to)) => return Ok(see_other(&to)),
     };
     let app = wechat::app_for(&request, &worker, asked.client);
-    if app.as_ref().is_some_and(|app| app.kind == AppKind::OfficialAccount) {
+    if app
+        .as_ref()
+        .is_some_and(|app| app.kind == AppKind::OfficialAccount)
+    {
         return wechat::send(&request, &worker, &asked);
     }
     let cancel = asked.refused("access_denied", "The person has gone back.");
-    Ok(page(&request, query, &worker, &Page::Scan(asked.client, cancel, app.map(|_| query))))
+    Ok(page(
+        &request,
+        query,
+        &worker,
+        &Page::Scan(asked.client, cancel, app.map(|_| query)),
+    ))
 }
 
 /// The same, for sites that post a form
@@ -65,8 +74,15 @@ pub(super) async fn authorize_by_post(payload: Payload, (worker, scan, _): AtDoo
     with_sites(&scan)?;
     let body = read_body(payload, SMALL_BODY).await?;
     let query = Url::parse_with_params("http://q", pairs(&String::from_utf8_lossy(&body)));
-    let query = query.ok().and_then(|url| url.query().map(str::to_owned)).unwrap_or_default();
-    if let Err(Refused::ToSite(to)) = read(&query, &scan.clients(), worker.issuer.settings.issuer.as_str()) {
+    let query = query
+        .ok()
+        .and_then(|url| url.query().map(str::to_owned))
+        .unwrap_or_default();
+    if let Err(Refused::ToSite(to)) = read(
+        &query,
+        &scan.clients(),
+        worker.issuer.settings.issuer.as_str(),
+    ) {
         return Ok(see_other(&to));
     }
     Ok(see_other(&format!("{}/authorize?{query}", root(&worker))))
@@ -81,7 +97,16 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
     let shown = async {
         let clients = scan.clients();
         let asked = own_page(&request, &worker, &clients)?;
-        Ok(private(open_request(&request, &worker, &scan, (asked.client, DOOR), visitor(&request)).await?))
+        Ok(private(
+            open_request(
+                &request,
+                &worker,
+                &scan,
+                (asked.client, DOOR),
+                visitor(&request),
+            )
+            .await?,
+        ))
     };
     to_oauth(shown.await)
 }
@@ -91,21 +116,40 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
 /// For the page of `/authorize` alone, with its query. Once the phone has confirmed, the answer is where to go on.
 #[utoipa::path(post, path = "/authorize/poll", tag = "sites",
     responses((status = 200, description = "`state`, or `location`", body = Object)))]
-pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, scan, oidc): AtDoor) -> Answer {
+pub(super) async fn poll(
+    request: HttpRequest,
+    payload: Payload,
+    (worker, scan, oidc): AtDoor,
+) -> Answer {
     let told = async {
         let fields = read_form(&request, payload, &["device_code"]).await?;
-        run_to_completion(async move { polled(&request, &fields, &worker, &scan, &oidc).await }).await
+        run_to_completion(async move { polled(&request, &fields, &worker, &scan, &oidc).await })
+            .await
     };
     to_oauth(told.await)
 }
 
-async fn polled(request: &HttpRequest, fields: &Fields<'_>, worker: &IssuerWorker, scan: &Scan, oidc: &Oidc) -> Answer {
+async fn polled(
+    request: &HttpRequest,
+    fields: &Fields<'_>,
+    worker: &IssuerWorker,
+    scan: &Scan,
+    oidc: &Oidc,
+) -> Answer {
     let clients = scan.clients();
     let asked = own_page(request, worker, &clients)?;
-    let code = fields.text("device_code")?.ok_or_else(|| missing("device_code"))?;
-    let Ok(code) = code.parse() else { return Ok(private(json!({"state": "expired"}))) };
+    let code = fields
+        .text("device_code")?
+        .ok_or_else(|| missing("device_code"))?;
+    let Ok(code) = code.parse() else {
+        return Ok(private(json!({"state": "expired"})));
+    };
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
-    let state = match worker.login.fetch_grant(&code, (asked.client, DOOR), &visitor(request).address, give).await? {
+    let state = match worker
+        .login
+        .fetch_grant(&code, (asked.client, DOOR), &visitor(request).address, give)
+        .await?
+    {
         Ok(to) => {
             scan.count(&asked.client.id, "redeemed");
             return Ok(private(json!({"location": to})));
@@ -137,10 +181,16 @@ pub(super) async fn let_in(
     grant: Grant,
     app: &AppId,
 ) -> Result<String> {
-    let hint = asked.id_token_hint.as_deref().and_then(|hint| OwnJwt::read(&worker.issuer, hint));
+    let hint = asked
+        .id_token_hint
+        .as_deref()
+        .and_then(|hint| OwnJwt::read(&worker.issuer, hint));
     let hinted = hint.as_ref().and_then(OwnJwt::subject);
     if hinted.is_some_and(|user| user != grant.token.user.as_str()) {
-        return Ok(asked.refused("login_required", "Another user has logged in than the one of id_token_hint."));
+        return Ok(asked.refused(
+            "login_required",
+            "Another user has logged in than the one of id_token_hint.",
+        ));
     }
     let code = worker.login.make_code(asked, grant, app).await?;
     Ok(asked.back(&[("code", &code)]))
@@ -158,6 +208,7 @@ fn own_page<'c>(
     if site.is_some_and(|site| site.to_str().ok() != Some(&issuer.origin())) {
         return Err(Problem::invalid("The page that asks is of another site."));
     }
-    let refused = |_| Problem::invalid("The query is none that /authorize takes. Begin anew at the site.");
+    let refused =
+        |_| Problem::invalid("The query is none that /authorize takes. Begin anew at the site.");
     read(request.query_string(), clients, issuer.as_str()).map_err(refused)
 }

@@ -55,14 +55,24 @@ const TOLD: Activity = Activity::at_door("Site Logout Notice", "site_logout_noti
 /// Tells sites of logouts for as long as the process runs. Does not use Redis if no client has a
 /// logout address.
 pub(super) async fn follow(door: Arc<Oidc>, issuer: Arc<Issuer>) {
-    let Ok(login) = issuer.login_worker() else { return };
-    let teller =
-        Rc::new(Teller { door, login, own: family::random(), client: RefCell::default(), at_work: RefCell::default() });
+    let Ok(login) = issuer.login_worker() else {
+        return;
+    };
+    let teller = Rc::new(Teller {
+        door,
+        login,
+        own: family::random(),
+        client: RefCell::default(),
+        at_work: RefCell::default(),
+    });
     let (mut interval, mut cursor) = (actix_web::rt::time::interval(LOOKS), None);
     loop {
         interval.tick().await;
         let clients = clients(&issuer);
-        if clients.iter().all(|client| client.logout_receiver.is_none()) {
+        if clients
+            .iter()
+            .all(|client| client.logout_receiver.is_none())
+        {
             continue;
         }
         if let Err(error) = teller.look(&clients, &mut cursor).await {
@@ -103,16 +113,29 @@ impl Teller {
     }
 
     /// If this process holds the lease, queues what is new in the stream and works on all queues.
-    async fn look(self: &Rc<Self>, clients: &Clients, cursor: &mut Option<Cursor>) -> Result<(), StoreError> {
+    async fn look(
+        self: &Rc<Self>,
+        clients: &Clients,
+        cursor: &mut Option<Cursor>,
+    ) -> Result<(), StoreError> {
         if self.store().keep_first(TURN.0, &self.own, TURN.1).await? != self.own {
             *cursor = None;
             return Ok(());
         }
         self.store().keep(TURN.0, &self.own, TURN.1).await?;
-        let told: Vec<_> = clients.iter().filter(|client| client.logout_receiver.is_some()).collect();
-        let at = if let Some(at) = cursor.take() { at } else { Cursor::read(self.store()).await? };
+        let told: Vec<_> = clients
+            .iter()
+            .filter(|client| client.logout_receiver.is_some())
+            .collect();
+        let at = if let Some(at) = cursor.take() {
+            at
+        } else {
+            Cursor::read(self.store()).await?
+        };
         *cursor = Some(at.go_on(self.store(), &told).await?);
-        let Some(http) = self.http(&told) else { return Ok(()) };
+        let Some(http) = self.http(&told) else {
+            return Ok(());
+        };
         for client in told {
             if self.at_work.borrow_mut().insert(client.id.clone()) {
                 let (teller, client, http) = (Rc::clone(self), client.clone(), http.clone());
@@ -131,8 +154,10 @@ impl Teller {
     /// The HTTP client for these sites. It is made anew only if the addresses have changed, because
     /// each time the system's certificates are read.
     fn http(&self, told: &[&Client]) -> Option<Upstream> {
-        let urls: Vec<Url> =
-            told.iter().filter_map(|client| Some(client.logout_receiver.as_ref()?.url.clone())).collect();
+        let urls: Vec<Url> = told
+            .iter()
+            .filter_map(|client| Some(client.logout_receiver.as_ref()?.url.clone()))
+            .collect();
         let mut held = self.client.borrow_mut();
         if held.as_ref().is_none_or(|(of, _)| *of != urls) {
             let made = Tls::reaching(&urls).and_then(|tls| Upstream::new(&tls, CONNECT, TOTAL));
@@ -145,12 +170,18 @@ impl Teller {
 
     /// Tells a site its due logouts until none is left.
     async fn tell_all(&self, client: &Client, http: &Upstream) -> Result<(), StoreError> {
-        let Some(receiver) = &client.logout_receiver else { return Ok(()) };
+        let Some(receiver) = &client.logout_receiver else {
+            return Ok(());
+        };
         let queue = Queue::of(&client.id);
         loop {
             let due = queue.due(self.store(), now().timestamp()).await?;
             let is_last = due.len() < AT_ONCE;
-            let told = join_all(due.iter().map(|logout| self.tell(client, (receiver, http), &queue, logout))).await;
+            let told = join_all(
+                due.iter()
+                    .map(|logout| self.tell(client, (receiver, http), &queue, logout)),
+            )
+            .await;
             let is_taken = told.into_iter().collect::<Result<Vec<bool>, _>>()?;
             // If the site accepts nothing, it is tried again at the next interval.
             if is_last || is_taken.iter().all(|is_taken| !is_taken) {
@@ -183,7 +214,9 @@ impl Teller {
         } else {
             self.note(client, logout, "failed", None);
             let pause = age.clamp(PAUSES[0], PAUSES[1]);
-            queue.put_off(self.store(), logout, now().timestamp() + pause).await?;
+            queue
+                .put_off(self.store(), logout, now().timestamp() + pause)
+                .await?;
         }
         let client_id = client.id.as_str();
         bounded!(warn, &format!("logout not taken {client_id}"), client_id, %reason, "a site has not taken a logout");
@@ -200,16 +233,28 @@ impl Teller {
     ) -> Result<(), NotTaken> {
         let token = self.signed(client, logout, now())?;
         let mut request = Request::new(Method::POST, to.url.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        request.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
         // A JWT has no character that needs form encoding.
         *request.body_mut() = Some(format!("logout_token={token}").into());
         let answer = http.fetch(request).await?;
-        if answer.status.is_success() { Ok(()) } else { Err(NotTaken::Status(answer.status.as_u16())) }
+        if answer.status.is_success() {
+            Ok(())
+        } else {
+            Err(NotTaken::Status(answer.status.as_u16()))
+        }
     }
 
     /// The logout token (section 2.4). It has no `nonce`, so that it cannot be mistaken for an id
     /// token.
-    fn signed(&self, client: &Client, logout: &Logout, at: DateTime<Utc>) -> Result<String, wxmint_verify::KeyError> {
+    fn signed(
+        &self,
+        client: &Client,
+        logout: &Logout,
+        at: DateTime<Utc>,
+    ) -> Result<String, wxmint_verify::KeyError> {
         let iat = at.timestamp();
         let mut claims = json!({
             "sub": logout.user,
@@ -225,7 +270,13 @@ impl Teller {
         self.login.minter.sign_logout(claims, at)
     }
 
-    fn note(&self, client: &Client, logout: &Logout, outcome: &'static str, given_up: Option<String>) {
+    fn note(
+        &self,
+        client: &Client,
+        logout: &Logout,
+        outcome: &'static str,
+        given_up: Option<String>,
+    ) {
         self.door.count_logout(&client.id, outcome);
         if outcome == "failed" {
             return;
@@ -233,20 +284,41 @@ impl Teller {
         let refused = given_up.is_some().then_some("given_up".into());
         let event = Event::new(TOLD, Origin::default());
         let (client, user) = (Some(client.id.clone()), logout.user.parse().ok());
-        Event { client, user, refused, note: given_up, ..event }.tell();
+        Event {
+            client,
+            user,
+            refused,
+            note: given_up,
+            ..event
+        }
+        .tell();
     }
 }
 
 /// Finds the sites that accept no logouts, for the doctor.
 pub(super) async fn examine(clients: &Clients, redis: Option<&Store>) -> Vec<Finding> {
-    let Some(redis) = redis else { return Vec::new() };
+    let Some(redis) = redis else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
-    for client in clients.iter().filter(|client| client.logout_receiver.is_some()) {
+    for client in clients
+        .iter()
+        .filter(|client| client.logout_receiver.is_some())
+    {
         // The doctor's check of Redis reports why Redis does not answer.
-        let Ok(late) = Queue::of(&client.id).late(redis, now().timestamp() - LATE).await else { continue };
+        let Ok(late) = Queue::of(&client.id)
+            .late(redis, now().timestamp() - LATE)
+            .await
+        else {
+            continue;
+        };
         if late > 0 {
             let waiting = message!(CATALOG: site_takes_no_logouts, client.id, count(late, ["logout", "次退出"]));
-            found.push(Finding::warning("clients", waiting, message!(CATALOG: look_at_sites_answer_in_log)));
+            found.push(Finding::warning(
+                "clients",
+                waiting,
+                message!(CATALOG: look_at_sites_answer_in_log),
+            ));
         }
     }
     found

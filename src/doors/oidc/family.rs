@@ -82,15 +82,31 @@ pub(super) struct RefreshToken<'a> {
 impl<'a> RefreshToken<'a> {
     pub(super) fn read(text: &'a str) -> Option<Self> {
         let [sid, number, key, secret] = text.splitn(5, '~').collect::<Vec<_>>().try_into().ok()?;
-        let number = number.parse().ok().filter(|number| *number > 0 && *number < u32::MAX)?;
+        let number = number
+            .parse()
+            .ok()
+            .filter(|number| *number > 0 && *number < u32::MAX)?;
         let is_one = |part: &str| !part.is_empty() && part.bytes().all(is_base64url);
-        [sid, key, secret].into_iter().all(is_one).then_some(Self { sid, number, key, secret })
+        [sid, key, secret].into_iter().all(is_one).then_some(Self {
+            sid,
+            number,
+            key,
+            secret,
+        })
     }
 
     /// Derives the next refresh token.
     pub(super) fn next(&self, salt: &str) -> String {
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes()), salt.as_bytes());
-        written(self.sid, self.number + 1, self.key, &URL_SAFE_NO_PAD.encode(tag))
+        let tag = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes()),
+            salt.as_bytes(),
+        );
+        written(
+            self.sid,
+            self.number + 1,
+            self.key,
+            &URL_SAFE_NO_PAD.encode(tag),
+        )
     }
 }
 
@@ -114,7 +130,10 @@ impl Family {
 
     /// The key of the list of the user's logins at this client.
     pub(super) fn list(&self) -> String {
-        key("families", format_args!("{}:{}", self.first.app, self.first.user))
+        key(
+            "families",
+            format_args!("{}:{}", self.first.app, self.first.user),
+        )
     }
 
     /// How long any token of the family can still be valid.
@@ -143,12 +162,21 @@ pub(super) fn hashed_key(kind: &str, secret: &str) -> String {
 /// An access token of a family, with the fields that its revocation needs.
 fn access_token(family: &Family, id: &str, expires_at: f64) -> Result<Issued> {
     let id = id.parse().map_err(|_| unreadable(LOGIN))?;
-    Ok(Issued { id, expires_at: expires_at as i64, ..family.first.clone() })
+    Ok(Issued {
+        id,
+        expires_at: expires_at as i64,
+        ..family.first.clone()
+    })
 }
 
 impl LoginWorker {
     pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        Ok(self.store.kept(key).await?.map(|text| read(LOGIN, &text)).transpose()?)
+        Ok(self
+            .store
+            .kept(key)
+            .await?
+            .map(|text| read(LOGIN, &text))
+            .transpose()?)
     }
 
     /// Finds the family of a login. If it is gone, makes sure that it is gone at replicas, too,
@@ -171,14 +199,30 @@ impl LoginWorker {
     /// not their renewed tokens.
     pub(super) async fn make_room(&self, family: &Family) -> Result<()> {
         let (list, sid) = (family.list(), family.sid());
-        let mut listed = enlist(&self.store, &list, sid, family.first.issued_at as f64, LONGEST_LIFE).await?;
+        let mut listed = enlist(
+            &self.store,
+            &list,
+            sid,
+            family.first.issued_at as f64,
+            LONGEST_LIFE,
+        )
+        .await?;
         listed.retain(|(other, _)| other != sid);
-        let most = if self.policy.single_session { 1 } else { MOST_LOGINS };
+        let most = if self.policy.single_session {
+            1
+        } else {
+            MOST_LOGINS
+        };
         for (sid, _) in listed.iter().take((listed.len() + 1).saturating_sub(most)) {
             match self.find::<Family>(&key("family", sid)).await? {
                 // The code of the earlier of two logins may be redeemed last. The later login
                 // stays.
-                Some(new) if most == 1 && self.still_bound(&new.app, &new.mark, &new.first).await?.is_some() => {}
+                Some(new)
+                    if most == 1
+                        && self
+                            .still_bound(&new.app, &new.mark, &new.first)
+                            .await?
+                            .is_some() => {}
                 Some(oldest) => self.revoke_family(&oldest).await?,
                 None => strike(&self.store, &list, sid).await?,
             }
@@ -192,10 +236,18 @@ impl LoginWorker {
         let list = key("tokens", family.sid());
         let life = token.expires_at - token.issued_at + 2 * MAX_LEEWAY.as_secs() as i64;
         let life = Duration::from_secs(u64::try_from(life).unwrap_or_default());
-        let given = enlist(&self.store, &list, token.id.as_str(), token.expires_at as f64, life).await?;
+        let given = enlist(
+            &self.store,
+            &list,
+            token.id.as_str(),
+            token.expires_at as f64,
+            life,
+        )
+        .await?;
         let excess = given.len().saturating_sub(MOST_TOKENS);
         for (id, expires_at) in given.iter().take(excess) {
-            self.end_if_alive(&access_token(family, id, *expires_at)?).await?;
+            self.end_if_alive(&access_token(family, id, *expires_at)?)
+                .await?;
             strike(&self.store, &list, id).await?;
         }
         Ok(())
@@ -208,7 +260,11 @@ impl LoginWorker {
         let (store, sid, first) = (&self.store, family.sid(), &family.first);
         // Queued first, because nothing would repeat this once the login has been revoked.
         if family.is_told {
-            let logout = Logout { since: store.now().timestamp(), user: first.user.to_string(), sid: Some(sid.into()) };
+            let logout = Logout {
+                since: store.now().timestamp(),
+                user: first.user.to_string(),
+                sid: Some(sid.into()),
+            };
             queue(store, &first.app, &logout).await?;
         }
         self.end_if_alive(first).await?;
@@ -217,15 +273,23 @@ impl LoginWorker {
         let ended = self.end_last(family).await?;
         strike(store, &family.list(), sid).await?;
         // Nobody reads these records any more.
-        let left = ended.map(|number| rotation_key(sid, number)).chain([key("last", sid), key("tokens", sid)]);
-        Ok(try_join_all(left.map(async |key| store.discard(&key).await)).await.map(drop)?)
+        let left = ended
+            .map(|number| rotation_key(sid, number))
+            .chain([key("last", sid), key("tokens", sid)]);
+        Ok(
+            try_join_all(left.map(async |key| store.discard(&key).await))
+                .await
+                .map(drop)?,
+        )
     }
 
     /// Revokes the tokens that can still be valid, and returns the numbers of the last refresh
     /// tokens.
     async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>> {
         let given = names(&self.store, &key("tokens", family.sid())).await?;
-        let given = given.iter().map(|(id, expires_at)| access_token(family, id, *expires_at));
+        let given = given
+            .iter()
+            .map(|(id, expires_at)| access_token(family, id, *expires_at));
         let given = given.collect::<Result<Vec<_>>>()?;
         for some in given.chunks(ENDED_AT_ONCE) {
             try_join_all(some.iter().map(|token| self.end_if_alive(token))).await?;
@@ -242,7 +306,12 @@ impl LoginWorker {
 
     /// The number of the last refresh token that was used.
     pub(super) async fn last_number(&self, sid: &str) -> Result<u32> {
-        Ok(self.store.kept(&key("last", sid)).await?.and_then(|text| text.parse().ok()).unwrap_or_default())
+        Ok(self
+            .store
+            .kept(&key("last", sid))
+            .await?
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default())
     }
 
     /// Revokes a token unless it has expired. Returns whether it was revoked.
@@ -251,7 +320,8 @@ impl LoginWorker {
     /// expiry. The token counts as expired only by two clocks, this machine's and Redis', because
     /// one of them may be wrong.
     pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool> {
-        let left = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.now().timestamp();
+        let left =
+            token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.now().timestamp();
         if left <= 0 && left <= self.store.clock_ahead().await? {
             return Ok(false);
         }
@@ -268,8 +338,24 @@ mod tests {
         let text = written("sid-1", 1, "key", &random());
         let token = RefreshToken::read(&text).expect("a token");
         let (next, again, other) = (token.next("salt"), token.next("salt"), token.next("pepper"));
-        assert!(next == again && next != other && next.starts_with("sid-1~2~key~") && next.len() == text.len());
-        for wrong in ["", "a", "a~1~b", "a~0~b~c", "a~-1~b~c", "a~1~b~c~d", "a~1~~c", "a~1~b~c=", "~1~b~c", "a.1.b.c"] {
+        assert!(
+            next == again
+                && next != other
+                && next.starts_with("sid-1~2~key~")
+                && next.len() == text.len()
+        );
+        for wrong in [
+            "",
+            "a",
+            "a~1~b",
+            "a~0~b~c",
+            "a~-1~b~c",
+            "a~1~b~c~d",
+            "a~1~~c",
+            "a~1~b~c=",
+            "~1~b~c",
+            "a.1.b.c",
+        ] {
             assert!(RefreshToken::read(wrong).is_none(), "{wrong}");
         }
     }
@@ -291,20 +377,34 @@ mod conformance {
     /// A worker whose tokens live for an hour.
     fn worker() -> LoginWorker {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        issuer(&key, ("WXMINT_TOKEN_TTL", "1h")).login_worker().expect("a worker")
+        issuer(&key, ("WXMINT_TOKEN_TTL", "1h"))
+            .login_worker()
+            .expect("a worker")
     }
 
     /// The family of a login that was `ago` before now.
     fn family(login: &LoginWorker, ago: TimeDelta, until: Option<i64>) -> Family {
-        let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
+        let (user, client) = (
+            "user-1".parse().expect("a user"),
+            "grafana".parse().expect("an id"),
+        );
         let id = login.minter.token_id("mark", now()).expect("random");
         let first = login.minter.issued(user, client, id, now() - ago);
         let app = "wx0123456789abcdef".parse().expect("an app");
-        Family { first, app, mark: "mark".into(), scope: "openid".into(), until, key: String::new(), is_told: false }
+        Family {
+            first,
+            app,
+            mark: "mark".into(),
+            scope: "openid".into(),
+            until,
+            key: String::new(),
+            is_told: false,
+        }
     }
 
     #[actix_web::test]
-    async fn a_token_has_expired_once_no_verifier_can_accept_it_and_one_clock_that_is_wrong_says_nothing() {
+    async fn a_token_has_expired_once_no_verifier_can_accept_it_and_one_clock_that_is_wrong_says_nothing()
+     {
         let (mut login, hours) = (worker(), TimeDelta::hours(2));
         let right = login.store.clone();
         for (ago, ahead, is_ended) in [
@@ -317,9 +417,17 @@ mod conformance {
         ] {
             login.store = right.at(now() + ahead);
             let token = family(&login, TimeDelta::seconds(ago), None).first;
-            assert_eq!(login.end_if_alive(&token).await.expect("an answer"), is_ended, "{ago} {ahead}");
+            assert_eq!(
+                login.end_if_alive(&token).await.expect("an answer"),
+                is_ended,
+                "{ago} {ahead}"
+            );
             let state = right.token_state(&token).await.expect("an answer");
-            assert_eq!(matches!(state, TokenState::Revoked { .. }), is_ended, "{ago} {ahead}");
+            assert_eq!(
+                matches!(state, TokenState::Revoked { .. }),
+                is_ended,
+                "{ago} {ahead}"
+            );
         }
     }
 
@@ -328,15 +436,34 @@ mod conformance {
     #[actix_web::test]
     async fn the_end_of_a_login_is_told_of_its_access_tokens_alone_and_until_they_expire() {
         let login = worker();
-        let (day, later) = (TimeDelta::days(1), (now() + TimeDelta::days(20)).timestamp());
+        let (day, later) = (
+            TimeDelta::days(1),
+            (now() + TimeDelta::days(20)).timestamp(),
+        );
         let alive = family(&login, TimeDelta::zero(), None);
         let renewable = [day, TimeDelta::zero()].map(|ago| family(&login, ago, Some(later)));
         for ended in renewable.iter().chain([&alive, &family(&login, day, None)]) {
-            login.keep_family(ended, String::new(), now()).await.expect("kept");
+            login
+                .keep_family(ended, String::new(), now())
+                .await
+                .expect("kept");
             login.revoke_family(ended).await.expect("ended");
-            assert!(login.find_family(ended.sid()).await.expect("an answer").is_none(), "so that a renewal is refused");
+            assert!(
+                login
+                    .find_family(ended.sid())
+                    .await
+                    .expect("an answer")
+                    .is_none(),
+                "so that a renewal is refused"
+            );
         }
-        let ends = login.store.revocations_after("", 10).await.expect("an answer").expect("the beginning").ends;
+        let ends = login
+            .store
+            .revocations_after("", 10)
+            .await
+            .expect("an answer")
+            .expect("the beginning")
+            .ends;
         assert_eq!(ends, [&renewable[1].first, &alive.first].map(end_of));
     }
 
@@ -344,27 +471,64 @@ mod conformance {
     #[actix_web::test]
     async fn a_login_is_kept_until_its_tokens_have_been_ended() {
         let login = worker();
-        let family = family(&login, TimeDelta::zero(), Some((now() + TimeDelta::days(20)).timestamp()));
-        login.keep_family(&family, String::new(), now()).await.expect("kept");
+        let family = family(
+            &login,
+            TimeDelta::zero(),
+            Some((now() + TimeDelta::days(20)).timestamp()),
+        );
+        login
+            .keep_family(&family, String::new(), now())
+            .await
+            .expect("kept");
         let rotation = rotation_key(family.sid(), 1);
-        login.store.keep(&rotation, "no token", Duration::from_secs(60)).await.expect("kept");
+        login
+            .store
+            .keep(&rotation, "no token", Duration::from_secs(60))
+            .await
+            .expect("kept");
         login.revoke_family(&family).await.expect_err("unreadable");
-        assert!(login.find_family(family.sid()).await.expect("an answer").is_some());
+        assert!(
+            login
+                .find_family(family.sid())
+                .await
+                .expect("an answer")
+                .is_some()
+        );
         login.store.discard(&rotation).await.expect("gone");
         login.revoke_family(&family).await.expect("ended");
-        assert!(login.find_family(family.sid()).await.expect("an answer").is_none());
+        assert!(
+            login
+                .find_family(family.sid())
+                .await
+                .expect("an answer")
+                .is_none()
+        );
     }
 
     fn end_of(token: &Issued) -> Revocation {
-        let Issued { id, user, expires_at, .. } = token.clone();
-        Revocation::Token { id, user, expires_at }
+        let Issued {
+            id,
+            user,
+            expires_at,
+            ..
+        } = token.clone();
+        Revocation::Token {
+            id,
+            user,
+            expires_at,
+        }
     }
 
     /// No renewal revokes the previous access token.
     #[actix_web::test]
-    async fn the_end_of_a_login_finds_all_access_tokens_that_can_be_valid_and_no_more_than_there_may_be() {
+    async fn the_end_of_a_login_finds_all_access_tokens_that_can_be_valid_and_no_more_than_there_may_be()
+     {
         let login = worker();
-        let family = family(&login, TimeDelta::days(1), Some((now() + TimeDelta::days(20)).timestamp()));
+        let family = family(
+            &login,
+            TimeDelta::days(1),
+            Some((now() + TimeDelta::days(20)).timestamp()),
+        );
         let second = now().timestamp();
         let token = |number: i64| Issued {
             id: format!("token-{number}").parse().expect("an id"),
@@ -377,16 +541,34 @@ mod conformance {
             login.note_given(&family, token).await.expect("noted");
         }
         login.revoke_family(&family).await.expect("ended");
-        let ends =
-            async || login.store.revocations_after("", 1000).await.expect("an answer").expect("the beginning").ends;
+        let ends = async || {
+            login
+                .store
+                .revocations_after("", 1000)
+                .await
+                .expect("an answer")
+                .expect("the beginning")
+                .ends
+        };
         let ended: HashSet<_> = ends().await.iter().map(ToString::to_string).collect();
-        let expected: HashSet<_> = given[1..].iter().map(|token| end_of(token).to_string()).collect();
+        let expected: HashSet<_> = given[1..]
+            .iter()
+            .map(|token| end_of(token).to_string())
+            .collect();
         assert_eq!(ended, expected, "but for the one that has expired");
 
         for number in 1000..1003 + MOST_TOKENS as i64 {
-            login.note_given(&family, &token(number)).await.expect("noted");
+            login
+                .note_given(&family, &token(number))
+                .await
+                .expect("noted");
         }
         let oldest: HashSet<_> = ends().await[3..].iter().map(ToString::to_string).collect();
-        assert_eq!(oldest, [1000, 1001, 1002].map(|number| end_of(&token(number)).to_string()).into());
+        assert_eq!(
+            oldest,
+            [1000, 1001, 1002]
+                .map(|number| end_of(&token(number)).to_string())
+                .into()
+        );
     }
 }

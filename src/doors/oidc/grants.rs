@@ -72,22 +72,68 @@ pub(super) fn refresh_life(client: &Client) -> Option<i64> {
 
 impl LoginWorker {
     /// Makes a code for the grant of a person who has logged in through `app`.
-    pub(super) async fn make_code(&self, request: &AuthorizeRequest<'_>, grant: Grant, app: &AppId) -> Result<String> {
-        let AuthorizeRequest { redirect_uri, challenge, nonce, scope, .. } = request.clone();
-        let (code, Grant { token: first, claims, mark }) = (family::random(), grant);
-        let family = Family { first, app: app.clone(), mark, scope, until: None, key: String::new(), is_told: false };
+    pub(super) async fn make_code(
+        &self,
+        request: &AuthorizeRequest<'_>,
+        grant: Grant,
+        app: &AppId,
+    ) -> Result<String> {
+        let AuthorizeRequest {
+            redirect_uri,
+            challenge,
+            nonce,
+            scope,
+            ..
+        } = request.clone();
+        let (
+            code,
+            Grant {
+                token: first,
+                claims,
+                mark,
+            },
+        ) = (family::random(), grant);
+        let family = Family {
+            first,
+            app: app.clone(),
+            mark,
+            scope,
+            until: None,
+            key: String::new(),
+            is_told: false,
+        };
         let made_at = self.store.now().timestamp();
-        let kept = CodeGrant { family, redirect_uri, challenge, nonce, claims, made_at };
-        self.store.keep(&family::hashed_key("code", &code), &written_json(&kept), CODE_TTL + CODE_KNOWN).await?;
+        let kept = CodeGrant {
+            family,
+            redirect_uri,
+            challenge,
+            nonce,
+            claims,
+            made_at,
+        };
+        self.store
+            .keep(
+                &family::hashed_key("code", &code),
+                &written_json(&kept),
+                CODE_TTL + CODE_KNOWN,
+            )
+            .await?;
         Ok(code)
     }
 
     /// Exchanges a code for tokens. If an error prevents the answer, nobody has got the tokens, so
     /// the code may be sent again.
-    pub(super) async fn redeem_code(&self, code: &str, [address, verifier]: [&str; 2], client: &Client) -> Outcome {
+    pub(super) async fn redeem_code(
+        &self,
+        code: &str,
+        [address, verifier]: [&str; 2],
+        client: &Client,
+    ) -> Outcome {
         let found: Option<CodeGrant> = self.find(&family::hashed_key("code", code)).await?;
         let found = found.filter(|kept| kept.family.first.app == client.id.0);
-        let Some(mut kept) = found else { return Ok(Err(NotGiven::Unknown)) };
+        let Some(mut kept) = found else {
+            return Ok(Err(NotGiven::Unknown));
+        };
         let life = refresh_life(client).filter(|_| kept.family.scope.ends_with(OFFLINE));
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         kept.family.is_told = client.logout_receiver.is_some();
@@ -106,49 +152,105 @@ impl LoginWorker {
     }
 
     /// Uses the code up, even if the verifier or the address is wrong. `own` identifies this use.
-    async fn redeem_once(&self, (code, fits): (&str, bool), kept: CodeGrant, client: &Client, own: &str) -> Outcome {
+    async fn redeem_once(
+        &self,
+        (code, fits): (&str, bool),
+        kept: CodeGrant,
+        client: &Client,
+        own: &str,
+    ) -> Outcome {
         let used = family::hashed_key("used", code);
         let first = async || self.store.keep_first(&used, own, 2 * CODE_KNOWN).await;
         // Asks again, because a lost answer from Redis must not look like a second use.
-        let found = if let Ok(found) = first().await { found } else { first().await? };
+        let found = if let Ok(found) = first().await {
+            found
+        } else {
+            first().await?
+        };
         if found != own {
             self.revoke_family(&kept.family).await?;
             // Further uses are counted as unknown codes, and revoke nothing again.
-            self.store.discard(&family::hashed_key("code", code)).await?;
+            self.store
+                .discard(&family::hashed_key("code", code))
+                .await?;
             return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
         }
         let now = self.store.now();
         if now.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !fits {
             return Ok(Err(NotGiven::Unknown));
         }
-        let CodeGrant { mut family, nonce, claims, .. } = kept;
+        let CodeGrant {
+            mut family,
+            nonce,
+            claims,
+            ..
+        } = kept;
         let (key, secret) = (family::random(), family::random());
         family.key = hash(&key);
-        let refresh = family.until.map(|_| family::written(family.sid(), 1, &key, &secret));
+        let refresh = family
+            .until
+            .map(|_| family::written(family.sid(), 1, &key, &secret));
         self.make_room(&family).await?;
-        self.keep_family(&family, refresh.as_deref().map(hash).unwrap_or_default(), now).await?;
+        self.keep_family(
+            &family,
+            refresh.as_deref().map(hash).unwrap_or_default(),
+            now,
+        )
+        .await?;
         // A revocation of the user from here on finds the family. An earlier revocation is seen
         // here.
         if self.bound_of(&family).await?.is_none() {
             self.revoke_family(&family).await?;
             return Ok(Err(NotGiven::Revocation(Box::new(family.first))));
         }
-        self.give(client, &family, (family.first.clone(), refresh), &claims, nonce.as_deref(), now).await
+        self.give(
+            client,
+            &family,
+            (family.first.clone(), refresh),
+            &claims,
+            nonce.as_deref(),
+            now,
+        )
+        .await
     }
 
     /// Stores the family before anybody has a token of it.
-    pub(super) async fn keep_family(&self, family: &Family, next: String, at: DateTime<Utc>) -> Result<()> {
+    pub(super) async fn keep_family(
+        &self,
+        family: &Family,
+        next: String,
+        at: DateTime<Utc>,
+    ) -> Result<()> {
         let (store, first, sid, life) = (&self.store, &family.first, family.sid(), family.life(at));
-        let given = Rotation { salt: String::new(), token: first.clone(), next, begun_at: None, given_at: None };
-        store.keep(&family::rotation_key(sid, 0), &written_json(&given), life).await?;
+        let given = Rotation {
+            salt: String::new(),
+            token: first.clone(),
+            next,
+            begun_at: None,
+            given_at: None,
+        };
+        store
+            .keep(&family::rotation_key(sid, 0), &written_json(&given), life)
+            .await?;
         store.keep(&family::key("last", sid), "0", life).await?;
-        store.keep(&family::key("family", sid), &written_json(family), life).await?;
-        let Some(until) = family.until else { return Ok(()) };
+        store
+            .keep(&family::key("family", sid), &written_json(family), life)
+            .await?;
+        let Some(until) = family.until else {
+            return Ok(());
+        };
         // The user's revocations are kept as long as the family can live. Revocations at the client
         // and at the app both find the family. The note is confirmed by replicas, so replicas of
         // the same primary have the family, too.
-        store.note_renewals(Duration::from_secs(u64::try_from(until - first.issued_at).unwrap_or_default())).await?;
-        let longest = Issued { expires_at: until.max(first.expires_at), ..first.clone() };
+        store
+            .note_renewals(Duration::from_secs(
+                u64::try_from(until - first.issued_at).unwrap_or_default(),
+            ))
+            .await?;
+        let longest = Issued {
+            expires_at: until.max(first.expires_at),
+            ..first.clone()
+        };
         Ok(store.note_client_token(&longest, &family.app).await?)
     }
 
@@ -156,7 +258,8 @@ impl LoginWorker {
     pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>> {
         // If the app is missing at the moment, the request fails and revokes nothing.
         self.choose(&self.apps.all(), Some(&family.app), None)?;
-        self.still_bound(&family.app, &family.mark, &family.first).await
+        self.still_bound(&family.app, &family.mark, &family.first)
+            .await
     }
 
     /// Signs the access token and the id token, and makes the token response.
@@ -169,7 +272,10 @@ impl LoginWorker {
         nonce: Option<&str>,
         now: DateTime<Utc>,
     ) -> Outcome {
-        let access_token = self.minter.with(&client.audience, client.token_ttl).mint(&issued, claims, now)?;
+        let access_token = self
+            .minter
+            .with(&client.audience, client.token_ttl)
+            .mint(&issued, claims, now)?;
         // OpenID Connect Core section 2.
         let mut about = json!({
             "sub": issued.user.as_str(),
@@ -181,11 +287,21 @@ impl LoginWorker {
             "sid": family.sid(),
             "amr": ["wechat"],
         });
-        nonce.into_iter().for_each(|nonce| about["nonce"] = nonce.into());
+        nonce
+            .into_iter()
+            .for_each(|nonce| about["nonce"] = nonce.into());
         let id_token = self.minter.sign_id(about, &access_token, now)?;
         let expires_in = (issued.expires_at - self.store.now().timestamp()).max(0);
         let (token_type, scope, user) = ("Bearer", family.scope.clone(), issued.user);
-        Ok(Ok(Given { access_token, token_type, expires_in, id_token, refresh_token, scope, user }))
+        Ok(Ok(Given {
+            access_token,
+            token_type,
+            expires_in,
+            id_token,
+            refresh_token,
+            scope,
+            user,
+        }))
     }
 }
 
@@ -207,15 +323,29 @@ mod tests {
     /// thief.
     #[actix_web::test]
     async fn a_code_whose_use_was_answered_by_a_fault_can_be_used_again_and_once() {
-        let (server, key) = (RedisServer::start().await, PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"));
-        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
+        let (server, key) = (
+            RedisServer::start().await,
+            PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"),
+        );
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
+            .login_worker()
+            .expect("a worker");
         login.store = server.store();
         let app = "wx0123456789abcdef";
-        let file = format!(r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{app}"}}]}}"#);
+        let file = format!(
+            r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{app}"}}]}}"#
+        );
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
-        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        let client = clients
+            .get(&"grafana".parse().expect("an id"))
+            .expect("the client");
         let id = login.minter.token_id("mark", now()).expect("random");
-        let token = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());
+        let token = login.minter.issued(
+            "user-1".parse().expect("a user"),
+            client.id.0.clone(),
+            id,
+            now(),
+        );
         let (redirect_uri, verifier) = ("https://grafana.example.com/".to_owned(), "v".repeat(43));
         let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
         let asked = AuthorizeRequest {
@@ -228,16 +358,33 @@ mod tests {
             scope: "openid".into(),
             id_token_hint: None,
         };
-        let grant = Grant { token, claims: ExtraClaims::default(), mark: "mark".into() };
-        let code = login.make_code(&asked, grant, &app.parse().expect("an app")).await.expect("a code");
-        let redeem = async || login.redeem_code(&code, [&redirect_uri, &verifier], client).await;
+        let grant = Grant {
+            token,
+            claims: ExtraClaims::default(),
+            mark: "mark".into(),
+        };
+        let code = login
+            .make_code(&asked, grant, &app.parse().expect("an app"))
+            .await
+            .expect("a code");
+        let redeem = async || {
+            login
+                .redeem_code(&code, [&redirect_uri, &verifier], client)
+                .await
+        };
         for _ in 0..2 {
             server.cli(&["ACL", "SETUSER", "default", "-zadd"]);
             let refused = redeem().await;
-            assert!(matches!(refused, Err(LoginError::StoreUnavailable(_))), "no list of logins can be written");
+            assert!(
+                matches!(refused, Err(LoginError::StoreUnavailable(_))),
+                "no list of logins can be written"
+            );
             server.cli(&["ACL", "SETUSER", "default", "+@all"]);
         }
-        assert!(matches!(redeem().await, Ok(Err(NotGiven::Revocation(_)))), "nobody is bound");
+        assert!(
+            matches!(redeem().await, Ok(Err(NotGiven::Revocation(_)))),
+            "nobody is bound"
+        );
         assert!(matches!(redeem().await, Ok(Err(NotGiven::Theft(_)))));
     }
 }

@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, SMALL_BODY, allow_site, missing, no_valid_token, origin, private, read_body, read_form,
-    run_to_completion,
+    Answer, Fields, SMALL_BODY, allow_site, missing, no_valid_token, origin, private, read_body,
+    read_form, run_to_completion,
 };
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
@@ -37,11 +37,19 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
     let clients = with_sites(&scan)?;
     let token = worker.issuer.verify(&request, now())?;
     let client = clients.get(&ClientId(token.app.clone())).cloned();
-    let client = client.filter(|client| is_site(client) && is_of_client(&worker.issuer.minter, &token));
+    let client =
+        client.filter(|client| is_site(client) && is_of_client(&worker.issuer.minter, &token));
     let client = client.ok_or_else(no_valid_token)?;
     worker.login.count_by(USERINFO, token.id.as_str()).await?;
-    allow_site(&request, |origin| client.origins.iter().any(|own| own == origin));
-    let state = worker.login.store.token_state(&issued(&token)).await.map_err(LoginError::from)?;
+    allow_site(&request, |origin| {
+        client.origins.iter().any(|own| own == origin)
+    });
+    let state = worker
+        .login
+        .store
+        .token_state(&issued(&token))
+        .await
+        .map_err(LoginError::from)?;
     if !matches!(state, TokenState::People(_)) {
         return Err(no_valid_token());
     }
@@ -92,7 +100,9 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
     match end(&at.0, client, &token).await? {
         Some(user) => oidc.tell(request, LOGGED_OUT, &client.id, Some(&user)),
         None => {
-            at.0.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await?;
+            at.0.login
+                .count_by(TRIES, &origin(request).address.unwrap_or_default())
+                .await?;
             if let Some(refresh) = RefreshToken::read(&token) {
                 at.0.login.find_family(refresh.sid).await?;
             }
@@ -105,11 +115,18 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
 async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Option<UserId>> {
     let login = &worker.login;
     if let Some(refresh) = RefreshToken::read(token) {
-        let Some(family) = login.family_of(&refresh, client).await? else { return Ok(None) };
-        return login.revoke_family(&family).await.map(|()| Some(family.first.user));
+        let Some(family) = login.family_of(&refresh, client).await? else {
+            return Ok(None);
+        };
+        return login
+            .revoke_family(&family)
+            .await
+            .map(|()| Some(family.first.user));
     }
     let own = OwnJwt::read(&worker.issuer, token).and_then(|own| own.access_token());
-    let Some(issued) = own.filter(|issued| issued.app == client.id.0) else { return Ok(None) };
+    let Some(issued) = own.filter(|issued| issued.app == client.id.0) else {
+        return Ok(None);
+    };
     end_login(login, issued).await
 }
 
@@ -118,11 +135,21 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
 pub(super) async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>> {
     // Each login has its own limit, so nobody can keep others from logging out. The first request
     // already revokes the login.
-    login.count(&RateLimitKey::new(TRIES, token.id.as_str(), login.policy.limit_openid), OPENID).await?;
+    login
+        .count(
+            &RateLimitKey::new(TRIES, token.id.as_str(), login.policy.limit_openid),
+            OPENID,
+        )
+        .await?;
     let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;
-    let was_alive = match login.find_family(renewed_of.as_deref().unwrap_or(token.id.as_str())).await? {
+    let was_alive = match login
+        .find_family(renewed_of.as_deref().unwrap_or(token.id.as_str()))
+        .await?
+    {
         Some(family) => login.revoke_family(&family).await.map(|()| true)?,
-        None => login.store.token_state(&token).await?.is_told() || login.end_if_alive(&token).await?,
+        None => {
+            login.store.token_state(&token).await?.is_told() || login.end_if_alive(&token).await?
+        }
     };
     Ok(was_alive.then_some(token.user))
 }
@@ -145,31 +172,57 @@ pub(super) async fn end_session(request: HttpRequest, at: AtDoor) -> Answer {
 /// The same, for sites that post a form
 #[utoipa::path(post, path = "/end_session", tag = "sites",
     responses((status = 303, description = "To the site"), (status = 200, description = "A page", content_type = "text/html")))]
-pub(super) async fn end_session_by_post(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
+pub(super) async fn end_session_by_post(
+    request: HttpRequest,
+    payload: Payload,
+    at: AtDoor,
+) -> Answer {
     let body = read_body(payload, SMALL_BODY).await?;
-    run_to_completion(async move { leave(&request, &String::from_utf8_lossy(&body), at).await }).await
+    run_to_completion(async move { leave(&request, &String::from_utf8_lossy(&body), at).await })
+        .await
 }
 
 async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {
     let (query, clients) = (Query::of(form), with_sites(&scan)?);
-    let own = query.one("id_token_hint").and_then(|hint| OwnJwt::read(&worker.issuer, hint));
+    let own = query
+        .one("id_token_hint")
+        .and_then(|hint| OwnJwt::read(&worker.issuer, hint));
     let hint = own.as_ref().and_then(OwnJwt::id_token);
     let named: Option<ClientId> = query.one("client_id").and_then(|id| id.parse().ok());
     // If the hint and `client_id` name different clients, or one of them cannot be read, nobody is
     // logged out, and a page says so.
     let is_torn = query.has("id_token_hint") && hint.is_none()
         || query.has("client_id") && named.is_none()
-        || hint.as_ref().zip(named.as_ref()).is_some_and(|((_, of), named)| of != named);
+        || hint
+            .as_ref()
+            .zip(named.as_ref())
+            .is_some_and(|((_, of), named)| of != named);
     let refused = |why| refused(request, form, &worker, why);
     if is_torn {
         return refused(Why::LOGOUT);
     }
-    let client = hint.as_ref().map(|(_, of)| of).or(named.as_ref()).and_then(|id| clients.get(id));
-    let first = own.as_ref().and_then(|own| own.first_token(&worker.issuer.minter, client));
+    let client = hint
+        .as_ref()
+        .map(|(_, of)| of)
+        .or(named.as_ref())
+        .and_then(|id| clients.get(id));
+    let first = own
+        .as_ref()
+        .and_then(|own| own.first_token(&worker.issuer.minter, client));
     if let Some((first, (_, of))) = first.zip(hint.as_ref()) {
         match end_login(&worker.login, first).await {
-            Ok(user) => user.into_iter().for_each(|user| oidc.tell(request, LOGGED_OUT, of, Some(&user))),
-            Err(error) => return Ok(failed(request, &worker, ("not_left", "/end_session"), form, error)),
+            Ok(user) => user
+                .into_iter()
+                .for_each(|user| oidc.tell(request, LOGGED_OUT, of, Some(&user))),
+            Err(error) => {
+                return Ok(failed(
+                    request,
+                    &worker,
+                    ("not_left", "/end_session"),
+                    form,
+                    error,
+                ));
+            }
         }
     }
     let to = query.one("post_logout_redirect_uri");

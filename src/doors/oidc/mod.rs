@@ -62,7 +62,12 @@ const CATALOG: Catalog = &include!("texts.json");
 
 pub(super) const DOOR: DoorRow = DoorRow {
     readable: &["/userinfo", "/revoke"],
-    ..DoorRow::new(&ROUTES, |settings, _| Ok(settings.door_files.get(VARIABLE).map(|_| Arc::new(Oidc::default()) as _)))
+    ..DoorRow::new(&ROUTES, |settings, _| {
+        Ok(settings
+            .door_files
+            .get(VARIABLE)
+            .map(|_| Arc::new(Oidc::default()) as _))
+    })
 };
 
 type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
@@ -85,22 +90,44 @@ const DONE: [&str; 3] = ["logged_in", "renewed", "logged_out"];
 impl Oidc {
     /// Counts the outcome of a code or a refresh token.
     fn count(&self, client: &ClientId, outcome: &'static str) {
-        self.logins.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+        self.logins
+            .get_or_create(&[
+                ("client", client.to_string()),
+                ("outcome", outcome.to_owned()),
+            ])
+            .inc();
     }
 
     /// Counts the outcome of a back-channel logout: `sent`, `failed` for each try that the site did
     /// not accept, or `given_up`.
     fn count_logout(&self, client: &ClientId, outcome: &'static str) {
-        self.logouts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+        self.logouts
+            .get_or_create(&[
+                ("client", client.to_string()),
+                ("outcome", outcome.to_owned()),
+            ])
+            .inc();
     }
 
     /// Counts and audits an outcome. A site that keeps renewing gives one audit event a minute.
-    fn tell(&self, request: &HttpRequest, (activity, outcome): Step, client: &ClientId, user: Option<&UserId>) {
+    fn tell(
+        &self,
+        request: &HttpRequest,
+        (activity, outcome): Step,
+        client: &ClientId,
+        user: Option<&UserId>,
+    ) {
         self.count(client, outcome);
         let refused = (!DONE.contains(&outcome)).then(|| outcome.into());
         let event = Event::new(activity, origin(request));
         let who = format!("{client} {}", user.map_or(event.address(), UserId::as_str));
-        Event { client: Some(client.clone()), user: user.cloned(), refused, ..event }.tell_bounded(&who);
+        Event {
+            client: Some(client.clone()),
+            user: user.cloned(),
+            refused,
+            ..event
+        }
+        .tell_bounded(&who);
     }
 }
 
@@ -111,7 +138,9 @@ impl Door for Oidc {
         config
             .service(file("/authorize/page.css", CSS, include_str!("page.css")))
             .service(file("/authorize/page.js", JS, include_str!("page.js")))
-            .app_data(Data::<dyn FurtherGrants>::from(Arc::clone(&self) as Arc<dyn FurtherGrants>))
+            .app_data(Data::<dyn FurtherGrants>::from(
+                Arc::clone(&self) as Arc<dyn FurtherGrants>
+            ))
             .app_data(Data::from(self));
     }
 
@@ -124,16 +153,26 @@ impl Door for Oidc {
     async fn examine(&self, issuer: &Issuer, redis: Option<&Store>) -> Vec<Finding> {
         let (clients, apps) = (clients(issuer), issuer.apps.all());
         let mut found = backchannel::examine(&clients, redis).await;
-        let is_for_web = |app: &App| matches!(app.kind, AppKind::OfficialAccount | AppKind::Website);
+        let is_for_web =
+            |app: &App| matches!(app.kind, AppKind::OfficialAccount | AppKind::Website);
         let mut tell = |wrong, advice| found.push(Finding::warning("clients", wrong, advice));
         for client in clients.iter() {
             for app in &client.web_apps {
                 if !apps.choose(Some(app), None).is_ok_and(is_for_web) {
-                    let wrong = message!(CATALOG: web_app_of_client_is_not_configured, client.id, app);
-                    tell(wrong, message!(CATALOG: add_file_of_this_app_or_take_it_out));
+                    let wrong =
+                        message!(CATALOG: web_app_of_client_is_not_configured, client.id, app);
+                    tell(
+                        wrong,
+                        message!(CATALOG: add_file_of_this_app_or_take_it_out),
+                    );
                 }
             }
-            if client.is_back_end() && client.redirect_uris.iter().any(|address| address.starts_with("http://")) {
+            if client.is_back_end()
+                && client
+                    .redirect_uris
+                    .iter()
+                    .any(|address| address.starts_with("http://"))
+            {
                 let wrong = message!(CATALOG: redirect_uri_of_back_end_is_over_http, client.id);
                 tell(wrong, message!(CATALOG: use_https_but_while_developing));
             }
@@ -174,24 +213,39 @@ impl Door for Oidc {
     }
 
     fn metrics(&self, registry: &mut Registry) {
-        registry.register("oidc_logins", "What became of codes and refresh tokens of sites", self.logins.clone());
+        registry.register(
+            "oidc_logins",
+            "What became of codes and refresh tokens of sites",
+            self.logins.clone(),
+        );
         let help = "Logouts that sites were told of, or not";
         registry.register("oidc_backchannel_logouts", help, self.logouts.clone());
     }
 }
 
 fn clients(issuer: &Issuer) -> Arc<Clients> {
-    let scan = issuer.doors.iter().find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>());
+    let scan = issuer
+        .doors
+        .iter()
+        .find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>());
     scan.map(Scan::clients).unwrap_or_default()
 }
 
 /// The clients. If no client is a site, 404, as if the door did not exist.
 fn with_sites(scan: &Scan) -> Result<Arc<Clients>, Problem> {
-    Some(scan.clients()).filter(|clients| clients.iter().any(is_site)).ok_or_else(|| not_found(PLACE))
+    Some(scan.clients())
+        .filter(|clients| clients.iter().any(is_site))
+        .ok_or_else(|| not_found(PLACE))
 }
 
 /// The path of the issuer's URL, below which the pages' files are, without a slash at the end.
 fn root(worker: &IssuerWorker) -> String {
-    let url = worker.issuer.settings.issuer.as_str().parse().map(|url: reqwest::Url| url.path().to_owned());
+    let url = worker
+        .issuer
+        .settings
+        .issuer
+        .as_str()
+        .parse()
+        .map(|url: reqwest::Url| url.path().to_owned());
     url.unwrap_or_default().trim_end_matches('/').to_owned()
 }

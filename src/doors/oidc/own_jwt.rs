@@ -25,12 +25,18 @@ impl OwnJwt {
         let (header, claims): (Map<String, Value>, _) = (object(header)?, object(claims)?);
         let kid = header.get("kid")?.as_str()?;
         let keys = issuer.keys.set();
-        let key = keys.iter().map(|key| key.public()).find(|key| key.kid() == kid)?;
+        let key = keys
+            .iter()
+            .map(|key| key.public())
+            .find(|key| key.kid() == kid)?;
         let is_own = header.get("alg")?.as_str()? == key.algorithm().name()
             && claims.get("iss")?.as_str()? == issuer.settings.issuer.as_str()
             && !keys.is_revoked(kid)
             && key.verifies(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?);
-        is_own.then_some(Self { typ: header.get("typ")?.as_str()?.to_owned(), claims })
+        is_own.then_some(Self {
+            typ: header.get("typ")?.as_str()?.to_owned(),
+            claims,
+        })
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -55,8 +61,13 @@ impl OwnJwt {
     /// later.
     pub(super) fn first_token(&self, minter: &Minter, client: Option<&Client>) -> Option<Issued> {
         let ((sid, app), user) = (self.id_token()?, self.subject()?.parse().ok()?);
-        let at = DateTime::from_timestamp(self.claims.get("auth_time")?.as_i64()?, 0)? + CLOCKS_APART;
-        Some(minter.with(&[], client.and_then(|client| client.token_ttl)).issued(user, app.0, sid.parse().ok()?, at))
+        let at =
+            DateTime::from_timestamp(self.claims.get("auth_time")?.as_i64()?, 0)? + CLOCKS_APART;
+        Some(
+            minter
+                .with(&[], client.and_then(|client| client.token_ttl))
+                .issued(user, app.0, sid.parse().ok()?, at),
+        )
     }
 
     pub(super) fn access_token(&self) -> Option<Issued> {
@@ -86,15 +97,35 @@ mod tests {
     fn neither_an_id_token_nor_an_access_token_by_a_revoked_key_is_read() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let issuer = issuer(&key, ("WXMINT_TOKEN_TTL", "1h"));
-        let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
+        let (user, client) = (
+            "user-1".parse().expect("a user"),
+            "grafana".parse().expect("an id"),
+        );
         let id = issuer.minter.token_id("mark", now()).expect("random");
         let issued = issuer.minter.issued(user, client, id, now());
-        let access = issuer.minter.mint(&issued, &Default::default(), now()).expect("a token");
+        let access = issuer
+            .minter
+            .mint(&issued, &Default::default(), now())
+            .expect("a token");
         let claims = json!({"sub": "user-1", "aud": "grafana", "sid": issued.id.as_str()});
-        let id_token = issuer.minter.sign_id(claims, &access, now()).expect("a token");
-        let sid = || OwnJwt::read(&issuer, id_token.expose())?.id_token().map(|(sid, _)| sid.to_owned());
-        let jti = || OwnJwt::read(&issuer, access.expose())?.access_token().map(|token| token.id);
-        assert_eq!((sid(), jti()), (Some(issued.id.as_str().to_owned()), Some(issued.id.clone())));
+        let id_token = issuer
+            .minter
+            .sign_id(claims, &access, now())
+            .expect("a token");
+        let sid = || {
+            OwnJwt::read(&issuer, id_token.expose())?
+                .id_token()
+                .map(|(sid, _)| sid.to_owned())
+        };
+        let jti = || {
+            OwnJwt::read(&issuer, access.expose())?
+                .access_token()
+                .map(|token| token.id)
+        };
+        assert_eq!(
+            (sid(), jti()),
+            (Some(issued.id.as_str().to_owned()), Some(issued.id.clone()))
+        );
         issuer.keys.note_revoked(&[key.kid().to_owned()]);
         assert_eq!((sid(), jti()), (None, None));
     }

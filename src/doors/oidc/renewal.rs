@@ -29,7 +29,10 @@ const RENEWALS: &str = "oidc-renewals";
 /// limit does not count them. This limit is far above what the tabs of a browser do. It protects
 /// the account service from a client that repeats for ever.
 const REPEATS: &str = "oidc-repeats";
-const REPEATS_RATE: Rate = Rate { burst: 300, period: Duration::from_secs(ANSWERED_AGAIN.unsigned_abs()) };
+const REPEATS_RATE: Rate = Rate {
+    burst: 300,
+    period: Duration::from_secs(ANSWERED_AGAIN.unsigned_abs()),
+};
 /// A renewal that began this many seconds ago and was not given is made anew, because the request
 /// that began it has failed.
 const ABANDONED: i64 = 5;
@@ -68,10 +71,15 @@ enum Found {
 impl LoginWorker {
     /// Exchanges a refresh token for new tokens.
     pub(super) async fn refresh(&self, shown: &str, client: &Client) -> Outcome {
-        let Some(token) = RefreshToken::read(shown) else { return Ok(Err(NotGiven::Unknown)) };
-        let Some(family) = self.family_of(&token, client).await? else { return Ok(Err(NotGiven::Unknown)) };
+        let Some(token) = RefreshToken::read(shown) else {
+            return Ok(Err(NotGiven::Unknown));
+        };
+        let Some(family) = self.family_of(&token, client).await? else {
+            return Ok(Err(NotGiven::Unknown));
+        };
         let now = self.store.now();
-        let until = refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
+        let until =
+            refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
         let has_app = client.app == family.app || client.web_apps.contains(&family.app);
         // Refused without revoking the family: the client may get `refresh` or the app back.
         if !has_app || now.timestamp() >= until.min(family.until.unwrap_or_default()) {
@@ -79,8 +87,15 @@ impl LoginWorker {
         }
         let before = self.find_rotation(family.sid(), token.number - 1).await?;
         let before = before.filter(|before| before.next == hash(shown));
-        let Some(before) = before else { return self.theft(&family).await };
-        let shown = Shown { client, family, token, before };
+        let Some(before) = before else {
+            return self.theft(&family).await;
+        };
+        let shown = Shown {
+            client,
+            family,
+            token,
+            before,
+        };
         // Dated before revocations are checked, so that each later revocation covers the token.
         let life = client.token_ttl.unwrap_or(self.minter.ttl());
         let at = self.store.date_renewal(&shown.family.first, life).await?;
@@ -102,16 +117,17 @@ impl LoginWorker {
     async fn renew(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
         let meter = RateLimitKey::new(RENEWALS, shown.family.list(), self.policy.limit_openid);
         let counted = self.store.count(&meter).await.map_err(LoginError::from);
-        let renewed = match counted.and_then(|counted| counted.map_err(LoginError::too_many(OPENID))) {
-            Ok(counted) => {
-                let renewed = self.renew_counted(shown, begun).await;
-                if renewed.is_err() {
-                    _ = self.store.uncount(&meter, counted).await;
+        let renewed =
+            match counted.and_then(|counted| counted.map_err(LoginError::too_many(OPENID))) {
+                Ok(counted) => {
+                    let renewed = self.renew_counted(shown, begun).await;
+                    if renewed.is_err() {
+                        _ = self.store.uncount(&meter, counted).await;
+                    }
+                    renewed
                 }
-                renewed
-            }
-            Err(error) => Err(error),
-        };
+                Err(error) => Err(error),
+            };
         if renewed.is_err() {
             _ = self.store.discard_own(&shown.key(), &json(begun)).await;
         }
@@ -121,7 +137,9 @@ impl LoginWorker {
     async fn renew_counted(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
         let Some(claims) = self.allowed(&shown.family, &shown.before).await? else {
             self.revoke_family(&shown.family).await?;
-            return Ok(Err(NotGiven::Revocation(Box::new(shown.family.first.clone()))));
+            return Ok(Err(NotGiven::Revocation(Box::new(
+                shown.family.first.clone(),
+            ))));
         };
         self.note_renewal(shown, begun).await?;
         match self.answer(shown, begun, &claims).await? {
@@ -133,42 +151,61 @@ impl LoginWorker {
     /// Answers a renewal again. The account backend is asked again.
     async fn repeat(&self, shown: &Shown<'_>, given: &Rotation) -> Outcome {
         let meter = RateLimitKey::new(REPEATS, shown.key(), REPEATS_RATE);
-        self.store.count(&meter).await?.map_err(LoginError::too_many(OPENID))?;
+        self.store
+            .count(&meter)
+            .await?
+            .map_err(LoginError::too_many(OPENID))?;
         let Some(claims) = self.allowed(&shown.family, &shown.before).await? else {
             self.revoke_family(&shown.family).await?;
-            return Ok(Err(NotGiven::Revocation(Box::new(shown.family.first.clone()))));
+            return Ok(Err(NotGiven::Revocation(Box::new(
+                shown.family.first.clone(),
+            ))));
         };
         self.answer(shown, given, &claims).await
     }
 
     async fn answer(&self, shown: &Shown<'_>, given: &Rotation, claims: &ExtraClaims) -> Outcome {
-        let Shown { client, family, token, .. } = shown;
+        let Shown {
+            client,
+            family,
+            token,
+            ..
+        } = shown;
         // Another request may have revoked the family meanwhile without having seen this token.
         if self.find_family(family.sid()).await?.is_none() {
             self.end_if_alive(&given.token).await?;
             return Ok(Err(NotGiven::Revocation(Box::new(family.first.clone()))));
         }
         let tokens = (given.token.clone(), Some(token.next(&given.salt)));
-        self.give(client, family, tokens, claims, None, self.store.now()).await
+        self.give(client, family, tokens, claims, None, self.store.now())
+            .await
     }
 
     /// Notes that a renewal is given. This is the last step: if a later step failed, the repeated
     /// request would look like theft.
     async fn note_as_given(&self, shown: &Shown<'_>, begun: &Rotation, given: Given) -> Outcome {
-        let noted = Rotation { given_at: Some(self.store.now().timestamp()), ..begun.clone() };
+        let noted = Rotation {
+            given_at: Some(self.store.now().timestamp()),
+            ..begun.clone()
+        };
         let (key, begun, noted) = (shown.key(), json(begun), json(&noted));
         let note = async || self.store.replace_kept(&key, &begun, &noted).await;
-        let outcome = if let Ok(is_noted) = note().await { Ok(is_noted) } else { note().await };
+        let outcome = if let Ok(is_noted) = note().await {
+            Ok(is_noted)
+        } else {
+            note().await
+        };
         match outcome {
             Ok(true) => Ok(Ok(given)),
-            Ok(false) if self.find_family(shown.family.sid()).await?.is_none() => {
-                Ok(Err(NotGiven::Revocation(Box::new(shown.family.first.clone()))))
-            }
+            Ok(false) if self.find_family(shown.family.sid()).await?.is_none() => Ok(Err(
+                NotGiven::Revocation(Box::new(shown.family.first.clone())),
+            )),
             // This request took so long that another request has begun the renewal anew.
             Ok(false) => Err(LoginError::Contended),
             Err(error) => {
                 let store = self.store.clone();
-                let take_back = async move || store.replace_kept(&key, &noted, &begun).await.map(drop);
+                let take_back =
+                    async move || store.replace_kept(&key, &noted, &begun).await.map(drop);
                 // The client need not wait: the note matters only for late repetitions.
                 drop(run_to_completion(async move {
                     for _ in 0..TAKEN_BACK {
@@ -185,10 +222,15 @@ impl LoginWorker {
     /// The claims of the account backend. `None` if the login, or the access token beside the
     /// refresh token, has been revoked, or if the user may not log in any more.
     async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>> {
-        if !matches!(self.store.token_state(&before.token).await?, TokenState::People(_)) {
+        if !matches!(
+            self.store.token_state(&before.token).await?,
+            TokenState::People(_)
+        ) {
             return Ok(None);
         }
-        let Some(bound) = self.bound_of(family).await? else { return Ok(None) };
+        let Some(bound) = self.bound_of(family).await? else {
+            return Ok(None);
+        };
         match self.allow(&bound, None).await {
             Ok(claims) => Ok(Some(claims)),
             Err(LoginError::Blocked | LoginError::AccountDenied) => Ok(None),
@@ -198,7 +240,11 @@ impl LoginWorker {
 
     /// Finds the family of a refresh token of this client, even if the token has been used. Does
     /// not wait for replicas, because the token may be a guess.
-    pub(super) async fn family_of(&self, token: &RefreshToken<'_>, of: &Client) -> Result<Option<Family>> {
+    pub(super) async fn family_of(
+        &self,
+        token: &RefreshToken<'_>,
+        of: &Client,
+    ) -> Result<Option<Family>> {
         let found: Option<Family> = self.find(&family::key("family", token.sid)).await?;
         let is_own = |family: &Family| family.first.app == of.id.0 && family.key == hash(token.key);
         Ok(found.filter(|family| family.until.is_some() && is_own(family)))
@@ -207,9 +253,16 @@ impl LoginWorker {
     /// Revokes the family of a refresh token that was used twice. If the login has been revoked
     /// meanwhile, its records are gone, and this is no theft.
     async fn theft(&self, family: &Family) -> Outcome {
-        let (lives, first) = (self.find_family(family.sid()).await?.is_some(), Box::new(family.first.clone()));
+        let (lives, first) = (
+            self.find_family(family.sid()).await?.is_some(),
+            Box::new(family.first.clone()),
+        );
         self.revoke_family(family).await?;
-        Ok(Err(if lives { NotGiven::Theft(first) } else { NotGiven::Revocation(first) }))
+        Ok(Err(if lives {
+            NotGiven::Theft(first)
+        } else {
+            NotGiven::Revocation(first)
+        }))
     }
 
     /// Begins this renewal, or finds the renewal for the same refresh token. If several requests
@@ -232,10 +285,16 @@ impl LoginWorker {
                 let by_own_clock = (self.store.now() - MAX_LEEWAY).timestamp() - given_at;
                 let by_redis = at - found.begun_at.unwrap_or(found.token.issued_at);
                 let is_late = by_own_clock.max(by_redis) > ANSWERED_AGAIN;
-                return Ok(if is_late { Found::Spent } else { Found::Given(found) });
+                return Ok(if is_late {
+                    Found::Spent
+                } else {
+                    Found::Given(found)
+                });
             }
             // The absolute difference also covers a clock that has stepped back.
-            let is_abandoned = found.begun_at.is_none_or(|begun_at| (at - begun_at).abs() >= ABANDONED);
+            let is_abandoned = found
+                .begun_at
+                .is_none_or(|begun_at| (at - begun_at).abs() >= ABANDONED);
             if is_abandoned && self.store.replace_kept(&key, &held, &own).await? {
                 return self.unless_overtaken(shown).await;
             }
@@ -248,14 +307,29 @@ impl LoginWorker {
     /// record, so the repetition looks like the first request. But the predecessor's record is then
     /// gone, too.
     async fn unless_overtaken(&self, shown: &Shown<'_>) -> Result<Found> {
-        let gave_it = self.find_rotation(shown.family.sid(), shown.token.number - 1).await?;
-        Ok(if gave_it.is_some() { Found::Begun } else { Found::Spent })
+        let gave_it = self
+            .find_rotation(shown.family.sid(), shown.token.number - 1)
+            .await?;
+        Ok(if gave_it.is_some() {
+            Found::Begun
+        } else {
+            Found::Spent
+        })
     }
 
     /// The renewal that this request would begin.
     fn begun(&self, shown: &Shown<'_>, at: i64) -> Result<Rotation> {
-        let Shown { client, family, token, .. } = shown;
-        let (minter, salt, now) = (self.minter.with(&[], client.token_ttl), family::random(), self.store.now());
+        let Shown {
+            client,
+            family,
+            token,
+            ..
+        } = shown;
+        let (minter, salt, now) = (
+            self.minter.with(&[], client.token_ttl),
+            family::random(),
+            self.store.now(),
+        );
         // The date is at least the login's: no revocation covers the login, so none covers a token
         // that is dated later. The date is not ahead of this machine's clock: verifiers without
         // leeway would reject such a token.
@@ -268,7 +342,8 @@ impl LoginWorker {
                 issued_at,
                 // A revocation of the login finds its tokens only as long as the login can be
                 // renewed.
-                expires_at: (issued_at + minter.ttl().as_secs() as i64).min(family.until.unwrap_or_default()),
+                expires_at: (issued_at + minter.ttl().as_secs() as i64)
+                    .min(family.until.unwrap_or_default()),
                 ..family.first.clone()
             },
             begun_at: Some(at),
@@ -278,14 +353,27 @@ impl LoginWorker {
 
     /// Records the new token so that a revocation of the login finds it, and deletes old records.
     async fn note_renewal(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<()> {
-        let Shown { client, family, token, .. } = shown;
+        let Shown {
+            client,
+            family,
+            token,
+            ..
+        } = shown;
         let (store, sid, number) = (&self.store, family.sid(), token.number);
         // Even a token that has just expired can revoke the login, because verifiers may still
         // accept it.
         let life = self.minter.with(&[], client.token_ttl).ttl() + 2 * MAX_LEEWAY;
-        store.keep(&family::key("sid", begun.token.id.as_str()), sid, life).await?;
+        store
+            .keep(&family::key("sid", begun.token.id.as_str()), sid, life)
+            .await?;
         if self.last_number(sid).await? < number {
-            store.keep(&family::key("last", sid), &number.to_string(), family.life(store.now())).await?;
+            store
+                .keep(
+                    &family::key("last", sid),
+                    &number.to_string(),
+                    family.life(store.now()),
+                )
+                .await?;
         }
         self.note_given(family, &begun.token).await?;
         // An honest client no longer uses the refresh token before the last. Its access token lives
@@ -299,17 +387,37 @@ impl LoginWorker {
     /// Makes a renewal without asking the account backend and without signing. Returns the next
     /// refresh token.
     #[cfg(test)]
-    pub(super) async fn renew_alone(&self, family: &Family, shown: &str, client: &Client) -> Result<Option<String>> {
+    pub(super) async fn renew_alone(
+        &self,
+        family: &Family,
+        shown: &str,
+        client: &Client,
+    ) -> Result<Option<String>> {
         let token = RefreshToken::read(shown).expect("a refresh token");
-        let before = self.find_rotation(family.sid(), token.number - 1).await?.expect("it was given");
-        let shown = Shown { client, family: family.clone(), token, before };
+        let before = self
+            .find_rotation(family.sid(), token.number - 1)
+            .await?
+            .expect("it was given");
+        let shown = Shown {
+            client,
+            family: family.clone(),
+            token,
+            before,
+        };
         let life = client.token_ttl.unwrap_or(self.minter.ttl());
         let second = self.store.date_renewal(&shown.family.first, life).await?;
         let begun = self.begun(&shown, second)?;
-        let Found::Begun = self.find_or_begin(&shown, &begun, second).await? else { return Ok(None) };
+        let Found::Begun = self.find_or_begin(&shown, &begun, second).await? else {
+            return Ok(None);
+        };
         self.note_renewal(&shown, &begun).await?;
-        let given = Rotation { given_at: Some(self.store.now().timestamp()), ..begun.clone() };
-        self.store.replace_kept(&shown.key(), &json(&begun), &json(&given)).await?;
+        let given = Rotation {
+            given_at: Some(self.store.now().timestamp()),
+            ..begun.clone()
+        };
+        self.store
+            .replace_kept(&shown.key(), &json(&begun), &json(&given))
+            .await?;
         Ok(Some(shown.token.next(&begun.salt)))
     }
 }
@@ -334,18 +442,39 @@ mod tests {
     /// login would find the token, and revocations would miss the newest token, too.
     #[actix_web::test]
     async fn a_repetition_that_two_renewals_have_overtaken_is_theft() {
-        let key = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
-        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
+        let key =
+            PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
+            .login_worker()
+            .expect("a worker");
         let store = login.store.clone();
         let file = r#"{"clients":[{"client_id":"grafana","name":"Grafana","appid":"wx0123456789abcdef"}]}"#;
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
-        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        let client = clients
+            .get(&"grafana".parse().expect("an id"))
+            .expect("the client");
         let id = login.minter.token_id("mark", now()).expect("random");
-        let first = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());
+        let first = login.minter.issued(
+            "user-1".parse().expect("a user"),
+            client.id.0.clone(),
+            id,
+            now(),
+        );
         let at = first.issued_at;
-        let (app, until) = ("wx0123456789abcdef".parse().expect("an app"), Some(at + 86_400));
+        let (app, until) = (
+            "wx0123456789abcdef".parse().expect("an app"),
+            Some(at + 86_400),
+        );
         let (mark, scope, key) = ("mark".to_owned(), "openid".to_owned(), hash("key"));
-        let family = Family { first, app, mark, scope, until, key, is_told: false };
+        let family = Family {
+            first,
+            app,
+            mark,
+            scope,
+            until,
+            key,
+            is_told: false,
+        };
         let mut texts = vec![family::written(family.sid(), 1, "key", "secret")];
         let start = Rotation {
             salt: String::new(),
@@ -356,19 +485,38 @@ mod tests {
         };
         login
             .store
-            .keep(&family::rotation_key(family.sid(), 0), &json(&start), Duration::from_secs(30))
+            .keep(
+                &family::rotation_key(family.sid(), 0),
+                &json(&start),
+                Duration::from_secs(30),
+            )
             .await
             .expect("kept");
 
         let rotate = async |login: &LoginWorker, text: &str| {
             let token = RefreshToken::read(text).expect("a refresh token");
-            let shown = Shown { client, family: family.clone(), token, before: start.clone() };
+            let shown = Shown {
+                client,
+                family: family.clone(),
+                token,
+                before: start.clone(),
+            };
             let begun = login.begun(&shown, at).expect("a token");
-            let rotation = match login.find_or_begin(&shown, &begun, at).await.expect("an answer") {
+            let rotation = match login
+                .find_or_begin(&shown, &begun, at)
+                .await
+                .expect("an answer")
+            {
                 Found::Begun => {
                     login.note_renewal(&shown, &begun).await.expect("noted");
-                    let given = Rotation { given_at: Some(login.store.now().timestamp()), ..begun.clone() };
-                    let noted = login.store.replace_kept(&shown.key(), &json(&begun), &json(&given)).await;
+                    let given = Rotation {
+                        given_at: Some(login.store.now().timestamp()),
+                        ..begun.clone()
+                    };
+                    let noted = login
+                        .store
+                        .replace_kept(&shown.key(), &json(&begun), &json(&given))
+                        .await;
                     assert_eq!(noted, Ok(true));
                     given
                 }
@@ -381,26 +529,42 @@ mod tests {
             Some(shown.token.next(&rotation.salt))
         };
         for _ in 0..2 {
-            let next = rotate(&login, texts.last().expect("one")).await.expect("renewed");
+            let next = rotate(&login, texts.last().expect("one"))
+                .await
+                .expect("renewed");
             texts.push(next);
         }
         // Redis' clock has stepped back meanwhile, and all tokens have the same second.
         for (later, is_answered) in [(-60, true), (0, true), (85, true), (95, false)] {
             login.store = store.at(now() + TimeDelta::seconds(later));
             let answer = is_answered.then(|| texts[2].clone());
-            assert_eq!(rotate(&login, &texts[1]).await, answer, "an answer that was lost, {later} s later");
+            assert_eq!(
+                rotate(&login, &texts[1]).await,
+                answer,
+                "an answer that was lost, {later} s later"
+            );
         }
         login.store = store;
         rotate(&login, &texts[2]).await.expect("renewed");
         assert_eq!(rotate(&login, &texts[0]).await, None, "too late");
         assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
-        assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Revocation(_)))), "a logout came between");
+        assert!(
+            matches!(login.theft(&family).await, Ok(Err(NotGiven::Revocation(_)))),
+            "a logout came between"
+        );
         login
             .store
-            .keep(&family::key("family", family.sid()), &json(&family), Duration::from_secs(30))
+            .keep(
+                &family::key("family", family.sid()),
+                &json(&family),
+                Duration::from_secs(30),
+            )
             .await
             .expect("kept");
-        assert!(matches!(login.theft(&family).await, Ok(Err(NotGiven::Theft(_)))));
+        assert!(matches!(
+            login.theft(&family).await,
+            Ok(Err(NotGiven::Theft(_)))
+        ));
     }
 
     /// This holds for all sites and all periods of renewal.
@@ -409,73 +573,149 @@ mod tests {
         thread_local!(static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) });
         let clock = || now() + AHEAD.get();
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m")).login_worker().expect("a worker");
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
+            .login_worker()
+            .expect("a worker");
         let access = StoreAccess::in_memory(clock);
         login.store = Store::new(&access, Duration::ZERO, clock, ());
         let app = "wx0123456789abcdef";
-        let file = format!(r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{app}"}}]}}"#);
+        let file = format!(
+            r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{app}"}}]}}"#
+        );
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
-        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        let client = clients
+            .get(&"grafana".parse().expect("an id"))
+            .expect("the client");
         let id = login.minter.token_id("mark", now()).expect("random");
-        let first = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());
+        let first = login.minter.issued(
+            "user-1".parse().expect("a user"),
+            client.id.0.clone(),
+            id,
+            now(),
+        );
         let until = Some(first.issued_at + 30 * 86_400);
         let (mark, scope) = ("mark".to_owned(), "openid".to_owned());
-        let family =
-            Family { first, app: app.parse().expect("an app"), mark, scope, until, key: hash("key"), is_told: false };
+        let family = Family {
+            first,
+            app: app.parse().expect("an app"),
+            mark,
+            scope,
+            until,
+            key: hash("key"),
+            is_told: false,
+        };
         let mut shown = family::written(family.sid(), 1, "key", "secret");
-        login.keep_family(&family, hash(&shown), now()).await.expect("kept");
+        login
+            .keep_family(&family, hash(&shown), now())
+            .await
+            .expect("kept");
 
         let keys = async || {
             let place = wxmint_redis_link::scan::Place::default();
             let slots = wxmint_redis_link::scan::Slots::AtRest;
-            login.store.link.keys_like("wxmint:*", &place, slots).await.expect("keys").found.len()
+            login
+                .store
+                .link
+                .keys_like("wxmint:*", &place, slots)
+                .await
+                .expect("keys")
+                .found
+                .len()
         };
         let before = keys().await;
         for _ in 0..300 {
             AHEAD.set(AHEAD.get() + TimeDelta::minutes(5));
-            shown = login.renew_alone(&family, &shown, client).await.expect("an answer").expect("renewed");
+            shown = login
+                .renew_alone(&family, &shown, client)
+                .await
+                .expect("an answer")
+                .expect("renewed");
         }
-        let ends = login.store.revocations_after("", 10).await.expect("an answer").expect("the beginning").ends;
-        assert!(ends.is_empty(), "the old access tokens live out their minutes: {ends:?}");
+        let ends = login
+            .store
+            .revocations_after("", 10)
+            .await
+            .expect("an answer")
+            .expect("the beginning")
+            .ends;
+        assert!(
+            ends.is_empty(),
+            "the old access tokens live out their minutes: {ends:?}"
+        );
         // The last two access tokens, the last two refresh tokens, and the date of the last renewal.
         let most = before + 6;
-        assert!(keys().await <= most, "{} keys after 300 renewals, {before} before", keys().await);
+        assert!(
+            keys().await <= most,
+            "{} keys after 300 renewals, {before} before",
+            keys().await
+        );
         AHEAD.set(AHEAD.get() + TimeDelta::hours(2));
-        assert!(keys().await <= before + 2, "{} keys two hours later, {before} before", keys().await);
+        assert!(
+            keys().await <= before + 2,
+            "{} keys two hours later, {before} before",
+            keys().await
+        );
     }
 
     /// A verifier whose clock is behind may accept the token for a while after it has expired.
     #[actix_web::test]
-    async fn by_a_renewed_access_token_a_logout_ends_the_whole_login_as_long_as_the_token_may_be_accepted() {
+    async fn by_a_renewed_access_token_a_logout_ends_the_whole_login_as_long_as_the_token_may_be_accepted()
+     {
         thread_local!(static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) });
         let clock = || now() + AHEAD.get();
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m")).login_worker().expect("a worker");
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
+            .login_worker()
+            .expect("a worker");
         let clients = renewing("wx0123456789abcdef");
-        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+        let client = clients
+            .get(&"grafana".parse().expect("an id"))
+            .expect("the client");
         for seconds in [0, 31, 300 + 110] {
             AHEAD.set(TimeDelta::zero());
             login.store = Store::new(&StoreAccess::in_memory(clock), Duration::ZERO, clock, ());
             let (family, shown) = kept(&login).await;
-            login.renew_alone(&family, &shown, client).await.expect("an answer").expect("renewed");
-            let renewed = login.find_rotation(family.sid(), 1).await.expect("an answer").expect("given").token;
+            login
+                .renew_alone(&family, &shown, client)
+                .await
+                .expect("an answer")
+                .expect("renewed");
+            let renewed = login
+                .find_rotation(family.sid(), 1)
+                .await
+                .expect("an answer")
+                .expect("given")
+                .token;
             AHEAD.set(TimeDelta::seconds(seconds));
-            assert_eq!(end_login(&login, renewed).await.expect("ended"), Some(family.first.user.clone()));
+            assert_eq!(
+                end_login(&login, renewed).await.expect("ended"),
+                Some(family.first.user.clone())
+            );
             let left = login.find_family(family.sid()).await.expect("an answer");
             assert!(left.is_none(), "{seconds} s after the renewal");
         }
     }
 
     #[actix_web::test]
-    async fn a_client_that_has_lost_the_app_renews_nothing_and_once_it_has_it_again_the_login_goes_on() {
-        let key = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
-        let login = issuer(&key, ("WXMINT_TOKEN_TTL", "1h")).login_worker().expect("a worker");
+    async fn a_client_that_has_lost_the_app_renews_nothing_and_once_it_has_it_again_the_login_goes_on()
+     {
+        let key =
+            PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let login = issuer(&key, ("WXMINT_TOKEN_TTL", "1h"))
+            .login_worker()
+            .expect("a worker");
         let (_, shown) = kept(&login).await;
         for (app, has_it) in [("wxfedcba9876543210", false), ("wx0123456789abcdef", true)] {
             let clients = renewing(app);
-            let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
+            let client = clients
+                .get(&"grafana".parse().expect("an id"))
+                .expect("the client");
             let answer = login.refresh(&shown, client).await.expect("an answer");
-            assert!(has_it == answer.is_ok() && (has_it || matches!(answer, Err(NotGiven::Revocation(_)))), "{app}");
+            assert!(
+                has_it == answer.is_ok()
+                    && (has_it || matches!(answer, Err(NotGiven::Revocation(_)))),
+                "{app}"
+            );
         }
     }
 
@@ -486,19 +726,43 @@ mod tests {
                 "secret_sha256":"{}","refresh":"30d"}}"#,
             "a".repeat(64)
         );
-        Clients::parse(format!(r#"{{"clients":[{client}]}}"#).as_bytes(), Duration::MAX).expect("clients")
+        Clients::parse(
+            format!(r#"{{"clients":[{client}]}}"#).as_bytes(),
+            Duration::MAX,
+        )
+        .expect("clients")
     }
 
     /// A new login of a person whose user id was computed, and its refresh token.
     async fn kept(login: &LoginWorker) -> (Family, String) {
-        let (user, client) = ("user-1".parse().expect("a user"), "grafana".parse().expect("an id"));
-        let id = login.minter.token_id(&client_tag(&client), now()).expect("random");
+        let (user, client) = (
+            "user-1".parse().expect("a user"),
+            "grafana".parse().expect("an id"),
+        );
+        let id = login
+            .minter
+            .token_id(&client_tag(&client), now())
+            .expect("random");
         let first = login.minter.issued(user, client, id, now());
-        let (app, until) = ("wx0123456789abcdef".parse().expect("an app"), Some(first.issued_at + 30 * 86_400));
+        let (app, until) = (
+            "wx0123456789abcdef".parse().expect("an app"),
+            Some(first.issued_at + 30 * 86_400),
+        );
         let (mark, scope, key) = ("computed".to_owned(), "openid".to_owned(), hash("key"));
-        let family = Family { first, app, mark, scope, until, key, is_told: false };
+        let family = Family {
+            first,
+            app,
+            mark,
+            scope,
+            until,
+            key,
+            is_told: false,
+        };
         let shown = family::written(family.sid(), 1, "key", "secret");
-        login.keep_family(&family, hash(&shown), now()).await.expect("kept");
+        login
+            .keep_family(&family, hash(&shown), now())
+            .await
+            .expect("kept");
         (family, shown)
     }
 
@@ -515,13 +779,27 @@ mod tests {
     #[actix_web::test]
     async fn a_guess_costs_one_read_and_writes_nothing() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let (calls, mut login) =
-            (Calls::default(), issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker"));
-        login.store = Store::new(&StoreAccess::in_memory(now), Duration::ZERO, now, calls.clone());
+        let (calls, mut login) = (
+            Calls::default(),
+            issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
+                .login_worker()
+                .expect("a worker"),
+        );
+        login.store = Store::new(
+            &StoreAccess::in_memory(now),
+            Duration::ZERO,
+            now,
+            calls.clone(),
+        );
         let file = r#"{"clients":[{"client_id":"grafana","name":"Grafana","appid":"wx0123456789abcdef"}]}"#;
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
-        let client = clients.get(&"grafana".parse().expect("an id")).expect("the client");
-        assert!(matches!(login.refresh("sid~1~key~secret", client).await, Ok(Err(NotGiven::Unknown))));
+        let client = clients
+            .get(&"grafana".parse().expect("an id"))
+            .expect("the client");
+        assert!(matches!(
+            login.refresh("sid~1~key~secret", client).await,
+            Ok(Err(NotGiven::Unknown))
+        ));
         assert_eq!(*calls.0.borrow(), ["kept_text"]);
     }
 }

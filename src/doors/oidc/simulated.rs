@@ -63,21 +63,39 @@ struct Business {
 impl Business {
     fn new() -> Self {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
-        login.store = Store::new(&StoreAccess::in_memory(clock), Duration::from_secs(60), clock, ());
-        let file =
-            format!(r#"{{"clients":[{{"client_id":"{SITE}","name":"Grafana","appid":"{APP}","token_ttl":"10m"}}]}}"#);
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
+            .login_worker()
+            .expect("a worker");
+        login.store = Store::new(
+            &StoreAccess::in_memory(clock),
+            Duration::from_secs(60),
+            clock,
+            (),
+        );
+        let file = format!(
+            r#"{{"clients":[{{"client_id":"{SITE}","name":"Grafana","appid":"{APP}","token_ttl":"10m"}}]}}"#
+        );
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
-        Self { login, clients, logins: Vec::new(), drawn: 0 }
+        Self {
+            login,
+            clients,
+            logins: Vec::new(),
+            drawn: 0,
+        }
     }
 
     fn site(&self) -> &Client {
-        self.clients.get(&SITE.parse().expect("an id")).expect("the site")
+        self.clients
+            .get(&SITE.parse().expect("an id"))
+            .expect("the site")
     }
 
     /// A number below `below` that looks drawn.
     fn draw(&mut self, below: u32) -> u32 {
-        self.drawn = self.drawn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.drawn = self
+            .drawn
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
         (self.drawn >> 8) % below
     }
 
@@ -85,19 +103,37 @@ impl Business {
         let issued_at = clock().timestamp();
         let expires_at = issued_at + life.num_seconds();
         let id = self.login.minter.token_id("mark", now()).expect("random");
-        Issued { user: user.clone(), app: client.parse().expect("an id"), id, issued_at, expires_at }
+        Issued {
+            user: user.clone(),
+            app: client.parse().expect("an id"),
+            id,
+            issued_at,
+            expires_at,
+        }
     }
 
     /// Somebody logs out of the mini program whose token is some hours old.
     async fn log_out(&mut self) {
-        let user: UserId = format!("user-{}", self.draw(PEOPLE)).parse().expect("a user");
+        let user: UserId = format!("user-{}", self.draw(PEOPLE))
+            .parse()
+            .expect("a user");
         let left = TimeDelta::minutes(i64::from(self.draw(24 * 60)) + 1);
-        self.login.store.revoke_token(&self.token(&user, APP, left)).await.expect("ended");
+        self.login
+            .store
+            .revoke_token(&self.token(&user, APP, left))
+            .await
+            .expect("ended");
     }
 
     async fn log_out_everywhere(&mut self) {
-        let user: UserId = format!("user-{}", self.draw(PEOPLE)).parse().expect("a user");
-        self.login.store.revoke_user(&user, None).await.expect("ended");
+        let user: UserId = format!("user-{}", self.draw(PEOPLE))
+            .parse()
+            .expect("a user");
+        self.login
+            .store
+            .revoke_user(&user, None)
+            .await
+            .expect("ended");
     }
 
     async fn log_in_at_the_site(&mut self, number: u32) {
@@ -105,18 +141,32 @@ impl Business {
         let first = self.token(&user, SITE, TimeDelta::minutes(10));
         let until = Some(first.issued_at + 30 * 86_400);
         let (mark, scope) = ("mark".to_owned(), "openid offline_access".to_owned());
-        let family =
-            Family { first, app: APP.parse().expect("an app"), mark, scope, until, key: hash("key"), is_told: false };
+        let family = Family {
+            first,
+            app: APP.parse().expect("an app"),
+            mark,
+            scope,
+            until,
+            key: hash("key"),
+            is_told: false,
+        };
         let shown = family::written(family.sid(), 1, "key", "secret");
         self.login.make_room(&family).await.expect("room");
-        self.login.keep_family(&family, hash(&shown), clock()).await.expect("kept");
+        self.login
+            .keep_family(&family, hash(&shown), clock())
+            .await
+            .expect("kept");
         self.logins.push((family, shown));
     }
 
     async fn renew_all(&mut self) {
         for number in 0..self.logins.len() {
             let (family, shown) = &self.logins[number];
-            let next = self.login.renew_alone(family, shown, self.site()).await.expect("an answer");
+            let next = self
+                .login
+                .renew_alone(family, shown, self.site())
+                .await
+                .expect("an answer");
             self.logins[number].1 = next.expect("renewed");
         }
     }
@@ -125,7 +175,11 @@ impl Business {
     async fn forget(&self) {
         let (store, mut from) = (&self.login.store, None);
         loop {
-            from = store.forget_ends(from.as_deref(), 500).await.expect("forgotten").next;
+            from = store
+                .forget_ends(from.as_deref(), 500)
+                .await
+                .expect("forgotten")
+                .next;
             if from.is_none() {
                 break;
             }
@@ -146,7 +200,9 @@ impl Business {
                 self.renew_all().await;
             }
             if step == AT_WORK.end {
-                for (number, (family, _)) in std::mem::take(&mut self.logins).into_iter().enumerate() {
+                for (number, (family, _)) in
+                    std::mem::take(&mut self.logins).into_iter().enumerate()
+                {
                     if number % 5 == 0 {
                         self.login.revoke_family(&family).await.expect("ended");
                     }
@@ -165,13 +221,24 @@ impl Business {
 
     async fn held(&self) -> Held {
         let link = &self.login.store.link;
-        let keys = link.keys_like("wxmint:*", &Place::default(), Slots::AtRest).await.expect("keys").found;
+        let keys = link
+            .keys_like("wxmint:*", &Place::default(), Slots::AtRest)
+            .await
+            .expect("keys")
+            .found;
         // A doubt about what is missing ends 30 days after the start, whatever happens.
-        let keys: Vec<_> = keys.into_iter().filter(|key| !key.ends_with(":doubt")).collect();
+        let keys: Vec<_> = keys
+            .into_iter()
+            .filter(|key| !key.ends_with(":doubt"))
+            .collect();
         let (mut bytes, mut entries) = (0, 0);
         for key in &keys {
             let read = if *key == "wxmint:revoked" {
-                let all = Call::of("XRANGE", key).arg("-").arg("+").arg("COUNT").arg(1_000_000);
+                let all = Call::of("XRANGE", key)
+                    .arg("-")
+                    .arg("+")
+                    .arg("COUNT")
+                    .arg(1_000_000);
                 let read: Value = link.run("read", all).await.expect("read");
                 entries = match &read {
                     Value::Array(found) => found.len(),
@@ -181,11 +248,17 @@ impl Business {
             } else if let Ok(read) = link.run::<Value>("read", Call::of("GET", key)).await {
                 read
             } else {
-                link.run::<Value>("read", Call::of("HGETALL", key)).await.expect("read")
+                link.run::<Value>("read", Call::of("HGETALL", key))
+                    .await
+                    .expect("read")
             };
             bytes += OF_A_KEY + key.len() + length(&read);
         }
-        Held { entries, keys: keys.len(), bytes }
+        Held {
+            entries,
+            keys: keys.len(),
+            bytes,
+        }
     }
 }
 
@@ -220,7 +293,10 @@ async fn days(has_sites: bool, number: u32) -> Vec<Held> {
 
 #[actix_web::test]
 async fn a_day_of_sites_leaves_nothing_in_the_feed_and_in_redis_once_its_tokens_have_expired() {
-    let number = env::var("WXMINT_TEST_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(2);
+    let number = env::var("WXMINT_TEST_DAYS")
+        .ok()
+        .and_then(|days| days.parse().ok())
+        .unwrap_or(2);
     let (without, with) = (days(false, number).await, days(true, number).await);
     for (day, (without, with)) in without.iter().zip(&with).enumerate() {
         let when = match day as u32 {
@@ -246,32 +322,49 @@ async fn a_day_of_sites_leaves_nothing_in_the_feed_and_in_redis_once_its_tokens_
     );
     // Logins at sites leave the list of a client's users, and the list of a user's clients.
     let of_lists = 1 + AT_SITES as usize;
-    assert!(with[later + 1].keys <= without[0].keys + 2 + of_lists, "{:?}", with[later + 1]);
+    assert!(
+        with[later + 1].keys <= without[0].keys + 2 + of_lists,
+        "{:?}",
+        with[later + 1]
+    );
 }
 
 /// The measurement of the attack in which this was found: 58 revocations of five-minute tokens,
 /// beside a site whose logins can be renewed for 30 days.
 #[actix_web::test]
-async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_beside_a_site_of_30_days() {
+async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_beside_a_site_of_30_days()
+ {
     AHEAD.set(TimeDelta::zero());
     let mut business = Business::new();
     let five = Duration::from_secs(300);
     let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-    business.login.minter = issuer(&key, ("WXMINT_TOKEN_TTL", "5m")).login_worker().expect("a worker").minter;
+    business.login.minter = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
+        .login_worker()
+        .expect("a worker")
+        .minter;
     business.login.store.note_life(five).await.expect("noted");
     business.log_in_at_the_site(0).await;
     let before = business.held().await;
     for _ in 0..58 {
-        let user: UserId = format!("user-{}", business.draw(PEOPLE)).parse().expect("a user");
+        let user: UserId = format!("user-{}", business.draw(PEOPLE))
+            .parse()
+            .expect("a user");
         let token = business.token(&user, APP, TimeDelta::minutes(5));
-        business.login.store.revoke_token(&token).await.expect("ended");
+        business
+            .login
+            .store
+            .revoke_token(&token)
+            .await
+            .expect("ended");
     }
     business.renew_all().await;
     let then = business.held().await;
     AHEAD.set(TimeDelta::minutes(76));
     business.forget().await;
     let after = business.held().await;
-    eprintln!("before {before:?}, with 58 revocations and a renewal {then:?}, 76 minutes later {after:?}");
+    eprintln!(
+        "before {before:?}, with 58 revocations and a renewal {then:?}, 76 minutes later {after:?}"
+    );
     assert_eq!((then.entries, after.entries), (58, 0));
     // The stream, the date of the renewal, and the login's second refresh token.
     assert!(after.keys <= before.keys + 3, "{before:?} {after:?}");

@@ -16,7 +16,12 @@ pub(super) const TRIES: &str = "oidc-tries";
 
 #[async_trait(?Send)]
 impl FurtherGrants for Oidc {
-    async fn grant(&self, asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker) -> Result<Answer, GrantTypes> {
+    async fn grant(
+        &self,
+        asked: Asked<'_>,
+        grant_type: &str,
+        worker: &IssuerWorker,
+    ) -> Result<Answer, GrantTypes> {
         let (_, _, client) = asked;
         match grant_type {
             _ if !is_site(client) => Err(&[]),
@@ -27,18 +32,51 @@ impl FurtherGrants for Oidc {
     }
 }
 
-async fn give((request, fields, client): Asked<'_>, grant_type: &str, worker: &IssuerWorker, oidc: &Oidc) -> Answer {
-    let one = |name| Ok::<_, Problem>(fields.text(name)?.ok_or_else(|| missing(name))?.into_owned());
-    let (activity, done, outcome) = if grant_type == CODE {
-        let (code, redirect_uri, verifier) = (one("code")?, one("redirect_uri")?, one("code_verifier")?);
-        (LOGIN, "logged_in", worker.login.redeem_code(&code, [&redirect_uri, &verifier], client).await)
-    } else {
-        (RENEWAL, "renewed", worker.login.refresh(&one("refresh_token")?, client).await)
+async fn give(
+    (request, fields, client): Asked<'_>,
+    grant_type: &str,
+    worker: &IssuerWorker,
+    oidc: &Oidc,
+) -> Answer {
+    let one = |name| {
+        Ok::<_, Problem>(
+            fields
+                .text(name)?
+                .ok_or_else(|| missing(name))?
+                .into_owned(),
+        )
     };
-    let tell = |user: Option<&UserId>, outcome| oidc.tell(request, (activity, outcome), &client.id, user);
-    let count = async || worker.login.count_by(TRIES, &origin(request).address.unwrap_or_default()).await;
+    let (activity, done, outcome) = if grant_type == CODE {
+        let (code, redirect_uri, verifier) =
+            (one("code")?, one("redirect_uri")?, one("code_verifier")?);
+        (
+            LOGIN,
+            "logged_in",
+            worker
+                .login
+                .redeem_code(&code, [&redirect_uri, &verifier], client)
+                .await,
+        )
+    } else {
+        (
+            RENEWAL,
+            "renewed",
+            worker.login.refresh(&one("refresh_token")?, client).await,
+        )
+    };
+    let tell =
+        |user: Option<&UserId>, outcome| oidc.tell(request, (activity, outcome), &client.id, user);
+    let count = async || {
+        worker
+            .login
+            .count_by(TRIES, &origin(request).address.unwrap_or_default())
+            .await
+    };
     let refused = |error| {
-        let event = Event { client: Some(client.id.clone()), ..Event::new(activity, origin(request)) };
+        let event = Event {
+            client: Some(client.id.clone()),
+            ..Event::new(activity, origin(request))
+        };
         Refusal::from(error).tell(event, client.id.0.as_str())
     };
     let detail = match outcome.map_err(refused)? {

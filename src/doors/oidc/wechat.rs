@@ -84,20 +84,33 @@ impl Way {
 /// Whether a browser is WeChat's own on a phone, which can open an official account's page. WeCom's
 /// browser also has WeChat's name, but cannot open that page.
 fn is_wechat(agent: &str) -> bool {
-    agent.contains("MicroMessenger") && !agent.contains("WindowsWechat") && !agent.contains("wxwork")
+    agent.contains("MicroMessenger")
+        && !agent.contains("WindowsWechat")
+        && !agent.contains("wxwork")
 }
 
 /// The client's app by which this browser can log in at WeChat. `None` also if the query exceeds
 /// [`LONGEST`], because it would not fit into a cookie.
-pub(super) fn app_for(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Option<App> {
-    let agent = request.headers().get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+pub(super) fn app_for(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    client: &Client,
+) -> Option<App> {
+    let agent = request
+        .headers()
+        .get(USER_AGENT)
+        .map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     let kind = match agent.is_some_and(|agent| is_wechat(&agent)) {
         true => AppKind::OfficialAccount,
         false => AppKind::Website,
     };
     let apps = worker.issuer.apps.all();
-    let mut own = client.web_apps.iter().filter_map(|id| apps.choose(Some(id), None).ok());
-    own.find(|app| app.kind == kind && request.query_string().len() <= LONGEST).cloned()
+    let mut own = client
+        .web_apps
+        .iter()
+        .filter_map(|id| apps.choose(Some(id), None).ok());
+    own.find(|app| app.kind == kind && request.query_string().len() <= LONGEST)
+        .cloned()
 }
 
 /// On to WeChat's page
@@ -117,17 +130,33 @@ pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answ
 }
 
 /// Redirects the browser to WeChat, with a cookie for the pending login.
-pub(super) fn send(request: &HttpRequest, worker: &IssuerWorker, asked: &AuthorizeRequest<'_>) -> Answer {
+pub(super) fn send(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    asked: &AuthorizeRequest<'_>,
+) -> Answer {
     // A page of another site could begin logins by loading pictures, and their cookies would
     // displace the browser's own.
-    let is_part_of_page = request.headers().get("sec-fetch-dest").is_some_and(|kind| kind != "document");
+    let is_part_of_page = request
+        .headers()
+        .get("sec-fetch-dest")
+        .is_some_and(|kind| kind != "document");
     let query = request.query_string();
     let app = app_for(request, worker, asked.client).filter(|_| !is_part_of_page);
-    let Some(app) = app else { return refused(request, query, worker, Why::NO_WAY) };
+    let Some(app) = app else {
+        return refused(request, query, worker, Why::NO_WAY);
+    };
     let state = AttemptId::random().to_string();
     let until = (worker.login.store.now() + STATE_TTL).timestamp();
-    let way = Way { until, app: app.id.to_string(), query: query.to_owned() };
-    let (name, cookie) = (cookie_name(&state), way.cookie(&worker.issuer.vault.load(), &state));
+    let way = Way {
+        until,
+        app: app.id.to_string(),
+        query: query.to_owned(),
+    };
+    let (name, cookie) = (
+        cookie_name(&state),
+        way.cookie(&worker.issuer.vault.load(), &state),
+    );
     let mut answer = see_other(&on_wechat(worker, &app, &state));
     forget_oldest(request, &mut answer, name.len() + cookie.len());
     set_cookie(&mut answer, &name, &cookie, STATE_TTL);
@@ -144,9 +173,19 @@ fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
         _ => ("connect/qrconnect", "snsapi_login"),
     };
     let callback = format!("{}/authorize/wechat", settings.issuer);
-    let members = [("appid", app.id.as_str()), ("redirect_uri", &callback), ("response_type", "code")];
-    let of_other = worker.login.exchange_of(app).map(|other| ("component_appid", other.own_app().id.as_str()));
-    let members = members.into_iter().chain([("scope", scope), ("state", state)]).chain(of_other);
+    let members = [
+        ("appid", app.id.as_str()),
+        ("redirect_uri", &callback),
+        ("response_type", "code"),
+    ];
+    let of_other = worker
+        .login
+        .exchange_of(app)
+        .map(|other| ("component_appid", other.own_app().id.as_str()));
+    let members = members
+        .into_iter()
+        .chain([("scope", scope), ("state", state)])
+        .chain(of_other);
     let url = Url::parse_with_params(&format!("{host}/{path}"), members).map(String::from);
     url.unwrap_or_default() + "#wechat_redirect"
 }
@@ -158,7 +197,8 @@ fn cookie_name(state: &str) -> String {
 
 fn set_cookie(answer: &mut HttpResponse, name: &str, secret: &str, life: Duration) {
     let seconds = life.as_secs();
-    let cookie = format!("{name}={secret}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
+    let cookie =
+        format!("{name}={secret}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         answer.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -168,7 +208,9 @@ fn set_cookie(answer: &mut HttpResponse, name: &str, secret: &str, life: Duratio
 /// many logins that the browser's requests become too large for any server. `new` is the size of
 /// the added cookie in bytes.
 fn forget_oldest(request: &HttpRequest, answer: &mut HttpResponse, new: usize) {
-    let own: Vec<_> = cookies(request).filter(|(name, _)| name.starts_with(COOKIE_PREFIX)).collect();
+    let own: Vec<_> = cookies(request)
+        .filter(|(name, _)| name.starts_with(COOKIE_PREFIX))
+        .collect();
     let mut bytes = new;
     // The latest first.
     for (kept, (name, value)) in own.iter().rev().enumerate() {
@@ -197,8 +239,16 @@ pub(super) fn failed(
 ) -> HttpResponse {
     let problem = error.into().problem;
     let again = (!query.is_empty()).then(|| format!("{}{path}?{query}", root(worker)));
-    let mut page = page(request, query, worker, &Page::Failed(Why::of(title, problem.code), again));
-    problem.retry_after.into_iter().for_each(|wait| _ = page.headers_mut().insert(RETRY_AFTER, wait.into()));
+    let mut page = page(
+        request,
+        query,
+        worker,
+        &Page::Failed(Why::of(title, problem.code), again),
+    );
+    problem
+        .retry_after
+        .into_iter()
+        .for_each(|wait| _ = page.headers_mut().insert(RETRY_AFTER, wait.into()));
     page
 }
 
@@ -217,18 +267,30 @@ pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
         let state = query.one("state").unwrap_or_default();
         // Without the cookie of this login, the person is not logged in: a link alone logs nobody
         // in.
-        let Some(way) = way_of(&request, worker, state) else { return refused(&request, "", worker, Why::STATE) };
+        let Some(way) = way_of(&request, worker, state) else {
+            return refused(&request, "", worker, Why::STATE);
+        };
         match is_first(&request, worker, state).await {
             Ok(true) => {}
             Ok(false) => {
                 let again = Some(format!("{}/authorize?{}", root(worker), way.query));
-                return Ok(page(&request, &way.query, worker, &Page::Failed(Why::STATE, again)));
+                return Ok(page(
+                    &request,
+                    &way.query,
+                    worker,
+                    &Page::Failed(Why::STATE, again),
+                ));
             }
             Err(error) => return Ok(failed(&request, worker, LOGIN, &way.query, error)),
         }
         let asked = read(&way.query, &clients, worker.issuer.settings.issuer.as_str());
-        let Ok(asked) = asked else { return refused(&request, &way.query, worker, Why::CLIENT) };
-        let mut answer = match query.one("code").and_then(|code| code.parse::<LoginCode>().ok()) {
+        let Ok(asked) = asked else {
+            return refused(&request, &way.query, worker, Why::CLIENT);
+        };
+        let mut answer = match query
+            .one("code")
+            .and_then(|code| code.parse::<LoginCode>().ok())
+        {
             Some(code) => match log_in(&request, worker, &asked, &way.app, code).await {
                 Ok(to) => see_other(&to),
                 Err(error) => failed(&request, worker, LOGIN, &way.query, error),
@@ -252,9 +314,16 @@ fn way_of(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Option<W
 /// Marks a pending login as used. `false` if it was used before. Counted against the address first,
 /// because the mark takes memory of Redis.
 async fn is_first(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<bool> {
-    worker.login.count_by(RETURNED, &origin(request).address.unwrap_or_default()).await?;
+    worker
+        .login
+        .count_by(RETURNED, &origin(request).address.unwrap_or_default())
+        .await?;
     let own = random();
-    let kept = worker.login.store.keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL).await?;
+    let kept = worker
+        .login
+        .store
+        .keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL)
+        .await?;
     Ok(kept == own)
 }
 
@@ -268,14 +337,27 @@ async fn log_in(
 ) -> Result<String, Refusal> {
     // The app may have been removed from the client meanwhile.
     let own = asked.client.web_apps.iter().find(|own| own.as_str() == app);
-    let app = own.ok_or(LoginError::from(UnknownApp::NotConfigured))?.clone();
+    let app = own
+        .ok_or(LoginError::from(UnknownApp::NotConfigured))?
+        .clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.audit_context.client = Some(asked.client.id.clone());
-    let (event, proof) = (Event::new(Activity::LOGIN, origin(request)), LoginProof::Code(code));
-    let login = LoginRequest { app: Some(app.clone()), app_hint: None, proof, identity: Identity::Nothing };
+    let (event, proof) = (
+        Event::new(Activity::LOGIN, origin(request)),
+        LoginProof::Code(code),
+    );
+    let login = LoginRequest {
+        app: Some(app.clone()),
+        app_hint: None,
+        proof,
+        identity: Identity::Nothing,
+    };
     let log_in = async |attempt: &mut Attempt<'_>| {
         let admitted = worker.login.admit(login, attempt).await?;
-        let grant = worker.login.grant(asked.client, &admitted, attempt.now).await?;
+        let grant = worker
+            .login
+            .grant(asked.client, &admitted, attempt.now)
+            .await?;
         Ok(let_in(worker, asked, grant, &app).await?)
     };
     let outcome = attempt.make(event.address(), log_in).await;
@@ -294,58 +376,120 @@ mod tests {
     fn gone(cookies: &[u8], new: usize) -> Vec<String> {
         let mut answer = HttpResponse::Ok().finish();
         let cookies = HeaderValue::from_bytes(cookies).expect("a header");
-        forget_oldest(&TestRequest::get().insert_header((COOKIE, cookies)).to_http_request(), &mut answer, new);
-        let gone = answer.headers().get_all(SET_COOKIE).map(|cookie| cookie.to_str().expect("text"));
-        gone.map(|cookie| cookie.split_once('=').expect("a pair").0.to_owned()).collect()
+        forget_oldest(
+            &TestRequest::get()
+                .insert_header((COOKIE, cookies))
+                .to_http_request(),
+            &mut answer,
+            new,
+        );
+        let gone = answer
+            .headers()
+            .get_all(SET_COOKIE)
+            .map(|cookie| cookie.to_str().expect("text"));
+        gone.map(|cookie| cookie.split_once('=').expect("a pair").0.to_owned())
+            .collect()
     }
 
     #[test]
     fn a_browser_keeps_the_cookies_of_its_latest_ways_and_those_of_others() {
         let ways = (0..MOST_COOKIES + 2).map(|way| format!("{COOKIE_PREFIX}{way}=x"));
-        let sent = ["theirs=1".to_owned()].into_iter().chain(ways).collect::<Vec<_>>().join("; ");
-        assert_eq!(gone(sent.as_bytes(), 100), [1, 0].map(|way| format!("{COOKIE_PREFIX}{way}")));
+        let sent = ["theirs=1".to_owned()]
+            .into_iter()
+            .chain(ways)
+            .collect::<Vec<_>>()
+            .join("; ");
+        assert_eq!(
+            gone(sent.as_bytes(), 100),
+            [1, 0].map(|way| format!("{COOKIE_PREFIX}{way}"))
+        );
         let long = "x".repeat(1500);
-        let ways: Vec<_> = (0..3).map(|way| format!("{COOKIE_PREFIX}{way}={long}")).collect();
-        assert_eq!(gone(ways.join("; ").as_bytes(), 100), [format!("{COOKIE_PREFIX}0")]);
-        assert_eq!(gone(ways.join("; ").as_bytes(), 2500), [1, 0].map(|way| format!("{COOKIE_PREFIX}{way}")));
+        let ways: Vec<_> = (0..3)
+            .map(|way| format!("{COOKIE_PREFIX}{way}={long}"))
+            .collect();
+        assert_eq!(
+            gone(ways.join("; ").as_bytes(), 100),
+            [format!("{COOKIE_PREFIX}0")]
+        );
+        assert_eq!(
+            gone(ways.join("; ").as_bytes(), 2500),
+            [1, 0].map(|way| format!("{COOKIE_PREFIX}{way}"))
+        );
     }
 
     #[test]
     fn a_cookie_that_is_no_text_spoils_itself_alone() {
-        for beside in ["nick=张三".as_bytes(), b"nick=\xe9", b"no pair", b"=", b"\xff\xfe=1"] {
+        for beside in [
+            "nick=张三".as_bytes(),
+            b"nick=\xe9",
+            b"no pair",
+            b"=",
+            b"\xff\xfe=1",
+        ] {
             let sent = [beside, b"; own=1;", beside, b";other=2"].concat();
             let sent = HeaderValue::from_bytes(&sent).expect("a header");
-            let request = TestRequest::get().insert_header((COOKIE, sent)).to_http_request();
-            let read: Vec<_> = cookies(&request).filter(|(name, _)| ["own", "other"].contains(name)).collect();
+            let request = TestRequest::get()
+                .insert_header((COOKIE, sent))
+                .to_http_request();
+            let read: Vec<_> = cookies(&request)
+                .filter(|(name, _)| ["own", "other"].contains(name))
+                .collect();
             assert_eq!(read, [("own", "1"), ("other", "2")], "{beside:?}");
         }
     }
 
     #[test]
     fn a_way_counts_with_its_own_state_and_unchanged() {
-        let key = |byte: u8| Vault::parse((BASE64_STANDARD.encode([byte; 32]) + "\n").as_bytes()).expect("a vault");
+        let key = |byte: u8| {
+            Vault::parse((BASE64_STANDARD.encode([byte; 32]) + "\n").as_bytes()).expect("a vault")
+        };
         let query = "client_id=grafana&state=s%20t&x=\"\\";
-        let way = Way { until: 1_700_000_000, app: "wx0123456789abcdef".into(), query: query.into() };
+        let way = Way {
+            until: 1_700_000_000,
+            app: "wx0123456789abcdef".into(),
+            query: query.into(),
+        };
         let cookie = way.cookie(&key(1), "a-state");
         assert_eq!(Way::read(&cookie, &key(1), "a-state"), Some(way));
         assert_eq!(Way::read(&cookie, &key(1), "another-state"), None);
         assert_eq!(Way::read(&cookie, &key(2), "a-state"), None);
         let (text, mac) = cookie.split_once('.').expect("a MAC");
         let later = URL_SAFE_NO_PAD.encode(format!("1800000000 wx0123456789abcdef {query}"));
-        for changed in [format!("{later}.{mac}"), format!("{text}."), text.to_owned(), String::new(), ".".into()] {
+        for changed in [
+            format!("{later}.{mac}"),
+            format!("{text}."),
+            text.to_owned(),
+            String::new(),
+            ".".into(),
+        ] {
             assert_eq!(Way::read(&changed, &key(1), "a-state"), None, "{changed}");
         }
-        let longest = Way { until: i64::from(u32::MAX), app: "w".repeat(32), query: "x".repeat(LONGEST) };
-        assert!(longest.cookie(&key(1), "a-state").len() < MOST_COOKIE_BYTES - 1000, "a browser keeps it");
+        let longest = Way {
+            until: i64::from(u32::MAX),
+            app: "w".repeat(32),
+            query: "x".repeat(LONGEST),
+        };
+        assert!(
+            longest.cookie(&key(1), "a-state").len() < MOST_COOKIE_BYTES - 1000,
+            "a browser keeps it"
+        );
     }
 
     #[test]
     fn wecom_is_not_wechat_and_neither_is_a_desktop() {
         let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148";
-        assert!(is_wechat(&format!("{phone} MicroMessenger/8.0.50(0x18003237) NetType/WIFI Language/zh_CN")));
-        assert!(!is_wechat(&format!("{phone} wxwork/4.1.36 MicroMessenger/7.0.1 Language/zh")));
-        assert!(!is_wechat("Mozilla/5.0 (Windows NT 6.1) wxwork/4.1.36 (MicroMessenger/6.2) WindowsWechat QBCore/3"));
-        assert!(!is_wechat("Mozilla/5.0 (Windows NT 10.0) MicroMessenger/7.0.20 WindowsWechat(0x63090a13)"));
+        assert!(is_wechat(&format!(
+            "{phone} MicroMessenger/8.0.50(0x18003237) NetType/WIFI Language/zh_CN"
+        )));
+        assert!(!is_wechat(&format!(
+            "{phone} wxwork/4.1.36 MicroMessenger/7.0.1 Language/zh"
+        )));
+        assert!(!is_wechat(
+            "Mozilla/5.0 (Windows NT 6.1) wxwork/4.1.36 (MicroMessenger/6.2) WindowsWechat QBCore/3"
+        ));
+        assert!(!is_wechat(
+            "Mozilla/5.0 (Windows NT 10.0) MicroMessenger/7.0.20 WindowsWechat(0x63090a13)"
+        ));
         assert!(!is_wechat(phone));
     }
 }

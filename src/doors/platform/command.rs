@@ -33,7 +33,8 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
     let settings = Settings::from_vars(variables())?;
     let unset = || Failure::usage("which platform? Set WXMINT_PLATFORM_FILE");
     let path = settings.door_files.get(VARIABLE).ok_or_else(unset)?;
-    let platform = Platform::parse(&read_private(path)?).map_err(|wrong| Failure::usage(wrong).at(path.display()))?;
+    let platform = Platform::parse(&read_private(path)?)
+        .map_err(|wrong| Failure::usage(wrong).at(path.display()))?;
     match command {
         PlatformCommand::Apps => list(&platform),
         PlatformCommand::StartPush => start_push(&settings, &platform),
@@ -42,13 +43,23 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
 
 fn list(platform: &Platform) -> Result<(), Failure> {
     let redis = open()?;
-    let kept = run_to_end(at_first(async || entries(&redis, &platform.component.id, 0).await));
+    let kept = run_to_end(at_first(async || {
+        entries(&redis, &platform.component.id, 0).await
+    }));
     let known = Known::of(kept.map_err(Failure::unfinished)?.unwrap_or_default());
-    let date = |at| DateTime::from_timestamp(at, 0).map(|at| at.to_rfc3339()).unwrap_or_default();
+    let date = |at| {
+        DateTime::from_timestamp(at, 0)
+            .map(|at| at.to_rfc3339())
+            .unwrap_or_default()
+    };
     let merchants = known.merchants.iter().map(|(app, merchant)| {
         let (kind, state) = match (&merchant.state, merchant.trouble) {
-            (MerchantState::In(kind, _), Some(61007)) => (kind.name(), "logs in; lacks a permission (61007)"),
-            (MerchantState::In(kind, _), Some(_)) => (kind.name(), "logs in; its refresh token is stale (61023)"),
+            (MerchantState::In(kind, _), Some(61007)) => {
+                (kind.name(), "logs in; lacks a permission (61007)")
+            }
+            (MerchantState::In(kind, _), Some(_)) => {
+                (kind.name(), "logs in; its refresh token is stale (61023)")
+            }
             (MerchantState::In(kind, _), None) => (kind.name(), "logs in"),
             (MerchantState::Leaving, _) => ("", "has left; its tokens are being revoked"),
             (MerchantState::Gone, _) => ("", "has left"),
@@ -56,11 +67,22 @@ fn list(platform: &Platform) -> Result<(), Failure> {
         [app.as_str(), kind, state, &date(merchant.entry.at)].map(str::to_owned)
     });
     let asked = known.codes.iter().map(|(app, code)| {
-        [app.as_str(), "", "has authorised; WeChat is asked about it", &date(code.at)].map(str::to_owned)
+        [
+            app.as_str(),
+            "",
+            "has authorised; WeChat is asked about it",
+            &date(code.at),
+        ]
+        .map(str::to_owned)
     });
-    table(["appid", "kind", "state", "since"], merchants.chain(asked)).into_iter().for_each(print);
+    table(["appid", "kind", "state", "since"], merchants.chain(asked))
+        .into_iter()
+        .for_each(print);
     match known.ticket {
-        Some(ticket) => say(format_args!("note: the platform's last ticket is of {}.", date(ticket.at))),
+        Some(ticket) => say(format_args!(
+            "note: the platform's last ticket is of {}.",
+            date(ticket.at)
+        )),
         None => say("warning: no ticket of the platform has come; run: wxmint platform start-push"),
     }
     Ok(())
@@ -68,9 +90,15 @@ fn list(platform: &Platform) -> Result<(), Failure> {
 
 fn start_push(settings: &Settings, platform: &Platform) -> Result<(), Failure> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
-    let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()));
+    let made =
+        Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()));
     let wechat = made.map_err(Failure::unfinished)?;
-    run_to_end(async { wechat.start_push_ticket(&platform.component).await.map_err(Failure::unfinished) })?;
+    run_to_end(async {
+        wechat
+            .start_push_ticket(&platform.component)
+            .await
+            .map_err(Failure::unfinished)
+    })?;
     print("WeChat pushes the ticket to the address that the platform's console has");
     Ok(())
 }

@@ -20,7 +20,10 @@ use crate::login::{Operator, Result};
 
 /// How long one replica works on a merchant alone. If it takes longer, or dies, another replica
 /// joins.
-const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(20) };
+const TRIED: Rate = Rate {
+    burst: 1,
+    period: Duration::from_secs(20),
+};
 /// How far this clock may be from the store's.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::seconds(60);
 /// After how long a login has ended that was under way when the merchant left.
@@ -46,9 +49,14 @@ impl Follower {
     /// Starts the revocations for merchants that have left since.
     pub(super) fn end_leaving(self: &Rc<Self>) {
         let known = self.platform.known();
-        let leaving = known.merchants.iter().filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
+        let leaving = known
+            .merchants
+            .iter()
+            .filter(|(_, merchant)| merchant.state == MerchantState::Leaving);
         let leaving = leaving.map(|(app, merchant)| (app.clone(), merchant.entry.clone()));
-        let new: Left = leaving.filter(|(app, entry)| self.leaving.borrow().get(app) != Some(entry)).collect();
+        let new: Left = leaving
+            .filter(|(app, entry)| self.leaving.borrow().get(app) != Some(entry))
+            .collect();
         if !new.is_empty() && self.walks.available_permits() > 0 {
             self.leaving.borrow_mut().extend(new.clone());
             let follower = Rc::clone(self);
@@ -61,7 +69,10 @@ impl Follower {
         let follower = Rc::clone(self);
         spawn(async move {
             sleep(after).await;
-            follower.leaving.borrow_mut().retain(|other, held| *other != app || *held != entry);
+            follower
+                .leaving
+                .borrow_mut()
+                .retain(|other, held| *other != app || *held != entry);
         });
     }
 
@@ -81,7 +92,10 @@ impl Follower {
                 failed = self.end_each(failed).await;
                 sleep(PAUSE).await;
             }
-            let still: BTreeSet<_> = due.into_iter().filter(|app| self.leaves(app, Some(&left[app]))).collect();
+            let still: BTreeSet<_> = due
+                .into_iter()
+                .filter(|app| self.leaves(app, Some(&left[app])))
+                .collect();
             if !still.is_empty() {
                 // A person who is bound by a ticket logs in when the ticket is redeemed, even if
                 // the code behind it is old.
@@ -104,7 +118,10 @@ impl Follower {
     fn leaves(&self, app: &AppId, by: Option<&PlatformEntry>) -> bool {
         let known = self.platform.known();
         let is_it = |entry: &PlatformEntry| by.is_none_or(|by| by == entry);
-        known.merchants.get(app).is_some_and(|it| it.state == MerchantState::Leaving && is_it(&it.entry))
+        known
+            .merchants
+            .get(app)
+            .is_some_and(|it| it.state == MerchantState::Leaving && is_it(&it.entry))
     }
 
     /// Stores that those merchants are gone none of whose persons has failed, and removes them from
@@ -113,7 +130,10 @@ impl Follower {
         let is_done = |app: &AppId| !failed.iter().any(|(_, person)| person.app == *app);
         for (app, entry) in left.extract_if(.., |app, _| is_done(app)).collect::<Left>() {
             let gone = MerchantState::Gone.entry(entry.at);
-            match self.note(&entry_of(&app), &gone, Expected::This(Some(&entry))).await {
+            match self
+                .note(&entry_of(&app), &gone, Expected::This(Some(&entry)))
+                .await
+            {
                 Ok(is_noted) => {
                     // If the entry was not stored, the merchant has come back, or another replica
                     // has stored it.
@@ -160,9 +180,15 @@ impl Follower {
         };
         let lives = longest.saturating_add(MAX_LEEWAY);
         let lives = TimeDelta::from_std(lives).unwrap_or(TimeDelta::MAX);
-        let redis = DateTime::from_timestamp_micros(self.login.store.now_micros() as i64).unwrap_or_default();
+        let redis = DateTime::from_timestamp_micros(self.login.store.now_micros() as i64)
+            .unwrap_or_default();
         let began = redis.min(self.login.store.now()) - CLOCKS_DIFFER;
-        (began.checked_sub_signed(lives).unwrap_or(DateTime::<Utc>::MIN_UTC), began)
+        (
+            began
+                .checked_sub_signed(lives)
+                .unwrap_or(DateTime::<Utc>::MIN_UTC),
+            began,
+        )
     }
 
     /// Revokes the tokens of all persons of these apps who may have logged in since this time.
@@ -175,9 +201,18 @@ impl Follower {
         let (hasher, mut seen) = (RandomState::new(), HashSet::new());
         while let Some(from) = place {
             match self.login.store.walk_people(only, &from).await {
-                Ok(Page { found, next, may_miss, .. }) => {
-                    let is_new = |who: &Person| due.contains(&who.app) && seen.insert(hasher.hash_one(who));
-                    let people = found.into_iter().filter(is_new).map(|person| (since, person));
+                Ok(Page {
+                    found,
+                    next,
+                    may_miss,
+                    ..
+                }) => {
+                    let is_new =
+                        |who: &Person| due.contains(&who.app) && seen.insert(hasher.hash_one(who));
+                    let people = found
+                        .into_iter()
+                        .filter(is_new)
+                        .map(|person| (since, person));
                     failed.extend(self.end_each(people.collect()).await);
                     (place, is_missing) = (next, is_missing || may_miss);
                 }
@@ -189,7 +224,12 @@ impl Follower {
             }
             while failed.len() > MOST_FAILED {
                 let people = failed.len();
-                bounded!(warn, "a walk waits", people, "merchants have left: Redis takes no revocations");
+                bounded!(
+                    warn,
+                    "a walk waits",
+                    people,
+                    "merchants have left: Redis takes no revocations"
+                );
                 sleep(PAUSE).await;
                 failed = self.end_each(failed).await;
             }
@@ -206,17 +246,39 @@ impl Follower {
     /// Revokes these persons' tokens, and returns the persons for whom that failed. Persons of a
     /// merchant that has come back are left out.
     async fn end_each(&self, due: Vec<Due>) -> Vec<Due> {
-        let due = due.into_iter().filter(|(_, person)| self.leaves(&person.app, None));
-        let ends = due.map(async |(since, who)| self.end_person(&who, since).await.is_err().then_some((since, who)));
-        stream::iter(ends).buffer_unordered(AT_ONCE).filter_map(async |failed| failed).collect().await
+        let due = due
+            .into_iter()
+            .filter(|(_, person)| self.leaves(&person.app, None));
+        let ends = due.map(async |(since, who)| {
+            self.end_person(&who, since)
+                .await
+                .is_err()
+                .then_some((since, who))
+        });
+        stream::iter(ends)
+            .buffer_unordered(AT_ONCE)
+            .filter_map(async |failed| failed)
+            .collect()
+            .await
     }
 
     /// Revokes a person's tokens in this app, unless the person's last login was before `since`. If
     /// no login is known, its record may have been lost, so the tokens are revoked.
     async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<()> {
-        match self.login.store.binding(person).await?.and_then(|bound| bound.last_login) {
+        match self
+            .login
+            .store
+            .binding(person)
+            .await?
+            .and_then(|bound| bound.last_login)
+        {
             Some(last) if last < since => Ok(()),
-            _ => Operator { store: &self.login.store }.end_person(person).await.map(drop),
+            _ => Operator {
+                store: &self.login.store,
+            }
+            .end_person(person)
+            .await
+            .map(drop),
         }
     }
 }
@@ -247,23 +309,65 @@ mod tests {
         let bed = Bed::start().await;
         let (follower, store) = (bed.follower(), &bed.login.store);
         let due = BTreeSet::from([app(1)]);
-        bed.note(&entry_of(&app(1)), now().timestamp(), &MerchantState::Leaving.entry(0).value).await;
+        bed.note(
+            &entry_of(&app(1)),
+            now().timestamp(),
+            &MerchantState::Leaving.entry(0).value,
+        )
+        .await;
         let (oldest, began) = follower.since().await;
-        let person = |openid: &str| Person { app: app(1), openid: openid.parse().expect("an openid") };
-        let user = |openid: &str| format!("user-of-{openid}").parse::<UserId>().expect("a user");
+        let person = |openid: &str| Person {
+            app: app(1),
+            openid: openid.parse().expect("an openid"),
+        };
+        let user = |openid: &str| {
+            format!("user-of-{openid}")
+                .parse::<UserId>()
+                .expect("a user")
+        };
         let log_in = async |openid: &str, [code, login]: [DateTime<Utc>; 2]| {
             let (person, attempt) = (person(openid), AttemptId::random());
-            let binder = Binder { store, person: &person, unionid: None, attempt: &attempt, per_user: 1 };
-            let free = SettledState::Free { generation: 0, dissolved: false };
-            let bound = binder.bind(&Named { user: user(openid), made: false }, free).await.expect("bound");
+            let binder = Binder {
+                store,
+                person: &person,
+                unionid: None,
+                attempt: &attempt,
+                per_user: 1,
+            };
+            let free = SettledState::Free {
+                generation: 0,
+                dissolved: false,
+            };
+            let bound = binder
+                .bind(
+                    &Named {
+                        user: user(openid),
+                        made: false,
+                    },
+                    free,
+                )
+                .await
+                .expect("bound");
             let order = ExchangeTimestamp::new(code.timestamp_micros().unsigned_abs(), &attempt);
             let key = (order, Sealed::nothing());
-            store.keep_session_key(&person, bound.generation, &key, Some(login)).await.expect("kept");
+            store
+                .keep_session_key(&person, bound.generation, &key, Some(login))
+                .await
+                .expect("kept");
         };
         let is_ended = async |openid: &str| {
             let (id, second) = ("a-token".parse().expect("an id"), now().timestamp());
-            let token = Issued { user: user(openid), app: app(1), id, issued_at: second, expires_at: second + 600 };
-            matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. }))
+            let token = Issued {
+                user: user(openid),
+                app: app(1),
+                id,
+                issued_at: second,
+                expires_at: second + 600,
+            };
+            matches!(
+                store.token_state(&token).await,
+                Ok(TokenState::Revoked { .. })
+            )
         };
         let before = began - TimeDelta::minutes(4);
         log_in("before", [before; 2]).await;
@@ -281,12 +385,28 @@ mod tests {
             let issuer = Arc::new(issuer(&key, ("WXMINT_TOKEN_TTL", "1h")));
             let mut login = issuer.login_worker().expect("a worker");
             login.store = login.store.at(now() + ahead);
-            login.store.note_life(Duration::from_secs(3600)).await.expect("noted");
-            let platform = Platform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
-            let (oldest, began) = Follower::new(login, Arc::new(platform), Arc::clone(&issuer)).since().await;
-            let seconds = |time: DateTime<Utc>| (now() + ahead.min(TimeDelta::zero()) - time).num_seconds();
-            assert!((60..70).contains(&seconds(began)), "{hours}: {}", seconds(began));
-            assert!((60 + 3600..3 * 3600).contains(&seconds(oldest)), "{hours}: {}", seconds(oldest));
+            login
+                .store
+                .note_life(Duration::from_secs(3600))
+                .await
+                .expect("noted");
+            let platform =
+                Platform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
+            let (oldest, began) = Follower::new(login, Arc::new(platform), Arc::clone(&issuer))
+                .since()
+                .await;
+            let seconds =
+                |time: DateTime<Utc>| (now() + ahead.min(TimeDelta::zero()) - time).num_seconds();
+            assert!(
+                (60..70).contains(&seconds(began)),
+                "{hours}: {}",
+                seconds(began)
+            );
+            assert!(
+                (60 + 3600..3 * 3600).contains(&seconds(oldest)),
+                "{hours}: {}",
+                seconds(oldest)
+            );
         }
     }
 }

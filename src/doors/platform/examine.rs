@@ -13,8 +13,14 @@ pub(super) const CHECK: &str = "wechat.platform";
 
 /// Checks when the last ticket came, and whether merchants can log in. Fetches no token, because
 /// each new token invalidates the earlier ones before their time.
-pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<&Store>) -> Finding {
-    let Some(redis) = redis else { return Finding::unchecked(CHECK, message!(CATALOG: redis_keeps_ticket)) };
+pub(super) async fn examine(
+    platform: &Platform,
+    issuer: &Issuer,
+    redis: Option<&Store>,
+) -> Finding {
+    let Some(redis) = redis else {
+        return Finding::unchecked(CHECK, message!(CATALOG: redis_keeps_ticket));
+    };
     let start_push = message!(CATALOG: have_tickets_pushed);
     let known = match entries(redis, &platform.component.id, 0).await {
         Ok(kept) => platform.learn(kept.unwrap_or_default()),
@@ -22,7 +28,10 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
     };
     // Doors that are examined next may belong to a merchant's app.
     issuer.apps.from_elsewhere_are(known.apps());
-    let age = known.ticket.as_ref().map(|ticket| (now().timestamp() - ticket.at) / 60);
+    let age = known
+        .ticket
+        .as_ref()
+        .map(|ticket| (now().timestamp() - ticket.at) / 60);
     let opens = known.ticket_opens(&issuer.vault.load(), &platform.component.id);
     let came = match age {
         Some(_) if !opens => message!(CATALOG: ticket_does_not_open),
@@ -30,18 +39,34 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
         None => message!(CATALOG: no_ticket_has_come),
     };
     match (&known.refusal, age) {
-        (Some(refusal), _) => {
-            Finding::fault(CHECK, message!(CATALOG: platform_has_no_token, came, refusal), cure(refusal))
+        (Some(refusal), _) => Finding::fault(
+            CHECK,
+            message!(CATALOG: platform_has_no_token, came, refusal),
+            cure(refusal),
+        ),
+        _ if !opens => Finding::fault(
+            CHECK,
+            message!(CATALOG: no_merchant_can_log_in, came),
+            start_push,
+        ),
+        _ if !known.is_compared => Finding::fault(
+            CHECK,
+            message!(CATALOG: list_is_unread, came),
+            message!(CATALOG: see_log),
+        ),
+        (_, Some(age)) if age > 30 => {
+            Finding::warning(CHECK, message!(CATALOG: ticket_is_late, came), start_push)
         }
-        _ if !opens => Finding::fault(CHECK, message!(CATALOG: no_merchant_can_log_in, came), start_push),
-        _ if !known.is_compared => {
-            Finding::fault(CHECK, message!(CATALOG: list_is_unread, came), message!(CATALOG: see_log))
-        }
-        (_, Some(age)) if age > 30 => Finding::warning(CHECK, message!(CATALOG: ticket_is_late, came), start_push),
-        _ => rights(redis).await.or_else(|| troubled(&known)).unwrap_or_else(|| {
-            let merchants = count(known.apps().count(), ["merchant", "个商家"]);
-            Finding::ok(CHECK, message!(CATALOG: acts_for_merchants, came, merchants))
-        }),
+        _ => rights(redis)
+            .await
+            .or_else(|| troubled(&known))
+            .unwrap_or_else(|| {
+                let merchants = count(known.apps().count(), ["merchant", "个商家"]);
+                Finding::ok(
+                    CHECK,
+                    message!(CATALOG: acts_for_merchants, came, merchants),
+                )
+            }),
     }
 }
 
@@ -49,16 +74,31 @@ pub(super) async fn examine(platform: &Platform, issuer: &Issuer, redis: Option<
 /// out.
 async fn rights(redis: &Store) -> Option<Finding> {
     let refused = redis.walk_people(None, &Place::default()).await.err()?;
-    let user = redis.link.access.url().user().unwrap_or("default").to_owned();
+    let user = redis
+        .link
+        .access
+        .url()
+        .user()
+        .unwrap_or("default")
+        .to_owned();
     let advice = message!(run_acl_setuser, user, "+scan +dbsize");
-    let missing = || Finding::warning(CHECK, message!(CATALOG: user_may_not_look_for_people), advice);
+    let missing = || {
+        Finding::warning(
+            CHECK,
+            message!(CATALOG: user_may_not_look_for_people),
+            advice,
+        )
+    };
     refused.to_string().contains("NOPERM").then(missing)
 }
 
 /// Finds merchants for which WeChat refuses calls until something changes.
 fn troubled(known: &Known) -> Option<Finding> {
     let of = |wanted: i64| {
-        let merchants = known.merchants.iter().filter(|(_, it)| it.state.is_in() && it.trouble == Some(wanted));
+        let merchants = known
+            .merchants
+            .iter()
+            .filter(|(_, it)| it.state.is_in() && it.trouble == Some(wanted));
         match &merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()[..] {
             [] => None,
             [few @ .., _] if few.len() >= MOST_NAMED => {
@@ -69,10 +109,16 @@ fn troubled(known: &Known) -> Option<Finding> {
     };
     let warning = |found, advice| Finding::warning(CHECK, found, advice);
     let stale = |apps: Message| {
-        warning(message!(CATALOG: refresh_token_is_stale, apps), message!(CATALOG: wait_for_wechat_list))
+        warning(
+            message!(CATALOG: refresh_token_is_stale, apps),
+            message!(CATALOG: wait_for_wechat_list),
+        )
     };
     let missing = |apps: Message| {
-        warning(message!(CATALOG: permission_is_missing, apps), message!(CATALOG: have_merchant_give_it))
+        warning(
+            message!(CATALOG: permission_is_missing, apps),
+            message!(CATALOG: have_merchant_give_it),
+        )
     };
     of(61023).map(stale).or_else(|| of(61007).map(missing))
 }
@@ -103,8 +149,18 @@ mod tests {
     async fn merchants_of_whom_wechat_was_never_told_cannot_log_in() {
         let bed = Bed::start().await;
         let examined = async || examine(&bed.platform, &bed.issuer, Some(&bed.login.store)).await;
-        let Finding { status, found, advice, .. } = examined().await;
-        assert!(status == Status::Fault && found.contains("list of merchants") && advice.contains("error"), "{found}");
+        let Finding {
+            status,
+            found,
+            advice,
+            ..
+        } = examined().await;
+        assert!(
+            status == Status::Fault
+                && found.contains("list of merchants")
+                && advice.contains("error"),
+            "{found}"
+        );
         bed.note(COMPARED, 0, b"1").await;
         assert_eq!(examined().await.status, Status::Ok);
     }

@@ -12,21 +12,38 @@ use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, S
 use zeroize::Zeroizing;
 
 use super::Platform;
-use super::known::{COUNTED, Merchant, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of};
+use super::known::{
+    COUNTED, Merchant, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of,
+};
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
 use crate::login::{
-    AccessTokens, Attempt, CodeExchanger, HeldToken, IP, LoginError, LoginWorker, Refused, Result, fingerprint,
+    AccessTokens, Attempt, CodeExchanger, HeldToken, IP, LoginError, LoginWorker, Refused, Result,
+    fingerprint,
 };
 
 /// How often a token that WeChat has refused is replaced. The limits keep the wait for the next
 /// replacement short.
-const REPLACED: [Rate; 2] =
-    [Rate { burst: 3, period: Duration::from_secs(30) }, Rate { burst: 6, period: Duration::from_secs(600) }];
+const REPLACED: [Rate; 2] = [
+    Rate {
+        burst: 3,
+        period: Duration::from_secs(30),
+    },
+    Rate {
+        burst: 6,
+        period: Duration::from_secs(600),
+    },
+];
 /// How often a report of the same token counts.
-const REPORTED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
+const REPORTED: Rate = Rate {
+    burst: 1,
+    period: Duration::from_secs(10),
+};
 /// How often WeChat is asked again for a token after it has refused one for the same ticket.
-const ASKED_AGAIN: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
+const ASKED_AGAIN: Rate = Rate {
+    burst: 1,
+    period: Duration::from_secs(30),
+};
 /// The limit of an address at all merchants together, as a multiple of its limit at one merchant.
 const AT_ALL_MERCHANTS: u32 = 10;
 
@@ -34,16 +51,26 @@ const AT_ALL_MERCHANTS: u32 = 10;
 impl CodeExchanger for Platform {
     fn apps_are_unread(&self) -> Option<LoginError> {
         let unasked = || not_yet("WeChat was not asked yet for the merchants of the platform");
-        let why = || LoginError::from(self.refusal().unwrap_or_else(unasked)).of(&self.component.id);
+        let why =
+            || LoginError::from(self.refusal().unwrap_or_else(unasked)).of(&self.component.id);
         (!self.known().is_compared).then(why)
     }
 
     /// Counts the address at this merchant and over all merchants, and claims the code. The count
     /// at one merchant keeps a burst at one merchant from affecting the others.
-    async fn claim(&self, login: &LoginWorker, app: &App, code: &LoginCode, by: &Attempt<'_>) -> Result<Claim> {
+    async fn claim(
+        &self,
+        login: &LoginWorker,
+        app: &App,
+        code: &LoginCode,
+        by: &Attempt<'_>,
+    ) -> Result<Claim> {
         let rate = login.policy.limit_ip;
         let meter = RateLimitKey::new(IP, format!("{} {}", by.address, app.id), rate);
-        let rate = Rate { burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS), ..rate };
+        let rate = Rate {
+            burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS),
+            ..rate
+        };
         let all = RateLimitKey::new(IP, format!("{} *", by.address), rate);
         let claiming = login.store.claim_code(&app.id, code, &by.id, &meter);
         let (counted, claimed) = join(login.store.count(&all), claiming).await;
@@ -61,7 +88,13 @@ impl CodeExchanger for Platform {
         Ok(claim)
     }
 
-    async fn exchange(&self, login: &LoginWorker, app: &App, code: &LoginCode, attempt: &AttemptId) -> Result<Session> {
+    async fn exchange(
+        &self,
+        login: &LoginWorker,
+        app: &App,
+        code: &LoginCode,
+        attempt: &AttemptId,
+    ) -> Result<Session> {
         let sent = Cell::new(false);
         let ask = async |by: ByToken<'_>| {
             sent.set(true);
@@ -91,13 +124,23 @@ impl CodeExchanger for Platform {
 
     /// Fetches a token of the component or of a merchant. Each fetch gives a new token, so
     /// replacements of refused tokens are limited.
-    async fn fetch(&self, tokens: &AccessTokens<'_>, refused: Option<&Refused>) -> Result<FetchedAccessToken> {
+    async fn fetch(
+        &self,
+        tokens: &AccessTokens<'_>,
+        refused: Option<&Refused>,
+    ) -> Result<FetchedAccessToken> {
         let counted = match refused {
-            Some(Refused { by_force: false, .. }) => tokens.may_force("", REPLACED).await?,
+            Some(Refused {
+                by_force: false, ..
+            }) => tokens.may_force("", REPLACED).await?,
             _ => Vec::new(),
         };
         let is_own = tokens.app.id == self.component.id;
-        let fetched = if is_own { tokens.component_token(self).await } else { tokens.merchant_token(self).await };
+        let fetched = if is_own {
+            tokens.component_token(self).await
+        } else {
+            tokens.merchant_token(self).await
+        };
         if fetched.is_err() {
             // A fetch without a token does not count.
             tokens.uncount(counted).await?;
@@ -123,13 +166,22 @@ impl CodeExchanger for Platform {
     /// platform apps` and the doctor. If the refresh token is stale, has WeChat's list compared,
     /// which has the valid one.
     async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError) {
-        let (LoginError::NotPermitted(told) | LoginError::WeChatUnavailable(told)) = error else { return };
-        let CallError::Refused { errcode, verdict: Verdict::NotPermitted | Verdict::StaleRefreshToken, .. } = told
+        let (LoginError::NotPermitted(told) | LoginError::WeChatUnavailable(told)) = error else {
+            return;
+        };
+        let CallError::Refused {
+            errcode,
+            verdict: Verdict::NotPermitted | Verdict::StaleRefreshToken,
+            ..
+        } = told
         else {
             return;
         };
         let (known, app) = (self.known(), tokens.app);
-        let merchant = known.merchants.get(&app.id).filter(|merchant| merchant.trouble != Some(*errcode));
+        let merchant = known
+            .merchants
+            .get(&app.id)
+            .filter(|merchant| merchant.trouble != Some(*errcode));
         let Some(merchant) = merchant else { return };
         let (name, trouble) = trouble_of(&app.id, &merchant.entry, *errcode);
         tokens.note(self, &name, &trouble, Expected::NotLater).await;
@@ -143,9 +195,16 @@ impl CodeExchanger for Platform {
 impl AccessTokens<'_> {
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
         let (component, known) = (&platform.component, platform.known());
-        let ticket = known.ticket.as_ref().ok_or_else(|| not_yet("no ticket of the platform has come"))?;
+        let ticket = known
+            .ticket
+            .as_ref()
+            .ok_or_else(|| not_yet("no ticket of the platform has come"))?;
         let (at, sealed) = (ticket.at, Sealed::from_stored(ticket.value.clone()));
-        if let Some(refusal) = known.refusal.as_ref().filter(|refusal| refusal.of_ticket == at) {
+        if let Some(refusal) = known
+            .refusal
+            .as_ref()
+            .filter(|refusal| refusal.of_ticket == at)
+        {
             let meter = RateLimitKey::of_app(&component.id, COUNTED, REFUSAL, ASKED_AGAIN);
             if self.store.count(&meter).await?.is_err() {
                 return Err(refusal.error().into());
@@ -153,9 +212,18 @@ impl AccessTokens<'_> {
         }
         let ticket = self.opened(&sealed, &component.id, "the platform's ticket")?;
         let fetched = self.wechat.component_token(component, &ticket).await;
-        let refusal = fetched.as_ref().err().and_then(|error| Refusal::of(error, at));
+        let refusal = fetched
+            .as_ref()
+            .err()
+            .and_then(|error| Refusal::of(error, at));
         if (refusal.is_some() || fetched.is_ok()) && refusal != known.refusal {
-            let new = refusal.map_or(PlatformEntry { at, value: Vec::new() }, |refusal| refusal.entry());
+            let new = refusal.map_or(
+                PlatformEntry {
+                    at,
+                    value: Vec::new(),
+                },
+                |refusal| refusal.entry(),
+            );
             self.note(platform, REFUSAL, &new, Expected::NotLater).await;
         }
         Ok(fetched?)
@@ -170,21 +238,35 @@ impl AccessTokens<'_> {
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<T> {
         let may_replace = !platform.known().refuses_new_tokens(&self.app.id, now());
-        let called = AccessTokens { app: &platform.component, may_replace, ..self.clone() }.with(call).await;
+        let called = AccessTokens {
+            app: &platform.component,
+            may_replace,
+            ..self.clone()
+        }
+        .with(call)
+        .await;
         if may_replace
-            && let Err(LoginError::WeChatUnavailable(error) | LoginError::Misconfigured { error, .. }) = &called
+            && let Err(
+                LoginError::WeChatUnavailable(error) | LoginError::Misconfigured { error, .. },
+            ) = &called
             && error.verdict() == Some(Verdict::BadAccessToken)
         {
             tracing::warn!(app = %self.app.id, %error, "WeChat refuses a new token of the platform for a merchant");
             let (name, refused) = refused_of(&self.app.id, now());
-            self.note(platform, &name, &refused, Expected::NotLater).await;
+            self.note(platform, &name, &refused, Expected::NotLater)
+                .await;
         }
         called
     }
 
     async fn merchant_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
         let (known, app) = (platform.known(), self.app);
-        let Some(Merchant { state: MerchantState::In(kind, sealed), entry, .. }) = known.merchants.get(&app.id) else {
+        let Some(Merchant {
+            state: MerchantState::In(kind, sealed),
+            entry,
+            ..
+        }) = known.merchants.get(&app.id)
+        else {
             return Err(not_yet("the merchant has left").into());
         };
         let opened = self.opened(sealed, &app.id, "a merchant's refresh token");
@@ -194,11 +276,23 @@ impl AccessTokens<'_> {
             return Err(not_yet("the merchant has given the platform no refresh token").into());
         }
         let access = Box::pin(self.by_component(platform, ask)).await?;
-        if let Some(renewed) = access.refresh_token.as_ref().filter(|new| new.expose() != refresh.expose()) {
+        if let Some(renewed) = access
+            .refresh_token
+            .as_ref()
+            .filter(|new| new.expose() != refresh.expose())
+        {
             let sealed = self.vault.seal(renewed.expose(), &app.id);
             let state = MerchantState::In(*kind, sealed);
             let new = state.entry(entry.at);
-            match self.note(platform, &entry_of(&app.id), &new, Expected::This(Some(entry))).await {
+            match self
+                .note(
+                    platform,
+                    &entry_of(&app.id),
+                    &new,
+                    Expected::This(Some(entry)),
+                )
+                .await
+            {
                 true => platform.learn_merchant(&app.id, entry, &state, &new),
                 false => platform.compare_soon.notify_one(),
             }
@@ -207,12 +301,35 @@ impl AccessTokens<'_> {
     }
 
     /// Writes an entry of the platform. Returns whether the store has answered.
-    async fn note(&self, platform: &Platform, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> bool {
-        let noted = note_entry(self.store, &platform.component.id, entry, new, expected, None).await;
-        noted.inspect_err(|error| tracing::warn!(entry, %error, "news of the platform could not be noted")).is_ok()
+    async fn note(
+        &self,
+        platform: &Platform,
+        entry: &str,
+        new: &PlatformEntry,
+        expected: Expected<'_>,
+    ) -> bool {
+        let noted = note_entry(
+            self.store,
+            &platform.component.id,
+            entry,
+            new,
+            expected,
+            None,
+        )
+        .await;
+        noted
+            .inspect_err(
+                |error| tracing::warn!(entry, %error, "news of the platform could not be noted"),
+            )
+            .is_ok()
     }
 
-    pub(super) fn opened<T: From<Zeroizing<String>>>(&self, sealed: &Sealed, of: &AppId, what: &str) -> Result<T> {
+    pub(super) fn opened<T: From<Zeroizing<String>>>(
+        &self,
+        sealed: &Sealed,
+        of: &AppId,
+        what: &str,
+    ) -> Result<T> {
         let opened = self.vault.open(sealed, of).map(T::from);
         opened.map_err(|error| not_yet(&format!("{what} does not open: {error}")).into())
     }
@@ -221,7 +338,10 @@ impl AccessTokens<'_> {
 /// The error of a call that was not sent, because something is missing that WeChat's next push
 /// brings.
 fn not_yet(reason: &str) -> CallError {
-    CallError::NotSent { reason: reason.to_owned(), retry_after: Duration::from_secs(2) }
+    CallError::NotSent {
+        reason: reason.to_owned(),
+        retry_after: Duration::from_secs(2),
+    }
 }
 
 #[cfg(test)]
@@ -241,22 +361,52 @@ mod tests {
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
         let bed = Bed::start().await;
         let unread = || bed.platform.apps_are_unread();
-        let is_unasked = |error| matches!(error, Some(LoginError::WeChatUnavailable(CallError::NotSent { .. })));
+        let is_unasked = |error| {
+            matches!(
+                error,
+                Some(LoginError::WeChatUnavailable(CallError::NotSent { .. }))
+            )
+        };
         assert!(is_unasked(unread()));
         let (stranger, apps) = (app(9), |ids: &[usize]| {
-            let known = ids.iter().map(|id| App { id: app(*id), kind: AppKind::MiniProgram, secret: None });
-            CurrentApps::read(AppsSource::Given(known.collect())).expect("apps").all()
+            let known = ids.iter().map(|id| App {
+                id: app(*id),
+                kind: AppKind::MiniProgram,
+                secret: None,
+            });
+            CurrentApps::read(AppsSource::Given(known.collect()))
+                .expect("apps")
+                .all()
         });
-        for (known, hint, is_unread) in
-            [(&[][..], None, true), (&[1, 2], None, false), (&[1, 2], Some(&stranger), true)]
-        {
-            let refused = bed.login.choose(&apps(known), None, hint).expect_err("none is named");
-            assert_eq!(matches!(refused, LoginError::WeChatUnavailable(_)), is_unread, "{known:?} {hint:?}");
+        for (known, hint, is_unread) in [
+            (&[][..], None, true),
+            (&[1, 2], None, false),
+            (&[1, 2], Some(&stranger), true),
+        ] {
+            let refused = bed
+                .login
+                .choose(&apps(known), None, hint)
+                .expect_err("none is named");
+            assert_eq!(
+                matches!(refused, LoginError::WeChatUnavailable(_)),
+                is_unread,
+                "{known:?} {hint:?}"
+            );
         }
         let at = now().timestamp();
-        bed.note(REFUSAL, at, b"61004 access clientip is not registered requestIP: 203.0.113.7").await;
-        let Some(LoginError::Misconfigured { error, app }) = unread() else { panic!("{:?}", unread()) };
-        assert!(error.to_string().contains("61004") && app == Some(bed.platform.component.id.clone()), "{error}");
+        bed.note(
+            REFUSAL,
+            at,
+            b"61004 access clientip is not registered requestIP: 203.0.113.7",
+        )
+        .await;
+        let Some(LoginError::Misconfigured { error, app }) = unread() else {
+            panic!("{:?}", unread())
+        };
+        assert!(
+            error.to_string().contains("61004") && app == Some(bed.platform.component.id.clone()),
+            "{error}"
+        );
         bed.note(REFUSAL, at, b"").await;
         assert!(is_unasked(unread()));
         bed.note(COMPARED, 0, b"1").await;
@@ -270,7 +420,8 @@ mod tests {
             let is_dead = || dead.iter().any(|token| request.contains(token));
             let is_exchange = request.contains("/sns/component/jscode2session");
             let refusal: Value = json!({"errcode": 40001, "errmsg": "invalid credential"});
-            (is_exchange && (request.contains(app(number).as_str()) || is_dead())).then_some(refusal)
+            (is_exchange && (request.contains(app(number).as_str()) || is_dead()))
+                .then_some(refusal)
         });
     }
 
@@ -280,7 +431,11 @@ mod tests {
     async fn a_login_that_is_under_way_while_its_merchant_leaves_gets_no_token() {
         let bed = Bed::start().await;
         bed.note(COMPARED, 0, b"1").await;
-        let merchant = App { id: app(1), kind: AppKind::MiniProgram, secret: None };
+        let merchant = App {
+            id: app(1),
+            kind: AppKind::MiniProgram,
+            secret: None,
+        };
         bed.issuer.apps.from_elsewhere_are([merchant]);
         let log_in = async |code: &str| {
             let mut audit_context = AuditContext::default();
@@ -290,11 +445,21 @@ mod tests {
                 audit_context: &mut audit_context,
                 now: now(),
             };
-            let (app, proof) = (Some(app(1)), LoginProof::Code(code.parse().expect("a code")));
-            let request = LoginRequest { app, app_hint: None, proof, identity: Identity::Nothing };
+            let (app, proof) = (
+                Some(app(1)),
+                LoginProof::Code(code.parse().expect("a code")),
+            );
+            let request = LoginRequest {
+                app,
+                app_hint: None,
+                proof,
+                identity: Identity::Nothing,
+            };
             bed.login.log_in(request, &mut attempt).await
         };
-        log_in("0123456789abcdef0123456789abcde0").await.expect("a token");
+        log_in("0123456789abcdef0123456789abcde0")
+            .await
+            .expect("a token");
         let apps = Arc::clone(&bed.issuer.apps);
         bed.wechat.says(move |request| {
             if request.contains("/sns/component/jscode2session") {
@@ -303,7 +468,10 @@ mod tests {
             None
         });
         let refused = log_in("0123456789abcdef0123456789abcde1").await;
-        assert!(matches!(refused, Err(LoginError::UnknownApp(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(LoginError::UnknownApp(_))),
+            "{refused:?}"
+        );
     }
 
     #[actix_web::test]
@@ -312,9 +480,15 @@ mod tests {
         let exchange = bed.login.exchange.as_deref().expect("one");
         let code: LoginCode = "0123456789abcdef0123456789abcdef".parse().expect("a code");
         let log_in = async |number: usize| {
-            let merchant = App { id: app(number), kind: AppKind::MiniProgram, secret: None };
+            let merchant = App {
+                id: app(number),
+                kind: AppKind::MiniProgram,
+                secret: None,
+            };
             let attempt = AttemptId::random();
-            let session = exchange.exchange(&bed.login, &merchant, &code, &attempt).await;
+            let session = exchange
+                .exchange(&bed.login, &merchant, &code, &attempt)
+                .await;
             bed.follow().await;
             session
         };

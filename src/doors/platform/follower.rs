@@ -25,7 +25,10 @@ const UNREAD_PAUSE: Duration = Duration::from_secs(1);
 const COMPARED_EVERY: i64 = 3600;
 /// How often the list is compared at most, for all replicas together, even if WeChat refuses or
 /// does not answer.
-const COMPARED_AT_MOST: Rate = Rate { burst: 1, period: Duration::from_secs(30) };
+const COMPARED_AT_MOST: Rate = Rate {
+    burst: 1,
+    period: Duration::from_secs(30),
+};
 /// The pause after WeChat has refused to list the merchants.
 const COMPARED_AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// How often WeChat is asked whether it gives the platform a token again.
@@ -38,16 +41,24 @@ const TICKET_IS_LATE: i64 = 30 * 60;
 const CODE_LIVES: i64 = 3600;
 /// How often a code is worked on, for all replicas together. If one replica fails, another tries
 /// later.
-const TRIED: Rate = Rate { burst: 1, period: Duration::from_secs(10) };
+const TRIED: Rate = Rate {
+    burst: 1,
+    period: Duration::from_secs(10),
+};
 const TOLD_AT_ONCE: usize = 32;
 
 /// Follows the platform's state in the store, and does the work for its merchants.
 pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
-    let Ok(login) = issuer.login_worker() else { return };
+    let Ok(login) = issuer.login_worker() else {
+        return;
+    };
     let follower = Rc::new(Follower::new(login, platform, issuer));
     actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
     actix_web::rt::spawn(Rc::clone(&follower).ask_again_while_refused());
-    let (mut interval, mut compared_at) = (actix_web::rt::time::interval(FOLLOWED_EVERY), DateTime::<Utc>::MIN_UTC);
+    let (mut interval, mut compared_at) = (
+        actix_web::rt::time::interval(FOLLOWED_EVERY),
+        DateTime::<Utc>::MIN_UTC,
+    );
     loop {
         interval.tick().await;
         if let Err(error) = follower.read().await {
@@ -78,28 +89,64 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(login: LoginWorker, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Self {
-        let (at_work, leaving, walks) = (RefCell::default(), RefCell::default(), Semaphore::new(MOST_WALKS));
-        Self { login, platform, issuer, at_work, leaving, walks }
+        let (at_work, leaving, walks) = (
+            RefCell::default(),
+            RefCell::default(),
+            Semaphore::new(MOST_WALKS),
+        );
+        Self {
+            login,
+            platform,
+            issuer,
+            at_work,
+            leaving,
+            walks,
+        }
     }
 
     /// Reads the changed entries. Entries that the store has lost, as by a failover, are still
     /// known here, and are written again.
     async fn read(&self) -> Result<()> {
         let known = self.platform.known();
-        let news = entries(&self.login.store, &self.platform.component.id, known.version).await?;
-        let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else { return Ok(()) };
+        let news = entries(
+            &self.login.store,
+            &self.platform.component.id,
+            known.version,
+        )
+        .await?;
+        let Some(mut state) = news.or_else(|| (!known.is_read).then(PlatformState::default)) else {
+            return Ok(());
+        };
         let lost = known.lost(&state);
         state.entries.extend(lost.iter().cloned());
         if !lost.is_empty() {
             state.version = known.version; // read again until nothing is lost
         }
-        self.issuer.apps.from_elsewhere_are(self.platform.learn(state).apps());
-        self.issuer.metrics.apps_are(self.issuer.apps.all().iter().map(|app| (app.id.clone(), app.kind.name())));
+        self.issuer
+            .apps
+            .from_elsewhere_are(self.platform.learn(state).apps());
+        self.issuer.metrics.apps_are(
+            self.issuer
+                .apps
+                .all()
+                .iter()
+                .map(|app| (app.id.clone(), app.kind.name())),
+        );
         if !lost.is_empty() {
             let entries = lost.len();
-            bounded!(warn, "entries lost", entries, "the store had lost something of the platform: it is told again");
-            let told = lost.iter().map(async |(entry, new)| self.note(entry, new, Expected::NotLater).await.map(drop));
-            let told: Vec<_> = stream::iter(told).buffer_unordered(TOLD_AT_ONCE).collect().await;
+            bounded!(
+                warn,
+                "entries lost",
+                entries,
+                "the store had lost something of the platform: it is told again"
+            );
+            let told = lost.iter().map(async |(entry, new)| {
+                self.note(entry, new, Expected::NotLater).await.map(drop)
+            });
+            let told: Vec<_> = stream::iter(told)
+                .buffer_unordered(TOLD_AT_ONCE)
+                .collect()
+                .await;
             told.into_iter().collect::<Result<(), _>>()?;
         }
         Ok(())
@@ -107,18 +154,27 @@ impl Follower {
 
     fn warn(&self) {
         let known = self.platform.known();
-        let ticket = known.ticket.as_ref().map(|ticket| now().timestamp() - ticket.at);
-        self.platform.ticket_age.set(ticket.map_or(f64::INFINITY, |age| age as f64));
+        let ticket = known
+            .ticket
+            .as_ref()
+            .map(|ticket| now().timestamp() - ticket.at);
+        self.platform
+            .ticket_age
+            .set(ticket.map_or(f64::INFINITY, |age| age as f64));
         let opens = known.ticket_opens(&self.login.vault.load(), &self.platform.component.id);
         let warning = match ticket {
-            _ if known.refusal.is_some() => Some("WeChat gives the platform no token: `wxmint doctor` says why"),
-            _ if !opens => {
-                Some("no ticket of the platform has come, or no vault key opens it: run wxmint platform start-push")
+            _ if known.refusal.is_some() => {
+                Some("WeChat gives the platform no token: `wxmint doctor` says why")
             }
-            _ if !known.is_compared => Some("the platform awaits WeChat's list of merchants: see `wxmint doctor`"),
-            Some(age) if age > TICKET_IS_LATE => {
-                Some("the platform's last ticket is more than 30 minutes old: run wxmint platform start-push")
+            _ if !opens => Some(
+                "no ticket of the platform has come, or no vault key opens it: run wxmint platform start-push",
+            ),
+            _ if !known.is_compared => {
+                Some("the platform awaits WeChat's list of merchants: see `wxmint doctor`")
             }
+            Some(age) if age > TICKET_IS_LATE => Some(
+                "the platform's last ticket is more than 30 minutes old: run wxmint platform start-push",
+            ),
             _ => None,
         };
         let refusal = known.refusal.as_ref().map(tracing::field::display);
@@ -156,7 +212,12 @@ impl Follower {
         }
         let asked = self.ask_about(app, code).await;
         if now().timestamp() - code.at > CODE_LIVES || asked.as_ref().is_err_and(is_spent) {
-            self.note(&code_of(app), &done_code(code, None), Expected::This(Some(code))).await?;
+            self.note(
+                &code_of(app),
+                &done_code(code, None),
+                Expected::This(Some(code)),
+            )
+            .await?;
             self.platform.compare_soon.notify_one();
         }
         asked
@@ -174,15 +235,27 @@ impl Follower {
                 self.platform.compare_soon.notify_one();
                 // A refusal waits longer, because an operator takes time to act and WeChat counts
                 // the calls. But before the first comparison, logins wait for it.
-                let may_pass = matches!(error, LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_));
-                let pause = if may_pass || !known().is_compared { FOLLOWED_EVERY } else { COMPARED_AFTER_REFUSAL };
+                let may_pass = matches!(
+                    error,
+                    LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_)
+                );
+                let pause = if may_pass || !known().is_compared {
+                    FOLLOWED_EVERY
+                } else {
+                    COMPARED_AFTER_REFUSAL
+                };
                 actix_web::rt::time::sleep(pause).await;
             }
         }
     }
 
     async fn compare(&self) -> Result<()> {
-        let meter = RateLimitKey::of_app(&self.platform.component.id, COUNTED, "list", COMPARED_AT_MOST);
+        let meter = RateLimitKey::of_app(
+            &self.platform.component.id,
+            COUNTED,
+            "list",
+            COMPARED_AT_MOST,
+        );
         while let Err(later) = self.login.store.count(&meter).await? {
             actix_web::rt::time::sleep(later.retry_after).await;
         }
@@ -197,7 +270,10 @@ impl Follower {
             interval.tick().await;
             if self.platform.known().refusal.is_some() {
                 let asked = self.ask_for_component_token().await;
-                tracing::debug!(error = asked.err().map(tracing::field::display), "WeChat was asked again for a token");
+                tracing::debug!(
+                    error = asked.err().map(tracing::field::display),
+                    "WeChat was asked again for a token"
+                );
             }
         }
     }
@@ -205,7 +281,15 @@ impl Follower {
 
 /// Whether WeChat no longer accepts the authorization code, or the merchant has left.
 fn is_spent(error: &LoginError) -> bool {
-    let is_gone = |error: &CallError| matches!(error, CallError::Refused { errcode: 61009 | 61010, .. });
+    let is_gone = |error: &CallError| {
+        matches!(
+            error,
+            CallError::Refused {
+                errcode: 61009 | 61010,
+                ..
+            }
+        )
+    };
     matches!(error, LoginError::UnknownApp(_))
         || matches!(error, LoginError::Misconfigured { error, .. } if is_gone(error))
 }
@@ -223,14 +307,21 @@ mod tests {
     async fn readiness_warns_until_wechats_list_of_merchants_was_compared() {
         let bed = Bed::start().await;
         let follower = bed.follower();
-        bed.wechat
-            .says(|request| request.contains(LIST).then(|| json!({"errcode": 48001, "errmsg": "api unauthorized"})));
+        bed.wechat.says(|request| {
+            request
+                .contains(LIST)
+                .then(|| json!({"errcode": 48001, "errmsg": "api unauthorized"}))
+        });
         follower.compare().await.expect_err("refused");
         follower.read().await.expect("read");
         follower.warn();
         bed.issuer.readiness.ready();
         let warnings = || bed.issuer.readiness.check().expect("ready").join(" ");
-        assert!(warnings().contains("WeChat's list of merchants"), "{}", warnings());
+        assert!(
+            warnings().contains("WeChat's list of merchants"),
+            "{}",
+            warnings()
+        );
         bed.wechat.says(|_| None);
         follower.compare_all().await.expect("compared");
         follower.read().await.expect("read");
@@ -244,7 +335,9 @@ mod tests {
         let follower = bed.follower();
         let told = "access clientip is not registered requestIP: 203.0.113.7";
         bed.wechat.says(move |request| {
-            request.contains("api_component_token").then(|| json!({"errcode": 61004, "errmsg": told}))
+            request
+                .contains("api_component_token")
+                .then(|| json!({"errcode": 61004, "errmsg": told}))
         });
         bed.platform.compare_soon.notify_one();
         actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());

@@ -78,25 +78,54 @@ impl Refusal {
     /// The refusal, if the operator must act. `None` for an error that passes by itself. Leaves out
     /// the `rid`, which is new in each answer.
     pub(super) fn of(error: &CallError, of_ticket: i64) -> Option<Self> {
-        let CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured } = error else { return None };
-        let errmsg = errmsg.split("rid:").next().unwrap_or_default().trim_end_matches([' ', ',']).to_owned();
-        Some(Self { errcode: *errcode, errmsg, of_ticket })
+        let CallError::Refused {
+            errcode,
+            errmsg,
+            verdict: Verdict::Misconfigured,
+        } = error
+        else {
+            return None;
+        };
+        let errmsg = errmsg
+            .split("rid:")
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches([' ', ','])
+            .to_owned();
+        Some(Self {
+            errcode: *errcode,
+            errmsg,
+            of_ticket,
+        })
     }
 
     fn read(PlatformEntry { at, value }: &PlatformEntry) -> Option<Self> {
         let (errcode, errmsg) = str::from_utf8(value).ok()?.split_once(' ')?;
-        Some(Self { errcode: errcode.parse().ok()?, errmsg: errmsg.to_owned(), of_ticket: *at })
+        Some(Self {
+            errcode: errcode.parse().ok()?,
+            errmsg: errmsg.to_owned(),
+            of_ticket: *at,
+        })
     }
 
     /// The refusal as an entry of the store.
     pub(super) fn entry(&self) -> PlatformEntry {
-        PlatformEntry { at: self.of_ticket, value: format!("{} {}", self.errcode, self.errmsg).into_bytes() }
+        PlatformEntry {
+            at: self.of_ticket,
+            value: format!("{} {}", self.errcode, self.errmsg).into_bytes(),
+        }
     }
 
     /// The refusal as the error that WeChat would answer again.
     pub(super) fn error(&self) -> CallError {
-        let Self { errcode, errmsg, .. } = self.clone();
-        CallError::Refused { errcode, errmsg, verdict: Verdict::Misconfigured }
+        let Self {
+            errcode, errmsg, ..
+        } = self.clone();
+        CallError::Refused {
+            errcode,
+            errmsg,
+            verdict: Verdict::Misconfigured,
+        }
     }
 }
 
@@ -136,7 +165,10 @@ impl MerchantState {
             Self::Leaving => (b'!', &[][..]),
             Self::Gone => (b'-', &[][..]),
         };
-        PlatformEntry { at, value: [&[mark], sealed].concat() }
+        PlatformEntry {
+            at,
+            value: [&[mark], sealed].concat(),
+        }
     }
 }
 
@@ -150,7 +182,10 @@ pub(super) fn code_of(merchant: &AppId) -> String {
 
 /// The entry of a sealed code that WeChat is to be asked about.
 pub(super) fn pending_code(sealed: &Sealed, at: i64) -> PlatformEntry {
-    PlatformEntry { at, value: [&[PENDING], sealed.as_bytes()].concat() }
+    PlatformEntry {
+        at,
+        value: [&[PENDING], sealed.as_bytes()].concat(),
+    }
 }
 
 pub(super) fn sealed_code(pending: &PlatformEntry) -> Sealed {
@@ -159,21 +194,42 @@ pub(super) fn sealed_code(pending: &PlatformEntry) -> Sealed {
 
 /// The entry that replaces `pending` once the code was used; without `used`, once it was abandoned.
 pub(super) fn done_code(pending: &PlatformEntry, used: Option<&str>) -> PlatformEntry {
-    let value = used.map_or_else(Vec::new, |code| [&[USED], short_digest(code).to_string().as_bytes()].concat());
-    PlatformEntry { at: pending.at, value }
+    let value = used.map_or_else(Vec::new, |code| {
+        [&[USED], short_digest(code).to_string().as_bytes()].concat()
+    });
+    PlatformEntry {
+        at: pending.at,
+        value,
+    }
 }
 
 /// The name and the entry of a merchant's trouble. Any change of the merchant's entry makes the
 /// trouble obsolete.
-pub(super) fn trouble_of(app: &AppId, merchant: &PlatformEntry, errcode: i64) -> (String, PlatformEntry) {
+pub(super) fn trouble_of(
+    app: &AppId,
+    merchant: &PlatformEntry,
+    errcode: i64,
+) -> (String, PlatformEntry) {
     let value = format!("{errcode} {}", digest_of(merchant)).into_bytes();
-    ([TROUBLE, app.as_str()].concat(), PlatformEntry { at: merchant.at, value })
+    (
+        [TROUBLE, app.as_str()].concat(),
+        PlatformEntry {
+            at: merchant.at,
+            value,
+        },
+    )
 }
 
 /// The name and the entry that say that WeChat has refused a new token of the platform for the
 /// merchant.
 pub(super) fn refused_of(app: &AppId, now: DateTime<Utc>) -> (String, PlatformEntry) {
-    (format!("refused:{app}"), PlatformEntry { at: now.timestamp(), value: b"1".to_vec() })
+    (
+        format!("refused:{app}"),
+        PlatformEntry {
+            at: now.timestamp(),
+            value: b"1".to_vec(),
+        },
+    )
 }
 
 /// The digest by which a changed entry differs from the earlier one.
@@ -184,11 +240,18 @@ pub(super) fn digest_of(entry: &PlatformEntry) -> String {
 impl Known {
     /// Reads the entries of the store. Entries that this version does not understand are left out.
     pub(super) fn of(kept: PlatformState) -> Self {
-        let mut known = Self { version: kept.version, is_read: true, ..Self::default() };
+        let mut known = Self {
+            version: kept.version,
+            is_read: true,
+            ..Self::default()
+        };
         known.ticket = kept.entries.get(TICKET).cloned();
         known.refusal = kept.entries.get(REFUSAL).and_then(Refusal::read);
         known.is_compared = kept.entries.contains_key(COMPARED);
-        let app = |name: &str, prefix| name.strip_prefix(prefix).and_then(|id| id.parse::<AppId>().ok());
+        let app = |name: &str, prefix| {
+            name.strip_prefix(prefix)
+                .and_then(|id| id.parse::<AppId>().ok())
+        };
         for (name, entry) in &kept.entries {
             if let Some(app) = app(name, CODE) {
                 known.codes.insert(app, entry.clone());
@@ -200,12 +263,25 @@ impl Known {
                     let (errcode, digest) = str::from_utf8(&trouble.value).ok()?.split_once(' ')?;
                     errcode.parse().ok().filter(|_| digest == digest_of(entry))
                 };
-                let trouble = kept.entries.get(&[TROUBLE, app.as_str()].concat()).and_then(current);
-                known.merchants.insert(app, Merchant { state, trouble, entry: entry.clone() });
+                let trouble = kept
+                    .entries
+                    .get(&[TROUBLE, app.as_str()].concat())
+                    .and_then(current);
+                known.merchants.insert(
+                    app,
+                    Merchant {
+                        state,
+                        trouble,
+                        entry: entry.clone(),
+                    },
+                );
             }
         }
         known.codes.retain(|app, code| {
-            let is_late = known.merchants.get(app).is_some_and(|merchant| merchant.entry.at > code.at);
+            let is_late = known
+                .merchants
+                .get(app)
+                .is_some_and(|merchant| merchant.entry.at > code.at);
             code.value.first() == Some(&PENDING) && !is_late
         });
         known.entries = kept.entries;
@@ -216,10 +292,22 @@ impl Known {
     /// last 600 seconds, once WeChat has been asked about the code. Older codes do not count,
     /// because anybody who has read a log may know them.
     pub(super) fn merchant_of(&self, code: &str, now: DateTime<Utc>) -> Option<&AppId> {
-        let used = done_code(&PlatformEntry { at: 0, value: Vec::new() }, Some(code)).value;
-        let is_it = |held: &PlatformEntry| held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR;
+        let used = done_code(
+            &PlatformEntry {
+                at: 0,
+                value: Vec::new(),
+            },
+            Some(code),
+        )
+        .value;
+        let is_it = |held: &PlatformEntry| {
+            held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR
+        };
         let has_used_it = |app: &AppId| self.entries.get(&code_of(app)).is_some_and(is_it);
-        self.merchants.iter().find(|(app, merchant)| merchant.state.is_in() && has_used_it(app)).map(|(app, _)| app)
+        self.merchants
+            .iter()
+            .find(|(app, merchant)| merchant.state.is_in() && has_used_it(app))
+            .map(|(app, _)| app)
     }
 
     /// Whether WeChat has just refused even a new token of the platform for this merchant.
@@ -232,21 +320,39 @@ impl Known {
     /// there. Nothing is ever deleted from the store. Entries without a value need not be restored.
     pub(super) fn lost(&self, state: &PlatformState) -> Vec<(String, PlatformEntry)> {
         let is_lost = |(name, known): &(&String, &PlatformEntry)| {
-            !known.value.is_empty() && state.entries.get(*name).is_none_or(|held| held.at < known.at)
+            !known.value.is_empty()
+                && state
+                    .entries
+                    .get(*name)
+                    .is_none_or(|held| held.at < known.at)
         };
-        self.entries.iter().filter(is_lost).map(|(name, known)| (name.clone(), known.clone())).collect()
+        self.entries
+            .iter()
+            .filter(is_lost)
+            .map(|(name, known)| (name.clone(), known.clone()))
+            .collect()
     }
 
     /// Whether there is a ticket, and a vault key that opens it.
     pub(super) fn ticket_opens(&self, vault: &Vault, component: &AppId) -> bool {
-        let opens = |ticket: &PlatformEntry| vault.open(&Sealed::from_stored(ticket.value.clone()), component).is_ok();
+        let opens = |ticket: &PlatformEntry| {
+            vault
+                .open(&Sealed::from_stored(ticket.value.clone()), component)
+                .is_ok()
+        };
         self.ticket.as_ref().is_some_and(opens)
     }
 
     pub(super) fn apps(&self) -> impl Iterator<Item = App> {
-        self.merchants.iter().filter_map(|(id, merchant)| match merchant.state {
-            MerchantState::In(kind, _) => Some(App { id: id.clone(), kind, secret: None }),
-            _ => None,
-        })
+        self.merchants
+            .iter()
+            .filter_map(|(id, merchant)| match merchant.state {
+                MerchantState::In(kind, _) => Some(App {
+                    id: id.clone(),
+                    kind,
+                    secret: None,
+                }),
+                _ => None,
+            })
     }
 }

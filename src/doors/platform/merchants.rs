@@ -5,12 +5,15 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 use wxmint_ids::AppId;
-use wxmint_wechat::{AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict};
+use wxmint_wechat::{
+    AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict,
+};
 
 use super::Platform;
 use super::follower::Follower;
 use super::known::{
-    COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code, sealed_code,
+    COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code,
+    sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::login::{AccessTokens, LoginError, LoginWorker, Refused, Result, fingerprint};
@@ -24,13 +27,25 @@ const MOST_UNANSWERED: usize = 3;
 
 impl Platform {
     /// Stores what a push says. `digest` is the digest of the push's signature.
-    pub(super) async fn note_push(&self, login: &LoginWorker, push: Push, digest: &str) -> Result<()> {
+    pub(super) async fn note_push(
+        &self,
+        login: &LoginWorker,
+        push: Push,
+        digest: &str,
+    ) -> Result<()> {
         let (vault, platform) = (login.vault.load_full(), &self.component.id);
         let used;
         let (entry, new, expected) = match &push.news {
             News::Ticket(ticket) => {
                 let value = vault.seal(ticket.expose(), platform).as_bytes().to_vec();
-                (TICKET.to_owned(), PlatformEntry { at: push.created, value }, Expected::NotLater)
+                (
+                    TICKET.to_owned(),
+                    PlatformEntry {
+                        at: push.created,
+                        value,
+                    },
+                    Expected::NotLater,
+                )
             }
             News::Authorized { app, code } => {
                 let pending = pending_code(&vault.seal(code.expose(), app), push.created);
@@ -38,17 +53,38 @@ impl Platform {
                 // WeChat may push the code again in another envelope after it was used.
                 (code_of(app), pending, Expected::Other(&used))
             }
-            News::Unauthorized(app) => (entry_of(app), MerchantState::Leaving.entry(push.created), Expected::NotLater),
+            News::Unauthorized(app) => (
+                entry_of(app),
+                MerchantState::Leaving.entry(push.created),
+                Expected::NotLater,
+            ),
             News::Other => return Ok(()),
         };
-        Ok(note_entry(&login.store, platform, &entry, &new, expected, Some(digest)).await.map(drop)?)
+        Ok(
+            note_entry(&login.store, platform, &entry, &new, expected, Some(digest))
+                .await
+                .map(drop)?,
+        )
     }
 }
 
 impl Follower {
     /// Writes an entry that does not come from a push. Returns whether it is stored.
-    pub(super) async fn note(&self, entry: &str, new: &PlatformEntry, expected: Expected<'_>) -> Result<bool> {
-        Ok(note_entry(&self.login.store, &self.platform.component.id, entry, new, expected, None).await?)
+    pub(super) async fn note(
+        &self,
+        entry: &str,
+        new: &PlatformEntry,
+        expected: Expected<'_>,
+    ) -> Result<bool> {
+        Ok(note_entry(
+            &self.login.store,
+            &self.platform.component.id,
+            entry,
+            new,
+            expected,
+            None,
+        )
+        .await?)
     }
 
     /// Fetches a token of the platform even if there is a valid one, and stores whether WeChat
@@ -56,7 +92,13 @@ impl Follower {
     pub(super) async fn ask_for_component_token(&self) -> Result<()> {
         let tokens = self.tokens();
         let held = tokens.obtain(None).await?;
-        tokens.obtain(Some(Refused { token: fingerprint(&held.token), by_force: true })).await.map(drop)
+        tokens
+            .obtain(Some(Refused {
+                token: fingerprint(&held.token),
+                by_force: true,
+            }))
+            .await
+            .map(drop)
     }
 
     fn tokens(&self) -> AccessTokens<'_> {
@@ -64,28 +106,61 @@ impl Follower {
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind> {
-        self.tokens().with(async |by| by.authorizer_kind(app).await).await
+        self.tokens()
+            .with(async |by| by.authorizer_kind(app).await)
+            .await
     }
 
     /// Asks WeChat about an authorization code, and stores the merchant that has authorised the
     /// platform with it.
     pub(super) async fn ask_about(&self, app: &AppId, sealed: &PlatformEntry) -> Result<()> {
-        let code: AuthorizationCode = self.tokens().opened(&sealed_code(sealed), app, "a merchant's code")?;
+        let code: AuthorizationCode =
+            self.tokens()
+                .opened(&sealed_code(sealed), app, "a merchant's code")?;
         // Asked first, because the code is valid for one use.
         let kind = self.kind_of(app).await?;
-        let authorizer = self.tokens().with(async |by| by.query_auth(&code).await).await?;
+        let authorizer = self
+            .tokens()
+            .with(async |by| by.query_auth(&code).await)
+            .await?;
         if authorizer.app != *app {
             let reason = "WeChat names another merchant for the code than the push".into();
             return Err(CallError::Unusable { reason }.into());
         }
-        self.note_merchant(&authorizer, kind, sealed.at, Expected::NotLater).await?;
-        self.note(&code_of(app), &done_code(sealed, Some(code.expose())), Expected::This(Some(sealed))).await.map(drop)
+        self.note_merchant(&authorizer, kind, sealed.at, Expected::NotLater)
+            .await?;
+        self.note(
+            &code_of(app),
+            &done_code(sealed, Some(code.expose())),
+            Expected::This(Some(sealed)),
+        )
+        .await
+        .map(drop)
     }
 
-    async fn note_merchant(&self, listed: &Authorizer, kind: AppKind, at: i64, expected: Expected<'_>) -> Result<()> {
-        let (app, refresh_token) = (&listed.app, listed.refresh_token.as_ref().map_or("", RefreshToken::expose));
+    async fn note_merchant(
+        &self,
+        listed: &Authorizer,
+        kind: AppKind,
+        at: i64,
+        expected: Expected<'_>,
+    ) -> Result<()> {
+        let (app, refresh_token) = (
+            &listed.app,
+            listed
+                .refresh_token
+                .as_ref()
+                .map_or("", RefreshToken::expose),
+        );
         let sealed = self.login.vault.load_full().seal(refresh_token, app);
-        if self.note(&entry_of(app), &MerchantState::In(kind, sealed).entry(at), expected).await? {
+        if self
+            .note(
+                &entry_of(app),
+                &MerchantState::In(kind, sealed).entry(at),
+                expected,
+            )
+            .await?
+        {
             tracing::info!(app = %app, kind = kind.name(), "the platform acts for this merchant");
         }
         Ok(())
@@ -100,26 +175,54 @@ impl Follower {
         let (mut listed, mut next) = (Vec::new(), Some(0));
         while let Some(offset) = next {
             let page;
-            (page, next) = self.tokens().with(async |by: ByToken<'_>| by.authorizers(offset).await).await?;
+            (page, next) = self
+                .tokens()
+                .with(async |by: ByToken<'_>| by.authorizers(offset).await)
+                .await?;
             listed.extend(page);
         }
         let names: HashSet<&AppId> = listed.iter().map(|listed| &listed.app).collect();
-        let unlisted = known.merchants.iter().filter(|(app, merchant)| merchant.state.is_in() && !names.contains(app));
+        let unlisted = known
+            .merchants
+            .iter()
+            .filter(|(app, merchant)| merchant.state.is_in() && !names.contains(app));
         let compared = listed.iter().map(async |authorizer| {
-            let compared = self.compare_one(known.merchants.get(&authorizer.app), authorizer).await;
+            let compared = self
+                .compare_one(known.merchants.get(&authorizer.app), authorizer)
+                .await;
             unless_of_merchant(&authorizer.app, compared)
         });
-        let mut outcomes: Vec<_> = stream::iter(compared).buffer_unordered(COMPARED_AT_ONCE).collect().await;
+        let mut outcomes: Vec<_> = stream::iter(compared)
+            .buffer_unordered(COMPARED_AT_ONCE)
+            .collect()
+            .await;
         for (app, merchant) in unlisted {
-            outcomes.push(unless_of_merchant(app, self.ask_whether_left(app, merchant).await));
+            outcomes.push(unless_of_merchant(
+                app,
+                self.ask_whether_left(app, merchant).await,
+            ));
         }
-        let may_stay = |outcome: &Result<_, _>| outcome.as_ref().is_err_and(|error| may_stay(error, known.is_compared));
-        if outcomes.iter().filter(|outcome| may_stay(outcome)).count() <= MOST_UNANSWERED.max(outcomes.len() / 10) {
+        let may_stay = |outcome: &Result<_, _>| {
+            outcome
+                .as_ref()
+                .is_err_and(|error| may_stay(error, known.is_compared))
+        };
+        if outcomes.iter().filter(|outcome| may_stay(outcome)).count()
+            <= MOST_UNANSWERED.max(outcomes.len() / 10)
+        {
             outcomes.retain(|outcome| !may_stay(outcome));
         }
         outcomes.into_iter().collect::<Result<(), _>>()?;
         if !known.is_compared {
-            self.note(COMPARED, &PlatformEntry { at: 0, value: b"1".to_vec() }, Expected::This(None)).await?;
+            self.note(
+                COMPARED,
+                &PlatformEntry {
+                    at: 0,
+                    value: b"1".to_vec(),
+                },
+                Expected::This(None),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -127,8 +230,13 @@ impl Follower {
     async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<()> {
         match self.kind_of(app).await {
             Err(LoginError::UnknownApp(_)) => {
-                let (was, left) = (&merchant.entry, MerchantState::Leaving.entry(merchant.entry.at));
-                self.note(&entry_of(app), &left, Expected::This(Some(was))).await.map(drop)
+                let (was, left) = (
+                    &merchant.entry,
+                    MerchantState::Leaving.entry(merchant.entry.at),
+                );
+                self.note(&entry_of(app), &left, Expected::This(Some(was)))
+                    .await
+                    .map(drop)
             }
             told => {
                 tracing::warn!(app = %app, "a merchant is on no list of WeChat's");
@@ -153,11 +261,19 @@ impl Follower {
                 }
                 *kind
             }
-            Some(_) if at > listed.since.max(self.login.store.now().timestamp() - LIST_LAGS) => return Ok(()),
+            Some(_)
+                if at
+                    > listed
+                        .since
+                        .max(self.login.store.now().timestamp() - LIST_LAGS) =>
+            {
+                return Ok(());
+            }
             _ => self.kind_of(app).await?,
         };
         let expected = Expected::This(known.map(|merchant| &merchant.entry));
-        self.note_merchant(listed, kind, at.max(listed.since), expected).await
+        self.note_merchant(listed, kind, at.max(listed.since), expected)
+            .await
     }
 }
 
@@ -177,9 +293,22 @@ fn unless_of_merchant(app: &AppId, outcome: Result<()>) -> Result<()> {
 /// passed.
 fn may_stay(error: &LoginError, is_compared: bool) -> bool {
     match error {
-        LoginError::Misconfigured { error, .. } if error.verdict() == Some(Verdict::Unknown) => true,
-        LoginError::Misconfigured { error, .. } if error.verdict() == Some(Verdict::BadAccessToken) => is_compared,
-        LoginError::Misconfigured { error: CallError::Refused { errcode: 40013 | 48001, .. }, .. } => true,
+        LoginError::Misconfigured { error, .. } if error.verdict() == Some(Verdict::Unknown) => {
+            true
+        }
+        LoginError::Misconfigured { error, .. }
+            if error.verdict() == Some(Verdict::BadAccessToken) =>
+        {
+            is_compared
+        }
+        LoginError::Misconfigured {
+            error:
+                CallError::Refused {
+                    errcode: 40013 | 48001,
+                    ..
+                },
+            ..
+        } => true,
         LoginError::WeChatUnavailable(_) => is_compared,
         _ => false,
     }
@@ -200,18 +329,24 @@ mod tests {
         let merchants = [(left, left - 1), (back, back), (long_ago, long_ago - 1)];
         for (number, (at, _)) in merchants.iter().enumerate() {
             let gone = MerchantState::Gone.entry(*at);
-            bed.note(&entry_of(&app(number)), gone.at, &gone.value).await;
+            bed.note(&entry_of(&app(number)), gone.at, &gone.value)
+                .await;
         }
         let listed: Vec<Value> = (0..3)
             .map(|number| json!({"authorizer_appid": app(number), "refresh_token": "r", "auth_time": merchants[number].1}))
             .collect();
         bed.wechat.says(move |request| {
-            request.contains("api_get_authorizer_list").then(|| json!({"total_count": 3, "list": listed}))
+            request
+                .contains("api_get_authorizer_list")
+                .then(|| json!({"total_count": 3, "list": listed}))
         });
         bed.follower().compare_all().await.expect("compared");
         bed.follow().await;
         let known = bed.platform.known();
-        assert_eq!([0, 1, 2].map(|number| known.merchants[&app(number)].state.is_in()), [false, true, true]);
+        assert_eq!(
+            [0, 1, 2].map(|number| known.merchants[&app(number)].state.is_in()),
+            [false, true, true]
+        );
     }
 
     #[actix_web::test]
@@ -222,7 +357,9 @@ mod tests {
                 .map(|number| json!({"authorizer_appid": app(number), "refresh_token": "refresh", "auth_time": 1}))
                 .collect();
             bed.wechat.says(move |request| match request {
-                it if it.contains("api_get_authorizer_list") => Some(json!({"total_count": 40, "list": listed})),
+                it if it.contains("api_get_authorizer_list") => {
+                    Some(json!({"total_count": 40, "list": listed}))
+                }
                 it if (0..odd).any(|number| it.contains(app(number).as_str())) => {
                     Some(json!({"errcode": 61016, "errmsg": "frozen"}))
                 }
@@ -232,7 +369,10 @@ mod tests {
             assert_eq!(compared.is_ok(), is_compared, "{odd}: {compared:?}");
             bed.follow().await;
             assert_eq!(
-                (bed.platform.known().apps().count(), bed.platform.known().is_compared),
+                (
+                    bed.platform.known().apps().count(),
+                    bed.platform.known().is_compared
+                ),
                 (40 - odd, is_compared)
             );
         }

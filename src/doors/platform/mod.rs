@@ -71,7 +71,9 @@ struct Platform {
 }
 
 fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
-    let Some(path) = settings.door_files.get(VARIABLE) else { return Ok(None) };
+    let Some(path) = settings.door_files.get(VARIABLE) else {
+        return Ok(None);
+    };
     let unusable = |error| unusable_file("files", VARIABLE, path, error);
     let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
     Ok(Some(Arc::new(platform)))
@@ -84,7 +86,13 @@ impl Door for Platform {
     }
 
     fn waits_for(&self) -> Option<Finding> {
-        let unread = || Finding::fault("platform", "the merchants of the platform were not read yet", "wait a moment");
+        let unread = || {
+            Finding::fault(
+                "platform",
+                "the merchants of the platform were not read yet",
+                "wait a moment",
+            )
+        };
         (!self.known().is_read).then(unread)
     }
 
@@ -94,7 +102,12 @@ impl Door for Platform {
 
     fn metrics(&self, registry: &mut Registry) {
         let help = "Since WeChat made the platform's last ticket; +Inf without one";
-        registry.register_with_unit("platform_ticket_age", help, Unit::Seconds, self.ticket_age.clone());
+        registry.register_with_unit(
+            "platform_ticket_age",
+            help,
+            Unit::Seconds,
+            self.ticket_age.clone(),
+        );
     }
 
     fn exchange(self: Arc<Self>) -> Option<Arc<dyn CodeExchanger>> {
@@ -113,10 +126,14 @@ impl Platform {
             token: Zeroizing<String>,
             encoding_aes_key: Zeroizing<String>,
         }
-        const MEMBERS: &str = "`component_appid`, `component_appsecret`, `token` and `encoding_aes_key`";
+        const MEMBERS: &str =
+            "`component_appid`, `component_appsecret`, `token` and `encoding_aes_key`";
         let text = str::from_utf8(content).map_err(|_| message!(is_not_utf_8))?;
         let at = |member: &str, wrong: &dyn fmt::Display| {
-            format!("line {}: its `{member}` {wrong}", line_of(text, &format!("/{member}")))
+            format!(
+                "line {}: its `{member}` {wrong}",
+                line_of(text, &format!("/{member}"))
+            )
         };
         // serde_json's message may quote a secret.
         let written: Written = serde_json::from_str(text).map_err(|error| {
@@ -125,11 +142,24 @@ impl Platform {
         })?;
         let key = PushKey::new(&written.token, &written.encoding_aes_key);
         let push_key = key.map_err(|(member, wrong)| at(member, &wrong))?;
-        let secret = written.component_appsecret.parse().map_err(|wrong| at("component_appsecret", &wrong))?;
-        let id = written.component_appid.parse().map_err(|wrong| at("component_appid", &wrong))?;
+        let secret = written
+            .component_appsecret
+            .parse()
+            .map_err(|wrong| at("component_appsecret", &wrong))?;
+        let id = written
+            .component_appid
+            .parse()
+            .map_err(|wrong| at("component_appid", &wrong))?;
         let component = App::mini_program(id, secret);
         let (known, token, ticket_age) = Default::default();
-        Ok(Self { component, push_key, compare_soon: Notify::new(), known, token, ticket_age })
+        Ok(Self {
+            component,
+            push_key,
+            compare_soon: Notify::new(),
+            known,
+            token,
+            ticket_age,
+        })
     }
 
     fn known(&self) -> Arc<Known> {
@@ -139,10 +169,20 @@ impl Platform {
     /// Updates a merchant with the entry that this process has just stored, without waiting until
     /// it reads the store again. Does nothing if the merchant's entry is no longer `was`: what was
     /// read meanwhile is newer, and the merchant may be leaving.
-    fn learn_merchant(&self, app: &AppId, was: &PlatformEntry, state: &MerchantState, entry: &PlatformEntry) {
+    fn learn_merchant(
+        &self,
+        app: &AppId,
+        was: &PlatformEntry,
+        state: &MerchantState,
+        entry: &PlatformEntry,
+    ) {
         self.known.rcu(|known| {
             let mut known = Known::clone(known);
-            if let Some(merchant) = known.merchants.get_mut(app).filter(|merchant| merchant.entry == *was) {
+            if let Some(merchant) = known
+                .merchants
+                .get_mut(app)
+                .filter(|merchant| merchant.entry == *was)
+            {
                 (merchant.state, merchant.entry) = (state.clone(), entry.clone());
             }
             known
@@ -182,13 +222,28 @@ mod tests {
     #[test]
     fn a_mistake_in_the_file_is_named_with_its_line_and_member_and_without_its_value() {
         for (wrong, said) in [
-            (file("hunter2 x", SECRET, "token1", KEY), "line 2: its `component_appid` "),
-            (file(ID, "hunter2", "token1", KEY), "line 5: its `component_appsecret` must be"),
-            (file(ID, SECRET, "hunter2!", KEY), "line 6: its `token` must be 3 to 32"),
-            (file(ID, SECRET, "token1", "hunter2"), "line 7: its `encoding_aes_key` must be 43"),
+            (
+                file("hunter2 x", SECRET, "token1", KEY),
+                "line 2: its `component_appid` ",
+            ),
+            (
+                file(ID, "hunter2", "token1", KEY),
+                "line 5: its `component_appsecret` must be",
+            ),
+            (
+                file(ID, SECRET, "hunter2!", KEY),
+                "line 6: its `token` must be 3 to 32",
+            ),
+            (
+                file(ID, SECRET, "token1", "hunter2"),
+                "line 7: its `encoding_aes_key` must be 43",
+            ),
         ] {
             let wrong = wrong.map(drop).expect_err(said);
-            assert!(wrong.starts_with(said) && !wrong.contains("hunter2"), "{wrong}");
+            assert!(
+                wrong.starts_with(said) && !wrong.contains("hunter2"),
+                "{wrong}"
+            );
         }
     }
 
@@ -196,12 +251,20 @@ mod tests {
     fn what_was_told_of_a_merchant_is_not_learned_over_what_was_read_since() {
         let platform = file(ID, SECRET, "token1", KEY).unwrap_or_else(|wrong| panic!("{wrong}"));
         let app: AppId = ID.parse().expect("an AppID");
-        let of = |token: &[u8]| MerchantState::In(AppKind::MiniProgram, Sealed::from_stored(token.to_vec()));
+        let of = |token: &[u8]| {
+            MerchantState::In(AppKind::MiniProgram, Sealed::from_stored(token.to_vec()))
+        };
         let (old, new) = (of(b"old"), of(b"new"));
         let state = || platform.known().merchants[&app].state.clone();
-        for (read, known) in [(&old, &new), (&MerchantState::Leaving, &MerchantState::Leaving)] {
+        for (read, known) in [
+            (&old, &new),
+            (&MerchantState::Leaving, &MerchantState::Leaving),
+        ] {
             let entries = BTreeMap::from([(entry_of(&app), read.entry(1))]);
-            platform.learn(PlatformState { version: 1, entries });
+            platform.learn(PlatformState {
+                version: 1,
+                entries,
+            });
             platform.learn_merchant(&app, &old.entry(1), &new, &new.entry(1));
             assert_eq!(state(), *known);
         }
@@ -217,7 +280,8 @@ mod tests {
         let name = "wxmint_platform_ticket_age_seconds";
         assert!(printed.contains(&format!("\n{name} 600.0\n")), "{printed}");
         for file in ["alerts-issuer.yaml", "dashboards/wxmint.json"] {
-            let asks = fs::read_to_string(format!("k8s/chart/monitoring/{file}")).expect("a file of the repository");
+            let asks = fs::read_to_string(format!("k8s/chart/monitoring/{file}"))
+                .expect("a file of the repository");
             assert!(asks.contains(name), "{file}");
         }
     }

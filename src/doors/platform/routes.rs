@@ -27,7 +27,12 @@ const LARGEST: usize = 64 * 1024;
         ("timestamp" = i64, Query, description = "In seconds since 1970"),
         ("nonce" = String, Query, description = "Random")),
     responses((status = 200, description = "The word `success`", body = String, content_type = "text/plain")))]
-pub(super) async fn push(request: HttpRequest, path: Path<String>, payload: Payload, at: AtDoor) -> Answer {
+pub(super) async fn push(
+    request: HttpRequest,
+    path: Path<String>,
+    payload: Payload,
+    at: AtDoor,
+) -> Answer {
     let (worker, platform) = at;
     if platform.component.id.as_str() != *path {
         bounded!(
@@ -35,30 +40,54 @@ pub(super) async fn push(request: HttpRequest, path: Path<String>, payload: Payl
             "push to another address",
             "a push was refused: its address names another platform; see 授权事件接收URL in the console"
         );
-        return Err(Problem::invalid("This is not the platform's address: correct the AppID in it.")
-            .with_status(StatusCode::NOT_FOUND));
+        return Err(Problem::invalid(
+            "This is not the platform's address: correct the AppID in it.",
+        )
+        .with_status(StatusCode::NOT_FOUND));
     }
     let query = web::Query::<PushQuery>::from_query(request.query_string())
         .map_err(|_| Problem::invalid("WeChat sends `msg_signature`, `timestamp` and `nonce`."))?
         .into_inner();
     let body = read_body(payload, LARGEST).await?;
-    let push = platform.push_key.open(&platform.component.id, &query, &body).map_err(|bad| {
-        bounded!(warn, "push", reason = %bad, "a push was refused");
-        Problem::invalid(format!("The push cannot be taken: {bad}."))
-    })?;
+    let push = platform
+        .push_key
+        .open(&platform.component.id, &query, &body)
+        .map_err(|bad| {
+            bounded!(warn, "push", reason = %bad, "a push was refused");
+            Problem::invalid(format!("The push cannot be taken: {bad}."))
+        })?;
     let sent = query.timestamp.parse().unwrap_or(0_i64);
-    if [sent, push.created].iter().any(|at| now().timestamp().abs_diff(*at) > PUSH_BELIEVED.as_secs()) {
+    if [sent, push.created]
+        .iter()
+        .any(|at| now().timestamp().abs_diff(*at) > PUSH_BELIEVED.as_secs())
+    {
         platform.compare_soon.notify_one(); // the push may still say something new
-        bounded!(warn, "old push", "a push of WeChat's was refused: it is old, or this machine's clock is wrong");
-        return Err(Problem::invalid("The push is more than 10 minutes old, or a clock is wrong."));
+        bounded!(
+            warn,
+            "old push",
+            "a push of WeChat's was refused: it is old, or this machine's clock is wrong"
+        );
+        return Err(Problem::invalid(
+            "The push is more than 10 minutes old, or a clock is wrong.",
+        ));
     }
     match &push.news {
-        News::Authorized { app, .. } => tracing::info!(app = %app, news = "authorized", "a merchant"),
+        News::Authorized { app, .. } => {
+            tracing::info!(app = %app, news = "authorized", "a merchant")
+        }
         News::Unauthorized(app) => tracing::info!(app = %app, news = "unauthorized", "a merchant"),
         News::Ticket(_) | News::Other => {}
     }
-    platform.note_push(&worker.login, push, &short_digest(&query.msg_signature).to_string()).await?;
-    Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("success"))
+    platform
+        .note_push(
+            &worker.login,
+            push,
+            &short_digest(&query.msg_signature).to_string(),
+        )
+        .await?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body("success"))
 }
 
 const NO_MERCHANT: &str = "No merchant is known by this `auth_code`: WeChat's push may be under way. Ask again for some seconds. \
@@ -92,13 +121,22 @@ async fn merchant(
     operating: OperatingData,
     platform: Option<Data<Platform>>,
 ) -> Answer {
-    let act = AdminRequest::<AppId>::begin("find_merchant", Right::WeChat, &request, operating).await?;
-    let code = act.audit_failure(read_body(payload, SMALL_BODY).await.and_then(|body| text(&body, "auth_code")))?;
+    let act =
+        AdminRequest::<AppId>::begin("find_merchant", Right::WeChat, &request, operating).await?;
+    let code = act.audit_failure(
+        read_body(payload, SMALL_BODY)
+            .await
+            .and_then(|body| text(&body, "auth_code")),
+    )?;
     act.show(async move |_, component| {
         let unknown = |why: &str| Problem::new(ProblemCode::UnknownApp, why.to_owned());
         let platform = platform.filter(|platform| platform.component.id == *component);
-        let known = platform.ok_or_else(|| unknown(&UnknownApp::NotConfigured.to_string()))?.known();
-        let found = known.merchant_of(&code, now()).map(|appid| FoundMerchant { appid: appid.clone() });
+        let known = platform
+            .ok_or_else(|| unknown(&UnknownApp::NotConfigured.to_string()))?
+            .known();
+        let found = known.merchant_of(&code, now()).map(|appid| FoundMerchant {
+            appid: appid.clone(),
+        });
         found.ok_or_else(|| unknown(NO_MERCHANT))
     })
     .await

@@ -76,19 +76,31 @@ pub(super) async fn note_entry(
 }
 
 /// Reads all entries of a platform; `None` if they still have this version.
-pub(super) async fn entries(store: &Store, platform: &AppId, version: u64) -> Result<Option<PlatformState>> {
+pub(super) async fn entries(
+    store: &Store,
+    platform: &AppId,
+    version: u64,
+) -> Result<Option<PlatformState>> {
     let (link, key) = (&store.link, key(platform));
-    let now: Option<u64> = link.run("entries", Call::of("HGET", &key).arg(VERSION)).await?;
+    let now: Option<u64> = link
+        .run("entries", Call::of("HGET", &key).arg(VERSION))
+        .await?;
     if now.unwrap_or_default() == version {
         return Ok(None);
     }
-    let mut fields: BTreeMap<String, Vec<u8>> = link.run("entries", Call::of("HGETALL", &key)).await?;
+    let mut fields: BTreeMap<String, Vec<u8>> =
+        link.run("entries", Call::of("HGETALL", &key)).await?;
     // Without the version, the store has lost everything.
-    let version = fields.remove(VERSION).map_or(Some(0), |number| str::from_utf8(&number).ok()?.parse().ok());
+    let version = fields
+        .remove(VERSION)
+        .map_or(Some(0), |number| str::from_utf8(&number).ok()?.parse().ok());
     let version = version.ok_or_else(|| unreadable("the state of a platform"))?;
     // An unreadable field is left out, so that one merchant's field does not affect the other
     // merchants.
-    let entries = fields.into_iter().filter_map(|(entry, held)| Some((entry, read(&held)?))).collect();
+    let entries = fields
+        .into_iter()
+        .filter_map(|(entry, held)| Some((entry, read(&held)?)))
+        .collect();
     Ok(Some(PlatformState { version, entries }))
 }
 
@@ -98,7 +110,10 @@ fn written(entry: &PlatformEntry) -> Vec<u8> {
 
 fn read(held: &[u8]) -> Option<PlatformEntry> {
     let blank = held.iter().position(|byte| *byte == b' ')?;
-    Some(PlatformEntry { at: str::from_utf8(&held[..blank]).ok()?.parse().ok()?, value: held[blank + 1..].to_vec() })
+    Some(PlatformEntry {
+        at: str::from_utf8(&held[..blank]).ok()?.parse().ok()?,
+        value: held[blank + 1..].to_vec(),
+    })
 }
 
 #[cfg(test)]

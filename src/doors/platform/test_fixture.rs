@@ -45,8 +45,16 @@ impl WeChatOfTest {
     }
 
     fn answer(&self, request: String) -> Value {
-        let said = self.says.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(|says| says(&request));
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        let said = self
+            .says
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+            .and_then(|says| says(&request));
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(request.clone());
         said.unwrap_or_else(|| match &request {
             it if it.contains("api_component_token") => {
                 let number = self.asked("api_component_token");
@@ -73,21 +81,36 @@ impl Bed {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let answers = wechat.clone();
-        let answer =
-            async move |uri: axum::http::Uri, body: String| axum::Json(answers.answer(format!("{uri} {body}")));
+        let answer = async move |uri: axum::http::Uri, body: String| {
+            axum::Json(answers.answer(format!("{uri} {body}")))
+        };
         spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let issuer = Arc::new(issuer(&key, ("WXMINT_WECHAT_URL", &url)));
-        let platform = Arc::new(Platform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}")));
+        let platform =
+            Arc::new(Platform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}")));
         let login = worker(&issuer, &platform);
-        let bed = Self { wechat, issuer, platform, login };
-        let sealed = bed.login.vault.load().seal("ticket@@@of-the-test", &bed.platform.component.id);
+        let bed = Self {
+            wechat,
+            issuer,
+            platform,
+            login,
+        };
+        let sealed = bed
+            .login
+            .vault
+            .load()
+            .seal("ticket@@@of-the-test", &bed.platform.component.id);
         bed.note(TICKET, now().timestamp(), sealed.as_bytes()).await;
         bed
     }
 
     pub(super) fn follower(&self) -> Rc<Follower> {
-        Rc::new(Follower::new(self.worker(), Arc::clone(&self.platform), Arc::clone(&self.issuer)))
+        Rc::new(Follower::new(
+            self.worker(),
+            Arc::clone(&self.platform),
+            Arc::clone(&self.issuer),
+        ))
     }
 
     /// Another worker with the same store.
@@ -98,14 +121,32 @@ impl Bed {
     /// Resets the rate limits of calls to WeChat, as half a minute would.
     pub(super) async fn half_a_minute_passes(&self) {
         for what in ["list", "refusal"] {
-            let key = format!("wxmint:{{{}}}:limit:eighths:merchant:{what}", self.platform.component.id);
-            self.login.store.link.run::<i64>("forget", Call::of("DEL", &key)).await.expect("an answer");
+            let key = format!(
+                "wxmint:{{{}}}:limit:eighths:merchant:{what}",
+                self.platform.component.id
+            );
+            self.login
+                .store
+                .link
+                .run::<i64>("forget", Call::of("DEL", &key))
+                .await
+                .expect("an answer");
         }
     }
 
     pub(super) async fn note(&self, entry: &str, at: i64, value: &[u8]) {
-        let new = PlatformEntry { at, value: value.to_vec() };
-        let noted = note_entry(&self.login.store, &self.platform.component.id, entry, &new, Expected::NotLater, None);
+        let new = PlatformEntry {
+            at,
+            value: value.to_vec(),
+        };
+        let noted = note_entry(
+            &self.login.store,
+            &self.platform.component.id,
+            entry,
+            &new,
+            Expected::NotLater,
+            None,
+        );
         assert!(noted.await.expect("an answer"), "{entry}");
         self.follow().await;
     }
@@ -113,7 +154,13 @@ impl Bed {
     /// Reads the store, as each process does every quarter of a second.
     pub(super) async fn follow(&self) {
         let known = self.platform.known();
-        let read = entries(&self.login.store, &self.platform.component.id, known.version).await.expect("an answer");
+        let read = entries(
+            &self.login.store,
+            &self.platform.component.id,
+            known.version,
+        )
+        .await
+        .expect("an answer");
         if let Some(state) = read {
             self.platform.learn(state);
         }

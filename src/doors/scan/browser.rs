@@ -70,14 +70,24 @@ pub(in crate::doors) struct BrowserName {
 impl BrowserName {
     /// The name of the browser that sends this header User-Agent.
     pub(in crate::doors) fn of_agent(agent: &str) -> Self {
-        let found =
-            |list: &'static [Known]| list.iter().find(|known| agent.contains(known.mark)).map(|known| known.name);
-        Self { browser: found(BROWSERS), system: found(SYSTEMS) }
+        let found = |list: &'static [Known]| {
+            list.iter()
+                .find(|known| agent.contains(known.mark))
+                .map(|known| known.name)
+        };
+        Self {
+            browser: found(BROWSERS),
+            system: found(SYSTEMS),
+        }
     }
 
     /// Reads what [`Display`] has written. Any other text is no name.
     fn of_text(text: &str) -> Self {
-        let named = |list: &'static [Known], text: &str| list.iter().map(|known| known.name).find(|name| *name == text);
+        let named = |list: &'static [Known], text: &str| {
+            list.iter()
+                .map(|known| known.name)
+                .find(|name| *name == text)
+        };
         let (browser, system) = match text.split_once(ON) {
             Some((browser, system)) => (named(BROWSERS, browser), named(SYSTEMS, system)),
             None => (named(BROWSERS, text), named(SYSTEMS, text)),
@@ -133,7 +143,10 @@ mod tests {
                 "Mozilla/5.0 (Linux; Android 16; K) AppleWebKit/537.36 Chrome/142.0 Mobile Safari/537.36 wxwork/4.1 MicroMessenger/7.0.1",
                 "WeCom on Android",
             ),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0", "Firefox on Linux"),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0",
+                "Firefox on Linux",
+            ),
             ("curl/8.14.1", "curl"),
             ("a program for Linux", "Linux"),
             ("", UNKNOWN),
@@ -149,19 +162,27 @@ mod tests {
     #[test]
     fn no_name_hints_at_a_number_or_is_read_as_two() {
         for Known { name, .. } in BROWSERS.iter().chain(SYSTEMS) {
-            assert!(!name.contains(|letter: char| letter.is_numeric()) && !name.contains(ON), "{name}");
+            assert!(
+                !name.contains(|letter: char| letter.is_numeric()) && !name.contains(ON),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn the_words_that_an_earlier_version_has_stored_are_not_shown() {
-        for stored in
-            ["tap 47", "tap 47 on Windows", "Chrome on tap 47", "Mozilla/5.0 (Windows) Chrome/1", "unknown device"]
-        {
+        for stored in [
+            "tap 47",
+            "tap 47 on Windows",
+            "Chrome on tap 47",
+            "Mozilla/5.0 (Windows) Chrome/1",
+            "unknown device",
+        ] {
             let read: BrowserName = serde_json::from_value(stored.into()).expect("a name");
             assert!(!read.to_string().contains("47"), "{stored}");
         }
-        let read: BrowserName = serde_json::from_value("Mozilla/5.0 (Windows) Chrome/1".into()).expect("a name");
+        let read: BrowserName =
+            serde_json::from_value("Mozilla/5.0 (Windows) Chrome/1".into()).expect("a name");
         assert_eq!(read, BrowserName::default());
     }
 }

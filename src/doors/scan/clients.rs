@@ -75,7 +75,8 @@ impl Client {
 
     pub(super) fn has_secret(&self, secret: &str) -> bool {
         let hash = digest(&SHA256, secret.as_bytes());
-        self.secret_sha256.is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
+        self.secret_sha256
+            .is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
     }
 }
 
@@ -97,10 +98,16 @@ impl Clients {
             };
             let client = form.checked().map_err(at_its_line)?;
             if client.token_ttl.is_some_and(|ttl| ttl > longest) {
-                return Err(at_its_line(mistake("token_ttl", message!(CATALOG: is_longer_than_token_ttl))));
+                return Err(at_its_line(mistake(
+                    "token_ttl",
+                    message!(CATALOG: is_longer_than_token_ttl),
+                )));
             }
             if clients.insert(client.id.clone(), client).is_some() {
-                return Err(at_its_line(mistake("client_id", message!(CATALOG: is_that_of_earlier_client))));
+                return Err(at_its_line(mistake(
+                    "client_id",
+                    message!(CATALOG: is_that_of_earlier_client),
+                )));
             }
         }
         Ok(Self(clients))
@@ -110,7 +117,8 @@ impl Clients {
     /// one person would have a different user id in each app, and a ban of one user would leave the
     /// others.
     pub(in crate::doors) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Message> {
-        let has_another_app = |client: &&Client| client.web_apps.iter().any(|app| *app != client.app);
+        let has_another_app =
+            |client: &&Client| client.web_apps.iter().any(|app| *app != client.app);
         if user_ids == Some(IdKind::OpenId)
             && let Some(client) = self.iter().find(has_another_app)
         {
@@ -134,7 +142,9 @@ impl Clients {
     /// Whether a site is among the origins of this client, or of any client if `id` is `None`: a
     /// preflight names no client.
     pub(in crate::doors) fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
-        self.iter().any(|it| id.is_none_or(|id| it.id.0 == *id) && it.origins.iter().any(|own| own == origin))
+        self.iter().any(|it| {
+            id.is_none_or(|id| it.id.0 == *id) && it.origins.iter().any(|own| own == origin)
+        })
     }
 }
 
@@ -178,7 +188,9 @@ form! {
 
 /// Requires a value of a member that is present, because a `secret_sha256` of `null` would make a
 /// back end public.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -186,7 +198,13 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 pub(super) type Mistake = (WrongMember, usize);
 
 fn mistake(member: &'static str, wrong: impl Into<Message>) -> Mistake {
-    (WrongMember { member, wrong: wrong.into() }, 0)
+    (
+        WrongMember {
+            member,
+            wrong: wrong.into(),
+        },
+        0,
+    )
 }
 
 impl Form {
@@ -195,27 +213,63 @@ impl Form {
     }
 
     pub(super) fn checked(&self) -> Result<Client, Mistake> {
-        let id: ClientId = self.client_id.parse().map_err(|error| mistake("client_id", error))?;
+        let id: ClientId = self
+            .client_id
+            .parse()
+            .map_err(|error| mistake("client_id", error))?;
         if id.0.is_usual() {
-            return Err(mistake("client_id", message!(CATALOG: has_form_of_appid_choose_another)));
+            return Err(mistake(
+                "client_id",
+                message!(CATALOG: has_form_of_appid_choose_another),
+            ));
         }
         let identity = self.identity()?;
         if (self.secret_sha256.is_some() || identity.is_some()) && !self.origins.is_empty() {
-            return Err(mistake("origins", message!(CATALOG: are_for_page_and_client)));
+            return Err(mistake(
+                "origins",
+                message!(CATALOG: are_for_page_and_client),
+            ));
         }
         if !self.redirect_uris.is_empty() && self.matches == Some(false) {
-            return Err(mistake("match", message!(CATALOG: is_needed_where_page_is_ours)));
+            return Err(mistake(
+                "match",
+                message!(CATALOG: is_needed_where_page_is_ours),
+            ));
         }
-        let addresses =
-            |member, list: &_| read(member, list, text_if(is_redirect_uri), message!(CATALOG: must_be_https_addresses));
-        let known_version = |text: &str| ["release", "trial", "develop"].into_iter().find(|known| *known == text);
+        let addresses = |member, list: &_| {
+            read(
+                member,
+                list,
+                text_if(is_redirect_uri),
+                message!(CATALOG: must_be_https_addresses),
+            )
+        };
+        let known_version = |text: &str| {
+            ["release", "trial", "develop"]
+                .into_iter()
+                .find(|known| *known == text)
+        };
         let (version, hash) = (self.env_version.as_slice(), self.secret_sha256.as_slice());
         Ok(Client {
             id,
-            name: read("name", slice::from_ref(&self.name), name, message!(CATALOG: must_be_1_to_64_characters))?
-                .concat(),
-            app: self.appid.parse().map_err(|error| mistake("appid", error))?,
-            page: read("page", self.page.as_slice(), text_if(is_page), message!(CATALOG: must_be_path_of_page))?.pop(),
+            name: read(
+                "name",
+                slice::from_ref(&self.name),
+                name,
+                message!(CATALOG: must_be_1_to_64_characters),
+            )?
+            .concat(),
+            app: self
+                .appid
+                .parse()
+                .map_err(|error| mistake("appid", error))?,
+            page: read(
+                "page",
+                self.page.as_slice(),
+                text_if(is_page),
+                message!(CATALOG: must_be_path_of_page),
+            )?
+            .pop(),
             env_version: read(
                 "env_version",
                 version,
@@ -224,24 +278,59 @@ impl Form {
             )?
             .pop()
             .unwrap_or("release"),
-            secret_sha256: read("secret_sha256", hash, sha256, message!(CATALOG: must_be_sha256_of_secret))?.pop(),
+            secret_sha256: read(
+                "secret_sha256",
+                hash,
+                sha256,
+                message!(CATALOG: must_be_sha256_of_secret),
+            )?
+            .pop(),
             identity,
-            origins: read("origins", &self.origins, site, message!(CATALOG: must_be_https_origins_without_path))?,
+            origins: read(
+                "origins",
+                &self.origins,
+                site,
+                message!(CATALOG: must_be_https_origins_without_path),
+            )?,
             audience: read(
                 "audience",
                 &self.audience,
                 text_if(|name| !name.is_empty()),
                 message!(CATALOG: has_empty_name),
             )?,
-            token_ttl: read("token_ttl", self.token_ttl.as_slice(), life, message!(CATALOG: must_be_time_from_5m_on))?
-                .pop(),
+            token_ttl: read(
+                "token_ttl",
+                self.token_ttl.as_slice(),
+                life,
+                message!(CATALOG: must_be_time_from_5m_on),
+            )?
+            .pop(),
             matches: self.matches.unwrap_or(true),
             redirect_uris: addresses("redirect_uris", &self.redirect_uris)?,
-            post_logout_redirect_uris: addresses("post_logout_redirect_uris", &self.post_logout_redirect_uris)?,
-            refresh: read("refresh", self.refresh.as_slice(), refresh_life, message!(CATALOG: must_be_time_up_to_30d))?
-                .pop(),
-            web_apps: read("web_apps", &self.web_apps, |text| text.parse().ok(), message!(CATALOG: must_be_appids))?,
-            color: read("color", self.color.as_slice(), text_if(is_color), message!(CATALOG: must_be_color))?.pop(),
+            post_logout_redirect_uris: addresses(
+                "post_logout_redirect_uris",
+                &self.post_logout_redirect_uris,
+            )?,
+            refresh: read(
+                "refresh",
+                self.refresh.as_slice(),
+                refresh_life,
+                message!(CATALOG: must_be_time_up_to_30d),
+            )?
+            .pop(),
+            web_apps: read(
+                "web_apps",
+                &self.web_apps,
+                |text| text.parse().ok(),
+                message!(CATALOG: must_be_appids),
+            )?,
+            color: read(
+                "color",
+                self.color.as_slice(),
+                text_if(is_color),
+                message!(CATALOG: must_be_color),
+            )?
+            .pop(),
             logout_receiver: self.logout_receiver()?,
         })
     }
@@ -251,30 +340,66 @@ impl Form {
     fn logout_receiver(&self) -> Result<Option<LogoutReceiver>, Mistake> {
         let needs_sid = self.backchannel_logout_session_required;
         let Some(uri) = &self.backchannel_logout_uri else {
-            let alone = mistake("backchannel_logout_session_required", message!(CATALOG: needs_backchannel_logout_uri));
-            return if needs_sid.is_some() { Err(alone) } else { Ok(None) };
+            let alone = mistake(
+                "backchannel_logout_session_required",
+                message!(CATALOG: needs_backchannel_logout_uri),
+            );
+            return if needs_sid.is_some() {
+                Err(alone)
+            } else {
+                Ok(None)
+            };
         };
         if self.redirect_uris.is_empty() {
-            return Err(mistake("backchannel_logout_uri", message!(CATALOG: needs_redirect_uris)));
+            return Err(mistake(
+                "backchannel_logout_uri",
+                message!(CATALOG: needs_redirect_uris),
+            ));
         }
         let is_usable = |url: &Url| {
-            is_secure(url) && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
+            is_secure(url)
+                && url.fragment().is_none()
+                && url.username().is_empty()
+                && url.password().is_none()
         };
         let url = uri.parse().ok().filter(is_usable);
-        let url = url.ok_or_else(|| mistake("backchannel_logout_uri", message!(CATALOG: must_be_https_address)))?;
-        Ok(Some(LogoutReceiver { url, needs_sid: needs_sid.unwrap_or(false) }))
+        let url = url.ok_or_else(|| {
+            mistake(
+                "backchannel_logout_uri",
+                message!(CATALOG: must_be_https_address),
+            )
+        })?;
+        Ok(Some(LogoutReceiver {
+            url,
+            needs_sid: needs_sid.unwrap_or(false),
+        }))
     }
 
     /// The identity of a client that sends tokens in place of a secret. Another issuer signs these
     /// tokens, or the client itself.
     fn identity(&self) -> Result<Option<ServiceIdentity>, Mistake> {
         let jwks = self.jwks.as_ref().map(Value::to_string);
-        let of_issuer = [("issuer", &self.issuer), ("subject", &self.subject), ("jwks", &jwks)];
-        let members = [("jwks_uri", &self.jwks_uri), ("ca", &self.ca), ("token", &self.token)];
-        let members = of_issuer.into_iter().chain(members).filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        let identity = ServiceIdentity::of_client(&self.client_id, members.collect()).map_err(|wrong| (wrong, 0))?;
+        let of_issuer = [
+            ("issuer", &self.issuer),
+            ("subject", &self.subject),
+            ("jwks", &jwks),
+        ];
+        let members = [
+            ("jwks_uri", &self.jwks_uri),
+            ("ca", &self.ca),
+            ("token", &self.token),
+        ];
+        let members = of_issuer
+            .into_iter()
+            .chain(members)
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let identity = ServiceIdentity::of_client(&self.client_id, members.collect())
+            .map_err(|wrong| (wrong, 0))?;
         match &self.secret_sha256 {
-            Some(_) if identity.is_some() => Err(mistake("secret_sha256", message!(CATALOG: is_beside_identity))),
+            Some(_) if identity.is_some() => Err(mistake(
+                "secret_sha256",
+                message!(CATALOG: is_beside_identity),
+            )),
             _ => Ok(identity),
         }
     }
@@ -288,7 +413,11 @@ fn read<T>(
     wrong: Message,
 ) -> Result<Vec<T>, Mistake> {
     let read: Vec<_> = texts.iter().map_while(|text| read(text)).collect();
-    if read.len() < texts.len() { Err((WrongMember { member, wrong }, read.len())) } else { Ok(read) }
+    if read.len() < texts.len() {
+        Err((WrongMember { member, wrong }, read.len()))
+    } else {
+        Ok(read)
+    }
 }
 
 fn text_if(fits: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<String> {
@@ -296,7 +425,8 @@ fn text_if(fits: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<String> {
 }
 
 fn name(text: &str) -> Option<String> {
-    let fits = |name: &&str| (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible);
+    let fits =
+        |name: &&str| (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible);
     Some(text.trim()).filter(fits).map(str::to_owned)
 }
 
@@ -313,13 +443,17 @@ const LONGEST_REFRESH: Duration = Duration::from_secs(30 * 86_400);
 fn is_page(page: &str) -> bool {
     (1..=128).contains(&page.len())
         && !page.starts_with('/')
-        && page.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte))
+        && page
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte))
 }
 
 fn sha256(hash: &str) -> Option<[u8; 32]> {
     let byte = |at| u8::from_str_radix(hash.get(at..at + 2)?, 16).ok();
     let bytes: Option<Vec<u8>> = (0..hash.len()).step_by(2).map(byte).collect();
-    bytes.filter(|_| !hash.contains('+')).and_then(|bytes| bytes.try_into().ok())
+    bytes
+        .filter(|_| !hash.contains('+'))
+        .and_then(|bytes| bytes.try_into().ok())
 }
 
 fn life(text: &str) -> Option<Duration> {
@@ -337,7 +471,10 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn parsed(client: &str) -> Result<Clients, Message> {
-        Clients::parse(format!("{{\"clients\":[\n{{{client}}}\n]}}").as_bytes(), DAY)
+        Clients::parse(
+            format!("{{\"clients\":[\n{{{client}}}\n]}}").as_bytes(),
+            DAY,
+        )
     }
 
     const LEAST: &str = r#""client_id":"shop-web","name":"晨光商城","appid":"wx0123456789abcdef""#;
@@ -351,12 +488,22 @@ mod tests {
              "secret_sha256":"{hash}","audience":["https://api.example.com"],"token_ttl":"12h","match":false"#
         ));
         let clients = clients.expect("clients");
-        let [page, tv] = ["shop-web", "tv.1"].map(|id| clients.get(&id.parse().expect("an id")).expect("a client"));
-        assert!(!page.is_back_end() && !page.has_secret("test") && !page.has_secret("") && page.matches);
+        let [page, tv] = ["shop-web", "tv.1"]
+            .map(|id| clients.get(&id.parse().expect("an id")).expect("a client"));
+        assert!(
+            !page.is_back_end() && !page.has_secret("test") && !page.has_secret("") && page.matches
+        );
         assert!(tv.is_back_end() && tv.has_secret("test") && !tv.has_secret("Test") && !tv.matches);
-        assert_eq!((tv.token_ttl, tv.env_version, page.env_version), (Some(DAY / 2), "trial", "release"));
+        assert_eq!(
+            (tv.token_ttl, tv.env_version, page.env_version),
+            (Some(DAY / 2), "trial", "release")
+        );
         assert!(clients.have_origin(None, "http://localhost:5173"));
-        assert!(["https://shop.example.com.", "null"].iter().all(|site| !clients.have_origin(None, site)));
+        assert!(
+            ["https://shop.example.com.", "null"]
+                .iter()
+                .all(|site| !clients.have_origin(None, site))
+        );
     }
 
     #[test]
@@ -368,31 +515,88 @@ mod tests {
             (r#","page":"pages/scan?a=1""#, "`page` must be"),
             (r#","env_version":"beta""#, "`env_version` must be"),
             (r#","secret_sha256":"secret""#, "`secret_sha256` must be"),
-            (r#","origins":["https://shop.example.com/"]"#, "`origins` must be"),
+            (
+                r#","origins":["https://shop.example.com/"]"#,
+                "`origins` must be",
+            ),
             (r#","origins":["*"]"#, "`origins` must be"),
             (r#","origins":["null"]"#, "`origins` must be"),
-            (r#","origins":["http://shop.example.com"]"#, "`origins` must be"),
-            (r#","origins":["https://SHOP.example.com"]"#, "`origins` must be"),
+            (
+                r#","origins":["http://shop.example.com"]"#,
+                "`origins` must be",
+            ),
+            (
+                r#","origins":["https://SHOP.example.com"]"#,
+                "`origins` must be",
+            ),
             (r#","audience":[""]"#, "`audience` has an empty name"),
             (r#","token_ttl":"299s""#, "`token_ttl` must be"),
             (r#","secret_sha256":null"#, "invalid type: null"),
-            (r#","jwks":{"keys":[]}"#, "`jwks` has no key that can be used"),
-            (r#","jwks":{"keys":[{"kty":"oct","k":"AQAB"}]}"#, "`jwks` has no key that can be used"),
-            (r#","jwks_uri":"http://shop/jwks""#, "`jwks_uri` must be an https URL"),
-            (r#","jwks_uri":"https://shop/jwks","jwks":{}"#, "`jwks_uri` is beside `jwks`"),
-            (r#","jwks_uri":"https://shop/jwks","secret_sha256":"ab""#, "`secret_sha256` is beside"),
-            (r#","jwks_uri":"https://shop/jwks","origins":["https://shop.example.com"]"#, "`origins` are for a page"),
+            (
+                r#","jwks":{"keys":[]}"#,
+                "`jwks` has no key that can be used",
+            ),
+            (
+                r#","jwks":{"keys":[{"kty":"oct","k":"AQAB"}]}"#,
+                "`jwks` has no key that can be used",
+            ),
+            (
+                r#","jwks_uri":"http://shop/jwks""#,
+                "`jwks_uri` must be an https URL",
+            ),
+            (
+                r#","jwks_uri":"https://shop/jwks","jwks":{}"#,
+                "`jwks_uri` is beside `jwks`",
+            ),
+            (
+                r#","jwks_uri":"https://shop/jwks","secret_sha256":"ab""#,
+                "`secret_sha256` is beside",
+            ),
+            (
+                r#","jwks_uri":"https://shop/jwks","origins":["https://shop.example.com"]"#,
+                "`origins` are for a page",
+            ),
             (r#","issuer":"https://k8s""#, "`subject` must be the `sub`"),
-            (r#","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
-            (r#","issuer":"k8s","subject":"a""#, "`issuer` must be an https URL, or `jwks`"),
-            (r#","ca":"/ca.crt""#, "`issuer` must be an https URL, or `jwks`"),
-            (r#","redirect_uris":["http://localhost/cb"]"#, "`redirect_uris` must be https"),
-            (r#","redirect_uris":["https://*.example.com/cb"]"#, "`redirect_uris` must be https"),
-            (r#","redirect_uris":["https://a.example/../cb"]"#, "`redirect_uris` must be https"),
-            (r#","redirect_uris":["https://u@a.example/cb"]"#, "`redirect_uris` must be https"),
-            (r#","redirect_uris":["https://a.example/#x"]"#, "`redirect_uris` must be https"),
-            (r#","redirect_uris":["https://a.example/cb"],"match":false"#, "`match` must be left out"),
-            (r#","post_logout_redirect_uris":["javascript:alert(1)"]"#, "`post_logout_redirect_uris` must be https"),
+            (
+                r#","subject":"a""#,
+                "`issuer` must be an https URL, or `jwks`",
+            ),
+            (
+                r#","issuer":"k8s","subject":"a""#,
+                "`issuer` must be an https URL, or `jwks`",
+            ),
+            (
+                r#","ca":"/ca.crt""#,
+                "`issuer` must be an https URL, or `jwks`",
+            ),
+            (
+                r#","redirect_uris":["http://localhost/cb"]"#,
+                "`redirect_uris` must be https",
+            ),
+            (
+                r#","redirect_uris":["https://*.example.com/cb"]"#,
+                "`redirect_uris` must be https",
+            ),
+            (
+                r#","redirect_uris":["https://a.example/../cb"]"#,
+                "`redirect_uris` must be https",
+            ),
+            (
+                r#","redirect_uris":["https://u@a.example/cb"]"#,
+                "`redirect_uris` must be https",
+            ),
+            (
+                r#","redirect_uris":["https://a.example/#x"]"#,
+                "`redirect_uris` must be https",
+            ),
+            (
+                r#","redirect_uris":["https://a.example/cb"],"match":false"#,
+                "`match` must be left out",
+            ),
+            (
+                r#","post_logout_redirect_uris":["javascript:alert(1)"]"#,
+                "`post_logout_redirect_uris` must be https",
+            ),
             (r#","web_apps":["wx 1"]"#, "`web_apps` must be AppIDs"),
             (r#","refresh":"31d""#, "`refresh` must be one number"),
             (
@@ -411,7 +615,10 @@ mod tests {
                 r#","redirect_uris":["https://a.example/cb"],"backchannel_logout_uri":"file:///etc/passwd""#,
                 "`backchannel_logout_uri` must be an https address",
             ),
-            (r#","backchannel_logout_uri":"https://a.example/out""#, "`backchannel_logout_uri` needs `redirect_uris`"),
+            (
+                r#","backchannel_logout_uri":"https://a.example/out""#,
+                "`backchannel_logout_uri` needs `redirect_uris`",
+            ),
             (
                 r#","redirect_uris":["https://a.example/cb"],"backchannel_logout_session_required":true"#,
                 "`backchannel_logout_session_required` needs `backchannel_logout_uri`",
@@ -420,18 +627,42 @@ mod tests {
             (r##","color":"#+a63a8""##, "`color` must be #"),
         ] {
             let refused = parsed(&[LEAST, more].concat()).expect_err(more);
-            assert!(refused.contains(said) && refused.contains("line 2"), "{more}: {refused}");
+            assert!(
+                refused.contains(said) && refused.contains("line 2"),
+                "{more}: {refused}"
+            );
         }
         for (client, said) in [
-            (LEAST.replace("shop-web", "wxfedcba9876543210"), "form of an AppID"),
-            (LEAST.replace("shop-web", "shop web"), "`client_id` must consist of"),
-            (LEAST.replace("shop-web", ""), "`client_id` must not be empty"),
+            (
+                LEAST.replace("shop-web", "wxfedcba9876543210"),
+                "form of an AppID",
+            ),
+            (
+                LEAST.replace("shop-web", "shop web"),
+                "`client_id` must consist of",
+            ),
+            (
+                LEAST.replace("shop-web", ""),
+                "`client_id` must not be empty",
+            ),
             (LEAST.replace("晨光商城", " "), "`name` must be"),
             (LEAST.replace("晨光商城", "\u{200b}"), "`name` must be"),
-            (LEAST.replace(",\"appid\"", ",\"app\""), "unknown field `app`"),
-            (format!(r#"{LEAST},"token_ttl":"25h""#), "line 2: client shop-web: `token_ttl` is longer than"),
-            (format!("{LEAST}}},{{{LEAST}"), "line 2: client shop-web: `client_id` is that of an earlier client"),
-            (format!("{LEAST}}},\n{{\n{LEAST}"), "line 4: client shop-web: `client_id` is that of an earlier client"),
+            (
+                LEAST.replace(",\"appid\"", ",\"app\""),
+                "unknown field `app`",
+            ),
+            (
+                format!(r#"{LEAST},"token_ttl":"25h""#),
+                "line 2: client shop-web: `token_ttl` is longer than",
+            ),
+            (
+                format!("{LEAST}}},{{{LEAST}"),
+                "line 2: client shop-web: `client_id` is that of an earlier client",
+            ),
+            (
+                format!("{LEAST}}},\n{{\n{LEAST}"),
+                "line 4: client shop-web: `client_id` is that of an earlier client",
+            ),
             (
                 format!("{LEAST},\n\"audience\":\n[\"a\",\n\"\"]"),
                 "line 5: client shop-web: `audience` has an empty name",
@@ -450,10 +681,15 @@ mod tests {
             ),
         ] {
             let refused = parsed(&client).expect_err(&client);
-            assert!(refused.contains(said) && refused.contains("line "), "{client}: {refused}");
+            assert!(
+                refused.contains(said) && refused.contains("line "),
+                "{client}: {refused}"
+            );
         }
         let hash = "0".repeat(64);
-        let both = parsed(&format!(r#"{LEAST},"secret_sha256":"{hash}","origins":["https://shop.example.com"]"#));
+        let both = parsed(&format!(
+            r#"{LEAST},"secret_sha256":"{hash}","origins":["https://shop.example.com"]"#
+        ));
         assert!(both.expect_err("both").contains("leave one out"));
     }
 }

@@ -45,7 +45,12 @@ impl UserCode {
     /// The user code of a device code. The letters are nearly equally likely: 256 is 12 times 20,
     /// and 16.
     fn of(secret: &[u8; 32]) -> Self {
-        Self(secret[..8].iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect())
+        Self(
+            secret[..8]
+                .iter()
+                .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+                .collect(),
+        )
     }
 }
 
@@ -69,7 +74,11 @@ impl FromStr for DeviceCode {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let secret = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(())?;
+        let secret = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(())?;
         Ok(Self(UserCode::of(&secret), text.to_owned()))
     }
 }
@@ -84,8 +93,19 @@ mod tests {
         for written in ["WDJB-MJHT", "wdjb mjht", " w-d-j-b-m-j-h-t "] {
             assert_eq!(written.parse(), Ok(code.clone()), "{written}");
         }
-        assert_eq!((code.shown().as_str(), format!("{code:?}").as_str()), ("WDJB-MJHT", "UserCode(…)"));
-        for wrong in ["", "WDJBMJH", "WDJBMJHTW", "WDJBMJHA", "WDJBMJH1", "WDJB_MJHT", "ＷDJBMJHT"] {
+        assert_eq!(
+            (code.shown().as_str(), format!("{code:?}").as_str()),
+            ("WDJB-MJHT", "UserCode(…)")
+        );
+        for wrong in [
+            "",
+            "WDJBMJH",
+            "WDJBMJHTW",
+            "WDJBMJHA",
+            "WDJBMJH1",
+            "WDJB_MJHT",
+            "ＷDJBMJHT",
+        ] {
             assert_eq!(wrong.parse::<UserCode>(), Err(()), "{wrong}");
         }
     }
@@ -98,10 +118,17 @@ mod tests {
             let read: DeviceCode = code.expose().parse().expect("a device code");
             assert!(read == code && read.user_code() == code.user_code());
         }
-        let codes: std::collections::HashSet<_> =
-            (0..1000).map(|_| DeviceCode::random().user_code().to_string()).collect();
+        let codes: std::collections::HashSet<_> = (0..1000)
+            .map(|_| DeviceCode::random().user_code().to_string())
+            .collect();
         assert_eq!(codes.len(), 1000);
-        for wrong in ["", "WDJBMJHT", &"A".repeat(42), &"A".repeat(44), &"+".repeat(43)] {
+        for wrong in [
+            "",
+            "WDJBMJHT",
+            &"A".repeat(42),
+            &"A".repeat(44),
+            &"+".repeat(43),
+        ] {
             assert!(wrong.parse::<DeviceCode>().is_err(), "{wrong}");
         }
     }

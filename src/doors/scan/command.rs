@@ -107,7 +107,11 @@ struct NewClient {
     #[arg(long = "redirect-uri", value_name = "URL")]
     redirect_uris: Vec<String>,
     /// An address to which such a site takes browsers back after a logout
-    #[arg(long = "post-logout-redirect-uri", value_name = "URL", requires = "redirect_uris")]
+    #[arg(
+        long = "post-logout-redirect-uri",
+        value_name = "URL",
+        requires = "redirect_uris"
+    )]
     post_logout_redirect_uris: Vec<String>,
     /// For how long after a login, such as 30d
     #[arg(long, value_name = "TIME", requires = "redirect_uris")]
@@ -153,7 +157,9 @@ impl NewClient {
             refresh: self.refresh,
             color: self.color,
             backchannel_logout_uri: self.backchannel_logout_uri,
-            backchannel_logout_session_required: self.backchannel_logout_session_required.then_some(true),
+            backchannel_logout_session_required: self
+                .backchannel_logout_session_required
+                .then_some(true),
             origins: self.origins,
             audience: self.audience,
             redirect_uris: self.redirect_uris,
@@ -185,7 +191,8 @@ struct ClientsFileArgs {
 impl ClientsFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
         let from_settings = || read_one(&door_file(VARIABLE), variables()).ok().flatten();
-        let usage = || Failure::usage("which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE");
+        let usage =
+            || Failure::usage("which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE");
         self.file.or_else(from_settings).ok_or_else(usage)
     }
 }
@@ -202,19 +209,40 @@ fn run(command: ClientsCommand) -> Result<(), Failure> {
 fn read(path: &Path, content: &[u8]) -> Result<(ClientsFile, Clients), Failure> {
     let clients = Clients::parse(content, read_one(&TOKEN_TTL, variables())?);
     let clients = clients.map_err(|fault| Failure::usage(fault).at(path.display()))?;
-    let file = serde_json::from_slice(content).map_err(|error| Failure::usage(error).at(path.display()))?;
+    let file = serde_json::from_slice(content)
+        .map_err(|error| Failure::usage(error).at(path.display()))?;
     Ok((file, clients))
 }
 
 fn add(path: &Path, new: NewClient) -> Result<(), Failure> {
-    let secret = new.has_secret().then(|| URL_SAFE_NO_PAD.encode(*random::<32>()));
+    let secret = new
+        .has_secret()
+        .then(|| URL_SAFE_NO_PAD.encode(*random::<32>()));
     let form = new.form()?;
-    let hash = secret.as_ref().map(|secret| digest(&SHA256, secret.as_bytes()));
-    let secret_sha256 = hash.map(|hash| hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect());
-    let (id, client) = (form.client_id.clone(), Form { secret_sha256, ..form });
-    client.checked().map_err(|mistake| Failure::usage(client.told(mistake)))?;
+    let hash = secret
+        .as_ref()
+        .map(|secret| digest(&SHA256, secret.as_bytes()));
+    let secret_sha256 = hash.map(|hash| {
+        hash.as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    });
+    let (id, client) = (
+        form.client_id.clone(),
+        Form {
+            secret_sha256,
+            ..form
+        },
+    );
+    client
+        .checked()
+        .map_err(|mistake| Failure::usage(client.told(mistake)))?;
     let held = Held::wait_or_create(path, EMPTY).map_err(Failure::of_file(MAKE_CLIENTS))?;
-    let (mut file, _) = read(path, &read_private(path).map_err(Failure::of_file(MAKE_CLIENTS))?)?;
+    let (mut file, _) = read(
+        path,
+        &read_private(path).map_err(Failure::of_file(MAKE_CLIENTS))?,
+    )?;
     file.clients.push(client);
     let mut content = serde_json::to_vec_pretty(&file).expect("texts are JSON");
     content.push(b'\n');
@@ -225,14 +253,18 @@ fn add(path: &Path, new: NewClient) -> Result<(), Failure> {
         complete()?;
         say("note: the secret is shown this once, and the file has its hash alone.");
     }
-    held.replace(&content).map_err(Failure::of_file(MAKE_CLIENTS))?;
+    held.replace(&content)
+        .map_err(Failure::of_file(MAKE_CLIENTS))?;
     print(format_args!("{}: {id} added", path.display()));
     say("note: wxmint serve reads the file within 5 s.");
     Ok(())
 }
 
 fn list(path: &Path) -> Result<(), Failure> {
-    let (_, clients) = read(path, &read_private(path).map_err(Failure::of_file(MAKE_CLIENTS))?)?;
+    let (_, clients) = read(
+        path,
+        &read_private(path).map_err(Failure::of_file(MAKE_CLIENTS))?,
+    )?;
     let rows = clients.iter().map(|client| {
         let kind = match (client.is_back_end(), &client.origins[..]) {
             (true, _) if client.identity.is_some() => "back end, with tokens".to_owned(),
@@ -240,24 +272,46 @@ fn list(path: &Path) -> Result<(), Failure> {
             (false, []) => "none: a device without a secret".to_owned(),
             (false, origins) => origins.join(" "),
         };
-        [client.id.to_string(), client.name.clone(), client.app.to_string(), kind]
+        [
+            client.id.to_string(),
+            client.name.clone(),
+            client.app.to_string(),
+            kind,
+        ]
     });
-    table(["client_id", "name", "appid", "origins"], rows).into_iter().for_each(print);
+    table(["client_id", "name", "appid", "origins"], rows)
+        .into_iter()
+        .for_each(print);
     Ok(())
 }
 
 /// Revokes the tokens of each user who may have a token of this client, and audits it.
 fn end(client: &ClientId) -> Result<(), Failure> {
     if client.0.is_usual() {
-        return Err(Failure::usage("this is an AppID; to end tokens of a mini program: wxmint users revoke USER_ID"));
+        return Err(Failure::usage(
+            "this is an AppID; to end tokens of a mini program: wxmint users revoke USER_ID",
+        ));
     }
     let ended = audited(async |Operator { store }| {
         let mut ended = HashSet::new();
         let done = end_all(client, store, &mut ended).await;
-        let (client, note) = (Some(client.clone()), Some(format!("tokens of {} users", ended.len())));
-        noted(Event { client, note, ..Event::new(Activity::END, Origin::default()) }, done).map(|()| ended.len())
+        let (client, note) = (
+            Some(client.clone()),
+            Some(format!("tokens of {} users", ended.len())),
+        );
+        noted(
+            Event {
+                client,
+                note,
+                ..Event::new(Activity::END, Origin::default())
+            },
+            done,
+        )
+        .map(|()| ended.len())
     })?;
-    print(format_args!("{client}: the tokens of {ended} users are revoked"));
+    print(format_args!(
+        "{client}: the tokens of {ended} users are revoked"
+    ));
     say(
         "note: wxmint serve gives out no more of them within 5 s after the client is out of its file, in Kubernetes within 2 min. \
          Then run the same command again.",
@@ -266,15 +320,24 @@ fn end(client: &ClientId) -> Result<(), Failure> {
 }
 
 /// Revokes in batches. Adds each user to `ended`, with the time at which the user's tokens expire.
-async fn end_all(client: &ClientId, redis: &Store, ended: &mut HashSet<(UserId, i64)>) -> Result<(), Failure> {
+async fn end_all(
+    client: &ClientId,
+    redis: &Store,
+    ended: &mut HashSet<(UserId, i64)>,
+) -> Result<(), Failure> {
     let (mut from, mut progress) = (0, Progress::begin());
     at_first(async || redis.users_of_client(client, from, 1).await).await?;
     loop {
         // Users of the last second may come again.
         let most = AT_ONCE + ended.iter().filter(|(_, until)| *until == from).count();
         let users = retry(async || redis.users_of_client(client, from, most).await).await?;
-        let news: Vec<_> = users.into_iter().filter(|user| !ended.contains(user)).collect();
-        let Some((_, last)) = news.last() else { return Ok(()) };
+        let news: Vec<_> = users
+            .into_iter()
+            .filter(|user| !ended.contains(user))
+            .collect();
+        let Some((_, last)) = news.last() else {
+            return Ok(());
+        };
         from = *last;
         for (user, until) in news {
             retry(async || redis.revoke_in_app(&user, &client.0).await).await?;
@@ -294,9 +357,20 @@ mod tests {
     use super::*;
 
     fn client_of(options: &str) -> NewClient {
-        let words = ["clients", "add", "shop", "--name", "Shop", "--appid", "wx0123456789abcdef"];
-        let command = ClientsCommand::parse_from(words.into_iter().chain(options.split_whitespace()));
-        let ClientsCommand::Add { client, .. } = command else { panic!("another command") };
+        let words = [
+            "clients",
+            "add",
+            "shop",
+            "--name",
+            "Shop",
+            "--appid",
+            "wx0123456789abcdef",
+        ];
+        let command =
+            ClientsCommand::parse_from(words.into_iter().chain(options.split_whitespace()));
+        let ClientsCommand::Add { client, .. } = command else {
+            panic!("another command")
+        };
         *client
     }
 
@@ -323,7 +397,8 @@ mod tests {
     fn private_keys_are_not_copied_into_the_file_of_clients() {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = folder.path().join("keys.json");
-        let private = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AA","y":"AA","d":"AA"}]}"#;
+        let private =
+            r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"AA","y":"AA","d":"AA"}]}"#;
         fs::write(&keys, private).expect("a file");
         let refused = client_of(&format!("--jwks {}", keys.display())).form();
         assert!(refused.is_err_and(|failure| format!("{failure:?}").contains("private")));
@@ -338,11 +413,19 @@ mod tests {
             --audience e --audience f --token-ttl 1h --redirect-uri g --post-logout-redirect-uri h --refresh 2h \
             --web-app i --color j --origin k --backchannel-logout-uri l --backchannel-logout-session-required \
             --file unused";
-        let written = [options.to_owned() + " --jwks-uri l", format!("--jwks {}", keys.display())];
+        let written = [
+            options.to_owned() + " --jwks-uri l",
+            format!("--jwks {}", keys.display()),
+        ];
         let written = written.map(|options| serde_json::to_value(form_of(&options)).expect("JSON"));
-        let members = written.iter().flat_map(|form| form.as_object().expect("members").keys());
+        let members = written
+            .iter()
+            .flat_map(|form| form.as_object().expect("members").keys());
         let members: BTreeSet<_> = members.map(String::as_str).collect();
-        let missing: Vec<_> = MEMBERS.iter().filter(|member| !members.contains(**member)).collect();
+        let missing: Vec<_> = MEMBERS
+            .iter()
+            .filter(|member| !members.contains(**member))
+            .collect();
         // The secret is drawn by the command, and only its hash is written.
         assert_eq!(missing, [&"secret_sha256"]);
         assert_eq!(written[0]["audience"], json!(["e", "f"]));

@@ -38,11 +38,17 @@ use crate::issuer::{Issuer, state::IssuerWorker};
 use crate::{secret_files::WatchedFile, settings::Settings};
 
 /// The device request does not exist, has expired, was denied, or is used up.
-const UNKNOWN_DEVICE_CODE: ProblemCode =
-    OfDoor(&("unknown_device_code", StatusCode::NOT_FOUND, "There is no such request of a page, or not any more"));
+const UNKNOWN_DEVICE_CODE: ProblemCode = OfDoor(&(
+    "unknown_device_code",
+    StatusCode::NOT_FOUND,
+    "There is no such request of a page, or not any more",
+));
 /// The person has chosen a wrong number. The device request cannot be approved any more.
-const NUMBER_MISMATCH: ProblemCode =
-    OfDoor(&("number_mismatch", StatusCode::FORBIDDEN, "The number is not the one that the page shows"));
+const NUMBER_MISMATCH: ProblemCode = OfDoor(&(
+    "number_mismatch",
+    StatusCode::FORBIDDEN,
+    "The number is not the one that the page shows",
+));
 const GONE: &[ProblemCode] = &[UNKNOWN_DEVICE_CODE];
 const APPROVAL: &[ProblemCode] = &[NUMBER_MISMATCH, CodeInvalid, CodeUsed];
 
@@ -99,11 +105,18 @@ pub(super) struct Scan {
 }
 
 fn open(settings: &Settings) -> Opened {
-    let Some(path) = settings.door_files.get(VARIABLE) else { return Ok(None) };
-    let parse = |content: &[u8]| Clients::parse(content, settings.token_ttl)?.fitting(settings.user_ids);
+    let Some(path) = settings.door_files.get(VARIABLE) else {
+        return Ok(None);
+    };
+    let parse =
+        |content: &[u8]| Clients::parse(content, settings.token_ttl)?.fitting(settings.user_ids);
     let unusable = |error| unusable_file(CHECK, VARIABLE, path, error);
     let (file, clients) = load(VARIABLE, path, Some(MAKE_CLIENTS), parse, unusable)?;
-    Ok(Some(Arc::new(Scan::new(clients, Some(file), settings.issuer.as_str()))))
+    Ok(Some(Arc::new(Scan::new(
+        clients,
+        Some(file),
+        settings.issuer.as_str(),
+    ))))
 }
 
 /// The door in the demo: its one client is the website on the laptop of the demo's page, whose
@@ -113,7 +126,10 @@ fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door
         "client_id": "demo-web", "name": "Mint Tea Room 薄荷茶室", "appid": app, "page": "pages/scan/index",
         "origins": [address, address.replace("127.0.0.1", "localhost")],
     });
-    let clients = Clients::parse(json!({"clients": [website]}).to_string().as_bytes(), longest)?;
+    let clients = Clients::parse(
+        json!({"clients": [website]}).to_string().as_bytes(),
+        longest,
+    )?;
     Ok(Arc::new(Scan::new(clients, None, address)))
 }
 
@@ -121,13 +137,18 @@ fn in_demo(address: &str, app: &AppId, longest: Duration) -> Result<Arc<dyn Door
 impl Door for Scan {
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
         self.issuers.hold(self.clients().identities());
-        let Some(mut file) = self.file.clone() else { return };
+        let Some(mut file) = self.file.clone() else {
+            return;
+        };
         let longest = issuer.settings.token_ttl;
         let user_ids = issuer.settings.user_ids;
         watch(issuer, "clients", "file of clients", async move || {
             let parse = |content: &[u8]| Clients::parse(content, longest)?.fitting(user_ids);
             reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
-                tracing::info!(clients = read.iter().count(), "the file of clients was read again");
+                tracing::info!(
+                    clients = read.iter().count(),
+                    "the file of clients was read again"
+                );
                 self.issuers.hold(read.identities());
                 self.clients_are(read);
             })
@@ -139,19 +160,35 @@ impl Door for Scan {
     async fn examine(&self, issuer: &Issuer, _: Option<&Store>) -> Vec<Finding> {
         let (clients, apps) = (self.clients(), issuer.apps.all());
         let warning = |found, advice| Finding::warning(CHECK, found, advice);
-        let may_scan = |app: &AppId| apps.choose(Some(app), None).is_ok_and(|app| app.kind.has_session_keys());
-        let unknown = clients.iter().filter(|client| !may_scan(&client.app)).map(|client| {
-            let found = message!(CATALOG: appid_of_client_is_no_mini_program, client.id, client.app);
-            warning(found, message!(CATALOG: correct_appid_or_configure_appsecret))
-        });
-        let numberless = clients.iter().filter(|client| !client.matches).map(|client| {
-            let found = message!(CATALOG: client_compares_no_number, client.id);
-            warning(found, message!(CATALOG: leave_match_out))
-        });
+        let may_scan = |app: &AppId| {
+            apps.choose(Some(app), None)
+                .is_ok_and(|app| app.kind.has_session_keys())
+        };
+        let unknown = clients
+            .iter()
+            .filter(|client| !may_scan(&client.app))
+            .map(|client| {
+                let found =
+                    message!(CATALOG: appid_of_client_is_no_mini_program, client.id, client.app);
+                warning(
+                    found,
+                    message!(CATALOG: correct_appid_or_configure_appsecret),
+                )
+            });
+        let numberless = clients
+            .iter()
+            .filter(|client| !client.matches)
+            .map(|client| {
+                let found = message!(CATALOG: client_compares_no_number, client.id);
+                warning(found, message!(CATALOG: leave_match_out))
+            });
         let mut found: Vec<_> = unknown.chain(numberless).collect();
         if found.is_empty() {
             let number = count(clients.iter().count(), ["client", "个客户端"]);
-            found.push(Finding::ok(CHECK, message!(CATALOG: may_ask_for_scan, number)));
+            found.push(Finding::ok(
+                CHECK,
+                message!(CATALOG: may_ask_for_scan, number),
+            ));
         }
         found.extend(examine(CHECK, clients.identities()).await);
         found
@@ -181,8 +218,16 @@ impl Door for Scan {
 
 impl Scan {
     fn new(clients: Clients, file: Option<WatchedFile>, issuer: &str) -> Self {
-        let (clients, issuers) = (Mutex::new(Arc::new(clients)), Issuers::new(issuer.to_owned()));
-        Self { clients, file, issuers, counts: Family::default() }
+        let (clients, issuers) = (
+            Mutex::new(Arc::new(clients)),
+            Issuers::new(issuer.to_owned()),
+        );
+        Self {
+            clients,
+            file,
+            issuers,
+            counts: Family::default(),
+        }
     }
 
     pub(super) fn clients(&self) -> Arc<Clients> {
@@ -206,7 +251,12 @@ impl Scan {
         // The lock is held to the end, so that a client is not counted after it has been removed.
         let clients = self.clients.lock();
         if clients.get(client).is_some() {
-            self.counts.get_or_create(&[("client", client.to_string()), ("outcome", outcome.to_owned())]).inc();
+            self.counts
+                .get_or_create(&[
+                    ("client", client.to_string()),
+                    ("outcome", outcome.to_owned()),
+                ])
+                .inc();
         }
     }
 }
@@ -216,9 +266,10 @@ impl Scan {
 pub(super) fn to_oauth(answer: Answer) -> Answer {
     answer.map_err(|problem| match problem.status.as_u16() {
         _ if problem.oauth.is_some() => problem,
-        _ if matches!(problem.code, UnknownApp | SessionKeyMissing) => {
-            problem.with_status(StatusCode::BAD_REQUEST).with_detail(NO_APP).oauth("unauthorized_client")
-        }
+        _ if matches!(problem.code, UnknownApp | SessionKeyMissing) => problem
+            .with_status(StatusCode::BAD_REQUEST)
+            .with_detail(NO_APP)
+            .oauth("unauthorized_client"),
         429 => problem.with_detail(TOO_MANY).oauth("slow_down"),
         503 => problem.oauth("temporarily_unavailable"),
         400..=499 => problem.oauth("invalid_request"),
@@ -256,9 +307,22 @@ mod tests {
         let mut printed = String::new();
         encode_registry(&mut printed, &registry).expect("a text");
         let name = "wxmint_device_requests_total";
-        assert!(printed.contains(&format!("{name}{{client=\"shop-web\",outcome=\"started\"}} 1")), "{printed}");
-        for file in ["k8s/chart/monitoring/dashboards/wxmint.json", "docs/operation.md"] {
-            assert!(fs::read_to_string(file).expect("a file of the repository").contains(name), "{file}");
+        assert!(
+            printed.contains(&format!(
+                "{name}{{client=\"shop-web\",outcome=\"started\"}} 1"
+            )),
+            "{printed}"
+        );
+        for file in [
+            "k8s/chart/monitoring/dashboards/wxmint.json",
+            "docs/operation.md",
+        ] {
+            assert!(
+                fs::read_to_string(file)
+                    .expect("a file of the repository")
+                    .contains(name),
+                "{file}"
+            );
         }
     }
 
@@ -266,13 +330,24 @@ mod tests {
     fn when_a_client_has_left_all_counters_begin_anew_and_its_own_stay_away() {
         let scans = scans(&["shop-web", "tv"]);
         let asked = |client: &str| {
-            let labels = [("client", client.to_owned()), ("outcome", "started".to_owned())];
+            let labels = [
+                ("client", client.to_owned()),
+                ("outcome", "started".to_owned()),
+            ];
             scans.counts.get(&labels).map(|counter| counter.get())
         };
-        let count = || ["shop-web", "tv"].iter().for_each(|client| scans.count(&id(client), "started"));
+        let count = || {
+            ["shop-web", "tv"]
+                .iter()
+                .for_each(|client| scans.count(&id(client), "started"))
+        };
         count();
         scans.clients_are(clients(&["shop-web", "tv", "new"]));
-        assert_eq!(["shop-web", "tv", "new"].map(asked), [Some(1), Some(1), None], "one more takes nothing away");
+        assert_eq!(
+            ["shop-web", "tv", "new"].map(asked),
+            [Some(1), Some(1), None],
+            "one more takes nothing away"
+        );
         scans.clients_are(clients(&["shop-web"]));
         assert_eq!(["shop-web", "tv"].map(asked), [None, None]);
         count();

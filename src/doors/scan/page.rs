@@ -9,7 +9,8 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form, run_to_completion,
+    Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form,
+    run_to_completion,
 };
 use wxmint_telemetry::audit::{Event, Origin};
 use wxmint_wechat::MAX_PICTURE;
@@ -31,7 +32,10 @@ static PICTURES: Semaphore = Semaphore::const_new(MOST_DRAWN / MAX_PICTURE);
 
 /// The form of `POST /device_authorization`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the form; `device_authorization` reads it")]
+#[expect(
+    dead_code,
+    reason = "describes the form; `device_authorization` reads it"
+)]
 pub(super) struct DeviceAuthorizationForm {
     /// The client that asks, by the file of clients.
     client_id: String,
@@ -99,15 +103,26 @@ pub(in crate::doors) struct DeviceAuthorization {
     responses((status = 200, description = "Show this", body = DeviceAuthorization),
         (status = 400, description = "Another form of request, or a client of a mini program that is not configured", body = OAuthError),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
-pub(super) async fn device_authorization(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
+pub(super) async fn device_authorization(
+    request: HttpRequest,
+    payload: Payload,
+    at: AtDoor,
+) -> Answer {
     let opened = async {
-        let fields = read_form(&request, payload, &["browser_address", "browser_user_agent"]).await?;
+        let fields = read_form(
+            &request,
+            payload,
+            &["browser_address", "browser_user_agent"],
+        )
+        .await?;
         let ((worker, scan), clients) = (&at, at.1.clients());
         let client = authenticate(&request, &fields, &clients, &at).await?;
         let browser = refuse_strangers(&request, worker, client);
         let browser = browser.and_then(|()| asking_browser(&request, &fields, client));
         let browser = browser.map_err(|problem| refused(&request, Some(client), problem))?;
-        Ok(private(open_request(&request, worker, scan, (client, OWN), browser).await?))
+        Ok(private(
+            open_request(&request, worker, scan, (client, OWN), browser).await?,
+        ))
     };
     to_oauth(opened.await)
 }
@@ -130,14 +145,27 @@ pub(in crate::doors) async fn open_request(
     (client, door): (&Client, &'static str),
     visitor: Visitor,
 ) -> Result<DeviceAuthorization, Problem> {
-    let origin = Origin { address: Some(visitor.address.clone()), ..origin(request) };
+    let origin = Origin {
+        address: Some(visitor.address.clone()),
+        ..origin(request)
+    };
     let who = format!("{} {}", client.id, visitor.address);
-    let event = Event { app: Some(client.app.clone()), client: Some(client.id.clone()), ..Event::new(ASKED, origin) };
+    let event = Event {
+        app: Some(client.app.clone()),
+        client: Some(client.id.clone()),
+        ..Event::new(ASKED, origin)
+    };
     let opened = worker.login.ask_phone((client, door), visitor).await;
-    scan.count(&client.id, if opened.is_ok() { "started" } else { "refused" });
+    scan.count(
+        &client.id,
+        if opened.is_ok() { "started" } else { "refused" },
+    );
     let (code, asked) = opened.map_err(|error| Refusal::from(error).tell(event.clone(), &who))?;
     event.tell_bounded(&who);
-    let (issuer, user_code) = (worker.issuer.settings.issuer.as_str(), code.user_code().shown());
+    let (issuer, user_code) = (
+        worker.issuer.settings.issuer.as_str(),
+        code.user_code().shown(),
+    );
     Ok(DeviceAuthorization {
         device_code: code.expose().to_owned(),
         verification_uri: format!("{issuer}/device"),
@@ -152,33 +180,58 @@ pub(in crate::doors) async fn open_request(
 
 /// Refuses pages of other sites. A page could use up the limits of its visitor's address, even if
 /// it cannot read the answers.
-fn refuse_strangers(request: &HttpRequest, worker: &IssuerWorker, client: &Client) -> Result<(), Problem> {
-    let Some(site) = request.headers().get(header::ORIGIN) else { return Ok(()) };
+fn refuse_strangers(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    client: &Client,
+) -> Result<(), Problem> {
+    let Some(site) = request.headers().get(header::ORIGIN) else {
+        return Ok(());
+    };
     let issuer = worker.issuer.settings.issuer.origin();
     let is_own = |site: &str| site == issuer || client.origins.iter().any(|own| own == site);
     if client.is_back_end() || site.to_str().is_ok_and(is_own) {
         return Ok(());
     }
-    Err(Problem::invalid("The site that asks is none of the client's `origins`.").oauth("unauthorized_client"))
+    Err(
+        Problem::invalid("The site that asks is none of the client's `origins`.")
+            .oauth("unauthorized_client"),
+    )
 }
 
 /// The browser that sends a request.
 pub(in crate::doors) fn visitor(request: &HttpRequest) -> Visitor {
-    let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let agent = request
+        .headers()
+        .get(header::USER_AGENT)
+        .map(|agent| String::from_utf8_lossy(agent.as_bytes()));
     let browser = BrowserName::of_agent(&agent.unwrap_or_default());
     let address = origin(request).address.unwrap_or_default();
-    Visitor { counted_by: address.clone(), address, browser }
+    Visitor {
+        counted_by: address.clone(),
+        address,
+        browser,
+    }
 }
 
 /// The browser that asks: a back end's visitor, or the page itself. Visitors of a back end are
 /// counted apart from all others, because a back end can name any address.
-fn asking_browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -> Result<Visitor, Problem> {
+fn asking_browser(
+    request: &HttpRequest,
+    fields: &Fields<'_>,
+    client: &Client,
+) -> Result<Visitor, Problem> {
     let mut asking = visitor(request);
     if !client.is_back_end() {
         return Ok(asking);
     }
-    let address = fields.text("browser_address")?.map(|text| text.parse::<IpAddr>()).transpose();
-    if let Some(address) = address.map_err(|_| malformed("browser_address", "must be an IP address"))? {
+    let address = fields
+        .text("browser_address")?
+        .map(|text| text.parse::<IpAddr>())
+        .transpose();
+    if let Some(address) =
+        address.map_err(|_| malformed("browser_address", "must be an IP address"))?
+    {
         asking.address = limit_key(address);
     }
     if let Some(agent) = fields.text("browser_user_agent")? {
@@ -194,7 +247,11 @@ fn asking_browser(request: &HttpRequest, fields: &Fields<'_>, client: &Client) -
 #[utoipa::path(get, path = "/device/{user_code}/code.jpg", tag = "scan",
     params(("user_code" = String, Path, description = "As in the answer of /device_authorization")),
     responses((status = 200, description = "A JPEG", content_type = "image/jpeg")))]
-pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
+pub(super) async fn picture(
+    request: HttpRequest,
+    code: Path<String>,
+    (worker, scan): AtDoor,
+) -> Answer {
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let address = origin(&request).address.unwrap_or_default();
     // Runs to completion even if the client disconnects, because this request may renew WeChat's
@@ -208,7 +265,10 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, s
     let picture = drawn.map_err(no_picture)?.ok_or_else(|| gone().problem)?;
     Ok(HttpResponse::Ok()
         .content_type("image/jpeg")
-        .insert_header((header::CACHE_CONTROL, format!("private, max-age={}", DEVICE_TTL.as_secs())))
+        .insert_header((
+            header::CACHE_CONTROL,
+            format!("private, max-age={}", DEVICE_TTL.as_secs()),
+        ))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(picture))
 }
@@ -216,7 +276,9 @@ pub(super) async fn picture(request: HttpRequest, code: Path<String>, (worker, s
 /// Reserves memory for one more picture. Without free memory the answer is 503, and the page asks
 /// again.
 fn room(pictures: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
-    pictures.try_acquire().map_err(|_| undrawn().retry_after(POLL_INTERVAL))
+    pictures
+        .try_acquire()
+        .map_err(|_| undrawn().retry_after(POLL_INTERVAL))
 }
 
 /// The answer if WeChat draws no picture. The page can only wait, or show the ordinary QR code. The
@@ -233,7 +295,10 @@ fn no_picture(error: LoginError) -> Problem {
 }
 
 fn undrawn() -> Problem {
-    Problem::new(ProblemCode::WechatUnavailable, "WeChat draws no mini-program code for this page at the moment.")
+    Problem::new(
+        ProblemCode::WechatUnavailable,
+        "WeChat draws no mini-program code for this page at the moment.",
+    )
 }
 
 /// A page that says to scan with WeChat
@@ -251,11 +316,18 @@ mod tests {
 
     #[test]
     fn as_many_pictures_are_drawn_at_a_time_as_memory_is_kept_for() {
-        assert_eq!(PICTURES.available_permits(), 64, "pictures of 128 KiB, in 8 MiB");
+        assert_eq!(
+            PICTURES.available_permits(),
+            64,
+            "pictures of 128 KiB, in 8 MiB"
+        );
         let pictures = Semaphore::new(1);
         let first = room(&pictures).expect("room");
         let refused = room(&pictures).expect_err("as many as there is room for");
-        assert_eq!((refused.status.as_u16(), refused.retry_after), (503, Some(POLL_INTERVAL.as_secs())));
+        assert_eq!(
+            (refused.status.as_u16(), refused.retry_after),
+            (503, Some(POLL_INTERVAL.as_secs()))
+        );
         drop(first);
         assert!(room(&pictures).is_ok(), "room again");
     }

@@ -6,7 +6,9 @@ use actix_web::{HttpMessage, HttpRequest};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wxmint_http::{Answer, Done, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, run_to_completion};
+use wxmint_http::{
+    Answer, Done, Problem, ProblemCode, SMALL_BODY, origin, private, read_body, run_to_completion,
+};
 use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_store::{RateLimitKey, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
@@ -15,10 +17,14 @@ use super::browser::BrowserName;
 use super::clients::{Client, Clients};
 use super::requests::{TRIES, gone, of_request};
 use super::store::{Decided, DeviceRequest, Devices, FoundDevice, Grant, approver};
-use super::{APPROVED, AtDoor, DENIED, LOOKED, NUMBER_MISMATCH, Scan, UNKNOWN_DEVICE_CODE, codes::UserCode};
+use super::{
+    APPROVED, AtDoor, DENIED, LOOKED, NUMBER_MISMATCH, Scan, UNKNOWN_DEVICE_CODE, codes::UserCode,
+};
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, state::IssuerWorker};
-use crate::login::{Admitted, Attempt, DEVICE, LoginError, LoginRequest, LoginWorker, OPENID, Result};
+use crate::login::{
+    Admitted, Attempt, DEVICE, LoginError, LoginRequest, LoginWorker, OPENID, Result,
+};
 use crate::{clock::now, refusals::Refusal};
 
 /// The limit of requests from phones whose person is not known, counted by user.
@@ -52,7 +58,10 @@ pub(super) struct DeviceAnswer {
 /// The body of `POST /device/{user_code}/approve`. What binds a person in a login may be sent too, and `bind_ticket` in
 /// place of `code`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body, which becomes a `LoginRequest`")]
+#[expect(
+    dead_code,
+    reason = "describes the body, which becomes a `LoginRequest`"
+)]
 pub(super) struct ApprovalBody {
     /// A fresh code of `wx.login`.
     code: String,
@@ -68,20 +77,41 @@ pub(super) struct ApprovalBody {
 #[utoipa::path(get, path = "/device/{user_code}", tag = "scan", security(("bearer" = [])),
     params(("user_code" = String, Path, description = "What was scanned; case, blanks and hyphens make no difference")),
     responses((status = 200, description = "The request", body = DeviceAnswer)))]
-pub(super) async fn look(request: HttpRequest, code: Path<String>, (worker, scan): AtDoor) -> Answer {
+pub(super) async fn look(
+    request: HttpRequest,
+    code: Path<String>,
+    (worker, scan): AtDoor,
+) -> Answer {
     let (holder, event) = begin(LOOKED, &request, &worker).await?;
     let (mut client, clients) = (None, scan.clients());
     let shown = async {
         let found = worker.login.look(&holder, &code, &mut client).await?;
-        let name = of_request(&clients, &found.request).ok_or_else(gone)?.name.clone();
+        let name = of_request(&clients, &found.request)
+            .ok_or_else(gone)?
+            .name
+            .clone();
         Ok((name, found))
     };
     let shown = shown.await;
     let (client_name, found) = told(&scan, Event { client, ..event }, "viewed", shown)?;
     let (requested_at, expires_in) = (found.requested_at, found.expires_in.as_secs());
-    let DeviceRequest { client: client_id, address, browser: user_agent, numbers, .. } = found.request;
+    let DeviceRequest {
+        client: client_id,
+        address,
+        browser: user_agent,
+        numbers,
+        ..
+    } = found.request;
     let choices = numbers.map(|(choices, _)| choices);
-    Ok(private(DeviceAnswer { client_id, client_name, address, user_agent, requested_at, expires_in, choices }))
+    Ok(private(DeviceAnswer {
+        client_id,
+        client_name,
+        address,
+        user_agent,
+        requested_at,
+        expires_in,
+        choices,
+    }))
 }
 
 /// Deny a page its login
@@ -111,9 +141,17 @@ impl Holder {
     async fn of(request: &HttpRequest, worker: &IssuerWorker) -> Result<Self, Problem> {
         let token = worker.issuer.verify(request, now())?;
         match worker.login.token_holder(&token).await {
-            Ok(holder) => Ok(Self { app: token.app.clone(), user: holder.user, person: Some(holder.person) }),
+            Ok(holder) => Ok(Self {
+                app: token.app.clone(),
+                user: holder.user,
+                person: Some(holder.person),
+            }),
             // The token is valid, but only its app and user are known.
-            Err(LoginError::NotListed) => Ok(Self { app: token.app.clone(), user: token.user.clone(), person: None }),
+            Err(LoginError::NotListed) => Ok(Self {
+                app: token.app.clone(),
+                user: token.user.clone(),
+                person: None,
+            }),
             Err(error) => Err(Refusal::by_token(error).problem),
         }
     }
@@ -141,20 +179,43 @@ impl Holder {
 }
 
 /// Returns the holder of the request's token, and an audit event of the request.
-async fn begin(activity: Activity, request: &HttpRequest, worker: &IssuerWorker) -> Result<(Holder, Event), Problem> {
+async fn begin(
+    activity: Activity,
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+) -> Result<(Holder, Event), Problem> {
     let holder = Holder::of(request, worker).await?;
     let vault = worker.issuer.vault.load_full();
-    let person = holder.person.as_ref().map(|person| vault.audit_name(person));
+    let person = holder
+        .person
+        .as_ref()
+        .map(|person| vault.audit_name(person));
     let (user, app) = (Some(holder.user.clone()), Some(holder.app.clone()));
-    Ok((holder, Event { user, app, person, ..Event::new(activity, origin(request)) }))
+    Ok((
+        holder,
+        Event {
+            user,
+            app,
+            person,
+            ..Event::new(activity, origin(request))
+        },
+    ))
 }
 
 /// Counts and audits a look or a denial. Each has already been counted against the person's limit.
-fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, Refusal>) -> Result<T, Problem> {
+fn told<T>(
+    scan: &Scan,
+    event: Event,
+    outcome: &'static str,
+    result: Result<T, Refusal>,
+) -> Result<T, Problem> {
     let user = event.user.as_ref().map(UserId::as_str);
     let who = event.person.as_deref().or(user).unwrap_or_default();
     let done = result.map_err(|refusal| refusal.tell(event.clone(), who))?;
-    event.client.iter().for_each(|client| scan.count(client, outcome));
+    event
+        .client
+        .iter()
+        .for_each(|client| scan.count(client, outcome));
     event.tell();
     Ok(done)
 }
@@ -168,9 +229,17 @@ fn told<T>(scan: &Scan, event: Event, outcome: &'static str, result: Result<T, R
     params(("user_code" = String, Path, description = "What was scanned")),
     request_body(content = ApprovalBody, example = json!({"code": "0e3Xk7000Y8bzS1Qbq100k8Abc2Xk70h", "match": "47"})),
     responses((status = 204, description = "The page may fetch its token")))]
-pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payload, (worker, scan): AtDoor) -> Done {
+pub(super) async fn approve(
+    request: HttpRequest,
+    code: Path<String>,
+    body: Payload,
+    (worker, scan): AtDoor,
+) -> Done {
     // A page of another site can send a simple content type without a CORS preflight.
-    if !request.content_type().eq_ignore_ascii_case("application/json") {
+    if !request
+        .content_type()
+        .eq_ignore_ascii_case("application/json")
+    {
         let detail = "Send the header `Content-Type: application/json`.";
         return Err(Problem::invalid(detail).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
@@ -180,17 +249,29 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
     };
     let body = read_body(body, SMALL_BODY).await?;
     let (login, number) = LoginBody::with_field(&body, "match")?;
-    let login = LoginRequest { app_hint: app_hint(&request), ..login };
+    let login = LoginRequest {
+        app_hint: app_hint(&request),
+        ..login
+    };
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let event = Event::new(APPROVED, origin(&request));
     let approving = async move {
         let clients = scan.clients();
         let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);
         let approve = async |attempt: &mut Attempt<'_>| {
-            worker.login.approve(&code, (login, number), shown.as_ref(), &clients, attempt).await
+            worker
+                .login
+                .approve(&code, (login, number), shown.as_ref(), &clients, attempt)
+                .await
         };
         let outcome = attempt.make(event.address(), approve).await;
-        let count = |became| attempt.audit_context.client.iter().for_each(|client| scan.count(client, became));
+        let count = |became| {
+            attempt
+                .audit_context
+                .client
+                .iter()
+                .for_each(|client| scan.count(client, became))
+        };
         match &outcome {
             Ok(()) => count("approved"),
             Err(refusal) if refusal.problem.code == NUMBER_MISMATCH => count("denied"),
@@ -202,8 +283,7 @@ pub(super) async fn approve(request: HttpRequest, code: Path<String>, body: Payl
     run_to_completion(approving).await
 }
 
-const WRONG_NUMBER: &str =
-    "The number is not the one that the page shows, and the request is spoiled. Scan the page's new code.";
+const WRONG_NUMBER: &str = "The number is not the one that the page shows, and the request is spoiled. Scan the page's new code.";
 
 fn not_yours() -> Refusal {
     let detail = "The request is for the users of another mini program, or the `code` is not of the person whose token was sent.";
@@ -213,23 +293,48 @@ fn not_yours() -> Refusal {
 impl LoginWorker {
     /// Shows a device request to the person whose phone has scanned its code. Sets `client` to the
     /// request's client, even if the person may not see the request.
-    async fn look(&self, holder: &Holder, code: &str, client: &mut Option<ClientId>) -> Result<FoundDevice, Refusal> {
+    async fn look(
+        &self,
+        holder: &Holder,
+        code: &str,
+        client: &mut Option<ClientId>,
+    ) -> Result<FoundDevice, Refusal> {
         let code: &UserCode = &code.parse().map_err(|()| gone())?;
         self.count_holder(holder).await?;
-        let found = Devices(&self.store).find_device(code, Some(&holder.app)).await?;
-        let found = found.filter(|found| found.approver.is_none()).ok_or_else(gone)?;
+        let found = Devices(&self.store)
+            .find_device(code, Some(&holder.app))
+            .await?;
+        let found = found
+            .filter(|found| found.approver.is_none())
+            .ok_or_else(gone)?;
         *client = Some(found.request.client.clone());
-        if found.request.app == holder.app { Ok(found) } else { Err(not_yours()) }
+        if found.request.app == holder.app {
+            Ok(found)
+        } else {
+            Err(not_yours())
+        }
     }
 
     /// Denies a device request. The person may repeat a denial, because answers can be lost.
-    async fn deny(&self, holder: &Holder, code: &str, client: &mut Option<ClientId>) -> Result<(), Refusal> {
+    async fn deny(
+        &self,
+        holder: &Holder,
+        code: &str,
+        client: &mut Option<ClientId>,
+    ) -> Result<(), Refusal> {
         match self.look(holder, code, client).await {
             Err(refusal) if refusal.problem.code != UNKNOWN_DEVICE_CODE => return Err(refusal),
             _ => {}
         }
         let code = code.parse().map_err(|()| gone())?;
-        if Devices(&self.store).deny_device(&code, &holder.approver()).await? { Ok(()) } else { Err(gone()) }
+        if Devices(&self.store)
+            .deny_device(&code, &holder.approver())
+            .await?
+        {
+            Ok(())
+        } else {
+            Err(gone())
+        }
     }
 
     /// Logs in the person who has chosen this number, and grants the token to the page. `holder` is
@@ -244,7 +349,10 @@ impl LoginWorker {
         attempt: &mut Attempt<'_>,
     ) -> Result<(), Refusal> {
         self.count_approval(holder, attempt).await?;
-        let found = Devices(&self.store).find_device(code, None).await?.ok_or_else(gone)?;
+        let found = Devices(&self.store)
+            .find_device(code, None)
+            .await?
+            .ok_or_else(gone)?;
         attempt.audit_context.client = Some(found.request.client.clone());
         let client = of_request(clients, &found.request).ok_or_else(gone)?;
         let DeviceRequest { app, numbers, .. } = found.request;
@@ -254,38 +362,62 @@ impl LoginWorker {
         }
         // If the holder's person is not known, the login below finds out whether it is the same
         // person.
-        if let (Some(by), Some(person)) = (&found.approver, holder.and_then(|holder| holder.person.as_ref())) {
-            return if *by == approver(person) { Ok(()) } else { Err(gone()) };
+        if let (Some(by), Some(person)) = (
+            &found.approver,
+            holder.and_then(|holder| holder.person.as_ref()),
+        ) {
+            return if *by == approver(person) {
+                Ok(())
+            } else {
+                Err(gone())
+            };
         }
         if found.approver.is_none() && numbers.is_some() && number.is_none() {
             let detail = "The field `match` is missing. Send the number that the person has chosen of `choices`.";
             return Err(Problem::invalid(detail).into());
         }
-        let login = LoginRequest { app: Some(app), ..login };
+        let login = LoginRequest {
+            app: Some(app),
+            ..login
+        };
         let admitted = self.admit(login, attempt).await?;
         if holder.is_some_and(|holder| !holder.is(&admitted)) {
             return Err(not_yours());
         }
         let person = approver(admitted.person());
-        match Devices(&self.store).claim_device(code, &person, number.as_deref()).await? {
+        match Devices(&self.store)
+            .claim_device(code, &person, number.as_deref())
+            .await?
+        {
             Decided::Claimed => {}
             Decided::Approved => return Ok(()),
             Decided::WrongNumber => return Err(Problem::new(NUMBER_MISMATCH, WRONG_NUMBER).into()),
             Decided::Gone => return Err(gone()),
         }
         let grant = self.grant(client, &admitted, attempt.now).await?;
-        let approved = Devices(&self.store).approve_device(code, &person, &grant).await?;
+        let approved = Devices(&self.store)
+            .approve_device(code, &person, &grant)
+            .await?;
         // If the request was not approved just now, either the page has just fetched the token of
         // an earlier approval by the same person, or somebody has denied the request.
-        let is_done =
-            approved || Devices(&self.store).claim_device(code, &person, number.as_deref()).await? == Decided::Approved;
+        let is_done = approved
+            || Devices(&self.store)
+                .claim_device(code, &person, number.as_deref())
+                .await?
+                == Decided::Approved;
         if is_done { Ok(()) } else { Err(gone()) }
     }
 
     /// Counts an approval before anything else, because the answer tells whether there is such a
     /// request.
-    async fn count_approval(&self, holder: Option<&Holder>, attempt: &mut Attempt<'_>) -> Result<()> {
-        let Some(holder) = holder else { return self.count_by(TRIES, attempt.address).await };
+    async fn count_approval(
+        &self,
+        holder: Option<&Holder>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<()> {
+        let Some(holder) = holder else {
+            return self.count_by(TRIES, attempt.address).await;
+        };
         let audit_context = &mut *attempt.audit_context;
         audit_context.app = Some(holder.app.clone());
         audit_context.person = holder.person.clone();
@@ -297,14 +429,29 @@ impl LoginWorker {
     async fn count_holder(&self, holder: &Holder) -> Result<()> {
         match &holder.person {
             Some(person) => self.count_call(person, DEVICE).await,
-            None => self.count(&RateLimitKey::new(HOLDERS, holder.of_user(), self.policy.limit_openid), OPENID).await,
+            None => {
+                self.count(
+                    &RateLimitKey::new(HOLDERS, holder.of_user(), self.policy.limit_openid),
+                    OPENID,
+                )
+                .await
+            }
         }
     }
 
     /// Issues the token that the client may fetch.
-    pub(in crate::doors) async fn grant(&self, to: &Client, admitted: &Admitted, now: DateTime<Utc>) -> Result<Grant> {
+    pub(in crate::doors) async fn grant(
+        &self,
+        to: &Client,
+        admitted: &Admitted,
+        now: DateTime<Utc>,
+    ) -> Result<Grant> {
         let minter = self.minter.with(&to.audience, to.token_ttl);
         let token = self.issue(&to.id, &minter, admitted, now).await?;
-        Ok(Grant { token, claims: admitted.extra.clone(), mark: admitted.mark() })
+        Ok(Grant {
+            token,
+            claims: admitted.extra.clone(),
+            mark: admitted.mark(),
+        })
     }
 }

@@ -39,8 +39,7 @@ impl From<StoreError> for Refusal {
 
 /// 404: the device request does not exist, has expired, was denied, or is used up.
 pub(super) fn gone() -> Refusal {
-    let detail =
-        "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
+    let detail = "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
     Problem::new(UNKNOWN_DEVICE_CODE, detail).into()
 }
 
@@ -52,9 +51,17 @@ impl LoginWorker {
         (client, door): (&Client, &'static str),
         visitor: Visitor,
     ) -> Result<(DeviceCode, DeviceRequest)> {
-        let Visitor { address, counted_by, browser } = visitor;
+        let Visitor {
+            address,
+            counted_by,
+            browser,
+        } = visitor;
         let apps = self.apps.all();
-        if !self.choose(&apps, Some(&client.app), None)?.kind.has_session_keys() {
+        if !self
+            .choose(&apps, Some(&client.app), None)?
+            .kind
+            .has_session_keys()
+        {
             return Err(LoginError::NoSessionKeys);
         }
         if apps.choose(Some(&client.id.0), None).is_ok() {
@@ -63,12 +70,26 @@ impl LoginWorker {
             return Err(UnknownApp::NotConfigured.into());
         }
         self.count_by(REQUESTS, &counted_by).await?;
-        let (id, app, numbers) = (client.id.clone(), client.app.clone(), client.matches.then(draw_numbers));
-        let request = DeviceRequest { client: id, door, app, address, counted_by, browser, numbers };
+        let (id, app, numbers) = (
+            client.id.clone(),
+            client.app.clone(),
+            client.matches.then(draw_numbers),
+        );
+        let request = DeviceRequest {
+            client: id,
+            door,
+            app,
+            address,
+            counted_by,
+            browser,
+            numbers,
+        };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random();
             let most = self.policy.limit_open_requests;
-            let opened = Devices(&self.store).open_device(&code, &request, most).await?;
+            let opened = Devices(&self.store)
+                .open_device(&code, &request, most)
+                .await?;
             if opened.map_err(LoginError::too_many(OPEN_REQUESTS))? {
                 return Ok((code, request));
             }
@@ -78,21 +99,34 @@ impl LoginWorker {
 
     /// Lets WeChat draw the mini-program code of an open device request. `None` if there is no such
     /// request.
-    pub(super) async fn picture(&self, code: &UserCode, clients: &Clients, address: &str) -> Result<Option<Vec<u8>>> {
+    pub(super) async fn picture(
+        &self,
+        code: &UserCode,
+        clients: &Clients,
+        address: &str,
+    ) -> Result<Option<Vec<u8>>> {
         self.count_by(TRIES, address).await?;
         let devices = Devices(&self.store);
-        let found = devices.find_device(code, None).await?.filter(|found| found.approver.is_none());
+        let found = devices
+            .find_device(code, None)
+            .await?
+            .filter(|found| found.approver.is_none());
         let Some(found) = found else { return Ok(None) };
-        let Some(client) = of_request(clients, &found.request) else { return Ok(None) };
+        let Some(client) = of_request(clients, &found.request) else {
+            return Ok(None);
+        };
         let id = AttemptId::random().to_string();
         let taken = devices.take_code(&client.app, address, &id).await?;
         taken.map_err(LoginError::too_many(PICTURES))?;
         if !devices.count_picture(code).await? {
             devices.give_back_code(&client.app, address, &id).await?;
-            return Err(LoginError::too_many(PICTURES)(TooMany { retry_after: found.expires_in }));
+            return Err(LoginError::too_many(PICTURES)(TooMany {
+                retry_after: found.expires_in,
+            }));
         }
         let (scene, page) = (code.to_string(), client.page.as_deref());
-        let draw = async |by: ByToken<'_>| by.mini_program_code(&scene, page, client.env_version).await;
+        let draw =
+            async |by: ByToken<'_>| by.mini_program_code(&scene, page, client.env_version).await;
         let drawn = self.by_access_token(&client.app, draw).await;
         if drawn.is_err() {
             devices.give_back_code(&client.app, address, &id).await?;
@@ -102,7 +136,8 @@ impl LoginWorker {
     }
 
     pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<()> {
-        self.count(&RateLimitKey::new(kind, address, self.policy.limit_ip), IP).await
+        self.count(&RateLimitKey::new(kind, address, self.policy.limit_ip), IP)
+            .await
     }
 
     /// Gives the page its grant once: calls `give` with the grant and returns the result. The
@@ -118,17 +153,34 @@ impl LoginWorker {
     ) -> Result<Result<T, Poll>> {
         self.choose(&self.apps.all(), Some(&client.app), None)?;
         let (devices, attempt) = (Devices(&self.store), AttemptId::random());
-        let ask = async |takes| devices.poll_device(code, (&client.id, door), &client.app, (&attempt, takes)).await;
+        let ask = async |takes| {
+            devices
+                .poll_device(code, (&client.id, door), &client.app, (&attempt, takes))
+                .await
+        };
         // A lost answer from Redis must not cost the page its token.
-        let poll = async |takes| if let Ok(polled) = ask(takes).await { Ok(polled) } else { ask(takes).await };
+        let poll = async |takes| {
+            if let Ok(polled) = ask(takes).await {
+                Ok(polled)
+            } else {
+                ask(takes).await
+            }
+        };
         let mut polled = poll(false).await?;
         if let Poll::Granted(grant) = &polled {
             if grant.token.expires_at <= self.store.now().timestamp() {
                 return Ok(Err(Poll::Expired));
             }
             // A revocation of the user since the approval has revoked this token, too.
-            let is_over = self.minter.has_revoked_all(&grant.token, &client_tag(&client.id.0));
-            if is_over || !matches!(self.store.token_state(&grant.token).await?, TokenState::People(_)) {
+            let is_over = self
+                .minter
+                .has_revoked_all(&grant.token, &client_tag(&client.id.0));
+            if is_over
+                || !matches!(
+                    self.store.token_state(&grant.token).await?,
+                    TokenState::People(_)
+                )
+            {
                 return Ok(Err(Poll::Denied));
             }
             let given = give(grant.clone()).await?;
@@ -155,7 +207,9 @@ impl LoginWorker {
 }
 
 /// Releases an unused grant and retries for 5 s; an unreleased grant would look stolen.
-pub(in crate::doors) async fn retry_for_5_s(step: impl AsyncFn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+pub(in crate::doors) async fn retry_for_5_s(
+    step: impl AsyncFn() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {
         match step().await {
@@ -168,7 +222,9 @@ pub(in crate::doors) async fn retry_for_5_s(step: impl AsyncFn() -> Result<(), S
 /// The client of a device request, unless the client has been removed from the file or has another
 /// mini program now.
 pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> Option<&'c Client> {
-    clients.get(&request.client).filter(|client| client.app == request.app)
+    clients
+        .get(&request.client)
+        .filter(|client| client.app == request.app)
 }
 
 /// Three different numbers of two digits, and which of them the page shows.
@@ -202,40 +258,90 @@ mod tests {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let issuer = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"));
         let login = issuer.login_worker().expect("a worker");
-        let file = r#"{"clients":[{"client_id":"wxpartner","name":"TV","appid":"wx0123456789abcdef"}]}"#;
+        let file =
+            r#"{"clients":[{"client_id":"wxpartner","name":"TV","appid":"wx0123456789abcdef"}]}"#;
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
-        let client = clients.get(&"wxpartner".parse().expect("an id")).expect("the client");
+        let client = clients
+            .get(&"wxpartner".parse().expect("an id"))
+            .expect("the client");
         let ask = async || {
             let address = "192.0.2.1".to_owned();
-            let visitor = Visitor { counted_by: address.clone(), address, browser: BrowserName::default() };
+            let visitor = Visitor {
+                counted_by: address.clone(),
+                address,
+                browser: BrowserName::default(),
+            };
             login.ask_phone((client, ""), visitor).await
         };
         ask().await.expect("a request");
-        issuer.apps.from_elsewhere_are([App { id: client.id.0.clone(), kind: AppKind::MiniProgram, secret: None }]);
-        assert!(matches!(ask().await, Err(LoginError::UnknownApp(UnknownApp::NotConfigured))));
+        issuer.apps.from_elsewhere_are([App {
+            id: client.id.0.clone(),
+            kind: AppKind::MiniProgram,
+            secret: None,
+        }]);
+        assert!(matches!(
+            ask().await,
+            Err(LoginError::UnknownApp(UnknownApp::NotConfigured))
+        ));
     }
 
     /// The page waits and asks again, and must not look like a thief.
     #[actix_web::test]
     async fn a_device_code_that_was_answered_by_a_fault_gives_a_token_afterwards_and_once() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h")).login_worker().expect("a worker");
-        let (app, devices): (AppId, _) = ("wx0123456789abcdef".parse().expect("an app"), Devices(&login.store));
-        let file = format!(r#"{{"clients":[{{"client_id":"tv","name":"TV","appid":"{app}","match":false}}]}}"#);
+        let login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
+            .login_worker()
+            .expect("a worker");
+        let (app, devices): (AppId, _) = (
+            "wx0123456789abcdef".parse().expect("an app"),
+            Devices(&login.store),
+        );
+        let file = format!(
+            r#"{{"clients":[{{"client_id":"tv","name":"TV","appid":"{app}","match":false}}]}}"#
+        );
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
-        let client = clients.get(&"tv".parse().expect("an id")).expect("the client");
-        let person = approver(&Person { app, openid: "o1".parse().expect("an openid") });
+        let client = clients
+            .get(&"tv".parse().expect("an id"))
+            .expect("the client");
+        let person = approver(&Person {
+            app,
+            openid: "o1".parse().expect("an openid"),
+        });
         let address = "192.0.2.1".to_owned();
-        let visitor = Visitor { counted_by: address.clone(), address, browser: BrowserName::default() };
-        let (code, _) = login.ask_phone((client, ""), visitor).await.expect("a request");
+        let visitor = Visitor {
+            counted_by: address.clone(),
+            address,
+            browser: BrowserName::default(),
+        };
+        let (code, _) = login
+            .ask_phone((client, ""), visitor)
+            .await
+            .expect("a request");
         let approve = async || {
             let id = login.minter.token_id("mark", now()).expect("random");
-            let token = login.minter.issued("user-1".parse().expect("a user"), client.id.0.clone(), id, now());
-            let grant = Grant { token, claims: Default::default(), mark: "mark".into() };
-            assert_eq!(devices.approve_device(code.user_code(), &person, &grant).await, Ok(true));
+            let token = login.minter.issued(
+                "user-1".parse().expect("a user"),
+                client.id.0.clone(),
+                id,
+                now(),
+            );
+            let grant = Grant {
+                token,
+                claims: Default::default(),
+                mark: "mark".into(),
+            };
+            assert_eq!(
+                devices
+                    .approve_device(code.user_code(), &person, &grant)
+                    .await,
+                Ok(true)
+            );
             grant
         };
-        devices.claim_device(code.user_code(), &person, None).await.expect("claimed");
+        devices
+            .claim_device(code.user_code(), &person, None)
+            .await
+            .expect("claimed");
         approve().await;
         let at = (client, "");
         for _ in 0..2 {
@@ -246,10 +352,20 @@ mod tests {
         let latest = RefCell::new(None);
         let meanwhile = async |_| Ok(latest.replace(Some(approve().await)));
         let fetched = login.fetch_grant(&code, at, "192.0.2.1", meanwhile).await;
-        assert!(matches!(fetched, Err(LoginError::Contended)), "the token would be another than the one that is kept");
-        let fetch = async || login.fetch_grant(&code, at, "192.0.2.1", async |grant| Ok(grant)).await;
+        assert!(
+            matches!(fetched, Err(LoginError::Contended)),
+            "the token would be another than the one that is kept"
+        );
+        let fetch = async || {
+            login
+                .fetch_grant(&code, at, "192.0.2.1", async |grant| Ok(grant))
+                .await
+        };
         let latest = latest.take().expect("a grant");
         assert_eq!(fetch().await.expect("an answer"), Ok(latest.clone()));
-        assert_eq!(fetch().await.expect("an answer"), Err(Poll::Repeated(latest.token)));
+        assert_eq!(
+            fetch().await.expect("an answer"),
+            Err(Poll::Repeated(latest.token))
+        );
     }
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, ClientCredentials, Fields, Problem, allow_site, identified, missing, origin, private, read_form,
-    run_to_completion, unknown_client,
+    Answer, ClientCredentials, Fields, Problem, allow_site, identified, missing, origin, private,
+    read_form, run_to_completion, unknown_client,
 };
 use wxmint_identities::LONGEST_ASSERTION;
 use wxmint_ids::{ClientId, UserId};
@@ -29,7 +29,14 @@ use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError, refusals
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// The fields of the form, including those of further grants.
-const FIELDS: [&str; 6] = ["grant_type", "device_code", "code", "redirect_uri", "code_verifier", "refresh_token"];
+const FIELDS: [&str; 6] = [
+    "grant_type",
+    "device_code",
+    "code",
+    "redirect_uri",
+    "code_verifier",
+    "refresh_token",
+];
 
 /// The form of `POST /token`.
 #[derive(ToSchema)]
@@ -95,35 +102,69 @@ pub(in crate::doors) type GrantTypes = &'static [&'static str];
 pub(in crate::doors) trait FurtherGrants {
     /// Answers a request with this grant type. `Err` holds the grant types that the other door has
     /// for this client, if this one is not among them.
-    async fn grant(&self, asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker) -> Result<Answer, GrantTypes>;
+    async fn grant(
+        &self,
+        asked: Asked<'_>,
+        grant_type: &str,
+        worker: &IssuerWorker,
+    ) -> Result<Answer, GrantTypes>;
 }
 
 async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answer {
     let ((worker, scan), clients, now) = (at, at.1.clients(), now());
     let client = authenticate(request, fields, &clients, at).await?;
-    let grant_type = fields.text("grant_type")?.ok_or_else(|| missing("grant_type"))?;
+    let grant_type = fields
+        .text("grant_type")?
+        .ok_or_else(|| missing("grant_type"))?;
     if grant_type != GRANT {
         let granted = match request.app_data::<Data<dyn FurtherGrants>>() {
-            Some(further) => further.grant((request, fields, client), &grant_type, worker).await,
+            Some(further) => {
+                further
+                    .grant((request, fields, client), &grant_type, worker)
+                    .await
+            }
             None => Err(&[][..]),
         };
         return granted.unwrap_or_else(|types| {
             let types = [types, &[GRANT]].concat().join(" or ");
-            Err(Problem::invalid(format!("`grant_type` must be {types}.")).oauth("unsupported_grant_type"))
+            Err(Problem::invalid(format!("`grant_type` must be {types}."))
+                .oauth("unsupported_grant_type"))
         });
     }
-    let code = fields.text("device_code")?.ok_or_else(|| missing("device_code"))?;
+    let code = fields
+        .text("device_code")?
+        .ok_or_else(|| missing("device_code"))?;
     let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
     let address = origin(request).address.unwrap_or_default();
-    let give = async |Grant { token: issued, claims, .. }: Grant| {
+    let give = async |Grant {
+                          token: issued,
+                          claims,
+                          ..
+                      }: Grant| {
         let minter = worker.login.minter.with(&client.audience, client.token_ttl);
-        let (access_token, left) = (minter.mint(&issued, &claims, now)?, issued.expires_at - now.timestamp());
-        Ok(TokenAnswer { access_token, token_type: "Bearer", expires_in: left.max(0), user_id: issued.user })
+        let (access_token, left) = (
+            minter.mint(&issued, &claims, now)?,
+            issued.expires_at - now.timestamp(),
+        );
+        Ok(TokenAnswer {
+            access_token,
+            token_type: "Bearer",
+            expires_in: left.max(0),
+            user_id: issued.user,
+        })
     };
-    match worker.login.fetch_grant(&code, (client, OWN), &address, give).await? {
+    match worker
+        .login
+        .fetch_grant(&code, (client, OWN), &address, give)
+        .await?
+    {
         Ok(answer) => {
             scan.count(&client.id, "redeemed");
-            tracing::info!(user = answer.user_id.as_str(), client_id = client.id.as_str(), "a page was logged in");
+            tracing::info!(
+                user = answer.user_id.as_str(),
+                client_id = client.id.as_str(),
+                "a page was logged in"
+            );
             Ok(uncached(answer))
         }
         Err(poll) => {
@@ -139,32 +180,53 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answe
 /// An answer with a token, which no cache may keep (RFC 6749 section 5.1).
 pub(in crate::doors) fn uncached(answer: impl Serialize) -> HttpResponse {
     let mut answer = private(answer);
-    answer.headers_mut().insert(header::PRAGMA, header::HeaderValue::from_static("no-cache"));
+    answer
+        .headers_mut()
+        .insert(header::PRAGMA, header::HeaderValue::from_static("no-cache"));
     answer
 }
 
 /// Logs and audits that a one-time code or token was used twice, so that the client's token was
 /// revoked.
 pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, found: &'static str) {
-    bounded!(warn, token.id.as_str(), client_id = token.app.as_str(), "{found}, so its token was revoked");
+    bounded!(
+        warn,
+        token.id.as_str(),
+        client_id = token.app.as_str(),
+        "{found}, so its token was revoked"
+    );
     let (client, user) = (Some(ClientId(token.app.clone())), Some(token.user.clone()));
-    let ended = Event { client, user, note: Some(found.into()), ..Event::new(Activity::END, origin(request)) };
+    let ended = Event {
+        client,
+        user,
+        note: Some(found.into()),
+        ..Event::new(Activity::END, origin(request))
+    };
     ended.tell_bounded(token.id.as_str());
 }
 
 fn not_granted(poll: &Poll) -> Problem {
     let (code, detail) = match poll {
-        Poll::Pending { scanned: false } => ("authorization_pending", "Nobody has scanned the code yet."),
-        Poll::Pending { scanned: true } => ("authorization_pending", "The code is scanned and not confirmed yet."),
-        Poll::TooSoon => ("slow_down", "Wait for 5 more seconds between two requests from now on."),
+        Poll::Pending { scanned: false } => {
+            ("authorization_pending", "Nobody has scanned the code yet.")
+        }
+        Poll::Pending { scanned: true } => (
+            "authorization_pending",
+            "The code is scanned and not confirmed yet.",
+        ),
+        Poll::TooSoon => (
+            "slow_down",
+            "Wait for 5 more seconds between two requests from now on.",
+        ),
         Poll::Denied => (
             "access_denied",
             "The person has said no, has chosen another number, or was logged out meanwhile. Begin anew.",
         ),
         Poll::Expired => ("expired_token", "The code has expired. Begin anew."),
-        Poll::Granted(_) | Poll::Unknown | Poll::Repeated(_) => {
-            ("invalid_grant", "This client has no such device_code, or its token was fetched before. Begin anew.")
-        }
+        Poll::Granted(_) | Poll::Unknown | Poll::Repeated(_) => (
+            "invalid_grant",
+            "This client has no such device_code, or its token was fetched before. Begin anew.",
+        ),
     };
     let mut problem = Problem::invalid(detail).oauth(code);
     problem.oauth_member = matches!(poll, Poll::Pending { scanned: true }).then_some("scanned");
@@ -172,7 +234,10 @@ fn not_granted(poll: &Poll) -> Problem {
 }
 
 /// Lets an assertion through once in a period that is longer than any assertion is valid.
-const ONCE: Rate = Rate { burst: 1, period: LONGEST_ASSERTION.saturating_add(MAX_LEEWAY.saturating_mul(2)) };
+const ONCE: Rate = Rate {
+    burst: 1,
+    period: LONGEST_ASSERTION.saturating_add(MAX_LEEWAY.saturating_mul(2)),
+};
 
 impl Clients {
     /// Adds to the metadata of `endpoint` how clients can authenticate, and with which algorithms
@@ -180,8 +245,14 @@ impl Clients {
     pub(in crate::doors) fn describe(&self, endpoint: &str, metadata: &mut Value) {
         let show_tokens = self.identities().next().is_some();
         // Client libraries use the first method that they know. A back end's secret comes first.
-        let methods = ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"];
-        metadata[format!("{endpoint}_auth_methods_supported")] = json!(methods[..3 + usize::from(show_tokens)]);
+        let methods = [
+            "client_secret_basic",
+            "client_secret_post",
+            "none",
+            "private_key_jwt",
+        ];
+        metadata[format!("{endpoint}_auth_methods_supported")] =
+            json!(methods[..3 + usize::from(show_tokens)]);
         if show_tokens {
             metadata[format!("{endpoint}_auth_signing_alg_values_supported")] =
                 json!(Algorithm::ALL.map(Algorithm::name));
@@ -198,19 +269,41 @@ pub(in crate::doors) async fn authenticate<'c>(
     at: &AtDoor,
 ) -> Result<&'c Client, Problem> {
     let named = ClientCredentials::of(request, fields).and_then(|shown| {
-        let known = shown.id.parse::<ClientId>().ok().and_then(|id| clients.get(&id));
-        Ok((known.ok_or_else(|| unknown_client("No client here has this `client_id`."))?, shown))
+        let known = shown
+            .id
+            .parse::<ClientId>()
+            .ok()
+            .and_then(|id| clients.get(&id));
+        Ok((
+            known.ok_or_else(|| unknown_client("No client here has this `client_id`."))?,
+            shown,
+        ))
     });
     let (client, shown) = named.map_err(|problem| refused(request, None, problem))?;
-    allow_site(request, |origin| client.origins.iter().any(|own| own == origin));
-    prove(client, shown, at).await.map(|()| client).map_err(|problem| refused(request, Some(client), problem))
+    allow_site(request, |origin| {
+        client.origins.iter().any(|own| own == origin)
+    });
+    prove(client, shown, at)
+        .await
+        .map(|()| client)
+        .map_err(|problem| refused(request, Some(client), problem))
 }
 
 /// Audits a refusal of a client, or of a request that names no known client.
 pub(super) fn refused(request: &HttpRequest, client: Option<&Client>, problem: Problem) -> Problem {
-    let (app, client) = client.map(|client| (client.app.clone(), client.id.clone())).unzip();
-    let event = Event { app, client, ..Event::new(ASKED, origin(request)) };
-    let who = format!("{} {}", event.client.as_ref().map_or("", ClientId::as_str), event.address());
+    let (app, client) = client
+        .map(|client| (client.app.clone(), client.id.clone()))
+        .unzip();
+    let event = Event {
+        app,
+        client,
+        ..Event::new(ASKED, origin(request))
+    };
+    let who = format!(
+        "{} {}",
+        event.client.as_ref().map_or("", ClientId::as_str),
+        event.address()
+    );
     Refusal::from(problem).tell(event, &who)
 }
 
@@ -223,16 +316,23 @@ async fn prove(client: &Client, shown: ClientCredentials, at: &AtDoor) -> Result
         (true, Some(secret)) if client.has_secret(&secret) => return Ok(()),
         (true, Some(_)) => "The client's secret is wrong.",
         (true, None) => "This client is a back end, and its secret is missing.",
-        (false, Some(_)) => "This client is a page and has no secret: send none, or give it one in the file.",
+        (false, Some(_)) => {
+            "This client is a page and has no secret: send none, or give it one in the file."
+        }
     }))
 }
 
 /// Checks the token that a client has sent in place of a secret. An assertion that the client has
 /// signed itself must be for this issuer only, and can be used once.
 async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Result<(), Problem> {
-    let identity =
-        client.identity.as_ref().ok_or_else(|| unknown_client("This client has no `jwks` and no `issuer`."))?;
-    let found = scan.issuers.find(assertion, iter::once(((), identity)), now()).await;
+    let identity = client
+        .identity
+        .as_ref()
+        .ok_or_else(|| unknown_client("This client has no `jwks` and no `issuer`."))?;
+    let found = scan
+        .issuers
+        .find(assertion, iter::once(((), identity)), now())
+        .await;
     let is_for_another = matches!(found, Err(NotVerified::Refused(Refused::Audience)));
     let refused = || match is_for_another {
         // Many libraries put the endpoint's address into `aud`, which RFC 7523bis forbids: another
@@ -249,9 +349,18 @@ async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Res
         return Ok(());
     }
     let id = shown.id.as_ref().filter(|_| shown.audience.len() == 1);
-    let id = id.ok_or_else(|| unknown_client("The assertion needs a `jti`, and one `aud`: the issuer's URL."))?;
+    let id = id.ok_or_else(|| {
+        unknown_client("The assertion needs a `jti`, and one `aud`: the issuer's URL.")
+    })?;
     let used = short_digest(&format!("{} {id}", client.id)).to_string();
     let meter = RateLimitKey::new("assertions", used, ONCE);
-    let counted = worker.login.store.count(&meter).await.map_err(LoginError::from)?;
-    counted.map(drop).map_err(|_| unknown_client("The client's assertion was used before: sign another."))
+    let counted = worker
+        .login
+        .store
+        .count(&meter)
+        .await
+        .map_err(LoginError::from)?;
+    counted
+        .map(drop)
+        .map_err(|_| unknown_client("The client's assertion was used before: sign another."))
 }

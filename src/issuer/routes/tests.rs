@@ -21,9 +21,15 @@ fn a_further_path_of_the_login_is_none_that_wxmint_has_itself() {
     ] {
         assert!(!is_free(taken, &[]), "{taken}");
     }
-    for free in
-        ["/login/wechat", "/user/login/", "/revocations.php", "/documents", "/wechat", "/api/docs", "/.well-known"]
-    {
+    for free in [
+        "/login/wechat",
+        "/user/login/",
+        "/revocations.php",
+        "/documents",
+        "/wechat",
+        "/api/docs",
+        "/.well-known",
+    ] {
         assert!(is_free(free, &[]), "{free}");
     }
 }

@@ -10,11 +10,19 @@ use super::{super::Operator, super::steps::is_settled, *};
 
 fn store() -> Store {
     use crate::clock::now;
-    Store::new(&StoreAccess::in_memory(now), Duration::from_secs(86_400), now, ())
+    Store::new(
+        &StoreAccess::in_memory(now),
+        Duration::from_secs(86_400),
+        now,
+        (),
+    )
 }
 
 fn person(openid: &str) -> Person {
-    Person { app: "wx0123456789abcdef".parse().expect("an app"), openid: openid.parse().expect("an openid") }
+    Person {
+        app: "wx0123456789abcdef".parse().expect("an app"),
+        openid: openid.parse().expect("an openid"),
+    }
 }
 
 fn user(name: &str) -> UserId {
@@ -29,25 +37,54 @@ fn attempt(byte: u8) -> AttemptId {
     AttemptId::new([byte; 16])
 }
 
-const FREE: SettledState = SettledState::Free { generation: 0, dissolved: false };
+const FREE: SettledState = SettledState::Free {
+    generation: 0,
+    dissolved: false,
+};
 
 fn intent(name: &str, by_unionid: bool) -> Intent {
-    Intent { user: user(name), made: by_unionid, by_unionid }
+    Intent {
+        user: user(name),
+        made: by_unionid,
+        by_unionid,
+    }
 }
 
 async fn bind(store: &Store, person: &Person, name: &str) -> u64 {
     let attempt = attempt(9);
-    let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
-    let candidate = Named { user: user(name), made: false };
-    binder.bind(&candidate, FREE).await.expect("bound").generation
+    let binder = Binder {
+        store,
+        person,
+        unionid: None,
+        attempt: &attempt,
+        per_user: 1,
+    };
+    let candidate = Named {
+        user: user(name),
+        made: false,
+    };
+    binder
+        .bind(&candidate, FREE)
+        .await
+        .expect("bound")
+        .generation
 }
 
 /// Makes a binding, and removes it.
 async fn bind_and_leave(store: &Store, person: &Person, name: &str) {
     let generation = bind(store, person, name).await;
     let attempt = attempt(9);
-    let binder = Binder { store, person, unionid: None, attempt: &attempt, per_user: 1 };
-    binder.dissolve(&user(name), generation, async || Ok(())).await.expect("dissolved");
+    let binder = Binder {
+        store,
+        person,
+        unionid: None,
+        attempt: &attempt,
+        per_user: 1,
+    };
+    binder
+        .dissolve(&user(name), generation, async || Ok(()))
+        .await
+        .expect("dissolved");
 }
 
 #[tokio::test]
@@ -55,11 +92,29 @@ async fn who_finds_a_rivals_intent_for_a_full_or_blocked_user_binds_to_their_own
     for refusing in ["full", "blocked"] {
         let (store, lin, attempt) = (store(), person("lin"), attempt(1));
         bind(&store, &person("mei"), "full").await;
-        store.set_blocked(&user("blocked"), true).await.expect("blocked");
-        let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
-        store.intend(&lin, 0, &intent(refusing, false)).await.expect("the rival's");
-        let candidate = Named { user: user("own"), made: false };
-        let bound = binder.bind(&candidate, FREE).await.expect("not refused for the rival's sake");
+        store
+            .set_blocked(&user("blocked"), true)
+            .await
+            .expect("blocked");
+        let binder = Binder {
+            store: &store,
+            person: &lin,
+            unionid: None,
+            attempt: &attempt,
+            per_user: 1,
+        };
+        store
+            .intend(&lin, 0, &intent(refusing, false))
+            .await
+            .expect("the rival's");
+        let candidate = Named {
+            user: user("own"),
+            made: false,
+        };
+        let bound = binder
+            .bind(&candidate, FREE)
+            .await
+            .expect("not refused for the rival's sake");
         assert_eq!(bound.user, candidate.user);
     }
 }
@@ -67,14 +122,38 @@ async fn who_finds_a_rivals_intent_for_a_full_or_blocked_user_binds_to_their_own
 #[tokio::test]
 async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
     let (store, lin, attempt) = (store(), person("lin"), attempt(1));
-    bind(&store, &Person { app: "wxother".parse().expect("an app"), ..person("lin-elsewhere") }, "known").await;
+    bind(
+        &store,
+        &Person {
+            app: "wxother".parse().expect("an app"),
+            ..person("lin-elsewhere")
+        },
+        "known",
+    )
+    .await;
     bind_and_leave(&store, &person("mei"), "deserted").await;
-    store.claim_unionid(&unionid(), Some(&user("known"))).await.expect("claimed");
-    store.intend(&lin, 0, &intent("deserted", true)).await.expect("the rival's");
+    store
+        .claim_unionid(&unionid(), Some(&user("known")))
+        .await
+        .expect("claimed");
+    store
+        .intend(&lin, 0, &intent("deserted", true))
+        .await
+        .expect("the rival's");
     let unionid = unionid();
-    let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
+    let binder = Binder {
+        store: &store,
+        person: &lin,
+        unionid: Some(&unionid),
+        attempt: &attempt,
+        per_user: 1,
+    };
     let nobody_is_made = async |_: FreePlace<'_>| panic!("the unionid is known");
-    let bound = binder.bind_unasked(FREE, nobody_is_made).await.expect("no error").expect("bound");
+    let bound = binder
+        .bind_unasked(FREE, nobody_is_made)
+        .await
+        .expect("no error")
+        .expect("bound");
     assert_eq!(bound.user, user("known"));
 }
 
@@ -82,28 +161,69 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
 async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user() {
     let (store, lin, attempt, unionid) = (store(), person("lin"), attempt(1), unionid());
     bind_and_leave(&store, &person("mei"), "deserted").await;
-    store.claim_unionid(&unionid, Some(&user("deserted"))).await.expect("claimed");
+    store
+        .claim_unionid(&unionid, Some(&user("deserted")))
+        .await
+        .expect("claimed");
     bind(&store, &lin, "own").await;
-    let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
-    assert_eq!(binder.link(&bound, async |_| Ok(false)).await, Ok(UnionIdLink::Known));
-    assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("own"))));
+    let binder = Binder {
+        store: &store,
+        person: &lin,
+        unionid: Some(&unionid),
+        attempt: &attempt,
+        per_user: 1,
+    };
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else {
+        panic!("bound")
+    };
+    assert_eq!(
+        binder.link(&bound, async |_| Ok(false)).await,
+        Ok(UnionIdLink::Known)
+    );
+    assert_eq!(
+        store.claim_unionid(&unionid, None).await,
+        Ok(Some(user("own")))
+    );
 }
 
 #[tokio::test]
 async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_are_erased() {
     for blocked in [false, true] {
         let (store, lin, attempt, unionid) = (store(), person("lin"), attempt(1), unionid());
-        let left = Person { app: "wxother".parse().expect("an app"), ..person("lin-elsewhere") };
+        let left = Person {
+            app: "wxother".parse().expect("an app"),
+            ..person("lin-elsewhere")
+        };
         let generation = bind(&store, &left, "own").await;
         bind(&store, &lin, "own").await;
-        store.link_unionid(&left, &user("own"), &unionid, None).await.expect("linked");
-        let binder = Binder { store: &store, person: &left, unionid: None, attempt: &attempt, per_user: 1 };
-        binder.dissolve(&user("own"), generation, async || Ok(())).await.expect("dissolved");
-        store.set_blocked(&user("own"), blocked).await.expect("changed");
-        Operator { store: &store }.erase(&lin).await.expect("erased");
+        store
+            .link_unionid(&left, &user("own"), &unionid, None)
+            .await
+            .expect("linked");
+        let binder = Binder {
+            store: &store,
+            person: &left,
+            unionid: None,
+            attempt: &attempt,
+            per_user: 1,
+        };
+        binder
+            .dissolve(&user("own"), generation, async || Ok(()))
+            .await
+            .expect("dissolved");
+        store
+            .set_blocked(&user("own"), blocked)
+            .await
+            .expect("changed");
+        Operator { store: &store }
+            .erase(&lin)
+            .await
+            .expect("erased");
         let unionids = if blocked { vec![unionid] } else { Vec::new() };
-        assert_eq!(store.left_by(&left).await, Ok(vec![(user("own"), unionids)]));
+        assert_eq!(
+            store.left_by(&left).await,
+            Ok(vec![(user("own"), unionids)])
+        );
     }
 }
 
@@ -111,35 +231,76 @@ async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_ar
 /// person.
 #[tokio::test]
 async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
-    for (act, heir) in [("erased", "own"), ("unbound", "other"), ("blocked", "other")] {
+    for (act, heir) in [
+        ("erased", "own"),
+        ("unbound", "other"),
+        ("blocked", "other"),
+    ] {
         let (store, lin, attempt, unionid) = (store(), person("lin"), attempt(1), unionid());
-        let elsewhere = Person { app: "wxother".parse().expect("an app"), ..person("lin-elsewhere") };
-        let binder = |person| Binder { store: &store, person, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
+        let elsewhere = Person {
+            app: "wxother".parse().expect("an app"),
+            ..person("lin-elsewhere")
+        };
+        let binder = |person| Binder {
+            store: &store,
+            person,
+            unionid: Some(&unionid),
+            attempt: &attempt,
+            per_user: 1,
+        };
         let link = async |person| {
-            let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else { panic!("bound") };
-            let is_blocked = async |user: &UserId| store.user_state(user).await.map(|state| state.blocked);
+            let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else {
+                panic!("bound")
+            };
+            let is_blocked =
+                async |user: &UserId| store.user_state(user).await.map(|state| state.blocked);
             binder(person).link(&bound, is_blocked).await
         };
-        let holder = async || store.claim_unionid(&unionid, None).await.expect("read").expect("somebody");
+        let holder = async || {
+            store
+                .claim_unionid(&unionid, None)
+                .await
+                .expect("read")
+                .expect("somebody")
+        };
         bind(&store, &lin, "own").await;
         let generation = bind(&store, &elsewhere, "other").await;
         assert_eq!(link(&elsewhere).await, Ok(UnionIdLink::Known));
         assert_eq!(link(&lin).await, Ok(UnionIdLink::Conflict(user("other"))));
         if act == "erased" {
-            Operator { store: &store }.erase(&elsewhere).await.expect("erased");
+            Operator { store: &store }
+                .erase(&elsewhere)
+                .await
+                .expect("erased");
         } else {
-            store.set_blocked(&user("other"), act == "blocked").await.expect("changed");
-            binder(&elsewhere).dissolve(&user("other"), generation, async || Ok(())).await.expect("dissolved");
+            store
+                .set_blocked(&user("other"), act == "blocked")
+                .await
+                .expect("changed");
+            binder(&elsewhere)
+                .dissolve(&user("other"), generation, async || Ok(()))
+                .await
+                .expect("dissolved");
         }
         assert_eq!(holder().await, user(heir), "{act}, before another login");
         let is_kept = act == "blocked";
         assert_eq!(
             link(&lin).await,
-            Ok(if is_kept { UnionIdLink::Blocked(user("other")) } else { UnionIdLink::Known }),
+            Ok(if is_kept {
+                UnionIdLink::Blocked(user("other"))
+            } else {
+                UnionIdLink::Known
+            }),
             "{act}"
         );
-        assert_eq!(holder().await, user(if is_kept { "other" } else { "own" }), "{act}");
-        let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
+        assert_eq!(
+            holder().await,
+            user(if is_kept { "other" } else { "own" }),
+            "{act}"
+        );
+        let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else {
+            panic!("bound")
+        };
         assert_eq!(bound.conflict.is_some(), is_kept, "{act}");
     }
 }
@@ -149,23 +310,57 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
 #[tokio::test]
 async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_left() {
     let (store, left, attempt, unionid) = (store(), person("left"), attempt(1), unionid());
-    let [elsewhere, stays] =
-        ["wxother", "wxthird"].map(|app| Person { app: app.parse().expect("an app"), ..person("o") });
+    let [elsewhere, stays] = ["wxother", "wxthird"].map(|app| Person {
+        app: app.parse().expect("an app"),
+        ..person("o")
+    });
     let generation = bind(&store, &left, "banned").await;
     bind(&store, &stays, "banned").await;
     bind(&store, &elsewhere, "other").await;
-    let binder = |person| Binder { store: &store, person, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
-    for (person, link) in [(&left, UnionIdLink::Known), (&elsewhere, UnionIdLink::Conflict(user("banned")))] {
-        let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else { panic!("bound") };
-        assert_eq!(binder(person).link(&bound, async |_| Ok(false)).await, Ok(link));
+    let binder = |person| Binder {
+        store: &store,
+        person,
+        unionid: Some(&unionid),
+        attempt: &attempt,
+        per_user: 1,
+    };
+    for (person, link) in [
+        (&left, UnionIdLink::Known),
+        (&elsewhere, UnionIdLink::Conflict(user("banned"))),
+    ] {
+        let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else {
+            panic!("bound")
+        };
+        assert_eq!(
+            binder(person).link(&bound, async |_| Ok(false)).await,
+            Ok(link)
+        );
     }
-    binder(&left).dissolve(&user("banned"), generation, async || Ok(())).await.expect("dissolved");
+    binder(&left)
+        .dissolve(&user("banned"), generation, async || Ok(()))
+        .await
+        .expect("dissolved");
     let second = crate::clock::now().timestamp();
     let (app, id) = (elsewhere.app.clone(), "a-token".parse().expect("an id"));
-    let token = Issued { user: user("other"), app, id, issued_at: second, expires_at: second + 600 };
-    assert!(matches!(store.token_state(&token).await, Ok(TokenState::People(_))));
-    Operator { store: &store }.block(&user("banned")).await.expect("blocked");
-    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. })));
+    let token = Issued {
+        user: user("other"),
+        app,
+        id,
+        issued_at: second,
+        expires_at: second + 600,
+    };
+    assert!(matches!(
+        store.token_state(&token).await,
+        Ok(TokenState::People(_))
+    ));
+    Operator { store: &store }
+        .block(&user("banned"))
+        .await
+        .expect("blocked");
+    assert!(matches!(
+        store.token_state(&token).await,
+        Ok(TokenState::Revoked { .. })
+    ));
 }
 
 /// Each unionid is linked to another user too, and each request finds that user.
@@ -173,42 +368,106 @@ async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_le
 async fn a_login_with_nothing_to_decide_is_one_whose_link_is_known_without_a_question() {
     let (store, lin, attempt) = (store(), person("lin"), attempt(1));
     bind(&store, &lin, "own").await;
-    let (seen, new, other) = (unionid(), "u2".parse::<UnionId>().expect("a unionid"), user("other"));
+    let (seen, new, other) = (
+        unionid(),
+        "u2".parse::<UnionId>().expect("a unionid"),
+        user("other"),
+    );
     for unionid in [&seen, &new] {
-        store.claim_unionid(unionid, Some(&other)).await.expect("claimed");
-        store.share_unionid(unionid, &[&other]).await.expect("shared");
+        store
+            .claim_unionid(unionid, Some(&other))
+            .await
+            .expect("claimed");
+        store
+            .share_unionid(unionid, &[&other])
+            .await
+            .expect("shared");
     }
-    let Ok(BindingState::Bound(fresh)) = store.binding_state(&lin).await else { panic!("bound") };
+    let Ok(BindingState::Bound(fresh)) = store.binding_state(&lin).await else {
+        panic!("bound")
+    };
     let mut settled = 0;
-    let cases =
-        [(None, None), (None, Some(&seen)), (Some(&seen), None), (Some(&seen), Some(&seen)), (Some(&seen), Some(&new))];
+    let cases = [
+        (None, None),
+        (None, Some(&seen)),
+        (Some(&seen), None),
+        (Some(&seen), Some(&seen)),
+        (Some(&seen), Some(&new)),
+    ];
     for (before, named) in cases {
-        for (conflict, shared) in [(None, false), (None, true), (Some(&other), false), (Some(&other), true)] {
-            let bound = Bound { unionid: before.cloned(), conflict: conflict.cloned(), shared, ..fresh.clone() };
-            let binder = Binder { store: &store, person: &lin, unionid: named, attempt: &attempt, per_user: 1 };
+        for (conflict, shared) in [
+            (None, false),
+            (None, true),
+            (Some(&other), false),
+            (Some(&other), true),
+        ] {
+            let bound = Bound {
+                unionid: before.cloned(),
+                conflict: conflict.cloned(),
+                shared,
+                ..fresh.clone()
+            };
+            let binder = Binder {
+                store: &store,
+                person: &lin,
+                unionid: named,
+                attempt: &attempt,
+                per_user: 1,
+            };
             if is_settled(&bound, named) {
                 settled += 1;
-                let asked = async |_: &UserId| panic!("asked of {bound:?}, and WeChat names {named:?}");
+                let asked =
+                    async |_: &UserId| panic!("asked of {bound:?}, and WeChat names {named:?}");
                 assert_eq!(binder.link(&bound, asked).await, Ok(UnionIdLink::Known));
             }
-            assert!(!is_settled(&Bound { blocked: true, ..bound }, named));
+            assert!(!is_settled(
+                &Bound {
+                    blocked: true,
+                    ..bound
+                },
+                named
+            ));
         }
     }
-    assert_eq!(settled, 3, "no unionid at all, one that is known, and one that WeChat does not name");
+    assert_eq!(
+        settled, 3,
+        "no unionid at all, one that is known, and one that WeChat does not name"
+    );
 }
 
 #[tokio::test]
 async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let (store, lin, attempt) = (store(), person("lin"), attempt(1));
     bind_and_leave(&store, &person("mei"), "deserted").await;
-    store.claim_unionid(&unionid(), Some(&user("deserted"))).await.expect("claimed");
+    store
+        .claim_unionid(&unionid(), Some(&user("deserted")))
+        .await
+        .expect("claimed");
     let unionid = unionid();
-    let binder = Binder { store: &store, person: &lin, unionid: Some(&unionid), attempt: &attempt, per_user: 1 };
+    let binder = Binder {
+        store: &store,
+        person: &lin,
+        unionid: Some(&unionid),
+        attempt: &attempt,
+        per_user: 1,
+    };
     // Like an account backend that returns the same user for the same request.
-    let make = async |place: FreePlace<'_>| Ok(Some(user(place.deserted.map_or("deserted", |_| "another"))));
-    let bound = binder.bind_unasked(FREE, make).await.expect("it comes to an end").expect("bound");
-    assert_eq!((bound.user, bound.new_for), (user("another"), Some(attempt.mark())));
-    assert_eq!(store.claim_unionid(&unionid, None).await, Ok(Some(user("another"))));
+    let make = async |place: FreePlace<'_>| {
+        Ok(Some(user(place.deserted.map_or("deserted", |_| "another"))))
+    };
+    let bound = binder
+        .bind_unasked(FREE, make)
+        .await
+        .expect("it comes to an end")
+        .expect("bound");
+    assert_eq!(
+        (bound.user, bound.new_for),
+        (user("another"), Some(attempt.mark()))
+    );
+    assert_eq!(
+        store.claim_unionid(&unionid, None).await,
+        Ok(Some(user("another")))
+    );
 }
 
 /// A failover undid the removal of the person from the first user's list.
@@ -216,15 +475,36 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
 async fn a_person_on_a_users_list_who_is_bound_to_another_is_not_shown_as_the_users() {
     let (store, lin) = (store(), person("lin"));
     bind(&store, &lin, "first").await;
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else { panic!("bound") };
+    let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else {
+        panic!("bound")
+    };
     store.leave(&lin, &bound).await.expect("leaving");
-    let free = store.set_free(&lin, bound.generation, &bound.user).await.expect("free");
+    let free = store
+        .set_free(&lin, bound.generation, &bound.user)
+        .await
+        .expect("free");
     let attempt = attempt(1);
-    let binder = Binder { store: &store, person: &lin, unionid: None, attempt: &attempt, per_user: 1 };
-    let candidate = Named { user: user("second"), made: false };
-    binder.bind(&candidate, binder.settle(free).await.expect("settled")).await.expect("bound");
+    let binder = Binder {
+        store: &store,
+        person: &lin,
+        unionid: None,
+        attempt: &attempt,
+        per_user: 1,
+    };
+    let candidate = Named {
+        user: user("second"),
+        made: false,
+    };
+    binder
+        .bind(&candidate, binder.settle(free).await.expect("settled"))
+        .await
+        .expect("bound");
     let operator = Operator { store: &store };
     for (name, count) in [("first", 0), ("second", 1)] {
-        assert_eq!(operator.bindings_of(&user(name)).await.expect("read").len(), count, "{name}");
+        assert_eq!(
+            operator.bindings_of(&user(name)).await.expect("read").len(),
+            count,
+            "{name}"
+        );
     }
 }

@@ -81,9 +81,17 @@ impl Bed {
             address,
             stop: Some(stop),
             thread: Some(thread::spawn(serve)),
-            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client"),
             replicas: [(); 2].map(replica),
-            shelf: Store::new(&StoreAccess::in_memory(clock), Duration::from_secs(60), clock, ()),
+            shelf: Store::new(
+                &StoreAccess::in_memory(clock),
+                Duration::from_secs(60),
+                clock,
+                (),
+            ),
             vault: Arc::new(vault(1)),
             app: App::mini_program(APPID.parse().expect("an AppID"), AppSecret::new(SECRET)),
         }
@@ -91,13 +99,24 @@ impl Bed {
 
     async fn control(&self, method: &str, path: &str, body: Value) -> Value {
         let url = format!("http://{}/_simulator{path}", self.address);
-        let request = self.http.request(method.parse().expect("a method"), url).json(&body);
-        let answer = request.send().await.expect("an answer").text().await.expect("a body");
+        let request = self
+            .http
+            .request(method.parse().expect("a method"), url)
+            .json(&body);
+        let answer = request
+            .send()
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("a body");
         serde_json::from_str(&answer).unwrap_or_default()
     }
 
     async fn fault(&self, fault: Value) {
-        let set = self.control("PUT", "/faults", json!({"faults": [fault]})).await;
+        let set = self
+            .control("PUT", "/faults", json!({"faults": [fault]}))
+            .await;
         assert!(set["faults"].is_array(), "{set}");
     }
 
@@ -107,7 +126,9 @@ impl Bed {
 
     /// How often `path` has been asked.
     async fn asked(&self, path: &str) -> u64 {
-        self.control("GET", "/stats", Value::Null).await["requests"][path].as_u64().expect("a count")
+        self.control("GET", "/stats", Value::Null).await["requests"][path]
+            .as_u64()
+            .expect("a count")
     }
 
     /// Has lin's phone number exchanged by a replica, with a fresh code.
@@ -116,12 +137,23 @@ impl Bed {
     }
 
     async fn phone_by(&self, vault: &Arc<Vault>, replica: usize) -> Result<Phone, LoginError> {
-        let person = self.control("PUT", "/people/lin", json!({"phone": "13800138000"})).await;
-        let openid: OpenId = text(&person["apps"][APPID]["openid"]).parse().expect("an openid");
-        let minted = self.control("POST", "/phone-codes", json!({"person": "lin"})).await;
+        let person = self
+            .control("PUT", "/people/lin", json!({"phone": "13800138000"}))
+            .await;
+        let openid: OpenId = text(&person["apps"][APPID]["openid"])
+            .parse()
+            .expect("an openid");
+        let minted = self
+            .control("POST", "/phone-codes", json!({"person": "lin"}))
+            .await;
         let code = text(&minted["code"]).parse().expect("a phone code");
-        let tokens = AccessTokens { vault: Arc::clone(vault), ..self.tokens(replica) };
-        tokens.with(async |by| by.phone_number(&code, &openid).await).await
+        let tokens = AccessTokens {
+            vault: Arc::clone(vault),
+            ..self.tokens(replica)
+        };
+        tokens
+            .with(async |by| by.phone_number(&code, &openid).await)
+            .await
     }
 
     fn tokens(&self, replica: usize) -> AccessTokens<'_> {
@@ -167,7 +199,9 @@ fn verdict(outcome: Result<Phone, LoginError>) -> Option<Verdict> {
         Err(LoginError::CodeInvalid) => Some(Verdict::CodeInvalid),
         Err(LoginError::CodeUsed) => Some(Verdict::CodeUsed),
         Err(LoginError::SlowDown) => Some(Verdict::SlowDown),
-        Err(LoginError::WeChatUnavailable(error) | LoginError::Misconfigured { error, .. }) => error.verdict(),
+        Err(LoginError::WeChatUnavailable(error) | LoginError::Misconfigured { error, .. }) => {
+            error.verdict()
+        }
         other => panic!("refused: {other:?}"),
     }
 }
@@ -180,10 +214,16 @@ fn not_sent(outcome: Result<Phone, LoginError>) -> String {
 }
 
 #[tokio::test]
-async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_all_replicas_together() {
+async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_all_replicas_together()
+ {
     let bed = Bed::start();
     let lent = bed.tokens(0).lend(None).await.expect("a token").token;
-    let forced = bed.tokens(1).lend(Some(&lent)).await.expect("another token").token;
+    let forced = bed
+        .tokens(1)
+        .lend(Some(&lent))
+        .await
+        .expect("another token")
+        .token;
     assert_ne!(forced.expose(), lent.expose());
     // Time passes for the store but not for the simulator, which gives the same token again.
     let refused = async |replica: usize, later: TimeDelta| {
@@ -197,20 +237,31 @@ async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_al
         }
     };
     let (calls, wait) = refused(0, TimeDelta::seconds(2)).await;
-    assert!(calls == 1 && (20..34).contains(&wait.as_secs()), "too soon: {calls}, {wait:?}");
+    assert!(
+        calls == 1 && (20..34).contains(&wait.as_secs()),
+        "too soon: {calls}, {wait:?}"
+    );
     for time in 2..=20 {
         let (calls, wait) = refused(time % 2, TimeDelta::seconds(40)).await;
         assert_eq!((calls, wait), (2, FORCED_ELSEWHERE), "the {time}th time");
     }
     let (calls, wait) = refused(0, TimeDelta::seconds(40)).await;
-    assert!(calls == 1 && (20..28).contains(&(wait.as_secs() / 3600)), "too often: {calls}, {wait:?}");
-    assert_eq!(refused(1, TimeDelta::hours(28)).await.0, 2, "on another day");
+    assert!(
+        calls == 1 && (20..28).contains(&(wait.as_secs() / 3600)),
+        "too often: {calls}, {wait:?}"
+    );
+    assert_eq!(
+        refused(1, TimeDelta::hours(28)).await.0,
+        2,
+        "on another day"
+    );
 }
 
 #[tokio::test]
 async fn all_replicas_share_one_token() {
     let bed = Bed::start();
-    bed.fault(json!({"kind": "latency", "ms": 200, "path": STABLE_TOKEN})).await;
+    bed.fault(json!({"kind": "latency", "ms": 200, "path": STABLE_TOKEN}))
+        .await;
     bed.twenty_phones().await;
     bed.twenty_phones().await;
     assert_eq!(bed.asked(STABLE_TOKEN).await, 1);
@@ -221,9 +272,14 @@ async fn a_token_that_wechat_refuses_is_replaced_once_for_all() {
     let bed = Bed::start();
     for (ended, how) in ["revoke", "expire"].into_iter().enumerate() {
         bed.twenty_phones().await;
-        bed.control("POST", "/access-tokens", json!({how: true})).await;
+        bed.control("POST", "/access-tokens", json!({how: true}))
+            .await;
         bed.twenty_phones().await;
-        assert_eq!(bed.asked(STABLE_TOKEN).await, 2 + ended as u64, "after {how}");
+        assert_eq!(
+            bed.asked(STABLE_TOKEN).await,
+            2 + ended as u64,
+            "after {how}"
+        );
     }
 }
 
@@ -233,7 +289,8 @@ async fn a_refusal_without_reason_costs_a_fetch_and_a_repetition() {
     for errcode in [40001, 40014, 42001] {
         bed.control("POST", "/reset", json!({})).await;
         bed.phone(0).await.expect("a phone number");
-        bed.fault(json!({"kind": "errcode", "errcode": errcode, "path": PHONE_NUMBER, "times": 1})).await;
+        bed.fault(json!({"kind": "errcode", "errcode": errcode, "path": PHONE_NUMBER, "times": 1}))
+            .await;
         bed.phone(0).await.expect("a phone number");
         assert_eq!(bed.asked(PHONE_NUMBER).await, 3);
     }
@@ -243,30 +300,46 @@ async fn a_refusal_without_reason_costs_a_fetch_and_a_repetition() {
 #[tokio::test]
 async fn a_call_is_repeated_once_at_most() {
     let bed = Bed::start();
-    bed.fault(json!({"kind": "errcode", "errcode": 40001, "path": PHONE_NUMBER})).await;
+    bed.fault(json!({"kind": "errcode", "errcode": 40001, "path": PHONE_NUMBER}))
+        .await;
     assert_eq!(verdict(bed.phone(0).await), Some(Verdict::BadAccessToken));
-    assert_eq!((bed.asked(PHONE_NUMBER).await, bed.asked(STABLE_TOKEN).await), (2, 2));
+    assert_eq!(
+        (bed.asked(PHONE_NUMBER).await, bed.asked(STABLE_TOKEN).await),
+        (2, 2)
+    );
 }
 
 #[tokio::test]
 async fn what_is_wrong_with_the_code_is_no_reason_to_replace_the_token() {
     let bed = Bed::start();
-    for (errcode, meaning) in [(40029, Verdict::CodeInvalid), (40163, Verdict::CodeUsed), (45011, Verdict::SlowDown)] {
-        bed.fault(json!({"kind": "errcode", "errcode": errcode, "path": PHONE_NUMBER})).await;
+    for (errcode, meaning) in [
+        (40029, Verdict::CodeInvalid),
+        (40163, Verdict::CodeUsed),
+        (45011, Verdict::SlowDown),
+    ] {
+        bed.fault(json!({"kind": "errcode", "errcode": errcode, "path": PHONE_NUMBER}))
+            .await;
         assert_eq!(verdict(bed.phone(0).await), Some(meaning));
     }
-    assert_eq!((bed.asked(PHONE_NUMBER).await, bed.asked(STABLE_TOKEN).await), (3, 1));
+    assert_eq!(
+        (bed.asked(PHONE_NUMBER).await, bed.asked(STABLE_TOKEN).await),
+        (3, 1)
+    );
 }
 
 #[tokio::test]
 async fn a_fetch_that_failed_is_not_repeated_for_a_second_by_anybody() {
     let bed = Bed::start();
-    bed.fault(json!({"kind": "errcode", "errcode": 40125, "path": STABLE_TOKEN})).await;
+    bed.fault(json!({"kind": "errcode", "errcode": 40125, "path": STABLE_TOKEN}))
+        .await;
     assert_eq!(verdict(bed.phone(0).await), Some(Verdict::Misconfigured));
     for replica in [0, 1] {
         assert!(not_sent(bed.phone(replica).await).contains("has just failed"));
     }
-    assert_eq!((bed.asked(STABLE_TOKEN).await, bed.asked(PHONE_NUMBER).await), (1, 0));
+    assert_eq!(
+        (bed.asked(STABLE_TOKEN).await, bed.asked(PHONE_NUMBER).await),
+        (1, 0)
+    );
     bed.heal().await;
     AHEAD.set(TimeDelta::seconds(2));
     bed.phone(1).await.expect("a phone number");
@@ -275,7 +348,8 @@ async fn a_fetch_that_failed_is_not_repeated_for_a_second_by_anybody() {
 #[tokio::test]
 async fn fetching_may_be_repeated_after_a_broken_connection() {
     let bed = Bed::start();
-    bed.fault(json!({"kind": "reset", "path": STABLE_TOKEN, "times": 1, "after": true})).await;
+    bed.fault(json!({"kind": "reset", "path": STABLE_TOKEN, "times": 1, "after": true}))
+        .await;
     bed.phone(0).await.expect("a phone number");
     assert_eq!(bed.asked(STABLE_TOKEN).await, 2);
 }
@@ -283,11 +357,14 @@ async fn fetching_may_be_repeated_after_a_broken_connection() {
 #[tokio::test]
 async fn a_phone_code_that_may_have_been_received_is_not_sent_again() {
     let bed = Bed::start();
-    bed.fault(json!({"kind": "reset", "path": PHONE_NUMBER, "times": 1})).await;
-    let Err(LoginError::WeChatUnavailable(CallError::Unanswered { .. })) = bed.phone(0).await else {
+    bed.fault(json!({"kind": "reset", "path": PHONE_NUMBER, "times": 1}))
+        .await;
+    let Err(LoginError::WeChatUnavailable(CallError::Unanswered { .. })) = bed.phone(0).await
+    else {
         panic!("unanswered")
     };
-    bed.fault(json!({"kind": "errcode", "errcode": -1, "path": PHONE_NUMBER, "times": 1})).await;
+    bed.fault(json!({"kind": "errcode", "errcode": -1, "path": PHONE_NUMBER, "times": 1}))
+        .await;
     bed.phone(0).await.expect("busy once");
     assert_eq!(bed.asked(PHONE_NUMBER).await, 3);
 }
@@ -297,7 +374,8 @@ async fn a_token_is_renewed_before_its_end_and_used_meanwhile() {
     let bed = Bed::start();
     bed.twenty_phones().await;
     AHEAD.set(TimeDelta::seconds(7200 - 260));
-    bed.fault(json!({"kind": "latency", "ms": 200, "path": STABLE_TOKEN})).await;
+    bed.fault(json!({"kind": "latency", "ms": 200, "path": STABLE_TOKEN}))
+        .await;
     bed.twenty_phones().await;
     assert_eq!(bed.asked(STABLE_TOKEN).await, 2);
 }
@@ -308,18 +386,26 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
     bed.phone(0).await.expect("a phone number");
     AHEAD.set(TimeDelta::seconds(7200 - 260));
     let refusal = json!({"kind": "errcode", "errcode": 45009, "path": STABLE_TOKEN});
-    for fault in [refusal.clone(), json!({"kind": "stall", "path": STABLE_TOKEN})] {
+    for fault in [
+        refusal.clone(),
+        json!({"kind": "stall", "path": STABLE_TOKEN}),
+    ] {
         bed.fault(fault).await;
         let before = bed.asked(STABLE_TOKEN).await;
         // WeChat's own time-out is 5 s. If both deadlines have passed on a busy machine, the inner
         // one is checked first.
         let tokens = bed.tokens(0);
         let lent = tokio::time::timeout(Duration::from_secs(4), tokens.lend(None)).await;
-        lent.expect("a renewal that stalls is not waited for").expect("the old token");
+        lent.expect("a renewal that stalls is not waited for")
+            .expect("the old token");
         bed.twenty_phones().await;
         AHEAD.set(AHEAD.get() + TimeDelta::seconds(15));
         bed.twenty_phones().await;
-        assert_eq!(bed.asked(STABLE_TOKEN).await, before + 1, "and nobody tries for 20 s");
+        assert_eq!(
+            bed.asked(STABLE_TOKEN).await,
+            before + 1,
+            "and nobody tries for 20 s"
+        );
         AHEAD.set(AHEAD.get() + TimeDelta::seconds(10));
     }
     AHEAD.set(TimeDelta::seconds(7201));
@@ -331,8 +417,12 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
 async fn a_token_that_another_vault_sealed_is_fetched_anew() {
     let bed = Bed::start();
     bed.phone(0).await.expect("a phone number");
-    bed.phone_by(&Arc::new(vault(2)), 1).await.expect("a phone number");
-    bed.phone_by(&Arc::new(vault(2)), 1).await.expect("a phone number");
+    bed.phone_by(&Arc::new(vault(2)), 1)
+        .await
+        .expect("a phone number");
+    bed.phone_by(&Arc::new(vault(2)), 1)
+        .await
+        .expect("a phone number");
     assert_eq!(bed.asked(STABLE_TOKEN).await, 2);
 }
 
@@ -340,17 +430,27 @@ async fn a_token_that_another_vault_sealed_is_fetched_anew() {
 async fn whoever_waits_for_another_gives_up_after_two_seconds() {
     let bed = Bed::start();
     let rival = AttemptId::new([0; 16]);
-    let lent = bed.shelf.lend_access_token(&bed.app.id, &rival, None, LEASE).await;
+    let lent = bed
+        .shelf
+        .lend_access_token(&bed.app.id, &rival, None, LEASE)
+        .await;
     assert_eq!(lent, Ok(Lent::Fetch));
     let began = Instant::now();
     assert!(not_sent(bed.phone(0).await).contains("still being fetched"));
-    assert!(began.elapsed() >= Duration::from_secs(2) && PAUSES.iter().sum::<u64>() == 2000, "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_secs(2) && PAUSES.iter().sum::<u64>() == 2000,
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(bed.asked(STABLE_TOKEN).await, 0);
 }
 
 #[test]
 fn a_token_is_renewed_in_wechats_last_five_minutes_or_in_its_last_tenth() {
     for (expires_in, expected) in [(7200, 6930), (2700, 2430), (300, 270), (270, 243), (10, 9)] {
-        assert_eq!(renew_in(Duration::from_secs(expires_in), false).as_secs(), expected);
+        assert_eq!(
+            renew_in(Duration::from_secs(expires_in), false).as_secs(),
+            expected
+        );
     }
 }

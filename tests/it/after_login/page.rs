@@ -7,8 +7,17 @@ use crate::readme::blocks;
 use crate::support::prelude::*;
 
 /// The commands that print an answer and end, in an order in which all have something to show.
-const ASKING: [&str; 9] =
-    ["describe", "generate", "signature", "encrypt-keys", "access-token", "renew", "person", "openids", "end"];
+const ASKING: [&str; 9] = [
+    "describe",
+    "generate",
+    "signature",
+    "encrypt-keys",
+    "access-token",
+    "renew",
+    "person",
+    "openids",
+    "end",
+];
 const RUNNING: [&str; 4] = ["service", "service-python", "receiver", "receiver-python"];
 
 fn page() -> String {
@@ -21,10 +30,15 @@ fn every_command_is_run_and_the_examples_want_what_is_tested() {
     known.sort_unstable();
     assert_eq!(blocks(&page()).into_keys().collect::<Vec<_>>(), known);
     for folder in ["after-login", "pushes"] {
-        let wanted = fs::read_to_string(repository(format!("examples/{folder}/requirements.txt"))).expect("a file");
-        let tested = fs::read_to_string(repository("tests/tools/requirements.txt")).expect("a file");
+        let wanted = fs::read_to_string(repository(format!("examples/{folder}/requirements.txt")))
+            .expect("a file");
+        let tested =
+            fs::read_to_string(repository("tests/tools/requirements.txt")).expect("a file");
         let mut wanted = wanted.lines().filter(|line| !line.starts_with('#'));
-        assert!(wanted.all(|line| tested.lines().any(|other| other == line)), "{folder} wants what is not tested");
+        assert!(
+            wanted.all(|line| tested.lines().any(|other| other == line)),
+            "{folder} wants what is not tested"
+        );
     }
 }
 
@@ -39,7 +53,10 @@ fn example(page: &str, name: &str) -> Option<Value> {
 /// Names of members, and kinds of values.
 fn form(value: &Value) -> Value {
     match value {
-        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), form(value))).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), form(value)))
+            .collect(),
         Value::Array(values) => values.iter().take(1).map(form).collect(),
         Value::String(_) => json!("text"),
         Value::Number(number) => json!(if number.is_i64() { "integer" } else { "number" }),
@@ -58,8 +75,17 @@ impl Shell {
         // npx looks for programs above the folder in which it is started.
         let folder = TempDir::new_in(tools("node")).expect("a folder");
         symlink(repository("examples"), folder.path().join("examples")).expect("a link");
-        let user = business.bed.log_in("lin").await.expect_login().member("user_id");
-        let path = format!("{}:{}", tools("python/bin").display(), std::env::var("PATH").unwrap_or_default());
+        let user = business
+            .bed
+            .log_in("lin")
+            .await
+            .expect_login()
+            .member("user_id");
+        let path = format!(
+            "{}:{}",
+            tools("python/bin").display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
         let variables = BTreeMap::from([
             ("ADMIN", format!("http://{}", business.bed.service().admin)),
             ("APPID", APPID.to_owned()),
@@ -76,7 +102,9 @@ impl Shell {
 
     fn command(&self, text: &str) -> Command {
         let mut bash = interpreter("/bin/bash");
-        bash.args(["-euo", "pipefail", "-c", text]).current_dir(self.folder.path()).envs(&self.variables);
+        bash.args(["-euo", "pipefail", "-c", text])
+            .current_dir(self.folder.path())
+            .envs(&self.variables);
         bash
     }
 }
@@ -92,11 +120,20 @@ async fn the_commands_of_the_page_do_what_it_says() {
             assert_eq!(form(&printed), form(&example), "{name}");
         }
     }
-    let made = fs::read_to_string(shell.folder.path().join("admin.d.ts")).expect("what `generate` makes");
-    assert!(made.contains("\"/users/{user_id}/wechat/{appid}/signature\""), "{made}");
+    let made =
+        fs::read_to_string(shell.folder.path().join("admin.d.ts")).expect("what `generate` makes");
+    assert!(
+        made.contains("\"/users/{user_id}/wechat/{appid}/signature\""),
+        "{made}"
+    );
     for name in RUNNING {
         let port = free_port().to_string();
-        let process = Process::spawn(name, shell.command(&format!("exec env {}", commands[name])).env("PORT", &port));
+        let process = Process::spawn(
+            name,
+            shell
+                .command(&format!("exec env {}", commands[name]))
+                .env("PORT", &port),
+        );
         process.says(&format!("listening on {port}")).await;
     }
 }

@@ -12,13 +12,19 @@ use super::Watched;
 use crate::support::prelude::*;
 
 async fn lost(bed: &TestBed) -> f64 {
-    bed.service().metric("wxmint_audit_events_dropped_total").await
+    bed.service()
+        .metric("wxmint_audit_events_dropped_total")
+        .await
 }
 
 /// A pipe is taken if somebody reads it: /dev/stdout is one in most containers.
 #[tokio::test]
-async fn what_cannot_be_opened_at_once_is_refused_by_name_and_a_link_that_another_user_can_have_made_too() {
-    let (folder, redis) = (tempfile::tempdir().expect("a folder"), RedisServer::start(&[], "").await);
+async fn what_cannot_be_opened_at_once_is_refused_by_name_and_a_link_that_another_user_can_have_made_too()
+ {
+    let (folder, redis) = (
+        tempfile::tempdir().expect("a folder"),
+        RedisServer::start(&[], "").await,
+    );
     let [pipe, to_pipe, target, link] =
         ["pipe", "to-pipe", "target", "audit.jsonl"].map(|name| folder.path().join(name));
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
@@ -26,18 +32,26 @@ async fn what_cannot_be_opened_at_once_is_refused_by_name_and_a_link_that_anothe
     symlink(&target, &link).expect("a link");
     let show = async |path: &Path| {
         let mut command = command_on(&redis.url(), &["users", "show", "user-1"]);
-        Ended::within_patience(command.env("WXMINT_AUDIT", format!("file:{}", path.display()))).await
+        Ended::within_patience(command.env("WXMINT_AUDIT", format!("file:{}", path.display())))
+            .await
     };
     let refused = async |path: &Path, why: &str| {
         let ended = show(path).await;
         assert_eq!(ended.code, Some(64), "{ended:?}");
-        assert!(ended.said().contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())), "{ended:?}");
+        assert!(
+            ended
+                .said()
+                .contains(&format!("WXMINT_AUDIT: {}: {why}", path.display())),
+            "{ended:?}"
+        );
     };
     refused(Path::new("/none/audit.jsonl"), "No such file").await;
     refused(folder.path(), "Is a directory").await;
     refused(&pipe, "is a pipe that nobody reads").await;
     refused(&to_pipe, "is a pipe that nobody reads").await;
-    show(Path::new("/dev/stdout")).await.expect_end(0, &["\"class_uid\":6003"]);
+    show(Path::new("/dev/stdout"))
+        .await
+        .expect_end(0, &["\"class_uid\":6003"]);
 
     show(&link).await.expect_success();
     let written = fs::read_to_string(&target).expect("a file");
@@ -46,7 +60,9 @@ async fn what_cannot_be_opened_at_once_is_refused_by_name_and_a_link_that_anothe
         return tell("NOT RUN: links and folders of other users, which root alone can make");
     }
     for (of_link, of_folder) in [(65534, 0), (0, 65534)] {
-        lchown(&link, Some(of_link), None).and_then(|()| chown(&folder, Some(of_folder), None)).expect("root");
+        lchown(&link, Some(of_link), None)
+            .and_then(|()| chown(&folder, Some(of_folder), None))
+            .expect("root");
         refused(&link, "is a link").await;
         assert_eq!(fs::read_to_string(&target).expect("a file"), written);
     }
@@ -64,7 +80,15 @@ async fn a_file_that_is_full_for_a_while_has_a_torn_line_and_then_says_how_many_
     let watched = Watched::start(TestBed::builder()).await;
     let limit = |current| {
         let pid = Pid::from_raw(watched.bed.service().id().try_into().expect("an id"));
-        prlimit(pid, Resource::Fsize, Rlimit { current, maximum: None }).expect("a limit that can be raised again")
+        prlimit(
+            pid,
+            Resource::Fsize,
+            Rlimit {
+                current,
+                maximum: None,
+            },
+        )
+        .expect("a limit that can be raised again")
     };
     watched.bed.log_in("lin").await.expect_login();
     watched.event("login", None).await;
@@ -73,19 +97,37 @@ async fn a_file_that_is_full_for_a_while_has_a_torn_line_and_then_says_how_many_
     for _ in 0..10 {
         watched.bed.log_in("lin").await.expect_login();
     }
-    until("some are lost", BUSY, async || lost(&watched.bed).await >= 9.0).await;
+    until("some are lost", BUSY, async || {
+        lost(&watched.bed).await >= 9.0
+    })
+    .await;
     let full = fs::read_to_string(watched.path()).expect("readable");
-    assert_eq!((full.len() as u64, full.ends_with('\n')), (room, false), "the last line is torn");
+    assert_eq!(
+        (full.len() as u64, full.ends_with('\n')),
+        (room, false),
+        "the last line is torn"
+    );
     limit(None);
     watched.bed.log_in("lin").await.expect_login();
     let text = eventually("a line after the loss", BUSY, async || {
-        fs::read_to_string(watched.path()).ok().filter(|text| text[full.len()..].matches('\n').count() >= 3)
+        fs::read_to_string(watched.path())
+            .ok()
+            .filter(|text| text[full.len()..].matches('\n').count() >= 3)
     })
     .await;
-    let [first, loss, login] = text[full.len()..].lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
-    let [loss, login]: [Value; 2] = [loss, login].map(|line| serde_json::from_str(line).expect("a whole line"));
-    assert!(first.is_empty() && login["metadata"]["event_code"] == "login", "{text}");
-    let told = (loss["metadata"]["event_code"].as_str(), loss["count"].as_f64());
+    let [first, loss, login] = text[full.len()..].lines().collect::<Vec<_>>()[..] else {
+        panic!("{text}")
+    };
+    let [loss, login]: [Value; 2] =
+        [loss, login].map(|line| serde_json::from_str(line).expect("a whole line"));
+    assert!(
+        first.is_empty() && login["metadata"]["event_code"] == "login",
+        "{text}"
+    );
+    let told = (
+        loss["metadata"]["event_code"].as_str(),
+        loss["count"].as_f64(),
+    );
     assert_eq!(told, (Some("loss"), Some(lost(&watched.bed).await)));
 }
 
@@ -95,8 +137,15 @@ async fn what_a_hung_disk_has_not_taken_at_the_end_is_counted() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.jsonl");
     mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
-    let reader = fs::File::options().read(true).write(true).open(&path).expect("a pipe");
-    let mut bed = TestBed::builder().env("WXMINT_AUDIT", &format!("file:{}", path.display())).start().await;
+    let reader = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("a pipe");
+    let mut bed = TestBed::builder()
+        .env("WXMINT_AUDIT", &format!("file:{}", path.display()))
+        .start()
+        .await;
     fcntl_setpipe_size(&reader, 4096).expect("a pipe");
     for _ in 0..20 {
         bed.log_in("lin").await.expect_login();
@@ -106,9 +155,15 @@ async fn what_a_hung_disk_has_not_taken_at_the_end_is_counted() {
     let warning = bed.service().told("until the end of the process").remove(0);
     let lost = warning["events"].as_u64().expect("a number");
     let mut taken = [0; 8192];
-    let taken = (&reader).read(&mut taken).map(|length| taken[..length].to_vec()).expect("lines");
+    let taken = (&reader)
+        .read(&mut taken)
+        .map(|length| taken[..length].to_vec())
+        .expect("lines");
     let whole = taken.iter().filter(|byte| **byte == b'\n').count() as u64;
-    assert!(whole > 0 && lost + whole >= 21 && lost <= 21, "{lost} and {whole} of the binding and 20 logins");
+    assert!(
+        whole > 0 && lost + whole >= 21 && lost <= 21,
+        "{lost} and {whole} of the binding and 20 logins"
+    );
 }
 
 /// The admin listener ends last. The file is a pipe that is full, so that nothing but the end of the audit tells.
@@ -117,21 +172,32 @@ async fn the_end_of_the_audit_counts_also_what_an_operator_is_answered_last() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.jsonl");
     mknodat(CWD, &path, FileType::Fifo, Mode::RWXU, 0).expect("a pipe");
-    let pipe = fs::File::options().read(true).write(true).open(&path).expect("a pipe");
+    let pipe = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("a pipe");
     let builder = TestBed::builder().env("WXMINT_AUDIT", &format!("file:{}", path.display()));
     let mut bed = builder.operator().breakable_wechat().start().await;
     fcntl_setfl(&pipe, OFlags::NONBLOCK).expect("a pipe");
     let mut taken = Vec::new();
     until("the events of the start", BUSY, async || {
         let mut some = [0; 4096];
-        taken.extend((&pipe).read(&mut some).map_or(&[][..], |length| &some[..length]));
+        taken.extend(
+            (&pipe)
+                .read(&mut some)
+                .map_or(&[][..], |length| &some[..length]),
+        );
         String::from_utf8_lossy(&taken).contains("key_change") && taken.ends_with(b"\n")
     })
     .await;
     while (&pipe).write(b" ").is_ok() {}
     bed.wechat_link().withhold_answers().await;
     let stopping = async {
-        until("the doctor is at WeChat", PATIENCE, async || bed.wechat.asked("/cgi-bin/stable_token").await > 0).await;
+        until("the doctor is at WeChat", PATIENCE, async || {
+            bed.wechat.asked("/cgi-bin/stable_token").await > 0
+        })
+        .await;
         bed.service().signal(Signal::TERM);
         let is_closed = async || TcpStream::connect(bed.service().admin).await.is_err();
         until("the listeners are closed", PATIENCE, is_closed).await;
@@ -141,12 +207,19 @@ async fn the_end_of_the_audit_counts_also_what_an_operator_is_answered_last() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(bed.services[0].end(2 * PATIENCE).await.success());
     let told = bed.service().told("until the end of the process");
-    assert_eq!(told.iter().map(|line| line["events"].clone()).collect::<Vec<_>>(), [json!(1)], "{told:?}");
+    assert_eq!(
+        told.iter()
+            .map(|line| line["events"].clone())
+            .collect::<Vec<_>>(),
+        [json!(1)],
+        "{told:?}"
+    );
 }
 
 /// Nothing can be made anew in a folder that was deleted with its file: what is lost is told once there is a folder.
 #[tokio::test]
-async fn a_file_that_is_put_aside_or_deleted_is_made_anew_and_events_whose_folder_is_gone_are_counted_as_lost() {
+async fn a_file_that_is_put_aside_or_deleted_is_made_anew_and_events_whose_folder_is_gone_are_counted_as_lost()
+ {
     let watched = Watched::start(TestBed::builder()).await;
     watched.bed.log_in("lin").await.expect_login();
     watched.event("login", None).await;
@@ -154,16 +227,37 @@ async fn a_file_that_is_put_aside_or_deleted_is_made_anew_and_events_whose_folde
     fs::rename(watched.path(), &aside).expect("renamed");
     watched.bed.log_in("mei").await.expect_login();
     watched.bed.service().signal(Signal::HUP);
-    until("the file is there again", BUSY, async || watched.path().exists()).await;
+    until("the file is there again", BUSY, async || {
+        watched.path().exists()
+    })
+    .await;
     watched.bed.log_in("wang").await.expect_login();
     watched.event("login", None).await;
-    let logins = |path| fs::read_to_string(path).expect("readable").matches(r#""event_code":"login""#).count();
-    assert_eq!((logins(aside), logins(watched.path()), lost(&watched.bed).await), (2, 1, 0.0));
-    assert_eq!(fs::metadata(watched.path()).expect("a file").mode() & 0o777, 0o600);
+    let logins = |path| {
+        fs::read_to_string(path)
+            .expect("readable")
+            .matches(r#""event_code":"login""#)
+            .count()
+    };
+    assert_eq!(
+        (
+            logins(aside),
+            logins(watched.path()),
+            lost(&watched.bed).await
+        ),
+        (2, 1, 0.0)
+    );
+    assert_eq!(
+        fs::metadata(watched.path()).expect("a file").mode() & 0o777,
+        0o600
+    );
     // By whoever clears a full disk, or tidies up without SIGHUP.
     fs::remove_file(watched.path()).expect("deleted");
     watched.bed.log_in("mei").await.expect_login();
-    until("the file is there again", BUSY, async || watched.path().exists()).await;
+    until("the file is there again", BUSY, async || {
+        watched.path().exists()
+    })
+    .await;
     watched.event("login", None).await;
     assert_eq!(lost(&watched.bed).await, 0.0);
 
@@ -171,12 +265,19 @@ async fn a_file_that_is_put_aside_or_deleted_is_made_anew_and_events_whose_folde
     for _ in 0..3 {
         watched.bed.log_in("lin").await.expect_login();
     }
-    until("all are counted", BUSY, async || lost(&watched.bed).await >= 3.0).await;
+    until("all are counted", BUSY, async || {
+        lost(&watched.bed).await >= 3.0
+    })
+    .await;
     fs::create_dir(&watched.folder).expect("a folder");
     watched.bed.log_in("lin").await.expect_login();
     watched.event("login", None).await;
     let first = watched.events().remove(0);
-    assert_eq!((&first["metadata"]["event_code"], &first["count"]), (&"loss".into(), &3.into()), "{first}");
+    assert_eq!(
+        (&first["metadata"]["event_code"], &first["count"]),
+        (&"loss".into(), &3.into()),
+        "{first}"
+    );
     assert_eq!(lost(&watched.bed).await, 3.0);
     let told = |line: &Value| line["file"].is_string() && line["level"] != "INFO";
     let warnings = watched.bed.service().events().into_iter().filter(told);

@@ -8,21 +8,30 @@ const CHANGED: &str = "WeChat names another unionid for this person than before"
 
 impl TestBed {
     async fn moved(&self, app: &str) {
-        self.wechat.change_app(json!({"appid": app, "platform": "another account"})).await;
+        self.wechat
+            .change_app(json!({"appid": app, "platform": "another account"}))
+            .await;
     }
 
     async fn unionid_in(&self, app: &str, person: &str) -> String {
-        self.wechat.account_in(app, person).await["unionid"].as_str().expect("given").to_owned()
+        self.wechat.account_in(app, person).await["unionid"]
+            .as_str()
+            .expect("given")
+            .to_owned()
     }
 
     /// The user to whom a unionid is linked.
     fn holder(&self, unionid: &str) -> Option<String> {
-        let held: Option<Vec<u8>> = self.redis.command(&["GET", &redis_keys::holder_of(unionid)]);
+        let held: Option<Vec<u8>> = self
+            .redis
+            .command(&["GET", &redis_keys::holder_of(unionid)]);
         held.map(|held| redis_keys::id_in(&held))
     }
 
     async fn conflicts(&self) -> f64 {
-        self.service().metric("wxmint_unionid_conflicts_total").await
+        self.service()
+            .metric("wxmint_unionid_conflicts_total")
+            .await
     }
 }
 
@@ -47,7 +56,11 @@ async fn two_users_who_turn_out_to_be_one_person_are_both_kept_and_reported_once
     assert_eq!(bed.conflicts().await, 1.0);
     let message = "one unionid, two users: both are kept; see wxmint bindings export";
     let line = bed.logged_of(&found, message).await;
-    for (member, value) in [("level", "WARN"), ("user", "id-of-bob"), ("other", "id-of-alice")] {
+    for (member, value) in [
+        ("level", "WARN"),
+        ("user", "id-of-bob"),
+        ("other", "id-of-alice"),
+    ] {
         assert_eq!(line[member], value);
     }
     assert_eq!(bed.service().told(message).len(), 1);
@@ -71,13 +84,18 @@ async fn a_person_whose_unionid_changes_stays_the_same_user_and_both_unionids_na
     assert_eq!(bed.service().told(CHANGED).len(), 1, "said once");
 
     let lines = bed.run(&["bindings", "export"]).expect_success().stdout;
-    assert!(lines.contains(&after) && !lines.contains(&before), "the unionid of today: {lines}");
+    assert!(
+        lines.contains(&after) && !lines.contains(&before),
+        "the unionid of today: {lines}"
+    );
 
     // The other app has not been moved yet, and knows the person by the unionid of before.
     is_users(&bed.log_in_at(OTHER_APPID, "lin", json!({})).await, "alice");
     bed.moved(OTHER_APPID).await;
     is_users(&bed.log_in_at(OTHER_APPID, "lin", json!({})).await, "alice");
-    bed.enter("mei", json!({})).await.expect_problem(403, "binding_required");
+    bed.enter("mei", json!({}))
+        .await
+        .expect_problem(403, "binding_required");
     assert_eq!(bed.conflicts().await, 0.0);
 }
 
@@ -86,7 +104,10 @@ async fn a_unionid_that_changes_to_one_of_another_user_merges_nobody_and_is_repo
     let bed = business(&[]).await;
     is_users(&bed.enter("lin", password_of("alice")).await, "alice");
     bed.moved(OTHER_APPID).await;
-    is_users(&bed.log_in_at(OTHER_APPID, "lin", password_of("bob")).await, "bob");
+    is_users(
+        &bed.log_in_at(OTHER_APPID, "lin", password_of("bob")).await,
+        "bob",
+    );
     bed.moved(APPID).await;
     for _ in 0..2 {
         is_users(&bed.silent("lin").await, "alice");
@@ -113,9 +134,16 @@ async fn a_change_that_was_interrupted_is_finished_by_the_next_login() {
         assert!([200, 503].contains(&interrupted.status), "{interrupted:?}");
         let finished = link.has_lost_answer();
         let login = bed.for_good(async || bed.silent("lin").await).await;
-        assert_eq!((login.member("user_id"), &login.json()["new_user"]), (first.clone(), &Value::Bool(false)));
+        assert_eq!(
+            (login.member("user_id"), &login.json()["new_user"]),
+            (first.clone(), &Value::Bool(false))
+        );
         let unionid = bed.unionid_in(APPID, "lin").await;
-        assert_eq!(bed.holder(&unionid), Some(first.clone()), "after move {moves}");
+        assert_eq!(
+            bed.holder(&unionid),
+            Some(first.clone()),
+            "after move {moves}"
+        );
         if !finished {
             break;
         }

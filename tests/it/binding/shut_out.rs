@@ -22,10 +22,19 @@ async fn who_is_disabled_or_gone_gets_no_token_however_they_come() {
 
     bed.change("disable", "alice", 1).await;
     let silent = bed.silent("lin").await.expect_problem(403, "user_blocked");
-    assert!(!silent.body.contains("alice") && silent.member("detail").contains("Do not try again"), "{silent:?}");
-    bed.log_in_at(OTHER_APPID, "lin", json!({})).await.expect_problem(403, "user_blocked");
-    redeem(&bed, &ticket, &json!({})).await.expect_problem(400, "code_used");
-    bed.enter("lin", password_of("alice")).await.expect_problem(403, "invalid_credentials");
+    assert!(
+        !silent.body.contains("alice") && silent.member("detail").contains("Do not try again"),
+        "{silent:?}"
+    );
+    bed.log_in_at(OTHER_APPID, "lin", json!({}))
+        .await
+        .expect_problem(403, "user_blocked");
+    redeem(&bed, &ticket, &json!({}))
+        .await
+        .expect_problem(400, "code_used");
+    bed.enter("lin", password_of("alice"))
+        .await
+        .expect_problem(403, "invalid_credentials");
     is_users(&bed.enter("mei", password_of("bob")).await, "bob");
 
     bed.change("enable", "alice", 2).await;
@@ -36,20 +45,29 @@ async fn who_is_disabled_or_gone_gets_no_token_however_they_come() {
 }
 
 #[tokio::test]
-async fn where_wxmint_makes_users_a_newcomer_is_one_but_not_after_dissolving_and_only_disabling_shuts_one_out() {
+async fn where_wxmint_makes_users_a_newcomer_is_one_but_not_after_dissolving_and_only_disabling_shuts_one_out()
+ {
     let bed = business(&[("WXMINT_AUTO_PROVISION", "true")]).await;
     let first = bed.silent("lin").await;
     let (made, new) = user_of(&first);
     assert!(new && made.len() == 36, "{made}");
-    bed.enter("lin", password_of("alice")).await.expect_problem(409, "already_bound");
+    bed.enter("lin", password_of("alice"))
+        .await
+        .expect_problem(409, "already_bound");
     is_users(&bed.enter("mei", password_of("alice")).await, "alice");
     bed.change("disable", "alice", 1).await;
     bed.silent("mei").await.expect_problem(403, "user_blocked");
-    assert_eq!(user_of(&bed.silent("lin").await), (made, false), "a user who was never in the file");
+    assert_eq!(
+        user_of(&bed.silent("lin").await),
+        (made, false),
+        "a user who was never in the file"
+    );
     bed.change("remove", "alice", 2).await;
     is_users(&bed.silent("mei").await, "alice");
 
     bed.dissolve(&first).await;
-    bed.silent("lin").await.expect_problem(403, "binding_required");
+    bed.silent("lin")
+        .await
+        .expect_problem(403, "binding_required");
     is_users(&bed.enter("lin", password_of("bob")).await, "bob");
 }

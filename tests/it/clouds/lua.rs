@@ -19,9 +19,16 @@ const HIDDEN: &str = r"redis|KEYS|\b(?:_G|getfenv|load|loadstring|dofile|require
 
 /// Why a proxy would refuse the script. Strings of ours hold neither these words nor `--`.
 pub(crate) fn refused(script: &str) -> Option<String> {
-    let found =
-        |pattern: &str, text: &str| Regex::new(pattern).expect("a pattern").find(text).map(|it| it.as_str().into());
-    let code: String = script.lines().flat_map(|line| [line.split("--").next().unwrap_or_default(), " "]).collect();
+    let found = |pattern: &str, text: &str| {
+        Regex::new(pattern)
+            .expect("a pattern")
+            .find(text)
+            .map(|it| it.as_str().into())
+    };
+    let code: String = script
+        .lines()
+        .flat_map(|line| [line.split("--").next().unwrap_or_default(), " "])
+        .collect();
     let code = code.split_whitespace().collect::<Vec<_>>().join(" ");
     let rest = Regex::new(CALL).expect("a pattern").replace_all(&code, "");
     // Long brackets are not read here.
@@ -31,11 +38,17 @@ pub(crate) fn refused(script: &str) -> Option<String> {
 #[test]
 fn a_script_that_hides_a_key_or_a_command_is_refused() {
     for (script, found) in [
-        ("local call = redis.call return call('GET', KEYS[1])", "redis"),
+        (
+            "local call = redis.call return call('GET', KEYS[1])",
+            "redis",
+        ),
         ("return _G['redis'].call('GET', KEYS[1])", "_G"),
         ("return loadstring(ARGV[1])()", "loadstring"),
         ("local key = KEYS[1] return redis.call('GET', key)", "KEYS"),
-        ("local function get(key) return redis.call('GET', key) end return get(ARGV[1])", "redis"),
+        (
+            "local function get(key) return redis.call('GET', key) end return get(ARGV[1])",
+            "redis",
+        ),
         ("return redis.call('GET', KEYS[1] .. ':x')", "redis"),
         ("return redis.call('GET', KEYS[0])", "redis"),
         ("return redis.call('DEL', KEYS[1], ARGV[1])", "redis"),

@@ -30,21 +30,41 @@ impl Product {
             // https://help.aliyun.com/en/redis/developer-reference/limits-on-commands-supported-by-cluster-and-read-write-splitting-instances
             Self::Alibaba => &["CLIENT ID", "CLIENT INFO", "SWAPDB"],
             // https://www.tencentcloud.com/document/product/239/50393: HELLO knows RESP2 alone.
-            Self::Tencent => &["CLIENT CACHING", "CLIENT INFO", "CLIENT LIST", "CLIENT TRACKING", "RESET", "HELLO 3"],
+            Self::Tencent => &[
+                "CLIENT CACHING",
+                "CLIENT INFO",
+                "CLIENT LIST",
+                "CLIENT TRACKING",
+                "RESET",
+                "HELLO 3",
+            ],
             // https://support.huaweicloud.com/productdesc-dcs/dcs-pd-200813002.html, table 8; HELLO came with Redis 6.
-            Self::Huawei => &["CLIENT", "HELLO", "LATENCY", "MODULE", "MOVE", "SWAPDB", "WAIT"],
+            Self::Huawei => &[
+                "CLIENT", "HELLO", "LATENCY", "MODULE", "MOVE", "SWAPDB", "WAIT",
+            ],
         }
     }
 
     /// The error with which the proxy refuses `words`, if it does.
     fn refusal(self, words: &[Vec<u8>]) -> Option<String> {
-        let said = words.iter().take(2).map(|word| text(word).to_ascii_uppercase() + " ").collect::<String>();
-        if self.refused().iter().any(|refused| said.starts_with(&format!("{refused} "))) {
+        let said = words
+            .iter()
+            .take(2)
+            .map(|word| text(word).to_ascii_uppercase() + " ")
+            .collect::<String>();
+        if self
+            .refused()
+            .iter()
+            .any(|refused| said.starts_with(&format!("{refused} ")))
+        {
             return Some(format!("ERR unknown command `{}`", text(&words[0])));
         }
         // Alibaba: https://help.aliyun.com/zh/redis/support/usage-of-lua-scripts. Huawei:
         // https://support.huaweicloud.com/productdesc-dcs/dcs-pd-200813004.html. Tencent has no cross-slot scripts.
-        let tags: BTreeSet<&[u8]> = keys_of_script(words).iter().map(|key| hash_tag(key)).collect();
+        let tags: BTreeSet<&[u8]> = keys_of_script(words)
+            .iter()
+            .map(|key| hash_tag(key))
+            .collect();
         let is_refused = self != Self::Redis && said.starts_with("EVAL") && tags.len() != 1;
         is_refused.then(|| "ERR eval/evalsha command keys must be in same slot".into())
     }
@@ -85,7 +105,9 @@ enum Planted {
 
 impl Planted {
     fn fate_of(&mut self, words: &[Vec<u8>]) -> Option<Fate> {
-        let Self::In(left, fate) = self else { return None };
+        let Self::In(left, fate) = self else {
+            return None;
+        };
         *left -= 1;
         let fate = (*left == 0).then_some(*fate);
         if fate.is_some() {
@@ -99,10 +121,19 @@ impl Proxy {
     pub(crate) async fn before(product: Product) -> Self {
         let server = RedisServer::start(&[], "").await;
         let (refused, planted) = Default::default();
-        let rules = Arc::new(Rules { product, server: server.port(), refused, planted });
+        let rules = Arc::new(Rules {
+            product,
+            server: server.port(),
+            refused,
+            planted,
+        });
         let known = Arc::clone(&rules);
         let accepting = Accepting::start(move |near| serve(near, Arc::clone(&known)));
-        Self { server, rules, accepting }
+        Self {
+            server,
+            rules,
+            accepting,
+        }
     }
 
     /// Gives one command this fate, after so many others; 1 is the next.
@@ -138,7 +169,9 @@ impl Reachable for Proxy {
 async fn serve(near: TcpStream, rules: Arc<Rules>) -> io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", rules.server)).await?;
     // Otherwise a command that follows another waits for 40 ms.
-    [&near, &server].into_iter().try_for_each(|socket| socket.set_nodelay(true))?;
+    [&near, &server]
+        .into_iter()
+        .try_for_each(|socket| socket.set_nodelay(true))?;
     let (mut near, mut server) = (BufReader::new(near), BufReader::new(server));
     loop {
         let words = command(&mut near).await?;
@@ -161,13 +194,26 @@ async fn serve(near: TcpStream, rules: Arc<Rules>) -> io::Result<()> {
 /// The command's first word; of a script, also how many keys it has, and the last part of the first one's name.
 fn name_of(words: &[Vec<u8>]) -> String {
     let name = text(&words[0]);
-    let keys = if name == "EVAL" { keys_of_script(words) } else { &[] };
-    let Some(first) = keys.first().map(|key| text(key)) else { return name.into_owned() };
-    format!("{name} {} {}", keys.len(), first.rsplit(':').next().unwrap_or_default())
+    let keys = if name == "EVAL" {
+        keys_of_script(words)
+    } else {
+        &[]
+    };
+    let Some(first) = keys.first().map(|key| text(key)) else {
+        return name.into_owned();
+    };
+    format!(
+        "{name} {} {}",
+        keys.len(),
+        first.rsplit(':').next().unwrap_or_default()
+    )
 }
 
 fn keys_of_script(words: &[Vec<u8>]) -> &[Vec<u8>] {
-    let count = words.get(2).and_then(|count| text(count).parse::<usize>().ok()).unwrap_or_default();
+    let count = words
+        .get(2)
+        .and_then(|count| text(count).parse::<usize>().ok())
+        .unwrap_or_default();
     words.get(3..3 + count).unwrap_or_default()
 }
 

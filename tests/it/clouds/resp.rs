@@ -11,7 +11,12 @@ pub(crate) type Stream = BufReader<TcpStream>;
 pub(crate) async fn ask(words: &[Vec<u8>], shard: &mut Stream) -> io::Result<Vec<u8>> {
     let mut request = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
-        request.extend(format!("${}\r\n", word.len()).bytes().chain(word.iter().copied()).chain(*b"\r\n"));
+        request.extend(
+            format!("${}\r\n", word.len())
+                .bytes()
+                .chain(word.iter().copied())
+                .chain(*b"\r\n"),
+        );
     }
     shard.write_all(&request).await?;
     let mut answer = Vec::new();
@@ -49,7 +54,10 @@ pub(crate) async fn command(near: &mut Stream) -> io::Result<Vec<Vec<u8>>> {
 
 /// The number of a line, behind its first character.
 async fn number(near: &mut Stream) -> io::Result<usize> {
-    text(&line(near).await?[1..]).trim().parse().map_err(io::Error::other)
+    text(&line(near).await?[1..])
+        .trim()
+        .parse()
+        .map_err(io::Error::other)
 }
 
 async fn line(stream: &mut Stream) -> io::Result<Vec<u8>> {

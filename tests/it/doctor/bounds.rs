@@ -18,15 +18,31 @@ async fn it_takes_at_most_15_s_where_everything_hangs() {
     let address = listener.local_addr().expect("its address");
     bed.configuration.set_all([
         ("WXMINT_ISSUER", format!("http://{address}")),
-        ("WXMINT_REDIS_URL", format!("redis+sentinel://{address}/mymaster")),
+        (
+            "WXMINT_REDIS_URL",
+            format!("redis+sentinel://{address}/mymaster"),
+        ),
         ("WXMINT_WECHAT_URL", format!("http://{address}")),
         ("WXMINT_ACCOUNTS", format!("http://{address}")),
     ]);
     let pipe = bed.configuration.path("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
-    let of_service = || bed.configuration.command_of(&["doctor", "--public", "--json"]);
-    let mut sidecar = bed.configuration.command_of(&["doctor", "sidecar", "--json"]);
-    sidecar.env("WXMINT_JWKS_URL", format!("http://{address}/jwks")).env("WXMINT_AUDIENCE", "x");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .expect("mkfifo")
+            .success()
+    );
+    let of_service = || {
+        bed.configuration
+            .command_of(&["doctor", "--public", "--json"])
+    };
+    let mut sidecar = bed
+        .configuration
+        .command_of(&["doctor", "sidecar", "--json"]);
+    sidecar
+        .env("WXMINT_JWKS_URL", format!("http://{address}/jwks"))
+        .env("WXMINT_AUDIENCE", "x");
     let began = Instant::now();
     let (mut everything, mut file) = (of_service(), of_service());
     let (report, of_file, of_sidecar) = tokio::join!(
@@ -39,6 +55,10 @@ async fn it_takes_at_most_15_s_where_everything_hangs() {
         assert_eq!(report.status(name), "fault", "{}", report.output);
     }
     assert_eq!((report.code, report.status("public")), (2, "warning"));
-    assert!(of_file.output.contains("it is not a regular file"), "{}", of_file.output);
+    assert!(
+        of_file.output.contains("it is not a regular file"),
+        "{}",
+        of_file.output
+    );
     assert_eq!(of_sidecar.status("jwks"), "fault");
 }

@@ -20,19 +20,30 @@ async fn a_receiver_that_polls_too_often_has_to_wait_at_every_replica_and_no_oth
         }
     }
     for refused in refused.into_iter().flatten() {
-        let wait: u64 = refused.expect_problem(429, "rate_limited").header("retry-after").parse().expect("seconds");
-        assert!((1..=12).contains(&wait) && admitted >= 200, "{admitted}, then {wait} s");
+        let wait: u64 = refused
+            .expect_problem(429, "rate_limited")
+            .header("retry-after")
+            .parse()
+            .expect("seconds");
+        assert!(
+            (1..=12).contains(&wait) && admitted >= 200,
+            "{admitted}, then {wait} s"
+        );
     }
     assert_eq!(poll_at(&bed, 1, OTHER, none).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poll_reads_no_more_than_it_answers_fills_its_receivers_places_alone_and_loses_nothing_while_redis_is_away() {
+async fn a_poll_reads_no_more_than_it_answers_fills_its_receivers_places_alone_and_loses_nothing_while_redis_is_away()
+ {
     let bed = receivers().breakable_redis().start().await;
     fill(&bed, users(1..1501));
     let sent = || {
         let stats: String = bed.redis.command(&["INFO", "stats"]);
-        let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:")).expect("a number");
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("total_net_output_bytes:"))
+            .expect("a number");
         line.parse::<u64>().expect("a number")
     };
     let mut ack = Vec::new();
@@ -40,27 +51,54 @@ async fn a_poll_reads_no_more_than_it_answers_fills_its_receivers_places_alone_a
         let before = sent();
         let (page, more) = events(&bed, SECRET, json!({"maxEvents": 10, "ack": ack})).await;
         let used = sent() - before;
-        assert!(page.len() == 10 && more && used < 20_000, "{used} bytes; a thousand ends have 80,000");
+        assert!(
+            page.len() == 10 && more && used < 20_000,
+            "{used} bytes; a thousand ends have 80,000"
+        );
         ack = page.into_keys().collect();
     }
 
     let body = json!({"maxEvents": 250, "returnImmediately": true});
-    let head = format!("Authorization: Bearer {SECRET}\r\nContent-Length: {}\r\n", body.to_string().len());
+    let head = format!(
+        "Authorization: Bearer {SECRET}\r\nContent-Length: {}\r\n",
+        body.to_string().len()
+    );
     let request = wire_request("POST /ssf/poll", "a", &head, &body.to_string());
-    let statuses = || (0..6).map(|_| who_does_not_read(bed.service(), &request)).unzip();
+    let statuses = || {
+        (0..6)
+            .map(|_| who_does_not_read(bed.service(), &request))
+            .unzip()
+    };
     let (unread, statuses): (Vec<_>, Vec<_>) = statuses();
-    assert_eq!(statuses, ["200", "200", "200", "200", "429", "429"], "as long as the answers are not read");
+    assert_eq!(
+        statuses,
+        ["200", "200", "200", "200", "429", "429"],
+        "as long as the answers are not read"
+    );
     assert_eq!(events(&bed, OTHER, body.clone()).await.0.len(), 250);
-    assert_eq!(bed.http.get(&bed.service().url("/revocations")).await.status, 200);
+    assert_eq!(
+        bed.http
+            .get(&bed.service().url("/revocations"))
+            .await
+            .status,
+        200
+    );
     drop(unread);
-    until("there is room again", BUSY, async || poll_at(&bed, 0, SECRET, body.clone()).await.status == 200).await;
+    until("there is room again", BUSY, async || {
+        poll_at(&bed, 0, SECRET, body.clone()).await.status == 200
+    })
+    .await;
 
     let (first, _) = events(&bed, SECRET, body.clone()).await;
     bed.redis_link().cut().await;
-    poll_at(&bed, 0, SECRET, json!({"ack": ids(&first)})).await.expect_problem(503, "store_unavailable");
+    poll_at(&bed, 0, SECRET, json!({"ack": ids(&first)}))
+        .await
+        .expect_problem(503, "store_unavailable");
     bed.redis_link().restore().await;
     // Each worker finds Redis by itself.
-    let poll = async || Some(poll_at(&bed, 0, SECRET, body.clone()).await).filter(|answer| answer.status == 200);
+    let poll = async || {
+        Some(poll_at(&bed, 0, SECRET, body.clone()).await).filter(|answer| answer.status == 200)
+    };
     let again = eventually("Redis is back", PATIENCE, poll).await;
     assert_eq!(ids(&read_events(&bed, &again).await.0), ids(&first));
 }

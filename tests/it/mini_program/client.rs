@@ -12,7 +12,10 @@ use crate::support::prelude::*;
 pub(crate) fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let (ours, folder) = (repository("clients/miniprogram"), tools("client").join("built"));
+        let (ours, folder) = (
+            repository("clients/miniprogram"),
+            tools("client").join("built"),
+        );
         if folder.exists() {
             fs::remove_dir_all(&folder).expect("an earlier run's");
         }
@@ -20,22 +23,44 @@ pub(crate) fn built() -> &'static Path {
         for part in ["src", "tests"] {
             copy(&ours.join(part), &folder.join(part));
         }
-        for file in fs::read_dir(&ours).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        for file in fs::read_dir(&ours)
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").path())
+        {
             if file.is_file() {
-                fs::copy(&file, folder.join(file.file_name().expect("a name"))).expect("our own file");
+                fs::copy(&file, folder.join(file.file_name().expect("a name")))
+                    .expect("our own file");
             }
         }
-        printed(Command::new("npm").args(["pack", "--loglevel=error", "--no-update-notifier"]).current_dir(&folder));
-        printed(Command::new("tar").args(["-xzf", "wxmint-miniprogram-0.1.0.tgz"]).current_dir(&folder));
+        printed(
+            Command::new("npm")
+                .args(["pack", "--loglevel=error", "--no-update-notifier"])
+                .current_dir(&folder),
+        );
+        printed(
+            Command::new("tar")
+                .args(["-xzf", "wxmint-miniprogram-0.1.0.tgz"])
+                .current_dir(&folder),
+        );
         folder
     })
 }
 
 #[test]
 fn the_package_is_built_small_and_its_own_tests_hold() {
-    let printed = printed(Command::new("node").args(["--test", "--test-reporter=tap"]).current_dir(built()));
-    let passed = printed.lines().find_map(|line| line.strip_prefix("# pass ")).map(str::parse);
-    assert!(matches!(passed, Some(Ok(180..))) && printed.contains("# skipped 0"), "{printed}");
+    let printed = printed(
+        Command::new("node")
+            .args(["--test", "--test-reporter=tap"])
+            .current_dir(built()),
+    );
+    let passed = printed
+        .lines()
+        .find_map(|line| line.strip_prefix("# pass "))
+        .map(str::parse);
+    assert!(
+        matches!(passed, Some(Ok(180..))) && printed.contains("# skipped 0"),
+        "{printed}"
+    );
 }
 
 fn play(bed: &TestBed, story: &str) {
@@ -47,7 +72,11 @@ fn play(bed: &TestBed, story: &str) {
     let folder = node_folder();
     copy(&repository("tests/miniprogram"), folder.path());
     copy(&built().join("package"), &folder.path().join("package"));
-    printed(Command::new("node").args(["client.mjs", &asked.to_string()]).current_dir(&folder));
+    printed(
+        Command::new("node")
+            .args(["client.mjs", &asked.to_string()])
+            .current_dir(&folder),
+    );
 }
 
 macro_rules! stories {

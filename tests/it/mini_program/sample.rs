@@ -11,8 +11,13 @@ const OPERATOR: &str = "planted-secret-of-an-operator-77c1e0";
 #[tokio::test(flavor = "multi_thread")]
 async fn each_page_of_the_sample_does_what_its_user_wants() {
     let accounts = AccountService::start();
-    let builder = Business::builder().operators(&format!("on-call {OPERATOR} read,operate,wechat\n"));
-    let bed = builder.clients(&website()).env("WXMINT_ACCOUNTS", &accounts.url()).start().await;
+    let builder =
+        Business::builder().operators(&format!("on-call {OPERATOR} read,operate,wechat\n"));
+    let bed = builder
+        .clients(&website())
+        .env("WXMINT_ACCOUNTS", &accounts.url())
+        .start()
+        .await;
     let service = bed.service();
     let asked = json!({
         "person": "lin", "appid": APPID, "issuer": ISSUER, "service": service.url(""), "simulator": bed.wechat.url(),

@@ -33,9 +33,14 @@ fn tokens_at(server: &Answering) -> Vec<String> {
     let calls = server.calls_of(OUT).into_iter();
     let token = |call: Call| {
         assert!(call.line.starts_with("POST "), "{}", call.line);
-        assert_eq!(call.headers["content-type"], "application/x-www-form-urlencoded");
+        assert_eq!(
+            call.headers["content-type"],
+            "application/x-www-form-urlencoded"
+        );
         let body = String::from_utf8(call.body).expect("a form");
-        body.strip_prefix("logout_token=").expect("one field").to_owned()
+        body.strip_prefix("logout_token=")
+            .expect("one field")
+            .to_owned()
     };
     calls.map(token).collect()
 }
@@ -43,23 +48,43 @@ fn tokens_at(server: &Answering) -> Vec<String> {
 /// As section 2.6 has it, with the published keys. Returns the claims.
 async fn verified<R>(bed: &TestBed<R>, token: &str) -> Value {
     let (header, claims) = decoded(token);
-    assert_eq!((&header["typ"], &header["alg"]), (&"logout+jwt".into(), &"ES256".into()));
+    assert_eq!(
+        (&header["typ"], &header["alg"]),
+        (&"logout+jwt".into(), &"ES256".into())
+    );
     let set = bed.service().get("/.well-known/jwks.json").await.json();
     let keys = set["keys"].as_array().expect("keys");
-    let jwk = keys.iter().find(|jwk| jwk["kid"] == header["kid"]).expect("a published key");
-    let part = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str().expect("a coordinate")).expect("base64url");
+    let jwk = keys
+        .iter()
+        .find(|jwk| jwk["kid"] == header["kid"])
+        .expect("a published key");
+    let part = |name: &str| {
+        URL_SAFE_NO_PAD
+            .decode(jwk[name].as_str().expect("a coordinate"))
+            .expect("base64url")
+    };
     let point = [vec![4], part("x"), part("y")].concat();
     let (message, signature) = token.rsplit_once('.').expect("a signature");
     let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
-    key.verify(message.as_bytes(), &signature).expect("signed by the issuer");
+    key.verify(message.as_bytes(), &signature)
+        .expect("signed by the issuer");
 
-    assert_eq!((&claims["iss"], &claims["aud"]), (&ISSUER.into(), &"grafana".into()));
+    assert_eq!(
+        (&claims["iss"], &claims["aud"]),
+        (&ISSUER.into(), &"grafana".into())
+    );
     assert_eq!(claims["events"], json!({ EVENT: {} }));
-    assert!(claims.get("nonce").is_none() && claims["jti"].as_str().is_some_and(|id| id.len() == 22), "{claims}");
+    assert!(
+        claims.get("nonce").is_none() && claims["jti"].as_str().is_some_and(|id| id.len() == 22),
+        "{claims}"
+    );
     let second = |name: &str| claims[name].as_i64().expect("seconds");
     let now = wxmint::clock::now().timestamp();
-    assert!(second("iat") <= now && (1..=120).contains(&(second("exp") - second("iat"))), "{claims}");
+    assert!(
+        second("iat") <= now && (1..=120).contains(&(second("exp") - second("iat"))),
+        "{claims}"
+    );
     claims
 }
 
@@ -73,13 +98,30 @@ async fn next_logout<R>(bed: &TestBed<R>, server: &Answering, seen: usize, what:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_is_told_within_seconds_of_whatever_ends_a_login_and_once() {
     let server = receiver();
-    let builder = TestBed::builder().clients(&told_at(&server)).operator().services(2);
+    let builder = TestBed::builder()
+        .clients(&told_at(&server))
+        .operator()
+        .services(2);
     let bed = builder.env("RUST_LOG", "trace").start().await;
-    let named = bed.service().get("/.well-known/openid-configuration").await.json();
+    let named = bed
+        .service()
+        .get("/.well-known/openid-configuration")
+        .await
+        .json();
     assert_eq!(named["backchannel_logout_supported"], true);
     assert_eq!(named["backchannel_logout_session_supported"], true);
 
-    let acts = ["everywhere", "unbind", "end", "block", "end_person", "dissolve", "logout", "revoke", "clients end"];
+    let acts = [
+        "everywhere",
+        "unbind",
+        "end",
+        "block",
+        "end_person",
+        "dissolve",
+        "logout",
+        "revoke",
+        "clients end",
+    ];
     for (number, act) in acts.into_iter().enumerate() {
         let person = &format!("person-of-{}", act.replace(['_', ' '], "-"));
         let phone = bed.log_in(person).await.expect_login();
@@ -91,7 +133,11 @@ async fn a_site_is_told_within_seconds_of_whatever_ends_a_login_and_once() {
             "logout" => bed.log_out(&first, false).await,
             "revoke" => bed.revoke(&tokens.member("refresh_token")).await,
             "clients end" => {
-                Ended::of(&mut bed.configuration.command_of(&["clients", "end", "grafana"]), "").expect_success();
+                Ended::of(
+                    &mut bed.configuration.command_of(&["clients", "end", "grafana"]),
+                    "",
+                )
+                .expect_success();
             }
             _ => bed.ends_user(act, person, &phone, OPERATOR).await,
         }
@@ -101,29 +147,56 @@ async fn a_site_is_told_within_seconds_of_whatever_ends_a_login_and_once() {
             break;
         }
         assert_eq!(claims["sub"], id["sub"], "{act}");
-        assert_eq!(claims.get("sid"), of_one_login.then_some(&id["sid"]), "{act}: {claims}");
+        assert_eq!(
+            claims.get("sid"),
+            of_one_login.then_some(&id["sid"]),
+            "{act}: {claims}"
+        );
 
         // It opens nothing, and nobody takes it for an id token.
         let token = &tokens_at(&server)[number];
-        let asked = bed.service().ask("GET", "/userinfo", token, &Value::Null).await;
+        let asked = bed
+            .service()
+            .ask("GET", "/userinfo", token, &Value::Null)
+            .await;
         asked.expect_problem(401, "invalid_token");
-        let hint = bed.service().get(&format!("/end_session?{}", query(&[("id_token_hint", token)]))).await;
+        let hint = bed
+            .service()
+            .get(&format!(
+                "/end_session?{}",
+                query(&[("id_token_hint", token)])
+            ))
+            .await;
         assert_eq!(hint.status, 400, "{hint:?}");
     }
     // One for each act. The last one also tells of everybody before, but for those of whom no login was left: it was
     // revoked itself, or the person's binding was dissolved.
     let told_again = acts.len() - 1 - ["unbind", "dissolve", "logout", "revoke"].len();
-    until("everybody's logins have ended", SOON, async || tokens_at(&server).len() == acts.len() + told_again).await;
+    until("everybody's logins have ended", SOON, async || {
+        tokens_at(&server).len() == acts.len() + told_again
+    })
+    .await;
     let sent = "wxmint_oidc_backchannel_logouts_total{client=\"grafana\",outcome=\"sent\"}";
     let told = tokens_at(&server).len();
     until("all are counted", SOON, async || {
-        let counts = join_all(bed.services.iter().map(async |service| sample_of(&service.metrics().await, sent))).await;
+        let counts = join_all(
+            bed.services
+                .iter()
+                .map(async |service| sample_of(&service.metrics().await, sent)),
+        )
+        .await;
         counts.iter().sum::<f64>() == told as f64
     })
     .await;
     until("it is audited", BUSY, async || {
-        let events: Vec<_> = bed.services.iter().flat_map(|service| service.events()).collect();
-        let noted = events.iter().filter(|event| event["metadata"]["event_code"] == "site_logout_notice");
+        let events: Vec<_> = bed
+            .services
+            .iter()
+            .flat_map(|service| service.events())
+            .collect();
+        let noted = events
+            .iter()
+            .filter(|event| event["metadata"]["event_code"] == "site_logout_notice");
         noted.count() == told
     })
     .await;
@@ -132,23 +205,33 @@ async fn a_site_is_told_within_seconds_of_whatever_ends_a_login_and_once() {
 
 /// A logout that was told, or given up, leaves nothing behind.
 async fn expect_no_queue(bed: &TestBed) {
-    let queues = async || bed.redis.command::<Vec<String>>(&["KEYS", "wxmint:oidc:logouts:*"]).is_empty();
+    let queues = async || {
+        bed.redis
+            .command::<Vec<String>>(&["KEYS", "wxmint:oidc:logouts:*"])
+            .is_empty()
+    };
     until("the queues are empty", SOON, queues).await;
 }
 
 /// 0 if the metric is not there yet.
 fn sample_of(metrics: &str, name: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+    line.and_then(|value| value.trim().parse().ok())
+        .unwrap_or_default()
 }
 
 /// A site that asks for it has a token for each login, and a login that began after the act goes on.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_site_that_wants_the_sid_is_told_of_each_login_and_a_client_without_the_member_of_nothing() {
+async fn a_site_that_wants_the_sid_is_told_of_each_login_and_a_client_without_the_member_of_nothing()
+ {
     let server = receiver();
     let mut clients = told_at(&server);
     clients[0]["backchannel_logout_session_required"] = true.into();
-    let bed = TestBed::builder().clients(&clients).operator().start().await;
+    let bed = TestBed::builder()
+        .clients(&clients)
+        .operator()
+        .start()
+        .await;
     let sid_of = |tokens: &Answer| decoded(&tokens.member("id_token")).1["sid"].clone();
     let (one, other) = (bed.log_in_site("lin").await, bed.log_in_site("lin").await);
     // Nobody of these is at the site, or the client has no address.
@@ -165,14 +248,27 @@ async fn a_site_that_wants_the_sid_is_told_of_each_login_and_a_client_without_th
         let claims = next_logout(&bed, &server, number, "each login").await;
         told.insert(claims["sid"].to_string());
     }
-    assert_eq!(told, BTreeSet::from([&one, &other].map(|tokens| sid_of(tokens).to_string())));
+    assert_eq!(
+        told,
+        BTreeSet::from([&one, &other].map(|tokens| sid_of(tokens).to_string()))
+    );
     // A login in the very second of a logout is refused, and begins anew.
     let second = wxmint::clock::now().timestamp();
-    until("the next second", BUSY, async || wxmint::clock::now().timestamp() > second).await;
+    until("the next second", BUSY, async || {
+        wxmint::clock::now().timestamp() > second
+    })
+    .await;
     let newer = bed.log_in_site("lin").await;
     bed.revoke(&newer.member("refresh_token")).await;
-    assert_eq!(next_logout(&bed, &server, 2, "the newer one").await["sid"], sid_of(&newer));
-    assert_eq!(bed.userinfo(&page).await.status, 401, "the page's login has ended, too");
+    assert_eq!(
+        next_logout(&bed, &server, 2, "the newer one").await["sid"],
+        sid_of(&newer)
+    );
+    assert_eq!(
+        bed.userinfo(&page).await.status,
+        401,
+        "the page's login has ended, too"
+    );
     assert_eq!(tokens_at(&server).len(), 3, "and nobody was told of it");
     expect_no_queue(&bed).await;
 }
@@ -189,7 +285,11 @@ async fn a_dead_site_delays_no_other_one_and_is_told_when_it_comes_back() {
     let (clock, bed) = Clock::around(TestBed::builder().clients(&clients).operator()).await;
     let dead_grant = async |person: &str| {
         let code = told(&bed.let_in_site(&asks("dead", BACK), person).await)["code"].clone();
-        let form = [&[("client_id", "dead"), ("client_secret", SECRET)], &grant(&code, BACK)[..]].concat();
+        let form = [
+            &[("client_id", "dead"), ("client_secret", SECRET)],
+            &grant(&code, BACK)[..],
+        ]
+        .concat();
         bed.form("/token", &form).await.expect_login();
     };
     dead.at(OUT, Manner::does(vec![Step::Stall]));
@@ -201,10 +301,15 @@ async fn a_dead_site_delays_no_other_one_and_is_told_when_it_comes_back() {
         next_logout(&bed, &alive, logged_out, person).await;
     }
     let count = async |outcome: &str| {
-        let name = format!("wxmint_oidc_backchannel_logouts_total{{client=\"dead\",outcome=\"{outcome}\"}}");
+        let name = format!(
+            "wxmint_oidc_backchannel_logouts_total{{client=\"dead\",outcome=\"{outcome}\"}}"
+        );
         sample_of(&bed.service().metrics().await, &name)
     };
-    until("it has failed", PATIENCE * 2, async || count("failed").await >= 3.0).await;
+    until("it has failed", PATIENCE * 2, async || {
+        count("failed").await >= 3.0
+    })
+    .await;
 
     // It answers at once from now on. The tries that wait for it end first, because their pauses grow with their age.
     dead.at(OUT, Manner::says("503 Service Unavailable", "", ""));
@@ -213,20 +318,34 @@ async fn a_dead_site_delays_no_other_one_and_is_told_when_it_comes_back() {
         calls.iter().rev().take(3).all(|call| call.sent() > 0)
     };
     until("the last tries were answered", PATIENCE * 4, answered).await;
-    until("and have failed", PATIENCE, async || count("failed").await == tokens_at(&dead).len() as f64).await;
+    until("and have failed", PATIENCE, async || {
+        count("failed").await == tokens_at(&dead).len() as f64
+    })
+    .await;
 
     // A minute later somebody should know.
     clock.is_later(&bed, 70);
     let found = Report::of(&bed.configuration).await.output;
-    assert!(found.contains("3 logouts not yet taken by the `backchannel_logout_uri` of dead"), "{found}");
-    assert!(!found.contains("`backchannel_logout_uri` of grafana"), "{found}");
+    assert!(
+        found.contains("3 logouts not yet taken by the `backchannel_logout_uri` of dead"),
+        "{found}"
+    );
+    assert!(
+        !found.contains("`backchannel_logout_uri` of grafana"),
+        "{found}"
+    );
 
     let before = tokens_at(&dead).len();
     dead.at(OUT, takes());
     clock.is_later(&bed, 400);
-    until("it is told", PATIENCE * 2, async || count("sent").await == 3.0).await;
-    let subjects =
-        tokens_at(&dead)[before..].iter().map(|token| decoded(token).1["sub"].to_string()).collect::<BTreeSet<_>>();
+    until("it is told", PATIENCE * 2, async || {
+        count("sent").await == 3.0
+    })
+    .await;
+    let subjects = tokens_at(&dead)[before..]
+        .iter()
+        .map(|token| decoded(token).1["sub"].to_string())
+        .collect::<BTreeSet<_>>();
     assert_eq!(subjects.len(), 3, "each of them");
 
     dead.at(OUT, Manner::says("404 Not Found", "", ""));
@@ -234,9 +353,15 @@ async fn a_dead_site_delays_no_other_one_and_is_told_when_it_comes_back() {
     let phone = bed.log_in("bao").await.expect_login();
     let before = count("failed").await;
     bed.log_out(&phone, true).await;
-    until("it has failed again", PATIENCE * 2, async || count("failed").await > before).await;
+    until("it has failed again", PATIENCE * 2, async || {
+        count("failed").await > before
+    })
+    .await;
     clock.is_later(&bed, 4_100);
-    until("it is given up", PATIENCE * 2, async || count("given_up").await == 1.0).await;
+    until("it is given up", PATIENCE * 2, async || {
+        count("given_up").await == 1.0
+    })
+    .await;
     expect_no_queue(&bed).await;
     clock.is_later(&bed, 0);
 }
@@ -245,13 +370,20 @@ async fn a_dead_site_delays_no_other_one_and_is_told_when_it_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_is_told_of_what_was_revoked_while_no_replica_ran() {
     let server = receiver();
-    let mut bed = TestBed::builder().clients(&told_at(&server)).operator().start().await;
+    let mut bed = TestBed::builder()
+        .clients(&told_at(&server))
+        .operator()
+        .start()
+        .await;
     let tokens = bed.log_in_site("lin").await;
     let (_, id) = decoded(&tokens.member("id_token"));
     server.at(OUT, Manner::says("500 Internal Server Error", "", ""));
     let other = bed.log_in_site("mei").await;
     bed.revoke(&other.member("refresh_token")).await;
-    until("a try has failed", SOON, async || !tokens_at(&server).is_empty()).await;
+    until("a try has failed", SOON, async || {
+        !tokens_at(&server).is_empty()
+    })
+    .await;
     bed.services[0].kill();
     let block = ["users", "block", id["sub"].as_str().expect("sub")];
     Ended::of(&mut bed.configuration.command_of(&block), "").expect_success();
@@ -260,7 +392,10 @@ async fn a_site_is_told_of_what_was_revoked_while_no_replica_ran() {
     bed.services[0] = bed.another().await;
     // Ten seconds until the turn of the killed one is over, and then as long as the pause is.
     until("both are told", PATIENCE * 3, async || {
-        let told = tokens_at(&server)[before..].iter().map(|token| decoded(token).1["sub"].clone()).collect::<Vec<_>>();
+        let told = tokens_at(&server)[before..]
+            .iter()
+            .map(|token| decoded(token).1["sub"].clone())
+            .collect::<Vec<_>>();
         told.contains(&id["sub"]) && told.contains(&decoded(&other.member("id_token")).1["sub"])
     })
     .await;

@@ -7,16 +7,35 @@ use super::*;
 /// Each at once, because a refresh asks; verifiers learn it by the feed as of every token.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_ends_the_user_or_the_binding_ends_the_login_of_a_site() {
-    let acts = ["everywhere", "unbind", "end", "block", "end_person", "dissolve", "logout", "revoke", "clients end"];
+    let acts = [
+        "everywhere",
+        "unbind",
+        "end",
+        "block",
+        "end_person",
+        "dissolve",
+        "logout",
+        "revoke",
+        "clients end",
+    ];
     end_by(builder(), &acts).await;
 }
 
 /// Nothing is kept of the person then, and without the index nothing names the people of a user.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_ends_a_computed_user_ends_the_login_of_a_site() {
-    let computed = || builder().user_ids("openid", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
-    end_by(computed(), &["everywhere", "unbind", "block", "end_person", "dissolve"]).await;
-    end_by(computed().env("WXMINT_USER_INDEX", "false"), &["end", "block", "revoke", "clients end"]).await;
+    let computed =
+        || builder().user_ids("openid", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+    end_by(
+        computed(),
+        &["everywhere", "unbind", "block", "end_person", "dissolve"],
+    )
+    .await;
+    end_by(
+        computed().env("WXMINT_USER_INDEX", "false"),
+        &["end", "block", "revoke", "clients end"],
+    )
+    .await;
 }
 
 async fn end_by(builder: Builder, acts: &[&str]) {
@@ -31,15 +50,27 @@ async fn end_by(builder: Builder, acts: &[&str]) {
             "logout" => bed.log_out(&first, false).await,
             "revoke" => bed.revoke(&tokens.member("access_token")).await,
             "clients end" => {
-                Ended::of(&mut bed.configuration.command_of(&["clients", "end", "grafana"]), "").expect_success();
+                Ended::of(
+                    &mut bed.configuration.command_of(&["clients", "end", "grafana"]),
+                    "",
+                )
+                .expect_success();
             }
             _ => bed.ends_user(act, person, &phone, OPERATOR).await,
         }
-        assert_eq!(bed.userinfo(&first).await.status, 401, "{act}: the first token");
+        assert_eq!(
+            bed.userinfo(&first).await.status,
+            401,
+            "{act}: the first token"
+        );
         bed.expect_ended(&tokens, act).await;
         if !["logout", "revoke"].contains(&act) {
             let refused = bed.redeem(&waiting).await;
-            assert_eq!((refused.status, refused.member("error").as_str()), (400, "invalid_grant"), "{act}");
+            assert_eq!(
+                (refused.status, refused.member("error").as_str()),
+                (400, "invalid_grant"),
+                "{act}"
+            );
         }
     }
 }
@@ -48,7 +79,9 @@ async fn end_by(builder: Builder, acts: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_names_what_was_renewed_whatever_the_clock_of_redis_does() {
     let folder = tempfile::tempdir().expect("a folder");
-    let builder = builder().operator().redis_options(&[&movable_clock(folder.path())]);
+    let builder = builder()
+        .operator()
+        .redis_options(&[&movable_clock(folder.path())]);
     let mut bed = builder.start().await;
     for (renewed_at, ended_at, person) in [(-30, -30, "lin"), (0, -300, "mei")] {
         bed.redis.move_clock(-30);
@@ -88,14 +121,31 @@ async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
     let asked = asks("grafana", BACK);
     let approved = bed.step("scan", &asked, &[]).await;
     let user_code = approved.member("user_code");
-    bed.approve(None, "bao", &user_code, approved.json()["match"].as_str()).await;
-    let command = ["users", "revoke", "--everyone", "--yes", "--keys", bed.configuration.value("WXMINT_KEYS")];
+    bed.approve(None, "bao", &user_code, approved.json()["match"].as_str())
+        .await;
+    let command = [
+        "users",
+        "revoke",
+        "--everyone",
+        "--yes",
+        "--keys",
+        bed.configuration.value("WXMINT_KEYS"),
+    ];
     clock.is_off_but_for_redis(-40);
     Ended::of(&mut bed.configuration.command_of(&command), "").expect_success();
-    until("the keys are read again", PATIENCE, async || bed.userinfo(&tokens).await.status == 401).await;
+    until("the keys are read again", PATIENCE, async || {
+        bed.userinfo(&tokens).await.status == 401
+    })
+    .await;
     bed.expect_ended(&tokens, "everyone").await;
     assert_eq!(bed.redeem(&waiting).await.member("error"), "invalid_grant");
-    let polled = bed.step("poll", &asked, &[("device_code", &*approved.member("device_code"))]).await;
+    let polled = bed
+        .step(
+            "poll",
+            &asked,
+            &[("device_code", &*approved.member("device_code"))],
+        )
+        .await;
     assert_eq!(polled.json(), json!({"state": "denied"}));
     let later = bed.log_in_site("chen").await;
     bed.renew(&later).await.expect_login();
@@ -105,8 +155,12 @@ async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_logs_in_who_was_logged_out_before_the_clock_of_redis_stepped_back() {
     for single_session in ["false", "true"] {
-        let (_clock, bed) = Clock::around(builder().env("WXMINT_SINGLE_SESSION", single_session)).await;
-        let (phone, before) = (bed.log_in("lin").await.expect_login(), bed.log_in_site("lin").await);
+        let (_clock, bed) =
+            Clock::around(builder().env("WXMINT_SINGLE_SESSION", single_session)).await;
+        let (phone, before) = (
+            bed.log_in("lin").await.expect_login(),
+            bed.log_in_site("lin").await,
+        );
         bed.log_out(&phone, true).await;
         bed.redis.move_clock(-300);
         let tokens = bed.log_in_site("lin").await;
@@ -128,7 +182,11 @@ async fn a_token_that_has_just_expired_is_ended_too() {
         let before = bed.redis.calls();
         bed.revoke(&tokens.member(by)).await;
         let deleted = bed.redis.calls_since(&before).remove("del");
-        assert_eq!(deleted, Some(1), "{by}: written again, so that replicas have it");
+        assert_eq!(
+            deleted,
+            Some(1),
+            "{by}: written again, so that replicas have it"
+        );
         clock.is_later(&bed, 0);
     }
 }
@@ -138,23 +196,53 @@ async fn a_token_that_has_just_expired_is_ended_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     let (clock, bed) = Clock::around(builder().operator().env("WXMINT_TOKEN_TTL", "5m")).await;
-    let log_in = async |person| bed.renew(&bed.log_in_site(person).await).await.expect_login();
+    let log_in = async |person| {
+        bed.renew(&bed.log_in_site(person).await)
+            .await
+            .expect_login()
+    };
     let logins = join_all(["lin", "mei", "chen", "kept"].map(log_in)).await;
-    let [by_operator, logged_out, revoked, kept] = &logins[..] else { panic!("four") };
-    let lives = |of: &str| bed.redis.command::<Vec<String>>(&["HKEYS", &format!("wxmint:{{wxmint:revoked}}:{of}")]);
-    assert_eq!([lives("lives"), lives("renewals")], [["300"], ["2592000"]], "ends are dated by access tokens alone");
+    let [by_operator, logged_out, revoked, kept] = &logins[..] else {
+        panic!("four")
+    };
+    let lives = |of: &str| {
+        bed.redis
+            .command::<Vec<String>>(&["HKEYS", &format!("wxmint:{{wxmint:revoked}}:{of}")])
+    };
+    assert_eq!(
+        [lives("lives"), lives("renewals")],
+        [["300"], ["2592000"]],
+        "ends are dated by access tokens alone"
+    );
     bed.ends_user("end", "lin", by_operator, OPERATOR).await;
     bed.log_out(logged_out, false).await;
     bed.revoke(&revoked.member("access_token")).await;
-    let ends = bed.redis.command::<Vec<(String, (String, String))>>(&["XRANGE", redis_keys::ENDS, "-", "+"]);
-    let (soon, texts) = (now().timestamp() + 300, ends.iter().map(|(_, (_, end))| end.split(' ').collect::<Vec<_>>()));
+    let ends = bed.redis.command::<Vec<(String, (String, String))>>(&[
+        "XRANGE",
+        redis_keys::ENDS,
+        "-",
+        "+",
+    ]);
+    let (soon, texts) = (
+        now().timestamp() + 300,
+        ends.iter()
+            .map(|(_, (_, end))| end.split(' ').collect::<Vec<_>>()),
+    );
     for end in texts {
         let until = if end[0] == "jti" { end[1] } else { end[2] };
-        assert!(until.parse::<i64>().expect("seconds") <= soon, "no longer than an access token lives: {end:?}");
+        assert!(
+            until.parse::<i64>().expect("seconds") <= soon,
+            "no longer than an access token lives: {end:?}"
+        );
     }
     clock.is_later(&bed, 86_400);
-    assert_eq!(bed.userinfo(kept).await.status, 401, "an access token of five minutes");
-    bed.expect_ended(logged_out, "its access token had expired").await;
+    assert_eq!(
+        bed.userinfo(kept).await.status,
+        401,
+        "an access token of five minutes"
+    );
+    bed.expect_ended(logged_out, "its access token had expired")
+        .await;
     clock.is_later(&bed, 29 * 86_400);
     let kept = bed.renew(kept).await.expect_login();
     for ended in [by_operator, revoked] {
@@ -168,8 +256,17 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_is_done_although_the_browser_hangs_up() {
     let bed = builder().breakable_redis().start().await;
-    let (tokens, link, service) = (bed.log_in_site("lin").await, bed.redis_link(), bed.service());
-    let path_of = |tokens: &Answer| format!("/end_session?{}", query(&[("id_token_hint", &tokens.member("id_token"))]));
+    let (tokens, link, service) = (
+        bed.log_in_site("lin").await,
+        bed.redis_link(),
+        bed.service(),
+    );
+    let path_of = |tokens: &Answer| {
+        format!(
+            "/end_session?{}",
+            query(&[("id_token_hint", &tokens.member("id_token"))])
+        )
+    };
     let path = path_of(&tokens);
     // More than once where another answer of Redis comes before that to this request.
     until("it is logged out", PATIENCE, async || {
@@ -184,7 +281,10 @@ async fn a_logout_is_done_although_the_browser_hangs_up() {
     bed.expect_ended(&tokens, "the browser has hung up").await;
     // Redis has lost what it kept of the login. The token that came with the id token ends all the same.
     let lost = bed.log_in_site("mei").await;
-    let family = format!("wxmint:oidc:family:{}", lost.claims()["jti"].as_str().expect("jti"));
+    let family = format!(
+        "wxmint:oidc:family:{}",
+        lost.claims()["jti"].as_str().expect("jti")
+    );
     assert_eq!(bed.redis.command::<u64>(&["DEL", &family]), 1);
     assert_eq!(service.get(&path_of(&lost)).await.status, 200);
     bed.expect_ended(&lost, "Redis has lost the login").await;
@@ -206,21 +306,39 @@ async fn until_renewed(bed: &TestBed, mut last: Answer, error: Option<&str>) -> 
 
 /// The client without `refresh`, and the app without its file: refused, and as before once they are back.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_from_a_file_ends_no_login_but_a_user_whom_the_accounts_refuse_renews_nothing() {
+async fn what_is_missing_from_a_file_ends_no_login_but_a_user_whom_the_accounts_refuse_renews_nothing()
+ {
     let bed = builder().two_apps().users(&["lin"]).start().await;
-    bed.log_in_at(APPID, "lin", password_of("lin")).await.expect_login();
+    bed.log_in_at(APPID, "lin", password_of("lin"))
+        .await
+        .expect_login();
     let mut without = clients();
-    without[0].as_object_mut().expect("a client").remove("refresh");
+    without[0]
+        .as_object_mut()
+        .expect("a client")
+        .remove("refresh");
     let whole = |clients: Value| json!({"clients": clients}).to_string();
     let file = |variable| bed.configuration.value(variable).to_owned();
     let mut last = bed.log_in_site("lin").await;
     for (file, less, more, error) in [
-        (file("WXMINT_CLIENTS_FILE"), whole(without), whole(clients()), "invalid_grant"),
-        (file("WXMINT_APPS_DIR") + "/" + APPID, String::new(), APP_SECRET.to_owned(), "unauthorized_client"),
+        (
+            file("WXMINT_CLIENTS_FILE"),
+            whole(without),
+            whole(clients()),
+            "invalid_grant",
+        ),
+        (
+            file("WXMINT_APPS_DIR") + "/" + APPID,
+            String::new(),
+            APP_SECRET.to_owned(),
+            "unauthorized_client",
+        ),
     ] {
         let is = |content: &str| match content {
             "" => fs::remove_file(&file).expect("our file"),
-            _ if fs::exists(&file).is_ok_and(|exists| exists) => fs::write(&file, content).expect("our file"),
+            _ if fs::exists(&file).is_ok_and(|exists| exists) => {
+                fs::write(&file, content).expect("our file")
+            }
             _ => write_private(file.as_ref(), content),
         };
         let waiting = bed.code("lin").await;
@@ -230,7 +348,10 @@ async fn what_is_missing_from_a_file_ends_no_login_but_a_user_whom_the_accounts_
         let is_given = bed.redeem(&waiting).await.status == 200;
         is(&more);
         last = until_renewed(&bed, last, None).await;
-        assert!(is_given || bed.redeem(&waiting).await.status == 200, "a code is not used up: {error}");
+        assert!(
+            is_given || bed.redeem(&waiting).await.status == 200,
+            "a code is not used up: {error}"
+        );
     }
     bed.users().change(&["disable", "lin"]);
     let last = until_renewed(&bed, last, Some("invalid_grant")).await;

@@ -11,18 +11,26 @@ const MOST: u64 = 60;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_was_answered_by_a_fault_is_made_when_it_is_repeated_minutes_later() {
     let (clock, builder) = Clock::of(builder().envs(&[("WXMINT_REDIS_CONFIRM", "0"), ONE_THREAD]));
-    let bed = builder.env("WXMINT_LIMIT_OPENID", "1000/5m").start_on(Proxy::before(Product::Redis).await).await;
+    let bed = builder
+        .env("WXMINT_LIMIT_OPENID", "1000/5m")
+        .start_on(Proxy::before(Product::Redis).await)
+        .await;
     let mut failed = BTreeSet::new();
     for fate in [Fate::Refused, Fate::Unanswered] {
         let mut number = 0;
         loop {
             number += 1;
             assert!(number < MOST, "a renewal takes more than {MOST} commands");
-            let before = bed.renew(&bed.log_in_site("lin").await).await.expect_login();
+            let before = bed
+                .renew(&bed.log_in_site("lin").await)
+                .await
+                .expect_login();
             let tokens = bed.renew(&before).await.expect_login();
             bed.redis.plant(number, fate);
             let answer = bed.renew(&tokens).await;
-            let Some(met) = bed.redis.has_met() else { break };
+            let Some(met) = bed.redis.has_met() else {
+                break;
+            };
             if answer.status == 200 {
                 continue;
             }
@@ -42,5 +50,6 @@ async fn a_renewal_that_was_answered_by_a_fault_is_made_when_it_is_repeated_minu
     let renewed = bed.renew(&tokens).await.expect_login();
     clock.is_off_but_for_redis(100);
     assert_eq!(bed.renew(&tokens).await.member("error"), "invalid_grant");
-    bed.expect_ended(&renewed, "a refresh token was used twice").await;
+    bed.expect_ended(&renewed, "a refresh token was used twice")
+        .await;
 }

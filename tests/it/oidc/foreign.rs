@@ -15,14 +15,23 @@ async fn runs(mut client: Command) {
     let phone = bed.log_in("lin").await.expect_login();
     let mut client = client
         .args([issuer, "grafana", SECRET, BACK, LEFT])
-        .envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("OAUTHLIB_INSECURE_TRANSPORT", "1")])
-        .envs([("AUTHLIB_INSECURE_TRANSPORT", "1"), ("PYTHONDONTWRITEBYTECODE", "1")])
+        .envs([
+            ("NO_PROXY", "127.0.0.1"),
+            ("no_proxy", "127.0.0.1"),
+            ("OAUTHLIB_INSECURE_TRANSPORT", "1"),
+        ])
+        .envs([
+            ("AUTHLIB_INSECURE_TRANSPORT", "1"),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("it runs");
-    let (mut input, mut lines) =
-        (client.stdin.take().expect("piped"), BufReader::new(client.stdout.take().expect("piped")).lines());
+    let (mut input, mut lines) = (
+        client.stdin.take().expect("piped"),
+        BufReader::new(client.stdout.take().expect("piped")).lines(),
+    );
     let mut next = || lines.next().expect("a line").expect("text");
     // The second time, somebody has put another issuer's name into the answer (RFC 9207).
     for mix_up in [false, true] {
@@ -32,7 +41,11 @@ async fn runs(mut client: Command) {
         let back = bed.let_in_site(to.query().expect("a query"), "lin").await;
         let iss = query(&[("iss", issuer)]);
         assert!(back.contains(&iss), "{back}");
-        let back = if mix_up { back.replace(&iss, "iss=https%3A%2F%2Fevil.example") } else { back };
+        let back = if mix_up {
+            back.replace(&iss, "iss=https%3A%2F%2Fevil.example")
+        } else {
+            back
+        };
         writeln!(input, "{back}").expect("it reads");
         let told = next();
         match mix_up {
@@ -70,8 +83,15 @@ async fn go_oidc_logs_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("oidc");
     let mut build = Command::new(go());
-    build.current_dir(repository("tests/it/oidc/go")).args(["build", "-o"]).arg(&program);
+    build
+        .current_dir(repository("tests/it/oidc/go"))
+        .args(["build", "-o"])
+        .arg(&program);
     let built = build.output().expect("go runs");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
     runs(Command::new(program)).await;
 }

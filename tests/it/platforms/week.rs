@@ -25,26 +25,61 @@ struct Week {
 
 impl Week {
     async fn begin() -> Self {
-        let ids: Vec<String> = (0..MERCHANTS).map(|number| format!("wx{number:016x}")).collect();
-        let builder = ids.iter().fold(TestBed::builder().services(2), |builder, id| builder.app(id, OTHER_SECRET));
-        let (clock, bed) = Clock::around(builder.platform().env("WXMINT_LIMIT_IP", "100000/5m")).await;
+        let ids: Vec<String> = (0..MERCHANTS)
+            .map(|number| format!("wx{number:016x}"))
+            .collect();
+        let builder = ids
+            .iter()
+            .fold(TestBed::builder().services(2), |builder, id| {
+                builder.app(id, OTHER_SECRET)
+            });
+        let (clock, bed) =
+            Clock::around(builder.platform().env("WXMINT_LIMIT_IP", "100000/5m")).await;
         let bed = push_to_first(bed).await;
         let (draw, merchants) = (fastrand::Rng::with_seed(42), vec![(400, 0); MERCHANTS]);
-        Self { bed, clock, draw, ids, merchants, died_early: 0 }
+        Self {
+            bed,
+            clock,
+            draw,
+            ids,
+            merchants,
+            died_early: 0,
+        }
     }
 
     /// Without the bed's search for secrets, which takes longer with each answer.
     async fn log_in(&self, service: &Service, merchant: &str, person: usize) -> (u16, Value) {
         let post = async |url: String, body: Value| {
-            let answer = self.bed.http.0.post(url).json(&body).send().await.expect("an answer");
-            (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+            let answer = self
+                .bed
+                .http
+                .0
+                .post(url)
+                .json(&body)
+                .send()
+                .await
+                .expect("an answer");
+            (
+                answer.status().as_u16(),
+                answer.json::<Value>().await.expect("JSON"),
+            )
         };
         let wanted = json!({"person": format!("p{person}"), "appid": merchant});
         let code = match merchant == STRANGER {
             true => "0".repeat(32).into(),
-            false => post(format!("{}/_simulator/codes", self.bed.wechat.url()), wanted).await.1["codes"][0].take(),
+            false => post(
+                format!("{}/_simulator/codes", self.bed.wechat.url()),
+                wanted,
+            )
+            .await
+            .1["codes"][0]
+                .take(),
         };
-        post(service.url("/login"), json!({"code": code, "appid": merchant})).await
+        post(
+            service.url("/login"),
+            json!({"code": code, "appid": merchant}),
+        )
+        .await
     }
 
     /// Until both replicas know, which look every quarter of a second, in which hours of the clock can pass. One that
@@ -56,7 +91,12 @@ impl Week {
                 let found = self.log_in(service, merchant, 0).await.0;
                 found == status && (status == 200 || self.bed.wechat.asked(EXCHANGE).await == asked)
             };
-            until("both replicas know what a merchant has done", PATIENCE * 4, answers).await;
+            until(
+                "both replicas know what a merchant has done",
+                PATIENCE * 4,
+                answers,
+            )
+            .await;
         }
     }
 
@@ -68,12 +108,22 @@ impl Week {
             return;
         }
         let id = &self.ids[merchant];
-        let status = if self.merchants[merchant].0 == 200 { 400 } else { 200 };
+        let status = if self.merchants[merchant].0 == 200 {
+            400
+        } else {
+            200
+        };
         let (path, method) = match status {
             200 => ("platform/merchants".to_owned(), "POST"),
-            _ => (format!("platform/merchants/{id}?push={is_pushed}"), "DELETE"),
+            _ => (
+                format!("platform/merchants/{id}?push={is_pushed}"),
+                "DELETE",
+            ),
         };
-        self.bed.wechat.control(&path, method, &json!({"appid": id, "push": is_pushed})).await;
+        self.bed
+            .wechat
+            .control(&path, method, &json!({"appid": id, "push": is_pushed}))
+            .await;
         self.merchants[merchant] = (status, if is_pushed { 0 } else { step + 7 });
         if is_pushed {
             self.both_answer(&self.ids[merchant], status).await;
@@ -96,7 +146,12 @@ impl Week {
                 self.bed.faults(json!([])).await;
             }
             if !NO_TICKETS.contains(&step) {
-                let pushed = self.bed.wechat.control("platform/ticket", "POST", &json!({})).await.json();
+                let pushed = self
+                    .bed
+                    .wechat
+                    .control("platform/ticket", "POST", &json!({}))
+                    .await
+                    .json();
                 assert_eq!(pushed["body"], "success", "{pushed}");
             }
             if [0, NO_TICKETS.end, NO_WECHAT.end].contains(&step) {
@@ -112,7 +167,10 @@ impl Week {
             }
             if self.draw.usize(..40) == 0 {
                 let ended = json!({"what": if self.draw.bool() { "component" } else { "merchants" }, "how": "expired"});
-                self.bed.wechat.control("platform/end_tokens", "POST", &ended).await;
+                self.bed
+                    .wechat
+                    .control("platform/end_tokens", "POST", &ended)
+                    .await;
                 self.died_early += 1;
             }
             for _ in 0..4 {
@@ -124,7 +182,9 @@ impl Week {
                     self.merchants[merchant].1 = 0;
                 }
                 if step >= unsure_until {
-                    let (found, answer) = self.log_in(&self.bed.services[service], &self.ids[merchant], person).await;
+                    let (found, answer) = self
+                        .log_in(&self.bed.services[service], &self.ids[merchant], person)
+                        .await;
                     assert_eq!(found, status, "{} at {step}: {answer}", self.ids[merchant]);
                 }
             }
@@ -139,9 +199,14 @@ async fn in_a_week_with_twenty_merchants_no_login_is_refused_that_wechat_would_h
     let mut week = Week::begin().await;
     week.live().await;
     let renewals = week.bed.wechat.asked(COMPONENT_TOKEN).await;
-    tell(&format!("a week of a platform: {renewals} tokens of the platform fetched"));
+    tell(&format!(
+        "a week of a platform: {renewals} tokens of the platform fetched"
+    ));
     // A token lives for two hours, and is renewed after eleven twelfths of it.
-    assert!((85..=110 + week.died_early).contains(&renewals), "{renewals} renewals");
+    assert!(
+        (85..=110 + week.died_early).contains(&renewals),
+        "{renewals} renewals"
+    );
     for service in &week.bed.services {
         service.expect_no_faults().await;
     }

@@ -20,12 +20,18 @@ impl Signer {
     }
 
     pub(super) fn of(issuer: &str) -> Self {
-        Self { key: Arc::new(ForgeKey::generate()), issuer: issuer.to_owned() }
+        Self {
+            key: Arc::new(ForgeKey::generate()),
+            issuer: issuer.to_owned(),
+        }
     }
 
     pub(super) fn of_file(path: &Path) -> Self {
         let set = serde_json::from_slice(&fs::read(path).expect("the key file")).expect("JSON");
-        Self { key: Arc::new(ForgeKey::of_file(&set)), issuer: ISSUER.to_owned() }
+        Self {
+            key: Arc::new(ForgeKey::of_file(&set)),
+            issuer: ISSUER.to_owned(),
+        }
     }
 
     pub(super) fn set(&self) -> Value {
@@ -38,7 +44,10 @@ impl Signer {
 
     /// The claims are those of a token of its own each time.
     pub(super) fn claims(&self) -> Value {
-        let (now, number) = (wxmint::clock::now().timestamp(), TOKENS.fetch_add(1, Ordering::Relaxed));
+        let (now, number) = (
+            wxmint::clock::now().timestamp(),
+            TOKENS.fetch_add(1, Ordering::Relaxed),
+        );
         json!({
             "iss": self.issuer, "sub": "lin", "aud": ISSUER, "client_id": APPID, "iat": now, "exp": now + 3600,
             "jti": format!("token-{number}"),
@@ -51,10 +60,16 @@ impl Signer {
 
     /// The same with other claims; `null` removes one.
     pub(super) fn token_with(&self, claims: Value) -> String {
-        self.key.token(&self.header().to_string(), &merged(&self.claims(), claims).to_string())
+        self.key.token(
+            &self.header().to_string(),
+            &merged(&self.claims(), claims).to_string(),
+        )
     }
 
     pub(super) fn token_under(&self, header: Value) -> String {
-        self.key.token(&merged(&self.header(), header).to_string(), &self.claims().to_string())
+        self.key.token(
+            &merged(&self.header(), header).to_string(),
+            &self.claims().to_string(),
+        )
     }
 }

@@ -59,7 +59,11 @@ impl AccountService {
             let reply = replies.once.take().or_else(|| replies.always.clone());
             steps(&known, call, reply)
         }));
-        Self { book, replies, server }
+        Self {
+            book,
+            replies,
+            server,
+        }
     }
 
     /// As `WXMINT_ACCOUNTS` has it: with a path.
@@ -80,7 +84,11 @@ impl AccountService {
     }
 
     pub(crate) fn users_made(&self) -> usize {
-        self.book.users().iter().filter(|user| user.credentials.is_none()).count()
+        self.book
+            .users()
+            .iter()
+            .filter(|user| user.credentials.is_none())
+            .count()
     }
 
     pub(crate) fn book(&self) -> &AccountBook {
@@ -97,11 +105,15 @@ impl Deref for AccountService {
 }
 
 fn steps(book: &AccountBook, call: &Call, reply: Option<Reply>) -> Vec<Step> {
-    let Some(path) = call.path.strip_prefix("/wxmint") else { return kept(404, "", "no such path") };
+    let Some(path) = call.path.strip_prefix("/wxmint") else {
+        return kept(404, "", "no such path");
+    };
     if matches!(reply, Some(Reply::Away)) {
         return kept(503, "", "");
     }
-    let answer = book.answer(path, &call.body).expect("a call as it is documented");
+    let answer = book
+        .answer(path, &call.body)
+        .expect("a call as it is documented");
     let body = Value::from(answer.clone()).to_string();
     // No answer stands for the refusal of a login.
     let right = kept(if answer.is_some() { 200 } else { 403 }, "", &body);
@@ -111,13 +123,18 @@ fn steps(book: &AccountBook, call: &Call, reply: Option<Reply>) -> Vec<Step> {
         Some(Reply::Text(text)) => kept(200, "", text),
         Some(Reply::Redirect) => kept(307, &format!("Location: /elsewhere{}\r\n", call.path), ""),
         Some(Reply::Huge) => kept(200, "", &format!(r#"{{"user_id":"{}"}}"#, "a".repeat(HUGE))),
-        Some(Reply::Lost) => vec![Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n".to_vec())],
+        Some(Reply::Lost) => vec![Step::Send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n".to_vec(),
+        )],
         Some(Reply::Late(delay)) => [vec![Step::Wait(delay)], right].concat(),
     }
 }
 
 /// An answer after which the connection is kept.
 fn kept(status: u16, headers: &str, body: &str) -> Vec<Step> {
-    let head = format!("HTTP/1.1 {status} \r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} \r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
     vec![Step::Send((head + body).into()), Step::Next]
 }

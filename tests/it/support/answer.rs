@@ -22,7 +22,8 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
     pub(crate) fn claims(&self) -> Value {
@@ -31,11 +32,16 @@ impl Answer {
 
     /// A header's value, or "" where there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().expect("visible ASCII"))
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("visible ASCII"))
     }
 
     pub(crate) fn member(&self, name: &str) -> String {
-        self.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {self:?}")).to_owned()
+        self.json()[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name}: {self:?}"))
+            .to_owned()
     }
 
     /// All that the answer tells, but for what no two answers have in common: its date, and its request id, named
@@ -43,11 +49,20 @@ impl Answer {
     #[track_caller]
     pub(crate) fn told(&self) -> String {
         let headers = self.headers.iter().filter(|(name, _)| *name != "date");
-        let mut headers: Vec<_> = headers.map(|(name, value)| format!("{name}: {value:?}")).collect();
+        let mut headers: Vec<_> = headers
+            .map(|(name, value)| format!("{name}: {value:?}"))
+            .collect();
         // They come in an order of their own each time.
         headers.sort();
-        let (told, id) = (format!("{}\n{headers:#?}\n{}", self.status, self.body), self.member("request_id"));
-        assert_eq!(told.matches(&id).count(), 2, "in the body and in a header: {told}");
+        let (told, id) = (
+            format!("{}\n{headers:#?}\n{}", self.status, self.body),
+            self.member("request_id"),
+        );
+        assert_eq!(
+            told.matches(&id).count(),
+            2,
+            "in the body and in a header: {told}"
+        );
         told.replace(&id, "ID")
     }
 
@@ -62,15 +77,36 @@ impl Answer {
     #[track_caller]
     pub(crate) fn expect_problem(self, status: u16, code: &str) -> Self {
         assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
         let problem = self.json();
-        assert_eq!((&problem["code"], &problem["status"]), (&code.into(), &status.into()), "{self:?}");
+        assert_eq!(
+            (&problem["code"], &problem["status"]),
+            (&code.into(), &status.into()),
+            "{self:?}"
+        );
         for member in ["type", "title", "detail", "request_id"] {
-            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {self:?}");
+            assert!(
+                problem[member]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{member}: {self:?}"
+            );
         }
-        assert_eq!(problem["request_id"], self.header("x-request-id"), "{self:?}");
+        assert_eq!(
+            problem["request_id"],
+            self.header("x-request-id"),
+            "{self:?}"
+        );
         if status == 503 || status == 429 {
-            assert_eq!(problem["retry_after"].to_string(), self.header("retry-after"), "{self:?}");
+            assert_eq!(
+                problem["retry_after"].to_string(),
+                self.header("retry-after"),
+                "{self:?}"
+            );
         }
         self
     }
@@ -85,7 +121,10 @@ impl Http {
         // The second test of this process finds it installed.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         // Without the system's certificates, which take long to read and of which no test has need.
-        let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).tls_certs_only([]);
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .tls_certs_only([]);
         let client = client.timeout(LONGEST);
         Self(client.build().expect("a client"), Arc::default())
     }
@@ -98,7 +137,13 @@ impl Http {
         let body = response.text().await?;
         let took = sent.elapsed();
         self.1.note_answer(&path, &format!("{headers:?}"), &body);
-        Ok(Answer { status, headers, body, sent, took })
+        Ok(Answer {
+            status,
+            headers,
+            body,
+            sent,
+            took,
+        })
     }
 
     pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {

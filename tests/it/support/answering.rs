@@ -49,7 +49,9 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn token(&self) -> &str {
-        self.headers["authorization"].strip_prefix("Bearer ").expect("a bearer token")
+        self.headers["authorization"]
+            .strip_prefix("Bearer ")
+            .expect("a bearer token")
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -86,19 +88,31 @@ impl Manner {
     pub(crate) fn serves(set: &Value, max_age: u64) -> Self {
         let set = set.to_string();
         // The set itself would do as its tag, but for its quotes.
-        let tag = format!("\"{}\"", set.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte)));
+        let tag = format!(
+            "\"{}\"",
+            set.bytes()
+                .fold(0_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte))
+        );
         let headers = format!("ETag: {tag}\r\nCache-Control: public, max-age={max_age}\r\n");
         Self::of(move |call| {
-            vec![Step::Send(match call.headers.get("if-none-match") == Some(&tag) {
-                true => format!("HTTP/1.1 304 Not Modified\r\nConnection: close\r\n{headers}\r\n").into(),
-                false => answer("200 OK", &headers, set.as_bytes()),
-            })]
+            vec![Step::Send(
+                match call.headers.get("if-none-match") == Some(&tag) {
+                    true => {
+                        format!("HTTP/1.1 304 Not Modified\r\nConnection: close\r\n{headers}\r\n")
+                            .into()
+                    }
+                    false => answer("200 OK", &headers, set.as_bytes()),
+                },
+            )]
         })
     }
 }
 
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
@@ -118,10 +132,18 @@ impl Answering {
     /// Answers 404, until it is told otherwise.
     pub(crate) fn start() -> Self {
         let otherwise = Mutex::new(Manner::says("404 Not Found", "", ""));
-        let shared = Arc::new(Shared { manners: Mutex::default(), otherwise, calls: Mutex::default() });
+        let shared = Arc::new(Shared {
+            manners: Mutex::default(),
+            otherwise,
+            calls: Mutex::default(),
+        });
         let known = Arc::clone(&shared);
         let server = Accepting::start(move |stream| connection(stream, Arc::clone(&known)));
-        Self { address: server.address, shared, _server: server }
+        Self {
+            address: server.address,
+            shared,
+            _server: server,
+        }
     }
 
     /// Serves this set at `/jwks`.
@@ -147,7 +169,11 @@ impl Answering {
 
     /// The requests for a path so far, in the order in which they came.
     pub(crate) fn calls_of(&self, path: &str) -> Vec<Call> {
-        locked(&self.shared.calls).iter().filter(|call| call.path == path).cloned().collect()
+        locked(&self.shared.calls)
+            .iter()
+            .filter(|call| call.path == path)
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
@@ -181,16 +207,33 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
 
 async fn request(stream: &mut BufReader<TcpStream>) -> Option<Call> {
     let (line, headers, body) = message(stream).await?;
-    let (path, from) = (line.split(' ').nth(1)?.to_owned(), stream.get_ref().peer_addr().ok()?);
-    Some(Call { line, path, headers, body, from, at: Instant::now(), sent: Arc::default() })
+    let (path, from) = (
+        line.split(' ').nth(1)?.to_owned(),
+        stream.get_ref().peer_addr().ok()?,
+    );
+    Some(Call {
+        line,
+        path,
+        headers,
+        body,
+        from,
+        at: Instant::now(),
+        sent: Arc::default(),
+    })
 }
 
 /// The first line of a request or an answer, its headers, and its body.
-pub(super) async fn message(stream: &mut BufReader<TcpStream>) -> Option<(String, BTreeMap<String, String>, Vec<u8>)> {
+pub(super) async fn message(
+    stream: &mut BufReader<TcpStream>,
+) -> Option<(String, BTreeMap<String, String>, Vec<u8>)> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
-        stream.read_line(&mut line).await.ok().filter(|&read| read > 0)?;
+        stream
+            .read_line(&mut line)
+            .await
+            .ok()
+            .filter(|&read| read > 0)?;
         match line.trim_end() {
             "" => break,
             line => lines.push(line.to_owned()),
@@ -200,10 +243,15 @@ pub(super) async fn message(stream: &mut BufReader<TcpStream>) -> Option<(String
     let mut named = BTreeMap::<String, String>::new();
     for (name, value) in headers.iter().filter_map(|line| line.split_once(':')) {
         let value = value.trim();
-        named.entry(name.to_lowercase()).and_modify(|first| *first += &format!(", {value}")).or_insert(value.into());
+        named
+            .entry(name.to_lowercase())
+            .and_modify(|first| *first += &format!(", {value}"))
+            .or_insert(value.into());
     }
     let headers = named;
-    let length = headers.get("content-length").map_or(0, |length| length.parse().expect("a length"));
+    let length = headers
+        .get("content-length")
+        .map_or(0, |length| length.parse().expect("a length"));
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
     Some((line.clone(), headers, body))

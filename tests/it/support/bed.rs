@@ -8,9 +8,9 @@ use wxmint::clock::now;
 
 use super::secrets::Place;
 use super::{
-    APP_SECRET, APPID, Answer, Breakable, Configuration, Ended, Http, OTHER_APPID, OTHER_SECRET, RedisCluster,
-    RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile, apps_folder, clock_of, command_on,
-    free_port, movable_clock, replace, write_private,
+    APP_SECRET, APPID, Answer, Breakable, Configuration, Ended, Http, OTHER_APPID, OTHER_SECRET,
+    RedisCluster, RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile,
+    apps_folder, clock_of, command_on, free_port, movable_clock, replace, write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.
@@ -39,7 +39,9 @@ impl Reachable for RedisCluster {
     }
 
     fn held(&self) -> Vec<u8> {
-        (0..self.nodes()).flat_map(|node| self.node(node).held()).collect()
+        (0..self.nodes())
+            .flat_map(|node| self.node(node).held())
+            .collect()
     }
 }
 
@@ -49,7 +51,9 @@ impl Reachable for Sentinel {
     }
 
     fn held(&self) -> Vec<u8> {
-        self.primary().map(|primary| self.server(primary).held()).unwrap_or_default()
+        self.primary()
+            .map(|primary| self.server(primary).held())
+            .unwrap_or_default()
     }
 }
 
@@ -108,7 +112,12 @@ impl TestBed {
     }
 
     pub(crate) fn builder() -> Builder {
-        Builder { services: 1, algorithm: "ES256", await_ready: true, ..Builder::default() }
+        Builder {
+            services: 1,
+            algorithm: "ES256",
+            await_ready: true,
+            ..Builder::default()
+        }
     }
 }
 
@@ -142,14 +151,20 @@ impl<R> TestBed<R> {
 
     /// The same in an app.
     pub(crate) async fn log_in_at(&self, app: &str, person: &str, mut members: Value) -> Answer {
-        (members["code"], members["appid"]) = (self.wechat.mint_code_in(app, person).await.into(), app.into());
+        (members["code"], members["appid"]) = (
+            self.wechat.mint_code_in(app, person).await.into(),
+            app.into(),
+        );
         self.service().log_in_with(&members).await
     }
 
     /// Whether wxmint itself accepts the token of a login.
     pub(crate) async fn accepts(&self, login: &Answer) -> bool {
         let token = login.member("access_token");
-        let answer = self.service().ask("GET", "/wechat/session", &token, &Value::Null).await;
+        let answer = self
+            .service()
+            .ask("GET", "/wechat/session", &token, &Value::Null)
+            .await;
         assert!([200, 401].contains(&answer.status), "{answer:?}");
         answer.status == 200
     }
@@ -157,21 +172,31 @@ impl<R> TestBed<R> {
     /// A login whose token is good when it is answered, for verifiers without leeway too, also in the second of an end.
     pub(crate) async fn for_good(&self, log_in: impl AsyncFn() -> Answer) -> Answer {
         let login = log_in().await.expect_login();
-        assert!(self.accepts(&login).await && login.claims()["iat"].as_i64() <= Some(now().timestamp()), "{login:?}");
+        assert!(
+            self.accepts(&login).await && login.claims()["iat"].as_i64() <= Some(now().timestamp()),
+            "{login:?}"
+        );
         login
     }
 
     /// Where it answers 204.
     pub(crate) async fn log_out(&self, login: &Answer, everywhere: bool) {
         let asked = json!({"everywhere": everywhere});
-        let answer = self.service().ask("POST", "/logout", &login.member("access_token"), &asked).await;
+        let answer = self
+            .service()
+            .ask("POST", "/logout", &login.member("access_token"), &asked)
+            .await;
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
     /// Dissolves the binding that the token of `login` is of.
     pub(crate) async fn dissolve(&self, login: &Answer) {
         let answer = self.service().unbind(&login.member("access_token")).await;
-        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (204, ""),
+            "{answer:?}"
+        );
     }
 
     /// The user or the binding of a person is ended, by an act of the person's own or of an operator with this secret.
@@ -186,13 +211,18 @@ impl<R> TestBed<R> {
             "end_person" => ("POST", format!("/wechat/{APPID}/people/{openid}/revoke")),
             _ => ("DELETE", format!("/users/{user}/wechat/{APPID}")),
         };
-        let answer = self.service().operate(method, &path, operator, &Value::Null).await;
+        let answer = self
+            .service()
+            .operate(method, &path, operator, &Value::Null)
+            .await;
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
     /// The operator of [`Builder::operator`] asks the first service.
     pub(crate) async fn operate(&self, method: &str, path: &str) -> Answer {
-        self.service().operate(method, path, OPERATOR, &Value::Null).await
+        self.service()
+            .operate(method, path, OPERATOR, &Value::Null)
+            .await
     }
 
     /// One more service, of the configuration as it is now, once it is ready.
@@ -219,7 +249,9 @@ impl<R> TestBed<R> {
 
     /// Between the services and WeChat, where the builder was asked for it.
     pub(crate) fn wechat_link(&self) -> &Breakable {
-        self.wechat_link.as_ref().expect("Builder::breakable_wechat")
+        self.wechat_link
+            .as_ref()
+            .expect("Builder::breakable_wechat")
     }
 
     /// Between the services and Redis, where the builder was asked for it.
@@ -254,30 +286,38 @@ impl Builder {
     }
 
     pub(crate) fn envs(self, variables: &[(&str, &str)]) -> Self {
-        variables.iter().fold(self, |builder, (name, value)| builder.env(name, value))
+        variables
+            .iter()
+            .fold(self, |builder, (name, value)| builder.env(name, value))
     }
 
     /// Listens where its issuer's URL leads.
     pub(crate) fn at_its_issuer(self) -> Self {
         let listen = format!("127.0.0.1:{}", free_port());
-        self.env("WXMINT_ISSUER", &format!("http://{listen}")).env("WXMINT_LISTEN", &listen)
+        self.env("WXMINT_ISSUER", &format!("http://{listen}"))
+            .env("WXMINT_LISTEN", &listen)
     }
 
     pub(crate) fn app(mut self, id: &str, secret: &str) -> Self {
-        self.simulator_args.extend(["--app".to_owned(), format!("{id}:{secret}")]);
+        self.simulator_args
+            .extend(["--app".to_owned(), format!("{id}:{secret}")]);
         self
     }
 
     /// The services' apps are those of this folder.
     pub(crate) fn apps_folder(self, folder: &Path) -> Self {
         let folder = folder.to_string_lossy().into_owned();
-        self.env("WXMINT_APPID", "").env("WXMINT_APP_SECRET", "").env("WXMINT_APPS_DIR", &folder)
+        self.env("WXMINT_APPID", "")
+            .env("WXMINT_APP_SECRET", "")
+            .env("WXMINT_APPS_DIR", &folder)
     }
 
     /// Two mini programs of one owner.
     pub(crate) fn two_apps(mut self) -> Self {
         let folder = apps_folder(&[(APPID, APP_SECRET), (OTHER_APPID, OTHER_SECRET)]);
-        self = self.app(OTHER_APPID, OTHER_SECRET).apps_folder(folder.path());
+        self = self
+            .app(OTHER_APPID, OTHER_SECRET)
+            .apps_folder(folder.path());
         self.folders.push(folder);
         self
     }
@@ -305,23 +345,30 @@ impl Builder {
 
     /// The clients to which users may log in by scanning, as `WXMINT_CLIENTS_FILE` has it.
     pub(crate) fn clients(self, clients: &Value) -> Self {
-        self.file("WXMINT_CLIENTS_FILE", &json!({"clients": clients}).to_string())
+        self.file(
+            "WXMINT_CLIENTS_FILE",
+            &json!({"clients": clients}).to_string(),
+        )
     }
 
     /// A third-party platform, and no app of its own. The simulator pushes to the first service once it is told to.
     pub(crate) fn platform(mut self) -> Self {
         let parts = [PLATFORM, PLATFORM_SECRET, PLATFORM_TOKEN, PLATFORM_KEY];
-        self.simulator_args.extend(["--platform".to_owned(), parts.join(":")]);
+        self.simulator_args
+            .extend(["--platform".to_owned(), parts.join(":")]);
         let file = json!({
             "component_appid": PLATFORM, "component_appsecret": PLATFORM_SECRET, "token": PLATFORM_TOKEN,
             "encoding_aes_key": PLATFORM_KEY,
         });
-        self.env("WXMINT_APPID", "").env("WXMINT_APP_SECRET", "").file("WXMINT_PLATFORM_FILE", &file.to_string())
+        self.env("WXMINT_APPID", "")
+            .env("WXMINT_APP_SECRET", "")
+            .file("WXMINT_PLATFORM_FILE", &file.to_string())
     }
 
     /// How user ids come about, with this id key.
     pub(crate) fn user_ids(self, kind: &str, key: &str) -> Self {
-        self.env("WXMINT_USER_IDS", kind).file("WXMINT_ID_KEY_FILE", key)
+        self.env("WXMINT_USER_IDS", kind)
+            .file("WXMINT_ID_KEY_FILE", key)
     }
 
     fn file(mut self, variable: &str, content: &str) -> Self {
@@ -333,7 +380,8 @@ impl Builder {
     }
 
     pub(crate) fn redis_options(mut self, options: &[&str]) -> Self {
-        self.redis_options.extend(options.iter().map(|&option| option.to_owned()));
+        self.redis_options
+            .extend(options.iter().map(|&option| option.to_owned()));
         self
     }
 
@@ -360,13 +408,18 @@ impl Builder {
 
     pub(crate) async fn start(self) -> TestBed {
         let redis = RedisServer::start(&self.redis_options, &self.redis_password).await;
-        let draws_ids = !self.environment.iter().any(|(name, value)| name == "WXMINT_USER_IDS" && value != "random");
+        let draws_ids = !self
+            .environment
+            .iter()
+            .any(|(name, value)| name == "WXMINT_USER_IDS" && value != "random");
         if draws_ids && self.redis_options.is_empty() {
             // As after the first start of an installation, in which a service waits for others to tell theirs.
             redis.command::<()>(&["SET", "wxmint:id-key", "random"]);
         }
         let redis_link = link(self.breakable_redis, ([127, 0, 0, 1], redis.port()).into()).await;
-        let redis_url = redis_link.as_ref().map_or(redis.url(), |link| redis.url_through(link.port()));
+        let redis_url = redis_link
+            .as_ref()
+            .map_or(redis.url(), |link| redis.url_through(link.port()));
         let mut bed = self.start_at(&redis_url, redis).await;
         bed.redis_link = redis_link;
         bed
@@ -379,12 +432,20 @@ impl Builder {
 
     async fn start_at<R: Reachable>(self, redis_url: &str, redis: R) -> TestBed<R> {
         let http = Http::new();
-        let wechat = Simulator::start(http.clone(), &self.simulator_args, &self.simulator_variables).await;
+        let wechat = Simulator::start(
+            http.clone(),
+            &self.simulator_args,
+            &self.simulator_variables,
+        )
+        .await;
         let wechat_link = link(self.breakable_wechat, wechat.address).await;
 
         let mut configuration = Configuration::new(self.algorithm);
         configuration.set("WXMINT_REDIS_URL", redis_url);
-        configuration.set("WXMINT_WECHAT_URL", &wechat_link.as_ref().map_or(wechat.url(), Breakable::url));
+        configuration.set(
+            "WXMINT_WECHAT_URL",
+            &wechat_link.as_ref().map_or(wechat.url(), Breakable::url),
+        );
         configuration.set_all(self.environment);
         let mut services = Vec::new();
         for _ in 0..self.services {

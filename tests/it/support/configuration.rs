@@ -30,10 +30,16 @@ impl Configuration {
     /// With keys of its own, and nothing at Redis' and WeChat's addresses.
     pub(crate) fn new(algorithm: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (keys, vault) = (folder.path().join("keys.json"), folder.path().join("vault.key"));
+        let (keys, vault) = (
+            folder.path().join("keys.json"),
+            folder.path().join("vault.key"),
+        );
         generate_keys(&keys, algorithm);
         write_private(&vault, VAULT_KEY);
-        let mut configuration = Self { environment: BTreeMap::new(), folder };
+        let mut configuration = Self {
+            environment: BTreeMap::new(),
+            folder,
+        };
         configuration.set_all([
             ("WXMINT_ISSUER", ISSUER),
             ("WXMINT_APPID", APPID),
@@ -56,8 +62,13 @@ impl Configuration {
         self.environment.insert(name.to_owned(), value.to_owned());
     }
 
-    pub(crate) fn set_all<N: AsRef<str>, V: AsRef<str>>(&mut self, variables: impl IntoIterator<Item = (N, V)>) {
-        variables.into_iter().for_each(|(name, value)| self.set(name.as_ref(), value.as_ref()));
+    pub(crate) fn set_all<N: AsRef<str>, V: AsRef<str>>(
+        &mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) {
+        variables
+            .into_iter()
+            .for_each(|(name, value)| self.set(name.as_ref(), value.as_ref()));
     }
 
     pub(crate) fn unset(&mut self, name: &str) {
@@ -78,7 +89,10 @@ impl Configuration {
 
     /// The lines of a `.env` with this environment.
     pub(crate) fn lines(&self) -> String {
-        self.environment.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect()
+        self.environment
+            .iter()
+            .map(|(name, value)| format!("{name}='{value}'\n"))
+            .collect()
     }
 
     /// `wxmint serve`, with this environment and nothing of ours.
@@ -92,7 +106,10 @@ impl Configuration {
         if self.get(ONE_THREAD.0).is_some() {
             // It has as many as there are cores.
             let status = fs::read_to_string("/proc/self/status").expect("Linux");
-            let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("cores");
+            let cores = status
+                .lines()
+                .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+                .expect("cores");
             let first = cores.trim().split(['-', ',']).next().expect("a core");
             command = Command::new("taskset");
             command.args(["--cpu-list", first, WXMINT]).current_dir("/");
@@ -117,14 +134,16 @@ impl Configuration {
 /// A folder of AppSecrets as an operator makes it.
 pub(crate) fn apps_folder(apps: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    apps.iter().for_each(|(id, secret)| write_private(&folder.path().join(id), &format!("{secret}\n")));
+    apps.iter()
+        .for_each(|(id, secret)| write_private(&folder.path().join(id), &format!("{secret}\n")));
     folder
 }
 
 /// As `wxmint keys generate` does, without a process for each test bed.
 fn generate_keys(path: &Path, algorithm: &str) {
     let algorithm = algorithm.parse().expect("an algorithm");
-    let keys = StoredKeys::of([PrivateJwk::generate(algorithm, wxmint::clock::now()).expect("a key")]);
+    let keys =
+        StoredKeys::of([PrivateJwk::generate(algorithm, wxmint::clock::now()).expect("a key")]);
     write_private(path, str::from_utf8(&keys.content()).expect("JSON"));
 }
 
@@ -141,7 +160,12 @@ pub(crate) fn set_mode(path: impl AsRef<Path>, mode: u32) {
 
 /// A file that only its owner can read.
 pub(crate) fn write_private(path: &Path, content: &str) {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(content.as_bytes())).expect("a new file");
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| file.write_all(content.as_bytes()))
+        .expect("a new file");
     assert!(fs::metadata(path).is_ok());
 }

@@ -19,14 +19,30 @@ impl Ended {
     /// With `input` on its standard input.
     #[track_caller]
     pub(crate) fn of(command: &mut Command, input: &str) -> Self {
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = piped.unwrap_or_else(|error| panic!("{:?}: {error}; run: make setup", command.get_program()));
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = piped.unwrap_or_else(|error| {
+            panic!("{:?}: {error}; run: make setup", command.get_program())
+        });
         // Whoever refuses at once reads nothing, and the pipe breaks.
-        _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        _ = child
+            .stdin
+            .take()
+            .expect("a pipe")
+            .write_all(input.as_bytes());
         let output = child.wait_with_output().expect("its end");
-        let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
         assert!(!stderr.contains("panicked"), "{stderr}");
-        Self { _arguments: arguments_of(command), code: output.status.code(), stdout, stderr }
+        Self {
+            _arguments: arguments_of(command),
+            code: output.status.code(),
+            stdout,
+            stderr,
+        }
     }
 
     /// The same where it might not end.
@@ -34,7 +50,12 @@ impl Ended {
         let mut process = Process::spawn("wxmint", command);
         let code = process.end(PATIENCE).await.code();
         let [stdout, stderr] = [process.stdout(), process.stderr()].map(|lines| lines.join("\n"));
-        Self { _arguments: arguments_of(command), code, stdout, stderr }
+        Self {
+            _arguments: arguments_of(command),
+            code,
+            stdout,
+            stderr,
+        }
     }
 
     pub(crate) fn said(&self) -> String {

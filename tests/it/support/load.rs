@@ -33,18 +33,30 @@ impl Load {
         let mut codes = Vec::new();
         for number in 0..PEOPLE {
             let person = format!("load-{number}");
-            let minted = bed.wechat.mint_codes(json!({"person": person, "count": CODES_EACH})).await;
+            let minted = bed
+                .wechat
+                .mint_codes(json!({"person": person, "count": CODES_EACH}))
+                .await;
             codes.push((person, minted));
         }
         let logins = (0..CODES_EACH).flat_map(move |turn| {
-            codes.iter().map(|(person, codes)| (person.clone(), codes[turn].clone())).collect::<Vec<_>>()
+            codes
+                .iter()
+                .map(|(person, codes)| (person.clone(), codes[turn].clone()))
+                .collect::<Vec<_>>()
         });
         Self::of(bed, logins)
     }
 
     /// Logs these people in by these codes.
-    pub(crate) fn of<R>(bed: &TestBed<R>, logins: impl Iterator<Item = (String, String)> + Send + 'static) -> Self {
-        let (record, stopped) = (Arc::<Mutex<Vec<Recorded>>>::default(), Arc::<AtomicBool>::default());
+    pub(crate) fn of<R>(
+        bed: &TestBed<R>,
+        logins: impl Iterator<Item = (String, String)> + Send + 'static,
+    ) -> Self {
+        let (record, stopped) = (
+            Arc::<Mutex<Vec<Recorded>>>::default(),
+            Arc::<AtomicBool>::default(),
+        );
         let (http, url) = (bed.http.clone(), bed.service().url("/login"));
         let (records, is_over) = (Arc::clone(&record), Arc::clone(&stopped));
         let running = tokio::spawn(async move {
@@ -67,10 +79,17 @@ impl Load {
                     locked(&records).push(Recorded { person, answer });
                 });
             }
-            assert!(is_over.load(Ordering::Relaxed), "the load has run out of codes");
+            assert!(
+                is_over.load(Ordering::Relaxed),
+                "the load has run out of codes"
+            );
             in_flight.join_all().await;
         });
-        Self { record, stopped, running }
+        Self {
+            record,
+            stopped,
+            running,
+        }
     }
 
     /// The answers so far, in the order in which they came.

@@ -19,13 +19,19 @@ pub(crate) mod limit;
 pub(crate) mod load;
 mod process;
 mod proxy;
-#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
+#[expect(
+    dead_code,
+    reason = "tests/nightly and the tests of crates/redis-link need more of it"
+)]
 mod redis_cluster;
 pub(crate) mod redis_keys;
 mod redis_server;
 pub(crate) mod scan;
 pub(crate) mod secrets;
-#[expect(dead_code, reason = "tests/nightly and the tests of crates/redis-link need more of it")]
+#[expect(
+    dead_code,
+    reason = "tests/nightly and the tests of crates/redis-link need more of it"
+)]
 mod sentinel;
 mod service;
 mod sidecar;
@@ -55,14 +61,15 @@ pub(crate) use self::bed::{Builder, Clock, Reachable, TestBed};
 pub(crate) use self::bed::{OPERATOR, PLATFORM, PLATFORM_KEY, PLATFORM_SECRET, PLATFORM_TOKEN};
 pub(crate) use self::collector::Collector;
 pub(crate) use self::configuration::{
-    APP_SECRET, APPID, Configuration, ISSUER, ONE_THREAD, OTHER_APPID, OTHER_SECRET, apps_folder, replace, set_mode,
-    write_private,
+    APP_SECRET, APPID, Configuration, ISSUER, ONE_THREAD, OTHER_APPID, OTHER_SECRET, apps_folder,
+    replace, set_mode, write_private,
 };
 pub(crate) use self::connection::Connection;
 pub(crate) use self::demo::Demo;
 pub(crate) use self::ended::Ended;
 pub(crate) use self::keys::{
-    READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts, said, signs,
+    READ_AGAIN_WITHIN, decoded, jwks_kids, keys, keys_command, kid_of, kids_of, private_parts,
+    said, signs,
 };
 pub(crate) use self::load::Load;
 pub(crate) use self::process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files};
@@ -75,7 +82,9 @@ pub(crate) use self::sidecar::{Sidecar, SidecarSettings};
 pub(crate) use self::simulator::Simulator;
 pub(crate) use self::terminal::Terminal;
 pub(crate) use self::tls::{Authority, Terminator};
-pub(crate) use self::users::{PASSWORD, UsersFile, WRONG_PASSWORD, password_of, users_command, wrong_password_of};
+pub(crate) use self::users::{
+    PASSWORD, UsersFile, WRONG_PASSWORD, password_of, users_command, wrong_password_of,
+};
 pub(crate) use self::wait::{eventually, until};
 pub(crate) use self::wire::{Impatient, Pace, Received, wire_request};
 
@@ -95,14 +104,22 @@ pub(crate) mod prelude {
 /// The tools that `make setup` has installed for the tests.
 pub(crate) fn tools(path: &str) -> PathBuf {
     let tool = repository("target/tools").join(path);
-    assert!(tool.exists(), "{} is missing; run: make setup", tool.display());
+    assert!(
+        tool.exists(),
+        "{} is missing; run: make setup",
+        tool.display()
+    );
     tool
 }
 
 /// The Go of `make setup`, which installs one where the machine's own is missing or too old; otherwise the machine's.
 pub(crate) fn go() -> PathBuf {
     let installed = repository("target/tools/golang/go/bin/go");
-    if installed.exists() { installed } else { "go".into() }
+    if installed.exists() {
+        installed
+    } else {
+        "go".into()
+    }
 }
 
 /// For scripts of Node, which looks for packages above a script's own folder.
@@ -113,35 +130,60 @@ pub(crate) fn node_folder() -> TempDir {
 /// The lines of tests/tools/openapi_check.py about messages, one for each. `arguments`: the document, and options.
 pub(crate) fn openapi_check(arguments: &[&OsStr], messages: &impl Serialize) -> Vec<String> {
     let mut check = Command::new(tools("python/bin/python"));
-    check.arg(repository("tests/tools/openapi_check.py")).args(arguments);
+    check
+        .arg(repository("tests/tools/openapi_check.py"))
+        .args(arguments);
     let messages = serde_json::to_string(messages).expect("texts");
-    Ended::of(&mut check, &messages).expect_success().stdout.lines().map(str::to_owned).collect()
+    Ended::of(&mut check, &messages)
+        .expect_success()
+        .stdout
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The library that moves a program's clock, in a folder of the architecture. The one without MT may tell one of two
 /// threads that ask at once the true time.
 pub(crate) fn libfaketime() -> PathBuf {
-    let folders = fs::read_dir("/usr/lib").expect("a folder").filter_map(|entry| Some(entry.ok()?.path()));
+    let folders = fs::read_dir("/usr/lib")
+        .expect("a folder")
+        .filter_map(|entry| Some(entry.ok()?.path()));
     let mut found = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
-    found.find(|library| Path::new(library).exists()).expect("libfaketime is missing; run: make setup")
+    found
+        .find(|library| Path::new(library).exists())
+        .expect("libfaketime is missing; run: make setup")
 }
 
 /// The variables by which a program's clock is ahead by `+30s`, or behind.
 pub(crate) fn clock_off_by(time: &str) -> [(&'static str, String); 3] {
     let library = libfaketime().to_string_lossy().into_owned();
-    [("LD_PRELOAD", library), ("FAKETIME", time.to_owned()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned())]
+    [
+        ("LD_PRELOAD", library),
+        ("FAKETIME", time.to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
 }
 
 /// Those by which it is what this file says, and only as long as that says it.
 pub(crate) fn clock_of(file: &Path) -> [(&'static str, String); 4] {
-    let [library, file] = [libfaketime(), file.to_owned()].map(|path| path.to_string_lossy().into_owned());
-    let [cache, monotonic] = ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC"].map(|name| (name, "1".to_owned()));
-    [("LD_PRELOAD", library), ("FAKETIME_TIMESTAMP_FILE", file), cache, monotonic]
+    let [library, file] =
+        [libfaketime(), file.to_owned()].map(|path| path.to_string_lossy().into_owned());
+    let [cache, monotonic] =
+        ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC"].map(|name| (name, "1".to_owned()));
+    [
+        ("LD_PRELOAD", library),
+        ("FAKETIME_TIMESTAMP_FILE", file),
+        cache,
+        monotonic,
+    ]
 }
 
 /// `PATH` for a shell that runs `wxmint`.
 pub(crate) fn path_with_wxmint() -> String {
-    let programs = Path::new(WXMINT).parent().expect("a folder of programs").display();
+    let programs = Path::new(WXMINT)
+        .parent()
+        .expect("a folder of programs")
+        .display();
     format!("{programs}:{}", std::env::var("PATH").unwrap_or_default())
 }
 
@@ -169,15 +211,24 @@ pub(crate) fn wxmint_in(folder: impl AsRef<Path>, words: &[&str]) -> Command {
 /// A command of wxmint for the Redis at this URL, with nothing else of our environment.
 pub(crate) fn command_on(redis_url: &str, words: &[&str]) -> Command {
     let mut command = wxmint();
-    command.args(words).env_clear().env("WXMINT_REDIS_URL", redis_url);
+    command
+        .args(words)
+        .env_clear()
+        .env("WXMINT_REDIS_URL", redis_url);
     command
 }
 
 /// Makes the user of docs/redis.md for wxmint, with `more` rights; the URL by which that one connects.
 pub(crate) fn url_of_documented_user(redis: &RedisServer, password: &str, more: &str) -> String {
     let page = fs::read_to_string(repository("docs/redis.md")).expect("a page");
-    let rule = page.lines().find(|line| line.starts_with("ACL SETUSER wxmint")).expect("a rule");
-    let rule = format!("{} {more}", rule.replace(">PASSWORD", &format!(">{password}")));
+    let rule = page
+        .lines()
+        .find(|line| line.starts_with("ACL SETUSER wxmint"))
+        .expect("a rule");
+    let rule = format!(
+        "{} {more}",
+        rule.replace(">PASSWORD", &format!(">{password}"))
+    );
     redis.command::<()>(&rule.split_whitespace().collect::<Vec<_>>());
     format!("redis://wxmint:{password}@127.0.0.1:{}", redis.port())
 }

@@ -32,21 +32,42 @@ type Output = Arc<Mutex<Vec<String>>>;
 impl Process {
     pub(crate) fn spawn(name: &str, command: &mut Command) -> Self {
         limit::at_most(LIMIT);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("{name} does not start: {error}; try: make setup"));
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child =
+            child.unwrap_or_else(|error| panic!("{name} does not start: {error}; try: make setup"));
         let (stdout, stderr) = (Output::default(), Output::default());
         let readers = vec![
             read(child.stdout.take().expect("a pipe"), &stdout),
             read(child.stderr.take().expect("a pipe"), &stderr),
         ];
-        Self { child, name: name.to_owned(), stdout, stderr, readers }
+        Self {
+            child,
+            name: name.to_owned(),
+            stdout,
+            stderr,
+            readers,
+        }
     }
 
     /// With nobody at the other end of its outputs.
     pub(crate) fn unread(name: &str, command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(closed_pipe()).stderr(closed_pipe()).spawn();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(closed_pipe())
+            .stderr(closed_pipe())
+            .spawn();
         let (stdout, stderr, readers) = (Output::default(), Output::default(), Vec::new());
-        Self { child: child.expect("it starts"), name: name.to_owned(), stdout, stderr, readers }
+        Self {
+            child: child.expect("it starts"),
+            name: name.to_owned(),
+            stdout,
+            stderr,
+            readers,
+        }
     }
 
     pub(crate) fn stdout(&self) -> Vec<String> {
@@ -59,7 +80,10 @@ impl Process {
 
     /// The lines of standard error after so many.
     pub(crate) fn stderr_from(&self, line: usize) -> Vec<String> {
-        locked(&self.stderr).get(line..).unwrap_or_default().to_vec()
+        locked(&self.stderr)
+            .get(line..)
+            .unwrap_or_default()
+            .to_vec()
     }
 
     /// The text that it has written so far.
@@ -71,8 +95,20 @@ impl Process {
     pub(crate) async fn printed_address(&mut self) -> SocketAddr {
         let what = format!("the address of {}", self.name);
         eventually(&what, PATIENCE, async || {
-            assert!(self.ended().is_none(), "{} ends: {:?}", self.name, self.stderr());
-            self.stdout().iter().find_map(|line| line.split_once("http://")?.1.split('/').next()?.parse().ok())
+            assert!(
+                self.ended().is_none(),
+                "{} ends: {:?}",
+                self.name,
+                self.stderr()
+            );
+            self.stdout().iter().find_map(|line| {
+                line.split_once("http://")?
+                    .1
+                    .split('/')
+                    .next()?
+                    .parse()
+                    .ok()
+            })
         })
         .await
     }
@@ -81,9 +117,22 @@ impl Process {
     pub(crate) async fn listens<const N: usize>(&mut self, names: [&str; N]) -> [SocketAddr; N] {
         let what = format!("{} listens", self.name);
         eventually(&what, PATIENCE, async || {
-            assert!(self.ended().is_none(), "{} ends: {:?}", self.name, self.stderr());
-            let event = self.events().into_iter().find(|event| event["message"] == "listening")?;
-            Some(names.map(|name| event[name].as_str().and_then(|text| text.parse().ok()).expect("an address")))
+            assert!(
+                self.ended().is_none(),
+                "{} ends: {:?}",
+                self.name,
+                self.stderr()
+            );
+            let event = self
+                .events()
+                .into_iter()
+                .find(|event| event["message"] == "listening")?;
+            Some(names.map(|name| {
+                event[name]
+                    .as_str()
+                    .and_then(|text| text.parse().ok())
+                    .expect("an address")
+            }))
         })
         .await
     }
@@ -93,32 +142,51 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).expect("a process that has not been waited for");
+        kill_process(Pid::from_child(&self.child), signal)
+            .expect("a process that has not been waited for");
     }
 
     /// The lines of JSON that it has written to standard error.
     pub(crate) fn events(&self) -> Vec<Value> {
-        self.stderr().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.stderr()
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Those whose message has these words, without audit events.
     pub(crate) fn told(&self, words: &str) -> Vec<Value> {
         let mut lines = self.events();
-        lines.retain(|line| line["message"].as_str().is_some_and(|text| text.contains(words)) && !is_audit(line));
+        lines.retain(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|text| text.contains(words))
+                && !is_audit(line)
+        });
         lines
     }
 
     /// The first line with this text, once it has been read: the service writes it after it has answered, or counted.
     pub(crate) async fn says(&self, text: &str) -> String {
-        let found = async || [self.stdout(), self.stderr()].concat().into_iter().find(|line| line.contains(text));
+        let found = async || {
+            [self.stdout(), self.stderr()]
+                .concat()
+                .into_iter()
+                .find(|line| line.contains(text))
+        };
         eventually(text, PATIENCE, found).await
     }
 
     /// A number of proc_pid_status(5), such as VmRSS in KiB.
     fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of proc_pid_status(5)");
-        line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().expect("a number")
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .expect("a field of proc_pid_status(5)");
+        line.trim_matches([':', '\t', ' ', 'k', 'B'])
+            .parse()
+            .expect("a number")
     }
 
     pub(crate) fn memory(&self) -> u64 {
@@ -132,7 +200,9 @@ impl Process {
 
     /// How many files and connections it has open.
     pub(crate) fn open_files(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.id())).expect("Linux").count()
+        fs::read_dir(format!("/proc/{}/fd", self.id()))
+            .expect("Linux")
+            .count()
     }
 
     /// How it has ended, if it has. All of its output has been read then.
@@ -168,7 +238,10 @@ fn read(pipe: impl Read + Send + 'static, output: &Output) -> JoinHandle<()> {
 }
 
 impl Drop for Process {
-    #[expect(clippy::print_stderr, reason = "a failed test is explained by what its processes said")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "a failed test is explained by what its processes said"
+    )]
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
@@ -189,14 +262,26 @@ pub(crate) fn closed_pipe() -> Stdio {
 /// Thousands of connections need more open files than a login shell gives; children inherit the limit.
 pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("up to the maximum");
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )
+    .expect("up to the maximum");
 }
 
 /// The same command where no file may grow, as on a full disk. The signal that would end the process is ignored, so
 /// that the write fails instead (setrlimit(2)).
 pub(crate) fn on_a_full_disk(command: &Command) -> Command {
     let mut limited = Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]).arg(command.get_program());
-    limited.args(command.get_args()).env_clear().current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"])
+        .arg(command.get_program());
+    limited
+        .args(command.get_args())
+        .env_clear()
+        .current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
     limited
 }

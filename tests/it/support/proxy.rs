@@ -35,17 +35,36 @@ impl Breakable {
     pub(crate) async fn before(target: SocketAddr) -> Self {
         let (port, listener) = eventually("a free port", PATIENCE, async || {
             let port = free_port();
-            Some((port, reserve((Ipv4Addr::LOCALHOST, port).into()).ok()?.listen(BACKLOG).ok()?))
+            Some((
+                port,
+                reserve((Ipv4Addr::LOCALHOST, port).into())
+                    .ok()?
+                    .listen(BACKLOG)
+                    .ok()?,
+            ))
         })
         .await;
         let (wanted, asked) = watch::channel(State::Passing);
         let (reaches, reached) = watch::channel(State::Passing);
         let (target, leads_to) = watch::channel(target);
-        let [answers_until_loss, answers_until_wait, round_trips] = [(); 3].map(|()| Arc::default());
-        let route =
-            Route { target: leads_to, answers_until_loss, answers_until_wait, round_trips, wanted, state: asked };
+        let [answers_until_loss, answers_until_wait, round_trips] =
+            [(); 3].map(|()| Arc::default());
+        let route = Route {
+            target: leads_to,
+            answers_until_loss,
+            answers_until_wait,
+            round_trips,
+            wanted,
+            state: asked,
+        };
         let proxy = tokio::spawn(serve(listener, route.clone(), reaches));
-        Self { port, target, route, reached, proxy }
+        Self {
+            port,
+            target,
+            route,
+            reached,
+            proxy,
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -77,7 +96,9 @@ impl Breakable {
 
     /// The same from the answer after so many others on; 1 is the next.
     pub(crate) fn withhold_from(&self, number: u64) {
-        self.route.answers_until_wait.store(number, Ordering::Relaxed);
+        self.route
+            .answers_until_wait
+            .store(number, Ordering::Relaxed);
     }
 
     pub(crate) fn is_withholding(&self) -> bool {
@@ -107,7 +128,9 @@ impl Breakable {
 
     /// This answer does not arrive, counted from 1, the next, and its connection is closed.
     pub(crate) fn lose_answer(&self, number: u64) {
-        self.route.answers_until_loss.store(number, Ordering::Relaxed);
+        self.route
+            .answers_until_loss
+            .store(number, Ordering::Relaxed);
     }
 
     /// Whether the answer that was to be lost is lost. If there was none, none will be.
@@ -125,7 +148,10 @@ impl Breakable {
     pub(crate) async fn expect_round_trips(&self, expected: u64, mut work: impl AsyncFnMut()) {
         let mut counted = Vec::new();
         while counted.last() != Some(&expected) {
-            assert!(counted.len() < 20, "{counted:?} round trips instead of {expected}");
+            assert!(
+                counted.len() < 20,
+                "{counted:?} round trips instead of {expected}"
+            );
             let before = self.round_trips();
             work().await;
             counted.push(self.round_trips() - before);
@@ -135,7 +161,10 @@ impl Breakable {
     async fn become_(&self, state: State) {
         self.route.wanted.send_replace(state);
         let mut reached = self.reached.clone();
-        reached.wait_for(|now| *now == state).await.expect("the proxy runs");
+        reached
+            .wait_for(|now| *now == state)
+            .await
+            .expect("the proxy runs");
     }
 }
 
@@ -201,8 +230,13 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
 
 async fn connection(near: TcpStream, route: Route) {
     let target = *route.target.borrow();
-    let Ok(far) = TcpStream::connect(target).await else { return };
-    [&near, &far].into_iter().try_for_each(|socket| socket.set_nodelay(true)).expect("a TCP connection");
+    let Ok(far) = TcpStream::connect(target).await else {
+        return;
+    };
+    [&near, &far]
+        .into_iter()
+        .try_for_each(|socket| socket.set_nodelay(true))
+        .expect("a TCP connection");
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     let answered = AtomicBool::new(true);
     let asks = || {
@@ -228,7 +262,9 @@ async fn connection(near: TcpStream, route: Route) {
 
 /// Counts down to 0, and says when it gets there.
 fn is_last(left: &AtomicU64) -> bool {
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| number.checked_sub(1)) == Ok(1)
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| {
+        number.checked_sub(1)
+    }) == Ok(1)
 }
 
 /// In which states bytes move.

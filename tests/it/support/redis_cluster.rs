@@ -46,14 +46,20 @@ impl RedisCluster {
             let id = server.command(&["CLUSTER", "MYID"]);
             Node { server, id }
         });
-        let cluster = Self { nodes: nodes.collect() };
+        let cluster = Self {
+            nodes: nodes.collect(),
+        };
         cluster.form(replicas).await;
         cluster
     }
 
     /// For `WXMINT_REDIS_URL`, with every node as a seed.
     pub(crate) fn url(&self) -> String {
-        let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.server.port())).collect();
+        let hosts: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.server.port()))
+            .collect();
         let user = self.nodes[0].server.user_part();
         format!("redis+cluster://{user}{}", hosts.join(","))
     }
@@ -68,24 +74,39 @@ impl RedisCluster {
 
     /// The slot of a key.
     pub(crate) fn slot(&self, key: &str) -> usize {
-        self.living().next().expect("a node that answers").server.command(&["CLUSTER", "KEYSLOT", key])
+        self.living()
+            .next()
+            .expect("a node that answers")
+            .server
+            .command(&["CLUSTER", "KEYSLOT", key])
     }
 
     /// The node that serves a slot, by the newest claim among the nodes that answer; none while there is none.
     pub(crate) fn primary_of(&self, slot: usize) -> Option<usize> {
         let claims = (0..self.nodes()).filter_map(|node| Some((node, self.claim(node)?)));
-        let owners = claims.filter(|(_, claim)| claim.primary && claim.slots.iter().any(|range| range.contains(&slot)));
-        owners.max_by_key(|(_, claim)| claim.epoch).map(|(node, _)| node)
+        let owners = claims.filter(|(_, claim)| {
+            claim.primary && claim.slots.iter().any(|range| range.contains(&slot))
+        });
+        owners
+            .max_by_key(|(_, claim)| claim.epoch)
+            .map(|(node, _)| node)
     }
 
     /// A slot that a primary serves.
     pub(crate) fn slot_at(&self, primary: usize) -> usize {
-        *self.claim(primary).and_then(|claim| claim.slots.into_iter().next()).expect("a slot").start()
+        *self
+            .claim(primary)
+            .and_then(|claim| claim.slots.into_iter().next())
+            .expect("a slot")
+            .start()
     }
 
     /// All primaries that answer and have slots.
     pub(crate) fn primaries(&self) -> Vec<usize> {
-        let serves = |node: &usize| self.claim(*node).is_some_and(|claim| claim.primary && !claim.slots.is_empty());
+        let serves = |node: &usize| {
+            self.claim(*node)
+                .is_some_and(|claim| claim.primary && !claim.slots.is_empty())
+        };
         (0..self.nodes()).filter(serves).collect()
     }
 
@@ -93,9 +114,14 @@ impl RedisCluster {
     pub(crate) fn replicas_of(&self, primary: usize) -> Vec<usize> {
         // Refused if it has just become a replica.
         let said: RedisResult<Vec<String>> =
-            self.node(primary).try_command(&["CLUSTER", "REPLICAS", &self.nodes[primary].id]);
+            self.node(primary)
+                .try_command(&["CLUSTER", "REPLICAS", &self.nodes[primary].id]);
         let lines = said.unwrap_or_default();
-        let is_named = |node: &usize| lines.iter().any(|line| line.starts_with(&self.nodes[*node].id));
+        let is_named = |node: &usize| {
+            lines
+                .iter()
+                .any(|line| line.starts_with(&self.nodes[*node].id))
+        };
         (0..self.nodes()).filter(is_named).collect()
     }
 
@@ -109,7 +135,9 @@ impl RedisCluster {
 
     /// Every node gets another password, for its clients and for its replicas. All connections are closed.
     pub(crate) fn change_password(&mut self, password: &str) {
-        self.nodes.iter_mut().for_each(|node| node.server.change_password(password));
+        self.nodes
+            .iter_mut()
+            .for_each(|node| node.server.change_password(password));
     }
 
     /// The orderly failover: the primary pauses its clients until the replica has everything. Returns when the replica
@@ -125,7 +153,10 @@ impl RedisCluster {
 
     /// The node that serves `slot` once that is another node than `lost`.
     pub(crate) async fn successor(&self, slot: usize, lost: usize) -> usize {
-        eventually("a successor", FAILOVER, async || self.primary_of(slot).filter(|node| *node != lost)).await
+        eventually("a successor", FAILOVER, async || {
+            self.primary_of(slot).filter(|node| *node != lost)
+        })
+        .await
     }
 
     /// Waits until all slots are served by the word of every node that answers, and every replica that answers is known
@@ -139,15 +170,29 @@ impl RedisCluster {
     /// on whom one asks and where the key is.
     pub(crate) fn begin_move(&self, slot: usize, from: usize, to: usize) {
         let slot = slot.to_string();
-        self.node(to).command::<()>(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.nodes[from].id]);
-        self.node(from).command::<()>(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &self.nodes[to].id]);
+        self.node(to).command::<()>(&[
+            "CLUSTER",
+            "SETSLOT",
+            &slot,
+            "IMPORTING",
+            &self.nodes[from].id,
+        ]);
+        self.node(from).command::<()>(&[
+            "CLUSTER",
+            "SETSLOT",
+            &slot,
+            "MIGRATING",
+            &self.nodes[to].id,
+        ]);
     }
 
     /// Moves the keys of the slot that are still there.
     pub(crate) fn move_keys(&self, slot: usize, from: usize, to: usize) {
         let (slot, port) = (slot.to_string(), self.node(to).port().to_string());
         loop {
-            let keys: Vec<String> = self.node(from).command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+            let keys: Vec<String> =
+                self.node(from)
+                    .command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
             if keys.is_empty() {
                 return;
             }
@@ -165,9 +210,11 @@ impl RedisCluster {
     /// Tells the new owner first, so that no moment passes in which neither believes to have the slot, and then all.
     pub(crate) fn end_move(&self, slot: usize, to: usize) {
         let (slot, id) = (slot.to_string(), &self.nodes[to].id);
-        self.node(to).command::<()>(&["CLUSTER", "SETSLOT", &slot, "NODE", id]);
+        self.node(to)
+            .command::<()>(&["CLUSTER", "SETSLOT", &slot, "NODE", id]);
         for node in self.primaries() {
-            self.node(node).command::<()>(&["CLUSTER", "SETSLOT", &slot, "NODE", id]);
+            self.node(node)
+                .command::<()>(&["CLUSTER", "SETSLOT", &slot, "NODE", id]);
         }
     }
 
@@ -184,13 +231,20 @@ impl RedisCluster {
         let mut proxies = Vec::new();
         for Node { server, .. } in &self.nodes {
             let proxy = Breakable::before(([127, 0, 0, 1], server.port()).into()).await;
-            server.command::<()>(&["CONFIG", "SET", "cluster-announce-port", &proxy.port().to_string()]);
+            server.command::<()>(&[
+                "CONFIG",
+                "SET",
+                "cluster-announce-port",
+                &proxy.port().to_string(),
+            ]);
             proxies.push(proxy);
         }
         until("all nodes name the proxies", PATIENCE, async || {
             self.nodes.iter().all(|node| {
                 let said: String = node.server.command(&["CLUSTER", "NODES"]);
-                proxies.iter().all(|proxy| said.contains(&format!(":{}@", proxy.port())))
+                proxies
+                    .iter()
+                    .all(|proxy| said.contains(&format!(":{}@", proxy.port())))
             })
         })
         .await;
@@ -217,30 +271,56 @@ impl RedisCluster {
 
     fn claim(&self, node: usize) -> Option<Claim> {
         let node = &self.nodes[node];
-        let said: String = node.server.answers().then(|| node.server.try_command(&["CLUSTER", "NODES"]).ok())??;
-        let fields: Vec<_> = said.lines().find(|line| line.contains("myself"))?.split(' ').collect();
+        let said: String = node
+            .server
+            .answers()
+            .then(|| node.server.try_command(&["CLUSTER", "NODES"]).ok())??;
+        let fields: Vec<_> = said
+            .lines()
+            .find(|line| line.contains("myself"))?
+            .split(' ')
+            .collect();
         Some(Claim {
             primary: fields[2].contains("master"),
             epoch: fields[6].parse().expect("an epoch"),
-            slots: fields[8..].iter().filter(|slots| !slots.starts_with('[')).map(|slots| range(slots)).collect(),
+            slots: fields[8..]
+                .iter()
+                .filter(|slots| !slots.starts_with('['))
+                .map(|slots| range(slots))
+                .collect(),
         })
     }
 
     fn is_whole(&self) -> bool {
         let ok = |node: &Node| {
             let info: RedisResult<String> = node.server.try_command(&["CLUSTER", "INFO"]);
-            let replication: RedisResult<String> = node.server.try_command(&["INFO", "replication"]);
+            let replication: RedisResult<String> =
+                node.server.try_command(&["INFO", "replication"]);
             info.is_ok_and(|said| said.contains("cluster_state:ok"))
-                && replication.is_ok_and(|said| said.contains("role:master") || said.contains("master_link_status:up"))
+                && replication.is_ok_and(|said| {
+                    said.contains("role:master") || said.contains("master_link_status:up")
+                })
         };
         let primaries = self.primaries();
-        let living: Vec<_> = (0..self.nodes()).filter(|node| self.node(*node).answers()).collect();
-        let replicas =
-            |primary: &usize| self.replicas_of(*primary).into_iter().filter(|replica| living.contains(replica)).count();
+        let living: Vec<_> = (0..self.nodes())
+            .filter(|node| self.node(*node).answers())
+            .collect();
+        let replicas = |primary: &usize| {
+            self.replicas_of(*primary)
+                .into_iter()
+                .filter(|replica| living.contains(replica))
+                .count()
+        };
         let is_confirmed = |primary: &usize| self.node(*primary).is_confirmed_by(replicas(primary));
-        let claims = (0..self.nodes()).filter_map(|node| self.claim(node)).filter(|claim| claim.primary);
+        let claims = (0..self.nodes())
+            .filter_map(|node| self.claim(node))
+            .filter(|claim| claim.primary);
         self.living().all(ok)
-            && claims.flat_map(|claim| claim.slots).map(|range| range.count()).sum::<usize>() == SLOTS
+            && claims
+                .flat_map(|claim| claim.slots)
+                .map(|range| range.count())
+                .sum::<usize>()
+                == SLOTS
             && !living.iter().any(|node| self.hold_failed(*node).1)
             && primaries.len() + primaries.iter().map(replicas).sum::<usize>() == living.len()
             && primaries.iter().all(is_confirmed)
@@ -249,22 +329,31 @@ impl RedisCluster {
     async fn form(&self, replicas: usize) {
         for (number, node) in self.nodes.iter().enumerate() {
             // Without it, the nodes would settle their epochs by collisions.
-            node.server.command::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
+            node.server
+                .command::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
             for other in &self.nodes[..number] {
                 let port = other.server.port().to_string();
-                let [_, bus]: [String; 2] = other.server.command(&["CONFIG", "GET", "cluster-port"]);
-                node.server.command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+                let [_, bus]: [String; 2] =
+                    other.server.command(&["CONFIG", "GET", "cluster-port"]);
+                node.server
+                    .command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
             }
         }
         for (number, node) in self.nodes[..PRIMARIES].iter().enumerate() {
             let border = |number: usize| number * SLOTS / PRIMARIES;
-            let [first, last] = [border(number), border(number + 1) - 1].map(|slot| slot.to_string());
-            node.server.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
+            let [first, last] =
+                [border(number), border(number + 1) - 1].map(|slot| slot.to_string());
+            node.server
+                .command::<()>(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
         }
-        until("all nodes know each other", PATIENCE, async || self.nodes.iter().all(|node| self.knows_all(node))).await;
+        until("all nodes know each other", PATIENCE, async || {
+            self.nodes.iter().all(|node| self.knows_all(node))
+        })
+        .await;
         for (number, node) in self.nodes[PRIMARIES..].iter().enumerate() {
             let primary = &self.nodes[number / replicas].id;
-            node.server.command::<()>(&["CLUSTER", "REPLICATE", primary]);
+            node.server
+                .command::<()>(&["CLUSTER", "REPLICATE", primary]);
         }
         until("all replicas are known", FAILOVER, async || {
             self.is_whole() && self.nodes.iter().all(|node| knows_replicas(node, replicas))
@@ -279,7 +368,10 @@ impl RedisCluster {
 }
 
 fn options(further: &[&str], password: &str) -> Vec<String> {
-    let [bus, timeout] = [free_port().to_string(), NODE_TIMEOUT.as_millis().to_string()];
+    let [bus, timeout] = [
+        free_port().to_string(),
+        NODE_TIMEOUT.as_millis().to_string(),
+    ];
     let mut options = [
         ["--cluster-enabled", "yes"],
         ["--cluster-port", &bus],

@@ -29,9 +29,8 @@ pub(crate) fn access_token(app: &str) -> String {
 /// The id that a value holds: a UUID, an openid or a unionid, or text.
 pub(crate) fn id_in(value: &[u8]) -> String {
     match value {
-        [1, bytes @ ..] => {
-            Uuid::from_slice(bytes).map_or_else(|_| URL_SAFE_NO_PAD.encode(bytes), |uuid| uuid.to_string())
-        }
+        [1, bytes @ ..] => Uuid::from_slice(bytes)
+            .map_or_else(|_| URL_SAFE_NO_PAD.encode(bytes), |uuid| uuid.to_string()),
         text => String::from_utf8(text.to_vec()).expect("UTF-8"),
     }
 }

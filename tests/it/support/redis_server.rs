@@ -47,10 +47,21 @@ impl RedisServer {
             let mut process = spawn(port, &options, password, folder.path());
             match up(port, password, &mut process) {
                 true => break (port, options, process),
-                false => assert!(log(folder.path()).contains("Address already in use"), "{}", log(folder.path())),
+                false => assert!(
+                    log(folder.path()).contains("Address already in use"),
+                    "{}",
+                    log(folder.path())
+                ),
             }
         };
-        Self { port, password: password.to_owned(), options, process, folder, answers: AtomicBool::new(true) }
+        Self {
+            port,
+            password: password.to_owned(),
+            options,
+            process,
+            folder,
+            answers: AtomicBool::new(true),
+        }
     }
 
     /// A replica of `primary`, with all that the primary has.
@@ -70,15 +81,30 @@ impl RedisServer {
     /// Whether so many replicas confirm a write. A primary says `state=online`, and a replica `master_link_status:up`,
     /// up to a second before the primary sends that replica anything.
     pub(crate) fn is_confirmed_by(&self, replicas: usize) -> bool {
-        let Ok(mut connection) = self.connection() else { return false };
+        let Ok(mut connection) = self.connection() else {
+            return false;
+        };
         let mut confirmed_by = |number: usize| {
             let (key, mut write) = (format!("written{number}"), redis::pipe());
-            write.cmd("SET").arg(&key).arg(1).ignore().cmd("DEL").arg(&key).ignore();
-            let confirmed: RedisResult<(usize,)> = write.cmd("WAIT").arg(replicas).arg(100).query(&mut connection);
+            write
+                .cmd("SET")
+                .arg(&key)
+                .arg(1)
+                .ignore()
+                .cmd("DEL")
+                .arg(&key)
+                .ignore();
+            let confirmed: RedisResult<(usize,)> = write
+                .cmd("WAIT")
+                .arg(replicas)
+                .arg(100)
+                .query(&mut connection);
             confirmed.ok()
         };
         // A node of a Cluster refuses the keys of others.
-        (0..100).find_map(&mut confirmed_by).is_some_and(|(count,)| count >= replicas)
+        (0..100)
+            .find_map(&mut confirmed_by)
+            .is_some_and(|(count,)| count >= replicas)
     }
 
     /// As an administrator.
@@ -117,35 +143,56 @@ impl RedisServer {
 
     /// Runs a command as an administrator.
     pub(crate) fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        self.try_command(words)
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
     /// The same where the server may refuse it, be frozen or be gone.
     pub(crate) fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
         let (name, arguments) = words.split_first().expect("a command");
-        redis::cmd(name).arg(arguments).query(&mut self.connection()?)
+        redis::cmd(name)
+            .arg(arguments)
+            .query(&mut self.connection()?)
     }
 
     /// All that it holds, as it writes that to disk; nothing where it cannot be asked.
     pub(crate) fn held(&self) -> Vec<u8> {
         let saved = self.answers() && self.try_command::<()>(&["SAVE"]).is_ok();
-        saved.then(|| fs::read(self.folder.path().join("dump.rdb")).ok()).flatten().unwrap_or_default()
+        saved
+            .then(|| fs::read(self.folder.path().join("dump.rdb")).ok())
+            .flatten()
+            .unwrap_or_default()
     }
 
     /// Each key with its value as DUMP has it, where texts stand as they are.
     pub(crate) fn everything(&self) -> Vec<(String, Vec<u8>)> {
         let keys: Vec<String> = self.command(&["KEYS", "*"]);
         // It may have expired since.
-        let value = |key: &str| self.command::<Option<_>>(&["DUMP", key]).unwrap_or_default();
-        keys.into_iter().map(|key| (key.clone(), value(&key))).collect()
+        let value = |key: &str| {
+            self.command::<Option<_>>(&["DUMP", key])
+                .unwrap_or_default()
+        };
+        keys.into_iter()
+            .map(|key| (key.clone(), value(&key)))
+            .collect()
     }
 
     /// How often each command has been called, within scripts too.
     pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
         let stats: String = self.command(&["INFO", "commandstats"]);
-        let lines = stats.lines().filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
-        let number = |rest: &str| rest.split(',').next().expect("a number").parse().expect("calls");
-        lines.map(|(name, rest)| (name.to_owned(), number(rest))).collect()
+        let lines = stats
+            .lines()
+            .filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="));
+        let number = |rest: &str| {
+            rest.split(',')
+                .next()
+                .expect("a number")
+                .parse()
+                .expect("calls")
+        };
+        lines
+            .map(|(name, rest)| (name.to_owned(), number(rest)))
+            .collect()
     }
 
     /// The commands that have been called more often since `before`, but for this question.
@@ -154,16 +201,30 @@ impl RedisServer {
             let more = calls - before.get(&name).copied().unwrap_or_default();
             (name, more)
         };
-        self.calls().into_iter().map(more).filter(|(name, more)| *more > 0 && name != "info").collect()
+        self.calls()
+            .into_iter()
+            .map(more)
+            .filter(|(name, more)| *more > 0 && name != "info")
+            .collect()
     }
 
     /// Lets nobody in who does not know the new password, those who were in already included.
     pub(crate) fn change_password(&mut self, password: &str) {
         // A Sentinel has no CONFIG.
-        self.command::<()>(&["ACL", "SETUSER", "default", "resetpass", &format!(">{password}")]);
+        self.command::<()>(&[
+            "ACL",
+            "SETUSER",
+            "default",
+            "resetpass",
+            &format!(">{password}"),
+        ]);
         self.password = password.to_owned();
         // A node of a Cluster presents it to its primary, too.
-        if let Some(option) = self.options.iter().position(|option| option == "--masterauth") {
+        if let Some(option) = self
+            .options
+            .iter()
+            .position(|option| option == "--masterauth")
+        {
             self.options[option + 1] = password.to_owned();
             self.command::<()>(&["CONFIG", "SET", "masterauth", password]);
         }
@@ -172,7 +233,11 @@ impl RedisServer {
 
     /// Its clock is ahead of the true one by so much from now on, or behind. The options have [`movable_clock`].
     pub(crate) fn move_clock(&self, seconds: i64) {
-        fs::write(self.folder.path().join("clock"), (seconds * 1_000_000).to_ne_bytes()).expect("its own folder");
+        fs::write(
+            self.folder.path().join("clock"),
+            (seconds * 1_000_000).to_ne_bytes(),
+        )
+        .expect("its own folder");
     }
 
     /// SIGKILL, and gone when this returns.
@@ -186,7 +251,11 @@ impl RedisServer {
     /// On the same port and folder.
     pub(crate) async fn start_again(&mut self) {
         self.process = spawn(self.port, &self.options, &self.password, self.folder.path());
-        assert!(up(self.port, &self.password, &mut self.process), "{}", log(self.folder.path()));
+        assert!(
+            up(self.port, &self.password, &mut self.process),
+            "{}",
+            log(self.folder.path())
+        );
         self.answers.store(true, Ordering::Relaxed);
     }
 
@@ -202,17 +271,30 @@ impl RedisServer {
     }
 
     fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the server has ended: {}", log(self.folder.path()));
+        let sent = Command::new("kill")
+            .args([signal, &self.process.id().to_string()])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "the server has ended: {}",
+            log(self.folder.path())
+        );
     }
 }
 
 impl Drop for RedisServer {
-    #[allow(clippy::print_stderr, reason = "a failed test is explained by what its processes said")]
+    #[allow(
+        clippy::print_stderr,
+        reason = "a failed test is explained by what its processes said"
+    )]
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
-            eprintln!("--- redis-server at port {} said:\n{}", self.port, log(self.folder.path()));
+            eprintln!(
+                "--- redis-server at port {} said:\n{}",
+                self.port,
+                log(self.folder.path())
+            );
         }
     }
 }
@@ -221,8 +303,15 @@ impl Drop for RedisServer {
 pub(crate) fn movable_clock(folder: &Path) -> String {
     let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
     fs::write(&source, include_str!("clock_of_redis.c")).expect("written");
-    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
-    assert!(made.is_ok_and(|status| status.success()), "the C compiler is missing; run: make setup");
+    let made = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(source)
+        .status();
+    assert!(
+        made.is_ok_and(|status| status.success()),
+        "the C compiler is missing; run: make setup"
+    );
     format!("env:LD_PRELOAD={}", library.display())
 }
 
@@ -231,23 +320,50 @@ fn url(port: u16, password: &str) -> String {
 }
 
 fn user_part(password: &str) -> String {
-    if password.is_empty() { String::new() } else { format!(":{password}@") }
+    if password.is_empty() {
+        String::new()
+    } else {
+        format!(":{password}@")
+    }
 }
 
 fn spawn(port: u16, options: &[String], password: &str, folder: &Path) -> Child {
     let mut command = Command::new(server_program());
     // The name of a configuration file has to come first.
     // An option `env:NAME=VALUE` is a variable of its environment.
-    let variables = options.iter().filter_map(|option| option.strip_prefix("env:")?.split_once('='));
-    command.current_dir(folder).envs(variables).args(options.iter().filter(|option| !option.starts_with("env:")));
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "3600 1000000", "--dir"]).arg(folder);
+    let variables = options
+        .iter()
+        .filter_map(|option| option.strip_prefix("env:")?.split_once('='));
+    command
+        .current_dir(folder)
+        .envs(variables)
+        .args(options.iter().filter(|option| !option.starts_with("env:")));
+    command
+        .args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--save",
+            "3600 1000000",
+            "--dir",
+        ])
+        .arg(folder);
     // In a compressed file no test would find a secret.
     command.args(["--rdbcompression", "no"]);
     if !password.is_empty() {
         command.args(["--requirepass", password]);
     }
-    let log = File::options().create(true).append(true).open(folder.join(LOG)).expect("a file");
-    command.stdin(Stdio::null()).stdout(log).spawn().expect("redis-server is needed; try: make setup")
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join(LOG))
+        .expect("a file");
+    command
+        .stdin(Stdio::null())
+        .stdout(log)
+        .spawn()
+        .expect("redis-server is needed; try: make setup")
 }
 
 /// The text that it has written so far.
@@ -257,9 +373,14 @@ fn log(folder: &Path) -> String {
 
 /// `redis-server`, or the path of what stands in for it in the repository; `make nightly` names Valkey's.
 fn server_program() -> PathBuf {
-    let Some(named) = env::var_os("WXMINT_TEST_REDIS") else { return "redis-server".into() };
+    let Some(named) = env::var_os("WXMINT_TEST_REDIS") else {
+        return "redis-server".into();
+    };
     let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    folders.map(|folder| folder.join(&named)).find(|path| path.exists()).expect("WXMINT_TEST_REDIS is a program")
+    folders
+        .map(|folder| folder.join(&named))
+        .find(|path| path.exists())
+        .expect("WXMINT_TEST_REDIS is a program")
 }
 
 /// Waits until it answers, and nobody else on its port; false if it has ended instead.
@@ -268,7 +389,9 @@ fn up(port: u16, password: &str, process: &mut Child) -> bool {
     let (own, mut has_ended) = (format!("process_id:{}\r", process.id()), false);
     until("Redis answers", || {
         has_ended = process.try_wait().expect("a child of ours").is_some();
-        let info = client.get_connection().and_then(|mut it| redis::cmd("INFO").arg("server").query::<String>(&mut it));
+        let info = client
+            .get_connection()
+            .and_then(|mut it| redis::cmd("INFO").arg("server").query::<String>(&mut it));
         has_ended || info.is_ok_and(|info| info.contains(&own))
     });
     !has_ended
@@ -296,7 +419,8 @@ pub(crate) fn free_port() -> u16 {
     let start = (std::process::id() % u32::from(COUNT)) as u16;
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = FIRST + (u32::from(start) * 61 + u32::from(step)).rem_euclid(u32::from(COUNT)) as u16;
+        let port =
+            FIRST + (u32::from(start) * 61 + u32::from(step)).rem_euclid(u32::from(COUNT)) as u16;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
         }

@@ -14,8 +14,7 @@ pub(crate) const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 
 /// Two pages, each of which shows a number.
 pub(crate) fn two_pages() -> Value {
-    let page =
-        |id: &str, name: &str| json!({"client_id": id, "name": name, "appid": APPID, "page": "pages/scan/index"});
+    let page = |id: &str, name: &str| json!({"client_id": id, "name": name, "appid": APPID, "page": "pages/scan/index"});
     json!([page("shop-web", "晨光商城 网页版"), page("tv", "<b>TV</b>")])
 }
 
@@ -23,12 +22,19 @@ pub(crate) fn two_pages() -> Value {
 pub(crate) fn with_form(request: RequestBuilder, form: &[(&str, &str)]) -> RequestBuilder {
     let url = Url::parse_with_params("http://form", form).expect("a URL");
     let body = url.query().unwrap_or_default().to_owned();
-    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
+    request
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(body)
 }
 
 /// The parameters of an address.
 pub(crate) fn told(address: &str) -> HashMap<String, String> {
-    address.parse::<Url>().expect("a URL").query_pairs().into_owned().collect()
+    address
+        .parse::<Url>()
+        .expect("a URL")
+        .query_pairs()
+        .into_owned()
+        .collect()
 }
 
 /// A request of a page that waits for a phone.
@@ -40,7 +46,12 @@ pub(crate) struct Scan {
 impl<R> TestBed<R> {
     pub(crate) async fn form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         let url = self.service().url(path);
-        self.http.send(with_form(self.http.0.post(url).header("user-agent", "Firefox 150"), form)).await
+        self.http
+            .send(with_form(
+                self.http.0.post(url).header("user-agent", "Firefox 150"),
+                form,
+            ))
+            .await
     }
 
     pub(crate) async fn step(&self, step: &str, query: &str, form: &[(&str, &str)]) -> Answer {
@@ -52,10 +63,23 @@ impl<R> TestBed<R> {
         let shown = self.step("scan", query, &[]).await;
         assert_eq!(shown.status, 200, "{shown:?}");
         let user_code = shown.member("user_code");
-        let approved = self.approve(None, person, &user_code, shown.json()["match"].as_str()).await;
+        let approved = self
+            .approve(None, person, &user_code, shown.json()["match"].as_str())
+            .await;
         assert_eq!(approved.status, 204, "{approved:?}");
-        let to = self.step("poll", query, &[("device_code", &shown.member("device_code"))]).await.member("location");
-        self.http.1.note("authorization code", &[Place::Answer], told(&to).remove("code").unwrap_or_default());
+        let to = self
+            .step(
+                "poll",
+                query,
+                &[("device_code", &shown.member("device_code"))],
+            )
+            .await
+            .member("location");
+        self.http.1.note(
+            "authorization code",
+            &[Place::Answer],
+            told(&to).remove("code").unwrap_or_default(),
+        );
         to
     }
 
@@ -63,7 +87,9 @@ impl<R> TestBed<R> {
         let scan = Scan::begin(self, client).await;
         assert_eq!(scan.asked.status, 200, "{:?}", scan.asked);
         let plain = scan.user_code().replace("-", "");
-        self.http.1.note("user code", &[Place::Answer, Place::Redis], plain);
+        self.http
+            .1
+            .note("user code", &[Place::Answer, Place::Redis], plain);
         scan
     }
 
@@ -77,17 +103,29 @@ impl<R> TestBed<R> {
 
     pub(crate) async fn poll_as(&self, client: &str, request: &Scan) -> Answer {
         let code = request.asked.member("device_code");
-        self.form("/token", &[("grant_type", GRANT), ("client_id", client), ("device_code", &code)]).await
+        self.form(
+            "/token",
+            &[
+                ("grant_type", GRANT),
+                ("client_id", client),
+                ("device_code", &code),
+            ],
+        )
+        .await
     }
 
     pub(crate) async fn look(&self, phone: &Answer, user_code: &str) -> Answer {
         let path = format!("/device/{user_code}");
-        self.service().ask("GET", &path, &phone.member("access_token"), &Value::Null).await
+        self.service()
+            .ask("GET", &path, &phone.member("access_token"), &Value::Null)
+            .await
     }
 
     pub(crate) async fn deny(&self, phone: &Answer, user_code: &str) -> Answer {
         let path = format!("/device/{user_code}/deny");
-        self.service().ask("POST", &path, &phone.member("access_token"), &Value::Null).await
+        self.service()
+            .ask("POST", &path, &phone.member("access_token"), &Value::Null)
+            .await
     }
 
     /// With a fresh code of `person`, with a token if there is one, and with the number that is given.
@@ -102,14 +140,32 @@ impl<R> TestBed<R> {
         if let Some(number) = number {
             body["match"] = number.into();
         }
-        let request = self.http.0.post(self.service().url(&format!("/device/{user_code}/approve"))).json(&body);
-        let by = |request: RequestBuilder, phone: &&Answer| request.bearer_auth(phone.member("access_token"));
+        let request = self
+            .http
+            .0
+            .post(self.service().url(&format!("/device/{user_code}/approve")))
+            .json(&body);
+        let by = |request: RequestBuilder, phone: &&Answer| {
+            request.bearer_auth(phone.member("access_token"))
+        };
         self.http.send(phone.iter().fold(request, by)).await
     }
 
     /// By the phone of `person`, with the number that the page shows.
-    pub(crate) async fn approves(&self, phone: impl Into<Option<&Answer>>, person: &str, scan: &Scan) {
-        let answer = self.approve(phone.into(), person, &scan.user_code(), scan.number().as_deref()).await;
+    pub(crate) async fn approves(
+        &self,
+        phone: impl Into<Option<&Answer>>,
+        person: &str,
+        scan: &Scan,
+    ) {
+        let answer = self
+            .approve(
+                phone.into(),
+                person,
+                &scan.user_code(),
+                scan.number().as_deref(),
+            )
+            .await;
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 
@@ -132,7 +188,9 @@ impl Scan {
 
     /// Whatever is answered.
     pub(crate) async fn begin<R>(bed: &TestBed<R>, client: &'static str) -> Self {
-        let asked = bed.form("/device_authorization", &[("client_id", client)]).await;
+        let asked = bed
+            .form("/device_authorization", &[("client_id", client)])
+            .await;
         Self { client, asked }
     }
 }

@@ -35,14 +35,19 @@ impl Sentinel {
     pub(crate) async fn of(replicas: usize) -> Self {
         let servers = started(1 + replicas, &["--repl-diskless-sync-delay", "0"]);
         let port = servers[0].port().to_string();
-        servers[1..].iter().for_each(|server| server.command(&["REPLICAOF", "127.0.0.1", &port]));
+        servers[1..]
+            .iter()
+            .for_each(|server| server.command(&["REPLICAOF", "127.0.0.1", &port]));
         servers.iter().for_each(admit_clients);
         let sentinels = started(3, &[EMPTY_FILE, "--sentinel"]);
         for server in &sentinels {
             hurry(server);
             let down_after = DOWN_AFTER.as_millis().to_string();
             server.command::<()>(&["SENTINEL", "MONITOR", MASTER, "127.0.0.1", &port, "2"]);
-            for (name, value) in [("down-after-milliseconds", down_after.as_str()), ("failover-timeout", "3000")] {
+            for (name, value) in [
+                ("down-after-milliseconds", down_after.as_str()),
+                ("failover-timeout", "3000"),
+            ] {
                 server.command::<()>(&["SENTINEL", "SET", MASTER, name, value]);
             }
         }
@@ -53,8 +58,15 @@ impl Sentinel {
 
     /// For `WXMINT_REDIS_URL`.
     pub(crate) fn url(&self) -> String {
-        let hosts: Vec<_> = self.sentinels.iter().map(|it| format!("127.0.0.1:{}", it.port())).collect();
-        format!("redis+sentinel://{CLIENT}:{CLIENT}@{}/{MASTER}", hosts.join(","))
+        let hosts: Vec<_> = self
+            .sentinels
+            .iter()
+            .map(|it| format!("127.0.0.1:{}", it.port()))
+            .collect();
+        format!(
+            "redis+sentinel://{CLIENT}:{CLIENT}@{}/{MASTER}",
+            hosts.join(",")
+        )
     }
 
     pub(crate) fn server(&self, number: usize) -> &RedisServer {
@@ -67,16 +79,26 @@ impl Sentinel {
 
     /// The server that most of the sentinels that answer name; none while they disagree.
     pub(crate) fn primary(&self) -> Option<usize> {
-        let named: Vec<_> = self.sentinels.iter().filter(|it| it.answers()).filter_map(named_by).collect();
+        let named: Vec<_> = self
+            .sentinels
+            .iter()
+            .filter(|it| it.answers())
+            .filter_map(named_by)
+            .collect();
         let agree = |port: u16| named.iter().filter(|other| **other == port).count() >= 2;
         self.servers.iter().position(|server| agree(server.port()))
     }
 
     /// The servers that take themselves for a primary.
     pub(crate) fn think_they_are_primary(&self) -> Vec<usize> {
-        let says = |server: &RedisServer| server.try_command::<String>(&["INFO", "replication"]).unwrap_or_default();
-        let is_one =
-            |number: &usize| self.server(*number).answers() && says(self.server(*number)).contains("role:master");
+        let says = |server: &RedisServer| {
+            server
+                .try_command::<String>(&["INFO", "replication"])
+                .unwrap_or_default()
+        };
+        let is_one = |number: &usize| {
+            self.server(*number).answers() && says(self.server(*number)).contains("role:master")
+        };
         (0..self.servers.len()).filter(is_one).collect()
     }
 
@@ -96,7 +118,9 @@ impl Sentinel {
 
     /// The servers keep theirs.
     pub(crate) fn give_sentinels_the_password(&mut self, password: &str) {
-        self.sentinels.iter_mut().for_each(|sentinel| sentinel.change_password(password));
+        self.sentinels
+            .iter_mut()
+            .for_each(|sentinel| sentinel.change_password(password));
     }
 
     /// From here on the server lets in neither sentinels nor replicas, as if cut off, and clients as before.
@@ -109,7 +133,11 @@ impl Sentinel {
     /// `SENTINEL FAILOVER`, which the old primary learns of last. Returns when the sentinels name another server.
     pub(crate) async fn fail_over(&self) -> usize {
         let old = self.primary().expect("a primary");
-        let asked = self.sentinels.iter().find(|it| it.answers()).expect("a sentinel that answers");
+        let asked = self
+            .sentinels
+            .iter()
+            .find(|it| it.answers())
+            .expect("a sentinel that answers");
         until("a failover", FAILOVER, async || {
             if named_by(asked) == Some(self.server(old).port()) {
                 // Refused while one is under way. It may come to nothing.
@@ -123,7 +151,10 @@ impl Sentinel {
 
     /// The server that the sentinels name once that is another one than `lost`.
     pub(crate) async fn successor(&self, lost: usize) -> usize {
-        eventually("a successor", FAILOVER, async || self.primary().filter(|server| *server != lost)).await
+        eventually("a successor", FAILOVER, async || {
+            self.primary().filter(|server| *server != lost)
+        })
+        .await
     }
 
     /// Waits until the sentinels that answer agree and know each other and all replicas, and the servers that answer
@@ -136,18 +167,23 @@ impl Sentinel {
     pub(crate) fn hold_down(&self, replica: usize) -> (bool, bool) {
         let port = self.server(replica).port().to_string();
         let holds_down = |sentinel: &RedisServer| {
-            let said: Vec<HashMap<String, String>> = sentinel.command(&["SENTINEL", "REPLICAS", MASTER]);
-            said.iter().any(|replica| replica["port"] == port && replica["flags"].contains("s_down"))
+            let said: Vec<HashMap<String, String>> =
+                sentinel.command(&["SENTINEL", "REPLICAS", MASTER]);
+            said.iter()
+                .any(|replica| replica["port"] == port && replica["flags"].contains("s_down"))
         };
         let held: Vec<_> = self.sentinels.iter().map(holds_down).collect();
         (held.iter().all(|held| *held), held.contains(&true))
     }
 
     fn is_whole(&self) -> bool {
-        let Some(primary) = self.primary() else { return false };
+        let Some(primary) = self.primary() else {
+            return false;
+        };
         let port = format!("master_port:{}\r", self.server(primary).port());
         let in_step = |number: usize| {
-            let said: RedisResult<String> = self.server(number).try_command(&["INFO", "replication"]);
+            let said: RedisResult<String> =
+                self.server(number).try_command(&["INFO", "replication"]);
             said.is_ok_and(|said| match number == primary {
                 true => said.contains("role:master"),
                 false => said.contains(&port) && said.contains("master_link_status:up"),
@@ -155,13 +191,25 @@ impl Sentinel {
         };
         let knows_all = |sentinel: &RedisServer| {
             let said: RedisResult<String> = sentinel.try_command(&["INFO", "sentinel"]);
-            let known = format!("slaves={},sentinels={}", self.servers.len() - 1, self.sentinels.len());
+            let known = format!(
+                "slaves={},sentinels={}",
+                self.servers.len() - 1,
+                self.sentinels.len()
+            );
             said.is_ok_and(|said| said.contains(&known) && said.contains("status=ok"))
         };
-        (0..self.servers.len()).filter(|number| self.server(*number).answers()).all(in_step)
+        (0..self.servers.len())
+            .filter(|number| self.server(*number).answers())
+            .all(in_step)
             && self.sentinels.iter().any(RedisServer::answers)
-            && self.sentinels.iter().filter(|it| it.answers()).all(knows_all)
-            && self.server(primary).is_confirmed_by(self.servers.iter().filter(|it| it.answers()).count() - 1)
+            && self
+                .sentinels
+                .iter()
+                .filter(|it| it.answers())
+                .all(knows_all)
+            && self
+                .server(primary)
+                .is_confirmed_by(self.servers.iter().filter(|it| it.answers()).count() - 1)
     }
 }
 
@@ -172,15 +220,30 @@ fn started(count: usize, options: &[&str]) -> Vec<RedisServer> {
 
 /// The port of the server that a sentinel names.
 fn named_by(sentinel: &RedisServer) -> Option<u16> {
-    let named = sentinel.try_command::<[String; 2]>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
+    let named =
+        sentinel.try_command::<[String; 2]>(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER]);
     named.ok()?[1].parse().ok()
 }
 
 /// Not as the user of sentinels and replicas, so that a test can shut those out alone.
 fn admit_clients(server: &RedisServer) {
-    server.command::<()>(&["ACL", "SETUSER", CLIENT, "on", &format!(">{CLIENT}"), "~*", "&*", "+@all"]);
+    server.command::<()>(&[
+        "ACL",
+        "SETUSER",
+        CLIENT,
+        "on",
+        &format!(">{CLIENT}"),
+        "~*",
+        "&*",
+        "+@all",
+    ]);
 }
 
 fn hurry(sentinel: &RedisServer) {
-    sentinel.command::<()>(&["SENTINEL", "DEBUG"].into_iter().chain(INTERVALS.split(' ')).collect::<Vec<_>>());
+    sentinel.command::<()>(
+        &["SENTINEL", "DEBUG"]
+            .into_iter()
+            .chain(INTERVALS.split(' '))
+            .collect::<Vec<_>>(),
+    );
 }

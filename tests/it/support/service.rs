@@ -23,8 +23,17 @@ impl Service {
         let mut process = Process::spawn("wxmint serve", &mut configuration.command());
         let [public, admin] = process.listens(["public", "admin"]).await;
         http.1.note_configuration(configuration);
-        let audit = configuration.get("WXMINT_AUDIT").and_then(|to| to.strip_prefix("file:")).map(str::to_owned);
-        Self { public, admin, audit, http, process }
+        let audit = configuration
+            .get("WXMINT_AUDIT")
+            .and_then(|to| to.strip_prefix("file:"))
+            .map(str::to_owned);
+        Self {
+            public,
+            admin,
+            audit,
+            http,
+            process,
+        }
     }
 
     pub(crate) async fn ready(&self) {
@@ -68,13 +77,20 @@ impl Service {
     /// It has not panicked, nor answered 500, so far.
     pub(crate) async fn expect_no_faults(&self) {
         let (log, metrics) = (self.log(), self.metrics().await);
-        let faults = metrics.lines().filter(|line| line.contains("internal_error") && !line.ends_with(" 0"));
-        assert!(!log.contains("panicked") && faults.count() == 0, "{log}\n{metrics}");
+        let faults = metrics
+            .lines()
+            .filter(|line| line.contains("internal_error") && !line.ends_with(" 0"));
+        assert!(
+            !log.contains("panicked") && faults.count() == 0,
+            "{log}\n{metrics}"
+        );
     }
 
     /// `POST /login` with these members.
     pub(crate) async fn log_in_with(&self, body: &Value) -> Answer {
-        self.http.send(self.http.0.post(self.url("/login")).json(body)).await
+        self.http
+            .send(self.http.0.post(self.url("/login")).json(body))
+            .await
     }
 
     pub(crate) async fn login(&self, code: &str) -> Answer {
@@ -87,13 +103,35 @@ impl Service {
     }
 
     /// The same on the admin listener, by the secret of an operator or a peer.
-    pub(crate) async fn operate(&self, method: &str, path: &str, secret: &str, body: &Value) -> Answer {
-        self.ask_at(&format!("http://{}{path}", self.admin), method, secret, body).await
+    pub(crate) async fn operate(
+        &self,
+        method: &str,
+        path: &str,
+        secret: &str,
+        body: &Value,
+    ) -> Answer {
+        self.ask_at(
+            &format!("http://{}{path}", self.admin),
+            method,
+            secret,
+            body,
+        )
+        .await
     }
 
     async fn ask_at(&self, url: &str, method: &str, token: &str, body: &Value) -> Answer {
-        let request = self.http.0.request(method.parse().expect("a method"), url).bearer_auth(token);
-        self.http.send(if body.is_null() { request } else { request.json(body) }).await
+        let request = self
+            .http
+            .0
+            .request(method.parse().expect("a method"), url)
+            .bearer_auth(token);
+        self.http
+            .send(if body.is_null() {
+                request
+            } else {
+                request.json(body)
+            })
+            .await
     }
 
     pub(crate) async fn unbind(&self, token: &str) -> Answer {
@@ -106,20 +144,31 @@ impl Service {
 
     /// The reasons of the lines of a level so far.
     pub(crate) fn reasons(&self, level: &str) -> Vec<String> {
-        let lines = self.events().into_iter().filter(|event| event["level"] == level);
-        lines.map(|event| event["reason"].as_str().unwrap_or_default().to_owned()).collect()
+        let lines = self
+            .events()
+            .into_iter()
+            .filter(|event| event["level"] == level);
+        lines
+            .map(|event| event["reason"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 }
 
 /// The value of a line of metrics, by all that stands before it; 0 where there is none.
 pub(crate) fn sample(metrics: &str, name: &str) -> f64 {
-    let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    values.next().map_or(0.0, |value| value.parse().expect("a number"))
+    let mut values = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    values
+        .next()
+        .map_or(0.0, |value| value.parse().expect("a number"))
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.http.1.expect_none_of_service(&self.process.log(), self.admin, self.audit.as_deref());
+        self.http
+            .1
+            .expect_none_of_service(&self.process.log(), self.admin, self.audit.as_deref());
     }
 }
 

@@ -17,7 +17,9 @@ pub(crate) struct SidecarSettings(BTreeMap<String, String>);
 impl SidecarSettings {
     /// The settings of the usual issuer, whose keys are at this URL.
     pub(crate) fn new(jwks_url: &str) -> Self {
-        let settings = Self(BTreeMap::new()).with("WXMINT_ISSUER", ISSUER).with("WXMINT_AUDIENCE", ISSUER);
+        let settings = Self(BTreeMap::new())
+            .with("WXMINT_ISSUER", ISSUER)
+            .with("WXMINT_AUDIENCE", ISSUER);
         settings
             .with("WXMINT_JWKS_URL", jwks_url)
             // Few stand-ins have a feed, and without one a sidecar takes 10 s to be ready.
@@ -56,7 +58,13 @@ impl SidecarSettings {
     pub(crate) async fn start(&self) -> Sidecar {
         let mut process = Process::spawn("wxmint sidecar", &mut self.command());
         let [public, admin] = process.listens(["verify", "admin"]).await;
-        Sidecar { public, admin, audit: None, http: Http::new(), process }
+        Sidecar {
+            public,
+            admin,
+            audit: None,
+            http: Http::new(),
+            process,
+        }
     }
 
     /// Started, and it has keys.
@@ -69,13 +77,22 @@ impl SidecarSettings {
 
 impl Sidecar {
     pub(crate) async fn verify(&self, token: &str) -> Answer {
-        self.http.send(self.http.0.get(self.url("/verify")).bearer_auth(token)).await
+        self.http
+            .send(self.http.0.get(self.url("/verify")).bearer_auth(token))
+            .await
     }
 
     /// A request as it is written: a line (`GET /verify HTTP/1.1`), further lines, and a body.
     pub(crate) async fn raw(&self, line: &str, headers: &[&str], body: &str) -> Received {
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        self.bytes(format!("{line}\r\nHost: sidecar\r\nConnection: close\r\n{headers}\r\n{body}").as_bytes()).await
+        let headers: String = headers
+            .iter()
+            .map(|header| format!("{header}\r\n"))
+            .collect();
+        self.bytes(
+            format!("{line}\r\nHost: sidecar\r\nConnection: close\r\n{headers}\r\n{body}")
+                .as_bytes(),
+        )
+        .await
     }
 
     pub(crate) async fn bytes(&self, bytes: &[u8]) -> Received {

@@ -22,19 +22,32 @@ pub(crate) struct Terminator {
 
 impl Terminator {
     pub(crate) async fn before(target: SocketAddr) -> Self {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let made =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         let key = made.signing_key.serialize_der().try_into().expect("a key");
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key))
+            .and_then(|config| {
+                config
+                    .with_no_client_auth()
+                    .with_single_cert(vec![made.cert.der().clone()], key)
+            })
             .expect("a configuration");
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let accepting = Accepting::start(move |stream| pass(stream, acceptor.clone(), target));
-        Self { address: accepting.address, certificate: made.cert.pem(), _accepting: accepting }
+        Self {
+            address: accepting.address,
+            certificate: made.cert.pem(),
+            _accepting: accepting,
+        }
     }
 }
 
-async fn pass(stream: TcpStream, acceptor: TlsAcceptor, target: SocketAddr) -> io::Result<(u64, u64)> {
+async fn pass(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    target: SocketAddr,
+) -> io::Result<(u64, u64)> {
     let mut inner = TcpStream::connect(target).await?;
     inner.set_nodelay(true)?;
     copy_bidirectional(&mut acceptor.accept(stream).await?, &mut inner).await
@@ -50,11 +63,17 @@ impl Authority {
     pub(crate) fn new(folder: &Path) -> Self {
         fs::create_dir_all(folder).expect("a folder");
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, folder.to_string_lossy());
+        params
+            .distinguished_name
+            .push(DnType::CommonName, folder.to_string_lossy());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"))
+            .expect("an authority");
         fs::write(folder.join("ca.crt"), issuer.pem()).expect("written");
-        Self { issuer, folder: folder.to_owned() }
+        Self {
+            issuer,
+            folder: folder.to_owned(),
+        }
     }
 
     /// Signs a certificate for these host names and addresses, and writes it with its key.
@@ -81,7 +100,11 @@ impl Authority {
     /// Options of a redis-server that has TLS on `port`, with the certificate `name`, beside its port without.
     pub(crate) fn redis_options(&self, port: u16, name: &str, wants_client: bool) -> Vec<String> {
         let path = |file: String| self.path(&file).to_string_lossy().into_owned();
-        let (certificate, key, ca) = (path(format!("{name}.crt")), path(format!("{name}.key")), path("ca.crt".into()));
+        let (certificate, key, ca) = (
+            path(format!("{name}.crt")),
+            path(format!("{name}.key")),
+            path("ca.crt".into()),
+        );
         let wants = if wants_client { "yes" } else { "no" };
         let options = [
             ("--tls-port", port.to_string()),
@@ -90,6 +113,9 @@ impl Authority {
             ("--tls-ca-cert-file", ca),
             ("--tls-auth-clients", wants.into()),
         ];
-        options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+        options
+            .into_iter()
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect()
     }
 }

@@ -19,14 +19,20 @@ impl UsersFile {
     /// Each with [`PASSWORD`] and the user id `id-of-NAME`.
     pub(crate) fn of(names: &[&str]) -> Self {
         let file = Self(tempfile::tempdir().expect("a folder"));
-        let lines: String = names.iter().map(|name| format!("{name}\t{HASH}\tid-of-{name}\n")).collect();
+        let lines: String = names
+            .iter()
+            .map(|name| format!("{name}\t{HASH}\tid-of-{name}\n"))
+            .collect();
         write_private(&file.path(), &lines);
         file
     }
 
     pub(crate) fn add(&self, name: &str, user_id: &str) {
-        Ended::of(&mut users_command(&self.path(), &["add", name, "--user-id", user_id]), &format!("{PASSWORD}\n"))
-            .expect_success();
+        Ended::of(
+            &mut users_command(&self.path(), &["add", name, "--user-id", user_id]),
+            &format!("{PASSWORD}\n"),
+        )
+        .expect_success();
     }
 
     /// `wxmint users WORDS`.
@@ -46,7 +52,12 @@ impl UsersFile {
 /// `wxmint users WORDS --users FILE`, with nothing of our environment.
 pub(crate) fn users_command(file: &Path, words: &[&str]) -> Command {
     let mut command = wxmint();
-    command.arg("users").args(words).arg("--users").arg(file).env_clear();
+    command
+        .arg("users")
+        .args(words)
+        .arg("--users")
+        .arg(file)
+        .env_clear();
     command
 }
 

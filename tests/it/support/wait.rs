@@ -12,7 +12,11 @@ pub(crate) async fn until(what: &str, within: Duration, mut condition: impl Asyn
 }
 
 /// Waits until `condition` gives something, and returns that.
-pub(crate) async fn eventually<T>(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
     limit::at_most(LIMIT);
     let begun = Instant::now();
     loop {

@@ -34,8 +34,12 @@ impl Impatient {
         // As of a phone that is gone. What is only closed in order might still want its answer.
         connection.set_zero_linger().expect("a TCP connection");
         let (json, length) = ("Content-Type: application/json", body.len());
-        let headers = format!("Authorization: Bearer {token}\r\n{json}\r\nContent-Length: {length}\r\n");
-        connection.write_all(wire_request(line, "localhost", &headers, body).as_bytes()).await.expect("sent");
+        let headers =
+            format!("Authorization: Bearer {token}\r\n{json}\r\nContent-Length: {length}\r\n");
+        connection
+            .write_all(wire_request(line, "localhost", &headers, body).as_bytes())
+            .await
+            .expect("sent");
         Self(connection)
     }
 
@@ -48,13 +52,21 @@ impl Impatient {
     pub(crate) async fn hang_up(self, service: &Process) {
         let open = service.open_files();
         drop(self);
-        until("the service closes the connection", PATIENCE, async || service.open_files() < open).await;
+        until("the service closes the connection", PATIENCE, async || {
+            service.open_files() < open
+        })
+        .await;
     }
 }
 
 impl Received {
     /// Sends `bytes` on a connection of its own and reads until the server closes that.
-    pub(crate) async fn after(listener: SocketAddr, bytes: &[u8], pace: Pace, within: Duration) -> Self {
+    pub(crate) async fn after(
+        listener: SocketAddr,
+        bytes: &[u8],
+        pace: Pace,
+        within: Duration,
+    ) -> Self {
         let connection = TcpStream::connect(listener).await.expect("a listener");
         let (read, write) = connection.into_split();
         let reading = timeout(within, read_to_close(read));
@@ -75,7 +87,12 @@ impl Received {
     pub(crate) fn status(&self) -> Option<u16> {
         let text = self.text();
         let line = text.lines().next()?;
-        Some(line.strip_prefix("HTTP/1.1 ").or(line.strip_prefix("HTTP/1.0 "))?[..3].parse().expect("a status"))
+        Some(
+            line.strip_prefix("HTTP/1.1 ")
+                .or(line.strip_prefix("HTTP/1.0 "))?[..3]
+                .parse()
+                .expect("a status"),
+        )
     }
 
     /// How many answers came: two to one request would be a smuggled one's.
@@ -86,17 +103,24 @@ impl Received {
     /// A header's value, or "" where there is none.
     pub(crate) fn header(&self, name: &str) -> String {
         let text = self.text();
-        let head = text.split_once("\r\n\r\n").map_or(text.as_str(), |(head, _)| head);
+        let head = text
+            .split_once("\r\n\r\n")
+            .map_or(text.as_str(), |(head, _)| head);
         let mut headers = head.lines().filter_map(|line| line.split_once(": "));
-        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or(String::new(), |(_, value)| value.to_owned())
+        headers
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map_or(String::new(), |(_, value)| value.to_owned())
     }
 
     pub(crate) fn body(&self) -> String {
-        self.text().split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned())
+        self.text()
+            .split_once("\r\n\r\n")
+            .map_or(String::new(), |(_, body)| body.to_owned())
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body()).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+        serde_json::from_str(&self.body())
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 }
 

@@ -7,11 +7,16 @@ use crate::support::prelude::*;
 /// The phone of mei forges data that begin with `first` and `rest`.
 async fn forged(replicas: &Replicas, first: &str, rest: &str) -> Value {
     let spliced = json!({"first": first, "rest": rest});
-    replicas.0.wechat.hand_over(json!({"person": "mei", "kind": "user_info", "spliced": spliced})).await
+    replicas
+        .0
+        .wechat
+        .hand_over(json!({"person": "mei", "kind": "user_info", "spliced": spliced}))
+        .await
 }
 
 #[tokio::test]
-async fn a_phone_number_and_a_group_that_the_phone_has_written_itself_are_refused_like_any_other_failure() {
+async fn a_phone_number_and_a_group_that_the_phone_has_written_itself_are_refused_like_any_other_failure()
+ {
     let replicas = Replicas::start().await;
     let mei = replicas.log_in("mei").await;
     for (first, rest) in [
@@ -27,7 +32,10 @@ async fn a_phone_number_and_a_group_that_the_phone_has_written_itself_are_refuse
         let data = forged(&replicas, r#"{"phoneNumber":""#, "13900000000").await;
         expect_undecryptable(replicas.decrypt(1, &mei, &data).await);
     }
-    assert!(replicas.kept(&mei).is_empty(), "the session key is still there");
+    assert!(
+        replicas.kept(&mei).is_empty(),
+        "the session key is still there"
+    );
 }
 
 /// The victim's first login in another app would otherwise get the attacker's user.
@@ -37,7 +45,10 @@ async fn a_unionid_that_the_phone_has_written_itself_links_nobody() {
     let wechat = &replicas.0.wechat;
     wechat.names_unionids(APPID, false).await;
     replicas.log_in_in(APPID, "lin").await;
-    let unionid = wechat.account_in(OTHER_APPID, "lin").await["unionid"].as_str().expect("a unionid").to_owned();
+    let unionid = wechat.account_in(OTHER_APPID, "lin").await["unionid"]
+        .as_str()
+        .expect("a unionid")
+        .to_owned();
 
     let mei = replicas.log_in_in(APPID, "mei").await;
     let (first, rest) = unionid.split_at(4);

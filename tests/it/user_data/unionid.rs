@@ -16,16 +16,23 @@ fn user_info(session: &Session, unionid: &str) -> Value {
 /// The data that the phone hands over may be older than what WeChat has answered, and the phone may have changed it: it
 /// changes no unionid that is known, be it by earlier data or by WeChat's answer.
 #[tokio::test]
-async fn a_unionid_found_in_a_persons_data_makes_the_next_app_know_them_and_changes_none_that_is_known() {
+async fn a_unionid_found_in_a_persons_data_makes_the_next_app_know_them_and_changes_none_that_is_known()
+ {
     let apps = Replicas(TestBed::builder().services(2).two_apps().start().await);
     let (wechat, redis) = (&apps.0.wechat, &apps.0.redis);
     wechat.names_unionids(APPID, false).await;
     let here = apps.log_in_in(APPID, "lin").await;
-    let known = wechat.account_in(OTHER_APPID, "lin").await["unionid"].as_str().expect("a unionid").to_owned();
+    let known = wechat.account_in(OTHER_APPID, "lin").await["unionid"]
+        .as_str()
+        .expect("a unionid")
+        .to_owned();
     let data = data_of(&apps.decrypt(1, &here, &user_info(&here, &known)).await);
     assert_eq!(data, json!({"nickName": "林"}));
     let there = apps.log_in_in(OTHER_APPID, "lin").await;
-    assert_eq!((&there.user, &apps.log_in_in(APPID, "lin").await.user), (&here.user, &here.user));
+    assert_eq!(
+        (&there.user, &apps.log_in_in(APPID, "lin").await.user),
+        (&here.user, &here.user)
+    );
     for service in &apps.0.services {
         assert_eq!(service.metric("wxmint_unionid_conflicts_total").await, 0.0);
     }

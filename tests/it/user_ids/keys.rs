@@ -16,9 +16,15 @@ async fn beside(bed: &mut TestBed, variable: &str, value: &str) -> Service {
 
 /// It says why it is not ready, and logs nobody in.
 async fn expect_shut(bed: &TestBed, service: &Service, says: &str) {
-    until("a reason", BUSY, async || service.readyz().await.body.contains(says)).await;
+    until("a reason", BUSY, async || {
+        service.readyz().await.body.contains(says)
+    })
+    .await;
     let code = bed.wechat.mint_code_in(APPID, "lin").await;
-    service.log_in_with(&json!({"appid": APPID, "code": code})).await.expect_problem(503, "store_unavailable");
+    service
+        .log_in_with(&json!({"appid": APPID, "code": code}))
+        .await
+        .expect_problem(503, "store_unavailable");
 }
 
 #[tokio::test]
@@ -48,7 +54,10 @@ async fn a_process_with_another_key_or_kind_logs_nobody_in_also_after_redis_was_
     bed.redis.command::<()>(&["FLUSHALL"]);
     let drawing = beside(&mut bed, "WXMINT_USER_IDS", "random").await;
     expect_shut(&bed, &drawing, "wxmint doctor").await;
-    assert_eq!(bed.redis.command::<String>(&["GET", "wxmint:id-key"]), "openid 7121e63a");
+    assert_eq!(
+        bed.redis.command::<String>(&["GET", "wxmint:id-key"]),
+        "openid 7121e63a"
+    );
 
     // A file that is replaced changes nobody, and stops the next start.
     fs::write(bed.configuration.value("WXMINT_ID_KEY_FILE"), OTHER_KEY).expect("written");
@@ -59,16 +68,23 @@ async fn a_process_with_another_key_or_kind_logs_nobody_in_also_after_redis_was_
 
 /// A new installation, and one whose Redis was emptied.
 #[tokio::test]
-async fn who_draws_user_ids_tells_so_after_having_waited_for_others_and_goes_on_when_redis_is_emptied() {
+async fn who_draws_user_ids_tells_so_after_having_waited_for_others_and_goes_on_when_redis_is_emptied()
+ {
     let redis = RedisServer::start(&[], "").await;
     let bed = TestBed::builder().start_on(redis).await;
-    let word = || bed.redis.command::<Option<String>>(&["GET", "wxmint:id-key"]);
+    let word = || {
+        bed.redis
+            .command::<Option<String>>(&["GET", "wxmint:id-key"])
+    };
     assert_eq!(word().as_deref(), Some("random"));
     bed.log_in("lin").await.expect_login();
     bed.redis.command::<()>(&["FLUSHALL"]);
     bed.log_in("lin").await.expect_login();
     drop(bed.another().await);
-    assert_eq!((bed.service().readyz().await.status, word().as_deref()), (200, Some("random")));
+    assert_eq!(
+        (bed.service().readyz().await.status, word().as_deref()),
+        (200, Some("random"))
+    );
 }
 
 /// Bindings win, so that those who were bound meanwhile keep their ids.
@@ -78,7 +94,10 @@ async fn who_draws_user_ids_yields_to_a_process_that_computes_them() {
     let computing = beside(&mut bed, "WXMINT_USER_IDS", "openid").await;
     computing.ready().await;
     // It looks each 10 s.
-    until("it has heard of the other", 3 * PATIENCE, async || bed.service().readyz().await.status == 503).await;
+    until("it has heard of the other", 3 * PATIENCE, async || {
+        bed.service().readyz().await.status == 503
+    })
+    .await;
     expect_shut(&bed, bed.service(), "wxmint doctor").await;
 }
 
@@ -91,10 +110,22 @@ async fn a_file_that_is_no_key_and_settings_that_do_not_fit_are_refused_with_the
     // Each is set beside those before it.
     for (name, value, says) in [
         ("WXMINT_USER_IDS", "openid", "WXMINT_ID_KEY_FILE is not set"),
-        ("WXMINT_ID_KEY_FILE", &file.to_string_lossy(), "must be one line"),
-        ("WXMINT_ACCOUNTS", "file:users", "one human would get two ids"),
+        (
+            "WXMINT_ID_KEY_FILE",
+            &file.to_string_lossy(),
+            "must be one line",
+        ),
+        (
+            "WXMINT_ACCOUNTS",
+            "file:users",
+            "one human would get two ids",
+        ),
         ("WXMINT_USER_IDS", "unionid", "one human would get two ids"),
-        ("WXMINT_ACCOUNTS", "https://accounts.example.com", "one human would get two ids"),
+        (
+            "WXMINT_ACCOUNTS",
+            "https://accounts.example.com",
+            "one human would get two ids",
+        ),
     ] {
         configuration.set(name, value);
         let said = configuration.refused().await;

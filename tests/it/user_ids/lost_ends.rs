@@ -20,17 +20,29 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     let looks = || bed.redis.calls().get("xrange").copied().unwrap_or_default();
     let all_have_looked = async || {
         let before = looks();
-        until("all processes have looked twice", PATIENCE, async || looks() >= before + 6).await;
+        until("all processes have looked twice", PATIENCE, async || {
+            looks() >= before + 6
+        })
+        .await;
     };
     all_have_looked().await;
     bed.redis.command::<()>(&["FLUSHALL"]);
-    until("the revocations", Duration::from_secs(5).max(BUSY), async || entries() >= before).await;
+    until(
+        "the revocations",
+        Duration::from_secs(5).max(BUSY),
+        async || entries() >= before,
+    )
+    .await;
     for login in &ended {
         assert!(!bed.accepts(login).await);
     }
     all_have_looked().await;
     assert_eq!(entries(), before, "each once");
-    assert!(bed.services.iter().any(|service| service.log().contains("Redis has lost revocations")));
+    assert!(
+        bed.services
+            .iter()
+            .any(|service| service.log().contains("Redis has lost revocations"))
+    );
     // The processes cannot tell what else was lost, however young the installation is.
     bed.service().readyz_says(200, "Redis has lost data").await;
 
@@ -39,9 +51,15 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     let jti = ended[0].claims()["jti"].as_str().expect("an id").to_owned();
     let of_token = format!("wxmint:user:{{{}}}:ended:{jti}", ended[0].member("user_id"));
     assert_eq!(bed.redis.command::<u64>(&["DEL", &record, &of_token]), 2);
-    assert_eq!(bed.redis.command::<u64>(&["HSET", &record, "before", "1"]), 1);
+    assert_eq!(
+        bed.redis.command::<u64>(&["HSET", &record, "before", "1"]),
+        1
+    );
     for login in &ended[..2] {
-        until("the record is there again", BUSY, async || !bed.accepts(login).await).await;
+        until("the record is there again", BUSY, async || {
+            !bed.accepts(login).await
+        })
+        .await;
     }
     assert_eq!(entries(), before, "the stream has it already");
 
@@ -49,15 +67,29 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     let login = bed.log_in_at(APPID, "bao", json!({})).await.expect_login();
     bed.log_out(&login, false).await;
     bed.redis.command::<()>(&["FLUSHALL"]);
-    until("the revocations", BUSY, async || entries() > before && !bed.accepts(&login).await).await;
+    until("the revocations", BUSY, async || {
+        entries() > before && !bed.accepts(&login).await
+    })
+    .await;
     let before = before + 1;
 
     // Tokens of a longer life than today's may be left.
-    let lives = || bed.redis.command::<Vec<u64>>(&["HKEYS", "wxmint:{wxmint:revoked}:lives"]);
-    bed.redis.command::<()>(&["HSET", "wxmint:{wxmint:revoked}:lives", "90000", "9999999999"]);
+    let lives = || {
+        bed.redis
+            .command::<Vec<u64>>(&["HKEYS", "wxmint:{wxmint:revoked}:lives"])
+    };
+    bed.redis.command::<()>(&[
+        "HSET",
+        "wxmint:{wxmint:revoked}:lives",
+        "90000",
+        "9999999999",
+    ]);
     all_have_looked().await;
     bed.redis.command::<()>(&["FLUSHALL"]);
     until("the revocations", BUSY, async || entries() >= before).await;
     // The process that has published them may have been the one that looked last.
-    until("the longer life is noted again", BUSY, async || lives().contains(&90_000)).await;
+    until("the longer life is noted again", BUSY, async || {
+        lives().contains(&90_000)
+    })
+    .await;
 }

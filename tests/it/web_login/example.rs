@@ -20,12 +20,20 @@ struct Example {
 impl Example {
     async fn start() -> Self {
         let (builder, apps) = builder();
-        let bed = builder.at_its_issuer().operators(&format!("on-call {SECRET} read,operate,wechat\n")).start().await;
+        let bed = builder
+            .at_its_issuer()
+            .operators(&format!("on-call {SECRET} read,operate,wechat\n"))
+            .start()
+            .await;
         let folder = node_folder();
         for part in ["examples/web-login", "examples/peers/node", "tests/browser"] {
             copy(&repository(part), &folder.path().join(part));
         }
-        Self { bed, folder, _apps: apps }
+        Self {
+            bed,
+            folder,
+            _apps: apps,
+        }
     }
 
     /// The website on this port, which its users know by the URL `site`.
@@ -55,39 +63,79 @@ async fn one_person_logs_in_by_two_browsers_and_links_of_strangers_log_nobody_in
     let port = free_port().to_string();
     let site = format!("http://127.0.0.1:{port}");
     let _website = example.website(&port, &site).await;
-    let sidecar = bed.sidecar().with("WXMINT_AUDIENCE", bed.issuer()).ready().await;
+    let sidecar = bed
+        .sidecar()
+        .with("WXMINT_AUDIENCE", bed.issuer())
+        .ready()
+        .await;
     let known = json!({
         "service": bed.issuer(), "simulator": bed.wechat.url(), "admin": format!("http://{}", bed.service().admin),
         "sidecar": sidecar.url("/verify"), "account": ACCOUNT, "site": SITE, "appid": APPID, "secret": SECRET,
     });
-    let pictures = env::var_os("WXMINT_TEST_PICTURES").map(|_| repository("target/screenshots")).unwrap_or_default();
+    let pictures = env::var_os("WXMINT_TEST_PICTURES")
+        .map(|_| repository("target/screenshots"))
+        .unwrap_or_default();
     let mut story = Command::new("node");
-    story.arg(example.folder.path().join("tests/browser/web_login.mjs")).arg(format!("{site}/")).arg(pictures);
+    story
+        .arg(example.folder.path().join("tests/browser/web_login.mjs"))
+        .arg(format!("{site}/"))
+        .arg(pictures);
     let said = printed(story.args(["all", &known.to_string()]));
     assert!(said.contains("all as expected"), "{said}");
-    said.lines().filter(|line| line.contains(" after the ban")).for_each(tell);
+    said.lines()
+        .filter(|line| line.contains(" after the ban"))
+        .for_each(tell);
     // The site's proxy names the browser's address, and the site names it to wxmint, which limits by it.
-    let callback = bed.http.0.get(format!("{site}/callback?state=a&code=b")).header("Cookie", "state=a");
-    bed.http.send(callback.header("X-Forwarded-For", "203.0.113.9")).await;
+    let callback = bed
+        .http
+        .0
+        .get(format!("{site}/callback?state=a&code=b"))
+        .header("Cookie", "state=a");
+    bed.http
+        .send(callback.header("X-Forwarded-For", "203.0.113.9"))
+        .await;
     bed.service().says("203.0.113.9").await;
 }
 
 #[tokio::test]
 async fn a_logout_that_wxmint_has_not_taken_is_told_and_cookies_are_for_https_where_the_site_is() {
     let example = Example::start().await;
-    for (site, prefix, secure) in [("http://127.0.0.1", "", false), ("https://shop.example.com", "__Host-", true)] {
+    for (site, prefix, secure) in [
+        ("http://127.0.0.1", "", false),
+        ("https://shop.example.com", "__Host-", true),
+    ] {
         let port = free_port().to_string();
         let _website = example.website(&port, site).await;
-        let ask = |method, path| example.bed.http.0.request(method, format!("http://127.0.0.1:{port}{path}"));
+        let ask = |method, path| {
+            example
+                .bed
+                .http
+                .0
+                .request(method, format!("http://127.0.0.1:{port}{path}"))
+        };
         let begun = example.bed.http.send(ask(Method::GET, "/login")).await;
         let cookie = begun.header("set-cookie");
         assert!(cookie.starts_with(&format!("{prefix}state=")), "{cookie}");
         assert_eq!(cookie.contains("; Secure"), secure, "{cookie}");
-        let token = example.bed.log_in_at(SITE, "lin", json!({})).await.expect_login().member("access_token");
+        let token = example
+            .bed
+            .log_in_at(SITE, "lin", json!({}))
+            .await
+            .expect_login()
+            .member("access_token");
         let log_out = async |token: &str| {
             let cookie = format!("{prefix}token={token}");
-            let answer = example.bed.http.send(ask(Method::POST, "/logout").header("Cookie", cookie)).await;
-            assert!(answer.header("set-cookie").starts_with(&format!("{prefix}token=;")), "forgotten: {answer:?}");
+            let answer = example
+                .bed
+                .http
+                .send(ask(Method::POST, "/logout").header("Cookie", cookie))
+                .await;
+            assert!(
+                answer
+                    .header("set-cookie")
+                    .starts_with(&format!("{prefix}token=;")),
+                "forgotten: {answer:?}"
+            );
             answer.status
         };
         assert_eq!(log_out("a.b.c").await, 204, "a token that is none");

@@ -57,8 +57,16 @@ pub(crate) async fn asks_a_sidecar(scene: &Scene, example: &Example, sidecar: &B
 }
 
 /// All that is asked of a service that verifies by itself, once it has keys.
-pub(crate) async fn verifies_by_itself(scene: &Scene, example: &Example, exceptions: Exceptions<'_>, fetches: u64) {
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+pub(crate) async fn verifies_by_itself(
+    scene: &Scene,
+    example: &Example,
+    exceptions: Exceptions<'_>,
+    fetches: u64,
+) {
+    eventually("it has keys", PATIENCE, async || {
+        scene.is_let_in(example).await
+    })
+    .await;
     tokens(scene, example, exceptions).await;
     paths(scene, example).await;
     unknown_keys(scene, example, fetches).await;
@@ -74,21 +82,34 @@ pub(crate) async fn issuer_away(scene: &Scene, example: &Example) {
 pub(crate) async fn starts_before_the_issuer(scene: &Scene, example: &Example) {
     says_503_without_keys(scene, example).await;
     scene.link.restore().await;
-    eventually("it has keys", PATIENCE, async || scene.is_let_in(example).await).await;
+    eventually("it has keys", PATIENCE, async || {
+        scene.is_let_in(example).await
+    })
+    .await;
 }
 
 /// Started while the issuer is away, it says 503, and when to ask again.
 pub(crate) async fn says_503_without_keys(scene: &Scene, example: &Example) {
     let request = Request::get(example.protected).bearer(&scene.lin.token);
-    let refused = eventually("it listens", PATIENCE, async || request.send(example.address).await.ok()).await;
-    assert_eq!((refused.status, refused.header("retry-after").len()), (503, 1), "{refused:?}");
+    let refused = eventually("it listens", PATIENCE, async || {
+        request.send(example.address).await.ok()
+    })
+    .await;
+    assert_eq!(
+        (refused.status, refused.header("retry-after").len()),
+        (503, 1),
+        "{refused:?}"
+    );
 }
 
 /// Once the issuer's key has been retired for an emergency, its tokens are refused and those of the new key are taken,
 /// `within` the time that the example is set to look for keys. The scene is another one afterwards.
 pub(crate) async fn learns_of_keys(scene: &Scene, example: &Example, within: Duration) {
     let file = Path::new(scene.bed.configuration.value("WXMINT_KEYS"));
-    keys(file, &["retire", &kid_of(&scene.lin.token), "--now", "--yes"]);
+    keys(
+        file,
+        &["retire", &kid_of(&scene.lin.token), "--now", "--yes"],
+    );
     let old = Request::get(example.protected).bearer(&scene.lin.token);
     until("the old key is refused", PATIENCE + within, async || {
         Asked::send(scene, example, &old).await.status() == 401
@@ -98,7 +119,10 @@ pub(crate) async fn learns_of_keys(scene: &Scene, example: &Example, within: Dur
     assert_ne!(kid_of(&login.token), kid_of(&scene.lin.token));
     until("the new key is taken", PATIENCE + within, async || {
         let request = Request::get(example.protected).bearer(&login.token);
-        Asked::send(scene, example, &request).await.unlike(&login).is_none()
+        Asked::send(scene, example, &request)
+            .await
+            .unlike(&login)
+            .is_none()
     })
     .await;
 }
@@ -113,7 +137,9 @@ pub(crate) async fn obeys_ends(scene: &Scene, example: &Example) {
     example.becomes(&lin.token, 401, "after a logout").await;
     assert_eq!(example.status(&mei.token).await, Some(200), "another user");
     let again = scene.log_in("lin").await;
-    example.becomes(&again.token, 200, "after the next login").await;
+    example
+        .becomes(&again.token, 200, "after the next login")
+        .await;
 }
 
 /// Not more than `fetches` of 40 tokens of keys that nobody knows make it ask the issuer.
@@ -123,7 +149,12 @@ pub(crate) async fn unknown_keys(scene: &Scene, example: &Example, fetches: u64)
 
 #[track_caller]
 fn fail_with(example: &Example, faults: Vec<String>) {
-    assert!(faults.is_empty(), "examples/peers/{}:\n{}", example.name, faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "examples/peers/{}:\n{}",
+        example.name,
+        faults.join("\n")
+    );
 }
 
 /// A request, what came back, and what the back end saw of it.
@@ -136,7 +167,10 @@ impl Asked {
     async fn send(scene: &Scene, example: &Example, request: &Request) -> Self {
         scene.back_end.take();
         let reply = request.send_within(example.address, example.longest).await;
-        Self { reply, seen: scene.back_end.take() }
+        Self {
+            reply,
+            seen: scene.back_end.take(),
+        }
     }
 
     fn status(&self) -> u16 {
@@ -159,7 +193,9 @@ impl Asked {
 
     /// Says what is wrong with an answer that should have been for `login`.
     fn unlike(&self, login: &Login) -> Option<String> {
-        let Ok(reply) = &self.reply else { return Some(self.told()) };
+        let Ok(reply) = &self.reply else {
+            return Some(self.told());
+        };
         if reply.status != 200 {
             return Some(self.told());
         }
@@ -180,7 +216,10 @@ fn normal_name(name: &str) -> String {
 impl Seen {
     /// The values of a header in any spelling.
     pub(crate) fn values(&self, name: &str) -> Vec<&str> {
-        let named = self.headers.iter().filter(|(found, _)| normal_name(found) == name);
+        let named = self
+            .headers
+            .iter()
+            .filter(|(found, _)| normal_name(found) == name);
         named.map(|(_, value)| &**value).collect()
     }
 
@@ -188,7 +227,8 @@ impl Seen {
     fn is_of(&self, login: &Login) -> bool {
         let mut headers = login.identity().into_iter();
         !self.values("x-user-id").is_empty()
-            && headers.all(|(name, value)| self.values(name).into_iter().all(|found| found == value))
+            && headers
+                .all(|(name, value)| self.values(name).into_iter().all(|found| found == value))
     }
 
     fn is_of_nobody(&self) -> bool {

@@ -31,7 +31,10 @@ pub(crate) async fn path_faults(scene: &Scene, example: &Example) -> Vec<String>
     let mut faults = Vec::new();
     for target in TARGETS.split_whitespace().map(str::to_owned).chain(near) {
         let asked = Asked::send(scene, example, &Request::get(&target)).await;
-        let told = asked.reply.as_ref().is_ok_and(|reply| !reply.json()["user_id"].is_null());
+        let told = asked
+            .reply
+            .as_ref()
+            .is_ok_and(|reply| !reply.json()["user_id"].is_null());
         let mut reached = Vec::new();
         for seen in &asked.seen {
             reached.extend(reaches_too_far(&routers, &seen.path, example).await);
@@ -54,7 +57,10 @@ async fn reaches_too_far(routers: &Routers, path: &str, example: &Example) -> Op
     let is_public = example
         .public
         .and_then(|public| public.rsplit_once('/'))
-        .is_some_and(|(open, _)| path.strip_prefix(open).is_some_and(|rest| rest.starts_with('/')));
+        .is_some_and(|(open, _)| {
+            path.strip_prefix(open)
+                .is_some_and(|rest| rest.starts_with('/'))
+        });
     let is_harmless = is_public && takers.is_empty();
     (!is_harmless).then(|| format!("the back end sees {path}; taken for /orders by {takers:?}"))
 }

@@ -17,9 +17,12 @@ use crate::support::{PATIENCE, until};
 pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     let issuer = Issuer::start().await;
     issuer.says(Manner::Good);
-    let Started { example, folder, .. } = &start(&issuer);
+    let Started {
+        example, folder, ..
+    } = &start(&issuer);
     let iat = ended_second();
-    let of = |sub: &str, jti: &str| issuer.token(By::First, json!({"sub": sub, "jti": jti, "iat": iat}));
+    let of =
+        |sub: &str, jti: &str| issuer.token(By::First, json!({"sub": sub, "jti": jti, "iat": iat}));
     let (mei, zhao) = (of("mei", "jti"), of("zhao", "jti"));
     let ended = [
         of("lin", "jti"),
@@ -32,7 +35,9 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     issuer.revoke_token("jti-one", now().timestamp() + 3600);
     issuer.end_second_key();
     for token in &ended {
-        example.becomes(token, 401, "before the clock is ahead").await;
+        example
+            .becomes(token, 401, "before the clock is ahead")
+            .await;
     }
     let file = folder.path().join("ahead");
     fs::write(&file, "").expect("written");
@@ -42,11 +47,21 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     asks_for_keys(&issuer).await; // No keys from before are still on their way when the clock is right.
     fs::remove_file(&file).expect("removed");
     asks_for_keys(&issuer).await;
-    assert_eq!(example.status(&mei).await, Some(503), "{}: believes keys of the future", example.name);
+    assert_eq!(
+        example.status(&mei).await,
+        Some(503),
+        "{}: believes keys of the future",
+        example.name
+    );
     issuer.publishes(true);
     example.becomes(&mei, 200, "the clock is right again").await;
     for token in &ended {
-        assert_eq!(example.status(token).await, Some(401), "{}: has forgotten an end", example.name);
+        assert_eq!(
+            example.status(token).await,
+            Some(401),
+            "{}: has forgotten an end",
+            example.name
+        );
     }
     issuer.revoke_user("zhao", iat);
     example.becomes(&zhao, 401, "an end after that").await;
@@ -54,15 +69,27 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     example.becomes(&early, 200, "a token of long ago").await;
     let file = folder.path().join("behind");
     fs::write(&file, "").expect("written");
-    example.becomes(&early, 503, "by a clock that refuses pages of now").await;
+    example
+        .becomes(&early, 503, "by a clock that refuses pages of now")
+        .await;
     issuer.answers(Manner::Good).await;
-    assert_eq!(example.status(&early).await, Some(503), "{}: believes such a clock", example.name);
+    assert_eq!(
+        example.status(&early).await,
+        Some(503),
+        "{}: believes such a clock",
+        example.name
+    );
     fs::remove_file(&file).expect("removed");
-    example.becomes(&early, 200, "the clock is right once more").await;
+    example
+        .becomes(&early, 200, "the clock is right once more")
+        .await;
 }
 
 /// Returns when it has dealt with two answers to requests of from now on.
 async fn asks_for_keys(issuer: &Issuer) {
     issuer.says(Manner::Good);
-    until("it asks for keys", PATIENCE, async || issuer.requests_for("/.well-known/").len() >= 3).await;
+    until("it asks for keys", PATIENCE, async || {
+        issuer.requests_for("/.well-known/").len() >= 3
+    })
+    .await;
 }

@@ -83,19 +83,27 @@ pub(super) enum By {
 }
 
 impl Manner {
-    pub(super) fn says(spoil: impl Fn(&Signers<'_>, Value, Value) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(super) fn says(
+        spoil: impl Fn(&Signers<'_>, Value, Value) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         Self::Says(Arc::new(spoil))
     }
 
     /// A page with these claims in place of its own.
     pub(super) fn page_with(members: Value) -> Self {
-        Self::says(move |signers, header, claims| signers.key.page(&header, &merged(&claims, members.clone())))
+        Self::says(move |signers, header, claims| {
+            signers.key.page(&header, &merged(&claims, members.clone()))
+        })
     }
 
     /// A page that ends the key by which it is signed.
     pub(super) fn of_its_own_end() -> Self {
         Self::says(|signers, header, mut claims| {
-            claims["revoked"].as_array_mut().expect("ends").push(json!(["kid", signers.key.kid, needed_until()]));
+            claims["revoked"].as_array_mut().expect("ends").push(json!([
+                "kid",
+                signers.key.kid,
+                needed_until()
+            ]));
             signers.key.page(&header, &claims)
         })
     }
@@ -110,8 +118,14 @@ impl Manner {
 impl Issuer {
     pub(super) async fn start() -> Self {
         let server = Answering::start();
-        let feed =
-            Feed { ends: Vec::new(), epoch: 0, retired: false, publishes: true, manner: Manner::Gone, asked_before: 0 };
+        let feed = Feed {
+            ends: Vec::new(),
+            epoch: 0,
+            retired: false,
+            publishes: true,
+            manner: Manner::Gone,
+            asked_before: 0,
+        };
         let shared = Arc::new(Shared {
             url: server.url(""),
             keys: [(); 3].map(|()| ForgeKey::generate()),
@@ -119,8 +133,14 @@ impl Issuer {
             feed: Mutex::new(feed),
         });
         let answers = Arc::clone(&shared);
-        server.otherwise(crate::support::Manner::of(move |call| answers.answer(&call.path)));
-        Self { address: server.address, shared, server }
+        server.otherwise(crate::support::Manner::of(move |call| {
+            answers.answer(&call.path)
+        }));
+        Self {
+            address: server.address,
+            shared,
+            server,
+        }
     }
 
     /// A good token of this person, but for the members that are replaced.
@@ -134,7 +154,10 @@ impl Issuer {
     pub(super) fn page_like_a_token(&self, members: Value) -> String {
         let key = &self.shared.keys[0];
         let (header, page) = self.shared.page("");
-        key.token(&header.to_string(), &merged(&page, self.claims(members)).to_string())
+        key.token(
+            &header.to_string(),
+            &merged(&page, self.claims(members)).to_string(),
+        )
     }
 
     fn claims(&self, members: Value) -> Value {
@@ -147,11 +170,21 @@ impl Issuer {
     }
 
     pub(super) fn revoke_user(&self, user: &str, before: i64) {
-        self.end(json!(["sub", self.shared.hash(user), before, needed_until()]));
+        self.end(json!([
+            "sub",
+            self.shared.hash(user),
+            before,
+            needed_until()
+        ]));
     }
 
     pub(super) fn revoke_in_app(&self, user: &str, app: &str, before: i64) {
-        self.end(json!(["app", self.shared.hash(&format!("{user}\0{app}")), before, needed_until()]));
+        self.end(json!([
+            "app",
+            self.shared.hash(&format!("{user}\0{app}")),
+            before,
+            needed_until()
+        ]));
     }
 
     pub(super) fn revoke_token(&self, jti: &str, expiry: i64) {
@@ -189,7 +222,10 @@ impl Issuer {
     /// Returns when the example has asked since, and has dealt with that answer: it asks again only then.
     pub(super) async fn answers(&self, manner: Manner) {
         self.says(manner);
-        until("the example asks for pages", PATIENCE, async || self.requests().len() >= 3).await;
+        until("the example asks for pages", PATIENCE, async || {
+            self.requests().len() >= 3
+        })
+        .await;
     }
 
     pub(super) fn says(&self, manner: Manner) {
@@ -199,7 +235,11 @@ impl Issuer {
 
     /// Bytes of the longest answer since the manner was set.
     pub(super) fn sent(&self) -> usize {
-        self.requests().iter().map(Call::sent).max().unwrap_or_default()
+        self.requests()
+            .iter()
+            .map(Call::sent)
+            .max()
+            .unwrap_or_default()
     }
 
     /// The requests for a page since the manner was set, answered or not.
@@ -208,7 +248,10 @@ impl Issuer {
     }
 
     pub(super) fn requests_for(&self, path: &str) -> Vec<Call> {
-        let mut requests = self.server.calls().split_off(self.shared.feed().asked_before);
+        let mut requests = self
+            .server
+            .calls()
+            .split_off(self.shared.feed().asked_before);
         requests.retain(|request| request.path.starts_with(path));
         requests
     }
@@ -226,7 +269,9 @@ impl Shared {
 
     fn page(&self, cursor: &str) -> (Value, Value) {
         let feed = self.feed();
-        let known = cursor.strip_prefix(&format!("{}-", feed.epoch)).and_then(|index| index.parse().ok());
+        let known = cursor
+            .strip_prefix(&format!("{}-", feed.epoch))
+            .and_then(|index| index.parse().ok());
         let first: usize = known.unwrap_or(0);
         let last = feed.ends.len().min(first + PAGE);
         let now = now().timestamp();
@@ -241,7 +286,10 @@ impl Shared {
             "of_a_newer_issuer": {"what": ["ever"]},
         });
         let kid = &self.keys[if feed.retired { 2 } else { 0 }].kid;
-        (json!({"alg": "ES256", "typ": "revocations+jwt", "kid": kid}), page)
+        (
+            json!({"alg": "ES256", "typ": "revocations+jwt", "kid": kid}),
+            page,
+        )
     }
 
     fn signs(&self) -> &ForgeKey {
@@ -250,7 +298,12 @@ impl Shared {
 
     /// Whoever believes a page with it ends the tokens of somebody who has done nothing.
     fn end_of_mei(&self) -> Value {
-        json!([["sub", self.hash("mei"), now().timestamp() + 1000, needed_until()]])
+        json!([[
+            "sub",
+            self.hash("mei"),
+            now().timestamp() + 1000,
+            needed_until()
+        ]])
     }
 
     fn answer(&self, target: &str) -> Vec<Step> {
@@ -261,7 +314,11 @@ impl Shared {
         if target == "/.well-known/jwks.json" {
             let first = if self.feed().retired { 1 } else { 0 };
             let keys = json!({"keys": [self.keys[first].jwk, self.keys[first + 1].jwk]});
-            return sends(answer("200 OK", "Content-Type: application/jwk-set+json\r\n", keys.to_string().as_bytes()));
+            return sends(answer(
+                "200 OK",
+                "Content-Type: application/jwk-set+json\r\n",
+                keys.to_string().as_bytes(),
+            ));
         }
         if target == "/elsewhere" {
             let (header, mut claims) = self.page("");
@@ -278,7 +335,11 @@ impl Shared {
             Manner::Gone => Vec::new(),
             Manner::Says(spoil) => {
                 claims["revoked"] = self.end_of_mei();
-                let signers = Signers { key: &self.keys[0], second: &self.keys[1], foreign: &self.foreign };
+                let signers = Signers {
+                    key: &self.keys[0],
+                    second: &self.keys[1],
+                    foreign: &self.foreign,
+                };
                 sends(spoil(&signers, header, claims))
             }
             Manner::Drips => drips(LONG),
@@ -301,12 +362,19 @@ impl ForgeKey {
 
 /// An answer with this page.
 pub(super) fn page(token: &str) -> Vec<u8> {
-    answer("200 OK", "Content-Type: application/revocations+jwt\r\n", token.as_bytes())
+    answer(
+        "200 OK",
+        "Content-Type: application/revocations+jwt\r\n",
+        token.as_bytes(),
+    )
 }
 
 /// A byte now and then after this, for ever.
 fn drips(begins: &[u8]) -> Vec<Step> {
-    vec![Step::Send(begins.to_vec()), Step::Repeat(b"e".to_vec(), Duration::from_millis(20))]
+    vec![
+        Step::Send(begins.to_vec()),
+        Step::Repeat(b"e".to_vec(), Duration::from_millis(20)),
+    ]
 }
 
 fn rand_bytes() -> [u8; 16] {

@@ -18,26 +18,56 @@ use crate::support::{Process, free_port, repository, tools};
 const SECRET: &str = "an old secret";
 
 fn node(issuer: SocketAddr, until: &str) -> Started {
-    let (port, folder) = (free_port(), TempDir::new_in(tools("node")).expect("a folder"));
+    let (port, folder) = (
+        free_port(),
+        TempDir::new_in(tools("node")).expect("a folder"),
+    );
     for file in ["app.mjs", "tokens.mjs", "users.mjs"] {
-        fs::copy(repository("examples/move").join(file), folder.path().join(file)).expect("a copy");
+        fs::copy(
+            repository("examples/move").join(file),
+            folder.path().join(file),
+        )
+        .expect("a copy");
     }
     let mut node = Command::new("node");
     let issuer = format!("http://{issuer}");
-    let settings = [("PORT", &*port.to_string()), ("OLD_SECRET", SECRET), ("OLD_UNTIL", until), ("ISSUER", &issuer)];
-    let process = Process::spawn("node", node.current_dir(&folder).arg("app.mjs").envs(settings));
-    Started { example: Example::new("../move", port), _process: process, folder }
+    let settings = [
+        ("PORT", &*port.to_string()),
+        ("OLD_SECRET", SECRET),
+        ("OLD_UNTIL", until),
+        ("ISSUER", &issuer),
+    ];
+    let process = Process::spawn(
+        "node",
+        node.current_dir(&folder).arg("app.mjs").envs(settings),
+    );
+    Started {
+        example: Example::new("../move", port),
+        _process: process,
+        folder,
+    }
 }
 
 fn spring(issuer: SocketAddr, until: &str) -> Started {
-    let old = [("old.secret", SECRET), ("old.until", until), ("appid", "wx1")];
-    start_with(issuer, &[], &old.map(|(name, value)| format!("--{name}={value}")))
+    let old = [
+        ("old.secret", SECRET),
+        ("old.until", until),
+        ("appid", "wx1"),
+    ];
+    start_with(
+        issuer,
+        &[],
+        &old.map(|(name, value)| format!("--{name}={value}")),
+    )
 }
 
 /// The given members of the header and the claims are replaced; `null` removes one.
 fn old_token(secret: &str, header: Value, claims: Value, now: i64) -> String {
     let header = merged(&json!({"alg": "HS256", "typ": "JWT"}), header);
-    let signed = joined(&header.to_string(), &merged(&json!({"uid": 7, "exp": now + 600}), claims).to_string());
+    let signed = joined(
+        &header.to_string(),
+        &merged(&json!({"uid": 7, "exp": now + 600}), claims).to_string(),
+    );
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     with_signature(&signed, hmac::sign(&key, signed.as_bytes()).as_ref())
 }
@@ -50,40 +80,92 @@ async fn judges_each_kind_by_its_own_key_alone(start: fn(SocketAddr, &str) -> St
     let good = old(SECRET, none.clone(), none.clone());
     let of_user = forge.claims_with(json!({"uid": 7}));
     let bad = [
-        ("expired", old(SECRET, none.clone(), json!({"exp": forge.now - 1}))),
+        (
+            "expired",
+            old(SECRET, none.clone(), json!({"exp": forge.now - 1})),
+        ),
         ("no exp", old(SECRET, none.clone(), json!({"exp": null}))),
         ("no user", old(SECRET, none.clone(), json!({"uid": null}))),
-        ("another secret", old("another secret", none.clone(), none.clone())),
-        ("the public key as the secret", old(&pem, none.clone(), none.clone())),
+        (
+            "another secret",
+            old("another secret", none.clone(), none.clone()),
+        ),
+        (
+            "the public key as the secret",
+            old(&pem, none.clone(), none.clone()),
+        ),
         ("none", old(SECRET, json!({"alg": "none"}), none.clone())),
         ("HS512", old(SECRET, json!({"alg": "HS512"}), none.clone())),
         ("ES256", old(SECRET, json!({"alg": "ES256"}), none.clone())),
-        ("wxmint's without a kid", forge.by_issuer(&forge.header_with(json!({"kid": null})), &of_user)),
-        ("no signature", format!("{}.", &good[..good.rfind('.').expect("a dot")])),
+        (
+            "wxmint's without a kid",
+            forge.by_issuer(&forge.header_with(json!({"kid": null})), &of_user),
+        ),
+        (
+            "no signature",
+            format!("{}.", &good[..good.rfind('.').expect("a dot")]),
+        ),
     ];
-    let named = [SECRET, &pem].map(|secret| old(secret, forge.header_with(json!({"alg": "HS256"})), of_user.clone()));
+    let named = [SECRET, &pem].map(|secret| {
+        old(
+            secret,
+            forge.header_with(json!({"alg": "HS256"})),
+            of_user.clone(),
+        )
+    });
     let refuses_bad_ones = async |example: &Example| {
         for (what, token) in &bad {
-            assert_eq!(example.status(token).await, Some(401), "{}: {what}", example.name);
+            assert_eq!(
+                example.status(token).await,
+                Some(401),
+                "{}: {what}",
+                example.name
+            );
         }
     };
     let Started { example, .. } = &start(scene.address(), "2999-01-01T00:00:00Z");
-    example.becomes(&good, 200, "an old token without wxmint").await;
-    assert_eq!(example.status(ours).await, Some(503), "{}: wxmint's token without its keys", example.name);
+    example
+        .becomes(&good, 200, "an old token without wxmint")
+        .await;
+    assert_eq!(
+        example.status(ours).await,
+        Some(503),
+        "{}: wxmint's token without its keys",
+        example.name
+    );
     refuses_bad_ones(example).await;
     for token in &named {
-        assert!(matches!(example.status(token).await, Some(401 | 503)), "{}: HS256 with a kid", example.name);
+        assert!(
+            matches!(example.status(token).await, Some(401 | 503)),
+            "{}: HS256 with a kid",
+            example.name
+        );
     }
     scene.link.restore().await;
     example.becomes(ours, 200, "wxmint's token").await;
-    assert_eq!(example.status(&good).await, Some(200), "{}: an old token", example.name);
+    assert_eq!(
+        example.status(&good).await,
+        Some(200),
+        "{}: an old token",
+        example.name
+    );
     refuses_bad_ones(example).await;
     for token in &named {
-        assert_eq!(example.status(token).await, Some(401), "{}: HS256 with a kid", example.name);
+        assert_eq!(
+            example.status(token).await,
+            Some(401),
+            "{}: HS256 with a kid",
+            example.name
+        );
     }
     let Started { example, .. } = &start(scene.address(), "2026-01-01T00:00:00Z");
     example.becomes(ours, 200, "wxmint's token").await;
-    assert_eq!(example.status(&good).await, Some(401), "{}: an old token after its time", example.name);
+    assert_eq!(
+        example.status(&good).await,
+        Some(401),
+        "{}: an old token after its time",
+        example.name
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +175,8 @@ async fn express_judges_each_kind_by_its_own_key_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn java_judges_each_kind_by_its_own_key_alone() {
-    judges_each_kind_by_its_own_key_alone(|issuer, until| java(issuer, &[], &[SECRET, until])).await;
+    judges_each_kind_by_its_own_key_alone(|issuer, until| java(issuer, &[], &[SECRET, until]))
+        .await;
 }
 
 mod java_spring {

@@ -34,7 +34,10 @@ pub(super) struct Service {
     pub(super) old_keys: &'static [Setting],
 }
 
-const THE_LAST: Exceptions<'_> = &[("duplicate member", "if a member occurs twice, it takes the last one")];
+const THE_LAST: Exceptions<'_> = &[(
+    "duplicate member",
+    "if a member occurs twice, it takes the last one",
+)];
 
 const GO_CLOCK: &str = r#"func clock() time.Time {
 	if file, err := http.Dir(".").Open("ahead"); err == nil {
@@ -55,21 +58,44 @@ pub(super) const GO: Service = Service {
     exceptions: &[],
     eager: &[OFTEN[1]],
     fetches: LOOKS_AT_THE_FEED,
-    looks: &[OFTEN[0], OFTEN[1], ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second")],
+    looks: &[
+        OFTEN[0],
+        OFTEN[1],
+        ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second"),
+    ],
     jwks: ("issuer + \"/.well-known/jwks.json\"", "\"URL\""),
     algorithms: &["EdDSA", "RS256"],
     clock: &[("time.Now()", "clock()"), ("var (\n\terrNoNews", GO_CLOCK)],
     often: &[
         OFTEN[1],
-        ("lookEvery       = 5 * time.Second", "lookEvery       = 49 * time.Millisecond"),
-        ("forgetEvery     = 60 * time.Second", "forgetEvery     = 6 * time.Second"),
-        ("maxAge          = 60 * time.Second", "maxAge          = 2 * time.Second"),
-        ("firstPageWithin = 10 * time.Second", "firstPageWithin = 2 * time.Second"),
+        (
+            "lookEvery       = 5 * time.Second",
+            "lookEvery       = 49 * time.Millisecond",
+        ),
+        (
+            "forgetEvery     = 60 * time.Second",
+            "forgetEvery     = 6 * time.Second",
+        ),
+        (
+            "maxAge          = 60 * time.Second",
+            "maxAge          = 2 * time.Second",
+        ),
+        (
+            "firstPageWithin = 10 * time.Second",
+            "firstPageWithin = 2 * time.Second",
+        ),
         ("Timeout: 5 * time.Second", "Timeout: 1 * time.Second"),
     ],
     closed: ("failClosed      = false ", "failClosed      = true "),
     full: ("maxRevocations  = 1_000_000 ", "maxRevocations  = 20 "),
-    old_keys: &[OFTEN[0], OFTEN[1], ("keysMaxAge   = 24 * time.Hour", "keysMaxAge   = 3 * time.Second")],
+    old_keys: &[
+        OFTEN[0],
+        OFTEN[1],
+        (
+            "keysMaxAge   = 24 * time.Hour",
+            "keysMaxAge   = 3 * time.Second",
+        ),
+    ],
 };
 
 pub(super) const NODE: Service = Service {
@@ -77,12 +103,21 @@ pub(super) const NODE: Service = Service {
     exceptions: THE_LAST,
     eager: &[],
     fetches: LOOKS_AT_THE_FEED,
-    looks: &[("EVERY = 300_000;", "EVERY = 1_000;"), ("DEADLINE = 5_000;", "DEADLINE = 1_000;")],
+    looks: &[
+        ("EVERY = 300_000;", "EVERY = 1_000;"),
+        ("DEADLINE = 5_000;", "DEADLINE = 1_000;"),
+    ],
     jwks: ("${this.issuer}/.well-known/jwks.json", "URL"),
     algorithms: &[],
     clock: &[
-        ("Date.now()", "(Date.now () + 172_800_000 * existsSync(\"ahead\") - 600_000 * existsSync(\"behind\"))"),
-        ("import { createHash } from", "import { existsSync } from \"node:fs\";\nimport { createHash  } from"),
+        (
+            "Date.now()",
+            "(Date.now () + 172_800_000 * existsSync(\"ahead\") - 600_000 * existsSync(\"behind\"))",
+        ),
+        (
+            "import { createHash } from",
+            "import { existsSync } from \"node:fs\";\nimport { createHash  } from",
+        ),
         (
             "import { Revocations, read } from",
             "import { existsSync } from \"node:fs\";\nimport { Revocations, read  } from",
@@ -97,7 +132,10 @@ pub(super) const NODE: Service = Service {
     ],
     closed: ("FAIL = \"open\";", "FAIL = \"closed\";"),
     full: ("MOST_REVOCATIONS = 1_000_000;", "MOST_REVOCATIONS = 20;"),
-    old_keys: &[("KEYS_MAX_AGE = 86_400_000;", "KEYS_MAX_AGE = 5_000;"), ("EVERY = 5_000;", "EVERY = 100;")],
+    old_keys: &[
+        ("KEYS_MAX_AGE = 86_400_000;", "KEYS_MAX_AGE = 5_000;"),
+        ("EVERY = 5_000;", "EVERY = 100;"),
+    ],
 };
 
 pub(super) const PYTHON: Service = Service {
@@ -131,7 +169,10 @@ pub(super) const JAVA: Service = Service {
     eager: &[],
     fetches: LOOKS_AT_THE_FEED,
     looks: &[("EVERY = 300_000;", "EVERY = 1_000;")],
-    jwks: ("URI.create(issuer + \"/.well-known/jwks.json\")", "URI.create(\"URL\")"),
+    jwks: (
+        "URI.create(issuer + \"/.well-known/jwks.json\")",
+        "URI.create(\"URL\")",
+    ),
     algorithms: &["RS256"],
     clock: &[(
         "System.currentTimeMillis()",
@@ -165,7 +206,10 @@ pub(super) const PHP: Service = Service {
         ("KEYS_EVERY = 300;", "KEYS_EVERY = 0;"),
         ("DEADLINE = 4;", "DEADLINE = 1;"),
     ],
-    jwks: ("self::fetch(Settings::ISSUER . '/.well-known/jwks.json'", "self::fetch('URL'"),
+    jwks: (
+        "self::fetch(Settings::ISSUER . '/.well-known/jwks.json'",
+        "self::fetch('URL'",
+    ),
     algorithms: &["EdDSA", "RS256"],
     // PHP remembers that a file was there.
     clock: &[(
@@ -190,6 +234,12 @@ pub(super) const PHP: Service = Service {
     ],
 };
 
-pub(super) const SPRING: Service = Service { start: crate::java_spring::start, ..JAVA };
+pub(super) const SPRING: Service = Service {
+    start: crate::java_spring::start,
+    ..JAVA
+};
 
-pub(super) const WEBFLUX: Service = Service { start: crate::java_spring::start_webflux, ..JAVA };
+pub(super) const WEBFLUX: Service = Service {
+    start: crate::java_spring::start_webflux,
+    ..JAVA
+};

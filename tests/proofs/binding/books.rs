@@ -57,11 +57,16 @@ pub(crate) struct Books {
 impl Books {
     pub(crate) fn binding_state(&self, person: &Person) -> BindingState {
         let state = self.states.get(person.openid.as_str()).cloned();
-        state.unwrap_or(BindingState::Free { generation: 0, dissolved: false })
+        state.unwrap_or(BindingState::Free {
+            generation: 0,
+            dissolved: false,
+        })
     }
 
     pub(crate) fn pasts(&self, person: &Person) -> &[Past] {
-        self.pasts.get(person.openid.as_str()).map_or(&[], Vec::as_slice)
+        self.pasts
+            .get(person.openid.as_str())
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The user to whom a person is bound.
@@ -80,14 +85,18 @@ impl Books {
     /// How many others of the person's app are on the user's list.
     pub(crate) fn others(&self, user: &UserId, person: &Person) -> usize {
         let other = |one: &&Person| one.app == person.app && *one != person;
-        self.lists.get(user).map_or(0, |list| list.iter().filter(other).count())
+        self.lists
+            .get(user)
+            .map_or(0, |list| list.iter().filter(other).count())
     }
 
     /// Looks again at what a step may have changed, whose name stands in braces in the step's key.
     pub(crate) async fn look(&mut self, store: &Store, step: &Step) -> Looked {
         self.now += 1;
         let key = step.key();
-        let Some((kind, name)) = key.split_once('{') else { return Looked::Elsewhere };
+        let Some((kind, name)) = key.split_once('{') else {
+            return Looked::Elsewhere;
+        };
         let name = name.split('}').next().unwrap_or_default();
         match kind {
             "wxmint:user:" => {
@@ -99,12 +108,16 @@ impl Books {
             "wxmint:union:" => {
                 let unionid: UnionId = parse(name.into());
                 let holder = store.claim_unionid(&unionid, None).await.expect("a holder");
-                self.ever_held.extend(holder.clone().map(|holder| (unionid.clone(), holder)));
+                self.ever_held
+                    .extend(holder.clone().map(|holder| (unionid.clone(), holder)));
                 let before = holder.and_then(|holder| self.holders.insert(unionid.clone(), holder));
                 Looked::Holder { unionid, before }
             }
             _ => {
-                let person = self.people.iter().find(|person| name.ends_with(person.openid.as_str()));
+                let person = self
+                    .people
+                    .iter()
+                    .find(|person| name.ends_with(person.openid.as_str()));
                 let person = person.expect("whose steps are of this world").clone();
                 let before = self.binding_state(&person);
                 let state = store.binding_state(&person).await.expect("a standing");
@@ -117,15 +130,29 @@ impl Books {
     fn keep(&mut self, person: &Person, state: BindingState) {
         let name = person.openid.as_str().to_owned();
         let pasts = self.pasts.entry(name.clone()).or_default();
-        let bound = if let BindingState::Bound(bound) = &state { Some(bound) } else { None };
+        let bound = if let BindingState::Bound(bound) = &state {
+            Some(bound)
+        } else {
+            None
+        };
         let (current, now) = (bound.map(|bound| bound.generation), self.now);
-        pasts.iter_mut().filter(|past| Some(past.generation) != current).for_each(|past| {
-            past.ended.get_or_insert(now);
-        });
+        pasts
+            .iter_mut()
+            .filter(|past| Some(past.generation) != current)
+            .for_each(|past| {
+                past.ended.get_or_insert(now);
+            });
         if let Some(bound) = bound
-            && pasts.last().is_none_or(|past| past.generation != bound.generation)
+            && pasts
+                .last()
+                .is_none_or(|past| past.generation != bound.generation)
         {
-            pasts.push(Past { generation: bound.generation, user: bound.user.clone(), made: now, ended: None });
+            pasts.push(Past {
+                generation: bound.generation,
+                user: bound.user.clone(),
+                made: now,
+                ended: None,
+            });
         }
         self.states.insert(name, state);
     }

@@ -56,7 +56,11 @@ impl Scheduled for World<'_> {
             // Its process dies.
             (6, some) => {
                 let login = self.in_flight.swap_remove(self.draws.index(some));
-                self.draws.note(format!("{} is killed before {}", login.number, login.call.step().text()));
+                self.draws.note(format!(
+                    "{} is killed before {}",
+                    login.number,
+                    login.call.step().text()
+                ));
             }
             (_, some) => {
                 let at = self.draws.index(some);
@@ -75,7 +79,11 @@ impl Scheduled for World<'_> {
             }
         }
         for (who, user) in &self.users {
-            let list = self.runtime.block_on(self.stores[0].people_of(user)).expect("a list").unwrap_or_default();
+            let list = self
+                .runtime
+                .block_on(self.stores[0].people_of(user))
+                .expect("a list")
+                .unwrap_or_default();
             if !list.contains(&person(who / APPS, who % APPS)) {
                 return Err(format!("{who} is not on the list of {user}"));
             }
@@ -85,10 +93,24 @@ impl Scheduled for World<'_> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn draw(draws: &'a mut Draws, runtime: &'a Runtime, empty: &'a dyn Fn() -> Vec<Store>) -> Self {
+    pub(super) fn draw(
+        draws: &'a mut Draws,
+        runtime: &'a Runtime,
+        empty: &'a dyn Fn() -> Vec<Store>,
+    ) -> Self {
         let backend = Backend::new(draws.one_of(&[Kind::Auto, Kind::Service]));
         let (stores, in_flight, users) = (empty(), Vec::new(), BTreeMap::new());
-        Self { draws, runtime, empty, stores, backend, in_flight, number: 0, losses: 0, users }
+        Self {
+            draws,
+            runtime,
+            empty,
+            stores,
+            backend,
+            in_flight,
+            number: 0,
+            losses: 0,
+            users,
+        }
     }
 
     fn lose(&mut self) {
@@ -101,34 +123,70 @@ impl<'a> World<'a> {
     fn begin(&mut self, who: usize, is_with_user: bool) -> Held {
         self.number += 1;
         let human = who / APPS;
-        let candidate = Named { user: parse(format!("user-{human}")), made: false };
-        let wish = if is_with_user { Wish::LogInAs(candidate) } else { Wish::LogIn };
+        let candidate = Named {
+            user: parse(format!("user-{human}")),
+            made: false,
+        };
+        let wish = if is_with_user {
+            Wish::LogInAs(candidate)
+        } else {
+            Wish::LogIn
+        };
         self.draws.note(format!("{}: {who} {wish:?}", self.number));
-        let (person, unionid) = (person(human, who % APPS), Some(parse(format!("union-{human}"))));
-        let visit = Visit { number: self.number, person, unionid, wish, has_key: true, per_user: 1 };
+        let (person, unionid) = (
+            person(human, who % APPS),
+            Some(parse(format!("union-{human}"))),
+        );
+        let visit = Visit {
+            number: self.number,
+            person,
+            unionid,
+            wish,
+            has_key: true,
+            per_user: 1,
+        };
         let call = Request::begin(&self.backend, visit);
-        self.in_flight.push(Login { who, number: self.number, losses: self.losses, call });
+        self.in_flight.push(Login {
+            who,
+            number: self.number,
+            losses: self.losses,
+            call,
+        });
         self.go_on(self.in_flight.len() - 1)
     }
 
     fn step(&mut self, at: usize) -> Held {
         let Login { number, call, .. } = &self.in_flight[at];
         let (number, step) = (*number, call.step());
-        let said = self.runtime.block_on(self.backend.answers(&step, &self.stores));
-        self.draws.note(format!("{number}: {} -> {said:?}", step.text()));
+        let said = self
+            .runtime
+            .block_on(self.backend.answers(&step, &self.stores));
+        self.draws
+            .note(format!("{number}: {} -> {said:?}", step.text()));
         step.answer(said);
         self.go_on(at)
     }
 
     fn go_on(&mut self, at: usize) -> Held {
-        let Some(outcome) = self.runtime.block_on(self.in_flight[at].call.go_on()) else { return Ok(()) };
-        let Login { who, number, losses, .. } = self.in_flight.swap_remove(at);
+        let Some(outcome) = self.runtime.block_on(self.in_flight[at].call.go_on()) else {
+            return Ok(());
+        };
+        let Login {
+            who,
+            number,
+            losses,
+            ..
+        } = self.in_flight.swap_remove(at);
         self.draws.note(format!("{number}: answered {outcome:?}"));
         match outcome {
             // A login that began before the loss may tell who the person was then.
             Outcome::Bound(bound) if losses == self.losses => {
                 let held = self.users.entry(who).or_insert_with(|| bound.user.clone());
-                if *held == bound.user { Ok(()) } else { Err(format!("{who} was {held} and is {}", bound.user)) }
+                if *held == bound.user {
+                    Ok(())
+                } else {
+                    Err(format!("{who} was {held} and is {}", bound.user))
+                }
             }
             Outcome::Failed(error) => Err(format!("failed: {}", error.reason)),
             _ => Ok(()),

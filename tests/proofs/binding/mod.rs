@@ -22,19 +22,25 @@ fn memory() -> Vec<Store> {
 /// Each step must answer as in memory.
 fn redis(server: &RedisServer) -> Vec<Store> {
     server.command::<()>(&["FLUSHALL"]);
-    let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(server.url().parse().expect("a URL")));
+    let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(
+        server.url().parse().expect("a URL"),
+    ));
     [vec![Store::new(&access, DAY, now, ())], memory()].concat()
 }
 
 /// In `empty` stores.
 fn prove_the_laws(cases: u64, empty: impl Fn() -> Vec<Store>) {
     let runtime = runtime();
-    prove(cases, "requests", |draws| play(World::draw(draws, empty(), &runtime)));
+    prove(cases, "requests", |draws| {
+        play(World::draw(draws, empty(), &runtime))
+    });
 }
 
 fn prove_that_nobody_is_two(cases: u64, empty: impl Fn() -> Vec<Store>) {
     let runtime = runtime();
-    prove(cases, "losses", |draws| play(lost::World::draw(draws, &runtime, &empty)));
+    prove(cases, "losses", |draws| {
+        play(lost::World::draw(draws, &runtime, &empty))
+    });
 }
 
 #[test]

@@ -9,7 +9,8 @@ use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Confirm, StandIn};
 use wxmint_store::limits::Rate;
 use wxmint_store::{
-    AttemptId, BindingState, Bound, ExchangeTimestamp, LoginRecord, Recorded, Store, StoreError, UnboundPolicy,
+    AttemptId, BindingState, Bound, ExchangeTimestamp, LoginRecord, Recorded, Store, StoreError,
+    UnboundPolicy,
 };
 
 use wxmint::accounts::Named;
@@ -71,7 +72,10 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, made: Rc::default() }
+        Self {
+            kind,
+            made: Rc::default(),
+        }
     }
 
     pub(crate) fn has_made(&self, user: &UserId) -> bool {
@@ -111,12 +115,16 @@ fn timeless(answers: &Answers) -> Option<Vec<Vec<String>>> {
     let is_second = |word: &&str| word.len() == 10 && word.parse::<u64>().is_ok();
     let words = |answer: &Value| {
         let text = format!("{answer:?}");
-        let words = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !is_second(word));
+        let words = text
+            .split(|letter: char| !letter.is_alphanumeric())
+            .filter(|word| !is_second(word));
         let mut words: Vec<_> = words.map(str::to_owned).collect();
         words.sort();
         words
     };
-    answers.as_ref().map(|answers| answers.iter().map(words).collect())
+    answers
+        .as_ref()
+        .map(|answers| answers.iter().map(words).collect())
 }
 
 /// One request, from its first step on the binding to its last.
@@ -131,7 +139,15 @@ impl Request {
     /// It waits before its first step.
     pub(crate) fn begin(backend: &Backend, visit: Visit) -> Call<Outcome> {
         let (backend, confirm) = (backend.clone(), Confirm::Replicas(0));
-        Call::new(|steps| Self { store: steps.store(now, confirm), steps, backend, visit }.serve())
+        Call::new(|steps| {
+            Self {
+                store: steps.store(now, confirm),
+                steps,
+                backend,
+                visit,
+            }
+            .serve()
+        })
     }
 
     async fn serve(self) -> Outcome {
@@ -146,35 +162,65 @@ impl Request {
             Err(LoginError::AlreadyBound) => Outcome::AlreadyBound,
             Err(LoginError::Blocked) => Outcome::Blocked,
             Err(LoginError::StoreUnavailable(cause)) => Outcome::Failed(cause),
-            Err(other) => Outcome::Failed(StoreError { reason: format!("not to be expected: {other}") }),
+            Err(other) => Outcome::Failed(StoreError {
+                reason: format!("not to be expected: {other}"),
+            }),
         }
     }
 
     fn binder<'a>(&'a self, person: &'a Person, attempt: &'a AttemptId) -> Binder<'a> {
-        let Visit { unionid, per_user, .. } = &self.visit;
-        Binder { store: &self.store, person, unionid: unionid.as_ref(), attempt, per_user: *per_user }
+        let Visit {
+            unionid, per_user, ..
+        } = &self.visit;
+        Binder {
+            store: &self.store,
+            person,
+            unionid: unionid.as_ref(),
+            attempt,
+            per_user: *per_user,
+        }
     }
 
     /// `Login::record` and `Login::bind`.
-    async fn log_in(&self, candidate: Option<&Named>, attempt: &AttemptId) -> Result<Outcome, LoginError> {
+    async fn log_in(
+        &self,
+        candidate: Option<&Named>,
+        attempt: &AttemptId,
+    ) -> Result<Outcome, LoginError> {
         let binder = self.binder(&self.visit.person, attempt);
-        let if_unbound =
-            if self.backend.kind == Kind::Auto { UnboundPolicy::ReportOnly } else { UnboundPolicy::Counted };
+        let if_unbound = if self.backend.kind == Kind::Auto {
+            UnboundPolicy::ReportOnly
+        } else {
+            UnboundPolicy::Counted
+        };
         let state = match self.record(if_unbound, attempt).await? {
             Some(state) => state,
             None => {
                 let user = self.ask("at once").await?;
-                let intent = binder.intent_for(user, self.visit.unionid.as_ref(), None).await?;
-                self.record(UnboundPolicy::Intended(intent), attempt).await?.expect("recorded with an intent")
+                let intent = binder
+                    .intent_for(user, self.visit.unionid.as_ref(), None)
+                    .await?;
+                self.record(UnboundPolicy::Intended(intent), attempt)
+                    .await?
+                    .expect("recorded with an intent")
             }
         };
         let settled = binder.settle(state).await?;
         let bound = match candidate {
             Some(candidate) => Some(binder.bind(candidate, settled).await?),
-            None => binder.bind_unasked(settled, async |place: FreePlace<'_>| self.make(&place).await).await?,
+            None => {
+                binder
+                    .bind_unasked(settled, async |place: FreePlace<'_>| {
+                        self.make(&place).await
+                    })
+                    .await?
+            }
         };
-        let Some(bound) = bound else { return Ok(Outcome::Asked) };
-        let is_blocked = async |user: &UserId| self.store.user_state(user).await.map(|state| state.blocked);
+        let Some(bound) = bound else {
+            return Ok(Outcome::Asked);
+        };
+        let is_blocked =
+            async |user: &UserId| self.store.user_state(user).await.map(|state| state.blocked);
         let linked = binder.link(&bound, is_blocked).await?;
         if let UnionIdLink::Blocked(_) = linked {
             return Ok(Outcome::Blocked);
@@ -184,18 +230,31 @@ impl Request {
     }
 
     /// The second round trip of a login. `None` for a newcomer, if that is to be told.
-    async fn record(&self, if_unbound: UnboundPolicy, attempt: &AttemptId) -> Answer<Option<BindingState>> {
+    async fn record(
+        &self,
+        if_unbound: UnboundPolicy,
+        attempt: &AttemptId,
+    ) -> Answer<Option<BindingState>> {
         let record = LoginRecord {
             person: self.visit.person.clone(),
-            session_key: if self.visit.has_key { Sealed::from_stored(b"sealed".to_vec()) } else { Sealed::nothing() },
+            session_key: if self.visit.has_key {
+                Sealed::from_stored(b"sealed".to_vec())
+            } else {
+                Sealed::nothing()
+            },
             order: ExchangeTimestamp::new(self.visit.number, attempt),
-            rate: Rate { burst: 1_000_000, period: Duration::from_secs(1) },
+            rate: Rate {
+                burst: 1_000_000,
+                period: Duration::from_secs(1),
+            },
             if_unbound,
         };
         match self.store.record_login(&record).await? {
             Recorded::Counted { state, .. } => Ok(Some(state)),
             Recorded::Unbound | Recorded::OtherUser => Ok(None),
-            Recorded::Limited(_) => Err(StoreError { reason: "limited, where nothing is".into() }),
+            Recorded::Limited(_) => Err(StoreError {
+                reason: "limited, where nothing is".into(),
+            }),
         }
     }
 
@@ -219,20 +278,28 @@ impl Request {
     /// Has the account backend make a user.
     async fn ask(&self, key: &str) -> Answer<UserId> {
         let answers = self.steps.answer(redis::pipe().cmd(ASK).arg(key)).await;
-        let user = answers.map(|answers| redis::from_redis_value_ref::<String>(&answers[0]).expect("a text"));
-        user.map(parse).ok_or_else(|| StoreError { reason: LOST.into() })
+        let user = answers
+            .map(|answers| redis::from_redis_value_ref::<String>(&answers[0]).expect("a text"));
+        user.map(parse).ok_or_else(|| StoreError {
+            reason: LOST.into(),
+        })
     }
 
     /// `Login::unbind`, by a token of the binding that is there now.
     async fn unbind(&self, user: &UserId, attempt: &AttemptId) -> Result<Outcome, LoginError> {
         let people = self.store.people_of(user).await?.unwrap_or_default();
-        for person in people.iter().filter(|person| person.app == self.visit.person.app) {
-            let (BindingState::Bound(Bound { generation, .. }) | BindingState::Leaving { generation, .. }) =
-                self.store.binding_state(person).await?
+        for person in people
+            .iter()
+            .filter(|person| person.app == self.visit.person.app)
+        {
+            let (BindingState::Bound(Bound { generation, .. })
+            | BindingState::Leaving { generation, .. }) = self.store.binding_state(person).await?
             else {
                 continue;
             };
-            self.binder(person, attempt).dissolve(user, generation, async || Ok(())).await?;
+            self.binder(person, attempt)
+                .dissolve(user, generation, async || Ok(()))
+                .await?;
         }
         Ok(Outcome::Unbound)
     }

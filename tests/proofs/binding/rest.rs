@@ -12,7 +12,9 @@ impl World<'_> {
             let (name, state) = (person.openid.as_str(), self.books.binding_state(person));
             match (&before[who], &state) {
                 (BindingState::Bound(old), BindingState::Bound(new)) if old.user == new.user => {}
-                (BindingState::Bound(_), _) => return Err(format!("{name} has lost a binding by logging in")),
+                (BindingState::Bound(_), _) => {
+                    return Err(format!("{name} has lost a binding by logging in"));
+                }
                 (_, BindingState::Bound(_) | BindingState::Free { .. }) => {}
                 _ => return Err(format!("{name} is left half done")),
             }
@@ -35,17 +37,25 @@ impl World<'_> {
         let holder = self.books.holders.get(&unionid);
         let linked = bound.unionid.as_ref();
         let is_linked = linked.is_none_or(|linked| *linked == unionid);
-        hold(is_linked && (revealed == linked.is_some() || self.barred.contains(&who)), || {
-            "a binding is not linked with its unionid".into()
-        })?;
-        hold(!revealed || holder.is_some(), || "a unionid stands for nobody".into())
+        hold(
+            is_linked && (revealed == linked.is_some() || self.barred.contains(&who)),
+            || "a binding is not linked with its unionid".into(),
+        )?;
+        hold(!revealed || holder.is_some(), || {
+            "a unionid stands for nobody".into()
+        })
     }
 
     /// An app whose logins have no session keys keeps none.
     fn check_keys(&self, who: usize) -> Held {
-        let keys = self.runtime.block_on(self.stores[0].session_keys(&self.books.people[who])).expect("session keys");
+        let keys = self
+            .runtime
+            .block_on(self.stores[0].session_keys(&self.books.people[who]))
+            .expect("session keys");
         let may_be_there = !self.setup.keyless[who % self.setup.apps];
-        hold(keys.is_empty() || may_be_there, || "a session key is kept where WeChat gives none".into())
+        hold(keys.is_empty() || may_be_there, || {
+            "a session key is kept where WeChat gives none".into()
+        })
     }
 
     /// First logins of one unionid, racing or not, end with the user whom it stands for. Only who came before WeChat
@@ -56,31 +66,54 @@ impl World<'_> {
         }
         let holder = self.books.holders.get(&self.unionid(human));
         for who in (0..self.setup.apps).map(|app| human * self.setup.apps + app) {
-            let BindingState::Bound(bound) = self.books.binding_state(&self.books.people[who]) else { continue };
+            let BindingState::Bound(bound) = self.books.binding_state(&self.books.people[who])
+            else {
+                continue;
+            };
             let is_another = holder != Some(&bound.user);
             hold(!is_another || self.unnamed.contains(&who), || {
-                format!("human {human} has become {}, and the unionid stands for {holder:?}", bound.user)
+                format!(
+                    "human {human} has become {}, and the unionid stands for {holder:?}",
+                    bound.user
+                )
             })?;
             let conflict = self.conflict_of(who);
-            let is_right = if is_another && bound.unionid.is_some() { conflict.is_some() } else { conflict.is_none() };
+            let is_right = if is_another && bound.unionid.is_some() {
+                conflict.is_some()
+            } else {
+                conflict.is_none()
+            };
             let is_holder = conflict.is_none_or(|other| Some(&other) == holder);
             hold(is_right && (self.setup.blocks || is_holder), || {
-                format!("{} and {holder:?} are one human, and that is not noted right", bound.user)
+                format!(
+                    "{} and {holder:?} are one human, and that is not noted right",
+                    bound.user
+                )
             })?;
         }
         Ok(())
     }
 
     fn conflict_of(&self, who: usize) -> Option<UserId> {
-        let binding = self.runtime.block_on(self.stores[0].binding(&self.books.people[who])).expect("a binding");
+        let binding = self
+            .runtime
+            .block_on(self.stores[0].binding(&self.books.people[who]))
+            .expect("a binding");
         binding.and_then(|binding| binding.conflict)
     }
 
     /// Where nothing went wrong and nobody did more than log in, each new user was announced.
     fn check_told_new(&self) -> Held {
-        let bound = self.books.people.iter().filter_map(|person| self.books.user_of(person));
-        let untold = bound.filter(|user| self.backend.has_made(user) && !self.books.told_new.contains(user));
+        let bound = self
+            .books
+            .people
+            .iter()
+            .filter_map(|person| self.books.user_of(person));
+        let untold =
+            bound.filter(|user| self.backend.has_made(user) && !self.books.told_new.contains(user));
         let untold: Vec<_> = untold.filter(|_| self.undisturbed).collect();
-        hold(untold.is_empty(), || format!("nobody was told that {untold:?} are new"))
+        hold(untold.is_empty(), || {
+            format!("nobody was told that {untold:?} are new")
+        })
     }
 }

@@ -92,7 +92,10 @@ struct InFlight {
 }
 
 pub(super) fn person(human: usize, app: usize) -> Person {
-    Person { app: parse(format!("wx{app}")), openid: parse(format!("human{human}-wx{app}")) }
+    Person {
+        app: parse(format!("wx{app}")),
+        openid: parse(format!("human{human}-wx{app}")),
+    }
 }
 
 pub(super) fn parse<T: std::str::FromStr>(text: String) -> T {
@@ -120,7 +123,10 @@ impl Scheduled for World<'_> {
             // WeChat begins to tell a unionid.
             _ => {
                 let who = self.who();
-                self.draws.note(format!("unionid of {} appears", self.books.people[who].openid.as_str()));
+                self.draws.note(format!(
+                    "unionid of {} appears",
+                    self.books.people[who].openid.as_str()
+                ));
                 self.revealed.insert(who);
                 Ok(())
             }
@@ -137,7 +143,9 @@ impl Scheduled for World<'_> {
             self.all_arrive_late()?;
         }
         if self.setup.lifted {
-            std::mem::take(&mut self.books.blocked).iter().for_each(|user| self.set_blocked(user, false));
+            std::mem::take(&mut self.books.blocked)
+                .iter()
+                .for_each(|user| self.set_blocked(user, false));
         }
         let before = self.states();
         self.is_at_rest = true;
@@ -174,7 +182,10 @@ impl<'a> World<'a> {
             barred: BTreeSet::new(),
             undisturbed: true,
             is_at_rest: false,
-            books: Books { people, ..Books::default() },
+            books: Books {
+                people,
+                ..Books::default()
+            },
             setup,
         }
     }
@@ -191,7 +202,10 @@ impl<'a> World<'a> {
 
     /// Mostly one of the first two, so that requests meet.
     fn who(&mut self) -> usize {
-        let (human, app) = (self.draws.one_of(&[0, 0, 0, 0, 1, 1, 2, 3]), self.draws.one_of(&[0, 0, 0, 0, 1, 1, 1, 2]));
+        let (human, app) = (
+            self.draws.one_of(&[0, 0, 0, 0, 1, 1, 2, 3]),
+            self.draws.one_of(&[0, 0, 0, 0, 1, 1, 1, 2]),
+        );
         let (humans, apps) = self.setup.many;
         let (human, app) = (if humans { human } else { 0 }, if apps { app } else { 0 });
         (human % self.setup.humans) * self.setup.apps + app % self.setup.apps
@@ -203,7 +217,9 @@ impl<'a> World<'a> {
             return Ok(());
         }
         let who = self.who();
-        let Some(wish) = self.wish(who) else { return Ok(()) };
+        let Some(wish) = self.wish(who) else {
+            return Ok(());
+        };
         if !matches!(wish, Wish::LogIn) {
             self.untypical.insert(who / self.setup.apps);
             self.undisturbed = false;
@@ -215,9 +231,15 @@ impl<'a> World<'a> {
         match self.draws.below(8) {
             0..3 => Some(Wish::LogIn),
             3..6 => {
-                let (user, by_phone) = (self.draws.one_of(&[0, 0, 0, 1, 1, 2, 3]), self.draws.once_in(3));
+                let (user, by_phone) = (
+                    self.draws.one_of(&[0, 0, 0, 1, 1, 2, 3]),
+                    self.draws.once_in(3),
+                );
                 let user = parse(format!("user-{}", user % self.setup.users));
-                (self.setup.backend != Kind::Auto).then_some(Wish::LogInAs(Named { user, made: by_phone }))
+                (self.setup.backend != Kind::Auto).then_some(Wish::LogInAs(Named {
+                    user,
+                    made: by_phone,
+                }))
             }
             _ => self.tokens[who].clone().map(Wish::Unbind),
         }
@@ -235,25 +257,51 @@ impl<'a> World<'a> {
         if unionid.is_none() && self.books.user_of(&person).is_none() {
             self.unnamed.insert(who);
         }
-        let (has_key, per_user) = (!self.setup.keyless[who % self.setup.apps], self.setup.per_user);
-        let visit = Visit { number: self.number, person, unionid, wish, has_key, per_user };
+        let (has_key, per_user) = (
+            !self.setup.keyless[who % self.setup.apps],
+            self.setup.per_user,
+        );
+        let visit = Visit {
+            number: self.number,
+            person,
+            unionid,
+            wish,
+            has_key,
+            per_user,
+        };
         if let Wish::LogInAs(Named { user, made: true }) = &visit.wish {
             self.books.by_phone.insert(user.clone());
         }
         let openid = visit.person.openid.as_str();
-        self.draws.note(format!("{}: {openid} {:?}, unionid {}", self.number, visit.wish, visit.unionid.is_some()));
+        self.draws.note(format!(
+            "{}: {openid} {:?}, unionid {}",
+            self.number,
+            visit.wish,
+            visit.unionid.is_some()
+        ));
         let call = Request::begin(&self.backend, visit.clone());
         let evidence = Evidence::at_first(&visit, &self.books);
-        self.in_flight.push(InFlight { party: Party { visit, evidence }, who, call });
+        self.in_flight.push(InFlight {
+            party: Party { visit, evidence },
+            who,
+            call,
+        });
         self.go_on(self.in_flight.len() - 1)
     }
 
     /// Lets a request go on to its next step, or to its end.
     fn go_on(&mut self, at: usize) -> Held {
         let gone_on = self.in_flight[at].call.go_on();
-        let Some(outcome) = self.runtime.block_on(gone_on) else { return Ok(()) };
-        let InFlight { party: Party { visit, evidence }, who, .. } = self.in_flight.swap_remove(at);
-        self.draws.note(format!("{}: answered {outcome:?}", visit.number));
+        let Some(outcome) = self.runtime.block_on(gone_on) else {
+            return Ok(());
+        };
+        let InFlight {
+            party: Party { visit, evidence },
+            who,
+            ..
+        } = self.in_flight.swap_remove(at);
+        self.draws
+            .note(format!("{}: answered {outcome:?}", visit.number));
         if let Outcome::Bound(bound) = &outcome {
             self.tokens[who] = Some(bound.user.clone());
         }
@@ -270,7 +318,11 @@ impl<'a> World<'a> {
 
     fn run(&mut self, at: usize) -> Held {
         let number = self.in_flight[at].party.visit.number;
-        while let Some(at) = self.in_flight.iter().position(|one| one.party.visit.number == number) {
+        while let Some(at) = self
+            .in_flight
+            .iter()
+            .position(|one| one.party.visit.number == number)
+        {
             self.step(at)?;
         }
         Ok(())
@@ -281,7 +333,10 @@ impl<'a> World<'a> {
         let step = self.in_flight[at].call.step();
         let mut party = self.in_flight[at].party.clone();
         let taken = self.take(&step, &mut party, is_heard);
-        self.in_flight[at].party.evidence.clone_from(&party.evidence);
+        self.in_flight[at]
+            .party
+            .evidence
+            .clone_from(&party.evidence);
         for one in &mut self.in_flight {
             one.party.evidence.grow(&one.party.visit, &self.books);
         }
@@ -290,8 +345,14 @@ impl<'a> World<'a> {
 
     fn take(&mut self, step: &Step, party: &mut Party, is_heard: bool) -> Held {
         party.evidence.count_a_step()?;
-        let said = self.runtime.block_on(self.backend.answers(step, &self.stores));
-        self.draws.note(format!("{}: {} -> {said:?}", party.visit.number, step.text()));
+        let said = self
+            .runtime
+            .block_on(self.backend.answers(step, &self.stores));
+        self.draws.note(format!(
+            "{}: {} -> {said:?}",
+            party.visit.number,
+            step.text()
+        ));
         if is_heard {
             step.answer(said);
         }
@@ -301,8 +362,12 @@ impl<'a> World<'a> {
         let books = &mut self.books;
         match self.runtime.block_on(books.look(&self.stores[0], step)) {
             Looked::Person { person, before } => laws::of_a_change(&person, &before, party, books)?,
-            Looked::List { user, before } => laws::of_a_list_change(&user, before.as_deref(), books)?,
-            Looked::Holder { unionid, before } => laws::of_a_holder(&unionid, before.as_ref(), step, party, books)?,
+            Looked::List { user, before } => {
+                laws::of_a_list_change(&user, before.as_deref(), books)?
+            }
+            Looked::Holder { unionid, before } => {
+                laws::of_a_holder(&unionid, before.as_ref(), step, party, books)?
+            }
             Looked::Elsewhere => {}
         }
         laws::at_all_times(&self.books, self.setup.per_user)
@@ -310,7 +375,13 @@ impl<'a> World<'a> {
 
     /// An operator blocks a user, or lifts the block.
     fn block(&mut self) -> Held {
-        let users: Vec<_> = self.books.lists.keys().chain(self.books.holders.values()).cloned().collect();
+        let users: Vec<_> = self
+            .books
+            .lists
+            .keys()
+            .chain(self.books.holders.values())
+            .cloned()
+            .collect();
         if !self.setup.blocks || users.is_empty() {
             return Ok(());
         }
@@ -328,14 +399,23 @@ impl<'a> World<'a> {
     }
 
     fn set_blocked(&mut self, user: &UserId, blocked: bool) {
-        self.draws.note(format!("{user} is {}", if blocked { "blocked" } else { "let in again" }));
+        self.draws.note(format!(
+            "{user} is {}",
+            if blocked { "blocked" } else { "let in again" }
+        ));
         for store in &self.stores {
-            self.runtime.block_on(store.set_blocked(user, blocked)).expect("a number");
+            self.runtime
+                .block_on(store.set_blocked(user, blocked))
+                .expect("a number");
         }
     }
 
     fn states(&self) -> Vec<BindingState> {
-        self.books.people.iter().map(|person| self.books.binding_state(person)).collect()
+        self.books
+            .people
+            .iter()
+            .map(|person| self.books.binding_state(person))
+            .collect()
     }
 
     /// The store does not answer in time, or the replica dies; the step may arrive all the same.
@@ -343,8 +423,13 @@ impl<'a> World<'a> {
         self.undisturbed = false;
         let one = &self.in_flight[at];
         let step = one.call.step();
-        let how = if goes_on { "no answer to" } else { "killed before the answer to" };
-        self.draws.note(format!("{}: {how} {}", one.party.visit.number, step.text()));
+        let how = if goes_on {
+            "no answer to"
+        } else {
+            "killed before the answer to"
+        };
+        self.draws
+            .note(format!("{}: {how} {}", one.party.visit.number, step.text()));
         let mut party = one.party.clone();
         party.evidence.end(&self.books);
         self.late.push((party, step.clone()));

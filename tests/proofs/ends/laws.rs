@@ -20,10 +20,29 @@ pub(crate) struct Token {
 impl Token {
     /// The parts of it that an end can name.
     pub(crate) fn endable(&self, kid: &str) -> Endable {
-        let Issued { user, app, id, issued_at, expires_at } = self.issued.clone();
+        let Issued {
+            user,
+            app,
+            id,
+            issued_at,
+            expires_at,
+        } = self.issued.clone();
         let [issued_at, expires_at] = [issued_at, expires_at].map(|second| at(second * SECOND));
         let (audience, not_before, others) = Default::default();
-        Endable::of(ISSUER, &Claims { user, app, id, audience, issued_at, expires_at, not_before, others }, kid)
+        Endable::of(
+            ISSUER,
+            &Claims {
+                user,
+                app,
+                id,
+                audience,
+                issued_at,
+                expires_at,
+                not_before,
+                others,
+            },
+            kid,
+        )
     }
 
     /// With all the leeway there is.
@@ -89,7 +108,11 @@ impl World<'_> {
             self.verifiers[number].hear(self.now);
             let verifier = &self.verifiers[number];
             let (ends, clock) = (verifier.feed.ends(), self.now + verifier.clock);
-            let valid = self.books.tokens.iter().filter(|(token, _)| token.is_valid(clock));
+            let valid = self
+                .books
+                .tokens
+                .iter()
+                .filter(|(token, _)| token.is_valid(clock));
             for (token, endable) in valid {
                 self.judge(verifier, ends.has_ended(endable), token)
                     .map_err(|law| format!("verifier {number}, {:?}: {law}", token.issued.id))?;
@@ -103,11 +126,27 @@ impl World<'_> {
             let is_ended = self.books.begun.iter().any(|end| end.names(token));
             return hold(is_ended, || "refused, and nobody has ended it".into());
         }
-        let answered = self.books.answered.iter().filter(|(end, _)| end.names(token)).map(|(_, at)| *at);
-        let Some(first) = answered.min() else { return Ok(()) };
-        hold(first > verifier.heard, || format!("accepted, and its end was answered {} ms ago", self.now - first))?;
+        let answered = self
+            .books
+            .answered
+            .iter()
+            .filter(|(end, _)| end.names(token))
+            .map(|(_, at)| *at);
+        let Some(first) = answered.min() else {
+            return Ok(());
+        };
+        hold(first > verifier.heard, || {
+            format!(
+                "accepted, and its end was answered {} ms ago",
+                self.now - first
+            )
+        })?;
         // A page's time is the store's, whose clock may be ahead of the true one; the age is by the verifier's own.
-        let known = verifier.age(self.now).map(|age| self.now + verifier.clock - age - self.ahead());
-        hold(known <= Some(first), || format!("accepted at {first}, and ends are known until {known:?}"))
+        let known = verifier
+            .age(self.now)
+            .map(|age| self.now + verifier.clock - age - self.ahead());
+        hold(known <= Some(first), || {
+            format!("accepted at {first}, and ends are known until {known:?}")
+        })
     }
 }

@@ -20,7 +20,9 @@ const CASES_IN_REDIS: u64 = 30;
 
 fn prove_the_laws(cases: u64, stores: impl Fn() -> Stores) {
     let (keys, runtime) = (Keys::new(), runtime());
-    prove(cases, "pages accepted", |draws| play(World::draw(&keys, draws, (stores(), &runtime))));
+    prove(cases, "pages accepted", |draws| {
+        play(World::draw(&keys, draws, (stores(), &runtime)))
+    });
 }
 
 #[test]

@@ -81,7 +81,10 @@ impl World<'_> {
 
     /// Whether a write that is answered is on the replica.
     pub(crate) fn can_confirm(&self) -> bool {
-        self.stores.server.as_ref().is_none_or(|server| !server.is_alone.get())
+        self.stores
+            .server
+            .as_ref()
+            .is_none_or(|server| !server.is_alone.get())
     }
 
     pub(crate) fn begin(&mut self) {
@@ -92,12 +95,19 @@ impl World<'_> {
             (5 | 6, 1..) => Wish::Token(token % tokens),
             (7 | 12..=14, 1..) => Wish::Everywhere(token % tokens),
             (8, _) => Wish::User(user),
-            (9, _) => Wish::Block { user, blocked: self.draws.below(3) == 0 },
+            (9, _) => Wish::Block {
+                user,
+                blocked: self.draws.below(3) == 0,
+            },
             (10, _) => match self.bindings[person] {
                 Binding::Free => return,
                 Binding::To(user, generation) | Binding::Leaving(user, generation) => {
                     self.bindings[person] = Binding::Leaving(user, generation);
-                    Wish::Unbind { user, person, generation }
+                    Wish::Unbind {
+                        user,
+                        person,
+                        generation,
+                    }
                 }
             },
             (11, _) if self.draws.once_in(3) => {
@@ -110,7 +120,11 @@ impl World<'_> {
         };
         self.note(format!("begins {wish:?}"));
         self.begun += 1;
-        self.requests.push(Request { wish, number: self.begun, ..Request::default() });
+        self.requests.push(Request {
+            wish,
+            number: self.begun,
+            ..Request::default()
+        });
     }
 
     /// One of the requests takes its next step.
@@ -118,7 +132,9 @@ impl World<'_> {
         if self.requests.is_empty() {
             return;
         }
-        let mut request = self.requests.swap_remove(self.draws.index(self.requests.len()));
+        let mut request = self
+            .requests
+            .swap_remove(self.draws.index(self.requests.len()));
         let next = match std::mem::take(&mut request.stage) {
             Stage::Begin => self.prepare(&mut request),
             Stage::Admit => self.admit(&mut request),
@@ -128,14 +144,19 @@ impl World<'_> {
                 return self.answered(&request);
             }
         };
-        self.requests.extend(next.map(|stage| Request { stage, ..request }));
+        self.requests
+            .extend(next.map(|stage| Request { stage, ..request }));
     }
 
     /// `None` if it is refused, or has nothing to do.
     fn prepare(&mut self, request: &mut Request) -> Option<Stage> {
         match request.wish {
             Wish::Login { person, user } => {
-                let user = if let Binding::To(user, _) = self.bindings[person] { user } else { user };
+                let user = if let Binding::To(user, _) = self.bindings[person] {
+                    user
+                } else {
+                    user
+                };
                 let life = Duration::from_secs(self.life as u64);
                 self.directly(async move |store: &Store| store.note_life(life).await);
                 request.at = self.store_second();
@@ -143,16 +164,28 @@ impl World<'_> {
                 (!self.user_state(user).blocked).then_some(Stage::Admit)
             }
             Wish::Block { user, blocked } => {
-                self.directly(async move |store: &Store| store.set_blocked(&user_id(user), blocked).await);
+                self.directly(async move |store: &Store| {
+                    store.set_blocked(&user_id(user), blocked).await
+                });
                 // This first step ends tokens too, up to a second that the process alone may know.
                 let ended = self.user_state(user).revoked_before.filter(|_| blocked);
-                self.books.begun.extend(ended.map(|before| End { scope: Scope::User(user), before, by_login: false }));
+                self.books.begun.extend(ended.map(|before| End {
+                    scope: Scope::User(user),
+                    before,
+                    by_login: false,
+                }));
                 blocked.then(|| self.begin_to_end(request))
             }
-            Wish::Everywhere(token) => self.may_end_everything(token).then(|| self.begin_to_end(request)),
+            Wish::Everywhere(token) => self
+                .may_end_everything(token)
+                .then(|| self.begin_to_end(request)),
             Wish::Unbind { .. } => {
                 // When the person leaves. A repetition finds it in the binding.
-                request.at = if request.at == 0 { self.store_second() } else { request.at };
+                request.at = if request.at == 0 {
+                    self.store_second()
+                } else {
+                    request.at
+                };
                 Some(self.begin_to_end(request))
             }
             _ => Some(self.begin_to_end(request)),
@@ -160,22 +193,33 @@ impl World<'_> {
     }
 
     fn admit(&mut self, request: &mut Request) -> Option<Stage> {
-        let Wish::Login { person, user } = &mut request.wish else { return None };
+        let Wish::Login { person, user } = &mut request.wish else {
+            return None;
+        };
         match self.bindings[*person] {
             Binding::To(bound, generation) => (*user, request.generation) = (bound, generation),
             Binding::Free if self.can_confirm() => {
                 self.generation += 1;
                 let (user, person, generation) = (*user, *person, self.generation);
                 let admits = async move |store: &Store| {
-                    let intent = Intent { user: user_id(user), made: true, by_unionid: false };
-                    store.admit(&person_id(person), generation, &intent, 10).await
+                    let intent = Intent {
+                        user: user_id(user),
+                        made: true,
+                        by_unionid: false,
+                    };
+                    store
+                        .admit(&person_id(person), generation, &intent, 10)
+                        .await
                 };
                 if !matches!(self.directly(admits), Decision::Admitted { .. }) {
                     return None;
                 }
                 request.generation = generation;
                 self.bindings[person] = Binding::To(user, generation);
-                self.stores.server.iter().for_each(|server| _ = server.replicate());
+                self.stores
+                    .server
+                    .iter()
+                    .for_each(|server| _ = server.replicate());
             }
             Binding::Free | Binding::Leaving(..) => return None,
         }
@@ -195,9 +239,15 @@ impl World<'_> {
 
     /// The date that the store is about to give a login's token.
     fn date(&mut self, request: &mut Request) {
-        let Wish::Login { person, user } = request.wish else { return };
-        let (whose, token) = (person_id(person), self.token_of(request, person, user, request.at));
-        let dated = self.directly(async move |store: &Store| store.date_token(&whose, &token, i64::MIN).await);
+        let Wish::Login { person, user } = request.wish else {
+            return;
+        };
+        let (whose, token) = (
+            person_id(person),
+            self.token_of(request, person, user, request.at),
+        );
+        let dated = self
+            .directly(async move |store: &Store| store.date_token(&whose, &token, i64::MIN).await);
         request.iat = dated.unwrap_or(i64::MAX);
         if request.at < request.iat && request.iat <= request.latest {
             self.books.dated[user] = self.books.dated[user].max(request.iat);
@@ -213,7 +263,12 @@ impl World<'_> {
     }
 
     fn may_end_everything(&self, token: usize) -> bool {
-        let Token { person, generation, ref issued, .. } = self.books.tokens[token].0;
+        let Token {
+            person,
+            generation,
+            ref issued,
+            ..
+        } = self.books.tokens[token].0;
         match self.state_of(issued) {
             TokenState::RevokedWithUser { .. } => true,
             TokenState::Revoked { .. } => false,
@@ -226,17 +281,29 @@ impl World<'_> {
         let call = match request.wish {
             Wish::Token(token) => {
                 let issued = self.books.tokens[token].0.issued.clone();
-                self.call(async move |store: &Store| store.revoke_token(&issued).await.map(|()| None))
+                self.call(async move |store: &Store| {
+                    store.revoke_token(&issued).await.map(|()| None)
+                })
             }
             Wish::Everywhere(token) => {
-                let Issued { user, issued_at, .. } = self.books.tokens[token].0.issued.clone();
-                self.call(async move |store: &Store| store.revoke_user(&user, Some(issued_at)).await.map(|()| None))
+                let Issued {
+                    user, issued_at, ..
+                } = self.books.tokens[token].0.issued.clone();
+                self.call(async move |store: &Store| {
+                    store
+                        .revoke_user(&user, Some(issued_at))
+                        .await
+                        .map(|()| None)
+                })
             }
-            Wish::User(user) | Wish::Block { user, .. } => {
-                self.call(async move |store: &Store| store.revoke_user(&user_id(user), None).await.map(|()| None))
-            }
+            Wish::User(user) | Wish::Block { user, .. } => self.call(async move |store: &Store| {
+                store.revoke_user(&user_id(user), None).await.map(|()| None)
+            }),
             Wish::Login { person, user } => {
-                let (whose, newest) = (person_id(person), self.token_of(request, person, user, request.at));
+                let (whose, newest) = (
+                    person_id(person),
+                    self.token_of(request, person, user, request.at),
+                );
                 let (latest, single_session) = (request.latest, self.single_session);
                 self.call(async move |store: &Store| {
                     let date = match single_session {
@@ -246,10 +313,17 @@ impl World<'_> {
                     date.map(|date| Some(date.unwrap_or(i64::MAX)))
                 })
             }
-            Wish::Unbind { user, person, generation } => {
+            Wish::Unbind {
+                user,
+                person,
+                generation,
+            } => {
                 let since = request.at;
                 self.call(async move |store: &Store| {
-                    store.dismiss(&user_id(user), &person_id(person), generation, since).await.map(|()| None)
+                    store
+                        .dismiss(&user_id(user), &person_id(person), generation, since)
+                        .await
+                        .map(|()| None)
                 })
             }
             Wish::Key => {
@@ -280,7 +354,9 @@ impl World<'_> {
             }
             Some(Err(StoreError { reason })) => self.failed(request, &reason),
             Some(Ok(None)) => self.answered(&request),
-            Some(Ok(Some(iat))) if iat > request.latest => self.failed(request, "its date would be too late"),
+            Some(Ok(Some(iat))) if iat > request.latest => {
+                self.failed(request, "its date would be too late")
+            }
             Some(Ok(Some(iat))) => {
                 assert_eq!(iat, request.iat);
                 if let Wish::Login { user, .. } = request.wish
@@ -289,7 +365,10 @@ impl World<'_> {
                     self.books.confirmed[user] = self.books.confirmed[user].max(iat);
                     self.books.dated[user] = self.books.dated[user].max(iat);
                 }
-                self.requests.push(Request { stage: Stage::Issue, ..request });
+                self.requests.push(Request {
+                    stage: Stage::Issue,
+                    ..request
+                });
             }
         }
     }
@@ -307,7 +386,10 @@ impl World<'_> {
     /// The end that the store is about to write, in the bystander's books. A repetition ends no more than the first try
     /// did, unless a failover has taken that back.
     fn write_down(&mut self, request: &mut Request) {
-        let (scope, second) = (self.scope_of(&request.wish), self.store_second().max(request.looked));
+        let (scope, second) = (
+            self.scope_of(&request.wish),
+            self.store_second().max(request.looked),
+        );
         let before = match request.wish {
             Wish::Token(_) | Wish::Key => i64::MAX,
             Wish::User(user) | Wish::Block { user, .. } => second.max(self.books.dated[user]),
@@ -315,29 +397,62 @@ impl World<'_> {
             // It ends those of its own token's second that came before it.
             Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
-                let Token { user, issued: Issued { issued_at: iat, .. }, .. } = self.books.tokens[token].0;
-                let is_ended = self.user_state(user).revoked_before.is_some_and(|before| iat <= before);
-                if is_ended { iat } else { second.max(iat).max(self.books.dated[user]) }
+                let Token {
+                    user,
+                    issued: Issued { issued_at: iat, .. },
+                    ..
+                } = self.books.tokens[token].0;
+                let is_ended = self
+                    .user_state(user)
+                    .revoked_before
+                    .is_some_and(|before| iat <= before);
+                if is_ended {
+                    iat
+                } else {
+                    second.max(iat).max(self.books.dated[user])
+                }
             }
-            Wish::Unbind { user, person, generation } => {
-                let people = self.directly(async move |store: &Store| store.people_of(&user_id(user)).await);
+            Wish::Unbind {
+                user,
+                person,
+                generation,
+            } => {
+                let people =
+                    self.directly(async move |store: &Store| store.people_of(&user_id(user)).await);
                 let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
-                let Binding::Leaving(_, left) = self.bindings[person] else { return };
-                if is_there && left == generation { request.at.max(self.books.dated[user]) } else { i64::MIN }
+                let Binding::Leaving(_, left) = self.bindings[person] else {
+                    return;
+                };
+                if is_there && left == generation {
+                    request.at.max(self.books.dated[user])
+                } else {
+                    i64::MIN
+                }
             }
         };
-        let first = request.ended.filter(|(_, failovers)| *failovers == self.failovers).map(|(before, _)| before);
+        let first = request
+            .ended
+            .filter(|(_, failovers)| *failovers == self.failovers)
+            .map(|(before, _)| before);
         let ends_anew = matches!(request.wish, Wish::User(_) | Wish::Block { .. });
         let before = first.filter(|_| !ends_anew).unwrap_or(before);
         let by_login = matches!(request.wish, Wish::Login { .. });
-        self.books.begun.push(End { scope, before, by_login });
+        self.books.begun.push(End {
+            scope,
+            before,
+            by_login,
+        });
         request.ended = Some((before, self.failovers));
     }
 
     fn unfinished_ends(&self) -> Vec<End> {
         let end = |request: &Request| {
             let (before, _) = request.ended?;
-            Some(End { scope: self.scope_of(&request.wish), before, by_login: false })
+            Some(End {
+                scope: self.scope_of(&request.wish),
+                before,
+                by_login: false,
+            })
         };
         self.requests.iter().filter_map(end).collect()
     }
@@ -347,19 +462,31 @@ impl World<'_> {
             Wish::Token(token) => Scope::Token(self.books.tokens[token].0.issued.id.clone()),
             Wish::Everywhere(token) => Scope::User(self.books.tokens[token].0.user),
             Wish::User(user) | Wish::Block { user, .. } => Scope::User(user),
-            Wish::Login { person, user } | Wish::Unbind { person, user, .. } => Scope::App(user, PEOPLE_OF_APP[person]),
+            Wish::Login { person, user } | Wish::Unbind { person, user, .. } => {
+                Scope::App(user, PEOPLE_OF_APP[person])
+            }
             Wish::Key => Scope::Key(0),
         }
     }
 
     fn issue(&mut self, request: &Request) {
-        let Wish::Login { person, user } = request.wish else { return };
+        let Wish::Login { person, user } = request.wish else {
+            return;
+        };
         let number = self.draws.index(2);
         let key = self.issuers[number].key(self.now);
         let issued = self.token_of(request, person, user, request.iat);
         self.note(format!("issues {issued:?} for person {person}, key {key}"));
-        let token = Token { user, person, generation: request.generation, key, issued };
-        let mut since = self.books.begun[request.dated..].iter().chain(&request.unfinished);
+        let token = Token {
+            user,
+            person,
+            generation: request.generation,
+            key,
+            issued,
+        };
+        let mut since = self.books.begun[request.dated..]
+            .iter()
+            .chain(&request.unfinished);
         let is_ended_since = since.any(|end| end.names(&token));
         // A block ends tokens at once, and is written into the stream a moment later.
         let is_ended = !matches!(self.state_of(&token.issued), TokenState::People(_));
@@ -371,17 +498,34 @@ impl World<'_> {
     }
 
     fn answered(&mut self, request: &Request) {
-        let Some((before, failovers)) = request.ended else { return };
-        let (scope, by_login) = (self.scope_of(&request.wish), matches!(request.wish, Wish::Login { .. }));
+        let Some((before, failovers)) = request.ended else {
+            return;
+        };
+        let (scope, by_login) = (
+            self.scope_of(&request.wish),
+            matches!(request.wish, Wish::Login { .. }),
+        );
         let before = if by_login { request.iat - 1 } else { before };
-        if let Wish::Unbind { person, generation, .. } = request.wish
+        if let Wish::Unbind {
+            person, generation, ..
+        } = request.wish
             && matches!(self.bindings[person], Binding::Leaving(_, left) if left == generation)
         {
             self.bindings[person] = Binding::Free;
         }
-        self.note(format!("answers {:?}: {scope:?} up to {before}", request.wish));
+        self.note(format!(
+            "answers {:?}: {scope:?} up to {before}",
+            request.wish
+        ));
         if !by_login || failovers == self.failovers {
-            self.books.answered.push((End { scope, before, by_login }, self.now));
+            self.books.answered.push((
+                End {
+                    scope,
+                    before,
+                    by_login,
+                },
+                self.now,
+            ));
         }
     }
 }

@@ -36,7 +36,11 @@ impl<T> StoreCall<T> {
     /// Its result, if that was its last step.
     pub(crate) async fn go_on(&mut self, stores: &Stores, fate: Fate) -> Option<Answer<T>> {
         let step = self.0.step();
-        let said = if fate == Fate::NotTaken { None } else { stores.answers(&step.commands).await };
+        let said = if fate == Fate::NotTaken {
+            None
+        } else {
+            stores.answers(&step.commands).await
+        };
         step.answer(said.filter(|_| fate == Fate::Taken));
         self.come_to_a_step(stores).await
     }
@@ -66,29 +70,42 @@ pub(crate) struct Stores {
 impl Stores {
     /// Empty.
     pub(crate) fn memory() -> Self {
-        Self { directly: Store::new(&StoreAccess::in_memory(clock), DAY, clock, ()), server: None }
+        Self {
+            directly: Store::new(&StoreAccess::in_memory(clock), DAY, clock, ()),
+            server: None,
+        }
     }
 
     /// Begins a call; it waits before its first step.
-    pub(crate) async fn call<T>(&self, run: impl AsyncFn(&Store) -> Answer<T> + 'static) -> StoreCall<T> {
+    pub(crate) async fn call<T>(
+        &self,
+        run: impl AsyncFn(&Store) -> Answer<T> + 'static,
+    ) -> StoreCall<T> {
         let call = Call::new(|steps| {
             let store = steps.store(clock, Confirm::Replicas(1));
             async move { run(&store).await }
         });
         let mut call = StoreCall(call);
-        assert!(call.come_to_a_step(self).await.is_none(), "a call has a step");
+        assert!(
+            call.come_to_a_step(self).await.is_none(),
+            "a call has a step"
+        );
         call
     }
 
     async fn answers(&self, commands: &Pipeline) -> Answers {
-        let Some(server) = &self.server else { return answers(&self.directly, commands).await };
+        let Some(server) = &self.server else {
+            return answers(&self.directly, commands).await;
+        };
         let mut all = Vec::new();
         for command in commands.cmd_iter() {
             all.push(match members(command).next() {
                 Some(b"INFO") => server.info(),
                 Some(b"WAIT") if server.replicate() => Value::Int(1),
                 Some(b"WAIT") => return None,
-                _ => answers(&self.directly, redis::pipe().add_command(command.clone())).await?.remove(0),
+                _ => answers(&self.directly, redis::pipe().add_command(command.clone()))
+                    .await?
+                    .remove(0),
             });
         }
         Some(all)
@@ -99,7 +116,10 @@ impl Stores {
         CLOCK.set(if self.server.is_some() { own } else { now });
         if let Some(server) = &self.server {
             // In microseconds.
-            server.clock.write_all_at(&(now * 1_000).to_ne_bytes(), 0).expect("our own file");
+            server
+                .clock
+                .write_all_at(&(now * 1_000).to_ne_bytes(), 0)
+                .expect("our own file");
         }
     }
 }
@@ -133,21 +153,44 @@ impl Server {
         let (clock, library) = (folder.path().join("clock"), folder.path().join("clock.so"));
         fs::write(&clock, 0_i64.to_ne_bytes()).expect("our own folder");
         let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(repository("tests/proofs/ends/clock.c"));
-        assert!(compiler.status().is_ok_and(|status| status.success()), "cc is needed; try: make setup");
+        compiler
+            .args(["-shared", "-fPIC", "-o"])
+            .arg(&library)
+            .arg(repository("tests/proofs/ends/clock.c"));
+        assert!(
+            compiler.status().is_ok_and(|status| status.success()),
+            "cc is needed; try: make setup"
+        );
         let variables = [("LD_PRELOAD", &library), ("CLOCK", &clock)];
         let variables = variables.map(|(name, path)| format!("env:{name}={}", path.display()));
         let server = RedisServer::with(|| variables.to_vec(), "");
-        let clock = File::options().write(true).open(clock).expect("our own file");
+        let clock = File::options()
+            .write(true)
+            .open(clock)
+            .expect("our own file");
         let (copied, is_alone, written, confirmed, primaries) = Default::default();
-        Rc::new(Self { server, clock, _folder: folder, copied, is_alone, written, confirmed, primaries })
+        Rc::new(Self {
+            server,
+            clock,
+            _folder: folder,
+            copied,
+            is_alone,
+            written,
+            confirmed,
+            primaries,
+        })
     }
 
     pub(crate) fn emptied(self: &Rc<Self>) -> Stores {
         self.copied.take();
         self.fail_over();
-        let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(self.server.url().parse().expect("a URL")));
-        Stores { directly: Store::new(&access, DAY, clock, ()), server: Some(Rc::clone(self)) }
+        let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(
+            self.server.url().parse().expect("a URL"),
+        ));
+        Stores {
+            directly: Store::new(&access, DAY, clock, ()),
+            server: Some(Rc::clone(self)),
+        }
     }
 
     /// The replica gets what the primary has, unless it is cut off. Whether it confirms.
@@ -162,7 +205,12 @@ impl Server {
 
     /// The primary's answer to `INFO replication`.
     fn info(&self) -> Value {
-        let Self { written, confirmed, primaries, .. } = self;
+        let Self {
+            written,
+            confirmed,
+            primaries,
+            ..
+        } = self;
         written.update(|asked| asked + 1);
         let (written, confirmed, primary) = (written.get(), confirmed.get(), primaries.get());
         let info = format!(
@@ -177,9 +225,16 @@ impl Server {
         let mut restored = redis::pipe();
         restored.cmd("FLUSHALL");
         for (name, content, expires) in self.copied.take() {
-            restored.cmd("RESTORE").arg(name).arg(expires.max(0)).arg(content).arg("ABSTTL");
+            restored
+                .cmd("RESTORE")
+                .arg(name)
+                .arg(expires.max(0))
+                .arg(content)
+                .arg("ABSTTL");
         }
-        restored.exec(&mut self.server.connection().expect("it listens")).expect("restored");
+        restored
+            .exec(&mut self.server.connection().expect("it listens"))
+            .expect("restored");
         self.is_alone.set(false);
         self.replicate();
         self.primaries.update(|primaries| primaries + 1);

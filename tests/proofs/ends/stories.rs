@@ -14,18 +14,31 @@ async fn end(stores: &Stores, id: &str, life: Millis, at: Millis) {
     stores.set_clock(at, at);
     let (issued_at, expires_at) = (NOW / SECOND, (NOW + life) / SECOND);
     let (user, app) = (user_id(0), APPS[0].parse().expect("an app"));
-    let token = Issued { user, app, id: id.parse().expect("an id"), issued_at, expires_at };
+    let token = Issued {
+        user,
+        app,
+        id: id.parse().expect("an id"),
+        issued_at,
+        expires_at,
+    };
     stores.directly.revoke_token(&token).await.expect("ended");
 }
 
 async fn read(stores: &Stores, cursor: &str) -> Option<ReadRevocations> {
-    stores.directly.revocations_after(cursor, 10).await.expect("an answer")
+    stores
+        .directly
+        .revocations_after(cursor, 10)
+        .await
+        .expect("an answer")
 }
 
 /// A store that has lost an end which was read at `NOW`. The cursor of whoever has read it.
 async fn failed_over(stores: &Stores) -> String {
     end(stores, "lost", 3_600 * SECOND, NOW).await;
-    read(stores, "").await.expect("the stream has a beginning").cursor
+    read(stores, "")
+        .await
+        .expect("the stream has a beginning")
+        .cursor
 }
 
 /// "lost" is in the stream and on no replica of the store. The store fails over to a machine whose clock is behind, and
@@ -55,11 +68,20 @@ fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
     let stores = server.emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
-        let mut call = stores.call(async move |store: &Store| store.revocations_after(&cursor, 10).await).await;
-        assert!(call.go_on(&stores, Fate::Taken).await.is_none(), "it has found the cursor, and has yet to read");
+        let mut call = stores
+            .call(async move |store: &Store| store.revocations_after(&cursor, 10).await)
+            .await;
+        assert!(
+            call.go_on(&stores, Fate::Taken).await.is_none(),
+            "it has found the cursor, and has yet to read"
+        );
         server.fail_over();
         end(&stores, "one", 3_600 * SECOND, NOW + 500).await;
         end(&stores, "two", 3_600 * SECOND, NOW + 1_000).await;
-        assert_eq!(call.go_on(&stores, Fate::Taken).await, Some(Ok(None)), "the first of them is not the cursor's");
+        assert_eq!(
+            call.go_on(&stores, Fate::Taken).await,
+            Some(Ok(None)),
+            "the first of them is not the cursor's"
+        );
     });
 }

@@ -22,17 +22,29 @@ impl Keys {
         let mut keys = Self {
             minters: Vec::new(),
             kids: Vec::new(),
-            published: PublishedKeys { keys: Vec::new(), refused: Vec::new() },
+            published: PublishedKeys {
+                keys: Vec::new(),
+                refused: Vec::new(),
+            },
         };
         for _ in 0..2 {
             let key = PrivateJwk::generate(Algorithm::EdDsa, at(0)).expect("a key");
             keys.kids.push(key.kid().to_owned());
             let set = StoredKeys::of([key]).check().expect("a set");
-            let jwks = serde_json::to_vec(&set.visible(at(0)).collect::<PublicKeySet<'_>>()).expect("JSON");
-            keys.published.keys.extend(PublishedKeys::read(&jwks).expect("a set").keys);
+            let jwks = serde_json::to_vec(&set.visible(at(0)).collect::<PublicKeySet<'_>>())
+                .expect("JSON");
+            keys.published
+                .keys
+                .extend(PublishedKeys::read(&jwks).expect("a set").keys);
             let ring = KeyRing::new(set, at(0)).expect("a ring");
             let life = std::time::Duration::from_secs(3600);
-            keys.minters.push(Minter::new(ISSUER.into(), Vec::new(), TokenTyp::AccessToken, life, Arc::new(ring)));
+            keys.minters.push(Minter::new(
+                ISSUER.into(),
+                Vec::new(),
+                TokenTyp::AccessToken,
+                life,
+                Arc::new(ring),
+            ));
         }
         keys
     }
@@ -56,16 +68,31 @@ pub(crate) struct Verifier {
 impl Verifier {
     /// One that has just started, and holds nothing.
     pub(crate) fn start(clock: Millis, now: Millis) -> Self {
-        Self { feed: Feed::of(ISSUER), clock, next_poll: now, calm_since: now, heard: Millis::MIN }
+        Self {
+            feed: Feed::of(ISSUER),
+            clock,
+            next_poll: now,
+            calm_since: now,
+            heard: Millis::MIN,
+        }
     }
 
-    pub(crate) fn accept(&mut self, page: &str, keys: &Keys, now: Millis) -> Result<bool, PageRefused> {
-        self.feed.accept(page, &keys.published, at(now + self.clock))
+    pub(crate) fn accept(
+        &mut self,
+        page: &str,
+        keys: &Keys,
+        now: Millis,
+    ) -> Result<bool, PageRefused> {
+        self.feed
+            .accept(page, &keys.published, at(now + self.clock))
     }
 
     /// How old it says that its knowledge is.
     pub(crate) fn age(&self, now: Millis) -> Option<Millis> {
-        self.feed.ends().age(at(now + self.clock)).map(|age| age.num_milliseconds())
+        self.feed
+            .ends()
+            .age(at(now + self.clock))
+            .map(|age| age.num_milliseconds())
     }
 
     pub(crate) fn disturb(&mut self, now: Millis) {

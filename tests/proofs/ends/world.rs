@@ -30,8 +30,14 @@ pub(crate) fn user_id(user: usize) -> UserId {
 }
 
 pub(crate) fn person_id(person: usize) -> Person {
-    let (app, openid) = (PEOPLE_OF_APP[person].parse().expect("an app"), format!("person-{person}").parse());
-    Person { app, openid: openid.expect("an openid") }
+    let (app, openid) = (
+        PEOPLE_OF_APP[person].parse().expect("an app"),
+        format!("person-{person}").parse(),
+    );
+    Person {
+        app,
+        openid: openid.expect("an openid"),
+    }
 }
 
 /// The user to whom a person is bound, in which generation.
@@ -97,18 +103,29 @@ impl Scheduled for World<'_> {
     fn act(&mut self) -> Held {
         match self.draws.below(21) {
             0..=5 => {
-                let times: &[Millis] =
-                    if self.is_hectic { &[500, 1_000] } else { &[500, 1_000, 2_500, 5_000, 10_000, 30_000] };
+                let times: &[Millis] = if self.is_hectic {
+                    &[500, 1_000]
+                } else {
+                    &[500, 1_000, 2_500, 5_000, 10_000, 30_000]
+                };
                 let time = self.draws.one_of(times);
                 self.advance(time)?;
             }
             6..=8 => self.begin(),
             9..=15 => self.step(),
-            16 => self.stores.server.iter().for_each(|server| _ = server.replicate()),
+            16 => self
+                .stores
+                .server
+                .iter()
+                .for_each(|server| _ = server.replicate()),
             17 => self.fail_over(),
             18 if !self.is_hectic => self.restart(),
             19 if self.draws.once_in(4) => self.forget_ends(),
-            18 | 19 => self.stores.server.iter().for_each(|server| server.is_alone.set(!server.is_alone.get())),
+            18 | 19 => self
+                .stores
+                .server
+                .iter()
+                .for_each(|server| server.is_alone.set(!server.is_alone.get())),
             _ if self.is_hectic => self.begin(),
             _ => self.cut_off(),
         }
@@ -118,7 +135,10 @@ impl Scheduled for World<'_> {
     /// Every request is repeated until it is answered, and everybody hears of it.
     fn come_to_rest(&mut self) -> Result<usize, String> {
         self.is_calm = true;
-        self.stores.server.iter().for_each(|server| server.is_alone.set(false));
+        self.stores
+            .server
+            .iter()
+            .for_each(|server| server.is_alone.set(false));
         while !self.requests.is_empty() {
             self.step();
             self.check()?;
@@ -130,7 +150,11 @@ impl Scheduled for World<'_> {
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn draw(keys: &'a Keys, draws: &'a mut Draws, (stores, runtime): (Stores, &'a Runtime)) -> Self {
+    pub(crate) fn draw(
+        keys: &'a Keys,
+        draws: &'a mut Draws,
+        (stores, runtime): (Stores, &'a Runtime),
+    ) -> Self {
         const APART: Millis = 30 * SECOND;
         let is_hectic = draws.once_in(2);
         let clocks = match is_hectic {
@@ -211,7 +235,14 @@ impl<'a> World<'a> {
 
     /// A long time, in which nobody reaches wxmint.
     fn cut_off(&mut self) {
-        let time = self.draws.one_of(&[HOUR, DAY, 29 * DAY, 30 * DAY - 40, 30 * DAY + 10, 30 * DAY + 70]);
+        let time = self.draws.one_of(&[
+            HOUR,
+            DAY,
+            29 * DAY,
+            30 * DAY - 40,
+            30 * DAY + 10,
+            30 * DAY + 70,
+        ]);
         if !self.draws.once_in(3) {
             return;
         }
@@ -246,8 +277,12 @@ impl<'a> World<'a> {
     fn advance(&mut self, time: Millis) -> Held {
         let until = self.now + time;
         loop {
-            let due = (0..self.verifiers.len()).min_by_key(|number| self.verifiers[*number].next_poll);
-            let Some(number) = due.filter(|number| self.verifiers[*number].next_poll <= until) else { break };
+            let due =
+                (0..self.verifiers.len()).min_by_key(|number| self.verifiers[*number].next_poll);
+            let Some(number) = due.filter(|number| self.verifiers[*number].next_poll <= until)
+            else {
+                break;
+            };
             self.now = self.now.max(self.verifiers[number].next_poll);
             self.set_clock();
             self.poll(number)?;
@@ -286,7 +321,11 @@ impl<'a> World<'a> {
                     self.verifiers[number].disturb(self.now);
                     return Ok(());
                 }
-                Err(refused) => return Err(format!("verifier {number} refused a page of wxmint's: {refused}")),
+                Err(refused) => {
+                    return Err(format!(
+                        "verifier {number} refused a page of wxmint's: {refused}"
+                    ));
+                }
             }
         }
     }
@@ -305,7 +344,11 @@ impl<'a> World<'a> {
     fn page(&mut self, issuer: usize, cursor: &str) -> Option<String> {
         match self.page_after(issuer, cursor).ok()? {
             Some(page) => Some(page),
-            None => Some(self.page_after(issuer, "").ok()?.expect("the stream has a beginning")),
+            None => Some(
+                self.page_after(issuer, "")
+                    .ok()?
+                    .expect("the stream has a beginning"),
+            ),
         }
     }
 
@@ -316,17 +359,23 @@ impl<'a> World<'a> {
         if let Some((_, page)) = pages.get(cursor) {
             return Ok(page.clone());
         }
-        let page = self.read(cursor)?.map(|read| self.make(issuer, cursor, read));
-        self.issuers[issuer].pages.insert(cursor.to_owned(), (now, page.clone()));
+        let page = self
+            .read(cursor)?
+            .map(|read| self.make(issuer, cursor, read));
+        self.issuers[issuer]
+            .pages
+            .insert(cursor.to_owned(), (now, page.clone()));
         Ok(page)
     }
 
     fn read(&mut self, cursor: &str) -> Result<Option<ReadRevocations>, StoreError> {
         let (after, seldom) = (cursor.to_owned(), if self.is_hectic { 3 } else { 6 });
         if self.is_calm || !self.draws.once_in(seldom) {
-            return Ok(self.directly(async |store: &Store| store.revocations_after(cursor, PAGE_ENDS).await));
+            return Ok(self
+                .directly(async |store: &Store| store.revocations_after(cursor, PAGE_ENDS).await));
         }
-        let mut call = self.call(async move |store: &Store| store.revocations_after(&after, PAGE_ENDS).await);
+        let mut call =
+            self.call(async move |store: &Store| store.revocations_after(&after, PAGE_ENDS).await);
         loop {
             if let Some(read) = self.runtime.block_on(call.go_on(&self.stores, Fate::Taken)) {
                 return read;
@@ -344,12 +393,19 @@ impl<'a> World<'a> {
             after: cursor.into(),
             cursor: read.cursor,
             more: read.more,
-            revoked: read.ends.iter().map(|ended| ended.published(ISSUER)).collect(),
+            revoked: read
+                .ends
+                .iter()
+                .map(|ended| ended.published(ISSUER))
+                .collect(),
         };
         let key = self.issuers[issuer].key(self.now);
         let signed = self.keys.sign(key, &page);
         if !page.revoked.is_empty() {
-            self.note(format!("replica {issuer} makes a page: {:?} -> {:?}, {:?}", page.after, page.cursor, read.ends));
+            self.note(format!(
+                "replica {issuer} makes a page: {:?} -> {:?}, {:?}",
+                page.after, page.cursor, read.ends
+            ));
         }
         self.pages.push(signed.clone());
         signed

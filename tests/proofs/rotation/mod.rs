@@ -13,8 +13,11 @@ const CASES: u64 = 1_000;
 
 /// How many times a token was verified, and never refused.
 fn verify_all(world: &World, draws: &mut Draws) -> Result<usize, String> {
-    let tokens = (0..=draws.below(40)).map(|_| world.token(draws)).collect::<Result<Vec<_>, _>>()?;
-    let promised = |kind: &Kind| kind.lead_needed(world.apart) <= world.policy.lead.num_milliseconds();
+    let tokens = (0..=draws.below(40))
+        .map(|_| world.token(draws))
+        .collect::<Result<Vec<_>, _>>()?;
+    let promised =
+        |kind: &Kind| kind.lead_needed(world.apart) <= world.policy.lead.num_milliseconds();
     let mut verified = 0;
     for kind in KINDS.into_iter().filter(promised) {
         for token in &tokens {

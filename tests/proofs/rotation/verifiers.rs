@@ -27,11 +27,31 @@ pub(crate) struct Kind {
 }
 
 pub(crate) const KINDS: [Kind; 5] = [
-    Kind { name: "Envoy, jose or PyJWT", poll: 10 * MINUTE, caches: false },
-    Kind { name: "Istio", poll: 20 * MINUTE, caches: false },
-    Kind { name: "one that obeys Cache-Control", poll: 0, caches: true },
-    Kind { name: "one behind a CDN", poll: 5 * MINUTE, caches: true },
-    Kind { name: "Istio behind a CDN", poll: 20 * MINUTE, caches: true },
+    Kind {
+        name: "Envoy, jose or PyJWT",
+        poll: 10 * MINUTE,
+        caches: false,
+    },
+    Kind {
+        name: "Istio",
+        poll: 20 * MINUTE,
+        caches: false,
+    },
+    Kind {
+        name: "one that obeys Cache-Control",
+        poll: 0,
+        caches: true,
+    },
+    Kind {
+        name: "one behind a CDN",
+        poll: 5 * MINUTE,
+        caches: true,
+    },
+    Kind {
+        name: "Istio behind a CDN",
+        poll: 20 * MINUTE,
+        caches: true,
+    },
 ];
 
 impl Kind {
@@ -43,9 +63,19 @@ impl Kind {
 
     /// Whether it knows the token's key. If it had to fetch because it does not, that would be a refusal: some do not
     /// fetch twice within 30 s.
-    pub(crate) fn verify(self, world: &World, draws: &mut Draws, token: &Token, when: Millis) -> Held {
+    pub(crate) fn verify(
+        self,
+        world: &World,
+        draws: &mut Draws,
+        token: &Token,
+        when: Millis,
+    ) -> Held {
         let looked = when - draws.up_to(self.poll);
-        let copy = if self.caches { cached(world, draws, looked) } else { world.fetch(draws, looked) };
+        let copy = if self.caches {
+            cached(world, draws, looked)
+        } else {
+            world.fetch(draws, looked)
+        };
         if copy.kids.contains(&token.kid) {
             return Ok(());
         }
@@ -65,5 +95,9 @@ fn cached(world: &World, draws: &mut Draws, when: Millis) -> Fetched {
     let ago = draws.one_of(&[lead / Millis::from(CACHE_SHARE_OF_LEAD), lead]);
     let asked = when - draws.up_to(ago);
     let copy = world.fetch(draws, asked);
-    if when < copy.fresh_until { copy } else { world.fetch(draws, when) }
+    if when < copy.fresh_until {
+        copy
+    } else {
+        world.fetch(draws, when)
+    }
 }

@@ -83,7 +83,11 @@ enum Task {
 /// The events on a rotator's way to the file.
 enum Event {
     Decide(Run),
-    Write { run: Run, read: usize, lives: Vec<KeyLife> },
+    Write {
+        run: Run,
+        read: usize,
+        lives: Vec<KeyLife>,
+    },
 }
 
 /// The clocks of one world: all within `apart` of each other and of the true time, which verifiers have.
@@ -98,8 +102,14 @@ impl Clocks {
         let skew = rotation::CLOCK_SKEW.num_milliseconds();
         match draws.once_in(4) {
             // A minute on either side of the truth: two clocks differ by two, and the lead has to allow for that.
-            true => Self { slowest: -skew, apart: 2 * skew },
-            false => Self { slowest: -draws.below(skew + 1), apart: skew },
+            true => Self {
+                slowest: -skew,
+                apart: 2 * skew,
+            },
+            false => Self {
+                slowest: -draws.below(skew + 1),
+                apart: skew,
+            },
         }
     }
 
@@ -120,37 +130,64 @@ impl World {
         let first = KeyLife {
             kid: "k0".into(),
             algorithm: policy.algorithm,
-            nbf: at(START - 2 * MINUTE) - policy.every * i32::try_from(draws.below(3)).expect("small"),
+            nbf: at(START - 2 * MINUTE)
+                - policy.every * i32::try_from(draws.below(3)).expect("small"),
             exp: None,
         };
-        let versions = vec![Version { written: START - 2 * MINUTE, lives: vec![first] }];
-        let mut world = Self { policy, apart: clocks.apart, algorithms: Vec::new(), versions, replicas: Vec::new() };
+        let versions = vec![Version {
+            written: START - 2 * MINUTE,
+            lives: vec![first],
+        }];
+        let mut world = Self {
+            policy,
+            apart: clocks.apart,
+            algorithms: Vec::new(),
+            versions,
+            replicas: Vec::new(),
+        };
         let runs = runs(draws, clocks, &policy);
-        let span = START..runs.last().map_or(START, |(when, _)| *when) + policy.lead.num_milliseconds() + HOUR;
+        let span = START
+            ..runs.last().map_or(START, |(when, _)| *when) + policy.lead.num_milliseconds() + HOUR;
         world.algorithms = (0..draws.below(4))
-            .map(|_| (span.start + draws.below(span.end - span.start), draws.one_of(&SIGNED_WITH)))
+            .map(|_| {
+                (
+                    span.start + draws.below(span.end - span.start),
+                    draws.one_of(&SIGNED_WITH),
+                )
+            })
             .collect();
         world.algorithms.sort_by_key(|(since, _)| *since);
         world.write_history(runs);
-        world.replicas = (0..=draws.below(4)).map(|_| world.replica(draws, clocks, &span)).collect();
+        world.replicas = (0..=draws.below(4))
+            .map(|_| world.replica(draws, clocks, &span))
+            .collect();
         world
     }
 
     /// Lets the rotators run. Whoever finds that another wrote since it read reads and decides again.
     fn write_history(&mut self, runs: Vec<(Millis, Run)>) {
-        let mut queue: BTreeMap<(Millis, usize), Event> =
-            runs.into_iter().enumerate().map(|(number, (when, run))| ((when, number), Event::Decide(run))).collect();
+        let mut queue: BTreeMap<(Millis, usize), Event> = runs
+            .into_iter()
+            .enumerate()
+            .map(|(number, (when, run))| ((when, number), Event::Decide(run)))
+            .collect();
         while let Some(((when, number), event)) = queue.pop_first() {
             match event {
                 Event::Decide(run) => {
                     if let Some(lives) = self.decide(&run, when) {
                         let read = self.versions.len();
-                        queue.insert((when + run.write, number), Event::Write { run, read, lives });
+                        queue.insert(
+                            (when + run.write, number),
+                            Event::Write { run, read, lives },
+                        );
                     }
                 }
                 Event::Write { run, .. } if run.dies => {}
                 Event::Write { read, lives, .. } if read == self.versions.len() => {
-                    self.versions.push(Version { written: when, lives });
+                    self.versions.push(Version {
+                        written: when,
+                        lives,
+                    });
                 }
                 Event::Write { run, .. } => drop(queue.insert((when, number), Event::Decide(run))),
             }
@@ -160,7 +197,12 @@ impl World {
     /// Decides what is to be written, if anything.
     fn decide(&self, run: &Run, when: Millis) -> Option<Vec<KeyLife>> {
         let (now, policy) = (at(when + run.clock), self.policy_at(when));
-        let mut lives = self.versions.last().expect("there is a first").lives.clone();
+        let mut lives = self
+            .versions
+            .last()
+            .expect("there is a first")
+            .lives
+            .clone();
         match run.task {
             Task::Rotate => {}
             Task::RetireUnused => return self.retire_unused(lives, now),
@@ -169,7 +211,12 @@ impl World {
                 if lives.iter().any(|life| life.nbf == nbf) {
                     return None;
                 }
-                lives.push(KeyLife { kid: self.new_kid("i", when), algorithm, nbf, exp: None });
+                lives.push(KeyLife {
+                    kid: self.new_kid("i", when),
+                    algorithm,
+                    nbf,
+                    exp: None,
+                });
                 lives.sort_by_key(|life| life.nbf);
             }
         }
@@ -185,19 +232,32 @@ impl World {
     fn retire_unused(&self, mut lives: Vec<KeyLife>, now: DateTime<Utc>) -> Option<Vec<KeyLife>> {
         let reached = now + TimeDelta::milliseconds(self.apart + RELOAD);
         let kid = lives.last().filter(|life| life.nbf > reached)?.kid.clone();
-        let released = rotation::retire(&lives, &kid, now).expect("it is there").released;
+        let released = rotation::retire(&lives, &kid, now)
+            .expect("it is there")
+            .released;
         lives.retain(|life| life.kid != kid);
-        lives.iter_mut().filter(|life| Some(&life.kid) == released.as_ref()).for_each(|life| life.exp = None);
+        lives
+            .iter_mut()
+            .filter(|life| Some(&life.kid) == released.as_ref())
+            .for_each(|life| life.exp = None);
         Some(lives)
     }
 
     fn act(&self, lives: &mut Vec<KeyLife>, step: &RotationStep, when: Millis) {
         lives.retain(|life| !step.drop.contains(&life.kid));
         for (kid, exp) in &step.expire {
-            lives.iter_mut().filter(|life| life.kid == *kid).for_each(|life| life.exp = Some(*exp));
+            lives
+                .iter_mut()
+                .filter(|life| life.kid == *kid)
+                .for_each(|life| life.exp = Some(*exp));
         }
         let kid = || self.new_kid("k", when);
-        lives.extend(step.publish.map(|(algorithm, nbf)| KeyLife { kid: kid(), algorithm, nbf, exp: None }));
+        lives.extend(step.publish.map(|(algorithm, nbf)| KeyLife {
+            kid: kid(),
+            algorithm,
+            nbf,
+            exp: None,
+        }));
         lives.sort_by_key(|life| life.nbf);
     }
 
@@ -206,17 +266,31 @@ impl World {
     }
 
     fn policy_at(&self, when: Millis) -> RotationPolicy {
-        let wanted = self.algorithms.iter().rev().find(|(since, _)| *since <= when);
-        RotationPolicy { algorithm: wanted.map_or(self.policy.algorithm, |(_, algorithm)| *algorithm), ..self.policy }
+        let wanted = self
+            .algorithms
+            .iter()
+            .rev()
+            .find(|(since, _)| *since <= when);
+        RotationPolicy {
+            algorithm: wanted.map_or(self.policy.algorithm, |(_, algorithm)| *algorithm),
+            ..self.policy
+        }
     }
 
     fn replica(&self, draws: &mut Draws, clocks: Clocks, span: &Range<Millis>) -> Replica {
         let mut clock = vec![(Millis::MIN, clocks.one(draws))];
         for _ in 0..draws.below(3) {
-            clock.push((span.start + draws.below(span.end - span.start), clocks.one(draws)));
+            clock.push((
+                span.start + draws.below(span.end - span.start),
+                clocks.one(draws),
+            ));
         }
         clock.sort_by_key(|(since, _)| *since);
-        let read = self.versions.iter().map(|version| version.written + draws.below(RELOAD - WRITE + 1)).collect();
+        let read = self
+            .versions
+            .iter()
+            .map(|version| version.written + draws.below(RELOAD - WRITE + 1))
+            .collect();
         Replica { clock, read }
     }
 
@@ -239,16 +313,24 @@ impl World {
         let last = edges.iter().copied().max().unwrap_or(START) + HOUR;
         let issued = match draws.below(3) {
             0 if !edges.is_empty() => draws.one_of(&edges),
-            1 if !edges.is_empty() => (draws.one_of(&edges) - 1 - draws.below(2 * SECOND)).max(START),
+            1 if !edges.is_empty() => {
+                (draws.one_of(&edges) - 1 - draws.below(2 * SECOND)).max(START)
+            }
             _ => START + draws.below(last - START),
         };
         let (lives, now) = (self.lives(replica, issued), self.clock(replica, issued));
         let signing = rotation::signing(lives, now);
         let kid = signing.map(|index| lives[index].kid.clone());
-        let kid = kid.ok_or_else(|| format!("replica {replica} has no key that signs at {}", at(issued)))?;
-        let refused_from =
-            (now.timestamp() + self.policy.token_ttl.num_seconds()) * SECOND + rotation::LEEWAY.num_milliseconds();
-        Ok(Token { kid, replica, issued, refused_from })
+        let kid = kid
+            .ok_or_else(|| format!("replica {replica} has no key that signs at {}", at(issued)))?;
+        let refused_from = (now.timestamp() + self.policy.token_ttl.num_seconds()) * SECOND
+            + rotation::LEEWAY.num_milliseconds();
+        Ok(Token {
+            kid,
+            replica,
+            issued,
+            refused_from,
+        })
     }
 
     /// The JWKS as one of the replicas serves it.
@@ -256,10 +338,18 @@ impl World {
         let replica = draws.index(self.replicas.len());
         let (lives, now) = (self.lives(replica, when), self.clock(replica, when));
         let states = rotation::states(lives, now);
-        let visible = lives.iter().zip(states).filter(|(_, state)| *state != KeyState::Gone);
+        let visible = lives
+            .iter()
+            .zip(states)
+            .filter(|(_, state)| *state != KeyState::Gone);
         let kids = visible.map(|(life, _)| life.kid.clone()).collect();
         let max_age = rotation::max_age(lives, self.policy.lead, now).num_seconds() * SECOND;
-        Fetched { when, replica, kids, fresh_until: when + max_age }
+        Fetched {
+            when,
+            replica,
+            kids,
+            fresh_until: when + max_age,
+        }
     }
 
     fn lives(&self, replica: usize, when: Millis) -> &[KeyLife] {
@@ -274,21 +364,34 @@ impl World {
 
 impl Replica {
     fn offset(&self, when: Millis) -> Millis {
-        self.clock.iter().rev().find(|(since, _)| *since <= when).map_or(0, |(_, offset)| *offset)
+        self.clock
+            .iter()
+            .rev()
+            .find(|(since, _)| *since <= when)
+            .map_or(0, |(_, offset)| *offset)
     }
 }
 
 /// A lead that is just long enough for one kind of verifier, or up to an hour longer, and the rest as it comes.
 fn policy(draws: &mut Draws, apart: Millis) -> RotationPolicy {
     let needed = verifiers::KINDS.map(|kind| kind.lead_needed(apart));
-    let slack = if draws.once_in(2) { draws.below(HOUR) } else { 0 };
+    let slack = if draws.once_in(2) {
+        draws.below(HOUR)
+    } else {
+        0
+    };
     let lead = ((draws.one_of(&needed) + slack) / SECOND + 1).clamp(11 * 60, 2 * 3_600);
     let rarely = draws.one_of(&[HOUR, DAY, 3 * DAY]);
     let every = lead + 60 + draws.below(rarely) / SECOND;
     let lively = draws.one_of(&[MINUTE, DAY, 71 * HOUR]);
     let token_ttl = 3_600 + draws.below(lively) / SECOND;
     let [every, lead, token_ttl] = [every, lead, token_ttl].map(TimeDelta::seconds);
-    RotationPolicy { every, lead, token_ttl, algorithm: Algorithm::Es256 }
+    RotationPolicy {
+        every,
+        lead,
+        token_ttl,
+        algorithm: Algorithm::Es256,
+    }
 }
 
 /// When rotators run: a CronJob that is late, missed for days, doubled or killed, on a machine with its own clock.
@@ -308,7 +411,15 @@ fn runs(draws: &mut Draws, clocks: Clocks, policy: &RotationPolicy) -> Vec<(Mill
                 _ => add_by_hand(draws, policy),
             };
             let clock = clocks.one(draws);
-            (when, Run { task, clock, write: draws.below(WRITE + 1), dies: draws.once_in(8) })
+            (
+                when,
+                Run {
+                    task,
+                    clock,
+                    write: draws.below(WRITE + 1),
+                    dies: draws.once_in(8),
+                },
+            )
         })
         .collect()
 }

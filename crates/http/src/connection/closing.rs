@@ -38,7 +38,9 @@ impl ClientConnection {
         match self.phase() {
             Phase::Works => false,
             Phase::Head(since) => now - since >= HEAD_TIMEOUT,
-            Phase::Idle(since) | Phase::Body(since) => now - since >= limits.keep_alive + HEAD_TIMEOUT,
+            Phase::Idle(since) | Phase::Body(since) => {
+                now - since >= limits.keep_alive + HEAD_TIMEOUT
+            }
             Phase::Answers(since) | Phase::Flushes(since) => now - since >= limits.answer,
         }
     }
@@ -63,7 +65,12 @@ impl Connections {
     /// Starts the task that checks the connections. It ends with the server.
     pub(in super::super) fn watched(limits: ServerLimits) -> Arc<Self> {
         let (open, taken, unread) = (Mutex::default(), AtomicUsize::new(0), AtomicUsize::new(0));
-        let connections = Arc::new(Self { limits, open, taken, unread });
+        let connections = Arc::new(Self {
+            limits,
+            open,
+            taken,
+            unread,
+        });
         let watched = Arc::downgrade(&connections);
         tokio::spawn(async move {
             let mut tick = tokio::time::interval(TICK);
@@ -78,8 +85,14 @@ impl Connections {
 
     fn close_overdue(&self, now: Instant) {
         let mut open = self.open.lock();
-        let overdue: Vec<_> = open.values().filter(|connection| connection.is_overdue(now)).cloned().collect();
-        overdue.iter().for_each(|connection| self.close(&mut open, connection));
+        let overdue: Vec<_> = open
+            .values()
+            .filter(|connection| connection.is_overdue(now))
+            .cloned()
+            .collect();
+        overdue
+            .iter()
+            .for_each(|connection| self.close(&mut open, connection));
     }
 
     /// Counts a long answer. If all long answers exceed `MOST_UNREAD` bytes, the client that holds
@@ -91,8 +104,7 @@ impl Connections {
         let mut open = self.open.lock();
         while let Some(longest) = one_too_many(&open) {
             self.close(&mut open, &longest);
-            let line =
-                "answers that clients do not read fill their room: closed a connection that has not read for longest";
+            let line = "answers that clients do not read fill their room: closed a connection that has not read for longest";
             bounded!(warn, "unread answers", "{line}");
         }
     }
@@ -109,22 +121,38 @@ impl Connections {
 /// counts as holding all of them: otherwise two addresses that read nothing would count as holding
 /// less than one that reads.
 fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
-    let answers: Vec<_> = open.values().filter_map(|connection| Some((connection, connection.unread()?))).collect();
+    let answers: Vec<_> = open
+        .values()
+        .filter_map(|connection| Some((connection, connection.unread()?)))
+        .collect();
     let copies: HashSet<_> = answers.iter().map(|(_, (bytes, _))| bytes).collect();
     if copies.iter().map(|(_, length)| length).sum::<usize>() <= MOST_UNREAD {
         return None;
     }
     let mut seen = HashSet::new();
-    let mut amount = |client: IpNet, bytes: (usize, usize)| if seen.insert((client, bytes)) { bytes.1 } else { 0 };
-    let held = answers.iter().map(|(one, (bytes, since))| (one.client, amount(one.client, *bytes), *since, *one));
+    let mut amount = |client: IpNet, bytes: (usize, usize)| {
+        if seen.insert((client, bytes)) {
+            bytes.1
+        } else {
+            0
+        }
+    };
+    let held = answers
+        .iter()
+        .map(|(one, (bytes, since))| (one.client, amount(one.client, *bytes), *since, *one));
     longest_of_who_holds_most(held).cloned()
 }
 
 /// Finds the client that holds most, and returns what it has held for longest. So a client that
 /// takes much takes it from itself.
-pub(super) fn longest_of_who_holds_most<T>(held: impl Iterator<Item = (IpNet, usize, Instant, T)>) -> Option<T> {
+pub(super) fn longest_of_who_holds_most<T>(
+    held: impl Iterator<Item = (IpNet, usize, Instant, T)>,
+) -> Option<T> {
     let (held, mut sums) = (held.collect::<Vec<_>>(), HashMap::new());
-    held.iter().for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);
-    let longest = held.into_iter().min_by_key(|(client, _, since, _)| (Reverse(sums[client]), *since));
+    held.iter()
+        .for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);
+    let longest = held
+        .into_iter()
+        .min_by_key(|(client, _, since, _)| (Reverse(sums[client]), *since));
     longest.map(|(.., longest)| longest)
 }

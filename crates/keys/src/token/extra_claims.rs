@@ -22,7 +22,16 @@ const REGISTERED: [&[&str]; 7] = [
     &["iss", "sub", "aud", "exp", "nbf", "iat", "jti"],
     // RFC 9068 section 2.2, RFC 8485: the client, how the user authenticated, and what was granted
     // to the client, which is `scp` to Spring Security, Microsoft and Okta.
-    &["client_id", "auth_time", "acr", "amr", "scope", "scp", "vot", "vtm"],
+    &[
+        "client_id",
+        "auth_time",
+        "acr",
+        "amr",
+        "scope",
+        "scp",
+        "vot",
+        "vtm",
+    ],
     // RFC 8693 section 4: delegation, who acts for whom. RFC 7800 and RFC 9396: the key that the
     // token is bound to, and the grant.
     &["act", "may_act", "cnf", "authorization_details"],
@@ -71,28 +80,42 @@ impl TryFrom<Map<String, Value>> for ExtraClaims {
     type Error = InvalidClaims;
 
     fn try_from(claims: Map<String, Value>) -> Result<Self, InvalidClaims> {
-        let registered = |name: &String| REGISTERED.into_iter().flatten().find(|of| of.eq_ignore_ascii_case(name));
+        let registered = |name: &String| {
+            REGISTERED
+                .into_iter()
+                .flatten()
+                .find(|of| of.eq_ignore_ascii_case(name))
+        };
         if let Some(name) = claims.keys().find_map(registered) {
             return Err(InvalidClaims::Registered(name));
         }
         check_members(&claims, 1)?;
         let json = serde_json::to_vec(&claims).expect("a map of JSON values is JSON");
-        if json.len() > MAX_EXTRA_CLAIMS { Err(InvalidClaims::TooLarge) } else { Ok(Self(claims)) }
+        if json.len() > MAX_EXTRA_CLAIMS {
+            Err(InvalidClaims::TooLarge)
+        } else {
+            Ok(Self(claims))
+        }
     }
 }
 
 fn check_members(members: &Map<String, Value>, depth: usize) -> Result<(), InvalidClaims> {
-    let is_fit = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_fit =
+        |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
     if !members.keys().all(is_fit) {
         return Err(InvalidClaims::Name);
     }
-    members.values().try_for_each(|value| check_value(value, depth + 1))
+    members
+        .values()
+        .try_for_each(|value| check_value(value, depth + 1))
 }
 
 fn check_value(value: &Value, depth: usize) -> Result<(), InvalidClaims> {
     match value {
         Value::Array(_) | Value::Object(_) if depth > MAX_DEPTH => Err(InvalidClaims::TooDeep),
-        Value::Array(items) => items.iter().try_for_each(|item| check_value(item, depth + 1)),
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| check_value(item, depth + 1)),
         Value::Object(members) => check_members(members, depth),
         _ => Ok(()),
     }
@@ -100,7 +123,9 @@ fn check_value(value: &Value, depth: usize) -> Result<(), InvalidClaims> {
 
 /// Reads claims from a JSON object without repeated members at any depth. Does not check their
 /// names and values; making [`ExtraClaims`] does.
-pub fn unchecked_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
+pub fn unchecked_claims<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Map<String, Value>, D::Error> {
     match Unrepeated::deserialize(deserializer)? {
         Unrepeated(Value::Object(claims)) => Ok(claims),
         _ => Err(D::Error::custom("claims that are not an object")),
@@ -114,12 +139,16 @@ mod tests {
     use super::*;
 
     fn checked(claims: Value) -> Result<ExtraClaims, InvalidClaims> {
-        let Value::Object(claims) = claims else { panic!("claims are an object") };
+        let Value::Object(claims) = claims else {
+            panic!("claims are an object")
+        };
         claims.try_into()
     }
 
     fn read(json: &str) -> Option<Result<ExtraClaims, InvalidClaims>> {
-        unchecked_claims(&mut serde_json::Deserializer::from_str(json)).ok().map(ExtraClaims::try_from)
+        unchecked_claims(&mut serde_json::Deserializer::from_str(json))
+            .ok()
+            .map(ExtraClaims::try_from)
     }
 
     #[test]
@@ -138,28 +167,51 @@ mod tests {
     fn a_name_that_verifiers_interpret_is_refused_in_any_case_and_in_any_spelling() {
         for name in REGISTERED.concat() {
             for written in [name.to_owned(), name.to_uppercase()] {
-                assert_eq!(checked(json!({"roles": [], written: "x"})), Err(InvalidClaims::Registered(name)));
+                assert_eq!(
+                    checked(json!({"roles": [], written: "x"})),
+                    Err(InvalidClaims::Registered(name))
+                );
             }
         }
-        for json in [r#"{"\u0073ub":"mallory"}"#, r#"{"su\u0062":"mallory"}"#, r#"{"\u0053UB":"mallory"}"#] {
-            assert_eq!(read(json), Some(Err(InvalidClaims::Registered("sub"))), "{json}");
+        for json in [
+            r#"{"\u0073ub":"mallory"}"#,
+            r#"{"su\u0062":"mallory"}"#,
+            r#"{"\u0053UB":"mallory"}"#,
+        ] {
+            assert_eq!(
+                read(json),
+                Some(Err(InvalidClaims::Registered("sub"))),
+                "{json}"
+            );
         }
     }
 
     #[test]
     fn the_pages_name_each_name_that_is_refused() {
         let page = |name: &str| {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(name);
             std::fs::read_to_string(path).expect("a page")
         };
-        let in_a_row = REGISTERED.concat().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ");
+        let in_a_row = REGISTERED
+            .concat()
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(" ");
         for name in ["docs/accounts.md", "docs/accounts.zh-CN.md"] {
             assert!(page(name).contains(&in_a_row), "{name}: {in_a_row}");
         }
         let contract = page("docs/accounts.openapi.yaml");
-        let (_, names) = contract.split_once("          enum: [\n").expect("the names");
+        let (_, names) = contract
+            .split_once("          enum: [\n")
+            .expect("the names");
         let (names, _) = names.split_once(']').expect("their end");
-        assert_eq!(names.split(',').map(str::trim).collect::<Vec<_>>(), REGISTERED.concat());
+        assert_eq!(
+            names.split(',').map(str::trim).collect::<Vec<_>>(),
+            REGISTERED.concat()
+        );
     }
 
     #[test]
@@ -180,8 +232,16 @@ mod tests {
     #[test]
     fn names_are_visible_ascii_at_any_depth() {
         for name in ["", " ", "two words", "角色", "a\n", "a\u{0}", "a\u{7f}"] {
-            assert_eq!(checked(json!({name: 1})), Err(InvalidClaims::Name), "{name:?}");
-            assert_eq!(checked(json!({"x": [{name: 1}]})), Err(InvalidClaims::Name), "{name:?}");
+            assert_eq!(
+                checked(json!({name: 1})),
+                Err(InvalidClaims::Name),
+                "{name:?}"
+            );
+            assert_eq!(
+                checked(json!({"x": [{name: 1}]})),
+                Err(InvalidClaims::Name),
+                "{name:?}"
+            );
         }
     }
 
@@ -189,11 +249,27 @@ mod tests {
     fn size_and_depth_are_bounded() {
         let of_size = |size: usize| json!({"x": "a".repeat(size - r#"{"x":""}"#.len())});
         assert!(checked(of_size(MAX_EXTRA_CLAIMS)).is_ok());
-        assert_eq!(checked(of_size(MAX_EXTRA_CLAIMS + 1)), Err(InvalidClaims::TooLarge));
-        assert_eq!(checked(json!({"x": "\u{1}".repeat(200)})), Err(InvalidClaims::TooLarge), "an escape has six bytes");
+        assert_eq!(
+            checked(of_size(MAX_EXTRA_CLAIMS + 1)),
+            Err(InvalidClaims::TooLarge)
+        );
+        assert_eq!(
+            checked(json!({"x": "\u{1}".repeat(200)})),
+            Err(InvalidClaims::TooLarge),
+            "an escape has six bytes"
+        );
         assert!(checked(json!({"a": [{"b": [1, "x"]}]})).is_ok());
-        assert_eq!(checked(json!({"a": [{"b": [[]]}]})), Err(InvalidClaims::TooDeep));
-        assert_eq!(checked(json!({"a": {"b": {"c": {}}}})), Ok(checked(json!({"a": {"b": {"c": {}}}})).expect("four")));
-        assert_eq!(checked(json!({"a": {"b": {"c": {"d": {}}}}})), Err(InvalidClaims::TooDeep));
+        assert_eq!(
+            checked(json!({"a": [{"b": [[]]}]})),
+            Err(InvalidClaims::TooDeep)
+        );
+        assert_eq!(
+            checked(json!({"a": {"b": {"c": {}}}})),
+            Ok(checked(json!({"a": {"b": {"c": {}}}})).expect("four"))
+        );
+        assert_eq!(
+            checked(json!({"a": {"b": {"c": {"d": {}}}}})),
+            Err(InvalidClaims::TooDeep)
+        );
     }
 }

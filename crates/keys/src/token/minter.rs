@@ -65,7 +65,11 @@ struct MintedClaims<'a> {
 
 /// `aud`: one audience is a string, several are an array (RFC 7519 section 4.1.3).
 fn one_or_several<S: Serializer>(audience: &&[String], serializer: S) -> Result<S::Ok, S::Error> {
-    if let [one] = *audience { one.serialize(serializer) } else { audience.serialize(serializer) }
+    if let [one] = *audience {
+        one.serialize(serializer)
+    } else {
+        audience.serialize(serializer)
+    }
 }
 
 /// The random bytes of a `jti`.
@@ -86,15 +90,36 @@ pub struct Minter {
 
 impl Minter {
     /// A minter for the tokens of `issuer`. `ttl` is the life of every token, from `iat` to `exp`.
-    pub fn new(issuer: String, audience: Vec<String>, typ: TokenTyp, ttl: Duration, keys: Arc<KeyRing>) -> Self {
-        Self { issuer, audience, typ: typ.as_str(), ttl, keys }
+    pub fn new(
+        issuer: String,
+        audience: Vec<String>,
+        typ: TokenTyp,
+        ttl: Duration,
+        keys: Arc<KeyRing>,
+    ) -> Self {
+        Self {
+            issuer,
+            audience,
+            typ: typ.as_str(),
+            ttl,
+            keys,
+        }
     }
 
     /// The same minter with another audience, unless `audience` is empty, and another life, if
     /// `ttl` is given.
     pub fn with(&self, audience: &[String], ttl: Option<Duration>) -> Self {
-        let audience = if audience.is_empty() { &self.audience } else { audience }.to_vec();
-        Self { audience, ttl: ttl.unwrap_or(self.ttl), ..self.clone() }
+        let audience = if audience.is_empty() {
+            &self.audience
+        } else {
+            audience
+        }
+        .to_vec();
+        Self {
+            audience,
+            ttl: ttl.unwrap_or(self.ttl),
+            ..self.clone()
+        }
     }
 
     /// The life of every token, from `iat` to `exp`.
@@ -111,7 +136,13 @@ impl Minter {
     /// The claims of a new token that is issued at `at`; [`Minter::mint`] signs it.
     pub fn issued(&self, user: UserId, app: AppId, id: TokenId, at: DateTime<Utc>) -> Issued {
         let issued_at = at.timestamp();
-        Issued { user, app, id, issued_at, expires_at: issued_at + self.ttl.as_secs() as i64 }
+        Issued {
+            user,
+            app,
+            id,
+            issued_at,
+            expires_at: issued_at + self.ttl.as_secs() as i64,
+        }
     }
 
     /// Whether this token of `binding` was revoked because all keys and all logins were
@@ -119,7 +150,8 @@ impl Minter {
     /// clocks differ. A token whose `jti` has the mark of a key in today's set was issued after the
     /// replacement, so it is not revoked.
     pub fn has_revoked_all(&self, token: &Issued, binding: &str) -> bool {
-        Some(token.issued_at) <= self.keys.set().all_revoked_at && !self.is_marked(&token.id, binding)
+        Some(token.issued_at) <= self.keys.set().all_revoked_at
+            && !self.is_marked(&token.id, binding)
     }
 
     /// A new `jti` for a token of this binding: 128 random bits, and a mark. `binding` is any text
@@ -135,22 +167,52 @@ impl Minter {
         let mut bytes = random::<{ RANDOM_LEN + MARK_LEN }>();
         let (random, its_mark) = bytes.split_at_mut(RANDOM_LEN);
         its_mark.copy_from_slice(&mark(&set.signing(now)?.marking, random, binding));
-        Ok(URL_SAFE_NO_PAD.encode(*bytes).parse().expect("base64url is an allowed form"))
+        Ok(URL_SAFE_NO_PAD
+            .encode(*bytes)
+            .parse()
+            .expect("base64url is an allowed form"))
     }
 
     /// Whether a token with this `jti` was issued under this binding.
     pub fn is_marked(&self, id: &TokenId, binding: &str) -> bool {
-        let Ok(bytes) = URL_SAFE_NO_PAD.decode(id.as_str()) else { return false };
-        let Some((random, given)) = bytes.split_at_checked(RANDOM_LEN) else { return false };
-        self.keys.set().iter().any(|key| mark(&key.marking, random, binding) == given)
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(id.as_str()) else {
+            return false;
+        };
+        let Some((random, given)) = bytes.split_at_checked(RANDOM_LEN) else {
+            return false;
+        };
+        self.keys
+            .set()
+            .iter()
+            .any(|key| mark(&key.marking, random, binding) == given)
     }
 
     /// Signs an access token that also has the claims `extra`. `now` chooses the signing key; it
     /// differs from `iat` if the store dates logins by its own clock.
-    pub fn mint(&self, token: &Issued, extra: &ExtraClaims, now: DateTime<Utc>) -> Result<SignedToken, KeyError> {
-        let Issued { user: sub, app: client_id, id: jti, issued_at: iat, expires_at: exp } = token;
+    pub fn mint(
+        &self,
+        token: &Issued,
+        extra: &ExtraClaims,
+        now: DateTime<Utc>,
+    ) -> Result<SignedToken, KeyError> {
+        let Issued {
+            user: sub,
+            app: client_id,
+            id: jti,
+            issued_at: iat,
+            expires_at: exp,
+        } = token;
         let (iss, aud) = (&*self.issuer, &*self.audience);
-        let claims = MintedClaims { iss, sub, aud, client_id, iat: *iat, exp: *exp, jti, extra };
+        let claims = MintedClaims {
+            iss,
+            sub,
+            aud,
+            client_id,
+            iat: *iat,
+            exp: *exp,
+            jti,
+            extra,
+        };
         sign(&self.keys, self.typ, &claims, now).map(SignedToken)
     }
 }
@@ -164,7 +226,12 @@ fn mark(key: &hmac::Key, random: &[u8], binding: &str) -> [u8; MARK_LEN] {
 }
 
 /// Signs a JWT with the key that signs at `at`. Fails if that key is revoked.
-pub(super) fn sign(keys: &KeyRing, typ: &str, claims: &impl Serialize, at: DateTime<Utc>) -> Result<String, KeyError> {
+pub(super) fn sign(
+    keys: &KeyRing,
+    typ: &str,
+    claims: &impl Serialize,
+    at: DateTime<Utc>,
+) -> Result<String, KeyError> {
     Ok(encode(keys.set().accepted_signing(at)?, typ, claims))
 }
 
@@ -185,27 +252,50 @@ mod tests {
         let ring = Arc::new(KeyRing::new(keys.clone(), now).expect("a ring"));
         let audience = audience.iter().map(|&audience| audience.into()).collect();
         let day = Duration::from_secs(86_400);
-        let minter = Minter::new("https://a.example".into(), audience, TokenTyp::AccessToken, day, ring);
-        let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+        let minter = Minter::new(
+            "https://a.example".into(),
+            audience,
+            TokenTyp::AccessToken,
+            day,
+            ring,
+        );
+        let (user, app) = (
+            "user-1".parse().expect("a user"),
+            "wx0123456789abcdef".parse().expect("an app"),
+        );
         // The store dates the login, and its clock is behind ours.
         let (id, later) = ("jti-1".parse().expect("an id"), now + TimeDelta::seconds(9));
-        let token = minter.mint(&minter.issued(user, app, id, now), extra, later).expect("a token");
+        let token = minter
+            .mint(&minter.issued(user, app, id, now), extra, later)
+            .expect("a token");
         (keys, token.expose().to_owned())
     }
 
     fn parts(token: &str) -> [Vec<u8>; 3] {
-        let parts: Vec<_> = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url")).collect();
+        let parts: Vec<_> = token
+            .split('.')
+            .map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url"))
+            .collect();
         parts.try_into().expect("three parts")
     }
 
     #[test]
     fn header_and_claims_are_those_of_rfc_9068() {
-        let (keys, token) = minted(Algorithm::Es256, &["https://api.example"], &ExtraClaims::default());
+        let (keys, token) = minted(
+            Algorithm::Es256,
+            &["https://api.example"],
+            &ExtraClaims::default(),
+        );
         let [header, claims, _] = parts(&token);
-        let (header, claims): (Value, Value) =
-            (serde_json::from_slice(&header).expect("JSON"), serde_json::from_slice(&claims).expect("JSON"));
+        let (header, claims): (Value, Value) = (
+            serde_json::from_slice(&header).expect("JSON"),
+            serde_json::from_slice(&claims).expect("JSON"),
+        );
         let kid = keys.iter().next().expect("a key").public().kid();
-        assert_eq!(header, serde_json::json!({"alg": "ES256", "typ": "at+jwt", "kid": kid}));
+        assert_eq!(
+            header,
+            serde_json::json!({"alg": "ES256", "typ": "at+jwt", "kid": kid})
+        );
         let expected = serde_json::json!({
             "iss": "https://a.example", "sub": "user-1", "aud": "https://api.example",
             "client_id": "wx0123456789abcdef", "iat": 1_700_000_000, "exp": 1_700_086_400, "jti": "jti-1",
@@ -213,28 +303,45 @@ mod tests {
         assert_eq!(claims, expected);
         // Otherwise an account backend could add a claim of ours a second time, with another value.
         let own = claims.as_object().expect("an object").keys();
-        let is_free = |name: &&String| ExtraClaims::try_from(Map::from_iter([((*name).clone(), Value::Null)])).is_ok();
-        assert_eq!(own.filter(is_free).collect::<Vec<_>>(), [""; 0], "REGISTERED names each claim of ours");
+        let is_free = |name: &&String| {
+            ExtraClaims::try_from(Map::from_iter([((*name).clone(), Value::Null)])).is_ok()
+        };
+        assert_eq!(
+            own.filter(is_free).collect::<Vec<_>>(),
+            [""; 0],
+            "REGISTERED names each claim of ours"
+        );
     }
 
     #[test]
     fn the_account_backends_claims_stand_beside_the_tokens_own_each_name_once() {
-        let extra = serde_json::json!({"roles": ["admin", "审核"], "tenant": "x", "Z": {"a": null}});
-        let Value::Object(map) = extra.clone() else { unreachable!("an object") };
+        let extra =
+            serde_json::json!({"roles": ["admin", "审核"], "tenant": "x", "Z": {"a": null}});
+        let Value::Object(map) = extra.clone() else {
+            unreachable!("an object")
+        };
         let extra_claims = map.try_into().expect("claims");
         let [_, with, _] = parts(&minted(Algorithm::Es256, &["a"], &extra_claims).1);
         let [_, without, _] = parts(&minted(Algorithm::Es256, &["a"], &ExtraClaims::default()).1);
-        let [with, without] = [with, without].map(|claims| String::from_utf8(claims).expect("UTF-8"));
+        let [with, without] =
+            [with, without].map(|claims| String::from_utf8(claims).expect("UTF-8"));
         // The token's own claims are the same bytes, so no name of theirs can be there a second
         // time with another value.
         let own = without.strip_suffix('}').expect("an object");
-        let added = with.strip_prefix(own).and_then(|rest| rest.strip_prefix(',')).expect("the same beginning");
-        assert_eq!(serde_json::from_str::<Value>(&format!("{{{added}")).expect("JSON"), extra);
+        let added = with
+            .strip_prefix(own)
+            .and_then(|rest| rest.strip_prefix(','))
+            .expect("the same beginning");
+        assert_eq!(
+            serde_json::from_str::<Value>(&format!("{{{added}")).expect("JSON"),
+            extra
+        );
     }
 
     #[test]
     fn several_audiences_are_an_array() {
-        let [_, claims, _] = parts(&minted(Algorithm::EdDsa, &["a", "b"], &ExtraClaims::default()).1);
+        let [_, claims, _] =
+            parts(&minted(Algorithm::EdDsa, &["a", "b"], &ExtraClaims::default()).1);
         let claims: Value = serde_json::from_slice(&claims).expect("JSON");
         assert_eq!(claims["aud"], serde_json::json!(["a", "b"]));
     }
@@ -269,15 +376,29 @@ mod tests {
 
     fn minter(keys: KeySet) -> Minter {
         let ring = Arc::new(KeyRing::new(keys, now()).expect("a ring"));
-        Minter::new("https://a.example".into(), vec!["a".into()], TokenTyp::AccessToken, Duration::from_secs(60), ring)
+        Minter::new(
+            "https://a.example".into(),
+            vec!["a".into()],
+            TokenTyp::AccessToken,
+            Duration::from_secs(60),
+            ring,
+        )
     }
 
     #[test]
     fn a_mark_is_of_one_binding_alone_and_every_replica_knows_it() {
         for algorithm in crate::SIGNED_WITH {
             let keys = keys(algorithm);
-            let id = minter(keys.clone()).token_id("wx1:o1:3", now()).expect("an id");
-            assert_eq!(URL_SAFE_NO_PAD.decode(id.as_str()).expect("base64url").len(), RANDOM_LEN + MARK_LEN);
+            let id = minter(keys.clone())
+                .token_id("wx1:o1:3", now())
+                .expect("an id");
+            assert_eq!(
+                URL_SAFE_NO_PAD
+                    .decode(id.as_str())
+                    .expect("base64url")
+                    .len(),
+                RANDOM_LEN + MARK_LEN
+            );
             let replica = minter(keys);
             assert!(replica.is_marked(&id, "wx1:o1:3"), "{algorithm}");
             for other in ["wx1:o1:4", "wx1:o2:3"] {
@@ -289,7 +410,8 @@ mod tests {
     /// Redis dates the logins, and a command on another machine dates the revocation.
     #[test]
     fn an_end_of_all_logins_names_those_whose_keys_are_gone_although_clocks_differ_by_a_minute() {
-        let [old, new] = [(); 2].map(|()| PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"));
+        let [old, new] =
+            [(); 2].map(|()| PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"));
         let mut stored = StoredKeys::of([old]);
         let [before, other] = [(); 2].map(|()| minter(stored.check().expect("a set")));
         let given = |by: &Minter, later| {
@@ -301,37 +423,69 @@ mod tests {
                 now() + TimeDelta::seconds(later),
             )
         };
-        let (first, last, much_later) = (given(&before, 1), given(&other, 65), given(&other, 86_400));
+        let (first, last, much_later) =
+            (given(&before, 1), given(&other, 65), given(&other, 86_400));
         stored.replace(new, now() + TimeDelta::seconds(1));
         let after = minter(stored.check().expect("a set"));
         let has_ended = |token: &Issued| after.has_revoked_all(token, "wx1:o1:1");
-        assert!(has_ended(&first) && has_ended(&last), "up to a minute later, by a replica that has the old file");
+        assert!(
+            has_ended(&first) && has_ended(&last),
+            "up to a minute later, by a replica that has the old file"
+        );
         assert!(!has_ended(&much_later), "its key was rotated out since");
-        assert!(!has_ended(&given(&after, 1)) && !has_ended(&given(&after, -50)), "nobody waits for the clocks");
-        assert!(!before.has_revoked_all(&first, "wx1:o1:1"), "nothing has ended");
+        assert!(
+            !has_ended(&given(&after, 1)) && !has_ended(&given(&after, -50)),
+            "nobody waits for the clocks"
+        );
+        assert!(
+            !before.has_revoked_all(&first, "wx1:o1:1"),
+            "nothing has ended"
+        );
     }
 
     #[test]
     fn a_mark_of_each_key_of_the_set_is_known_through_a_rotation() {
-        let [old, new] = [0, 1000]
-            .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
+        let [old, new] = [0, 1000].map(|later| {
+            PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later))
+                .expect("a key")
+        });
         let both = minter(KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set"));
         for later in [999, 1000] {
-            let id = both.token_id("wx1:o1:1", now() + TimeDelta::seconds(later)).expect("an id");
-            assert!(both.is_marked(&id, "wx1:o1:1") && !both.is_marked(&id, "wx1:o1:2"), "{later}");
+            let id = both
+                .token_id("wx1:o1:1", now() + TimeDelta::seconds(later))
+                .expect("an id");
+            assert!(
+                both.is_marked(&id, "wx1:o1:1") && !both.is_marked(&id, "wx1:o1:2"),
+                "{later}"
+            );
         }
     }
 
     #[test]
     fn ids_differ_and_a_foreign_one_is_nobodys() {
-        let (ours, theirs) = (minter(keys(Algorithm::Es256)), minter(keys(Algorithm::Es256)));
+        let (ours, theirs) = (
+            minter(keys(Algorithm::Es256)),
+            minter(keys(Algorithm::Es256)),
+        );
         let [one, other] = [(); 2].map(|()| ours.token_id("wx1:o1:1", now()).expect("an id"));
         assert_ne!(one, other);
-        let its_mark = |id: &TokenId| URL_SAFE_NO_PAD.decode(id.as_str()).expect("base64url").split_off(RANDOM_LEN);
-        assert_ne!(its_mark(&one), its_mark(&other), "nobody sees by the marks that two tokens are of one binding");
+        let its_mark = |id: &TokenId| {
+            URL_SAFE_NO_PAD
+                .decode(id.as_str())
+                .expect("base64url")
+                .split_off(RANDOM_LEN)
+        };
+        assert_ne!(
+            its_mark(&one),
+            its_mark(&other),
+            "nobody sees by the marks that two tokens are of one binding"
+        );
         assert!(!theirs.is_marked(&one, "wx1:o1:1"), "another issuer's key");
         for foreign in ["x", "AAAAAAAAAAAAAAAAAAAAAA", "no-base64!"] {
-            assert!(!ours.is_marked(&foreign.parse().expect("an id"), "wx1:o1:1"), "{foreign}");
+            assert!(
+                !ours.is_marked(&foreign.parse().expect("an id"), "wx1:o1:1"),
+                "{foreign}"
+            );
         }
     }
 }

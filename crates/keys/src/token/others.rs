@@ -26,20 +26,30 @@ const LIFE: Duration = Duration::from_secs(60);
 
 impl Minter {
     /// Signs a security event token (RFC 8417). Its `typ` keeps it apart from access tokens.
-    pub fn sign_event(&self, claims: &impl Serialize, now: DateTime<Utc>) -> Result<String, KeyError> {
+    pub fn sign_event(
+        &self,
+        claims: &impl Serialize,
+        now: DateTime<Utc>,
+    ) -> Result<String, KeyError> {
         sign(&self.keys, "secevent+jwt", claims, now)
     }
 
     /// Signs an id token of OpenID Connect that is issued together with this access token
     /// (`at_hash`: OpenID Connect Core section 3.1.3.6). It has neither the `jti` nor the
     /// `client_id` of an access token, so that no verifier takes it for one.
-    pub fn sign_id(&self, mut claims: Value, access: &SignedToken, at: DateTime<Utc>) -> Result<SignedToken, KeyError> {
+    pub fn sign_id(
+        &self,
+        mut claims: Value,
+        access: &SignedToken,
+        at: DateTime<Utc>,
+    ) -> Result<SignedToken, KeyError> {
         let hash = match self.keys.set().signing(at)?.life.algorithm {
             Algorithm::Es256 | Algorithm::Rs256 => digest(&SHA256, access.expose().as_bytes()),
             Algorithm::EdDsa | Algorithm::Ed25519 => digest(&SHA512, access.expose().as_bytes()),
         };
         let half = &hash.as_ref()[..hash.as_ref().len() / 2];
-        (claims["iss"], claims["at_hash"]) = (json!(self.issuer), json!(URL_SAFE_NO_PAD.encode(half)));
+        (claims["iss"], claims["at_hash"]) =
+            (json!(self.issuer), json!(URL_SAFE_NO_PAD.encode(half)));
         sign(&self.keys, "JWT", &claims, at).map(SignedToken)
     }
 
@@ -53,7 +63,11 @@ impl Minter {
     /// Signs a page of the revocation feed. If the signing key is revoked, for example because this
     /// process still has the old key file, a key that is not revoked signs, so that verifiers that
     /// reach only this process accept the page.
-    pub fn sign_page(&self, page: &RevocationsPage, now: DateTime<Utc>) -> Result<String, KeyError> {
+    pub fn sign_page(
+        &self,
+        page: &RevocationsPage,
+        now: DateTime<Utc>,
+    ) -> Result<String, KeyError> {
         Ok(encode(key_of_pages(&self.keys.set(), now)?, PAGE_TYP, page))
     }
 
@@ -86,13 +100,18 @@ impl Minter {
 fn key_of_pages(set: &KeySet, now: DateTime<Utc>) -> Result<&SigningKey, KeyError> {
     let mut visible = set.iter().filter(|key| !is_gone(&key.life, now));
     let signing = set.signing(now)?;
-    let other = set.is_revoked(&signing.life.kid).then(|| visible.find(|key| !set.is_revoked(&key.life.kid)));
+    let other = set
+        .is_revoked(&signing.life.kid)
+        .then(|| visible.find(|key| !set.is_revoked(&key.life.kid)));
     Ok(other.flatten().unwrap_or(signing))
 }
 
 /// The `jti` of a new token: 128 random bits, and no mark.
 pub fn new_token_id() -> TokenId {
-    URL_SAFE_NO_PAD.encode(*random::<RANDOM_LEN>()).parse().expect("22 characters of base64url")
+    URL_SAFE_NO_PAD
+        .encode(*random::<RANDOM_LEN>())
+        .parse()
+        .expect("22 characters of base64url")
 }
 
 #[cfg(test)]
@@ -113,25 +132,35 @@ mod tests {
     }
 
     fn signed(algorithm: Algorithm) -> (KeySet, String) {
-        let keys = StoredKeys::of([PrivateJwk::generate(algorithm, now()).expect("a key")]).check().expect("a set");
+        let keys = StoredKeys::of([PrivateJwk::generate(algorithm, now()).expect("a key")])
+            .check()
+            .expect("a set");
         let ring = KeyRing::new(keys.clone(), now()).expect("a ring");
         let (issuer, typ) = ("https://login.example.com".into(), TokenTyp::AccessToken);
         let minter = Minter::new(issuer, vec!["a".into()], typ, LIFE, Arc::new(ring));
         let id = "jti-1".parse().expect("an id");
-        let token = minter.sign_request(BASE, ("POST", URL), b"abc", &id, now()).expect("a token");
+        let token = minter
+            .sign_request(BASE, ("POST", URL), b"abc", &id, now())
+            .expect("a token");
         (keys, token.expose().to_owned())
     }
 
     fn part(token: &str, index: usize) -> Vec<u8> {
-        URL_SAFE_NO_PAD.decode(token.split('.').nth(index).expect("three parts")).expect("base64url")
+        URL_SAFE_NO_PAD
+            .decode(token.split('.').nth(index).expect("three parts"))
+            .expect("base64url")
     }
 
     #[test]
     fn a_request_token_names_sender_receiver_request_time_and_body() {
         let (keys, token) = signed(Algorithm::Es256);
-        let [header, claims] = [0, 1].map(|index| serde_json::from_slice::<Value>(&part(&token, index)).expect("JSON"));
+        let [header, claims] = [0, 1]
+            .map(|index| serde_json::from_slice::<Value>(&part(&token, index)).expect("JSON"));
         let kid = keys.iter().next().expect("a key").public().kid();
-        assert_eq!(header, json!({"alg": "ES256", "typ": "wxmint-request+jwt", "kid": kid}));
+        assert_eq!(
+            header,
+            json!({"alg": "ES256", "typ": "wxmint-request+jwt", "kid": kid})
+        );
         // The body's digest is FIPS 180-2's example B.1.
         let expected = json!({
             "iss": "https://login.example.com", "aud": BASE, "iat": 1_700_000_000, "exp": 1_700_000_060, "jti": "jti-1",
@@ -146,28 +175,57 @@ mod tests {
             let (keys, token) = signed(algorithm);
             let message = token.rsplit_once('.').expect("a signature").0;
             let key = keys.iter().next().expect("a key").public();
-            assert!(key.verifies(message.as_bytes(), &part(&token, 2)), "{algorithm}");
+            assert!(
+                key.verifies(message.as_bytes(), &part(&token, 2)),
+                "{algorithm}"
+            );
         }
     }
 
     #[test]
     fn a_page_of_the_feed_is_signed_by_a_key_that_is_not_ended_if_there_is_one() {
-        let [old, new] = [0, 1000]
-            .map(|later| PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later)).expect("a key"));
+        let [old, new] = [0, 1000].map(|later| {
+            PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later))
+                .expect("a key")
+        });
         let set = KeySet::parse(&StoredKeys::of(&[old, new]).content()).expect("a set");
         let ring = Arc::new(KeyRing::new(set, now()).expect("a ring"));
-        let minter = Minter::new("i".into(), vec!["a".into()], TokenTyp::AccessToken, LIFE, Arc::clone(&ring));
-        let kids: Vec<_> = ring.set().lives.iter().map(|life| life.kid.clone()).collect();
-        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[]}"#;
+        let minter = Minter::new(
+            "i".into(),
+            vec!["a".into()],
+            TokenTyp::AccessToken,
+            LIFE,
+            Arc::clone(&ring),
+        );
+        let kids: Vec<_> = ring
+            .set()
+            .lives
+            .iter()
+            .map(|life| life.kid.clone())
+            .collect();
+        let text =
+            r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[]}"#;
         let page: RevocationsPage = serde_json::from_str(text).expect("a page");
-        for (ended, signs) in [(&kids[..0], &kids[0]), (&kids[..1], &kids[1]), (&kids[..], &kids[0])] {
+        for (ended, signs) in [
+            (&kids[..0], &kids[0]),
+            (&kids[..1], &kids[1]),
+            (&kids[..], &kids[0]),
+        ] {
             ring.note_revoked(ended);
             let header = part(&minter.sign_page(&page, now()).expect("signed"), 0);
-            assert_eq!(serde_json::from_slice::<Value>(&header).expect("JSON")["kid"], **signs, "{ended:?}");
+            assert_eq!(
+                serde_json::from_slice::<Value>(&header).expect("JSON")["kid"],
+                **signs,
+                "{ended:?}"
+            );
             // Verifiers would refuse a token or an event that a revoked key signs.
             let is_signed = ended.is_empty();
             assert_eq!(minter.check(now()).is_ok(), is_signed, "{ended:?}");
-            assert_eq!(minter.sign_event(&json!({}), now()).is_ok(), is_signed, "{ended:?}");
+            assert_eq!(
+                minter.sign_event(&json!({}), now()).is_ok(),
+                is_signed,
+                "{ended:?}"
+            );
         }
     }
 
@@ -175,6 +233,12 @@ mod tests {
     fn token_ids_are_128_bits_and_differ() {
         let [one, other] = [new_token_id(), new_token_id()];
         assert_ne!(one, other);
-        assert_eq!(URL_SAFE_NO_PAD.decode(one.as_str()).expect("base64url").len(), 16);
+        assert_eq!(
+            URL_SAFE_NO_PAD
+                .decode(one.as_str())
+                .expect("base64url")
+                .len(),
+            16
+        );
     }
 }

@@ -7,7 +7,9 @@ use std::array;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD, prelude::BASE64_STANDARD as STANDARD};
+use base64::{
+    Engine, engine::general_purpose::URL_SAFE_NO_PAD, prelude::BASE64_STANDARD as STANDARD,
+};
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, unprintable};
 use zeroize::{Zeroize, Zeroizing, zeroize_stack};
@@ -134,7 +136,10 @@ impl Vault {
                 sealed[HEADER_LEN..].copy_from_slice(secret.as_bytes());
             }
         }
-        let (nonce, owner) = (Nonce::assume_unique_for_key(nonce), associated_data(owner, sealed[0]));
+        let (nonce, owner) = (
+            Nonce::assume_unique_for_key(nonce),
+            associated_data(owner, sealed[0]),
+        );
         let tag = key.seal_in_place_separate_tag(nonce, owner, &mut sealed[HEADER_LEN..]);
         sealed.extend_from_slice(tag.expect("a secret has less than 64 GiB").as_ref());
         Sealed(sealed)
@@ -147,9 +152,15 @@ impl Vault {
 
     /// Decrypts a value that any of the keys has sealed for this owner. Fails with
     /// [`VaultError::DoesNotOpen`].
-    pub fn open(&self, sealed: &Sealed, owner: &dyn Owner) -> Result<Zeroizing<String>, VaultError> {
+    pub fn open(
+        &self,
+        sealed: &Sealed,
+        owner: &dyn Owner,
+    ) -> Result<Zeroizing<String>, VaultError> {
         let mut candidates = self.keys.iter().filter(|key| sealed.is_under(key.id));
-        candidates.find_map(|VaultKey { key, .. }| opened(sealed, owner, key)).ok_or(VaultError::DoesNotOpen)
+        candidates
+            .find_map(|VaultKey { key, .. }| opened(sealed, owner, key))
+            .ok_or(VaultError::DoesNotOpen)
     }
 
     /// The nonce for a secret of an owner. Two secrets have the same nonce with a probability of
@@ -173,14 +184,18 @@ impl Vault {
     /// Whether `mac` is the MAC of `text` by any of the keys. All keys count, because replicas read
     /// a changed file at different times.
     pub fn has_made(&self, mac: &str, text: &str) -> bool {
-        self.keys.iter().any(|key| verify_slices_are_equal(key.mac.of(text).as_bytes(), mac.as_bytes()).is_ok())
+        self.keys
+            .iter()
+            .any(|key| verify_slices_are_equal(key.mac.of(text).as_bytes(), mac.as_bytes()).is_ok())
     }
 
     /// The pseudonym of a person in audit events. The same person always has the same pseudonym,
     /// and nobody can compute the openid from it without a vault key. The oldest key makes it, so
     /// that it changes only when the oldest key is removed from the file.
     pub fn audit_name(&self, person: &Person) -> String {
-        self.oldest().names.of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
+        self.oldest()
+            .names
+            .of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
     }
 }
 
@@ -189,7 +204,9 @@ fn opened(sealed: &Sealed, owner: &dyn Owner, key: &LessSafeKey) -> Option<Zeroi
     let nonce = Nonce::try_assume_unique_for_key(&header[1 + MARK_LEN..]).ok()?;
     let mut buffer = Zeroizing::new(ciphertext.to_vec());
     let form = header[0] & !STALE;
-    let secret = key.open_in_place(nonce, associated_data(owner, form), &mut buffer).ok()?;
+    let secret = key
+        .open_in_place(nonce, associated_data(owner, form), &mut buffer)
+        .ok()?;
     let text = match form {
         TEXT => str::from_utf8(secret).ok()?.to_owned(),
         BASE64 => STANDARD.encode(secret),
@@ -227,7 +244,12 @@ pub trait Owner {
 /// The owner of a `session_key`.
 impl Owner for Person {
     fn parts(&self) -> [&str; 4] {
-        ["wxmint session_key:", self.app.as_str(), ":", self.openid.as_str()]
+        [
+            "wxmint session_key:",
+            self.app.as_str(),
+            ":",
+            self.openid.as_str(),
+        ]
     }
 }
 
@@ -256,7 +278,10 @@ mod tests {
     const SESSION_KEY: &str = "HyVFkGl5F5OQWJZZaNzBBg==";
 
     fn person(openid: &str) -> Person {
-        Person { app: APP.clone(), openid: openid.parse().expect("an openid") }
+        Person {
+            app: APP.clone(),
+            openid: openid.parse().expect("an openid"),
+        }
     }
 
     fn line(byte: u8) -> String {
@@ -274,12 +299,21 @@ mod tests {
     fn sealing_leaves_no_secret_on_the_stack() {
         let (vault, mut below) = (vault(&[1]), vec![0; 64 << 10]);
         let app = "wx0123456789abcdef".parse().expect("an app");
-        let owner = Person { app, ..person("o6_bmjrPTlm6_2sgVt7hMZOPfL2M") };
+        let owner = Person {
+            app,
+            ..person("o6_bmjrPTlm6_2sgVt7hMZOPfL2M")
+        };
         let memory = File::open("/proc/self/mem").expect("Linux");
         let here = (&raw const memory).addr() - below.len();
         let sealed = vault.seal(SESSION_KEY, &owner);
-        memory.read_exact_at(&mut below, here as u64).expect("a stack of 64 KiB");
-        assert!(!below.windows(SESSION_KEY.len()).any(|text| text == SESSION_KEY.as_bytes()));
+        memory
+            .read_exact_at(&mut below, here as u64)
+            .expect("a stack of 64 KiB");
+        assert!(
+            !below
+                .windows(SESSION_KEY.len())
+                .any(|text| text == SESSION_KEY.as_bytes())
+        );
         assert!(vault.open(&sealed, &owner).is_ok());
     }
 
@@ -287,9 +321,17 @@ mod tests {
     fn the_newest_key_seals_and_all_open() {
         let old = vault(&[1]).seal(SESSION_KEY, &person("o1"));
         let rotated = vault(&[2, 1]);
-        assert_eq!(rotated.open(&old, &person("o1")).expect("opens").as_str(), SESSION_KEY);
+        assert_eq!(
+            rotated.open(&old, &person("o1")).expect("opens").as_str(),
+            SESSION_KEY
+        );
         let new = rotated.seal(SESSION_KEY, &person("o1"));
-        assert_eq!(vault(&[1]).open(&new, &person("o1")).expect_err("newer key"), VaultError::DoesNotOpen);
+        assert_eq!(
+            vault(&[1])
+                .open(&new, &person("o1"))
+                .expect_err("newer key"),
+            VaultError::DoesNotOpen
+        );
         assert!(vault(&[2]).open(&new, &person("o1")).is_ok());
     }
 
@@ -297,22 +339,43 @@ mod tests {
     fn a_key_with_a_time_opens_at_once_and_seals_from_then_on() {
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         let file = format!("{} {}\n\n{}\n", line(2), at(100).to_rfc3339(), line(1));
-        let vault_at = |seconds| Vault::parse(file.as_bytes()).expect("a vault").at(at(seconds));
+        let vault_at = |seconds| {
+            Vault::parse(file.as_bytes())
+                .expect("a vault")
+                .at(at(seconds))
+        };
 
         let before = vault_at(99);
-        assert_eq!((before.sealing_line(), before.changes_at()), (3, Some(at(100))));
+        assert_eq!(
+            (before.sealing_line(), before.changes_at()),
+            (3, Some(at(100)))
+        );
         let sealed = before.seal(SESSION_KEY, &person("o1"));
         assert!(vault(&[1]).is_newest(&sealed) && before.is_newest(&sealed));
 
         let after = vault_at(100);
-        assert_eq!((after.sealing_line(), after.changes_at(), after.is_newest(&sealed)), (1, None, false));
+        assert_eq!(
+            (
+                after.sealing_line(),
+                after.changes_at(),
+                after.is_newest(&sealed)
+            ),
+            (1, None, false)
+        );
         let resealed = after.seal(SESSION_KEY, &person("o1"));
-        assert!(before.open(&resealed, &person("o1")).is_ok(), "a replica whose clock is slow");
+        assert!(
+            before.open(&resealed, &person("o1")).is_ok(),
+            "a replica whose clock is slow"
+        );
     }
 
     #[test]
     fn a_file_of_keys_that_all_wait_seals_with_the_last_one() {
-        let file = format!("{} 2026-10-03T12:00:00Z\n{} 2026-10-02T12:00:00Z\n", line(2), line(1));
+        let file = format!(
+            "{} 2026-10-03T12:00:00Z\n{} 2026-10-02T12:00:00Z\n",
+            line(2),
+            line(1)
+        );
         let parsed = Vault::parse(file.as_bytes()).expect("a vault");
         let sealed = parsed.seal(SESSION_KEY, &person("o1"));
         assert!(vault(&[1]).open(&sealed, &person("o1")).is_ok());
@@ -323,8 +386,14 @@ mod tests {
         let vault = vault(&[1]);
         let sealed = vault.seal(SESSION_KEY, &person("o1"));
         let stale = sealed.stale();
-        assert_eq!([&sealed, &stale, &stale.stale()].map(Sealed::is_stale), [false, true, true]);
-        assert_eq!(vault.open(&stale, &person("o1")).expect("opens").as_str(), SESSION_KEY);
+        assert_eq!(
+            [&sealed, &stale, &stale.stale()].map(Sealed::is_stale),
+            [false, true, true]
+        );
+        assert_eq!(
+            vault.open(&stale, &person("o1")).expect("opens").as_str(),
+            SESSION_KEY
+        );
         assert!(vault.is_newest(&stale));
         let mut unknown = sealed;
         unknown.0[0] = 3;
@@ -341,7 +410,12 @@ mod tests {
             let mut changed = sealed.clone();
             changed.0[index] ^= 1;
             assert!(vault.open(&changed, &person("o1")).is_err(), "byte {index}");
-            assert!(vault.open(&Sealed(sealed.0[..index].to_vec()), &person("o1")).is_err(), "cut at {index}");
+            assert!(
+                vault
+                    .open(&Sealed(sealed.0[..index].to_vec()), &person("o1"))
+                    .is_err(),
+                "cut at {index}"
+            );
         }
     }
 
@@ -354,7 +428,13 @@ mod tests {
         assert!(vault.open(&token, &person("o1")).is_err());
         let key = vault.seal(SESSION_KEY, &person("o1"));
         assert!(vault.open(&key, &*APP).is_err());
-        for text in ["", "=", "HyVFkGl5F5OQWJZZaNzBBh==", "HyVFkGl5F5OQWJZZaNzBBg", "HyVF"] {
+        for text in [
+            "",
+            "=",
+            "HyVFkGl5F5OQWJZZaNzBBh==",
+            "HyVFkGl5F5OQWJZZaNzBBg",
+            "HyVF",
+        ] {
             let sealed = vault.seal(text, &*APP);
             assert_eq!(vault.open(&sealed, &*APP).expect("opens").as_str(), text);
         }
@@ -366,15 +446,30 @@ mod tests {
         let [one, again] = [(); 2].map(|()| vault.seal(SESSION_KEY, &person("o1")));
         assert!(one == again && one.is_same_secret(&again) && one.is_same_secret(&one.stale()));
         let by_newer = self::vault(&[2, 1]).seal(SESSION_KEY, &person("o1"));
-        assert!(one.is_same_secret(&by_newer) && one != by_newer, "also while the vault key is replaced");
+        assert!(
+            one.is_same_secret(&by_newer) && one != by_newer,
+            "also while the vault key is replaced"
+        );
         let other_secret = vault.seal("HyVFkGl5F5OQWJZZaNzBBw==", &person("o1"));
         let other_key = self::vault(&[2]).seal(SESSION_KEY, &person("o1"));
-        for other in [other_secret, vault.seal(SESSION_KEY, &person("o2")), vault.seal(SESSION_KEY, &*APP), other_key] {
+        for other in [
+            other_secret,
+            vault.seal(SESSION_KEY, &person("o2")),
+            vault.seal(SESSION_KEY, &*APP),
+            other_key,
+        ] {
             assert!(!one.is_same_secret(&other));
         }
-        assert!(!Sealed::nothing().is_same_secret(&Sealed::nothing()), "there is no secret");
+        assert!(
+            !Sealed::nothing().is_same_secret(&Sealed::nothing()),
+            "there is no secret"
+        );
         let bytes = STANDARD.decode(SESSION_KEY).expect("base64");
-        assert!(![SESSION_KEY.as_bytes(), &bytes].iter().any(|key| one.0.windows(key.len()).any(|some| some == *key)));
+        assert!(
+            ![SESSION_KEY.as_bytes(), &bytes]
+                .iter()
+                .any(|key| one.0.windows(key.len()).any(|some| some == *key))
+        );
         assert_eq!(one.0.len(), 47, "each person has two");
     }
 
@@ -382,17 +477,33 @@ mod tests {
     fn audit_events_call_a_person_the_same_after_a_new_key_and_no_two_persons_alike() {
         let name = |lines: &[u8], openid| vault(lines).audit_name(&person(openid));
         assert_eq!(name(&[2, 1], "o1"), name(&[1], "o1"));
-        assert_ne!(name(&[2, 1], "o1"), name(&[2], "o1"), "the oldest key is gone");
-        assert_ne!(name(&[1], "o1"), vault(&[1]).mac("wx1:o1"), "a name is no MAC that wxmint takes from strangers");
+        assert_ne!(
+            name(&[2, 1], "o1"),
+            name(&[2], "o1"),
+            "the oldest key is gone"
+        );
+        assert_ne!(
+            name(&[1], "o1"),
+            vault(&[1]).mac("wx1:o1"),
+            "a name is no MAC that wxmint takes from strangers"
+        );
         assert!(name(&[1], "o1") != name(&[1], "o2"));
-        assert_ne!(vault(&[1]).audit_name(&Person { app: OTHER_APP.clone(), ..person("o1") }), name(&[1], "o1"));
+        assert_ne!(
+            vault(&[1]).audit_name(&Person {
+                app: OTHER_APP.clone(),
+                ..person("o1")
+            }),
+            name(&[1], "o1")
+        );
     }
 
     #[test]
     fn a_mac_is_known_to_every_vault_with_its_key_and_to_no_other() {
         let mac = vault(&[1]).mac("a text");
         assert!(vault(&[1]).has_made(&mac, "a text") && vault(&[2, 1]).has_made(&mac, "a text"));
-        assert!(!vault(&[2]).has_made(&mac, "a text") && !vault(&[1]).has_made(&mac, "another text"));
+        assert!(
+            !vault(&[2]).has_made(&mac, "a text") && !vault(&[1]).has_made(&mac, "another text")
+        );
         for wrong in ["", &mac[1..], &format!("{mac}A"), &mac.to_lowercase()] {
             assert!(!vault(&[1]).has_made(wrong, "a text"), "{wrong}");
         }

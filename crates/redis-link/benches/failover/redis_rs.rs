@@ -13,8 +13,8 @@ use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, RedisResult, Value,
-    from_redis_value,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
+    RedisResult, Value, from_redis_value,
 };
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
@@ -49,7 +49,10 @@ pub(crate) struct Place {
 
 impl Place {
     fn urls(&self) -> Vec<String> {
-        self.ports.iter().map(|port| format!("redis://127.0.0.1:{port}")).collect()
+        self.ports
+            .iter()
+            .map(|port| format!("redis://127.0.0.1:{port}"))
+            .collect()
     }
 }
 
@@ -69,25 +72,37 @@ impl Connects for ClusterConnection {
 
     async fn send(&mut self, slot: u16, command: Cmd) -> RedisResult<Value> {
         let primary = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
-        self.route_command(command, RoutingInfo::SingleNode(primary)).await
+        self.route_command(command, RoutingInfo::SingleNode(primary))
+            .await
     }
 }
 
 impl Connects for MultiplexedConnection {
     async fn connect(to: &Place) -> RedisResult<Self> {
         let user = to.user.expect("a user");
-        let login = RedisConnectionInfo::default().set_username(user).set_password(user);
+        let login = RedisConnectionInfo::default()
+            .set_username(user)
+            .set_password(user);
         let login = SentinelNodeConnectionInfo::default().set_redis_connection_info(login);
         let login = login.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let sentinels = to.urls().into_iter().map(IntoConnectionInfo::into_connection_info);
+        let sentinels = to
+            .urls()
+            .into_iter()
+            .map(IntoConnectionInfo::into_connection_info);
         let sentinels = sentinels.collect::<RedisResult<Vec<_>>>()?;
-        let mut client =
-            SentinelClient::build(sentinels, to.master.to_owned(), Some(login), SentinelServerType::Master)?;
+        let mut client = SentinelClient::build(
+            sentinels,
+            to.master.to_owned(),
+            Some(login),
+            SentinelServerType::Master,
+        )?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let primary: Client = client.async_get_client().await?;
-        primary.get_multiplexed_async_connection_with_config(&config).await
+        primary
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
     }
 
     async fn send(&mut self, _: u16, command: Cmd) -> RedisResult<Value> {
@@ -110,7 +125,14 @@ impl<C: Connects> Watched<C> {
     pub(crate) async fn start(place: Place, has_watchdog: bool, waits_for: Replicas) -> Rc<Self> {
         let client = RefCell::new(C::connect(&place).await.expect("a client of a sound Redis"));
         let (failing, is_being_made) = Default::default();
-        Rc::new(Self { place, has_watchdog, waits_for, client, failing, is_being_made })
+        Rc::new(Self {
+            place,
+            has_watchdog,
+            waits_for,
+            client,
+            failing,
+            is_being_made,
+        })
     }
 
     /// Whether a write was answered and confirmed within the deadline.
@@ -119,12 +141,25 @@ impl<C: Connects> Watched<C> {
         let outcome = timeout(DEADLINE, self.confirmed(client, slot, key)).await;
         let (is_broken, is_confirmed) = match &outcome {
             Ok(Ok(confirmed)) => (false, *confirmed),
-            Ok(Err(error)) => (error.is_unrecoverable_error() || error.code() == Some("READONLY"), false),
+            Ok(Err(error)) => (
+                error.is_unrecoverable_error() || error.code() == Some("READONLY"),
+                false,
+            ),
             Err(_) => (false, false),
         };
         let failing_for = match is_confirmed {
-            true => self.failing.borrow_mut().remove(&slot).map(|_| Duration::ZERO).unwrap_or_default(),
-            false => self.failing.borrow_mut().entry(slot).or_insert_with(Instant::now).elapsed(),
+            true => self
+                .failing
+                .borrow_mut()
+                .remove(&slot)
+                .map(|_| Duration::ZERO)
+                .unwrap_or_default(),
+            false => self
+                .failing
+                .borrow_mut()
+                .entry(slot)
+                .or_insert_with(Instant::now)
+                .elapsed(),
         };
         if is_broken || self.has_watchdog && failing_for >= WATCHED_FOR {
             self.make_anew();
@@ -138,14 +173,20 @@ impl<C: Connects> Watched<C> {
         let replicas = match self.waits_for {
             Replicas::One => 1,
             Replicas::Named => {
-                let said: String = read(client.send(slot, command("INFO", &["replication"])).await?)?;
-                member(&said, "connected_slaves").and_then(|count| count.parse().ok()).unwrap_or(0)
+                let said: String =
+                    read(client.send(slot, command("INFO", &["replication"])).await?)?;
+                member(&said, "connected_slaves")
+                    .and_then(|count| count.parse().ok())
+                    .unwrap_or(0)
             }
         };
         if replicas == 0 {
             return Ok(true);
         }
-        let wait = command("WAIT", &[&replicas.to_string(), &CONFIRMED_WITHIN.to_string()]);
+        let wait = command(
+            "WAIT",
+            &[&replicas.to_string(), &CONFIRMED_WITHIN.to_string()],
+        );
         Ok(read::<u32>(client.send(slot, wait).await?)? >= replicas)
     }
 

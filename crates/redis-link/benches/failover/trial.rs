@@ -94,7 +94,12 @@ async fn load(client: Rc<Client>, written: Rc<RefCell<Vec<Written>>>, until: Ins
         spawn_local(async move {
             let key = format!("{{t{tag}}}{number}");
             let is_answered = client.write(&key).await;
-            written.borrow_mut().push(Written { key, tag, ended: Instant::now(), is_answered });
+            written.borrow_mut().push(Written {
+                key,
+                tag,
+                ended: Instant::now(),
+                is_answered,
+            });
         });
     }
 }
@@ -110,13 +115,20 @@ impl Client {
 }
 
 fn outcome(written: &[Written], servers: &Servers, affected: &[bool], lost_at: Instant) -> Outcome {
-    let answered = written.iter().filter(|it| it.is_answered && affected[it.tag] && it.ended > lost_at);
+    let answered = written
+        .iter()
+        .filter(|it| it.is_answered && affected[it.tag] && it.ended > lost_at);
     let mut times: Vec<_> = answered.map(|it| it.ended).collect();
     times.sort();
     let end = lost_at + LOST_FOR;
-    let is_back = times.last().is_some_and(|last| *last + Duration::from_secs(1) > end);
+    let is_back = times
+        .last()
+        .is_some_and(|last| *last + Duration::from_secs(1) > end);
     let starts = [lost_at].into_iter().chain(times.iter().copied());
-    let longest = starts.zip(times.iter().copied().chain([end])).map(|(start, next)| next.duration_since(start)).max();
+    let longest = starts
+        .zip(times.iter().copied().chain([end]))
+        .map(|(start, next)| next.duration_since(start))
+        .max();
     Outcome {
         outage: longest.filter(|_| is_back),
         failed: written.iter().filter(|it| !it.is_answered).count(),
@@ -127,23 +139,53 @@ fn outcome(written: &[Written], servers: &Servers, affected: &[bool], lost_at: I
 impl Servers {
     async fn start(fault: Fault) -> Self {
         match fault {
-            Fault::ClusterKilled | Fault::ClusterFrozen => Self::Cluster(RedisCluster::start().await),
+            Fault::ClusterKilled | Fault::ClusterFrozen => {
+                Self::Cluster(RedisCluster::start().await)
+            }
             _ => Self::Sentinel(Sentinel::start().await),
         }
     }
 
     async fn client(&self, writer: Writer) -> Client {
         match (self, writer) {
-            (Self::Cluster(cluster), Writer::RedisClient) => Client::RedisClient(link(&cluster.url())),
-            (Self::Sentinel(sentinel), Writer::RedisClient) => Client::RedisClient(link(&sentinel.url())),
-            (Self::Cluster(cluster), Writer::RedisRs { has_watchdog, waits_for }) => {
-                let ports = (0..cluster.nodes()).map(|node| cluster.node(node).port()).collect();
-                let place = Place { ports, user: None, master: "" };
+            (Self::Cluster(cluster), Writer::RedisClient) => {
+                Client::RedisClient(link(&cluster.url()))
+            }
+            (Self::Sentinel(sentinel), Writer::RedisClient) => {
+                Client::RedisClient(link(&sentinel.url()))
+            }
+            (
+                Self::Cluster(cluster),
+                Writer::RedisRs {
+                    has_watchdog,
+                    waits_for,
+                },
+            ) => {
+                let ports = (0..cluster.nodes())
+                    .map(|node| cluster.node(node).port())
+                    .collect();
+                let place = Place {
+                    ports,
+                    user: None,
+                    master: "",
+                };
                 Client::Cluster(Watched::start(place, has_watchdog, waits_for).await)
             }
-            (Self::Sentinel(sentinel), Writer::RedisRs { has_watchdog, waits_for }) => {
-                let ports = (0..3).map(|number| sentinel.sentinel(number).port()).collect();
-                let place = Place { ports, user: Some("client"), master: "wxmint" };
+            (
+                Self::Sentinel(sentinel),
+                Writer::RedisRs {
+                    has_watchdog,
+                    waits_for,
+                },
+            ) => {
+                let ports = (0..3)
+                    .map(|number| sentinel.sentinel(number).port())
+                    .collect();
+                let place = Place {
+                    ports,
+                    user: Some("client"),
+                    master: "wxmint",
+                };
                 Client::Sentinel(Watched::start(place, has_watchdog, waits_for).await)
             }
         }
@@ -152,7 +194,9 @@ impl Servers {
     /// The index of the server that has the keys with this tag.
     fn primary_of(&self, tag: usize) -> usize {
         match self {
-            Self::Cluster(cluster) => cluster.primary_of(cluster.slot(&format!("{{t{tag}}}"))).expect("an owner"),
+            Self::Cluster(cluster) => cluster
+                .primary_of(cluster.slot(&format!("{{t{tag}}}")))
+                .expect("an owner"),
             Self::Sentinel(sentinel) => sentinel.primary().expect("a primary"),
         }
     }
@@ -196,7 +240,9 @@ impl Servers {
         let mut by_tag = HashMap::<usize, Vec<&str>>::new();
         answered.for_each(|it| by_tag.entry(it.tag).or_default().push(&it.key));
         let missing = |(tag, keys): (&usize, &Vec<&str>)| {
-            let there: usize = self.server(self.primary_of(*tag)).command(&[&["EXISTS"], &keys[..]].concat());
+            let there: usize = self
+                .server(self.primary_of(*tag))
+                .command(&[&["EXISTS"], &keys[..]].concat());
             keys.len() - there
         };
         by_tag.iter().map(missing).sum()

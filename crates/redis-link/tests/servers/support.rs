@@ -4,18 +4,30 @@
 mod accepting;
 #[path = "../../../../tests/it/support/limit.rs"]
 mod limit;
-#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[expect(
+    dead_code,
+    reason = "of the service's tests, of which these need a part"
+)]
 #[path = "../../../../tests/it/support/proxy.rs"]
 mod proxy;
-#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[expect(
+    dead_code,
+    reason = "of the service's tests, of which these need a part"
+)]
 #[path = "../../../../tests/it/support/redis_cluster.rs"]
 mod redis_cluster;
-#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[expect(
+    dead_code,
+    reason = "of the service's tests, of which these need a part"
+)]
 #[path = "../../../../tests/it/support/redis_server.rs"]
 mod redis_server;
 #[path = "../../../../tests/it/support/sentinel.rs"]
 mod sentinel;
-#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[expect(
+    dead_code,
+    reason = "of the service's tests, of which these need a part"
+)]
 #[path = "../../../../tests/it/support/tls.rs"]
 mod tls;
 #[path = "../../../../tests/it/support/wait.rs"]
@@ -29,7 +41,9 @@ use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::Instant;
-use wxmint_redis_link::{Call, Confirm, DEADLINE, Program, Reason, RedisAccess, RedisClient, TlsFiles};
+use wxmint_redis_link::{
+    Call, Confirm, DEADLINE, Program, Reason, RedisAccess, RedisClient, TlsFiles,
+};
 
 pub(crate) use self::accepting::Accepting;
 pub(crate) use self::proxy::Breakable;
@@ -56,7 +70,8 @@ fn write_private(path: &Path, content: &str) {
 
 pub(crate) fn access(url: &str, confirm: Confirm) -> RedisAccess {
     let url = url.parse().expect("a URL");
-    RedisAccess::new(url, TlsFiles::default(), confirm, Program::default()).expect("no files are named")
+    RedisAccess::new(url, TlsFiles::default(), confirm, Program::default())
+        .expect("no files are named")
 }
 
 /// A client with [`Confirm::Auto`].
@@ -87,7 +102,10 @@ pub(crate) async fn is_there(link: &RedisClient, key: &str) -> Result<bool, Reas
 
 /// Reads whether a key exists, and retries until Redis answers.
 pub(crate) async fn kept(link: &RedisClient, key: &str) -> bool {
-    eventually("an answer", PATIENCE, async || is_there(link, key).await.ok()).await
+    eventually("an answer", PATIENCE, async || {
+        is_there(link, key).await.ok()
+    })
+    .await
 }
 
 /// Makes confirmed writes of keys, one after the other, until it is told to stop.
@@ -103,10 +121,17 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(link: Rc<RedisClient>) -> Self {
         let (served, is_over) = (Rc::default(), Rc::<Cell<bool>>::default());
-        let (own, serves, ends) = (Rc::clone(&link), Rc::<Cell<_>>::clone(&served), Rc::clone(&is_over));
+        let (own, serves, ends) = (
+            Rc::clone(&link),
+            Rc::<Cell<_>>::clone(&served),
+            Rc::clone(&is_over),
+        );
         let task = spawn_local(async move {
             let (mut answered, mut refused, mut slowest) = (Vec::new(), 0, Duration::ZERO);
-            for key in (0..).map(|number| format!("key-{number}")).take_while(|_| !ends.get()) {
+            for key in (0..)
+                .map(|number| format!("key-{number}"))
+                .take_while(|_| !ends.get())
+            {
                 let began = Instant::now();
                 match confirmed(&own, &key).await {
                     Ok(()) => {
@@ -120,7 +145,12 @@ impl Writer {
             }
             (answered, refused, slowest)
         });
-        Self { link, served, is_over, task }
+        Self {
+            link,
+            served,
+            is_over,
+            task,
+        }
     }
 
     /// Waits until a write that begins from now on is answered.
@@ -136,7 +166,10 @@ impl Writer {
         let (answered, refused, slowest) = self.task.await.expect("it ends");
         assert!(slowest < FAST, "{slowest:?}");
         for key in answered {
-            assert!(kept(&self.link, &key).await, "{key} was answered, and is lost");
+            assert!(
+                kept(&self.link, &key).await,
+                "{key} was answered, and is lost"
+            );
         }
         refused
     }

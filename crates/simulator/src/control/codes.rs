@@ -36,15 +36,21 @@ impl LoginCodes {
         match Scope::of(kind, self.scope.as_deref()) {
             Some(_) if self.snapshot => Some(Purpose::Oauth2(Scope::Snapshot)),
             Some(scope) => Some(Purpose::Oauth2(scope)),
-            None => (kind == Kind::MiniProgram && self.scope.is_none() && !self.snapshot).then_some(Purpose::Login),
+            None => (kind == Kind::MiniProgram && self.scope.is_none() && !self.snapshot)
+                .then_some(Purpose::Login),
         }
     }
 }
 
 pub(super) async fn mint_login_codes(world: Data<World>, Json(wanted): Json<LoginCodes>) -> Shown {
-    let (app, count) = (app_of(&world, &wanted.person, wanted.appid.as_deref())?, wanted.count.unwrap_or(1));
+    let (app, count) = (
+        app_of(&world, &wanted.person, wanted.appid.as_deref())?,
+        wanted.count.unwrap_or(1),
+    );
     if !(1..=MOST_CODES).contains(&count) {
-        return Err(Mistake::new(format!("count must be from 1 to {MOST_CODES}")));
+        return Err(Mistake::new(format!(
+            "count must be from 1 to {MOST_CODES}"
+        )));
     }
     let name = |number| match wanted.distinct_people {
         true => format!("{}-{number}", wanted.person),

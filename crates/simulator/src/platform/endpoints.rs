@@ -38,15 +38,25 @@ impl World {
     pub(in super::super) fn pre_auth_code(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, _) = self.asking_component(call)?;
         let expires = call.now + PRE_AUTH_CODE_LIFE;
-        let code = component.state.lock().pre_auth_codes.mint("preauthcode", (), expires, call.now);
-        Ok(json!({"pre_auth_code": code, "expires_in": PRE_AUTH_CODE_LIFE.num_seconds()}).to_string())
+        let code = component
+            .state
+            .lock()
+            .pre_auth_codes
+            .mint("preauthcode", (), expires, call.now);
+        Ok(
+            json!({"pre_auth_code": code, "expires_in": PRE_AUTH_CODE_LIFE.num_seconds()})
+                .to_string(),
+        )
     }
 
     pub(in super::super) fn query_auth(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
         let code = text(&members, "authorization_code").ok_or(Refusal(61010))?;
         let mut state = component.state.lock();
-        let app = state.authorization_codes.spend(code, call.now).ok_or(Refusal(61010))?;
+        let app = state
+            .authorization_codes
+            .spend(code, call.now)
+            .ok_or(Refusal(61010))?;
         let mut info = self.authorization(state.merchant(app).map_err(|_| Refusal(61010))?);
         let (token, expires_in) = state.merchant_tokens.issue_new(app, call.now);
         (info["authorizer_access_token"], info["expires_in"]) = (token.into(), expires_in.into());
@@ -71,17 +81,29 @@ impl World {
 
     pub(in super::super) fn authorizer_list(&self, call: &Call<'_>) -> Result<String, Refusal> {
         let (component, members) = self.asking_component(call)?;
-        let number = |name| members.get(name).and_then(Value::as_u64).ok_or(Refusal(40097));
+        let number = |name| {
+            members
+                .get(name)
+                .and_then(Value::as_u64)
+                .ok_or(Refusal(40097))
+        };
         let (offset, count) = (number("offset")?, number("count")?);
         if !(1..=MOST_LISTED).contains(&count) {
             return Err(Refusal(40097));
         }
         let state = component.state.lock();
-        let page = state.merchants.iter().skip(offset as usize).take(count as usize);
+        let page = state
+            .merchants
+            .iter()
+            .skip(offset as usize)
+            .take(count as usize);
         let listed = page.map(|Merchant { appid, refresh_token, since, .. }| {
             json!({"authorizer_appid": appid, "refresh_token": refresh_token, "auth_time": since.timestamp()})
         });
-        Ok(json!({"total_count": state.merchants.len(), "list": listed.collect::<Vec<_>>()}).to_string())
+        Ok(
+            json!({"total_count": state.merchants.len(), "list": listed.collect::<Vec<_>>()})
+                .to_string(),
+        )
     }
 
     pub(in super::super) fn authorizer_info(&self, call: &Call<'_>) -> Result<String, Refusal> {
@@ -95,13 +117,18 @@ impl World {
         });
         if is_mini_program {
             let network = json!({"RequestDomain": [], "WsRequestDomain": [], "UploadDomain": [], "DownloadDomain": []});
-            info["MiniProgramInfo"] = json!({"network": network, "categories": [], "visit_status": 0});
+            info["MiniProgramInfo"] =
+                json!({"network": network, "categories": [], "visit_status": 0});
         }
-        let answer = json!({"authorizer_info": info, "authorization_info": self.authorization(merchant)});
+        let answer =
+            json!({"authorizer_info": info, "authorization_info": self.authorization(merchant)});
         Ok(with_raw_controls(&answer.to_string()))
     }
 
-    pub(in super::super) fn component_code2session(&self, call: &Call<'_>) -> Result<String, Refusal> {
+    pub(in super::super) fn component_code2session(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<String, Refusal> {
         let (app, code) = self.code_of_merchant(call, "js_code")?;
         self.session_of(code, app, call.now)
     }
@@ -120,7 +147,11 @@ impl World {
     }
 
     /// The merchant's app and the code to exchange.
-    fn code_of_merchant<'a>(&self, call: &Call<'a>, code: &str) -> Result<(usize, &'a str), Refusal> {
+    fn code_of_merchant<'a>(
+        &self,
+        call: &Call<'a>,
+        code: &str,
+    ) -> Result<(usize, &'a str), Refusal> {
         let component = self.component_of_token(call)?;
         let appid = call.params.first("appid").ok_or(Refusal(41002))?;
         let code = call.code(code)?;
@@ -140,19 +171,32 @@ impl World {
         let members = json_object(call.body)?;
         let component = self.component_named(text(&members, "component_appid"))?;
         let secret = text(&members, name).ok_or(Refusal(41004))?;
-        if secret == component.platform.component_appsecret { Ok((component, members)) } else { Err(Refusal(40125)) }
+        if secret == component.platform.component_appsecret {
+            Ok((component, members))
+        } else {
+            Err(Refusal(40125))
+        }
     }
 
     /// Authenticates a component by token and AppID. Returns it with the members of the call's
     /// body.
-    fn asking_component(&self, call: &Call<'_>) -> Result<(&Arc<Component>, Map<String, Value>), Refusal> {
+    fn asking_component(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<(&Arc<Component>, Map<String, Value>), Refusal> {
         self.component_of_token(call)?;
         let members = json_object(call.body)?;
-        Ok((self.component_named(text(&members, "component_appid"))?, members))
+        Ok((
+            self.component_named(text(&members, "component_appid"))?,
+            members,
+        ))
     }
 
     fn component_of_token(&self, call: &Call<'_>) -> Result<&Arc<Component>, Refusal> {
-        let token = call.params.first("component_access_token").ok_or(Refusal(41001))?;
+        let token = call
+            .params
+            .first("component_access_token")
+            .ok_or(Refusal(41001))?;
         let component = self.component.as_ref().ok_or(Refusal(40001))?;
         component.state.lock().tokens.app(token, call.now)?;
         Ok(component)
@@ -160,13 +204,21 @@ impl World {
 
     fn component_named(&self, appid: Option<&str>) -> Result<&Arc<Component>, Refusal> {
         let appid = appid.ok_or(Refusal(41018))?;
-        let is_named = |component: &&Arc<Component>| component.platform.component_appid.as_str() == appid;
-        self.component.as_ref().filter(is_named).ok_or(Refusal(40013))
+        let is_named =
+            |component: &&Arc<Component>| component.platform.component_appid.as_str() == appid;
+        self.component
+            .as_ref()
+            .filter(is_named)
+            .ok_or(Refusal(40013))
     }
 
     /// `authorization_info` with a few of WeChat's sets of permissions, without an access token.
     fn authorization(&self, merchant: &Merchant) -> Value {
-        let sets = if self.apps[merchant.app].kind == Kind::MiniProgram { 17..=19 } else { 1..=4 };
+        let sets = if self.apps[merchant.app].kind == Kind::MiniProgram {
+            17..=19
+        } else {
+            1..=4
+        };
         let sets = sets.map(|id| json!({"funcscope_category": {"id": id}}));
         json!({
             "authorizer_appid": merchant.appid, "authorizer_refresh_token": merchant.refresh_token,
@@ -177,8 +229,15 @@ impl World {
 
 impl State {
     fn check_ticket(&self, given: Option<&str>, now: DateTime<Utc>) -> Result<(), Refusal> {
-        let known = self.tickets.iter().find(|(ticket, _)| Some(ticket.as_str()) == given);
+        let known = self
+            .tickets
+            .iter()
+            .find(|(ticket, _)| Some(ticket.as_str()) == given);
         let (_, pushed) = known.ok_or(Refusal(61006))?;
-        if now - *pushed < TICKET_LIFE { Ok(()) } else { Err(Refusal(61005)) }
+        if now - *pushed < TICKET_LIFE {
+            Ok(())
+        } else {
+            Err(Refusal(61005))
+        }
     }
 }

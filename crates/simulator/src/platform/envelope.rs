@@ -30,16 +30,31 @@ impl<'a> Envelope<'a> {
     /// A correct envelope.
     pub fn new(platform: &'a Platform, xml: &'a str, timestamp: i64, nonce: &'a str) -> Self {
         let (appid, length) = (platform.component_appid.as_str(), xml.len() as u32);
-        Self { xml, timestamp, nonce, appid, length, random: random() }
+        Self {
+            xml,
+            timestamp,
+            nonce,
+            appid,
+            length,
+            random: random(),
+        }
     }
 
     /// Encrypts and signs the envelope. Returns the query and the body of the POST.
     pub fn seal(&self, platform: &Platform) -> (String, String) {
-        let mut data =
-            [&self.random[..], &self.length.to_be_bytes(), self.xml.as_bytes(), self.appid.as_bytes()].concat();
+        let mut data = [
+            &self.random[..],
+            &self.length.to_be_bytes(),
+            self.xml.as_bytes(),
+            self.appid.as_bytes(),
+        ]
+        .concat();
         let padding = PADDED_TO - data.len() % PADDED_TO;
         data.resize(data.len() + padding, padding as u8);
-        let (iv, _) = platform.key.split_first_chunk::<16>().expect("the key has 32 bytes");
+        let (iv, _) = platform
+            .key
+            .split_first_chunk::<16>()
+            .expect("the key has 32 bytes");
         let key = UnboundCipherKey::new(&AES_256, &platform.key).and_then(EncryptingKey::cbc);
         key.and_then(|key| key.less_safe_encrypt(&mut data, EncryptionContext::Iv128(iv.into())))
             .expect("the key has 32 bytes, and the data are padded");
@@ -52,7 +67,9 @@ impl<'a> Envelope<'a> {
             self.nonce
         );
         let appid = &platform.component_appid;
-        let body = format!("<xml><AppId><![CDATA[{appid}]]></AppId><Encrypt><![CDATA[{encrypt}]]></Encrypt></xml>");
+        let body = format!(
+            "<xml><AppId><![CDATA[{appid}]]></AppId><Encrypt><![CDATA[{encrypt}]]></Encrypt></xml>"
+        );
         (query, body)
     }
 }
@@ -63,13 +80,23 @@ pub fn seal_push(platform: &Platform, xml: &str, timestamp: i64, nonce: &str) ->
 }
 
 /// The XML of a push. `members` follow `InfoType`.
-pub fn push_xml(component_appid: &str, created: i64, info_type: &str, members: &[(&str, &str)]) -> String {
-    let member = |(name, value): &(&str, &str)| match value.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => format!("<{name}>{value}</{name}>"),
-        false => format!("<{name}><![CDATA[{value}]]></{name}>"),
-    };
+pub fn push_xml(
+    component_appid: &str,
+    created: i64,
+    info_type: &str,
+    members: &[(&str, &str)],
+) -> String {
+    let member =
+        |(name, value): &(&str, &str)| match value.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => format!("<{name}>{value}</{name}>"),
+            false => format!("<{name}><![CDATA[{value}]]></{name}>"),
+        };
     let (created, mut xml) = (created.to_string(), "<xml>".to_owned());
-    let first = [("AppId", component_appid), ("CreateTime", &created), ("InfoType", info_type)];
+    let first = [
+        ("AppId", component_appid),
+        ("CreateTime", &created),
+        ("InfoType", info_type),
+    ];
     xml.extend(first.iter().chain(members).map(member));
     xml + "</xml>"
 }

@@ -22,7 +22,13 @@ pub(super) struct Pending<T>(Vec<(String, T, DateTime<Utc>)>);
 
 impl<T> Pending<T> {
     /// Makes a code that begins with `beginning`.
-    pub(super) fn mint(&mut self, beginning: &str, of: T, expires: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    pub(super) fn mint(
+        &mut self,
+        beginning: &str,
+        of: T,
+        expires: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> String {
         self.0.retain(|(.., expires)| now < *expires);
         let code = format!("{beginning}@@@{}", alphanumeric(64));
         self.0.push((code.clone(), of, expires));
@@ -30,17 +36,23 @@ impl<T> Pending<T> {
     }
 
     pub(super) fn place(&self, code: &str, now: DateTime<Utc>) -> Option<usize> {
-        self.0.iter().position(|(known, _, expires)| known == code && now < *expires)
+        self.0
+            .iter()
+            .position(|(known, _, expires)| known == code && now < *expires)
     }
 
     pub(super) fn spend(&mut self, code: &str, now: DateTime<Utc>) -> Option<T> {
-        self.place(code, now).map(|place| self.0.swap_remove(place).1)
+        self.place(code, now)
+            .map(|place| self.0.swap_remove(place).1)
     }
 }
 
 impl State {
     pub(super) fn merchant(&self, app: usize) -> Result<&Merchant, Refusal> {
-        self.merchants.iter().find(|merchant| merchant.app == app).ok_or(Refusal(61003))
+        self.merchants
+            .iter()
+            .find(|merchant| merchant.app == app)
+            .ok_or(Refusal(61003))
     }
 }
 
@@ -56,8 +68,17 @@ impl Component {
     ) -> (Push, String) {
         let mut state = self.state.lock();
         let refresh_token = format!("refreshtoken@@@{}", alphanumeric(43));
-        let merchant = Merchant { app, appid: appid.to_owned(), refresh_token, since: now };
-        let info_type = match state.merchants.iter_mut().find(|merchant| merchant.app == app) {
+        let merchant = Merchant {
+            app,
+            appid: appid.to_owned(),
+            refresh_token,
+            since: now,
+        };
+        let info_type = match state
+            .merchants
+            .iter_mut()
+            .find(|merchant| merchant.app == app)
+        {
             Some(known) => {
                 *known = merchant;
                 "updateauthorized"
@@ -68,11 +89,16 @@ impl Component {
             }
         };
         let expires = now + CODE_LIFE;
-        let code = state.authorization_codes.mint("queryauthcode", app, expires, now);
+        let code = state
+            .authorization_codes
+            .mint("queryauthcode", app, expires, now);
         let members = [
             ("AuthorizerAppid", appid),
             ("AuthorizationCode", &code),
-            ("AuthorizationCodeExpiredTime", &expires.timestamp().to_string()),
+            (
+                "AuthorizationCodeExpiredTime",
+                &expires.timestamp().to_string(),
+            ),
             ("PreAuthCode", pre_auth_code),
         ];
         (self.message(info_type, Some(appid), &members, now), code)
@@ -82,9 +108,17 @@ impl Component {
     /// authorised the component.
     pub(in super::super) fn leave(&self, app: usize, now: DateTime<Utc>) -> Option<Push> {
         let mut state = self.state.lock();
-        let place = state.merchants.iter().position(|merchant| merchant.app == app)?;
+        let place = state
+            .merchants
+            .iter()
+            .position(|merchant| merchant.app == app)?;
         let Merchant { appid, .. } = state.merchants.remove(place);
         state.merchant_tokens.end(Some(app), Bad::Unknown, now);
-        Some(self.message("unauthorized", Some(&appid), &[("AuthorizerAppid", &appid)], now))
+        Some(self.message(
+            "unauthorized",
+            Some(&appid),
+            &[("AuthorizerAppid", &appid)],
+            now,
+        ))
     }
 }

@@ -48,7 +48,9 @@ impl Received {
 /// Whether pushes can be sent to a URL.
 pub(in super::super) fn is_receiver(url: &str) -> bool {
     let url = url.parse::<Uri>().ok();
-    url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some())
+    url.is_some_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some()
+    })
 }
 
 impl Component {
@@ -57,7 +59,9 @@ impl Component {
         let (now, ticket) = (now(), format!("ticket@@@{}", alphanumeric(80)));
         {
             let mut state = self.state.lock();
-            state.tickets.retain(|(_, pushed)| now - *pushed < TICKET_REMEMBERED);
+            state
+                .tickets
+                .retain(|(_, pushed)| now - *pushed < TICKET_REMEMBERED);
             state.tickets.push((ticket.clone(), now));
         }
         let message = self.message(TICKET, None, &[("ComponentVerifyTicket", &ticket)], now);
@@ -77,7 +81,10 @@ impl Component {
 
     pub(super) fn is_ticket_due(&self, now: DateTime<Utc>) -> bool {
         let state = self.state.lock();
-        let is_recent = state.tickets.last().is_some_and(|(_, pushed)| now - *pushed < TICKET_EVERY);
+        let is_recent = state
+            .tickets
+            .last()
+            .is_some_and(|(_, pushed)| now - *pushed < TICKET_EVERY);
         state.pushing && state.push_to.is_some() && !is_recent
     }
 
@@ -88,20 +95,42 @@ impl Component {
         members: &[(&str, &str)],
         now: DateTime<Utc>,
     ) -> Push {
-        let xml = push_xml(self.platform.component_appid.as_str(), now.timestamp(), info_type, members);
-        Push { info_type, appid: appid.map(str::to_owned), xml }
+        let xml = push_xml(
+            self.platform.component_appid.as_str(),
+            now.timestamp(),
+            info_type,
+            members,
+        );
+        Push {
+            info_type,
+            appid: appid.map(str::to_owned),
+            xml,
+        }
     }
 
     /// Sends a push until the receiver accepts it, at most three times. Each attempt has its own
     /// envelope.
-    pub(in super::super) async fn push(&self, Push { info_type, appid, xml }: Push) -> Received {
+    pub(in super::super) async fn push(
+        &self,
+        Push {
+            info_type,
+            appid,
+            xml,
+        }: Push,
+    ) -> Received {
         let receiver = self.state.lock().push_to.clone();
-        let Some(url) = receiver else { return Received { status: None, body: NOWHERE.into() } };
+        let Some(url) = receiver else {
+            return Received {
+                status: None,
+                body: NOWHERE.into(),
+            };
+        };
         let mut attempts = 0;
         loop {
             let received = self.send(&url, &xml).await;
             let Received { status, body } = &received;
-            let shown = json!({"info_type": info_type, "appid": appid, "status": status, "body": body});
+            let shown =
+                json!({"info_type": info_type, "appid": appid, "status": status, "body": body});
             {
                 let mut state = self.state.lock();
                 state.pushes.push_back(shown);
@@ -120,8 +149,14 @@ impl Component {
         let (query, body) = seal_push(&self.platform, xml, now().timestamp(), &alphanumeric(10));
         let joint = if url.contains('?') { '&' } else { '?' };
         match post(&format!("{url}{joint}{query}"), body).await {
-            Ok((status, body)) => Received { status: Some(status), body: body.chars().take(BODY_KEPT).collect() },
-            Err(error) => Received { status: None, body: format!("{:?}", error.without_url()) },
+            Ok((status, body)) => Received {
+                status: Some(status),
+                body: body.chars().take(BODY_KEPT).collect(),
+            },
+            Err(error) => Received {
+                status: None,
+                body: format!("{:?}", error.without_url()),
+            },
         }
     }
 }
@@ -130,8 +165,21 @@ async fn post(url: &str, body: String) -> reqwest::Result<(u16, String)> {
     // Fails only if another part of the process has installed a provider already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // A bare container has no root certificates, and needs none for http.
-    let client = if url.starts_with("http:") { Client::builder().tls_certs_only([]) } else { Client::builder() };
-    let client = client.no_proxy().redirect(redirect::Policy::none()).timeout(PATIENCE).build()?;
-    let response = client.post(url).header(CONTENT_TYPE, "text/xml").body(body).send().await?;
+    let client = if url.starts_with("http:") {
+        Client::builder().tls_certs_only([])
+    } else {
+        Client::builder()
+    };
+    let client = client
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .timeout(PATIENCE)
+        .build()?;
+    let response = client
+        .post(url)
+        .header(CONTENT_TYPE, "text/xml")
+        .body(body)
+        .send()
+        .await?;
     Ok((response.status().as_u16(), response.text().await?))
 }

@@ -9,75 +9,188 @@ fn page() -> ClientId {
 }
 
 fn page_token(id: &str, issued_at: i64) -> Issued {
-    Issued { app: page().0.clone(), ..token(id, issued_at) }
+    Issued {
+        app: page().0.clone(),
+        ..token(id, issued_at)
+    }
 }
 
-async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(store: Rc<Store>) {
+async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(
+    store: Rc<Store>,
+) {
     let owner = with_session(&store, "o1").await;
     let now = second();
     let token = page_token("a", now);
-    store.note_client_token(&token, &app()).await.expect("noted");
-    let until = store.users_of_client(&page(), 0, 10).await.expect("an answer");
-    assert!(matches!(&until[..], [(of, until)] if *of == user("user-1") && *until >= token.expires_at), "{until:?}");
-    assert_eq!(store.users_of_client(&page(), token.expires_at + 600, 10).await, Ok(vec![]));
+    store
+        .note_client_token(&token, &app())
+        .await
+        .expect("noted");
+    let until = store
+        .users_of_client(&page(), 0, 10)
+        .await
+        .expect("an answer");
+    assert!(
+        matches!(&until[..], [(of, until)] if *of == user("user-1") && *until >= token.expires_at),
+        "{until:?}"
+    );
+    assert_eq!(
+        store
+            .users_of_client(&page(), token.expires_at + 600, 10)
+            .await,
+        Ok(vec![])
+    );
     let other_app = "wxother".parse().expect("an app");
-    store.revoke_in_app(&user("user-1"), &other_app).await.expect("ended");
-    assert_eq!(store.token_state(&token).await, Ok(TokenState::People(vec![])), "another app's");
-    store.revoke_in_app(&user("user-1"), &app()).await.expect("ended");
-    assert!(matches!(store.token_state(&token).await, Ok(TokenState::Revoked { .. })));
+    store
+        .revoke_in_app(&user("user-1"), &other_app)
+        .await
+        .expect("ended");
+    assert_eq!(
+        store.token_state(&token).await,
+        Ok(TokenState::People(vec![])),
+        "another app's"
+    );
+    store
+        .revoke_in_app(&user("user-1"), &app())
+        .await
+        .expect("ended");
+    assert!(matches!(
+        store.token_state(&token).await,
+        Ok(TokenState::Revoked { .. })
+    ));
     let (ends, _) = read_after(&store, "").await;
     let of_page = |end: &Revocation| matches!(end, Revocation::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
     assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");
 
     // A late step of an unbinding revokes no token of the next binding.
     let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
-    store.dismiss(&user("user-1"), &owner, 1, now + 5).await.expect("dismissed");
-    assert!(matches!(store.token_state(&old).await, Ok(TokenState::Revoked { .. })), "an unbinding's too");
-    assert_eq!(store.token_state(&new).await, Ok(TokenState::People(vec![])));
+    store
+        .dismiss(&user("user-1"), &owner, 1, now + 5)
+        .await
+        .expect("dismissed");
+    assert!(
+        matches!(
+            store.token_state(&old).await,
+            Ok(TokenState::Revoked { .. })
+        ),
+        "an unbinding's too"
+    );
+    assert_eq!(
+        store.token_state(&new).await,
+        Ok(TokenState::People(vec![]))
+    );
 }
 
 /// A page may have got its token while the revocation was made.
-async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others(store: Rc<Store>) {
+async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others(
+    store: Rc<Store>,
+) {
     let (user, now) = (user("user-1"), second());
-    assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(false), "none was begun");
-    let other = Issued { app: "other-web".parse().expect("a client"), ..token("b", now) };
-    store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
-    store.note_client_token(&other, &"wxother".parse().expect("an app")).await.expect("noted");
+    assert_eq!(
+        store.finish_end_in_app(&user, &app()).await,
+        Ok(false),
+        "none was begun"
+    );
+    let other = Issued {
+        app: "other-web".parse().expect("a client"),
+        ..token("b", now)
+    };
+    store
+        .note_client_token(&page_token("a", now), &app())
+        .await
+        .expect("noted");
+    store
+        .note_client_token(&other, &"wxother".parse().expect("an app"))
+        .await
+        .expect("noted");
     // Redis failed before the revocation was in the stream.
-    let untold = Call::of("HSET", "wxmint:user:{user-1}:ends").arg(format!("untold:app:{}", app())).arg(now);
-    store.link.run::<u64>("untold", untold).await.expect("noted");
+    let untold = Call::of("HSET", "wxmint:user:{user-1}:ends")
+        .arg(format!("untold:app:{}", app()))
+        .arg(now);
+    store
+        .link
+        .run::<u64>("untold", untold)
+        .await
+        .expect("noted");
     assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(true));
-    for (token, is_ended) in [(page_token("a", now), true), (page_token("c", now + 1), false), (other, false)] {
+    for (token, is_ended) in [
+        (page_token("a", now), true),
+        (page_token("c", now + 1), false),
+        (other, false),
+    ] {
         let state = store.token_state(&token).await.expect("an answer");
-        assert_eq!(matches!(state, TokenState::Revoked { .. }), is_ended, "{}: {state:?}", token.id.as_str());
+        assert_eq!(
+            matches!(state, TokenState::Revoked { .. }),
+            is_ended,
+            "{}: {state:?}",
+            token.id.as_str()
+        );
     }
     let (ends, _) = read_after(&store, "").await;
     for client in [app(), page().0] {
         let is_it = |end: &Revocation| matches!(end, Revocation::UserInApp { app, before, .. } if *app == client && *before == now);
-        assert!(ends.iter().any(is_it), "verifiers are told of {client}: {ends:?}");
+        assert!(
+            ends.iter().any(is_it),
+            "verifiers are told of {client}: {ends:?}"
+        );
     }
 }
 
 async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone(store: Rc<Store>) {
     let (now, other_app): (_, AppId) = (second(), "wxother".parse().expect("an app"));
     let user = user("user-1");
-    store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
+    store
+        .note_client_token(&page_token("a", now), &app())
+        .await
+        .expect("noted");
     let noted = store.clients_of(&user).await.expect("an answer");
-    assert_eq!(noted.iter().map(|note| (&note.client, &note.app)).collect::<Vec<_>>(), [(&page().0, &app())]);
+    assert_eq!(
+        noted
+            .iter()
+            .map(|note| (&note.client, &note.app))
+            .collect::<Vec<_>>(),
+        [(&page().0, &app())]
+    );
 
-    store.note_client_token(&page_token("b", now + 5), &app()).await.expect("noted");
-    store.forget_clients(&user, &noted).await.expect("forgotten");
-    assert_eq!(store.clients_of(&user).await.expect("an answer").len(), 1, "of a later token");
+    store
+        .note_client_token(&page_token("b", now + 5), &app())
+        .await
+        .expect("noted");
+    store
+        .forget_clients(&user, &noted)
+        .await
+        .expect("forgotten");
+    assert_eq!(
+        store.clients_of(&user).await.expect("an answer").len(),
+        1,
+        "of a later token"
+    );
 
-    store.note_client_token(&page_token("c", now + 5), &other_app).await.expect("noted");
+    store
+        .note_client_token(&page_token("c", now + 5), &other_app)
+        .await
+        .expect("noted");
     let of_app = async |app: &AppId| {
         let mut noted = store.clients_of(&user).await.expect("an answer");
         noted.retain(|note| note.app == *app);
         noted
     };
-    store.forget_clients(&user, &of_app(&app()).await).await.expect("forgotten");
-    assert_eq!(store.users_of_client(&page(), 0, 10).await.expect("an answer").len(), 1, "through the other app");
-    store.forget_clients(&user, &of_app(&other_app).await).await.expect("forgotten");
+    store
+        .forget_clients(&user, &of_app(&app()).await)
+        .await
+        .expect("forgotten");
+    assert_eq!(
+        store
+            .users_of_client(&page(), 0, 10)
+            .await
+            .expect("an answer")
+            .len(),
+        1,
+        "through the other app"
+    );
+    store
+        .forget_clients(&user, &of_app(&other_app).await)
+        .await
+        .expect("forgotten");
     assert_eq!(store.clients_of(&user).await, Ok(vec![]));
     assert_eq!(store.users_of_client(&page(), 0, 10).await, Ok(vec![]));
 }
@@ -94,11 +207,24 @@ async fn redis_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
     let server = RedisServer::start().await;
     let (store, now) = (server.store(), second());
     let key = "wxmint:client:{shop-web}";
-    store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
-    server.cli(&["ZADD", key, &(now - 1).to_string(), "expired", &(now + 60).to_string(), "good"]);
+    store
+        .note_client_token(&page_token("a", now), &app())
+        .await
+        .expect("noted");
+    server.cli(&[
+        "ZADD",
+        key,
+        &(now - 1).to_string(),
+        "expired",
+        &(now + 60).to_string(),
+        "good",
+    ]);
     let behind = server.store_at(|| servers::now() - TimeDelta::hours(8));
     for (store, members) in [(&behind, "3"), (&store, "2")] {
-        store.note_client_token(&page_token("a", now), &app()).await.expect("noted");
+        store
+            .note_client_token(&page_token("a", now), &app())
+            .await
+            .expect("noted");
         assert_eq!(server.cli(&["ZCARD", key]), members, "by both clocks");
     }
 }
@@ -106,19 +232,41 @@ async fn redis_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
 /// The user never comes back, so nothing else would find the notes.
 async fn notes_of_a_users_clients_are_forgotten_by_their_own_date(store: Rc<Store>) {
     let (user, now) = (user("user-1"), second());
-    let [over, good] =
-        [page_token("a", now - 3 * 3600), Issued { app: "tv".parse().expect("a client"), ..token("b", now) }];
-    let over = Issued { expires_at: now - 2 * 3600, ..over };
+    let [over, good] = [
+        page_token("a", now - 3 * 3600),
+        Issued {
+            app: "tv".parse().expect("a client"),
+            ..token("b", now)
+        },
+    ];
+    let over = Issued {
+        expires_at: now - 2 * 3600,
+        ..over
+    };
     for token in [&good, &over] {
         store.note_client_token(token, &app()).await.expect("noted");
     }
     store.forget_kept(10).await.expect("looked at");
-    let clients = |noted: Vec<NotedClient>| noted.into_iter().map(|note| note.client).collect::<Vec<_>>();
+    let clients = |noted: Vec<NotedClient>| {
+        noted
+            .into_iter()
+            .map(|note| note.client)
+            .collect::<Vec<_>>()
+    };
     let left = clients(store.clients_of(&user).await.expect("an answer"));
-    assert!(left.len() == 1 && left[0] == good.app, "the good token's stays: {left:?}");
+    assert!(
+        left.len() == 1 && left[0] == good.app,
+        "the good token's stays: {left:?}"
+    );
     assert_eq!(store.users_of_client(&page(), 0, 10).await, Ok(vec![]));
     store.revoke_in_app(&user, &app()).await.expect("ended");
-    assert!(matches!(store.token_state(&good).await, Ok(TokenState::Revoked { .. })), "and is found by an end");
+    assert!(
+        matches!(
+            store.token_state(&good).await,
+            Ok(TokenState::Revoked { .. })
+        ),
+        "and is found by an end"
+    );
 }
 
 #[tokio::test(flavor = "local")]
@@ -126,11 +274,21 @@ async fn an_end_in_an_app_ends_those_of_its_pages_first() {
     let server = RedisServer::start().await;
     let (store, own) = (server.store(), token("a", second()));
     server.cli(&["SET", "wxmint:user:{user-1}:clients", "no clients"]);
-    store.revoke_in_app(&user("user-1"), &app()).await.expect_err("no clients");
+    store
+        .revoke_in_app(&user("user-1"), &app())
+        .await
+        .expect_err("no clients");
     let state = store.token_state(&own).await;
-    assert_eq!(state, Ok(TokenState::People(vec![])), "so that the person's token can ask once more");
+    assert_eq!(
+        state,
+        Ok(TokenState::People(vec![])),
+        "so that the person's token can ask once more"
+    );
     server.cli(&["DEL", "wxmint:user:{user-1}:clients"]);
-    store.revoke_in_app(&user("user-1"), &app()).await.expect("ended");
+    store
+        .revoke_in_app(&user("user-1"), &app())
+        .await
+        .expect("ended");
     let state = store.token_state(&own).await;
     assert!(matches!(state, Ok(TokenState::Revoked { .. })), "{state:?}");
 }

@@ -10,7 +10,10 @@ use self::starter::RedisServer as Started;
 use crate::test_limit;
 
 /// The starter of redis-server that all tests share.
-#[expect(dead_code, reason = "of the service's tests, of which these need a part")]
+#[expect(
+    dead_code,
+    reason = "of the service's tests, of which these need a part"
+)]
 #[path = "../../../../tests/it/support/redis_server.rs"]
 mod starter;
 
@@ -89,13 +92,22 @@ impl RedisServer {
 
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
         let port = self.0.port().to_string();
-        let output = Command::new("redis-cli").args(["-p", &port]).args(arguments).output().expect("redis-cli");
-        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+        let output = Command::new("redis-cli")
+            .args(["-p", &port])
+            .args(arguments)
+            .output()
+            .expect("redis-cli");
+        String::from_utf8(output.stdout)
+            .expect("UTF-8")
+            .trim()
+            .to_owned()
     }
 }
 
 fn store(url: &str, clock: fn() -> DateTime<Utc>) -> Store {
-    let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(url.parse().expect("a URL")));
+    let access = StoreAccess::new(wxmint_redis_link::RedisAccess::fixed(
+        url.parse().expect("a URL"),
+    ));
     Store::new(&access, DAY, clock, ())
 }
 
@@ -107,9 +119,19 @@ impl Cluster {
         let servers = [(); 3].map(|()| RedisServer::start_with(&["--cluster-enabled", "yes"]));
         let [one, two, three] = servers;
         let cluster = Self([one.await, two.await, three.await]);
-        for (server, (first, last)) in cluster.0.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
+        for (server, (first, last)) in
+            cluster
+                .0
+                .iter()
+                .zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")])
+        {
             server.cli(&["CLUSTER", "ADDSLOTSRANGE", first, last]);
-            server.cli(&["CLUSTER", "MEET", "127.0.0.1", &cluster.0[0].0.port().to_string()]);
+            server.cli(&[
+                "CLUSTER",
+                "MEET",
+                "127.0.0.1",
+                &cluster.0[0].0.port().to_string(),
+            ]);
         }
         let is_up = |server: &RedisServer| {
             let info = server.cli(&["CLUSTER", "INFO"]);
@@ -120,16 +142,23 @@ impl Cluster {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), up).await.expect("the cluster is ok within a minute");
+        tokio::time::timeout(Duration::from_secs(60), up)
+            .await
+            .expect("the cluster is ok within a minute");
         cluster
     }
 
     pub(crate) fn forget_all(&self) {
-        self.0.iter().for_each(|server| _ = server.cli(&["FLUSHALL"]));
+        self.0
+            .iter()
+            .for_each(|server| _ = server.cli(&["FLUSHALL"]));
     }
 
     /// A store whose URL names one of the primaries.
     pub(crate) fn store(&self) -> Store {
-        store(&format!("redis+cluster://127.0.0.1:{}", self.0[2].0.port()), now)
+        store(
+            &format!("redis+cluster://127.0.0.1:{}", self.0[2].0.port()),
+            now,
+        )
     }
 }

@@ -10,40 +10,84 @@ async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(stor
     assert_eq!(place.kept(own).await, Ok(None));
     for text in ["1-0.first", "2-0.second"] {
         place.keep(own, text, HOUR).await.expect("kept");
-        assert_eq!(place.kept(own).await.expect("an answer").as_deref(), Some(text));
+        assert_eq!(
+            place.kept(own).await.expect("an answer").as_deref(),
+            Some(text)
+        );
     }
     for text in ["mine", "yours"] {
-        assert_eq!(place.keep_first("wxmint:oidc:used:code", text, HOUR).await.as_deref(), Ok("mine"));
+        assert_eq!(
+            place
+                .keep_first("wxmint:oidc:used:code", text, HOUR)
+                .await
+                .as_deref(),
+            Ok("mine")
+        );
     }
     place.discard(own).await.expect("discarded");
     assert_eq!(place.kept(own).await, Ok(None));
     place.discard(own).await.expect("also repeated");
-    assert_eq!(place.kept(other).await.expect("an answer").as_deref(), Some("7-0.other"));
-    place.discard("wxmint:oidc:used:code").await.expect("discarded");
-    assert_eq!(place.keep_first("wxmint:oidc:used:code", "yours", HOUR).await.as_deref(), Ok("yours"));
+    assert_eq!(
+        place.kept(other).await.expect("an answer").as_deref(),
+        Some("7-0.other")
+    );
+    place
+        .discard("wxmint:oidc:used:code")
+        .await
+        .expect("discarded");
+    assert_eq!(
+        place
+            .keep_first("wxmint:oidc:used:code", "yours", HOUR)
+            .await
+            .as_deref(),
+        Ok("yours")
+    );
 }
 
 async fn a_text_takes_the_place_of_the_one_that_is_expected_and_of_no_other(store: Rc<Store>) {
     let key = "wxmint:oidc:rotation:sid:1";
-    assert_eq!(store.replace_kept(key, "begun", "given").await, Ok(false), "there is none");
+    assert_eq!(
+        store.replace_kept(key, "begun", "given").await,
+        Ok(false),
+        "there is none"
+    );
     assert_eq!(store.kept(key).await, Ok(None));
     store.keep(key, "begun", HOUR).await.expect("kept");
-    for (before, after, is_there) in
-        [("other", "given", false), ("begun", "given", true), ("begun", "given", true), ("begun", "other", false)]
-    {
-        assert_eq!(store.replace_kept(key, before, after).await, Ok(is_there), "{before} {after}");
+    for (before, after, is_there) in [
+        ("other", "given", false),
+        ("begun", "given", true),
+        ("begun", "given", true),
+        ("begun", "other", false),
+    ] {
+        assert_eq!(
+            store.replace_kept(key, before, after).await,
+            Ok(is_there),
+            "{before} {after}"
+        );
     }
-    assert_eq!(store.kept(key).await.expect("an answer").as_deref(), Some("given"));
+    assert_eq!(
+        store.kept(key).await.expect("an answer").as_deref(),
+        Some("given")
+    );
 }
 
 async fn a_text_is_kept_for_its_time(store: Rc<Store>) {
     let (key, begun) = ("wxmint:receiver:brief", store.now());
-    store.keep(key, "one", Duration::from_secs(1)).await.expect("kept");
+    store
+        .keep(key, "one", Duration::from_secs(1))
+        .await
+        .expect("kept");
     while store.kept(key).await.expect("an answer").is_some() {
-        assert!(store.now() < begun + Duration::from_secs(10), "it is kept still");
+        assert!(
+            store.now() < begun + Duration::from_secs(10),
+            "it is kept still"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(store.keep_first(key, "two", HOUR).await.as_deref(), Ok("two"));
+    assert_eq!(
+        store.keep_first(key, "two", HOUR).await.as_deref(),
+        Ok("two")
+    );
 }
 
 crate::conformance! {
@@ -55,9 +99,24 @@ crate::conformance! {
 #[tokio::test(flavor = "local")]
 async fn a_text_has_the_life_that_was_asked_for() {
     let server = RedisServer::start().await;
-    server.store().keep("wxmint:receiver:sso", "1-0.first", Duration::from_secs(300)).await.expect("kept");
-    let ttl = || server.cli(&["TTL", "wxmint:receiver:sso"]).parse::<u64>().expect("seconds");
+    server
+        .store()
+        .keep("wxmint:receiver:sso", "1-0.first", Duration::from_secs(300))
+        .await
+        .expect("kept");
+    let ttl = || {
+        server
+            .cli(&["TTL", "wxmint:receiver:sso"])
+            .parse::<u64>()
+            .expect("seconds")
+    };
     assert!((290..=300).contains(&ttl()), "{}", ttl());
-    assert_eq!(server.store().replace_kept("wxmint:receiver:sso", "1-0.first", "2-0.second").await, Ok(true));
+    assert_eq!(
+        server
+            .store()
+            .replace_kept("wxmint:receiver:sso", "1-0.first", "2-0.second")
+            .await,
+        Ok(true)
+    );
     assert!((290..=300).contains(&ttl()), "{}", ttl());
 }

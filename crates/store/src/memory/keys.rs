@@ -65,11 +65,17 @@ impl Key {
 
 impl Keys {
     pub(super) fn new(clock: fn() -> DateTime<Utc>) -> Self {
-        Self { held: BTreeMap::new(), clock, commands: 0 }
+        Self {
+            held: BTreeMap::new(),
+            clock,
+            commands: 0,
+        }
     }
 
     pub(super) fn answer(&mut self, command: &[&[u8]]) -> Answer {
-        let [name, arguments @ ..] = command else { return Err("ERR no command".into()) };
+        let [name, arguments @ ..] = command else {
+            return Err("ERR no command".into());
+        };
         let key = arguments.first().copied().unwrap_or_default();
         self.tidy(key);
         // The names of commands on hashes begin with H, on sorted sets with Z, on streams with X.
@@ -97,21 +103,33 @@ impl Keys {
     fn of_any(&mut self, name: &[u8], arguments: &[&[u8]]) -> Answer {
         let now = (self.clock)();
         Ok(match (name, arguments) {
-            (b"TIME", []) => Value::Array([now.timestamp(), now.timestamp_subsec_micros().into()].map(text).into()),
+            (b"TIME", []) => Value::Array(
+                [now.timestamp(), now.timestamp_subsec_micros().into()]
+                    .map(text)
+                    .into(),
+            ),
             (b"GET", [key]) => match self.held.get(*key).map(|key| &key.content) {
                 None => Value::Nil,
                 Some(Content::Text(text)) => Value::BulkString(text.clone()),
                 Some(_) => return Err(WRONG_TYPE.into()),
             },
             (b"SET", [key, value, options @ ..]) => return self.set(key, value, options),
-            (b"DEL", keys) => {
-                count(keys.iter().filter_map(|key| self.held.remove(*key)).filter(|key| key.is_there(now)).count())
+            (b"DEL", keys) => count(
+                keys.iter()
+                    .filter_map(|key| self.held.remove(*key))
+                    .filter(|key| key.is_there(now))
+                    .count(),
+            ),
+            (b"EXPIRE", [key, life]) => {
+                self.lasts(key, Some(now + Duration::from_secs(number(life)?)))
             }
-            (b"EXPIRE", [key, life]) => self.lasts(key, Some(now + Duration::from_secs(number(life)?))),
-            (b"PEXPIRE", [key, life]) => self.lasts(key, Some(now + Duration::from_millis(number(life)?))),
-            (b"PEXPIREAT", [key, at]) => {
-                self.lasts(key, Some(DateTime::UNIX_EPOCH + Duration::from_millis(number(at)?)))
+            (b"PEXPIRE", [key, life]) => {
+                self.lasts(key, Some(now + Duration::from_millis(number(life)?)))
             }
+            (b"PEXPIREAT", [key, at]) => self.lasts(
+                key,
+                Some(DateTime::UNIX_EPOCH + Duration::from_millis(number(at)?)),
+            ),
             (b"PERSIST", [key]) => self.lasts(key, None),
             // TYPE and PTTL are for tests that look at all keys.
             (b"TYPE", [key]) => text(self.held.get(*key).map_or("none", |key| key.content.kind())),
@@ -142,27 +160,58 @@ impl Keys {
                 option => return Err(unknown(option)),
             }
         }
-        self.held.insert(key.to_vec(), Key { content: Content::Text(value.to_vec()), until });
+        self.held.insert(
+            key.to_vec(),
+            Key {
+                content: Content::Text(value.to_vec()),
+                until,
+            },
+        );
         Ok(Value::Okay)
     }
 
     fn lasts(&mut self, key: &[u8], until: Option<DateTime<Utc>>) -> Value {
-        count(self.held.get_mut(key).map(|key| key.until = until).is_some().into())
+        count(
+            self.held
+                .get_mut(key)
+                .map(|key| key.until = until)
+                .is_some()
+                .into(),
+        )
     }
 
     /// The names that match the pattern, which has at most one `*`.
     fn like(&self, pattern: &[u8]) -> Value {
-        let star = pattern.iter().position(|byte| *byte == b'*').unwrap_or(pattern.len());
-        let (begin, end) = (&pattern[..star], pattern.get(star + 1..).unwrap_or_default());
-        let is_like = |name: &Bytes| name.strip_prefix(begin).is_some_and(|rest| rest.ends_with(end));
+        let star = pattern
+            .iter()
+            .position(|byte| *byte == b'*')
+            .unwrap_or(pattern.len());
+        let (begin, end) = (
+            &pattern[..star],
+            pattern.get(star + 1..).unwrap_or_default(),
+        );
+        let is_like = |name: &Bytes| {
+            name.strip_prefix(begin)
+                .is_some_and(|rest| rest.ends_with(end))
+        };
         let now = (self.clock)();
-        let like = self.held.iter().filter(|(name, key)| is_like(name) && key.is_there(now));
+        let like = self
+            .held
+            .iter()
+            .filter(|(name, key)| is_like(name) && key.is_there(now));
         Value::Array(like.map(|(name, _)| bulk(name)).collect())
     }
 
     /// The content of the key, which becomes `new` if the key does not exist.
     fn content(&mut self, key: &[u8], new: Content) -> &mut Content {
-        &mut self.held.entry(key.to_vec()).or_insert(Key { content: new, until: None }).content
+        &mut self
+            .held
+            .entry(key.to_vec())
+            .or_insert(Key {
+                content: new,
+                until: None,
+            })
+            .content
     }
 
     fn of_hash(&mut self, name: &[u8], key: &[u8], arguments: &[&[u8]]) -> Answer {
@@ -173,35 +222,61 @@ impl Keys {
         Ok(match (name, arguments) {
             (b"HGET" | b"ZSCORE", [field]) => held(field),
             (b"HMGET", fields) => Value::Array(fields.iter().map(held).collect()),
-            (b"HGETALL", []) => Value::Array(hash.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]).collect()),
+            (b"HGETALL", []) => Value::Array(
+                hash.iter()
+                    .flat_map(|(name, value)| [bulk(name), bulk(value)])
+                    .collect(),
+            ),
             (b"HLEN" | b"ZCARD", []) => count(hash.len()),
             (b"HEXISTS", [field]) => count(hash.contains_key(*field).into()),
             (b"HSET", pairs) => {
                 let before = hash.len();
-                hash.extend(pairs.chunks_exact(2).map(|pair| (pair[0].to_vec(), pair[1].to_vec())));
+                hash.extend(
+                    pairs
+                        .chunks_exact(2)
+                        .map(|pair| (pair[0].to_vec(), pair[1].to_vec())),
+                );
                 count(hash.len() - before)
             }
-            (b"HDEL" | b"ZREM", fields) => count(fields.iter().filter(|field| hash.remove(**field).is_some()).count()),
+            (b"HDEL" | b"ZREM", fields) => count(
+                fields
+                    .iter()
+                    .filter(|field| hash.remove(**field).is_some())
+                    .count(),
+            ),
             (b"HINCRBY", [field, by]) => {
-                let sum = hash.get(*field).map_or(Ok(0), |value| number(value))? + number::<i64>(by)?;
+                let sum =
+                    hash.get(*field).map_or(Ok(0), |value| number(value))? + number::<i64>(by)?;
                 hash.insert(field.to_vec(), sum.to_string().into());
                 Value::Int(sum)
             }
-            (b"ZADD", [score, member]) => count(hash.insert(member.to_vec(), score.to_vec()).is_none().into()),
+            (b"ZADD", [score, member]) => count(
+                hash.insert(member.to_vec(), score.to_vec())
+                    .is_none()
+                    .into(),
+            ),
             (b"ZREMRANGEBYSCORE", [from, to]) => {
                 let (range, before) = (number::<f64>(from)?..=number(to)?, hash.len());
                 hash.retain(|_, score| !number(score).is_ok_and(|score| range.contains(&score)));
                 count(before - hash.len())
             }
             (b"ZREMRANGEBYRANK", [first, b"-1"]) => {
-                let scored = hash.iter().map(|(member, score)| Ok((number::<f64>(score)?, member.clone())));
+                let scored = hash
+                    .iter()
+                    .map(|(member, score)| Ok((number::<f64>(score)?, member.clone())));
                 let mut ranked = scored.collect::<Result<Vec<_>, String>>()?;
                 ranked.sort_by(|(one, _), (other, _)| one.total_cmp(other));
                 let beyond = ranked.into_iter().skip(number(first)?);
-                count(beyond.filter(|(_, member)| hash.remove(member).is_some()).count())
+                count(
+                    beyond
+                        .filter(|(_, member)| hash.remove(member).is_some())
+                        .count(),
+                )
             }
             (b"ZRANGE", [from, to, options @ ..]) => {
-                let scored = hash.iter().map(|(member, score)| Ok((number::<f64>(score)?, member, score)));
+                let scored = hash
+                    .iter()
+                    .map(|(member, score)| Ok((number::<f64>(score)?, member, score)));
                 let mut found = scored.collect::<Result<Vec<_>, String>>()?;
                 found.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
                 if let [b"BYSCORE", b"LIMIT", _, most, ..] = options {
@@ -211,13 +286,17 @@ impl Keys {
                 } else {
                     // Ranks; negative ranks count from the end.
                     let length = found.len() as i64;
-                    let rank = |text| number(text).map(|rank: i64| if rank < 0 { length + rank } else { rank });
-                    let [first, behind] = [rank(from)?, rank(to)? + 1].map(|rank| rank.clamp(0, length) as usize);
+                    let rank = |text| {
+                        number(text).map(|rank: i64| if rank < 0 { length + rank } else { rank })
+                    };
+                    let [first, behind] =
+                        [rank(from)?, rank(to)? + 1].map(|rank| rank.clamp(0, length) as usize);
                     found.truncate(behind);
                     found.drain(..first.min(behind));
                 }
                 let with_scores = options.contains(&&b"WITHSCORES"[..]);
-                let member = |(_, member, score)| [Some(bulk(member)), with_scores.then(|| bulk(score))];
+                let member =
+                    |(_, member, score)| [Some(bulk(member)), with_scores.then(|| bulk(score))];
                 Value::Array(found.into_iter().flat_map(member).flatten().collect())
             }
             _ => return Err(unknown(name)),
@@ -226,12 +305,18 @@ impl Keys {
 
     fn of_stream(&mut self, name: &[u8], key: &[u8], arguments: &[&[u8]]) -> Answer {
         let now = (self.clock)().timestamp_millis().max(0) as u64;
-        let Content::Stream(Stream { last, entries }) = self.content(key, Content::Stream(Stream::default())) else {
+        let Content::Stream(Stream { last, entries }) =
+            self.content(key, Content::Stream(Stream::default()))
+        else {
             return Err(WRONG_TYPE.into());
         };
         Ok(match (name, arguments) {
             (b"XADD", [id, fields @ ..]) => {
-                let next = if now > last.0 { (now, 0) } else { (last.0, last.1 + 1) };
+                let next = if now > last.0 {
+                    (now, 0)
+                } else {
+                    (last.0, last.1 + 1)
+                };
                 let id = if *id == b"*" { next } else { stream_id(id)? };
                 if id <= *last {
                     return Err("ERR the id is not after the last one".into());
@@ -241,13 +326,22 @@ impl Keys {
                 text(shown(id))
             }
             (b"XRANGE", [from, to, _, most]) => {
-                let found = entries.range(stream_id(from)?..=stream_id(to)?).take(number(most)?).map(|(id, fields)| {
-                    Value::Array(vec![text(shown(*id)), Value::Array(fields.iter().map(bulk).collect())])
-                });
+                let found = entries
+                    .range(stream_id(from)?..=stream_id(to)?)
+                    .take(number(most)?)
+                    .map(|(id, fields)| {
+                        Value::Array(vec![
+                            text(shown(*id)),
+                            Value::Array(fields.iter().map(bulk).collect()),
+                        ])
+                    });
                 Value::Array(found.collect())
             }
             (b"XDEL", ids) => {
-                let ids = ids.iter().map(|id| stream_id(id)).collect::<Result<Vec<_>, _>>()?;
+                let ids = ids
+                    .iter()
+                    .map(|id| stream_id(id))
+                    .collect::<Result<Vec<_>, _>>()?;
                 count(ids.iter().filter(|id| entries.remove(id).is_some()).count())
             }
             _ => return Err(unknown(name)),
@@ -272,11 +366,17 @@ fn shown((milliseconds, number): Id) -> String {
 }
 
 fn number<T: std::str::FromStr>(text: &[u8]) -> Result<T, String> {
-    str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| "ERR value is not a number".into())
+    str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| "ERR value is not a number".into())
 }
 
 fn unknown(word: &[u8]) -> String {
-    format!("ERR unknown command or arguments: {}", String::from_utf8_lossy(word))
+    format!(
+        "ERR unknown command or arguments: {}",
+        String::from_utf8_lossy(word)
+    )
 }
 
 fn bulk(bytes: &Bytes) -> Value {
@@ -300,16 +400,22 @@ mod tests {
     #[test]
     fn what_has_expired_is_neither_found_nor_deleted() {
         static NOW: AtomicI64 = AtomicI64::new(0);
-        let mut keys = Keys::new(|| DateTime::from_timestamp(NOW.load(Ordering::Relaxed), 0).expect("an instant"));
+        let mut keys = Keys::new(|| {
+            DateTime::from_timestamp(NOW.load(Ordering::Relaxed), 0).expect("an instant")
+        });
         for name in ["a:1", "a:2"] {
-            keys.answer(&[b"SET", name.as_bytes(), b"", b"EX", b"5"]).expect("kept");
+            keys.answer(&[b"SET", name.as_bytes(), b"", b"EX", b"5"])
+                .expect("kept");
         }
         let found = |keys: &mut Keys| keys.answer(&[b"SCAN", b"0", b"MATCH", b"a:*"]);
         let both = Value::Array(vec![text("a:1"), text("a:2")]);
         assert_eq!(found(&mut keys), Ok(Value::Array(vec![text(0), both])));
         assert_eq!(keys.answer(&[b"DEL", b"b", b"a:1"]), Ok(Value::Int(1)));
         NOW.store(5, Ordering::Relaxed);
-        assert_eq!(found(&mut keys), Ok(Value::Array(vec![text(0), Value::Array(vec![])])));
+        assert_eq!(
+            found(&mut keys),
+            Ok(Value::Array(vec![text(0), Value::Array(vec![])]))
+        );
         assert_eq!(keys.answer(&[b"DEL", b"b", b"a:2"]), Ok(Value::Int(0)));
     }
 }

@@ -32,7 +32,9 @@ impl Memory {
 impl StandIn for Memory {
     fn answer<'a>(&'a self, commands: &'a Pipeline) -> LocalBoxFuture<'a, Option<Vec<Value>>> {
         let keys = &mut *self.0.lock();
-        let answers = commands.cmd_iter().map(|command| answer(keys, &members(command).collect::<Vec<_>>()));
+        let answers = commands
+            .cmd_iter()
+            .map(|command| answer(keys, &members(command).collect::<Vec<_>>()));
         ready(Some(answers.collect())).boxed_local()
     }
 }
@@ -47,7 +49,8 @@ fn answer(keys: &mut Keys, command: &[&[u8]]) -> Value {
 }
 
 fn error_of(text: &str) -> Value {
-    parse_redis_value(format!("-{}\r\n", text.replace(char::is_control, " ")).as_bytes()).unwrap_or_default()
+    parse_redis_value(format!("-{}\r\n", text.replace(char::is_control, " ")).as_bytes())
+        .unwrap_or_default()
 }
 
 thread_local! {
@@ -57,9 +60,16 @@ thread_local! {
 }
 
 fn begun() -> mlua::Result<Lua> {
-    let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::default())?;
-    let structs = [("unpack", lua.create_function(unpack)?), ("pack", lua.create_function(pack)?)];
-    lua.globals().set("struct", lua.create_table_from(structs)?)?;
+    let lua = Lua::new_with(
+        StdLib::TABLE | StdLib::STRING | StdLib::MATH,
+        LuaOptions::default(),
+    )?;
+    let structs = [
+        ("unpack", lua.create_function(unpack)?),
+        ("pack", lua.create_function(pack)?),
+    ];
+    lua.globals()
+        .set("struct", lua.create_table_from(structs)?)?;
     Ok(lua)
 }
 
@@ -75,17 +85,26 @@ fn run_known(keys: &mut Keys, name: &[u8], arguments: &[&[u8]]) -> Answer {
 
 fn run(keys: &mut Keys, text: &[u8], arguments: &[&[u8]]) -> Answer {
     let name = script_name(text);
-    let known = LUA.with(|lua| lua.set_named_registry_value(&name, lua.load(text).into_function()?));
+    let known =
+        LUA.with(|lua| lua.set_named_registry_value(&name, lua.load(text).into_function()?));
     known.map_err(|error| format!("ERR {error}"))?;
     run_known(keys, name.as_bytes(), arguments)
 }
 
 fn call(lua: &Lua, script: &Function, keys: &mut Keys, arguments: &[&[u8]]) -> mlua::Result<Value> {
-    let [count, words @ ..] = arguments else { return Err(mlua::Error::runtime("no number of keys")) };
-    let count = str::from_utf8(count).ok().and_then(|count| count.parse().ok()).unwrap_or_default();
+    let [count, words @ ..] = arguments else {
+        return Err(mlua::Error::runtime("no number of keys"));
+    };
+    let count = str::from_utf8(count)
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default();
     let (named, rest) = words.split_at_checked(count).unwrap_or_default();
     for (name, words) in [("KEYS", named), ("ARGV", rest)] {
-        let words = words.iter().map(|word| lua.create_string(word)).collect::<mlua::Result<Vec<_>>>()?;
+        let words = words
+            .iter()
+            .map(|word| lua.create_string(word))
+            .collect::<mlua::Result<Vec<_>>>()?;
         lua.globals().set(name, words)?;
     }
     let keys = &RefCell::new(keys);
@@ -94,7 +113,10 @@ fn call(lua: &Lua, script: &Function, keys: &mut Keys, arguments: &[&[u8]]) -> m
         for (name, raises) in [("call", true), ("pcall", false)] {
             let call = move |lua: &Lua, command: Variadic<Word>| {
                 let command: Vec<_> = command.iter().map(bytes).collect();
-                match keys.borrow_mut().answer(&command.iter().map(Vec::as_slice).collect::<Vec<_>>()) {
+                match keys
+                    .borrow_mut()
+                    .answer(&command.iter().map(Vec::as_slice).collect::<Vec<_>>())
+                {
                     Err(error) if raises => Err(mlua::Error::runtime(error)),
                     Err(error) => lua.create_table_from([("err", error)]).map(Word::Table),
                     Ok(answer) => word(lua, answer),
@@ -123,7 +145,10 @@ fn word(lua: &Lua, answer: Value) -> mlua::Result<Word> {
         Value::Int(number) => Word::Integer(number),
         Value::BulkString(bytes) => Word::String(lua.create_string(bytes)?),
         Value::Array(values) => {
-            let words = values.into_iter().map(|value| word(lua, value)).collect::<mlua::Result<Vec<_>>>()?;
+            let words = values
+                .into_iter()
+                .map(|value| word(lua, value))
+                .collect::<mlua::Result<Vec<_>>>()?;
             Word::Table(lua.create_sequence_from(words)?)
         }
         Value::Okay => Word::Table(lua.create_table_from([("ok", "OK")])?),
@@ -140,7 +165,13 @@ fn value(word: &Word) -> Value {
         Word::String(text) => Value::BulkString(text.as_bytes().to_vec()),
         Word::Table(table) => match table.get::<Option<String>>("err") {
             Ok(Some(error)) => error_of(&error),
-            _ => Value::Array(table.sequence_values().map_while(Result::ok).map(|word| value(&word)).collect()),
+            _ => Value::Array(
+                table
+                    .sequence_values()
+                    .map_while(Result::ok)
+                    .map(|word| value(&word))
+                    .collect(),
+            ),
         },
         _ => Value::Nil,
     }
@@ -149,21 +180,37 @@ fn value(word: &Word) -> Value {
 /// Parses a format of Lua's library `struct`, as far as the scripts use it: big-endian unsigned
 /// numbers of so many bytes (`I4`), and bytes to skip (`x`).
 fn fields(format: &str) -> impl Iterator<Item = (bool, usize)> {
-    let digit = |text: &str| text.chars().next().and_then(|letter| letter.to_digit(10)).unwrap_or(1) as usize;
-    format.char_indices().filter_map(move |(at, letter)| match letter {
-        'I' => Some((true, digit(&format[at + 1..]))),
-        'x' => Some((false, 1)),
-        _ => None,
-    })
+    let digit = |text: &str| {
+        text.chars()
+            .next()
+            .and_then(|letter| letter.to_digit(10))
+            .unwrap_or(1) as usize
+    };
+    format
+        .char_indices()
+        .filter_map(move |(at, letter)| match letter {
+            'I' => Some((true, digit(&format[at + 1..]))),
+            'x' => Some((false, 1)),
+            _ => None,
+        })
 }
 
 /// `struct.unpack`: the numbers in `bytes`, beginning at `from`, which counts from 1.
-fn unpack(_: &Lua, (format, bytes, from): (String, LuaString, Option<usize>)) -> mlua::Result<MultiValue> {
+fn unpack(
+    _: &Lua,
+    (format, bytes, from): (String, LuaString, Option<usize>),
+) -> mlua::Result<MultiValue> {
     let (bytes, mut at, mut numbers) = (bytes.as_bytes(), from.unwrap_or(1) - 1, MultiValue::new());
     for (is_number, length) in fields(&format) {
-        let field = bytes.get(at..at + length).ok_or_else(|| mlua::Error::runtime("data string too short"))?;
+        let field = bytes
+            .get(at..at + length)
+            .ok_or_else(|| mlua::Error::runtime("data string too short"))?;
         if is_number {
-            numbers.push_back(Word::Integer(field.iter().fold(0, |number, byte| number << 8 | i64::from(*byte))));
+            numbers.push_back(Word::Integer(
+                field
+                    .iter()
+                    .fold(0, |number, byte| number << 8 | i64::from(*byte)),
+            ));
         }
         at += length;
     }

@@ -56,11 +56,19 @@ impl Store {
         lease: Duration,
     ) -> Result<Lent> {
         let script = script::LEND.on(&[&name::access_token(app)]);
-        let script = script.arg(attempt.to_string()).arg(bad.unwrap_or_default()).arg(millis(lease));
-        let answer: (String, Vec<u8>, String, u64) = self.link.run("lend_access_token", script).await?;
+        let script = script
+            .arg(attempt.to_string())
+            .arg(bad.unwrap_or_default())
+            .arg(millis(lease));
+        let answer: (String, Vec<u8>, String, u64) =
+            self.link.run("lend_access_token", script).await?;
         let (kind, sealed, fingerprint, life) = answer;
         let (sealed, expires_in) = (Sealed::from_stored(sealed), Duration::from_millis(life));
-        let kept = KeptToken { sealed, fingerprint, expires_in };
+        let kept = KeptToken {
+            sealed,
+            fingerprint,
+            expires_in,
+        };
         Ok(match kind.as_str() {
             "token" => Lent::Token(kept),
             "renew" => Lent::Renew(kept),
@@ -80,15 +88,34 @@ impl Store {
         renew_in: Duration,
     ) -> Result<()> {
         let script = script::END_LEASE.on(&[&name::access_token(app)]);
-        let script = script.arg(attempt.to_string()).arg(token.sealed.as_bytes()).arg(&token.fingerprint);
-        Ok(self.link.run("keep_access_token", script.arg(millis(renew_in)).arg(millis(token.expires_in))).await?)
+        let script = script
+            .arg(attempt.to_string())
+            .arg(token.sealed.as_bytes())
+            .arg(&token.fingerprint);
+        Ok(self
+            .link
+            .run(
+                "keep_access_token",
+                script.arg(millis(renew_in)).arg(millis(token.expires_in)),
+            )
+            .await?)
     }
 
     /// Ends a lease after a failed fetch. No caller gets another lease for [`FAILED_PAUSE`], or for
     /// [`UNRENEWED_PAUSE`] if the old token is still valid.
     pub async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
-        let script = script::END_LEASE.on(&[&name::access_token(app)]).arg(attempt.to_string());
-        Ok(self.link.run("give_up_access_token", script.arg(millis(FAILED_PAUSE)).arg(millis(UNRENEWED_PAUSE))).await?)
+        let script = script::END_LEASE
+            .on(&[&name::access_token(app)])
+            .arg(attempt.to_string());
+        Ok(self
+            .link
+            .run(
+                "give_up_access_token",
+                script
+                    .arg(millis(FAILED_PAUSE))
+                    .arg(millis(UNRENEWED_PAUSE)),
+            )
+            .await?)
     }
 }
 

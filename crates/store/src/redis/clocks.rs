@@ -56,7 +56,10 @@ impl Clocks {
         let micros = seconds * 1_000_000 + micros;
         let now = Moment::now();
         let latest = micros + now.duration_since(sent).as_micros() as u64;
-        let known = self.known.get().map_or(micros, |known| continued(known, now));
+        let known = self
+            .known
+            .get()
+            .map_or(micros, |known| continued(known, now));
         if known > latest + STEP && self.time_before_step().is_none_or(|before| before < known) {
             self.stepped_back.store(Some(Arc::new((now, known))));
         }
@@ -73,7 +76,11 @@ impl Clocks {
 
     /// The estimated time of Redis, in microseconds since 1970; `own` until Redis has been read.
     fn estimate(&self, own: DateTime<Utc>) -> u64 {
-        self.known.get().map_or(own.timestamp_micros().max(0) as u64, |known| continued(known, Moment::now()))
+        self.known
+            .get()
+            .map_or(own.timestamp_micros().max(0) as u64, |known| {
+                continued(known, Moment::now())
+            })
     }
 
     /// The date of a page of the revocation feed that was read at `at`, by the clock of Redis;
@@ -83,12 +90,23 @@ impl Clocks {
     /// If our own clock was set since both agreed, use what it would have read.
     pub(super) fn page_time(&self, at: DateTime<Utc>, own: DateTime<Utc>) -> DateTime<Utc> {
         let now = Moment::now();
-        let expected = self.agreed.get().map_or(own, |(then, told)| told + now.duration_since(then));
-        let own = if (at - own).abs() > APART && (own - expected).abs() > APART { expected } else { own };
+        let expected = self
+            .agreed
+            .get()
+            .map_or(own, |(then, told)| told + now.duration_since(then));
+        let own = if (at - own).abs() > APART && (own - expected).abs() > APART {
+            expected
+        } else {
+            own
+        };
         if (at - own).abs() <= APART {
             self.agreed.set(Some((now, own)));
         }
-        let before = self.stepped_back.load().as_ref().map(|stepped| continued(**stepped, Moment::now()));
+        let before = self
+            .stepped_back
+            .load()
+            .as_ref()
+            .map(|stepped| continued(**stepped, Moment::now()));
         match before.and_then(|micros| DateTime::from_timestamp_micros(micros as i64)) {
             Some(before) if at - own <= APART => before.min(own).max(at),
             None if (at - own).abs() <= APART => at,
@@ -100,7 +118,11 @@ impl Clocks {
 /// Returns the second, or an error if it is more than a minute ahead of this machine's clock.
 fn not_ahead(second: i64, now: DateTime<Utc>) -> Result<i64> {
     let ahead = second - now.timestamp();
-    if ahead > APART.num_seconds() { Err(too_far_ahead(ahead)) } else { Ok(second) }
+    if ahead > APART.num_seconds() {
+        Err(too_far_ahead(ahead))
+    } else {
+        Ok(second)
+    }
 }
 
 pub(super) fn too_far_ahead(seconds: i64) -> StoreError {
@@ -129,7 +151,9 @@ impl Store {
     /// Sets the state as if the clock of Redis had stepped back from this second.
     #[cfg(test)]
     pub(crate) fn had_told(&self, second: u64) {
-        self.clocks.stepped_back.store(Some(Arc::new((Moment::now(), second * 1_000_000))));
+        self.clocks
+            .stepped_back
+            .store(Some(Arc::new((Moment::now(), second * 1_000_000))));
     }
 
     /// The present second by the clock of each primary that answers in time. Fails if the primary
@@ -140,10 +164,19 @@ impl Store {
         time.cmd("TIME");
         let others = primaries.iter().filter(|_| primaries.len() > 1);
         let others = others.map(|(_, server)| server.query(&time, sent + TIME_WITHIN));
-        let (own, others) = join(self.link.run("time", Call::at(key).cmd("TIME")), join_all(others)).await;
+        let (own, others) = join(
+            self.link.run("time", Call::at(key).cmd("TIME")),
+            join_all(others),
+        )
+        .await;
         let own: (u64, u64) = own?;
         self.clocks.told(sent.into_std(), own);
-        Ok(others.into_iter().flatten().chain([own]).map(|(second, _)| second as i64).collect())
+        Ok(others
+            .into_iter()
+            .flatten()
+            .chain([own])
+            .map(|(second, _)| second as i64)
+            .collect())
     }
 
     /// The second up to which a revocation must reach: the latest of all primaries, because each of
@@ -152,11 +185,22 @@ impl Store {
     /// clock is more than a minute ahead of this machine's.
     pub(super) async fn latest_second(&self, key: &str) -> Result<i64> {
         let (seconds, now) = (self.present_seconds(key).await?, (self.clock)());
-        let seconds = seconds.into_iter().map(|second| not_ahead(second, now)).collect::<Result<Vec<_>>>()?;
-        let before = self.clocks.time_before_step().map(|micros| (micros / 1_000_000) as i64);
+        let seconds = seconds
+            .into_iter()
+            .map(|second| not_ahead(second, now))
+            .collect::<Result<Vec<_>>>()?;
+        let before = self
+            .clocks
+            .time_before_step()
+            .map(|micros| (micros / 1_000_000) as i64);
         let before = before.filter(|before| not_ahead(*before, now).is_ok());
-        let latest = seconds.into_iter().chain(before).max().unwrap_or(now.timestamp());
-        let is_behind = (FAR.num_seconds()..=APART.num_seconds()).contains(&(now.timestamp() - latest));
+        let latest = seconds
+            .into_iter()
+            .chain(before)
+            .max()
+            .unwrap_or(now.timestamp());
+        let is_behind =
+            (FAR.num_seconds()..=APART.num_seconds()).contains(&(now.timestamp() - latest));
         Ok(if is_behind { now.timestamp() } else { latest })
     }
 
@@ -164,8 +208,10 @@ impl Store {
     /// exchange of one of the user's persons, if that is later. It is later if a clock of Redis has
     /// stepped back, even if no process has seen the step.
     pub(super) async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
-        let (now, people) = try_join(self.latest_second(&name::user(user)), self.people_of(user)).await?;
-        let bindings = try_join_all(people.iter().flatten().map(|person| self.binding(person))).await?;
+        let (now, people) =
+            try_join(self.latest_second(&name::user(user)), self.people_of(user)).await?;
+        let bindings =
+            try_join_all(people.iter().flatten().map(|person| self.binding(person))).await?;
         let logins = bindings.into_iter().filter_map(|bound| bound?.last_login);
         Ok(logins.map(|login| login.timestamp()).fold(now, i64::max))
     }
@@ -177,7 +223,9 @@ impl Store {
             let asked = Call::of("HGET", name::ends(&token.user)).arg("dated");
             let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
             if noted.is_none_or(|noted| noted < date) {
-                return Err(StoreError { reason: "a failover has taken back the date of a token".into() });
+                return Err(StoreError {
+                    reason: "a failover has taken back the date of a token".into(),
+                });
             }
         }
         Ok(date)
@@ -228,7 +276,10 @@ pub struct ExchangeTimestamp {
 impl ExchangeTimestamp {
     /// `micros`: microseconds since 1970.
     pub fn new(micros: u64, attempt: &AttemptId) -> Self {
-        Self { micros, mark: attempt.mark() }
+        Self {
+            micros,
+            mark: attempt.mark(),
+        }
     }
 
     /// The second in which the exchange began.
@@ -246,47 +297,100 @@ mod tests {
     #[test]
     fn a_clock_that_is_behind_by_more_than_clocks_of_a_cluster_may_be_has_stepped_back() {
         let (clocks, sent) = (Clocks::default(), Moment::now());
-        for (second, before) in
-            [(100, None), (102, None), (102, None), (50, Some(102)), (49, Some(102)), (99, Some(102))]
-        {
+        for (second, before) in [
+            (100, None),
+            (102, None),
+            (102, None),
+            (50, Some(102)),
+            (49, Some(102)),
+            (99, Some(102)),
+        ] {
             clocks.told(sent, (second, 0));
             let known = clocks.time_before_step().map(|micros| micros / SECOND);
             assert_eq!(known, before, "{second}");
         }
-        let others = Clocks { stepped_back: SteppedBack::clone(&clocks.stepped_back), ..Clocks::default() };
-        assert_eq!(others.time_before_step(), clocks.time_before_step(), "the process knows it");
+        let others = Clocks {
+            stepped_back: SteppedBack::clone(&clocks.stepped_back),
+            ..Clocks::default()
+        };
+        assert_eq!(
+            others.time_before_step(),
+            clocks.time_before_step(),
+            "the process knows it"
+        );
         clocks.told(sent, (200, 0));
         clocks.told(sent, (198, 0));
-        assert_eq!(clocks.time_before_step().map(|micros| micros / SECOND), Some(200), "the later one counts");
+        assert_eq!(
+            clocks.time_before_step().map(|micros| micros / SECOND),
+            Some(200),
+            "the later one counts"
+        );
     }
 
     #[test]
     fn an_answer_that_is_read_late_does_not_put_the_clock_back() {
         let (clocks, now) = (Clocks::default(), Moment::now());
-        let sent = now.checked_sub(Duration::from_secs(10)).expect("the machine runs for longer");
-        for (sent, second, known) in [(now, 105, 105), (sent, 100, 105), (now, 104, 104), (sent, 106, 106)] {
+        let sent = now
+            .checked_sub(Duration::from_secs(10))
+            .expect("the machine runs for longer");
+        for (sent, second, known) in [
+            (now, 105, 105),
+            (sent, 100, 105),
+            (now, 104, 104),
+            (sent, 106, 106),
+        ] {
             clocks.told(sent, (second, 0));
-            assert_eq!(clocks.estimate(DateTime::UNIX_EPOCH) / SECOND, known, "{second}");
+            assert_eq!(
+                clocks.estimate(DateTime::UNIX_EPOCH) / SECOND,
+                known,
+                "{second}"
+            );
         }
     }
 
     #[test]
     fn a_page_is_dated_by_the_clock_from_before_and_no_later_than_now() {
-        let (clocks, at) = (Clocks::default(), |second| DateTime::from_timestamp(second, 0).expect("a date"));
+        let (clocks, at) = (Clocks::default(), |second| {
+            DateTime::from_timestamp(second, 0).expect("a date")
+        });
         for far in [10, 200] {
-            assert_eq!(clocks.page_time(at(far), at(102)), at(102), "verifiers would not take the page");
+            assert_eq!(
+                clocks.page_time(at(far), at(102)),
+                at(102),
+                "verifiers would not take the page"
+            );
         }
-        assert_eq!(clocks.page_time(at(50), at(102)), at(50), "a clock that is wrong and has not stepped back");
+        assert_eq!(
+            clocks.page_time(at(50), at(102)),
+            at(50),
+            "a clock that is wrong and has not stepped back"
+        );
         for set in [-1000, 1000] {
-            assert_eq!(clocks.page_time(at(60), at(set)), at(60), "this machine's clock was set");
+            assert_eq!(
+                clocks.page_time(at(60), at(set)),
+                at(60),
+                "this machine's clock was set"
+            );
         }
-        assert_eq!(clocks.page_time(at(10), at(1000)).timestamp(), 102, "and Redis' too");
+        assert_eq!(
+            clocks.page_time(at(10), at(1000)).timestamp(),
+            102,
+            "and Redis' too"
+        );
         clocks.agreed.take();
         clocks.told(Moment::now(), (100, 0));
         clocks.told(Moment::now(), (50, 0));
         assert_eq!(clocks.page_time(at(50), at(1000)).timestamp(), 100);
-        assert_eq!(clocks.page_time(at(150), at(1000)), at(150), "it has caught up");
-        assert_eq!(clocks.page_time(at(500), at(200)), at(200), "and is far ahead");
+        assert_eq!(
+            clocks.page_time(at(150), at(1000)),
+            at(150),
+            "it has caught up"
+        );
+        assert_eq!(
+            clocks.page_time(at(500), at(200)),
+            at(200),
+            "and is far ahead"
+        );
         assert_eq!(clocks.page_time(at(50), at(99)), at(99));
     }
 }

@@ -11,7 +11,9 @@ use wxmint_verify::MAX_LEEWAY;
 use super::clocks::{APART, too_far_ahead};
 use super::stream::KEY_ENDS_KEPT;
 use super::{Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable};
-use crate::{COMPUTED, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState};
+use crate::{
+    COMPUTED, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState,
+};
 
 /// The value of a token's revocation that has been added to the stream, but may not have reached
 /// replicas.
@@ -37,22 +39,46 @@ pub struct NotedClient {
 impl Store {
     /// Finds the owner of a token, and whether the token has been revoked.
     pub async fn token_state(&self, token: &Issued) -> Result<TokenState> {
-        let Issued { user, app, id, issued_at, .. } = token;
-        let fields = ["before".to_owned(), "untold:before".to_owned(), format!("app:{app}")];
+        let Issued {
+            user,
+            app,
+            id,
+            issued_at,
+            ..
+        } = token;
+        let fields = [
+            "before".to_owned(),
+            "untold:before".to_owned(),
+            format!("app:{app}"),
+        ];
         // The list is read first, so that a revocation that is made between the reads is found.
         let asked = Call::of("HGETALL", name::user(user));
-        let asked = asked.cmd("HMGET").arg(name::ends(user)).arg(&fields).cmd("GET").arg(name::ended(user, id));
+        let asked = asked
+            .cmd("HMGET")
+            .arg(name::ends(user))
+            .arg(&fields)
+            .cmd("GET")
+            .arg(name::ended(user, id));
         type Found = (HashMap<Vec<u8>, Vec<u8>>, [Option<i64>; 3], Option<String>);
-        let (people, [before, untold, app_first], own): Found = self.link.run("token_state", asked).await?;
+        let (people, [before, untold, app_first], own): Found =
+            self.link.run("token_state", asked).await?;
         // A block stays after the revocations have been purged.
-        let is_blocked = people.get(b"block".as_slice()).is_some_and(|block| block.ends_with(b" on"));
+        let is_blocked = people
+            .get(b"block".as_slice())
+            .is_some_and(|block| block.ends_with(b" on"));
         if is_blocked || before.is_some_and(|before| *issued_at <= before) {
-            return Ok(TokenState::RevokedWithUser { told: untold.is_none() });
+            return Ok(TokenState::RevokedWithUser {
+                told: untold.is_none(),
+            });
         }
         if own.is_some() || app_first.is_some_and(|first| *issued_at < first) {
-            return Ok(TokenState::Revoked { told: own.is_some_and(|state| state == TOLD) });
+            return Ok(TokenState::Revoked {
+                told: own.is_some_and(|state| state == TOLD),
+            });
         }
-        let of_app = people.iter().filter_map(|(person, decision)| admission(person, decision, app).transpose());
+        let of_app = people
+            .iter()
+            .filter_map(|(person, decision)| admission(person, decision, app).transpose());
         of_app.collect::<Result<_>>().map(TokenState::People)
     }
 
@@ -63,18 +89,32 @@ impl Store {
     /// nothing is noted. If the date is the second of the login, the person's next logins need not
     /// call this. `None` if the user is blocked, because the revocation that came with the block
     /// would not cover the token.
-    pub async fn date_token(&self, person: &Person, token: &Issued, latest: i64) -> Result<Option<i64>> {
+    pub async fn date_token(
+        &self,
+        person: &Person,
+        token: &Issued,
+        latest: i64,
+    ) -> Result<Option<i64>> {
         let date = self.date_of_client(token, latest).await?;
         if date == Some(token.issued_at) {
-            self.link.later(script::NOTE_NOT_ENDED.on(&[&name::binding(person)]).arg(date));
+            self.link.later(
+                script::NOTE_NOT_ENDED
+                    .on(&[&name::binding(person)])
+                    .arg(date),
+            );
         }
         Ok(date)
     }
 
     /// As [`Self::date_token`], for a token that does not belong to a login of the person.
     pub async fn date_of_client(&self, token: &Issued, latest: i64) -> Result<Option<i64>> {
-        let script = change_ends(&token.user, "date").arg(token.app.as_str()).arg(token.issued_at).arg(latest);
-        let Some(date) = self.link.run("date_token", script).await? else { return Ok(None) };
+        let script = change_ends(&token.user, "date")
+            .arg(token.app.as_str())
+            .arg(token.issued_at)
+            .arg(latest);
+        let Some(date) = self.link.run("date_token", script).await? else {
+            return Ok(None);
+        };
         self.confirm_date(token, date, latest).await.map(Some)
     }
 
@@ -84,7 +124,10 @@ impl Store {
     /// longer.
     pub async fn date_renewal(&self, first: &Issued, life: Duration) -> Result<i64> {
         let kept = 2 * life.as_secs() + NOTE_KEPT.as_secs();
-        let script = self.ending(&first.user, "renew", Some(first.issued_at)).await?.arg(kept);
+        let script = self
+            .ending(&first.user, "renew", Some(first.issued_at))
+            .await?
+            .arg(kept);
         unless_ahead(self.link.run_confirmed("date_renewal", script).await?)
     }
 
@@ -121,11 +164,20 @@ impl Store {
     /// before Redis failed. Returns whether there was one.
     pub async fn finish_end_in_app(&self, user: &UserId, app: &AppId) -> Result<bool> {
         let asked = Call::of("HGET", name::ends(user)).arg(format!("untold:app:{app}"));
-        let Some(second): Option<i64> = self.link.run("revoke_in_app", asked).await? else { return Ok(false) };
+        let Some(second): Option<i64> = self.link.run("revoke_in_app", asked).await? else {
+            return Ok(false);
+        };
         self.end_clients_of(user, app, Some(second)).await?;
-        let ended = Revocation::UserInApp { user: user.clone(), app: app.clone(), before: second, until: second };
+        let ended = Revocation::UserInApp {
+            user: user.clone(),
+            app: app.clone(),
+            before: second,
+            until: second,
+        };
         self.record_revocation(&ended).await?;
-        self.publish_app(user, app, Some(second)).await.map(|()| true)
+        self.publish_app(user, app, Some(second))
+            .await
+            .map(|()| true)
     }
 
     /// Dates the token of a login, as [`Store::date_token`] does, and revokes the tokens that its
@@ -135,18 +187,38 @@ impl Store {
     /// failover that loses the revocation only leaves an older token valid until the next login. If
     /// Redis refuses the revocation or does not answer, the login fails too.
     pub async fn revoke_earlier(&self, newest: &Issued, latest: i64) -> Result<Option<i64>> {
-        let Issued { user, app, id, issued_at, expires_at } = newest;
-        let script = script::REVOKE_EARLIER.on(&[name::ends(user), name::user(user), name::clients(user)]);
-        let script = script.arg(app.as_str()).arg(*issued_at).arg(latest).arg(id.as_str()).arg(*expires_at);
+        let Issued {
+            user,
+            app,
+            id,
+            issued_at,
+            expires_at,
+        } = newest;
+        let script =
+            script::REVOKE_EARLIER.on(&[name::ends(user), name::user(user), name::clients(user)]);
+        let script = script
+            .arg(app.as_str())
+            .arg(*issued_at)
+            .arg(latest)
+            .arg(id.as_str())
+            .arg(*expires_at);
         let life = self.longest_life().as_secs() as i64;
         let script = script.arg(life);
-        let answer: Option<(i64, Vec<(String, i64)>)> = self.link.run("revoke_earlier", script).await?;
-        let Some((date, earlier)) = answer else { return Ok(None) };
+        let answer: Option<(i64, Vec<(String, i64)>)> =
+            self.link.run("revoke_earlier", script).await?;
+        let Some((date, earlier)) = answer else {
+            return Ok(None);
+        };
         if self.confirm_date(newest, date, latest).await? > latest {
             return Ok(Some(date));
         }
         let before = date - 1;
-        let ended = Revocation::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
+        let ended = Revocation::UserInApp {
+            user: user.clone(),
+            app: app.clone(),
+            before,
+            until: before,
+        };
         let (until, _) = self.put_into_stream(&ended, None, false).await?;
         if until > date + life {
             // Another replica has begun to issue tokens with a longer life than this process knew.
@@ -155,7 +227,15 @@ impl Store {
         }
         let end = async |(id, expires_at): (String, i64)| {
             let id = id.parse().map_err(|_| unreadable("a user's ends"))?;
-            self.end_one(&Issued { id, expires_at, ..newest.clone() }, false).await
+            self.end_one(
+                &Issued {
+                    id,
+                    expires_at,
+                    ..newest.clone()
+                },
+                false,
+            )
+            .await
         };
         try_join_all(earlier.into_iter().map(end)).await?;
         Ok(Some(date))
@@ -166,8 +246,13 @@ impl Store {
     /// whether the revocation was added to the stream now; a repetition adds nothing.
     pub async fn revoke_key(&self, kid: &str) -> Result<bool> {
         let until = (self.clock)().timestamp() + KEY_ENDS_KEPT.as_secs() as i64;
-        let ended = Revocation::Key { kid: kid.to_owned(), until };
-        let (_, is_added) = self.put_into_stream(&ended, Some((name::ended_key(kid), &["NX"])), true).await?;
+        let ended = Revocation::Key {
+            kid: kid.to_owned(),
+            until,
+        };
+        let (_, is_added) = self
+            .put_into_stream(&ended, Some((name::ended_key(kid), &["NX"])), true)
+            .await?;
         Ok(is_added)
     }
 
@@ -176,9 +261,16 @@ impl Store {
         if kids.is_empty() {
             return Ok(Vec::new());
         }
-        let asked = kids.iter().fold(Call::at(name::STREAM), |call, kid| call.cmd("GET").arg(name::ended_key(kid)));
+        let asked = kids.iter().fold(Call::at(name::STREAM), |call, kid| {
+            call.cmd("GET").arg(name::ended_key(kid))
+        });
         let notes: Vec<Option<String>> = self.link.run("ended_keys", asked).await?;
-        Ok(kids.iter().zip(notes).filter(|(_, note)| note.is_some()).map(|(kid, _)| kid.clone()).collect())
+        Ok(kids
+            .iter()
+            .zip(notes)
+            .filter(|(_, note)| note.is_some())
+            .map(|(kid, _)| kid.clone())
+            .collect())
     }
 
     /// Blocks a user's list, which then admits no person, and in the same step revokes all of the
@@ -187,7 +279,11 @@ impl Store {
     /// afterwards: it revokes tokens that other primaries have dated, and adds the revocation to
     /// the stream.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
-        let script = if blocked { self.ending(user, "block", Some(0)).await? } else { change_ends(user, "unblock") };
+        let script = if blocked {
+            self.ending(user, "block", Some(0)).await?
+        } else {
+            change_ends(user, "unblock")
+        };
         unless_ahead(self.link.run("set_blocked", script).await?)
     }
 
@@ -195,39 +291,79 @@ impl Store {
     pub async fn confirm_block(&self, user: &UserId, number: u64) -> Result<()> {
         let asked = Call::of("HGET", name::user(user)).arg("block");
         let held: Option<String> = self.link.run_confirmed("set_blocked", asked).await?;
-        let is_kept = held.and_then(|held| held.split(' ').next()?.parse::<u64>().ok()) >= Some(number);
-        if is_kept { Ok(()) } else { Err(StoreError { reason: "a failover has lost the block".into() }) }
+        let is_kept =
+            held.and_then(|held| held.split(' ').next()?.parse::<u64>().ok()) >= Some(number);
+        if is_kept {
+            Ok(())
+        } else {
+            Err(StoreError {
+                reason: "a failover has lost the block".into(),
+            })
+        }
     }
 
     /// A step of `change_ends.lua` that takes three seconds. It covers tokens up to `last`, or up
     /// to now.
     async fn ending(&self, user: &UserId, step: &str, last: Option<i64>) -> Result<Call> {
-        let latest = if let Some(last) = last { last } else { self.latest_second_of(user).await? };
-        Ok(change_ends(user, step).arg(latest).arg((self.clock)().timestamp()).arg(APART.num_seconds()))
+        let latest = if let Some(last) = last {
+            last
+        } else {
+            self.latest_second_of(user).await?
+        };
+        Ok(change_ends(user, step)
+            .arg(latest)
+            .arg((self.clock)().timestamp())
+            .arg(APART.num_seconds()))
     }
 
     /// Notes on the person's binding, where each login reads it, whether the person's user is
     /// blocked. Does nothing if the person belongs to another user, or if a change with a greater
     /// `number` is noted. Answered once a replica has it.
-    pub async fn note_block(&self, person: &Person, user: &UserId, number: u64, blocked: bool) -> Result<()> {
-        let script = change_session(person, "block").arg(packed::user(user)).arg(number);
-        Ok(self.link.run_confirmed("note_block", script.arg(if blocked { "on" } else { "off" })).await?)
+    pub async fn note_block(
+        &self,
+        person: &Person,
+        user: &UserId,
+        number: u64,
+        blocked: bool,
+    ) -> Result<()> {
+        let script = change_session(person, "block")
+            .arg(packed::user(user))
+            .arg(number);
+        Ok(self
+            .link
+            .run_confirmed("note_block", script.arg(if blocked { "on" } else { "off" }))
+            .await?)
     }
 
     /// Whether a user is blocked, and up to when all of the user's tokens are revoked. An unknown
     /// user is not blocked.
     pub async fn user_state(&self, user: &UserId) -> Result<UserState> {
-        let asked = Call::of("HGET", name::user(user)).arg("block").cmd("HMGET").arg(name::ends(user));
+        let asked = Call::of("HGET", name::user(user))
+            .arg("block")
+            .cmd("HMGET")
+            .arg(name::ends(user));
         let asked = asked.arg(&["before", "untold:before"]);
-        let (block, [revoked_before, untold]): (Option<String>, [_; 2]) = self.link.run("user_state", asked).await?;
-        Ok(UserState { blocked: block.is_some_and(|it| it.ends_with("on")), revoked_before, told: untold.is_none() })
+        let (block, [revoked_before, untold]): (Option<String>, [_; 2]) =
+            self.link.run("user_state", asked).await?;
+        Ok(UserState {
+            blocked: block.is_some_and(|it| it.ends_with("on")),
+            revoked_before,
+            told: untold.is_none(),
+        })
     }
 
     /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind.
     /// While it is more than a minute ahead, logins and revocations fail.
     pub async fn clock_ahead(&self) -> Result<i64> {
-        let (seconds, now) = (self.present_seconds(name::STREAM).await?, (self.clock)().timestamp());
-        Ok(seconds.into_iter().map(|second| second - now).max_by_key(|ahead| ahead.abs()).unwrap_or_default())
+        let (seconds, now) = (
+            self.present_seconds(name::STREAM).await?,
+            (self.clock)().timestamp(),
+        );
+        Ok(seconds
+            .into_iter()
+            .map(|second| second - now)
+            .max_by_key(|ahead| ahead.abs())
+            .unwrap_or_default())
     }
 
     /// Writes a revocation again that the store has lost.
@@ -236,7 +372,8 @@ impl Store {
             self.record_revocation(ended).await?;
             return self.put_into_stream_again(ended, None).await;
         };
-        self.put_into_stream_again(ended, Some((name::ended_key(kid), &["KEEPTTL"]))).await
+        self.put_into_stream_again(ended, Some((name::ended_key(kid), &["KEEPTTL"])))
+            .await
     }
 
     /// Whether the record of a revocation is missing, or covers less, although the stream still has
@@ -245,28 +382,49 @@ impl Store {
         let held = |user| Call::of("HGET", name::ends(user));
         let (asked, least) = match ended {
             Revocation::User { user, before, .. } => (held(user).arg("before"), *before),
-            Revocation::UserInApp { user, app, before, .. } => (held(user).arg(format!("app:{app}")), *before + 1),
+            Revocation::UserInApp {
+                user, app, before, ..
+            } => (held(user).arg(format!("app:{app}")), *before + 1),
             Revocation::Token { id, user, .. } => {
                 let asked = Call::of("GET", name::ended(user, id));
-                return Ok(self.link.run::<Option<Vec<u8>>>("lacks_revocation", asked).await?.is_none());
+                return Ok(self
+                    .link
+                    .run::<Option<Vec<u8>>>("lacks_revocation", asked)
+                    .await?
+                    .is_none());
             }
             Revocation::Key { .. } => return Ok(false),
         };
-        Ok(self.link.run::<Option<i64>>("lacks_revocation", asked).await?.is_none_or(|held| held < least))
+        Ok(self
+            .link
+            .run::<Option<i64>>("lacks_revocation", asked)
+            .await?
+            .is_none_or(|held| held < least))
     }
 
     /// Writes only the record of a revocation, not its entry in the stream.
     pub async fn record_revocation(&self, ended: &Revocation) -> Result<()> {
         let restored = |user: &UserId, field: String, second: i64| {
-            change_ends(user, "restore").arg(field).arg(second).arg(REVOCATIONS_KEPT.as_secs())
+            change_ends(user, "restore")
+                .arg(field)
+                .arg(second)
+                .arg(REVOCATIONS_KEPT.as_secs())
         };
         let record = match ended {
             Revocation::User { user, before, .. } => restored(user, "before".into(), *before),
-            Revocation::UserInApp { user, app, before, .. } => restored(user, format!("app:{app}"), *before + 1),
-            Revocation::Token { id, user, .. } => script::CHANGE_ENDS.on(&[&name::ended(user, id)]).arg("token"),
+            Revocation::UserInApp {
+                user, app, before, ..
+            } => restored(user, format!("app:{app}"), *before + 1),
+            Revocation::Token { id, user, .. } => script::CHANGE_ENDS
+                .on(&[&name::ended(user, id)])
+                .arg("token"),
             Revocation::Key { kid, until } => Call::of("SET", name::ended_key(kid)).arg(*until),
         };
-        Ok(self.link.run_confirmed::<Value>("restore_revocation", record).await.map(drop)?)
+        Ok(self
+            .link
+            .run_confirmed::<Value>("restore_revocation", record)
+            .await
+            .map(drop)?)
     }
 
     /// Notes a token of a client that was approved through this app, so that a revocation in either
@@ -274,26 +432,50 @@ impl Store {
     pub async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
         let now = (self.clock)().timestamp();
-        let of_client = script::NOTE_CLIENT.on(&[&name::users_of_client(&token.app)]).arg(packed::user(&token.user));
-        let of_user = script::NOTE_CLIENT.on(&[&name::clients(&token.user)]).arg(format!("{} {app}", token.app));
+        let of_client = script::NOTE_CLIENT
+            .on(&[&name::users_of_client(&token.app)])
+            .arg(packed::user(&token.user));
+        let of_user = script::NOTE_CLIENT
+            .on(&[&name::clients(&token.user)])
+            .arg(format!("{} {app}", token.app));
         // This comes first, because by this date the other two notes are found and purged.
-        let kept = script::KEEP_RECORDS.on(&[name::KEPT]).arg(token.user.as_str()).arg(until).arg("").arg(now);
+        let kept = script::KEEP_RECORDS
+            .on(&[name::KEPT])
+            .arg(token.user.as_str())
+            .arg(until)
+            .arg("")
+            .arg(now);
         self.link.run_confirmed::<u64>("note_client", kept).await?;
         // Replicas must have the notes, because a revocation that finds no note would leave the
         // token valid.
         let note = |note: Call| self.link.run_confirmed::<u8>("note_client", note);
-        Ok(try_join(note(of_client.arg(until).arg(now)), note(of_user.arg(until))).await.map(drop)?)
+        Ok(try_join(
+            note(of_client.arg(until).arg(now)),
+            note(of_user.arg(until)),
+        )
+        .await
+        .map(drop)?)
     }
 
     /// The clients that may have tokens of the user.
     pub async fn clients_of(&self, user: &UserId) -> Result<Vec<NotedClient>> {
-        let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1).arg("WITHSCORES");
+        let asked = Call::of("ZRANGE", name::clients(user))
+            .arg(0)
+            .arg(-1)
+            .arg("WITHSCORES");
         let noted: Vec<(String, f64)> = self.link.run("clients_of", asked).await?;
         let read = |(note, until): (String, f64)| {
             let (client, app) = note.split_once(' ')?;
-            Some(NotedClient { client: client.parse().ok()?, app: app.parse().ok()?, until: until as i64 })
+            Some(NotedClient {
+                client: client.parse().ok()?,
+                app: app.parse().ok()?,
+                until: until as i64,
+            })
         };
-        noted.into_iter().map(|note| read(note).ok_or_else(|| unreadable("a user's pages"))).collect()
+        noted
+            .into_iter()
+            .map(|note| read(note).ok_or_else(|| unreadable("a user's pages")))
+            .collect()
     }
 
     /// Deletes these notes, because all their tokens have been revoked. Notes of later tokens stay.
@@ -303,11 +485,17 @@ impl Store {
             self.link.run_confirmed::<u8>("forget_client", script)
         };
         for NotedClient { client, app, until } in noted {
-            forget(&name::clients(user), format!("{client} {app}").as_bytes(), *until).await?;
+            forget(
+                &name::clients(user),
+                format!("{client} {app}").as_bytes(),
+                *until,
+            )
+            .await?;
         }
         let left = self.clients_of(user).await?;
-        for NotedClient { client, until, .. } in
-            noted.iter().filter(|note| !left.iter().any(|it| it.client == note.client))
+        for NotedClient { client, until, .. } in noted
+            .iter()
+            .filter(|note| !left.iter().any(|it| it.client == note.client))
         {
             forget(&name::users_of_client(client), &packed::user(user), *until).await?;
         }
@@ -316,19 +504,42 @@ impl Store {
 
     /// At most `most` users that may have a token of a client, each with the last second of such a
     /// token, ordered by that second, which is `from` or later.
-    pub async fn users_of_client(&self, client: &ClientId, from: i64, most: usize) -> Result<Vec<(UserId, i64)>> {
+    pub async fn users_of_client(
+        &self,
+        client: &ClientId,
+        from: i64,
+        most: usize,
+    ) -> Result<Vec<(UserId, i64)>> {
         let asked = Call::of("ZRANGE", name::users_of_client(&client.0));
-        let asked = asked.arg(from).arg("+inf").arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
+        let asked = asked
+            .arg(from)
+            .arg("+inf")
+            .arg("BYSCORE")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(most)
+            .arg("WITHSCORES");
         let users: Vec<(Vec<u8>, f64)> = self.link.run("users_of_client", asked).await?;
-        users.iter().map(|(user, until)| Ok((packed::read_user(user)?, *until as i64))).collect()
+        users
+            .iter()
+            .map(|(user, until)| Ok((packed::read_user(user)?, *until as i64)))
+            .collect()
     }
 
     /// Revokes the user's tokens of the clients that were approved through this app, up to `last`,
     /// or up to now.
-    pub(super) async fn end_clients_of(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
+    pub(super) async fn end_clients_of(
+        &self,
+        user: &UserId,
+        app: &AppId,
+        last: Option<i64>,
+    ) -> Result<()> {
         let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1);
         let noted: Vec<String> = self.link.run("clients_of", asked).await?;
-        for (client, _) in noted.iter().filter_map(|note| note.split_once(' ').filter(|(_, of)| *of == app.as_str())) {
+        for (client, _) in noted
+            .iter()
+            .filter_map(|note| note.split_once(' ').filter(|(_, of)| *of == app.as_str()))
+        {
             let client = client.parse().map_err(|_| unreadable("a user's pages"))?;
             self.end_in_one_app(user, &client, last).await?;
         }
@@ -336,8 +547,17 @@ impl Store {
     }
 
     /// Revokes the user's tokens of one app or client, up to `last`, or up to now.
-    pub(super) async fn end_in_one_app(&self, user: &UserId, app: &AppId, last: Option<i64>) -> Result<()> {
-        let script = self.ending(user, "app", last).await?.arg(app.as_str()).arg(last);
+    pub(super) async fn end_in_one_app(
+        &self,
+        user: &UserId,
+        app: &AppId,
+        last: Option<i64>,
+    ) -> Result<()> {
+        let script = self
+            .ending(user, "app", last)
+            .await?
+            .arg(app.as_str())
+            .arg(last);
         let unpublished = unless_ahead(self.link.run_confirmed("revoke_in_app", script).await?)?;
         self.publish_app(user, app, unpublished).await
     }
@@ -348,10 +568,25 @@ impl Store {
         let ending = script::CHANGE_ENDS.on(&[&key]).arg("token");
         let state: String = self.link.write("revoke_token", ending, confirmed).await?;
         if state != TOLD && (confirmed || state != ADDED) {
-            let Issued { id, user, expires_at, .. } = token.clone();
-            self.put_once(&Revocation::Token { id, user, expires_at }, confirmed).await?;
+            let Issued {
+                id,
+                user,
+                expires_at,
+                ..
+            } = token.clone();
+            self.put_once(
+                &Revocation::Token {
+                    id,
+                    user,
+                    expires_at,
+                },
+                confirmed,
+            )
+            .await?;
             // If this value is lost, a repetition only adds another entry to the stream.
-            let mark = Call::of("SET", &key).arg(if confirmed { TOLD } else { ADDED }).arg("XX");
+            let mark = Call::of("SET", &key)
+                .arg(if confirmed { TOLD } else { ADDED })
+                .arg("XX");
             _ = self.link.run::<Value>("revoke_token", mark).await;
         }
         Ok(())
@@ -362,7 +597,9 @@ impl Store {
     /// Returns the date that it has in the stream.
     async fn put_once(&self, ended: &Revocation, confirmed: bool) -> Result<i64> {
         let note = name::put(&ended.form().name());
-        self.put_into_stream(ended, Some((note, &["NX", "EX", "60"])), confirmed).await.map(|(date, _)| date)
+        self.put_into_stream(ended, Some((note, &["NX", "EX", "60"])), confirmed)
+            .await
+            .map(|(date, _)| date)
     }
 
     /// The longest life of tokens that this thread knows of, its own or another replica's.
@@ -370,12 +607,29 @@ impl Store {
         let own = self.noted_life.borrow().as_ref().map(|(_, life, _)| *life);
         let known = self.known_lives.borrow();
         let known = known.longest((self.clock)().timestamp());
-        own.map_or(known, |own| if self.known_lives.borrow().is_empty() { own } else { known.max(own) })
+        own.map_or(known, |own| {
+            if self.known_lives.borrow().is_empty() {
+                own
+            } else {
+                known.max(own)
+            }
+        })
     }
 
-    pub(super) async fn publish_app(&self, user: &UserId, app: &AppId, unpublished: Option<i64>) -> Result<()> {
-        let ended = |before| Revocation::UserInApp { user: user.clone(), app: app.clone(), before, until: before };
-        self.publish(user, &format!("app:{app}"), unpublished, ended).await
+    pub(super) async fn publish_app(
+        &self,
+        user: &UserId,
+        app: &AppId,
+        unpublished: Option<i64>,
+    ) -> Result<()> {
+        let ended = |before| Revocation::UserInApp {
+            user: user.clone(),
+            app: app.clone(),
+            before,
+            until: before,
+        };
+        self.publish(user, &format!("app:{app}"), unpublished, ended)
+            .await
     }
 
     /// Adds a revocation that covers `unsent` to the stream, if there is one that is not there yet.
@@ -391,17 +645,25 @@ impl Store {
         let until = self.put_once(&end(second), true).await?;
         // This write must be confirmed: if a failover undid it, the revocation would count as
         // missing from the stream forever.
-        Ok(self.link.run_confirmed("note_published", published(user, name, second, until)).await?)
+        Ok(self
+            .link
+            .run_confirmed("note_published", published(user, name, second, until))
+            .await?)
     }
 }
 
 pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
-    script::CHANGE_ENDS.on(&[name::ends(user), name::user(user), name::clients(user)]).arg(step)
+    script::CHANGE_ENDS
+        .on(&[name::ends(user), name::user(user), name::clients(user)])
+        .arg(step)
 }
 
 /// Notes in the user's record that a revocation is in the stream, with its date.
 fn published(user: &UserId, name: &str, second: i64, until: i64) -> Call {
-    change_ends(user, "published").arg(format!("untold:{name}")).arg(second).arg(until)
+    change_ends(user, "published")
+        .arg(format!("untold:{name}"))
+        .arg(second)
+        .arg(until)
 }
 
 /// The answer of a script, or the error that the clock of Redis is too far ahead.
@@ -411,10 +673,16 @@ pub(super) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
 
 /// Reads an entry of a user's list, in the form of `admit.lua`: a person who is or was admitted in
 /// this app, with the generation. `None` for other entries.
-pub(super) fn admission(person: &[u8], decision: &[u8], app: &AppId) -> Result<Option<(Person, u64)>> {
+pub(super) fn admission(
+    person: &[u8],
+    decision: &[u8],
+    app: &AppId,
+) -> Result<Option<(Person, u64)>> {
     let generation = match (decision.split_last(), person.starts_with(&packed::app(app))) {
         (Some((b'c', _)), true) => Some(COMPUTED),
-        (Some((b'+' | b'*' | b'-', text)), true) => str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+        (Some((b'+' | b'*' | b'-', text)), true) => {
+            str::from_utf8(text).ok().and_then(|text| text.parse().ok())
+        }
         _ => return Ok(None),
     };
     let generation = generation.ok_or_else(|| unreadable("a user's list"))?;

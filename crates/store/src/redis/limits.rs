@@ -89,7 +89,9 @@ impl Rate {
         }
         if let Some(last) = last_in_the_way {
             // The wait until the part `last` has left the window.
-            return Err(TooMany { retry_after: Duration::from_micros(self.until(last).saturating_sub(now)) });
+            return Err(TooMany {
+                retry_after: Duration::from_micros(self.until(last).saturating_sub(now)),
+            });
         }
         *counts.entry(part).or_default() += 1;
         Ok(Reservation(part))
@@ -111,19 +113,35 @@ pub struct RateLimitKey {
 impl RateLimitKey {
     /// Counts the events of one owner, for example an address.
     pub fn new(kind: &str, whose: impl AsRef<str>, rate: Rate) -> Self {
-        Self { key: name::limit(kind, whose.as_ref()), prefix: String::new(), rate }
+        Self {
+            key: name::limit(kind, whose.as_ref()),
+            prefix: String::new(),
+            rate,
+        }
     }
 
     /// Counts the events of an app that `what` identifies.
     pub fn of_app(app: &AppId, kind: &str, what: impl AsRef<str>, rate: Rate) -> Self {
-        Self { key: name::limit_of_app(app, kind, what.as_ref()), prefix: String::new(), rate }
+        Self {
+            key: name::limit_of_app(app, kind, what.as_ref()),
+            prefix: String::new(),
+            rate,
+        }
     }
 
     /// Counts the events of a person. An erasure must name the kind ([`Store::erase_person`]). All
     /// keys of a kind must have the same rate.
     pub fn of_person(person: &Person, kind: &str, what: &str, rate: Rate) -> Self {
-        let prefix = if what.is_empty() { String::new() } else { [what, ":"].concat() };
-        Self { key: name::limit_of_person(person, kind), prefix, rate }
+        let prefix = if what.is_empty() {
+            String::new()
+        } else {
+            [what, ":"].concat()
+        };
+        Self {
+            key: name::limit_of_person(person, kind),
+            prefix,
+            rate,
+        }
     }
 
     /// The name of a part's field. It contains the period in seconds, because replicas may count
@@ -150,40 +168,83 @@ impl Store {
     /// Counts an event, or returns [`TooMany`] if the limit is reached.
     pub async fn count(&self, meter: &RateLimitKey) -> Result<Result<Reservation, TooMany>> {
         let counter = self.counter(meter);
-        self.decide(&counter, self.link.run("count", self.counting(&counter)).await?).await
+        self.decide(
+            &counter,
+            self.link.run("count", self.counting(&counter)).await?,
+        )
+        .await
     }
 
     /// Takes back an event that was counted.
-    pub async fn uncount(&self, meter: &RateLimitKey, Reservation(part): Reservation) -> Result<()> {
-        Ok(self.link.run("uncount", script::UNCOUNT.on(&[&meter.key]).arg(meter.field(part))).await?)
+    pub async fn uncount(
+        &self,
+        meter: &RateLimitKey,
+        Reservation(part): Reservation,
+    ) -> Result<()> {
+        Ok(self
+            .link
+            .run(
+                "uncount",
+                script::UNCOUNT.on(&[&meter.key]).arg(meter.field(part)),
+            )
+            .await?)
     }
 
     pub(super) fn counter<'a>(&self, meter: &'a RateLimitKey) -> Counter<'a> {
         let now = self.now_micros();
         let part = meter.rate.part_at(now);
         let known = self.earlier.borrow().get(&meter.key).copied();
-        let earlier = known.filter(|(known, _)| meter.prefix.is_empty() && *known == part).map(|(_, events)| events);
-        Counter { meter, now, part, earlier }
+        let earlier = known
+            .filter(|(known, _)| meter.prefix.is_empty() && *known == part)
+            .map(|(_, events)| events);
+        Counter {
+            meter,
+            now,
+            part,
+            earlier,
+        }
     }
 
     /// The commands that count the event. If the earlier parts are cached, the key's expiry is not
     /// set, because an earlier event of this part has set it.
     pub(super) fn counting(&self, counter: &Counter<'_>) -> Call {
-        let &Counter { meter, part, earlier, .. } = counter;
-        let call = Call::of("HINCRBY", &meter.key).arg(meter.field(part)).arg(1);
+        let &Counter {
+            meter,
+            part,
+            earlier,
+            ..
+        } = counter;
+        let call = Call::of("HINCRBY", &meter.key)
+            .arg(meter.field(part))
+            .arg(1);
         if earlier.is_some() {
             return call;
         }
         // These parts no longer count. The last event was at most ten parts ago, and it deleted
         // parts that were older than eight parts then.
-        let gone: Vec<_> = (PARTS + 1..=2 * PARTS + 2).map(|ago| meter.field(part.saturating_sub(ago))).collect();
-        let call = call.cmd("PEXPIRE").arg(&meter.key).arg(meter.rate.life().as_millis() as u64);
-        call.cmd("HDEL").arg(&meter.key).arg(gone).cmd("HGETALL").arg(&meter.key)
+        let gone: Vec<_> = (PARTS + 1..=2 * PARTS + 2)
+            .map(|ago| meter.field(part.saturating_sub(ago)))
+            .collect();
+        let call = call
+            .cmd("PEXPIRE")
+            .arg(&meter.key)
+            .arg(meter.rate.life().as_millis() as u64);
+        call.cmd("HDEL")
+            .arg(&meter.key)
+            .arg(gone)
+            .cmd("HGETALL")
+            .arg(&meter.key)
     }
 
     /// Reads the answer to [`Self::counting`]. Takes back an event that is one too many.
-    pub(super) async fn decide(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Reservation, TooMany>> {
-        let Some(earlier) = counter.earlier else { return self.decide_by_all(counter, answer).await };
+    pub(super) async fn decide(
+        &self,
+        counter: &Counter<'_>,
+        answer: Value,
+    ) -> Result<Result<Reservation, TooMany>> {
+        let Some(earlier) = counter.earlier else {
+            return self.decide_by_all(counter, answer).await;
+        };
         let own: u64 = from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
         // If the count is 1, this is the first event of its part once more: the key was lost, and
         // has no expiry.
@@ -193,20 +254,35 @@ impl Store {
         // If the limit is reached, the next event reads the whole key, because it is probably
         // refused too.
         self.earlier.borrow_mut().remove(&counter.meter.key);
-        self.uncount(counter.meter, Reservation(counter.part)).await?;
-        let anew = Counter { earlier: None, ..*counter };
-        self.decide_by_all(&anew, self.link.run("count", self.counting(&anew)).await?).await
+        self.uncount(counter.meter, Reservation(counter.part))
+            .await?;
+        let anew = Counter {
+            earlier: None,
+            ..*counter
+        };
+        self.decide_by_all(&anew, self.link.run("count", self.counting(&anew)).await?)
+            .await
     }
 
     /// Decides by all fields of the key.
-    async fn decide_by_all(&self, counter: &Counter<'_>, answer: Value) -> Result<Result<Reservation, TooMany>> {
+    async fn decide_by_all(
+        &self,
+        counter: &Counter<'_>,
+        answer: Value,
+    ) -> Result<Result<Reservation, TooMany>> {
         let counted = Reservation(counter.part);
         let (_, _, _, fields): (Value, Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
         let mut parts = self.own_parts(counter, fields).await?;
         // The event itself is already among the counts.
-        parts.entry(counted.0).and_modify(|events| *events = events.saturating_sub(1));
-        let earlier = parts.iter().filter(|(part, _)| **part != counted.0).map(|(_, events)| events).sum();
+        parts
+            .entry(counted.0)
+            .and_modify(|events| *events = events.saturating_sub(1));
+        let earlier = parts
+            .iter()
+            .filter(|(part, _)| **part != counted.0)
+            .map(|(_, events)| events)
+            .sum();
         let decided = counter.meter.rate.admit(&mut parts, counter.now);
         if decided.is_ok() {
             let mut cells = self.earlier.borrow_mut();
@@ -224,13 +300,25 @@ impl Store {
     /// event of one prefix keeps the whole key alive, and events that were counted before the clock
     /// stepped back would count again. Also deletes fields without a period, which an older version
     /// wrote.
-    async fn own_parts(&self, &Counter { meter, now, .. }: &Counter<'_>, held: HashMap<String, u64>) -> Result<Counts> {
+    async fn own_parts(
+        &self,
+        &Counter { meter, now, .. }: &Counter<'_>,
+        held: HashMap<String, u64>,
+    ) -> Result<Counts> {
         let (mut own, mut gone, mut life) = (Counts::new(), Vec::new(), meter.rate.life());
         for (field, events) in held {
             let mut ends = field.rsplit(':');
-            let part = ends.next().and_then(|part| part.parse().ok()).ok_or_else(|| unreadable("a limit"))?;
-            let period = ends.next().and_then(|seconds| seconds.parse::<NonZeroU32>().ok());
-            let rate = period.map(|period| Rate { period: Duration::from_secs(period.get().into()), ..meter.rate });
+            let part = ends
+                .next()
+                .and_then(|part| part.parse().ok())
+                .ok_or_else(|| unreadable("a limit"))?;
+            let period = ends
+                .next()
+                .and_then(|seconds| seconds.parse::<NonZeroU32>().ok());
+            let rate = period.map(|period| Rate {
+                period: Duration::from_secs(period.get().into()),
+                ..meter.rate
+            });
             let Some(rate) = rate.filter(|rate| Rate::counts(rate.part_at(now), part)) else {
                 gone.push(field);
                 continue;
@@ -241,10 +329,17 @@ impl Store {
             }
         }
         if !gone.is_empty() {
-            self.link.run::<Value>("count", Call::of("HDEL", &meter.key).arg(gone)).await?;
+            self.link
+                .run::<Value>("count", Call::of("HDEL", &meter.key).arg(gone))
+                .await?;
         }
         if life > meter.rate.life() {
-            self.link.run::<Value>("count", Call::of("PEXPIRE", &meter.key).arg(life.as_millis() as u64)).await?;
+            self.link
+                .run::<Value>(
+                    "count",
+                    Call::of("PEXPIRE", &meter.key).arg(life.as_millis() as u64),
+                )
+                .await?;
         }
         Ok(own)
     }
@@ -254,7 +349,10 @@ impl Store {
 mod tests {
     use super::*;
 
-    const RATE: Rate = Rate { burst: 10, period: Duration::from_secs(80) };
+    const RATE: Rate = Rate {
+        burst: 10,
+        period: Duration::from_secs(80),
+    };
 
     fn at(millis: u64) -> u64 {
         // The beginning of a part.
@@ -262,7 +360,10 @@ mod tests {
     }
 
     fn wait(counts: &mut Counts, millis: u64) -> u64 {
-        RATE.admit(counts, at(millis)).expect_err("too many").retry_after.as_millis() as u64
+        RATE.admit(counts, at(millis))
+            .expect_err("too many")
+            .retry_after
+            .as_millis() as u64
     }
 
     fn fill(counts: &mut Counts, events: u32, millis: u64) {
@@ -273,7 +374,11 @@ mod tests {
     fn the_limit_is_admitted_at_once_and_again_exactly_when_it_was_said() {
         let mut counts = Counts::default();
         fill(&mut counts, 10, 9_000);
-        assert_eq!(wait(&mut counts, 9_000), 81_000, "a period, and what is left of its part");
+        assert_eq!(
+            wait(&mut counts, 9_000),
+            81_000,
+            "a period, and what is left of its part"
+        );
         assert_eq!(wait(&mut counts, 89_999), 1);
         fill(&mut counts, 10, 90_000);
         assert_eq!(wait(&mut counts, 90_000), 90_000);
@@ -307,9 +412,14 @@ mod tests {
                     admitted.push(millis);
                 }
             }
-            let crowded = admitted.windows(11).find(|events| events[10] - events[0] < 80_000);
+            let crowded = admitted
+                .windows(11)
+                .find(|events| events[10] - events[0] < 80_000);
             assert_eq!(crowded, None, "a step of {step} ms");
-            assert!(admitted.len() >= 10.min(2_000_000 / step), "a step of {step} ms");
+            assert!(
+                admitted.len() >= 10.min(2_000_000 / step),
+                "a step of {step} ms"
+            );
         }
     }
 }

@@ -12,14 +12,18 @@ use super::stored::{StoredBinding, stored_binding};
 use super::{Call, NotedLife, Store, flag, name, packed, replace, script, unreadable};
 use crate::limits::TooMany;
 use crate::{
-    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ExchangeTimestamp, Intent, LIFE_HOLDS, LIFE_NOTED_EVERY,
-    Lives, LoginRecord, REVOCATIONS_KEPT, RateLimitKey, Recorded, Result, UnboundPolicy,
+    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ExchangeTimestamp, Intent, LIFE_HOLDS,
+    LIFE_NOTED_EVERY, Lives, LoginRecord, REVOCATIONS_KEPT, RateLimitKey, Recorded, Result,
+    UnboundPolicy,
 };
 
 /// The answer about a computed user's list: its fields `block`, `ended` and `floor`, and the day on
 /// which the person was last seen; then the number of all fields. All fields but the first three
 /// are persons.
-type SeenUser = ((Option<Vec<u8>>, Option<i64>, Option<u64>, Option<Vec<u8>>), usize);
+type SeenUser = (
+    (Option<Vec<u8>>, Option<i64>, Option<u64>, Option<Vec<u8>>),
+    usize,
+);
 
 const A_DAY: u64 = 86_400;
 
@@ -30,10 +34,20 @@ impl Store {
     /// less than 5 minutes ago.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
         let (now, url) = ((self.clock)(), self.link.access.url());
-        let is_fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|since| since < LIFE_NOTED_EVERY);
-        let is_noted = |(at_url, noted, at): &NotedLife| Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh(*at);
+        let is_fresh = |at: DateTime<Utc>| {
+            (now - at)
+                .to_std()
+                .is_ok_and(|since| since < LIFE_NOTED_EVERY)
+        };
+        let is_noted = |(at_url, noted, at): &NotedLife| {
+            Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh(*at)
+        };
         let is_noted = self.noted_life.borrow().as_ref().is_some_and(is_noted);
-        if is_noted { Ok(()) } else { self.note_life_again(life, &Lives::default()).await }
+        if is_noted {
+            Ok(())
+        } else {
+            self.note_life_again(life, &Lives::default()).await
+        }
     }
 
     /// As [`Self::note_life`], but always writes, together with the lives that were `known` before,
@@ -42,7 +56,8 @@ impl Store {
     pub async fn note_life_again(&self, life: Duration, known: &Lives) -> Result<()> {
         let now = (self.clock)();
         self.note_lives(Some(life), known).await?;
-        self.noted_life.replace(Some((self.link.access.url(), life, now)));
+        self.noted_life
+            .replace(Some((self.link.access.url(), life, now)));
         Ok(())
     }
 
@@ -52,11 +67,20 @@ impl Store {
     }
 
     async fn note_lives(&self, life: Option<Duration>, known: &Lives) -> Result<()> {
-        let script = script::NOTE_LIFE.on(&[name::LIVES, name::MARK, name::DOUBT]).arg((self.clock)().timestamp());
-        let script = script.arg(life.map(|life| life.as_secs().to_string()).unwrap_or_default());
-        let script =
-            script.arg(LIFE_HOLDS.as_secs()).arg(AttemptId::random().to_string()).arg(REVOCATIONS_KEPT.as_secs());
-        let script = known.pairs().fold(script, |script, (life, last)| script.arg(life).arg(last));
+        let script = script::NOTE_LIFE
+            .on(&[name::LIVES, name::MARK, name::DOUBT])
+            .arg((self.clock)().timestamp());
+        let script = script.arg(
+            life.map(|life| life.as_secs().to_string())
+                .unwrap_or_default(),
+        );
+        let script = script
+            .arg(LIFE_HOLDS.as_secs())
+            .arg(AttemptId::random().to_string())
+            .arg(REVOCATIONS_KEPT.as_secs());
+        let script = known
+            .pairs()
+            .fold(script, |script, (life, last)| script.arg(life).arg(last));
         Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
     }
 
@@ -69,21 +93,36 @@ impl Store {
     /// Notes how long a site can refresh the tokens of a login. Revocations are dated without
     /// regard to this, because verifiers never see refresh tokens.
     pub async fn note_renewals(&self, life: Duration) -> Result<()> {
-        let script = script::NOTE_LIFE.on(&[name::RENEWALS]).arg((self.clock)().timestamp());
-        let script = script.arg(life.as_secs()).arg(LIFE_HOLDS.as_secs()).arg("").arg(0);
+        let script = script::NOTE_LIFE
+            .on(&[name::RENEWALS])
+            .arg((self.clock)().timestamp());
+        let script = script
+            .arg(life.as_secs())
+            .arg(LIFE_HOLDS.as_secs())
+            .arg("")
+            .arg(0);
         Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
     }
 
     /// How long ago the oldest login may be that still has a token or a refresh token.
     pub async fn longest_login(&self) -> Result<Duration> {
         let asked = Call::at(name::LIVES).cmd("TIME");
-        let asked = asked.cmd("HGETALL").arg(name::LIVES).cmd("HGETALL").arg(name::RENEWALS);
+        let asked = asked
+            .cmd("HGETALL")
+            .arg(name::LIVES)
+            .cmd("HGETALL")
+            .arg(name::RENEWALS);
         type Lasting = BTreeMap<u64, i64>;
         let sent = Moment::now();
-        let (time, lives, renewals): ((u64, u64), Lasting, Lasting) = self.link.run("longest_login", asked).await?;
+        let (time, lives, renewals): ((u64, u64), Lasting, Lasting) =
+            self.link.run("longest_login", asked).await?;
         let second = (self.clocks.told(sent, time) / 1_000_000) as i64;
         let second = second.min((self.clock)().timestamp());
-        let renewals = renewals.into_iter().filter(|(_, last)| *last >= second).map(|(life, _)| life).max();
+        let renewals = renewals
+            .into_iter()
+            .filter(|(_, last)| *last >= second)
+            .map(|(life, _)| life)
+            .max();
         let renewals = Duration::from_secs(renewals.unwrap_or_default());
         Ok(Lives::from(lives).longest(second).max(renewals))
     }
@@ -98,7 +137,16 @@ impl Store {
 
     /// Notes that revocations were lost at this second.
     pub async fn note_loss(&self, second: i64) -> Result<()> {
-        self.keep(name::DOUBT, &Doubt { since: second, is_certain: true }.to_string(), REVOCATIONS_KEPT).await
+        self.keep(
+            name::DOUBT,
+            &Doubt {
+                since: second,
+                is_certain: true,
+            }
+            .to_string(),
+            REVOCATIONS_KEPT,
+        )
+        .await
     }
 
     /// Counts a login from an address, and claims `code`, so that only one replica sends it to
@@ -110,15 +158,31 @@ impl Store {
         attempt: &AttemptId,
         meter: &RateLimitKey,
     ) -> Result<Claim> {
-        let (counter, key, own) = (self.counter(meter), name::code(app, code), attempt.to_string());
-        let claiming = Call::of("SET", &key).arg(&own).arg("NX").arg("EX").arg(CLAIM_TTL.as_secs()).cmd("TIME");
+        let (counter, key, own) = (
+            self.counter(meter),
+            name::code(app, code),
+            attempt.to_string(),
+        );
+        let claiming = Call::of("SET", &key)
+            .arg(&own)
+            .arg("NX")
+            .arg("EX")
+            .arg(CLAIM_TTL.as_secs())
+            .cmd("TIME");
         type Claimed = (Option<String>, (u64, u64));
         let sent = Moment::now();
-        let answers = self.link.run_both("claim_code", self.counting(&counter), claiming).await?;
+        let answers = self
+            .link
+            .run_both("claim_code", self.counting(&counter), claiming)
+            .await?;
         let (counted, (set, time)): (Value, Claimed) = answers;
         let micros = self.clocks.told(sent, time);
         // A repetition by the same attempt is granted again.
-        let holder = async || self.link.run::<Option<String>>("claim_code", Call::of("GET", &key)).await;
+        let holder = async || {
+            self.link
+                .run::<Option<String>>("claim_code", Call::of("GET", &key))
+                .await
+        };
         let is_claimed = set.is_some() || holder().await? == Some(own);
         let order = ExchangeTimestamp::new(micros, attempt);
         let claim = match self.decide(&counter, counted).await? {
@@ -133,8 +197,19 @@ impl Store {
     }
 
     /// Releases a claimed code. Call it only if the code was certainly not sent.
-    pub async fn release_code(&self, app: &AppId, code: &LoginCode, attempt: &AttemptId) -> Result<()> {
-        Ok(self.link.run("release_code", replace(&name::code(app, code), attempt.to_string().as_bytes(), b"")).await?)
+    pub async fn release_code(
+        &self,
+        app: &AppId,
+        code: &LoginCode,
+        attempt: &AttemptId,
+    ) -> Result<()> {
+        Ok(self
+            .link
+            .run(
+                "release_code",
+                replace(&name::code(app, code), attempt.to_string().as_bytes(), b""),
+            )
+            .await?)
     }
 
     /// Counts the person's login and returns the state of the person's binding. Stores the session
@@ -150,7 +225,8 @@ impl Store {
         let script = self.recording(record);
         // Read outside the script, where it would cost Redis three times as much. This is safe: a
         // revocation that is made after the read covers the second of the login.
-        let (recorded, mut stored, seen): (String, StoredBinding, Option<SeenUser>) = match computed {
+        let (recorded, mut stored, seen): (String, StoredBinding, Option<SeenUser>) = match computed
+        {
             None => {
                 let script = script.cmd("HGETALL").arg(name::binding(person));
                 let (recorded, stored) = self.link.run("record_login", script).await?;
@@ -158,7 +234,10 @@ impl Store {
             }
             Some((user, _)) => {
                 let seen = Call::of("HMGET", name::user(user)).arg(&["block", "ended", "floor"]);
-                let seen = seen.arg(packed::person(person)).cmd("HLEN").arg(name::user(user));
+                let seen = seen
+                    .arg(packed::person(person))
+                    .cmd("HLEN")
+                    .arg(name::user(user));
                 let (recorded, seen) = self.link.run_both("record_login", script, seen).await?;
                 (recorded, StoredBinding::default(), Some(seen))
             }
@@ -169,41 +248,84 @@ impl Store {
             "other" => return Ok(Recorded::OtherUser),
             _ => {}
         }
-        let (sign, rest) = recorded.split_at_checked(1).ok_or_else(|| unreadable("a limit"))?;
+        let (sign, rest) = recorded
+            .split_at_checked(1)
+            .ok_or_else(|| unreadable("a limit"))?;
         let (full_until, has_binding) = (rest.trim_start_matches('b'), rest.starts_with('b'));
         if !full_until.is_empty() {
             let until = micros(full_until.parse().map_err(|_| unreadable("a limit"))?);
-            return Ok(Recorded::Limited(TooMany { retry_after: Duration::from_micros(until.saturating_sub(now)) }));
+            return Ok(Recorded::Limited(TooMany {
+                retry_after: Duration::from_micros(until.saturating_sub(now)),
+            }));
         }
         if has_binding {
-            stored = self.link.run("record_login", stored_binding(person)).await?;
+            stored = self
+                .link
+                .run("record_login", stored_binding(person))
+                .await?;
         }
-        let has_stepped_back = self.clocks.time_before_step().is_some_and(|before| now <= before);
+        let has_stepped_back = self
+            .clocks
+            .time_before_step()
+            .is_some_and(|before| now <= before);
         let mut may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
-        let kept_for = if sign == "-" { None } else { Some(stored.generation()?) };
+        let kept_for = if sign == "-" {
+            None
+        } else {
+            Some(stored.generation()?)
+        };
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
-            may_be_ended = has_stepped_back || seen.0.1.is_some_and(|ended| at.timestamp() <= ended);
+            may_be_ended =
+                has_stepped_back || seen.0.1.is_some_and(|ended| at.timestamp() <= ended);
             state = BindingState::Bound(self.see(record, computed, seen, sign).await?);
         }
-        Ok(Recorded::Counted { state, at, may_be_ended, kept_for })
+        Ok(Recorded::Counted {
+            state,
+            at,
+            may_be_ended,
+            kept_for,
+        })
     }
 
     pub(super) fn recording(&self, record: &LoginRecord) -> Call {
-        let LoginRecord { person, session_key, order, rate, if_unbound } = record;
+        let LoginRecord {
+            person,
+            session_key,
+            order,
+            rate,
+            if_unbound,
+        } = record;
         let part = rate.part_at(self.now_micros());
         // One part longer than a login counts, because another process may know the time a little
         // better.
         let longest = (rate.life() * 10 / 9).as_millis().div_ceil(250) as u64;
         let line = line(order, quarter(rate.until(part)), session_key);
-        let script = script::RECORD_LOGIN.on(&[&name::binding(person), &name::session(person), &name::logins(person)]);
-        let told = if *if_unbound == UnboundPolicy::ReportOnly { " 1" } else { "" };
-        let script = script.arg(line).arg(self.session_ttl.as_secs()).arg(format!("{} {longest}{told}", rate.burst));
+        let script = script::RECORD_LOGIN.on(&[
+            &name::binding(person),
+            &name::session(person),
+            &name::logins(person),
+        ]);
+        let told = if *if_unbound == UnboundPolicy::ReportOnly {
+            " 1"
+        } else {
+            ""
+        };
+        let script = script
+            .arg(line)
+            .arg(self.session_ttl.as_secs())
+            .arg(format!("{} {longest}{told}", rate.burst));
         match if_unbound {
             UnboundPolicy::Computed { user, .. } => script.arg(owner_text(user)),
-            UnboundPolicy::Intended(Intent { user, made, by_unionid }) => {
-                script.arg("").arg(packed::user(user)).arg(flag(*made)).arg(flag(*by_unionid))
-            }
+            UnboundPolicy::Intended(Intent {
+                user,
+                made,
+                by_unionid,
+            }) => script
+                .arg("")
+                .arg(packed::user(user))
+                .arg(flag(*made))
+                .arg(flag(*by_unionid)),
             UnboundPolicy::Counted | UnboundPolicy::ReportOnly => script.arg(""),
         }
     }
@@ -219,14 +341,28 @@ impl Store {
         seen: SeenUser,
         sign: &str,
     ) -> Result<Bound> {
-        let (LoginRecord { person, order, .. }, ((block, ended, floor, seen), fields)) = (record, seen);
-        let people = fields - [block.is_some(), ended.is_some(), floor.is_some()].into_iter().filter(|it| *it).count();
+        let (LoginRecord { person, order, .. }, ((block, ended, floor, seen), fields)) =
+            (record, seen);
+        let people = fields
+            - [block.is_some(), ended.is_some(), floor.is_some()]
+                .into_iter()
+                .filter(|it| *it)
+                .count();
         let blocked = block.is_some_and(|block| block.ends_with(b"on"));
         let today = format!("{}c", order.began_at().timestamp() as u64 / A_DAY).into_bytes();
-        let is_old = seen.as_ref().is_none_or(|day| day.ends_with(b"c") && *day != today);
+        let is_old = seen
+            .as_ref()
+            .is_none_or(|day| day.ends_with(b"c") && *day != today);
         if listed && !blocked && is_old {
-            let script = script::CHANGE_LIST.on(&[&name::user(user), &name::gone(user), &name::struck(user, person)]);
-            let script = script.arg("see").arg(self.session_ttl.as_secs() + A_DAY).arg(packed::person(person));
+            let script = script::CHANGE_LIST.on(&[
+                &name::user(user),
+                &name::gone(user),
+                &name::struck(user, person),
+            ]);
+            let script = script
+                .arg("see")
+                .arg(self.session_ttl.as_secs() + A_DAY)
+                .arg(packed::person(person));
             match seen {
                 Some(_) => self.link.unawaited("see", script.arg(today)),
                 None => drop(self.link.run::<Value>("see", script.arg(today)).await?),
@@ -234,7 +370,15 @@ impl Store {
         }
         // A user is not new if the person has a session from before lists were kept, or if the list
         // has other persons. A repetition may repeat the first login.
-        let is_new = if listed { people == 0 && !["=", ">"].contains(&sign) } else { sign == "+" };
-        Ok(Bound { new_for: is_new.then_some(order.mark), blocked, ..Bound::computed(user.clone()) })
+        let is_new = if listed {
+            people == 0 && !["=", ">"].contains(&sign)
+        } else {
+            sign == "+"
+        };
+        Ok(Bound {
+            new_for: is_new.then_some(order.mark),
+            blocked,
+            ..Bound::computed(user.clone())
+        })
     }
 }

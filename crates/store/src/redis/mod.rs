@@ -34,7 +34,8 @@ pub use self::script::unreadable;
 use self::script::{flag, replace};
 use crate::memory::Memory;
 use crate::{
-    AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation, UnboundPolicy, limits::Rate,
+    AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation,
+    UnboundPolicy, limits::Rate,
 };
 
 /// The stored mode of user ids ([`Store::id_key`]) if user ids are drawn at random.
@@ -53,12 +54,19 @@ pub struct StoreAccess {
 impl StoreAccess {
     /// Access to the Redis of `link`, about whose clock nothing is known yet.
     pub fn new(link: wxmint_redis_link::RedisAccess) -> Self {
-        Self { link, stepped_back: SteppedBack::default(), made: Arc::default() }
+        Self {
+            link,
+            stepped_back: SteppedBack::default(),
+            made: Arc::default(),
+        }
     }
 
     /// Access to an empty Redis in memory, whose clock is `clock`.
     pub fn in_memory(clock: fn() -> DateTime<Utc>) -> Self {
-        Self::new(wxmint_redis_link::RedisAccess::to(Memory::new(clock), Confirm::Replicas(0)))
+        Self::new(wxmint_redis_link::RedisAccess::to(
+            Memory::new(clock),
+            Confirm::Replicas(0),
+        ))
     }
 }
 
@@ -67,7 +75,10 @@ impl StoreAccess {
 const NOTE_KEPT: Duration = Duration::from_secs(60 * 60);
 /// The limit of the write probe, which is never reached. The probe's keys expire after this period
 /// and an eighth of it.
-const TRIAL: Rate = Rate { burst: u32::MAX, period: Duration::from_secs(5) };
+const TRIAL: Rate = Rate {
+    burst: u32::MAX,
+    period: Duration::from_secs(5),
+};
 
 /// A connection to one Redis, for one worker thread. The thread must run its tasks in a `LocalSet`,
 /// as actix-web's workers do: a task on the runtime itself would wake the `LocalSet` once more for
@@ -101,11 +112,26 @@ impl Store {
         clock: fn() -> DateTime<Utc>,
         observer: impl Observer + 'static,
     ) -> Self {
-        let clocks = Clocks { stepped_back: Arc::clone(&access.stepped_back), ..Clocks::default() };
-        let (link, clock, made) =
-            (Rc::new(RedisClient::new(&access.link, observer)), Rc::new(clock), Arc::clone(&access.made));
+        let clocks = Clocks {
+            stepped_back: Arc::clone(&access.stepped_back),
+            ..Clocks::default()
+        };
+        let (link, clock, made) = (
+            Rc::new(RedisClient::new(&access.link, observer)),
+            Rc::new(clock),
+            Arc::clone(&access.made),
+        );
         let (earlier, noted_life, known_lives) = (Rc::default(), Rc::default(), Rc::default());
-        Self { link, session_ttl, clock, clocks, earlier, noted_life, known_lives, made }
+        Self {
+            link,
+            session_ttl,
+            clock,
+            clocks,
+            earlier,
+            noted_life,
+            known_lives,
+            made,
+        }
     }
 
     /// The time by this machine's clock.
@@ -115,19 +141,31 @@ impl Store {
 
     /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
-        Self { clock: Rc::new(move || instant), ..self.clone() }
+        Self {
+            clock: Rc::new(move || instant),
+            ..self.clone()
+        }
     }
 
     /// The stored mode of user ids: [`DRAWN`], or the kind and the fingerprint of the id key from
     /// which they are computed. Stores `own` if there is none yet, or if it is [`DRAWN`]: replicas
     /// that draw user ids yield to replicas that compute them.
     pub async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
-        let held: Option<String> = self.link.run("id_key", Call::of("GET", name::ID_KEY)).await?;
+        let held: Option<String> = self
+            .link
+            .run("id_key", Call::of("GET", name::ID_KEY))
+            .await?;
         let yields = |held: &Option<String>| held.as_deref().is_none_or(|held| held == DRAWN);
-        let Some(own) = own.filter(|own| yields(&held) && held.as_deref() != Some(*own)) else { return Ok(held) };
+        let Some(own) = own.filter(|own| yields(&held) && held.as_deref() != Some(*own)) else {
+            return Ok(held);
+        };
         let replaced = script::replace(name::ID_KEY, DRAWN.as_bytes(), own.as_bytes());
         let held: Option<String> = self.link.run_confirmed("id_key", replaced).await?;
-        Ok(if yields(&held) { Some(own.to_owned()) } else { held })
+        Ok(if yields(&held) {
+            Some(own.to_owned())
+        } else {
+            held
+        })
     }
 
     /// Stores a text of a door for `life`, at the key `key`. The operations on these texts are
@@ -141,7 +179,8 @@ impl Store {
     /// have it. A repetition with the same text finds that text.
     pub async fn keep_first(&self, key: &str, text: &str, life: Duration) -> Result<String> {
         let claimed = keeping(key, text, life).arg("NX").cmd("GET").arg(key);
-        let (_, held): (Value, Option<String>) = self.link.run_confirmed("keep_text", claimed).await?;
+        let (_, held): (Value, Option<String>) =
+            self.link.run_confirmed("keep_text", claimed).await?;
         // The text has expired meanwhile.
         Ok(held.unwrap_or_default())
     }
@@ -153,12 +192,19 @@ impl Store {
 
     /// Deletes the text at this key. Answered once replicas have deleted it.
     pub async fn discard(&self, key: &str) -> Result<()> {
-        Ok(self.link.run_confirmed::<u64>("discard_text", Call::of("DEL", key)).await.map(drop)?)
+        Ok(self
+            .link
+            .run_confirmed::<u64>("discard_text", Call::of("DEL", key))
+            .await
+            .map(drop)?)
     }
 
     /// Deletes the text at this key if it equals `text`.
     pub async fn discard_own(&self, key: &str, text: &str) -> Result<()> {
-        Ok(self.link.run("discard_text", replace(key, text.as_bytes(), b"")).await?)
+        Ok(self
+            .link
+            .run("discard_text", replace(key, text.as_bytes(), b""))
+            .await?)
     }
 
     /// Replaces the text `before` by `text`, which expires when `before` would have. Answered once
@@ -172,23 +218,51 @@ impl Store {
     /// for an openid that no person has.
     pub async fn try_a_login(&self) -> Result<(), Reason> {
         let stranger = |number: u32| {
-            Some(Person { app: "wxmint-readiness".parse().ok()?, openid: number.to_string().parse().ok()? })
+            Some(Person {
+                app: "wxmint-readiness".parse().ok()?,
+                openid: number.to_string().parse().ok()?,
+            })
         };
         for (primary, _) in self.link.all_primaries().await? {
             // The openids of WeChat are longer than these numbers.
             let has = |person: &Person| primary.has(slot_of(name::session(person).as_bytes()));
-            let Some(person) = (0..100_000).filter_map(stranger).find(has) else { continue };
-            let (tries, meter) = (name::tries(&person), RateLimitKey::of_person(&person, "names", "", TRIAL));
+            let Some(person) = (0..100_000).filter_map(stranger).find(has) else {
+                continue;
+            };
+            let (tries, meter) = (
+                name::tries(&person),
+                RateLimitKey::of_person(&person, "names", "", TRIAL),
+            );
             let order = ExchangeTimestamp::new(self.now_micros(), &AttemptId::new([0; 16]));
             let (session_key, if_unbound) = (Sealed::nothing(), UnboundPolicy::Counted);
-            let record = self.recording(&LoginRecord { person, session_key, order, rate: TRIAL, if_unbound });
-            let claim = record.cmd("SET").arg(tries).arg("").arg("NX").arg("EX").arg(TRIAL.period.as_secs());
-            self.link.run::<Value>("try_a_login", claim.and(self.counting(&self.counter(&meter)))).await?;
+            let record = self.recording(&LoginRecord {
+                person,
+                session_key,
+                order,
+                rate: TRIAL,
+                if_unbound,
+            });
+            let claim = record
+                .cmd("SET")
+                .arg(tries)
+                .arg("")
+                .arg("NX")
+                .arg("EX")
+                .arg(TRIAL.period.as_secs());
+            self.link
+                .run::<Value>(
+                    "try_a_login",
+                    claim.and(self.counting(&self.counter(&meter))),
+                )
+                .await?;
         }
         Ok(())
     }
 }
 
 fn keeping(key: &str, text: &str, life: Duration) -> Call {
-    Call::of("SET", key).arg(text).arg("EX").arg(life.as_secs().max(1))
+    Call::of("SET", key)
+        .arg(text)
+        .arg("EX")
+        .arg(life.as_secs().max(1))
 }

@@ -63,7 +63,10 @@ names! {
 
 /// The key that notes that a phone code was counted. The code is stored hashed, as a login code is.
 pub fn counted_phone_code(app: &AppId, code: &PhoneCode) -> String {
-    format!("wxmint:code:phone:{{{}}}", short_digest(&[app.as_str(), code.as_str()].join(":")))
+    format!(
+        "wxmint:code:phone:{{{}}}",
+        short_digest(&[app.as_str(), code.as_str()].join(":"))
+    )
 }
 
 /// The stream of revocations.
@@ -93,7 +96,11 @@ pub(super) fn user(user: &UserId) -> String {
     // A user id that begins with `}` would make an empty tag, which Redis ignores: the user's keys
     // would lie in several slots. So `%` is put in front. It is also put in front of an id that
     // begins with `%`, so that no two users have the same name.
-    let mark = if user.as_str().starts_with(['}', '%']) { "%" } else { "" };
+    let mark = if user.as_str().starts_with(['}', '%']) {
+        "%"
+    } else {
+        ""
+    };
     ["wxmint:user:{", mark, user.as_str(), "}"].concat()
 }
 
@@ -106,7 +113,15 @@ pub(super) fn user_of(key: &str) -> Option<UserId> {
 /// A key of a person. All of them lie in one slot. The colon is unambiguous, because neither an
 /// AppID nor an openid can contain it.
 fn of_person(person: &Person, what: &str) -> String {
-    ["wxmint:{", person.app.as_str(), ":", person.openid.as_str(), "}:", what].concat()
+    [
+        "wxmint:{",
+        person.app.as_str(),
+        ":",
+        person.openid.as_str(),
+        "}:",
+        what,
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -122,13 +137,16 @@ mod tests {
         let mut names = HashSet::new();
         for first in b'!'..=b'~' {
             for rest in ["", "lin", "}", "{", "}lin}", "{lin}", "%7Dlin"] {
-                let user: UserId = format!("{}{rest}", char::from(first)).parse().expect("a user id");
+                let user: UserId = format!("{}{rest}", char::from(first))
+                    .parse()
+                    .expect("a user id");
                 let ended = name::ended(&user, &"jti".parse().expect("a token id"));
                 let [list, gone, ends] = [name::user(&user), name::gone(&user), name::ends(&user)];
                 let keys = [list, gone, ends, ended];
                 let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
                 assert_eq!(slots.len(), 1, "{keys:?}");
-                keys.into_iter().for_each(|key| assert!(names.insert(key.clone()), "{key} is of two users"));
+                keys.into_iter()
+                    .for_each(|key| assert!(names.insert(key.clone()), "{key} is of two users"));
             }
         }
     }
@@ -137,9 +155,16 @@ mod tests {
     fn the_keys_of_one_person_are_of_one_slot() {
         // An AppID and an openid have neither braces nor colons.
         for odd in ["-", "_", "0", "a", "Z"] {
-            let person = Person { app: odd.parse().expect("an AppID"), openid: odd.parse().expect("an openid") };
-            let mut keys =
-                vec![name::binding(&person), name::session(&person), name::logins(&person), name::tries(&person)];
+            let person = Person {
+                app: odd.parse().expect("an AppID"),
+                openid: odd.parse().expect("an openid"),
+            };
+            let mut keys = vec![
+                name::binding(&person),
+                name::session(&person),
+                name::logins(&person),
+                name::tries(&person),
+            ];
             keys.push(name::limit_of_person(&person, "names"));
             let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
             assert_eq!(slots.len(), 1, "{keys:?}");

@@ -55,7 +55,9 @@ pub(super) fn flag(value: bool) -> &'static str {
 
 /// The error for a value that this version cannot read.
 pub fn unreadable(what: &'static str) -> StoreError {
-    StoreError { reason: format!("{what} in Redis cannot be read: mend or delete it") }
+    StoreError {
+        reason: format!("{what} in Redis cannot be read: mend or delete it"),
+    }
 }
 
 impl From<Unreadable> for StoreError {

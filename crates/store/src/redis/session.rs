@@ -50,27 +50,47 @@ impl Store {
     pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
         let key = name::session(person);
         let asked = Call::at(&key).cmd("TIME").cmd("GET").arg(&key);
-        let ((seconds, micros), session): ((u64, u32), Option<Vec<u8>>) = self.link.run("session_keys", asked).await?;
-        Ok(usable(&session.unwrap_or_default(), Duration::new(seconds, micros * 1000)))
+        let ((seconds, micros), session): ((u64, u32), Option<Vec<u8>>) =
+            self.link.run("session_keys", asked).await?;
+        Ok(usable(
+            &session.unwrap_or_default(),
+            Duration::new(seconds, micros * 1000),
+        ))
     }
 
     /// Begins a try with the session keys of a person who is bound to `user`.
-    pub async fn open(&self, person: &Person, user: &UserId, attempt: &AttemptId) -> Result<Opening> {
-        let script = try_keys("open", person, attempt).arg(packed::user(user)).arg(owner_text(user));
-        let (word, seconds, micros, session): (String, u64, u64, Vec<u8>) = self.link.run("open", script).await?;
+    pub async fn open(
+        &self,
+        person: &Person,
+        user: &UserId,
+        attempt: &AttemptId,
+    ) -> Result<Opening> {
+        let script = try_keys("open", person, attempt)
+            .arg(packed::user(user))
+            .arg(owner_text(user));
+        let (word, seconds, micros, session): (String, u64, u64, Vec<u8>) =
+            self.link.run("open", script).await?;
         let now = Duration::from_secs(seconds) + Duration::from_micros(micros);
         let order = ExchangeTimestamp::new(now.as_micros() as u64, attempt);
         match word.as_str() {
             "not bound" => Ok(Opening::NotBound),
             "busy" => Ok(Opening::Busy),
-            _ => self.usable(&order).map(|()| Opening::Keys(usable(&session, now), order)),
+            _ => self
+                .usable(&order)
+                .map(|()| Opening::Keys(usable(&session, now), order)),
         }
     }
 
     /// Ends the try of `attempt`. `failed`: none of the keys decrypted the data; failures are
     /// counted. Returns whether this failure deleted the session keys; a repetition returns false.
     pub async fn close(&self, person: &Person, attempt: &AttemptId, failed: bool) -> Result<bool> {
-        Ok(self.link.run("close", try_keys("close", person, attempt).arg(flag(failed))).await?)
+        Ok(self
+            .link
+            .run(
+                "close",
+                try_keys("close", person, attempt).arg(flag(failed)),
+            )
+            .await?)
     }
 
     /// Stores a session key with the person's binding of this `generation`, unless a later exchange
@@ -85,21 +105,42 @@ impl Store {
         (order, sealed): &ExchangedKey,
         login: Option<DateTime<Utc>>,
     ) -> Result<()> {
-        let script = change_session(person, "keep").arg(generation).arg(line(order, 0, sealed));
-        let script = script.arg(self.session_ttl.as_secs()).arg(flag(login.is_none()));
-        Ok(self.link.run("keep_session_key", script.arg(login.map_or(0, |at| at.timestamp()))).await?)
+        let script = change_session(person, "keep")
+            .arg(generation)
+            .arg(line(order, 0, sealed));
+        let script = script
+            .arg(self.session_ttl.as_secs())
+            .arg(flag(login.is_none()));
+        Ok(self
+            .link
+            .run(
+                "keep_session_key",
+                script.arg(login.map_or(0, |at| at.timestamp())),
+            )
+            .await?)
     }
 
     /// Replaces a sealed session key by the same key under a newer vault key, if it is still
     /// stored.
     pub async fn reseal(&self, person: &Person, old: &Sealed, new: &Sealed) -> Result<()> {
-        Ok(self.link.run("reseal", change_session(person, "reseal").arg(old.as_bytes()).arg(new.as_bytes())).await?)
+        Ok(self
+            .link
+            .run(
+                "reseal",
+                change_session(person, "reseal")
+                    .arg(old.as_bytes())
+                    .arg(new.as_bytes()),
+            )
+            .await?)
     }
 
     /// Deletes the session keys. With the second of a login, only if no later login has brought a
     /// key. If the person is bound, the time of the last login stays with the binding.
     pub async fn forget(&self, person: &Person, login: Option<i64>) -> Result<()> {
-        Ok(self.link.run("forget", change_session(person, "forget").arg(login)).await?)
+        Ok(self
+            .link
+            .run("forget", change_session(person, "forget").arg(login))
+            .await?)
     }
 }
 
@@ -109,7 +150,13 @@ pub(super) fn line(order: &ExchangeTimestamp, till: u64, sealed: &Sealed) -> Vec
     let place = order.micros << 4 | u64::from(order.mark.0 & 15);
     let (till, sealed) = (u32::try_from(till).unwrap_or(u32::MAX), sealed.as_bytes());
     let length = (TILL.end + sealed.len()) as u16;
-    [&length.to_be_bytes()[..], &place.to_be_bytes()[1..], &till.to_be_bytes(), sealed].concat()
+    [
+        &length.to_be_bytes()[..],
+        &place.to_be_bytes()[1..],
+        &till.to_be_bytes(),
+        sealed,
+    ]
+    .concat()
 }
 
 /// The first quarter of a second that is not before this time, which is in microseconds since 1970.
@@ -137,7 +184,10 @@ pub(super) fn owner(session: &[u8]) -> Option<UserId> {
 fn lines(mut session: &[u8]) -> (Vec<&[u8]>, &[u8]) {
     let mut lines = Vec::new();
     while let Some(([high @ 0..32, low], rest)) = session.split_first_chunk() {
-        let Some((line, others)) = rest.split_at_checked(u16::from_be_bytes([*high, *low]).into()) else { break };
+        let Some((line, others)) = rest.split_at_checked(u16::from_be_bytes([*high, *low]).into())
+        else {
+            break;
+        };
         lines.push(line);
         session = others;
     }
@@ -149,7 +199,9 @@ fn lines(mut session: &[u8]) -> (Vec<&[u8]>, &[u8]) {
 pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
     let key = |line: &[u8]| {
         let (order, sealed) = line.get(ORDER).zip(line.get(TILL.end..))?;
-        let place = order.iter().fold(0, |place, byte| place << 8 | u64::from(*byte));
+        let place = order
+            .iter()
+            .fold(0, |place, byte| place << 8 | u64::from(*byte));
         Some((place >> 4, Sealed::from_stored(sealed.to_vec())))
     };
     lines(session).0.into_iter().map_while(key).collect()
@@ -159,21 +211,41 @@ pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
 /// [`PREVIOUS_KEY_TTL`] after it was replaced. `now`: since 1970.
 pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
     let keys = keys(session);
-    let latest = keys.first().map(|(micros, _)| Duration::from_micros(*micros)).unwrap_or_default();
-    let usable = if now.saturating_sub(latest) < PREVIOUS_KEY_TTL { 2 } else { 1 };
-    keys.into_iter().take(usable).map(|(_, sealed)| sealed).filter(|sealed| !sealed.is_nothing()).collect()
+    let latest = keys
+        .first()
+        .map(|(micros, _)| Duration::from_micros(*micros))
+        .unwrap_or_default();
+    let usable = if now.saturating_sub(latest) < PREVIOUS_KEY_TTL {
+        2
+    } else {
+        1
+    };
+    keys.into_iter()
+        .take(usable)
+        .map(|(_, sealed)| sealed)
+        .filter(|sealed| !sealed.is_nothing())
+        .collect()
 }
 
 /// The second in which the last stored exchange began.
 pub(super) fn exchanged(session: &[u8]) -> Option<DateTime<Utc>> {
-    keys(session).first().and_then(|(micros, _)| DateTime::from_timestamp((micros / 1_000_000) as i64, 0))
+    keys(session)
+        .first()
+        .and_then(|(micros, _)| DateTime::from_timestamp((micros / 1_000_000) as i64, 0))
 }
 
 pub(super) fn change_session(person: &Person, step: &str) -> Call {
-    script::CHANGE_SESSION.on(&[name::binding, name::session, name::logins].map(|key| key(person))).arg(step)
+    script::CHANGE_SESSION
+        .on(&[name::binding, name::session, name::logins].map(|key| key(person)))
+        .arg(step)
 }
 
 fn try_keys(step: &str, person: &Person, attempt: &AttemptId) -> Call {
-    let script = script::TRY.on(&[name::binding, name::session, name::logins, name::tries].map(|key| key(person)));
-    script.arg(step).arg(MAX_FAILURES).arg(FAILURES_WINDOW.as_secs()).arg(attempt.to_string())
+    let script = script::TRY
+        .on(&[name::binding, name::session, name::logins, name::tries].map(|key| key(person)));
+    script
+        .arg(step)
+        .arg(MAX_FAILURES)
+        .arg(FAILURES_WINDOW.as_secs())
+        .arg(attempt.to_string())
 }

@@ -86,8 +86,20 @@ pub struct Bound {
 impl Bound {
     /// A person with a computed user and without a binding.
     pub fn computed(user: UserId) -> Self {
-        let (bound_at, last_login, unionid, others, conflict, shared, new_for, blocked) = Default::default();
-        Self { generation: COMPUTED, user, bound_at, last_login, unionid, others, conflict, shared, new_for, blocked }
+        let (bound_at, last_login, unionid, others, conflict, shared, new_for, blocked) =
+            Default::default();
+        Self {
+            generation: COMPUTED,
+            user,
+            bound_at,
+            last_login,
+            unionid,
+            others,
+            conflict,
+            shared,
+            new_for,
+            blocked,
+        }
     }
 }
 
@@ -141,7 +153,9 @@ impl StoredBinding {
     }
 
     pub(super) fn generation(&self) -> Result<u64> {
-        let generation = self.field(b'g').map_or(Some(0), |_| self.number(b'g')?.try_into().ok());
+        let generation = self
+            .field(b'g')
+            .map_or(Some(0), |_| self.number(b'g')?.try_into().ok());
         generation.ok_or_else(|| unreadable("a binding's generation"))
     }
 
@@ -149,29 +163,53 @@ impl StoredBinding {
         let (is_set, generation) = (|name| self.field(name) == Some(b"1"), self.generation()?);
         if let Some(user) = self.field(b'u') {
             let is_on = self.field(b's').is_some_and(|block| block.ends_with(b"on"));
-            let time = |name| self.number(name).and_then(|second| DateTime::from_timestamp(second, 0));
+            let time = |name| {
+                self.number(name)
+                    .and_then(|second| DateTime::from_timestamp(second, 0))
+            };
             return Ok(BindingState::Bound(Bound {
                 generation,
                 user: packed::read_user(user)?,
                 bound_at: time(b'b').ok_or_else(|| unreadable("a binding's time"))?,
                 last_login: time(b'l'),
                 unionid: self.field(b'n').map(packed::read_unionid).transpose()?,
-                others: self.field(b'o').map(packed::read_unionids).transpose()?.into_iter().flatten().collect(),
+                others: self
+                    .field(b'o')
+                    .map(packed::read_unionids)
+                    .transpose()?
+                    .into_iter()
+                    .flatten()
+                    .collect(),
                 conflict: self.field(b'c').map(packed::read_user).transpose()?,
                 shared: is_set(b'r'),
-                new_for: self.field(b'f').and_then(|mark| Some(AttemptMark(u32::from_be_bytes(mark.try_into().ok()?)))),
+                new_for: self
+                    .field(b'f')
+                    .and_then(|mark| Some(AttemptMark(u32::from_be_bytes(mark.try_into().ok()?)))),
                 blocked: is_on && self.field(b'k') == Some(user),
             }));
         }
         if let Some(user) = self.field(b'i') {
-            let intent = Intent { user: packed::read_user(user)?, made: is_set(b'm'), by_unionid: is_set(b'a') };
+            let intent = Intent {
+                user: packed::read_user(user)?,
+                made: is_set(b'm'),
+                by_unionid: is_set(b'a'),
+            };
             return Ok(BindingState::Intended { generation, intent });
         }
         if let Some(user) = self.field(b'q') {
-            let since = self.number(b't').ok_or_else(|| unreadable("when a person left"))?;
-            return Ok(BindingState::Leaving { generation, user: packed::read_user(user)?, since });
+            let since = self
+                .number(b't')
+                .ok_or_else(|| unreadable("when a person left"))?;
+            return Ok(BindingState::Leaving {
+                generation,
+                user: packed::read_user(user)?,
+                since,
+            });
         }
-        Ok(BindingState::Free { generation, dissolved: is_set(b'v') })
+        Ok(BindingState::Free {
+            generation,
+            dissolved: is_set(b'v'),
+        })
     }
 }
 
@@ -182,11 +220,18 @@ pub(super) fn stored_binding(person: &Person) -> Call {
 impl Store {
     /// The state of a person's binding. If replicas have not confirmed it yet, waits until they
     /// have: the request that made it may have been answered with an error.
-    pub(super) async fn certain(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
+    pub(super) async fn certain(
+        &self,
+        person: &Person,
+        stored: StoredBinding,
+    ) -> Result<BindingState> {
         if !stored.is_unconfirmed() {
             return stored.state();
         }
-        let stored = self.link.run_confirmed("binding_state", stored_binding(person)).await?;
+        let stored = self
+            .link
+            .run_confirmed("binding_state", stored_binding(person))
+            .await?;
         self.confirmed(person, stored)
     }
 
@@ -194,7 +239,8 @@ impl Store {
     /// unconfirmed. If that is lost, the next login waits once more.
     pub(super) fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
         if stored.is_unconfirmed() {
-            self.link.later(Call::of("HDEL", name::binding(person)).arg("w"));
+            self.link
+                .later(Call::of("HDEL", name::binding(person)).arg("w"));
         }
         stored.state()
     }

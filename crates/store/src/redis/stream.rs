@@ -19,7 +19,9 @@ use crate::{Result, StoreError};
 
 /// How long a revocation is needed at most: until no verifier can accept a token that was issued
 /// before it, whatever life tokens have.
-pub const REVOCATIONS_KEPT: Duration = LONGEST_LIFE.saturating_add(MAX_LEEWAY).saturating_add(Duration::from_secs(1));
+pub const REVOCATIONS_KEPT: Duration = LONGEST_LIFE
+    .saturating_add(MAX_LEEWAY)
+    .saturating_add(Duration::from_secs(1));
 /// How long the revocation of a key is needed: until the key's last token has expired. A replica
 /// may have signed that token a little later, and by another clock. A thief of the key can sign at
 /// any time, but by then no verifier uses a JWK Set that contains the key.
@@ -38,11 +40,24 @@ const LOOKED_FOR_FROM: u64 = 5 * 60 * 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     /// A user's tokens with `iat` not after `before`.
-    User { user: UserId, before: i64, until: i64 },
+    User {
+        user: UserId,
+        before: i64,
+        until: i64,
+    },
     /// A user's tokens of one app with `iat` not after `before`.
-    UserInApp { user: UserId, app: AppId, before: i64, until: i64 },
+    UserInApp {
+        user: UserId,
+        app: AppId,
+        before: i64,
+        until: i64,
+    },
     /// One token.
-    Token { id: TokenId, user: UserId, expires_at: i64 },
+    Token {
+        id: TokenId,
+        user: UserId,
+        expires_at: i64,
+    },
     /// All tokens that this key has signed.
     Key { kid: String, until: i64 },
 }
@@ -71,19 +86,26 @@ impl Revocation {
     /// Parses the form in the stream; `None` if this version does not know it.
     pub fn read(text: &str) -> Option<Self> {
         Some(match text.split(' ').collect::<Vec<_>>()[..] {
-            ["sub", before, until, user] => {
-                Self::User { user: user.parse().ok()?, before: before.parse().ok()?, until: until.parse().ok()? }
-            }
+            ["sub", before, until, user] => Self::User {
+                user: user.parse().ok()?,
+                before: before.parse().ok()?,
+                until: until.parse().ok()?,
+            },
             ["app", before, until, app, user] => Self::UserInApp {
                 user: user.parse().ok()?,
                 app: app.parse().ok()?,
                 before: before.parse().ok()?,
                 until: until.parse().ok()?,
             },
-            ["jti", expires_at, id, user] => {
-                Self::Token { id: id.parse().ok()?, user: user.parse().ok()?, expires_at: expires_at.parse().ok()? }
-            }
-            ["kid", until, kid] => Self::Key { kid: kid.to_owned(), until: until.parse().ok()? },
+            ["jti", expires_at, id, user] => Self::Token {
+                id: id.parse().ok()?,
+                user: user.parse().ok()?,
+                expires_at: expires_at.parse().ok()?,
+            },
+            ["kid", until, kid] => Self::Key {
+                kid: kid.to_owned(),
+                until: until.parse().ok()?,
+            },
             _ => return None,
         })
     }
@@ -91,7 +113,9 @@ impl Revocation {
     pub(super) fn form(&self) -> Form {
         let (head, tail) = match self {
             Self::User { user, before, .. } => (format!("sub {before} "), format!(" {user}")),
-            Self::UserInApp { user, app, before, .. } => (format!("app {before} "), format!(" {app} {user}")),
+            Self::UserInApp {
+                user, app, before, ..
+            } => (format!("app {before} "), format!(" {app} {user}")),
             Self::Token { id, user, .. } => ("jti ".into(), format!(" {id} {user}")),
             Self::Key { kid, .. } => ("kid ".into(), format!(" {kid}")),
         };
@@ -101,25 +125,46 @@ impl Revocation {
     /// The entry of the issuer's revocation feed, which has hashes in place of ids.
     pub fn published(&self, iss: &str) -> RevocationEntry {
         match *self {
-            Self::User { ref user, before, until } => {
-                RevocationEntry::User { user: RevocationHash::of_user(iss, user), before, until }
-            }
-            Self::UserInApp { ref user, ref app, before, until } => RevocationEntry::UserInApp {
+            Self::User {
+                ref user,
+                before,
+                until,
+            } => RevocationEntry::User {
+                user: RevocationHash::of_user(iss, user),
+                before,
+                until,
+            },
+            Self::UserInApp {
+                ref user,
+                ref app,
+                before,
+                until,
+            } => RevocationEntry::UserInApp {
                 user_in_app: RevocationHash::of_user_in_app(iss, user, app),
                 before,
                 until,
             },
-            Self::Token { ref id, expires_at: until, .. } => {
-                RevocationEntry::Token { token: RevocationHash::of_token(iss, id), until }
-            }
-            Self::Key { ref kid, until } => RevocationEntry::Key { kid: kid.clone(), until },
+            Self::Token {
+                ref id,
+                expires_at: until,
+                ..
+            } => RevocationEntry::Token {
+                token: RevocationHash::of_token(iss, id),
+                until,
+            },
+            Self::Key { ref kid, until } => RevocationEntry::Key {
+                kid: kid.clone(),
+                until,
+            },
         }
     }
 
     /// When the last token that the revocation names expires.
     pub fn until(&self) -> i64 {
         match *self {
-            Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => until,
+            Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => {
+                until
+            }
             Self::Token { expires_at, .. } => expires_at,
         }
     }
@@ -128,7 +173,9 @@ impl Revocation {
     /// token's `exp`.
     pub(super) fn dated(mut self, date: i64) -> Self {
         match &mut self {
-            Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => *until = date,
+            Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => {
+                *until = date
+            }
             Self::Token { .. } => {}
         }
         self
@@ -165,14 +212,22 @@ const LOST: &str = " lost";
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.since, if self.is_certain { LOST } else { "" })
+        write!(
+            f,
+            "{}{}",
+            self.since,
+            if self.is_certain { LOST } else { "" }
+        )
     }
 }
 
 impl Doubt {
     pub(super) fn read(text: &str) -> Option<Self> {
         let since = text.strip_suffix(LOST);
-        Some(Self { since: since.unwrap_or(text).parse().ok()?, is_certain: since.is_some() })
+        Some(Self {
+            since: since.unwrap_or(text).parse().ok()?,
+            is_certain: since.is_some(),
+        })
     }
 }
 
@@ -180,13 +235,23 @@ impl Lives {
     /// The longest life of a token that may be left at that second; [`LONGEST_LIFE`] if no life is
     /// known.
     pub fn longest(&self, second: i64) -> Duration {
-        let left = self.0.iter().filter(|(_, last)| **last >= second).map(|(life, _)| *life);
-        if self.0.is_empty() { LONGEST_LIFE } else { Duration::from_secs(left.max().unwrap_or_default()) }
+        let left = self
+            .0
+            .iter()
+            .filter(|(_, last)| **last >= second)
+            .map(|(life, _)| *life);
+        if self.0.is_empty() {
+            LONGEST_LIFE
+        } else {
+            Duration::from_secs(left.max().unwrap_or_default())
+        }
     }
 
     /// Whether this life is noted up to the second `last` or longer.
     pub fn has(&self, life: Duration, last: i64) -> bool {
-        self.0.get(&life.as_secs()).is_some_and(|held| *held >= last)
+        self.0
+            .get(&life.as_secs())
+            .is_some_and(|held| *held >= last)
     }
 
     /// Merges the lives of `others`, and drops the lives that ended before `second`.
@@ -201,8 +266,15 @@ impl Lives {
     /// The lives that `others` lacks, or has for a shorter time.
     #[must_use]
     pub fn missing_from(&self, others: &Self) -> Self {
-        let is_missing = |(life, last): &(&u64, &i64)| others.0.get(*life).is_none_or(|held| held < *last);
-        Self(self.0.iter().filter(is_missing).map(|(life, last)| (*life, *last)).collect())
+        let is_missing =
+            |(life, last): &(&u64, &i64)| others.0.get(*life).is_none_or(|held| held < *last);
+        Self(
+            self.0
+                .iter()
+                .filter(is_missing)
+                .map(|(life, last)| (*life, *last))
+                .collect(),
+        )
     }
 
     /// Whether no life is known.
@@ -259,53 +331,97 @@ type Length = fn(&[Entry], usize) -> usize;
 impl Store {
     /// Reads at most `most` revocations after `cursor`, or from the oldest if `cursor` is empty.
     /// `None` if the stream does not have this cursor, or no longer.
-    pub async fn revocations_after(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
+    pub async fn revocations_after(
+        &self,
+        cursor: &str,
+        most: usize,
+    ) -> Result<Option<ReadRevocations>> {
         self.part_after(cursor, most, |_, most| most).await
     }
 
     /// As [`Self::revocations_after`], but with common page boundaries: unless it is the last page,
     /// a page has at least half of `most` entries, and ends where the pages of other readers end,
     /// whatever cursors they began with.
-    pub async fn revocations_page(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
+    pub async fn revocations_page(
+        &self,
+        cursor: &str,
+        most: usize,
+    ) -> Result<Option<ReadRevocations>> {
         self.part_after(cursor, most, where_readers_meet).await
     }
 
     /// As [`Self::revocations_after`], but also `None` if the cursor's entry was purged. For a
     /// caller that wants to know whether the stream is still the same.
-    pub async fn ends_after_entry(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
+    pub async fn ends_after_entry(
+        &self,
+        cursor: &str,
+        most: usize,
+    ) -> Result<Option<ReadRevocations>> {
         if !cursor.is_empty() {
-            let Some(place) = Place::read(cursor) else { return Ok(None) };
-            let Part { entries, .. } = self.read_stream("revocations_after", place.id, place.id, 1).await?;
-            if entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
+            let Some(place) = Place::read(cursor) else {
+                return Ok(None);
+            };
+            let Part { entries, .. } = self
+                .read_stream("revocations_after", place.id, place.id, 1)
+                .await?;
+            if entries
+                .first()
+                .is_none_or(|entry| cursor_of(entry) != cursor)
+            {
                 return Ok(None);
             }
         }
         self.revocations_after(cursor, most).await
     }
 
-    async fn part_after(&self, cursor: &str, most: usize, length: Length) -> Result<Option<ReadRevocations>> {
+    async fn part_after(
+        &self,
+        cursor: &str,
+        most: usize,
+        length: Length,
+    ) -> Result<Option<ReadRevocations>> {
         if cursor.is_empty() {
-            let part = self.read_stream("revocations_after", "-", "+", most + 1).await?;
+            let part = self
+                .read_stream("revocations_after", "-", "+", most + 1)
+                .await?;
             return self.page(part, cursor, most, length).map(Some);
         }
-        let Some(place) = Place::read(cursor) else { return Ok(None) };
+        let Some(place) = Place::read(cursor) else {
+            return Ok(None);
+        };
         // This read is cheap, so that an invalid cursor costs little.
-        let Part { second, entries: named, .. } = self.read_stream("revocations_after", place.id, place.id, 1).await?;
+        let Part {
+            second,
+            entries: named,
+            ..
+        } = self
+            .read_stream("revocations_after", place.id, place.id, 1)
+            .await?;
         match named.first() {
             Some(entry) if cursor_of(entry) == cursor => {}
             // The entry's date has passed, so it was purged. It may also have been lost in a
             // failover, after which other entries may have slightly earlier ids. So continue a
             // little earlier: a verifier may get some revocations twice.
-            None if place.until.saturating_add(KEPT_AFTER) < second.min((self.clock)().timestamp()) => {
+            None if place.until.saturating_add(KEPT_AFTER)
+                < second.min((self.clock)().timestamp()) =>
+            {
                 let from = format!("{}-0", place.millis.saturating_sub(LOOKED_FOR_FROM));
-                let part = self.read_stream("revocations_after", &from, "+", most + 1).await?;
+                let part = self
+                    .read_stream("revocations_after", &from, "+", most + 1)
+                    .await?;
                 return self.page(part, cursor, most, length).map(Some);
             }
             _ => return Ok(None),
         }
-        let mut part = self.read_stream("revocations_after", place.id, "+", most + 2).await?;
+        let mut part = self
+            .read_stream("revocations_after", place.id, "+", most + 2)
+            .await?;
         // If the entry was purged meanwhile, or lost in a failover, the first entry is another one.
-        if part.entries.first().is_none_or(|entry| cursor_of(entry) != cursor) {
+        if part
+            .entries
+            .first()
+            .is_none_or(|entry| cursor_of(entry) != cursor)
+        {
             return Ok(None);
         }
         part.entries.remove(0);
@@ -330,7 +446,11 @@ impl Store {
     }
 
     /// As [`Self::put_into_stream`], with the date that the revocation already has.
-    pub(super) async fn put_into_stream_again(&self, ended: &Revocation, note: Option<Note<'_>>) -> Result<()> {
+    pub(super) async fn put_into_stream_again(
+        &self,
+        ended: &Revocation,
+        note: Option<Note<'_>>,
+    ) -> Result<()> {
         self.put_dated(ended, None, note, true).await.map(drop)
     }
 
@@ -341,14 +461,23 @@ impl Store {
         note: Option<Note<'_>>,
         confirmed: bool,
     ) -> Result<(i64, bool)> {
-        let keys = [name::STREAM, name::LIVES].into_iter().chain(note.as_ref().map(|(key, _)| &**key));
+        let keys = [name::STREAM, name::LIVES]
+            .into_iter()
+            .chain(note.as_ref().map(|(key, _)| &**key));
         let Form { head, tail } = ended.form();
         let before = before.map(|second| second.to_string()).unwrap_or_default();
-        let script = script::PUBLISH_END.on(&keys.collect::<Vec<_>>()).arg(head).arg(tail).arg(ended.until());
+        let script = script::PUBLISH_END
+            .on(&keys.collect::<Vec<_>>())
+            .arg(head)
+            .arg(tail)
+            .arg(ended.until());
         let script = script.arg(before).arg(LONGEST_LIFE.as_secs());
-        let script = script.arg((self.clock)().timestamp()).arg(APART.num_seconds());
+        let script = script
+            .arg((self.clock)().timestamp())
+            .arg(APART.num_seconds());
         let script = script.arg(note.as_ref().map(|(_, life)| *life).unwrap_or_default());
-        let answer: (Option<i64>, i64, bool) = self.link.write("publish_end", script, confirmed).await?;
+        let answer: (Option<i64>, i64, bool) =
+            self.link.write("publish_end", script, confirmed).await?;
         let (ahead, date, is_added) = answer;
         unless_ahead((ahead, ()))?;
         if is_added {
@@ -362,9 +491,24 @@ impl Store {
         mem::take(&mut self.made.lock())
     }
 
-    async fn read_stream(&self, step: &'static str, from: &str, to: &str, count: usize) -> Result<Part> {
-        let asked = Call::at(name::STREAM).cmd("TIME").cmd("HGETALL").arg(name::LIVES);
-        let asked = asked.cmd("XRANGE").arg(name::STREAM).arg(from).arg(to).arg("COUNT").arg(count);
+    async fn read_stream(
+        &self,
+        step: &'static str,
+        from: &str,
+        to: &str,
+        count: usize,
+    ) -> Result<Part> {
+        let asked = Call::at(name::STREAM)
+            .cmd("TIME")
+            .cmd("HGETALL")
+            .arg(name::LIVES);
+        let asked = asked
+            .cmd("XRANGE")
+            .arg(name::STREAM)
+            .arg(from)
+            .arg(to)
+            .arg("COUNT")
+            .arg(count);
         type Answer = ((u64, u64), BTreeMap<u64, i64>, Vec<Entry>);
         let sent = Moment::now();
         let (time, lives, entries): Answer = self.link.run(step, asked).await?;
@@ -372,12 +516,20 @@ impl Store {
         let second = (self.clocks.told(sent, time) / 1_000_000) as i64;
         let lives = Lives(lives);
         self.known_lives.replace(lives.clone());
-        Ok(Part { second, lives, entries })
+        Ok(Part {
+            second,
+            lives,
+            entries,
+        })
     }
 
     fn page(
         &self,
-        Part { second, lives, mut entries }: Part,
+        Part {
+            second,
+            lives,
+            mut entries,
+        }: Part,
         after: &str,
         most: usize,
         length: Length,
@@ -390,13 +542,20 @@ impl Store {
         // A revocation that a later version wrote is skipped, so that verifiers still get the
         // others.
         let ends = entries.iter().filter_map(|(id, (_, end))| {
-            let unread = || tracing::warn!(id, "this version cannot read an entry of wxmint:revoked");
+            let unread =
+                || tracing::warn!(id, "this version cannot read an entry of wxmint:revoked");
             Revocation::read(end).ok_or_else(unread).ok()
         });
         // The earlier of both clocks counts, because one of them may be ahead.
         let present = second.min(at.timestamp());
         let ends = ends.filter(|ended| ended.until().saturating_add(KEPT_AFTER) >= present);
-        Ok(ReadRevocations { at, ends: ends.collect(), lives, cursor, more })
+        Ok(ReadRevocations {
+            at,
+            ends: ends.collect(),
+            lives,
+            cursor,
+            more,
+        })
     }
 
     /// Purges the revocations whose date has passed, among at most `most` entries of the stream,
@@ -405,19 +564,39 @@ impl Store {
     /// Redis were ahead for a moment, revoked tokens would become valid again, and because a full
     /// Redis evicts keys that expire.
     pub async fn forget_ends(&self, from: Option<&str>, most: usize) -> Result<Forgotten> {
-        let Part { second, lives, entries, .. } =
-            self.read_stream("forget_ends", from.unwrap_or("-"), "+", most).await?;
+        let Part {
+            second,
+            lives,
+            entries,
+            ..
+        } = self
+            .read_stream("forget_ends", from.unwrap_or("-"), "+", most)
+            .await?;
         let own = (self.clock)().timestamp();
         if (second - own).abs() > APART.num_seconds() {
-            return Ok(Forgotten { ends: 0, next: None });
+            return Ok(Forgotten {
+                ends: 0,
+                next: None,
+            });
         }
-        let next = entries.last().filter(|_| entries.len() == most).and_then(|(id, _)| id_after(id));
+        let next = entries
+            .last()
+            .filter(|_| entries.len() == most)
+            .and_then(|(id, _)| id_after(id));
         let present = second.min(own) - KEPT_AFTER;
-        let over: Vec<_> = entries.iter().filter(|entry| until(entry) < present).collect();
-        let (mut users, mut tokens) = (BTreeSet::<UserId>::new(), BTreeMap::<UserId, Vec<String>>::new());
+        let over: Vec<_> = entries
+            .iter()
+            .filter(|entry| until(entry) < present)
+            .collect();
+        let (mut users, mut tokens) = (
+            BTreeSet::<UserId>::new(),
+            BTreeMap::<UserId, Vec<String>>::new(),
+        );
         for (_, (_, end)) in &over {
             match Revocation::read(end) {
-                Some(Revocation::User { user, .. } | Revocation::UserInApp { user, .. }) => _ = users.insert(user),
+                Some(Revocation::User { user, .. } | Revocation::UserInApp { user, .. }) => {
+                    _ = users.insert(user)
+                }
                 Some(Revocation::Token { id, user, .. }) => {
                     let key = name::ended(&user, &id);
                     tokens.entry(user).or_default().push(key);
@@ -429,7 +608,11 @@ impl Store {
         }
         let of_tokens = tokens.iter().map(async |(user, keys)| {
             let deleted = Call::at(&name::user(user)).cmd("DEL").arg(keys);
-            self.link.run::<Value>("forget_ends", deleted).await.map(drop).map_err(StoreError::from)
+            self.link
+                .run::<Value>("forget_ends", deleted)
+                .await
+                .map(drop)
+                .map_err(StoreError::from)
         });
         try_join_all(of_tokens).await?;
         let of_users = users.iter().map(async |user| {
@@ -443,20 +626,37 @@ impl Store {
         // The entries are deleted last, because a repetition finds the remaining records by them.
         if !over.is_empty() {
             let ids: Vec<_> = over.iter().map(|(id, _)| id).collect();
-            let deleted = Call::at(name::STREAM).cmd("XDEL").arg(name::STREAM).arg(ids);
+            let deleted = Call::at(name::STREAM)
+                .cmd("XDEL")
+                .arg(name::STREAM)
+                .arg(ids);
             self.link.run::<Value>("forget_ends", deleted).await?;
         }
-        Ok(Forgotten { ends: over.len(), next })
+        Ok(Forgotten {
+            ends: over.len(),
+            next,
+        })
     }
 
     /// Purges the records that were needed for longer than their entries in the stream, and the
     /// notes of the users' clients, of at most `most` users. Returns the number of users that were
     /// examined.
     pub async fn forget_kept(&self, most: usize) -> Result<usize> {
-        let asked = Call::at(name::KEPT).cmd("TIME").cmd("HGETALL").arg(name::LIVES).cmd("ZRANGE").arg(name::KEPT);
+        let asked = Call::at(name::KEPT)
+            .cmd("TIME")
+            .cmd("HGETALL")
+            .arg(name::LIVES)
+            .cmd("ZRANGE")
+            .arg(name::KEPT);
         let own = (self.clock)().timestamp();
-        let asked =
-            asked.arg("-inf").arg(own - KEPT_AFTER - 1).arg("BYSCORE").arg("LIMIT").arg(0).arg(most).arg("WITHSCORES");
+        let asked = asked
+            .arg("-inf")
+            .arg(own - KEPT_AFTER - 1)
+            .arg("BYSCORE")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(most)
+            .arg("WITHSCORES");
         type Answer = ((i64, u64), BTreeMap<u64, i64>, Vec<(String, f64)>);
         let ((second, _), lives, users): Answer = self.link.run("forget_ends", asked).await?;
         if (second - own).abs() > APART.num_seconds() {
@@ -464,29 +664,43 @@ impl Store {
         }
         let (lives, present) = (Lives(lives), second.min(own) - KEPT_AFTER);
         let of_user = users.iter().map(async |(user, noted)| {
-            let user = user.parse().map_err(|_| unreadable("the users whose records are kept"))?;
+            let user = user
+                .parse()
+                .map_err(|_| unreadable("the users whose records are kept"))?;
             let of_clients = self.forget_old_clients(&user, present).await?;
             let of_record = self.forget_record(&user, present, &lives).await?;
-            self.note_kept(&user, of_record.max(of_clients), *noted as i64).await
+            self.note_kept(&user, of_record.max(of_clients), *noted as i64)
+                .await
         });
         try_join_all(of_user).await?;
         Ok(users.len())
     }
 
     /// Purges the record of a user's revocations, or returns until when it is needed.
-    async fn forget_record(&self, user: &UserId, present: i64, lives: &Lives) -> Result<Option<i64>> {
+    async fn forget_record(
+        &self,
+        user: &UserId,
+        present: i64,
+        lives: &Lives,
+    ) -> Result<Option<i64>> {
         // The note of a renewed token's date is kept as long as the token, with a margin in case a
         // clock is ahead.
         let note = 2 * lives.longest(present).as_secs() + NOTE_KEPT.as_secs();
-        let script = change_ends(user, "forget").arg(present).arg(REVOCATIONS_KEPT.as_secs()).arg(note);
+        let script = change_ends(user, "forget")
+            .arg(present)
+            .arg(REVOCATIONS_KEPT.as_secs())
+            .arg(note);
         Ok(self.link.run("forget_ends", script).await?)
     }
 
     /// Purges the notes of clients whose tokens have expired. Returns when the last token of the
     /// other clients expires.
     async fn forget_old_clients(&self, user: &UserId, present: i64) -> Result<Option<i64>> {
-        let (old, left): (Vec<_>, Vec<_>) =
-            self.clients_of(user).await?.into_iter().partition(|noted| noted.until < present);
+        let (old, left): (Vec<_>, Vec<_>) = self
+            .clients_of(user)
+            .await?
+            .into_iter()
+            .partition(|noted| noted.until < present);
         if !old.is_empty() {
             self.forget_clients(user, &old).await?;
         }
@@ -496,7 +710,11 @@ impl Store {
     async fn note_kept(&self, user: &UserId, until: Option<i64>, noted: i64) -> Result<()> {
         let script = script::KEEP_RECORDS.on(&[name::KEPT]).arg(user.as_str());
         let until = until.map(|until| until.to_string()).unwrap_or_default();
-        Ok(self.link.run::<u64>("forget_ends", script.arg(until).arg(noted)).await.map(drop)?)
+        Ok(self
+            .link
+            .run::<u64>("forget_ends", script.arg(until).arg(noted))
+            .await
+            .map(drop)?)
     }
 }
 
@@ -512,7 +730,11 @@ impl<'a> Place<'a> {
     fn read(cursor: &'a str) -> Option<Self> {
         let (id, rest) = cursor.split_once('.')?;
         let (until, _) = rest.split_once('.')?;
-        Some(Self { id, millis: stream_id(id)?.0, until: until.parse().ok()? })
+        Some(Self {
+            id,
+            millis: stream_id(id)?.0,
+            until: until.parse().ok()?,
+        })
     }
 }
 
@@ -520,7 +742,8 @@ impl<'a> Place<'a> {
 /// elsewhere has much of that half in its own second half, so its page mostly ends there too. So
 /// few entries of a stream are page boundaries of any reader.
 fn where_readers_meet(entries: &[Entry], most: usize) -> usize {
-    let second_half = (most / 2..most).filter_map(|index| Some((weight(entries.get(index)?), index + 1)));
+    let second_half =
+        (most / 2..most).filter_map(|index| Some((weight(entries.get(index)?), index + 1)));
     second_half.max().map_or(most, |(_, length)| length)
 }
 
@@ -547,7 +770,10 @@ fn id_after(id: &str) -> Option<String> {
 /// The date of an entry. An entry that a later version wrote is kept as long as any revocation.
 fn until((id, (_, end)): &Entry) -> i64 {
     let put_at = || stream_id(id).map_or(0, |(millis, _)| (millis / 1_000) as i64);
-    Revocation::read(end).map_or_else(|| put_at() + REVOCATIONS_KEPT.as_secs() as i64, |ended| ended.until())
+    Revocation::read(end).map_or_else(
+        || put_at() + REVOCATIONS_KEPT.as_secs() as i64,
+        |ended| ended.until(),
+    )
 }
 
 /// The cursor of an entry: its id, its date and a hash of its content. The hash is needed because
@@ -565,12 +791,31 @@ mod tests {
 
     #[test]
     fn an_end_is_read_as_it_was_written() {
-        let (user, app) = ("user-1".parse::<UserId>().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+        let (user, app) = (
+            "user-1".parse::<UserId>().expect("a user"),
+            "wx0123456789abcdef".parse().expect("an app"),
+        );
         for end in [
-            Revocation::User { user: user.clone(), before: 1, until: 61 },
-            Revocation::UserInApp { user: user.clone(), app, before: -2, until: 62 },
-            Revocation::Token { id: "jti-1".parse().expect("an id"), user, expires_at: 3 },
-            Revocation::Key { kid: "a-kid".into(), until: 4 },
+            Revocation::User {
+                user: user.clone(),
+                before: 1,
+                until: 61,
+            },
+            Revocation::UserInApp {
+                user: user.clone(),
+                app,
+                before: -2,
+                until: 62,
+            },
+            Revocation::Token {
+                id: "jti-1".parse().expect("an id"),
+                user,
+                expires_at: 3,
+            },
+            Revocation::Key {
+                kid: "a-kid".into(),
+                until: 4,
+            },
         ] {
             assert_eq!(Revocation::read(&end.to_string()).as_ref(), Some(&end));
             let later = end.clone().dated(99);
@@ -594,7 +839,12 @@ mod tests {
 
     fn entries(from: usize, count: usize) -> Vec<Entry> {
         (from..from + count)
-            .map(|number| (format!("1795000000{number:06}-0"), (String::new(), String::new())))
+            .map(|number| {
+                (
+                    format!("1795000000{number:06}-0"),
+                    (String::new(), String::new()),
+                )
+            })
             .collect()
     }
 
@@ -612,8 +862,20 @@ mod tests {
             }
         }
         let readers = (0..20_000).step_by(997).count();
-        let after = |place: usize| ends.range(place..).map(|(_, count)| *count).collect::<Vec<_>>();
-        assert!(ends.len() < all / 300, "{} ends for {readers} readers", ends.len());
-        assert!(after(30_000).iter().all(|count| *count == readers), "all of them have met: {:?}", after(30_000));
+        let after = |place: usize| {
+            ends.range(place..)
+                .map(|(_, count)| *count)
+                .collect::<Vec<_>>()
+        };
+        assert!(
+            ends.len() < all / 300,
+            "{} ends for {readers} readers",
+            ends.len()
+        );
+        assert!(
+            after(30_000).iter().all(|count| *count == readers),
+            "all of them have met: {:?}",
+            after(30_000)
+        );
     }
 }

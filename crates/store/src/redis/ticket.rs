@@ -50,7 +50,9 @@ impl FromStr for Ticket {
     type Err = InvalidTicket;
 
     fn from_str(text: &str) -> Result<Self, InvalidTicket> {
-        (text.len() == 22 && text.bytes().all(is_base64url)).then(|| Self(text.to_owned())).ok_or(InvalidTicket)
+        (text.len() == 22 && text.bytes().all(is_base64url))
+            .then(|| Self(text.to_owned()))
+            .ok_or(InvalidTicket)
     }
 }
 
@@ -61,22 +63,58 @@ type Held = (i64, Vec<u8>, Vec<u8>, u64, u32, Vec<u8>);
 impl Store {
     /// Stores a ticket for [`TICKET_TTL`].
     pub async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
-        let TicketHolder { person, unionid, key: (ExchangeTimestamp { micros, mark }, sealed) } = holder;
+        let TicketHolder {
+            person,
+            unionid,
+            key: (ExchangeTimestamp { micros, mark }, sealed),
+        } = holder;
         let unionid = unionid.as_ref().map(packed::unionid).unwrap_or_default();
-        let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("keep").arg(TICKET_TTL.as_secs());
-        let script = script.arg(packed::person(person)).arg(unionid).arg(*micros).arg(mark.0).arg(sealed.as_bytes());
+        let script = script::TICKET
+            .on(&[&name::ticket(ticket)])
+            .arg("keep")
+            .arg(TICKET_TTL.as_secs());
+        let script = script
+            .arg(packed::person(person))
+            .arg(unionid)
+            .arg(*micros)
+            .arg(mark.0)
+            .arg(sealed.as_bytes());
         Ok(self.link.run("keep_ticket", script).await?)
     }
 
     /// Redeems a ticket. Also returns when, by the store's clock: this is the token's `iat`. `None`
     /// if the ticket is unknown, or another request has redeemed it.
-    pub async fn take_ticket(&self, ticket: &Ticket, id: &AttemptId) -> Result<Option<(TicketHolder, DateTime<Utc>)>> {
-        let script = script::TICKET.on(&[&name::ticket(ticket)]).arg("take").arg(id.to_string());
+    pub async fn take_ticket(
+        &self,
+        ticket: &Ticket,
+        id: &AttemptId,
+    ) -> Result<Option<(TicketHolder, DateTime<Utc>)>> {
+        let script = script::TICKET
+            .on(&[&name::ticket(ticket)])
+            .arg("take")
+            .arg(id.to_string());
         let held: Option<Held> = self.link.run("take_ticket", script).await?;
-        let Some((second, person, unionid, micros, mark, sealed)) = held else { return Ok(None) };
-        let unionid = (!unionid.is_empty()).then(|| packed::read_unionid(&unionid)).transpose()?;
-        let key = (ExchangeTimestamp { micros, mark: AttemptMark(mark) }, Sealed::from_stored(sealed));
+        let Some((second, person, unionid, micros, mark, sealed)) = held else {
+            return Ok(None);
+        };
+        let unionid = (!unionid.is_empty())
+            .then(|| packed::read_unionid(&unionid))
+            .transpose()?;
+        let key = (
+            ExchangeTimestamp {
+                micros,
+                mark: AttemptMark(mark),
+            },
+            Sealed::from_stored(sealed),
+        );
         let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("a ticket"))?;
-        Ok(Some((TicketHolder { person: packed::read_person(&person)?, unionid, key }, at)))
+        Ok(Some((
+            TicketHolder {
+                person: packed::read_person(&person)?,
+                unionid,
+                key,
+            },
+            at,
+        )))
     }
 }

@@ -41,7 +41,13 @@ impl AuditFile {
         let file = opened(path)?;
         // Only a regular file is opened for reading: opening a pipe would wait for its writer.
         let reader = path.is_file().then(|| File::open(path).ok()).flatten();
-        Ok(Self { path: path.into(), file, reader, is_torn: false, warned: None })
+        Ok(Self {
+            path: path.into(),
+            file,
+            reader,
+            is_torn: false,
+            warned: None,
+        })
     }
 
     pub(super) fn write_all_of(mut self, queue: &Receiver<Message>) {
@@ -82,8 +88,16 @@ impl AuditFile {
         let untold = LOST.get() - TOLD.load(Ordering::Relaxed);
         if untold > 0 {
             let count = untold.try_into().unwrap_or(u32::MAX);
-            let several = Some(Several { count, first: now(), last: now() });
-            let loss = Event { activity: Activity::LOSS, several, ..Event::default() };
+            let several = Some(Several {
+                count,
+                first: now(),
+                last: now(),
+            });
+            let loss = Event {
+                activity: Activity::LOSS,
+                several,
+                ..Event::default()
+            };
             if self.append(&loss.end_line(now(), Vec::new())).is_ok() {
                 TOLD.fetch_add(untold, Ordering::Relaxed);
                 tracing::warn!(events = untold, file = %self.path.display(), "audit events were lost; the file can be written again");
@@ -121,14 +135,20 @@ impl AuditFile {
     /// if the file cannot be read.
     fn ends_torn(&self) -> Option<bool> {
         let (reader, mut last) = (self.reader.as_ref()?, *b"\n");
-        reader.read_at(&mut last, reader.metadata().ok()?.len().saturating_sub(1)).ok()?;
+        reader
+            .read_at(&mut last, reader.metadata().ok()?.len().saturating_sub(1))
+            .ok()?;
         Some(last != *b"\n")
     }
 
     /// Appends lines. The error says how many of them are missing or incomplete. After an
     /// incomplete line, begins with a line break.
     fn append(&mut self, lines: &[u8]) -> Result<(), (u64, io::Error)> {
-        let begin: &[u8] = if self.ends_torn().unwrap_or(mem::take(&mut self.is_torn)) { b"\n" } else { b"" };
+        let begin: &[u8] = if self.ends_torn().unwrap_or(mem::take(&mut self.is_torn)) {
+            b"\n"
+        } else {
+            b""
+        };
         let bytes = [begin, lines].concat();
         let mut left = &bytes[..];
         while !left.is_empty() {
@@ -142,7 +162,9 @@ impl AuditFile {
                 Err(error) => error,
             };
             let written = &bytes[..bytes.len() - left.len()];
-            self.is_torn = written.last().map_or(!begin.is_empty(), |last| *last != b'\n');
+            self.is_torn = written
+                .last()
+                .map_or(!begin.is_empty(), |last| *last != b'\n');
             let unwritten = &left[left.len().saturating_sub(lines.len())..];
             return Err((ends(unwritten), error));
         }
@@ -165,23 +187,34 @@ fn ends(lines: &[u8]) -> u64 {
 /// redirect root's lines.
 fn opened(path: &Path) -> io::Result<File> {
     // Files are opened relative to this folder, even if the path leads elsewhere by then.
-    let folder = open(folder_of(path), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let folder = open(
+        folder_of(path),
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let folder = File::from(folder);
     let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
     let append = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
-    let open_file = |flags| openat(&folder, name, append | flags, Mode::RUSR | Mode::WUSR).map(File::from);
+    let open_file =
+        |flags| openat(&folder, name, append | flags, Mode::RUSR | Mode::WUSR).map(File::from);
     match open_file(OFlags::EXCL) {
         Err(Errno::EXIST) => {}
         made => {
             let (made, owner) = (made?, folder.metadata()?);
             // Only root may change the owner. If root lacks that capability, the file stays root's,
             // as without this step.
-            _ = geteuid().is_root().then(|| fchown(&made, Some(owner.uid()), Some(owner.gid())));
+            _ = geteuid()
+                .is_root()
+                .then(|| fchown(&made, Some(owner.uid()), Some(owner.gid())));
             return Ok(made);
         }
     }
     // NONBLOCK, because opening a pipe without a reader would wait for one.
-    let follow = if is_ours(path)? { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let follow = if is_ours(path)? {
+        OFlags::empty()
+    } else {
+        OFlags::NOFOLLOW
+    };
     let file = open_file(follow | OFlags::NONBLOCK).map_err(|error| match error {
         Errno::LOOP => io::Error::other(FOREIGN_LINK),
         Errno::NXIO => io::Error::other(UNREAD),
@@ -195,19 +228,28 @@ fn opened(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-const UNREAD: &str = "is a pipe that nobody reads, or a socket; start its reader first, or set `log`";
+const UNREAD: &str =
+    "is a pipe that nobody reads, or a socket; start its reader first, or set `log`";
 /// The error of a symbolic link that is not followed.
-pub const FOREIGN_LINK: &str = "is a link, and it or its folder belongs to neither root nor this user";
+pub const FOREIGN_LINK: &str =
+    "is a link, and it or its folder belongs to neither root nor this user";
 
 /// Whether the file or link at `path`, and its folder, belong to root or to this user.
 pub fn is_ours(path: &Path) -> io::Result<bool> {
-    let owners = [fs::metadata(folder_of(path))?.uid(), fs::symlink_metadata(path)?.uid()];
-    Ok(owners.iter().all(|uid| [0, geteuid().as_raw()].contains(uid)))
+    let owners = [
+        fs::metadata(folder_of(path))?.uid(),
+        fs::symlink_metadata(path)?.uid(),
+    ];
+    Ok(owners
+        .iter()
+        .all(|uid| [0, geteuid().as_raw()].contains(uid)))
 }
 
 /// The folder that contains `path`; `.` if `path` names none.
 pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| *folder != "")
+        .unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -222,8 +264,13 @@ mod tests {
         LOST.inc_by(3);
         (0..2).for_each(|_| file.write(b"{}\n"));
         let text = fs::read_to_string(&path).expect("readable");
-        let [loss, "{}", "{}"] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
-        assert!(loss.contains("\"event_code\":\"loss\"") && loss.contains("\"count\":3"), "{loss}");
+        let [loss, "{}", "{}"] = text.lines().collect::<Vec<_>>()[..] else {
+            panic!("{text}")
+        };
+        assert!(
+            loss.contains("\"event_code\":\"loss\"") && loss.contains("\"count\":3"),
+            "{loss}"
+        );
     }
 
     #[test]
@@ -231,11 +278,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit");
         let mut file = AuditFile::open(&path).expect("a file");
-        let mut another = File::options().append(true).open(&path).expect("the same file");
+        let mut another = File::options()
+            .append(true)
+            .open(&path)
+            .expect("the same file");
         for torn in ["{", "", "{\"b", ""] {
             another.write_all(torn.as_bytes()).expect("written");
             file.append(b"{}\n").expect("written");
         }
-        assert_eq!(fs::read_to_string(&path).expect("readable"), "{\n{}\n{}\n{\"b\n{}\n{}\n");
+        assert_eq!(
+            fs::read_to_string(&path).expect("readable"),
+            "{\n{}\n{}\n{\"b\n{}\n{}\n"
+        );
     }
 }

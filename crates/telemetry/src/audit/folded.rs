@@ -32,7 +32,10 @@ impl Event {
             return;
         }
         let now = now();
-        FOLDED.admit(who, self, now).iter().for_each(|event| write(event, now));
+        FOLDED
+            .admit(who, self, now)
+            .iter()
+            .for_each(|event| write(event, now));
     }
 }
 
@@ -49,22 +52,45 @@ impl Folded {
     pub(super) fn admit(&self, who: &str, mut event: Event, now: DateTime<Utc>) -> Option<Event> {
         let mut kinds = self.0.lock();
         let mut key = key(&event, who);
-        let most = if event.refused.is_some() { MOST } else { 2 * MOST };
+        let most = if event.refused.is_some() {
+            MOST
+        } else {
+            2 * MOST
+        };
         if kinds.len() >= most && !kinds.contains_key(&key) {
             if event.refused.is_none() {
                 return Some(event);
             }
-            let Event { activity, refused, limit, .. } = event;
+            let Event {
+                activity,
+                refused,
+                limit,
+                ..
+            } = event;
             key = format!("{activity:?} {refused:?} {limit:?}");
-            event = Event { refused, limit, ..Event::new(activity, Origin::default()) };
+            event = Event {
+                refused,
+                limit,
+                ..Event::new(activity, Origin::default())
+            };
         }
-        let kind = kinds.entry(key).or_insert(Kind { told: DateTime::<Utc>::MIN_UTC, held: None });
+        let kind = kinds.entry(key).or_insert(Kind {
+            told: DateTime::<Utc>::MIN_UTC,
+            held: None,
+        });
         if kind.held.is_none() && is_over(kind.told, now) {
             kind.told = now;
             return Some(event);
         }
         kind.held = Some(match kind.held.take() {
-            None => Event { several: Some(Several { count: 1, first: now, last: now }), ..event },
+            None => Event {
+                several: Some(Several {
+                    count: 1,
+                    first: now,
+                    last: now,
+                }),
+                ..event
+            },
             Some(held) => both(held, event, now),
         });
         None
@@ -75,7 +101,17 @@ impl Folded {
         let mut kinds = self.0.lock();
         kinds.retain(|_, kind| kind.held.is_some() || !is_over(kind.told, now));
         let over = kinds.values_mut().filter(|kind| is_over(kind.told, now));
-        over.filter_map(|kind| mem::replace(kind, Kind { told: now, held: None }).held).collect()
+        over.filter_map(|kind| {
+            mem::replace(
+                kind,
+                Kind {
+                    told: now,
+                    held: None,
+                },
+            )
+            .held
+        })
+        .collect()
     }
 }
 
@@ -87,14 +123,21 @@ fn both(earlier: Event, event: Event, now: DateTime<Utc>) -> Event {
     }
     let address = common(earlier.origin.address, event.origin.address);
     Event {
-        origin: Origin { address, ..event.origin },
+        origin: Origin {
+            address,
+            ..event.origin
+        },
         subject: common(earlier.subject, event.subject),
         user: common(earlier.user, event.user),
         app: common(earlier.app, event.app),
         app_kind: common(earlier.app_kind, event.app_kind),
         client: common(earlier.client, event.client),
         person: common(earlier.person, event.person),
-        several: earlier.several.map(|all| Several { count: all.count.saturating_add(1), last: now, ..all }),
+        several: earlier.several.map(|all| Several {
+            count: all.count.saturating_add(1),
+            last: now,
+            ..all
+        }),
         ..event
     }
 }
@@ -116,26 +159,53 @@ mod tests {
     use super::*;
 
     fn refused() -> Event {
-        Event { refused: Some("code".into()), ..Event::new(Activity::LOGIN, Origin::default()) }
+        Event {
+            refused: Some("code".into()),
+            ..Event::new(Activity::LOGIN, Origin::default())
+        }
     }
 
     #[test]
     fn each_kind_is_told_at_once_and_then_once_a_minute_with_the_count() {
-        let (folded, at) = (Folded(Mutex::default()), |seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
+        let (folded, at) = (Folded(Mutex::default()), |seconds| {
+            DateTime::from_timestamp(seconds, 0).expect("a date")
+        });
         let admitted = |who, seconds| folded.admit(who, refused(), at(seconds)).is_some();
         assert_eq!(
-            [admitted("a", 0), admitted("a", 1), admitted("b", 2), admitted("a", 59)],
+            [
+                admitted("a", 0),
+                admitted("a", 1),
+                admitted("b", 2),
+                admitted("a", 59)
+            ],
             [true, false, true, false]
         );
         assert!(folded.due(at(59)).is_empty());
         let due = folded.due(at(60));
-        let told = due.iter().map(|event| event.several.expect("a count")).collect::<Vec<_>>();
-        assert_eq!(told, [Several { count: 2, first: at(1), last: at(59) }]);
+        let told = due
+            .iter()
+            .map(|event| event.several.expect("a count"))
+            .collect::<Vec<_>>();
+        assert_eq!(
+            told,
+            [Several {
+                count: 2,
+                first: at(1),
+                last: at(59)
+            }]
+        );
         assert!(!admitted("a", 61), "at most one a minute");
-        assert_eq!([folded.due(at(120)).len(), folded.due(at(200)).len()], [1, 0]);
+        assert_eq!(
+            [folded.due(at(120)).len(), folded.due(at(200)).len()],
+            [1, 0]
+        );
         assert!(folded.0.lock().is_empty());
         assert_eq!([admitted("c", 7200), admitted("c", 7201)], [true, false]);
-        assert_eq!(folded.due(at(3600)).len(), 1, "the clock was set back by an hour");
+        assert_eq!(
+            folded.due(at(3600)).len(),
+            1,
+            "the clock was set back by an hour"
+        );
     }
 
     /// A client that guesses a secret thirty times for alice and then once for bob has not guessed
@@ -143,31 +213,65 @@ mod tests {
     #[test]
     fn an_event_of_several_names_only_what_they_have_in_common() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
-        for (user, app_kind) in [("mei", None), ("alice", None), ("alice", None), ("bob", Some("website"))] {
-            let origin = Origin { address: Some("192.0.2.1".into()), ..Origin::default() };
-            folded.admit("a", Event { user: user.parse().ok(), app_kind, origin, ..refused() }, now);
+        for (user, app_kind) in [
+            ("mei", None),
+            ("alice", None),
+            ("alice", None),
+            ("bob", Some("website")),
+        ] {
+            let origin = Origin {
+                address: Some("192.0.2.1".into()),
+                ..Origin::default()
+            };
+            folded.admit(
+                "a",
+                Event {
+                    user: user.parse().ok(),
+                    app_kind,
+                    origin,
+                    ..refused()
+                },
+                now,
+            );
         }
-        let [event] = &folded.due(now + TimeDelta::minutes(1))[..] else { panic!("one event") };
+        let [event] = &folded.due(now + TimeDelta::minutes(1))[..] else {
+            panic!("one event")
+        };
         assert_eq!(event.several.map(|several| several.count), Some(3));
-        assert_eq!((&event.user, event.app_kind, event.origin.address.as_deref()), (&None, None, Some("192.0.2.1")));
+        assert_eq!(
+            (&event.user, event.app_kind, event.origin.address.as_deref()),
+            (&None, None, Some("192.0.2.1"))
+        );
     }
 
     #[test]
     fn refusals_of_one_limit_are_counted_apart_by_what_was_refused() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
         for activity in [Activity::LOGIN, Activity::LOGOUT] {
-            let event = Event { activity, limit: Some("ip"), ..refused() };
-            assert!(folded.admit("a", event, now).is_some(), "the first is told at once");
+            let event = Event {
+                activity,
+                limit: Some("ip"),
+                ..refused()
+            };
+            assert!(
+                folded.admit("a", event, now).is_some(),
+                "the first is told at once"
+            );
         }
     }
 
     #[test]
     fn refusals_without_number_take_bounded_memory_and_are_counted_all_the_same() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
-        let told = (0..MOST + 50).filter(|who| folded.admit(&who.to_string(), refused(), now).is_some()).count();
+        let told = (0..MOST + 50)
+            .filter(|who| folded.admit(&who.to_string(), refused(), now).is_some())
+            .count();
         assert_eq!(told, MOST + 1);
         let due = folded.due(now + TimeDelta::minutes(1));
-        assert_eq!((due.len(), due[0].several.map(|several| several.count)), (1, Some(49)));
+        assert_eq!(
+            (due.len(), due[0].several.map(|several| several.count)),
+            (1, Some(49))
+        );
     }
 
     /// Otherwise a thief could cause thousands of refusals of strangers, and then revoke or unbind
@@ -178,14 +282,26 @@ mod tests {
         for who in 0..MOST + 50 {
             folded.admit(&who.to_string(), refused(), now);
         }
-        let logout = || Event { user: "u-1".parse().ok(), ..Event::new(Activity::LOGOUT, Origin::default()) };
+        let logout = || Event {
+            user: "u-1".parse().ok(),
+            ..Event::new(Activity::LOGOUT, Origin::default())
+        };
         for token in 0..MOST + 50 {
-            let told = folded.admit(&format!("token {token}"), logout(), now).expect("told at once");
+            let told = folded
+                .admit(&format!("token {token}"), logout(), now)
+                .expect("told at once");
             assert!(told.user.is_some());
         }
-        assert!(folded.admit("token 1", logout(), now).is_none(), "repeated, it is folded all the same");
+        assert!(
+            folded.admit("token 1", logout(), now).is_none(),
+            "repeated, it is folded all the same"
+        );
         assert!(folded.0.lock().len() <= 2 * MOST + 1);
         let due = folded.due(now + TimeDelta::minutes(1));
-        assert!(due.iter().filter(|event| event.activity == Activity::LOGOUT).all(|event| event.user.is_some()));
+        assert!(
+            due.iter()
+                .filter(|event| event.activity == Activity::LOGOUT)
+                .all(|event| event.user.is_some())
+        );
     }
 }

@@ -9,10 +9,19 @@ use wxmint_ids::{AppId, UserId};
 use super::{Activity, Event};
 
 /// The name of this machine or pod at Redis, Kubernetes and in the log.
-static HOST: LazyLock<String> = LazyLock::new(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+static HOST: LazyLock<String> = LazyLock::new(|| {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+});
 /// Determined once, because each event of a login would call the kernel.
-static PROCESS: LazyLock<Members<'static, 2>> =
-    LazyLock::new(|| [("name", Text("wxmint")), ("pid", Number(std::process::id().into()))]);
+static PROCESS: LazyLock<Members<'static, 2>> = LazyLock::new(|| {
+    [
+        ("name", Text("wxmint")),
+        ("pid", Number(std::process::id().into())),
+    ]
+});
 
 pub(super) const ACCOUNT_CHANGE: i64 = 3001;
 pub(super) const AUTHENTICATION: i64 = 3002;
@@ -21,8 +30,11 @@ pub(super) const PROCESS_ACTIVITY: i64 = 1007;
 /// The number of an activity that only `activity_name` identifies.
 pub(super) const OTHER: i64 = 99;
 const SERVER: i64 = 1;
-const PRODUCT: Members<'static, 3> =
-    [("name", Text("wxmint")), ("vendor_name", Text("wxmint")), ("version", Text(env!("CARGO_PKG_VERSION")))];
+const PRODUCT: Members<'static, 3> = [
+    ("name", Text("wxmint")),
+    ("vendor_name", Text("wxmint")),
+    ("version", Text(env!("CARGO_PKG_VERSION"))),
+];
 
 /// The value of a member. It is serialized into the buffer without a copy, because each login
 /// writes an event.
@@ -59,7 +71,9 @@ impl Serialize for Json<'_> {
                 let there = members.iter().filter(|(_, value)| !value.is_absent());
                 serializer.collect_map(there.map(|(name, value)| (name, value)))
             }
-            List(values) => serializer.collect_seq(values.iter().filter(|value| !value.is_absent())),
+            List(values) => {
+                serializer.collect_seq(values.iter().filter(|value| !value.is_absent()))
+            }
         }
     }
 }
@@ -76,7 +90,10 @@ fn milliseconds(time: Option<DateTime<Utc>>) -> Json<'static> {
 
 /// A user must have an id or a name.
 fn user<'a>(id: Option<&'a str>, name: Option<&'a str>) -> Members<'a, 2> {
-    [("uid", text(id)), ("name", text(name.or(id.is_none().then_some("unknown"))))]
+    [
+        ("uid", text(id)),
+        ("name", text(name.or(id.is_none().then_some("unknown")))),
+    ]
 }
 
 impl Event {
@@ -92,24 +109,40 @@ impl Event {
             (Some(reason), None) => message += &format!(" refused: {reason}"),
             (None, _) => {}
         }
-        self.several.iter().for_each(|several| message += &format!(", {} times", several.count));
-        self.note.iter().for_each(|note| message += &format!(": {note}"));
+        self.several
+            .iter()
+            .for_each(|several| message += &format!(", {} times", several.count));
+        self.note
+            .iter()
+            .for_each(|note| message += &format!(": {note}"));
         message
     }
 
     /// Appends the object and a line break to the line.
     pub(crate) fn end_line(&self, now: DateTime<Utc>, mut line: Vec<u8>) -> Vec<u8> {
         let Activity(class, activity, activity_name, code) = self.activity;
-        let only = |wanted: &[i64], value| if wanted.contains(&class) { value } else { Absent };
+        let only = |wanted: &[i64], value| {
+            if wanted.contains(&class) {
+                value
+            } else {
+                Absent
+            }
+        };
         let user_id = self.user.as_ref().map(UserId::as_str);
         // Without a holder's name, a user changes their own account, or the request's secret is
         // nobody's.
         let own = user_id.filter(|_| class == ACCOUNT_CHANGE && self.by.is_none());
         let by = user(own.or(self.subject.as_deref()), self.by.as_deref());
         let process = || only(&[PROCESS_ACTIVITY], Object(PROCESS.as_slice()));
-        let actor = [("user", only(&[ACCOUNT_CHANGE, API_ACTIVITY], Object(&by))), ("process", process())];
+        let actor = [
+            ("user", only(&[ACCOUNT_CHANGE, API_ACTIVITY], Object(&by))),
+            ("process", process()),
+        ];
         let device = [("hostname", Text(&HOST)), ("type_id", Number(SERVER))];
-        let resource = [("type", text(user_id.and(Some("user")))), ("uid", text(user_id))];
+        let resource = [
+            ("type", text(user_id.and(Some("user")))),
+            ("uid", text(user_id)),
+        ];
         let metadata = [
             ("version", Text("1.8.0")),
             ("product", Object(&PRODUCT)),
@@ -125,19 +158,50 @@ impl Event {
                 ("activity_name", Text(activity_name)),
                 ("type_uid", Number(class * 100 + activity)),
                 ("severity_id", Number(self.severity(class))),
-                ("time", milliseconds(Some(self.several.map_or(now, |several| several.first)))),
+                (
+                    "time",
+                    milliseconds(Some(self.several.map_or(now, |several| several.first))),
+                ),
                 ("message", Text(&self.message())),
-                ("status_id", Number(if self.refused.is_some() { 2 } else { 1 })),
+                (
+                    "status_id",
+                    Number(if self.refused.is_some() { 2 } else { 1 }),
+                ),
                 ("status_detail", text(self.refused.as_deref())),
-                ("count", self.several.map_or(Absent, |several| Number(several.count.into()))),
-                ("start_time", milliseconds(self.several.map(|several| several.first))),
-                ("end_time", milliseconds(self.several.map(|several| several.last))),
-                ("user", only(&[AUTHENTICATION, ACCOUNT_CHANGE], Object(&user(user_id, None)))),
+                (
+                    "count",
+                    self.several
+                        .map_or(Absent, |several| Number(several.count.into())),
+                ),
+                (
+                    "start_time",
+                    milliseconds(self.several.map(|several| several.first)),
+                ),
+                (
+                    "end_time",
+                    milliseconds(self.several.map(|several| several.last)),
+                ),
+                (
+                    "user",
+                    only(
+                        &[AUTHENTICATION, ACCOUNT_CHANGE],
+                        Object(&user(user_id, None)),
+                    ),
+                ),
                 ("actor", Object(&actor)),
-                ("api", only(&[API_ACTIVITY], Object(&[("operation", Text(code))]))),
-                ("resources", only(&[API_ACTIVITY], List(&[Object(&resource)]))),
+                (
+                    "api",
+                    only(&[API_ACTIVITY], Object(&[("operation", Text(code))])),
+                ),
+                (
+                    "resources",
+                    only(&[API_ACTIVITY], List(&[Object(&resource)])),
+                ),
                 ("src_endpoint", Object(&self.source(class))),
-                ("service", only(&[AUTHENTICATION], Object(&[("name", Text("wxmint"))]))),
+                (
+                    "service",
+                    only(&[AUTHENTICATION], Object(&[("name", Text("wxmint"))])),
+                ),
                 ("process", process()),
                 ("device", only(&[PROCESS_ACTIVITY], Object(&device))),
                 ("metadata", Object(&metadata)),
@@ -161,16 +225,26 @@ impl Event {
     /// The source endpoint of the event. A command has no address, so this machine's name takes its
     /// place.
     fn source(&self, class: i64) -> Members<'_, 2> {
-        let address = self.origin.address.as_deref().map(|address| address.trim_end_matches("/64"));
+        let address = self
+            .origin
+            .address
+            .as_deref()
+            .map(|address| address.trim_end_matches("/64"));
         let is_command = address.is_none() && class == API_ACTIVITY;
-        [("ip", text(address)), ("hostname", if is_command { Text(&HOST) } else { Absent })]
+        [
+            ("ip", text(address)),
+            ("hostname", if is_command { Text(&HOST) } else { Absent }),
+        ]
     }
 
     fn unmapped(&self) -> Members<'_, 9> {
         [
             ("app", text(self.app.as_ref().map(AppId::as_str))),
             ("app_kind", text(self.app_kind)),
-            ("client", text(self.client.as_ref().map(|client| client.as_str()))),
+            (
+                "client",
+                text(self.client.as_ref().map(|client| client.as_str())),
+            ),
             ("person", text(self.person.as_deref())),
             ("new_user", if self.new_user { Yes } else { Absent }),
             ("limit", text(self.limit)),
@@ -193,12 +267,18 @@ mod tests {
     #[test]
     fn a_refusal_is_as_severe_as_what_was_refused() {
         let severity = |activity, refused: Option<&'static str>| {
-            let event = Event { refused: refused.map(Into::into), ..Event::new(activity, Origin::default()) };
+            let event = Event {
+                refused: refused.map(Into::into),
+                ..Event::new(activity, Origin::default())
+            };
             object(&event)["severity_id"].as_i64()
         };
-        for (activity, refused) in
-            [(Activity::LOGIN, 2), (Activity::BLOCK, 2), (Activity::request("show"), 3), (Activity::RELOAD, 3)]
-        {
+        for (activity, refused) in [
+            (Activity::LOGIN, 2),
+            (Activity::BLOCK, 2),
+            (Activity::request("show"), 3),
+            (Activity::RELOAD, 3),
+        ] {
             assert_eq!(
                 [severity(activity, None), severity(activity, Some("x"))],
                 [Some(1), Some(refused)],
@@ -212,12 +292,23 @@ mod tests {
     fn who_acts_is_the_operator_or_the_user_of_the_account_or_unknown() {
         let actor = |activity, by: Option<&str>| {
             let (user, by) = ("u1".parse().ok(), by.map(str::to_owned));
-            object(&Event { user, by, ..Event::new(activity, Origin::default()) })["actor"]["user"].clone()
+            object(&Event {
+                user,
+                by,
+                ..Event::new(activity, Origin::default())
+            })["actor"]["user"]
+                .clone()
         };
         let named = |name: &str| serde_json::json!({"name": name});
-        assert_eq!(actor(Activity::UNBIND, None), serde_json::json!({"uid": "u1"}));
+        assert_eq!(
+            actor(Activity::UNBIND, None),
+            serde_json::json!({"uid": "u1"})
+        );
         assert_eq!(actor(Activity::UNBIND, Some("on-call")), named("on-call"));
-        assert_eq!(actor(Activity::request("show"), Some("on-call")), named("on-call"));
+        assert_eq!(
+            actor(Activity::request("show"), Some("on-call")),
+            named("on-call")
+        );
         assert_eq!(actor(Activity::request("show"), None), named("unknown"));
     }
 }

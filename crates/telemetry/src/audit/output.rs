@@ -36,10 +36,14 @@ pub fn init(to: &Audit) -> io::Result<()> {
         Audit::Off => return Ok(()),
         Audit::Log => Output::Log,
         Audit::File(path) => {
-            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            let named = |error: io::Error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            };
             let file = AuditFile::open(path).map_err(named)?;
             let (lines, queue) = sync_channel(QUEUE);
-            thread::Builder::new().name("audit".into()).spawn(move || file.write_all_of(&queue))?;
+            thread::Builder::new()
+                .name("audit".into())
+                .spawn(move || file.write_all_of(&queue))?;
             Output::File(lines)
         }
     };
@@ -54,8 +58,11 @@ pub async fn run() {
     // A file that grows past RLIMIT_FSIZE would kill the process by SIGXFSZ. With a handler, the
     // write fails instead.
     let _over_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
-    let mut hangups =
-        if matches!(OUTPUT.get(), Some(Output::File(_))) { signal(SignalKind::hangup()).ok() } else { None };
+    let mut hangups = if matches!(OUTPUT.get(), Some(Output::File(_))) {
+        signal(SignalKind::hangup()).ok()
+    } else {
+        None
+    };
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
     loop {
         tokio::select! {
@@ -82,7 +89,10 @@ fn reopen() {
 /// Writes folded events, and waits until the file has all events. Logs how many events the file has
 /// neither stored nor reported as lost.
 pub fn close() {
-    FOLDED.due(now() + TimeDelta::days(2)).iter().for_each(|event| write(event, now()));
+    FOLDED
+        .due(now() + TimeDelta::days(2))
+        .iter()
+        .for_each(|event| write(event, now()));
     let begun = Instant::now();
     while WAITING.load(Ordering::Relaxed) > 0 && begun.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(1));
@@ -91,7 +101,10 @@ pub fn close() {
     let told = TOLD.load(Ordering::Relaxed);
     let events = WAITING.load(Ordering::Relaxed) + LOST.get() - told;
     if events > 0 {
-        tracing::warn!(events, "audit events are lost: until the end of the process their file did not take them");
+        tracing::warn!(
+            events,
+            "audit events are lost: until the end of the process their file did not take them"
+        );
     }
 }
 
@@ -99,5 +112,6 @@ pub fn close() {
 pub(super) fn is_sent(lines: &SyncSender<Message>, event: &Event, now: DateTime<Utc>) -> bool {
     WAITING.fetch_add(1, Ordering::Relaxed);
     let sent = lines.try_send(Message::Line(event.end_line(now, Vec::with_capacity(1024))));
-    sent.inspect_err(|_| _ = WAITING.fetch_sub(1, Ordering::Relaxed)).is_ok()
+    sent.inspect_err(|_| _ = WAITING.fetch_sub(1, Ordering::Relaxed))
+        .is_ok()
 }

@@ -55,7 +55,10 @@ struct LoginsOfApp {
 
 impl Default for Hour {
     fn default() -> Self {
-        Self { begun: Instant::now(), minutes: BTreeMap::new() }
+        Self {
+            begun: Instant::now(),
+            minutes: BTreeMap::new(),
+        }
     }
 }
 
@@ -65,7 +68,12 @@ impl Hour {
         if !self.minutes.contains_key(&minute) {
             self.begin(at);
         }
-        *self.minutes.entry(minute).or_default().entry((app, outcome)).or_default() += 1;
+        *self
+            .minutes
+            .entry(minute)
+            .or_default()
+            .entry((app, outcome))
+            .or_default() += 1;
     }
 
     fn minute(&self, at: Instant) -> u64 {
@@ -79,20 +87,43 @@ impl Hour {
         first
     }
 
-    pub(super) fn until(&mut self, (at, now): (Instant, DateTime<Utc>), app: Option<&AppId>) -> LastHour {
+    pub(super) fn until(
+        &mut self,
+        (at, now): (Instant, DateTime<Utc>),
+        app: Option<&AppId>,
+    ) -> LastHour {
         let (minute, first) = (self.minute(at), self.begin(at));
         let (mut by_outcome, mut by_app) = (BTreeMap::new(), BTreeMap::new());
         for (of, counts) in &self.minutes {
-            let wanted = counts.iter().filter(|((appid, _), _)| app.is_none_or(|app| appid.as_ref() == Some(app)));
+            let wanted = counts
+                .iter()
+                .filter(|((appid, _), _)| app.is_none_or(|app| appid.as_ref() == Some(app)));
             for ((appid, outcome), count) in wanted {
-                let minutes = by_outcome.entry(*outcome).or_insert_with(|| vec![0; (minute - first + 1) as usize]);
+                let minutes = by_outcome
+                    .entry(*outcome)
+                    .or_insert_with(|| vec![0; (minute - first + 1) as usize]);
                 minutes[(of - first) as usize] += u64::from(*count);
-                let of_app = by_app.entry(appid).or_insert(LoginsOfApp { appid: appid.clone(), ok: 0, refused: 0 });
-                *(if *outcome == OK { &mut of_app.ok } else { &mut of_app.refused }) += u64::from(*count);
+                let of_app = by_app.entry(appid).or_insert(LoginsOfApp {
+                    appid: appid.clone(),
+                    ok: 0,
+                    refused: 0,
+                });
+                *(if *outcome == OK {
+                    &mut of_app.ok
+                } else {
+                    &mut of_app.refused
+                }) += u64::from(*count);
             }
         }
         let begun = now - TimeDelta::from_std(at - self.begun).unwrap_or_default();
-        let logins = by_outcome.into_iter().map(|(outcome, minutes)| OutcomeByMinute { outcome, minutes }).collect();
-        LastHour { since: begun.timestamp() + 60 * first as i64, logins, apps: by_app.into_values().collect() }
+        let logins = by_outcome
+            .into_iter()
+            .map(|(outcome, minutes)| OutcomeByMinute { outcome, minutes })
+            .collect();
+        LastHour {
+            since: begun.timestamp() + 60 * first as i64,
+            logins,
+            apps: by_app.into_values().collect(),
+        }
     }
 }

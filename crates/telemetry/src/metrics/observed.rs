@@ -14,7 +14,11 @@ use crate::Step;
 
 /// The outcomes that alerts use. Their counters exist from the start, because Prometheus sees no
 /// increase in a counter that has just appeared.
-const OF_ALERTS: [&str; 3] = ["internal_error", "store_unavailable", "wechat_misconfigured"];
+const OF_ALERTS: [&str; 3] = [
+    "internal_error",
+    "store_unavailable",
+    "wechat_misconfigured",
+];
 /// The calls that WeChat bills, at 0.03 yuan for each number:
 /// <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/getPhoneNumber.html>
 const BILLED: [&str; 1] = ["getuserphonenumber"];
@@ -38,7 +42,11 @@ pub(super) struct LoginLabels {
 
 impl EncodeLabelSet for LoginLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        [("app", self.app.as_ref().map_or("", AppId::as_str)), ("outcome", self.outcome)].encode(encoder)
+        [
+            ("app", self.app.as_ref().map_or("", AppId::as_str)),
+            ("outcome", self.outcome),
+        ]
+        .encode(encoder)
     }
 }
 
@@ -47,36 +55,69 @@ impl RouteMetrics {
     pub fn answered(&self, outcome: &'static str, begun: Instant) {
         match outcome {
             OK => self.ok.inc(),
-            _ => self.metrics.0.requests.get_or_create(&[("route", self.route), ("outcome", outcome)]).inc(),
+            _ => self
+                .metrics
+                .0
+                .requests
+                .get_or_create(&[("route", self.route), ("outcome", outcome)])
+                .inc(),
         };
-        self.duration.iter().for_each(|duration| duration.observe(begun.elapsed().as_secs_f64()));
+        self.duration
+            .iter()
+            .for_each(|duration| duration.observe(begun.elapsed().as_secs_f64()));
     }
 }
 
 impl Metrics {
     /// The metrics of a route. If `is_timed`, its requests are also timed.
     pub fn route(&self, route: &'static str, is_timed: bool) -> RouteMetrics {
-        let counter = |outcome| self.0.requests.get_or_create_owned(&[("route", route), ("outcome", outcome)]);
+        let counter = |outcome| {
+            self.0
+                .requests
+                .get_or_create_owned(&[("route", route), ("outcome", outcome)])
+        };
         drop(OF_ALERTS.map(counter));
-        let duration = is_timed.then(|| self.0.request_duration.get_or_create_owned(&[("route", route)]));
-        RouteMetrics { route, metrics: self.clone(), ok: counter(OK), duration }
+        let duration = is_timed.then(|| {
+            self.0
+                .request_duration
+                .get_or_create_owned(&[("route", route)])
+        });
+        RouteMetrics {
+            route,
+            metrics: self.clone(),
+            ok: counter(OK),
+            duration,
+        }
     }
 
     /// Counts a login in flight.
     pub fn login_begins(&self) -> LoginInFlight {
         let others = self.0.logins_in_flight.inc().max(0) as usize;
-        LoginInFlight { others, metrics: self.clone() }
+        LoginInFlight {
+            others,
+            metrics: self.clone(),
+        }
     }
 
     /// Counts and times a login. `app` must be a configured app. `outcome` is `ok` or a problem's
     /// code.
     pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
         let app = app.filter(|_| !self.has_many_apps());
-        self.0.hour.lock().count(Instant::now(), app.clone(), outcome);
-        self.0.logins.get_or_create(&LoginLabels { app, outcome }).inc();
+        self.0
+            .hour
+            .lock()
+            .count(Instant::now(), app.clone(), outcome);
+        self.0
+            .logins
+            .get_or_create(&LoginLabels { app, outcome })
+            .inc();
         match outcome {
             OK => self.0.login_duration_of_ok.observe(took.as_secs_f64()),
-            _ => self.0.login_duration.get_or_create(&[("outcome", outcome)]).observe(took.as_secs_f64()),
+            _ => self
+                .0
+                .login_duration
+                .get_or_create(&[("outcome", outcome)])
+                .observe(took.as_secs_f64()),
         }
     }
 
@@ -100,23 +141,50 @@ impl Drop for LoginInFlight {
 
 impl wxmint_redis_link::Observer for Metrics {
     fn call_ended(&self, call: &'static str, answered: bool, took: Duration) {
-        let labels = [("operation", call), ("outcome", if answered { "ok" } else { "failed" })];
-        self.0.redis_operation_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        let labels = [
+            ("operation", call),
+            ("outcome", if answered { "ok" } else { "failed" }),
+        ];
+        self.0
+            .redis_operation_duration
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
         Step::call("redis", call, took).end((!answered).then_some("unanswered"));
     }
 }
 
 impl wxmint_wechat::Observer for Metrics {
-    fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration) {
-        self.0.wechat_request_duration.get_or_create(&[("api", api)]).observe(took.as_secs_f64());
+    fn call_ended(
+        &self,
+        api: &'static str,
+        app: &AppId,
+        error: Option<&CallError>,
+        took: Duration,
+    ) {
+        self.0
+            .wechat_request_duration
+            .get_or_create(&[("api", api)])
+            .observe(took.as_secs_f64());
         let label = error.map(CallError::label);
         Step::call("wechat", api, took).end(label.as_deref());
         let (call, app) = (|| ("api", api.to_owned()), || ("app", self.label_of(app)));
         match (label, error.and_then(CallError::verdict)) {
-            (None, _) if BILLED.contains(&api) => self.0.wechat_billed_calls.get_or_create(&[call(), app()]).inc(),
+            (None, _) if BILLED.contains(&api) => self
+                .0
+                .wechat_billed_calls
+                .get_or_create(&[call(), app()])
+                .inc(),
             (None, _) => 0,
-            (Some(code), Some(_)) => self.0.wechat_errcodes.get_or_create(&[call(), ("errcode", code), app()]).inc(),
-            (Some(kind), None) => self.0.wechat_failures.get_or_create(&[call(), ("kind", kind)]).inc(),
+            (Some(code), Some(_)) => self
+                .0
+                .wechat_errcodes
+                .get_or_create(&[call(), ("errcode", code), app()])
+                .inc(),
+            (Some(kind), None) => self
+                .0
+                .wechat_failures
+                .get_or_create(&[call(), ("kind", kind)])
+                .inc(),
         };
     }
 }

@@ -9,7 +9,9 @@ use opentelemetry::{Context, Key, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Config, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
+use opentelemetry_sdk::trace::{
+    Config, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample,
+};
 use parking_lot::Mutex;
 use tokio::runtime::{self, Runtime};
 use wxmint_ids::unprintable;
@@ -35,16 +37,36 @@ impl Traces {
     /// name from the environment. `timeout` limits one request to the collector.
     pub fn start(timeout: Duration) -> Result<Self, Box<dyn Error>> {
         let http = Upstream::new(&Tls::from_system()?, timeout, timeout)?;
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let collector = Collector { http, runtime, warned: Mutex::default() };
-        let exporter = SpanExporter::builder().with_http().with_http_client(collector).build();
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let collector = Collector {
+            http,
+            runtime,
+            warned: Mutex::default(),
+        };
+        let exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(collector)
+            .build();
         // The error's text may hold the value of a variable.
-        let exporter = exporter.map_err(|_| "OpenTelemetry refuses a variable OTEL_EXPORTER_OTLP_…")?;
-        let sampler = Bounded { wanted: Config::default().sampler, lately: Arc::default() };
-        let own = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-        let name = Resource::builder().build().get(&Key::from_static_str("service.name"));
+        let exporter =
+            exporter.map_err(|_| "OpenTelemetry refuses a variable OTEL_EXPORTER_OTLP_…")?;
+        let sampler = Bounded {
+            wanted: Config::default().sampler,
+            lately: Arc::default(),
+        };
+        let own = Resource::builder()
+            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        let name = Resource::builder()
+            .build()
+            .get(&Key::from_static_str("service.name"));
         let is_named = name.is_some_and(|name| !name.as_str().starts_with("unknown_service"));
-        let resource = if is_named { own } else { own.with_service_name("wxmint") };
+        let resource = if is_named {
+            own
+        } else {
+            own.with_service_name("wxmint")
+        };
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_sampler(sampler)
@@ -76,9 +98,15 @@ impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let fetched = self.runtime.block_on(self.http.fetch(request.try_into()?));
         let fetched = fetched.inspect_err(|error| self.warn(&error.to_string()))?;
-        let is_page = fetched.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+        let is_page = fetched
+            .headers
+            .get("content-type")
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
         if !fetched.status.is_success() || is_page {
-            self.warn(&format!("an answer of no collector, with status {}", fetched.status.as_u16()));
+            self.warn(&format!(
+                "an answer of no collector, with status {}",
+                fetched.status.as_u16()
+            ));
         }
         let mut response = Response::new(fetched.body.into());
         (*response.status_mut(), *response.headers_mut()) = (fetched.status, fetched.headers);
@@ -115,11 +143,16 @@ impl ShouldSample for Bounded {
         attributes: &[KeyValue],
         links: &[Link],
     ) -> SamplingResult {
-        let mut result = self.wanted.should_sample(parent, trace, name, kind, attributes, links);
+        let mut result = self
+            .wanted
+            .should_sample(parent, trace, name, kind, attributes, links);
         // Spans of steps belong to requests that were sampled, and do not count.
         let is_request = *kind == SpanKind::Server;
         let of_caller = parent.is_some_and(TraceContextExt::has_active_span);
-        if result.decision != SamplingDecision::Drop && is_request && !self.has_room(Instant::now(), of_caller) {
+        if result.decision != SamplingDecision::Drop
+            && is_request
+            && !self.has_room(Instant::now(), of_caller)
+        {
             result.decision = SamplingDecision::Drop;
         }
         result
@@ -148,19 +181,31 @@ mod tests {
         // How many of each ten requests come with a `traceparent`: none, a flood from strangers, or
         // all.
         for (of_callers, (most, expected)) in [(0, (50, 250)), (9, (50, 250)), (10, (25, 125))] {
-            let bounded = Bounded { wanted: Box::new(Sampler::AlwaysOn), lately: Arc::default() };
+            let bounded = Bounded {
+                wanted: Box::new(Sampler::AlwaysOn),
+                lately: Arc::default(),
+            };
             let start = Instant::now();
             let is_sampled = |millis: u64| {
                 let of_caller = millis % 10 < of_callers;
-                bounded.has_room(start + Duration::from_millis(millis), of_caller).then_some((millis, of_caller))
+                bounded
+                    .has_room(start + Duration::from_millis(millis), of_caller)
+                    .then_some((millis, of_caller))
             };
             let sampled: Vec<_> = (0..5000).filter_map(is_sampled).collect();
             assert_eq!(sampled.len(), expected);
-            let strangers: Vec<_> = sampled.iter().filter(|(_, of_caller)| *of_caller).copied().collect();
+            let strangers: Vec<_> = sampled
+                .iter()
+                .filter(|(_, of_caller)| *of_caller)
+                .copied()
+                .collect();
             assert!(strangers.len() <= 125, "{of_callers}: {strangers:?}");
             for (sampled, most) in [(sampled, most), (strangers, MOST_OF_CALLERS)] {
                 for window in sampled.windows(most + 1) {
-                    assert!(window[most].0 - window[0].0 >= 1000, "{of_callers}: {window:?}");
+                    assert!(
+                        window[most].0 - window[0].0 >= 1000,
+                        "{of_callers}: {window:?}"
+                    );
                 }
             }
         }

@@ -80,7 +80,13 @@ impl Feed {
     /// Begins before the first page, without revocations.
     pub fn of(issuer: &str) -> Self {
         let ends = Arc::new(Ends::of(issuer));
-        Self { ends, cursor: String::new(), newest: i64::MIN, forgotten_at: 0, most: MAX_HELD }
+        Self {
+            ends,
+            cursor: String::new(),
+            newest: i64::MIN,
+            forgotten_at: 0,
+            most: MAX_HELD,
+        }
     }
 
     #[cfg(test)]
@@ -127,9 +133,9 @@ impl Feed {
             return Err(Refused::Typ.into());
         }
         jws.check(&header, &jws.signature()?, keys, at)?;
-        let page: RevocationsPage = serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
-        let ends_its_key =
-            |end: &RevocationEntry| matches!(end, RevocationEntry::Key { kid, .. } if *kid == *header.kid);
+        let page: RevocationsPage =
+            serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
+        let ends_its_key = |end: &RevocationEntry| matches!(end, RevocationEntry::Key { kid, .. } if *kid == *header.kid);
         if self.ends.has_revoked_key(&header.kid) || page.revoked.iter().any(ends_its_key) {
             return Err(PageRefused::RevokedKey);
         }
@@ -144,7 +150,9 @@ impl Feed {
             () if since(page.exp) >= leeway => Err(Refused::Expired.into()),
             () if since(page.iat) < -leeway => Err(Refused::IssuedInFuture.into()),
             () if page.iat < self.newest.saturating_sub(leeway) => Err(PageRefused::Older),
-            () if !page.after.is_empty() && page.after != self.cursor => Err(PageRefused::OtherCursor),
+            () if !page.after.is_empty() && page.after != self.cursor => {
+                Err(PageRefused::OtherCursor)
+            }
             () if page.cursor.len() > MAX_CURSOR => Err(PageRefused::Claims),
             () if page.more && page.cursor == self.cursor => Err(PageRefused::Circle),
             () => Ok(()),
@@ -154,7 +162,9 @@ impl Feed {
     fn take(&mut self, page: RevocationsPage) -> bool {
         self.newest = self.newest.max(page.iat);
         let forget = Forget::at(self.newest);
-        page.revoked.iter().for_each(|end| self.ends.add(end, &forget));
+        page.revoked
+            .iter()
+            .for_each(|end| self.ends.add(end, &forget));
         let is_full = self.ends.count() > self.most + self.most / 16;
         if is_full || self.newest - self.forgotten_at >= FORGET_EVERY {
             self.ends.forget(&forget);

@@ -80,7 +80,9 @@ impl<'de> Deserialize<'de> for RevocationHash {
         let mut hash = [0; 12];
         match URL_SAFE_NO_PAD.decode_slice(text.as_bytes(), &mut hash) {
             Ok(12) => Ok(Self(hash)),
-            _ => Err(D::Error::custom("a hash must be 16 characters of base64url")),
+            _ => Err(D::Error::custom(
+                "a hash must be 16 characters of base64url",
+            )),
         }
     }
 }
@@ -92,12 +94,21 @@ mod tests {
     #[test]
     fn a_hash_is_the_beginning_of_sha_256_of_issuer_nul_value() {
         let issuer = "https://login.example.com";
-        let (user, app) = ("user-1".parse().expect("a user"), "wx0123456789abcdef".parse().expect("an app"));
+        let (user, app) = (
+            "user-1".parse().expect("a user"),
+            "wx0123456789abcdef".parse().expect("an app"),
+        );
         // printf 'https://login.example.com\0user-1' |
         //     openssl sha256 -binary | head -c 12 | basenc --base64url
-        assert_eq!(RevocationHash::of_user(issuer, &user).to_string(), "yDEjkCaLAH6yATyo");
+        assert_eq!(
+            RevocationHash::of_user(issuer, &user).to_string(),
+            "yDEjkCaLAH6yATyo"
+        );
         // printf 'https://login.example.com\0user-1\0wx0123456789abcdef' | …
-        assert_eq!(RevocationHash::of_user_in_app(issuer, &user, &app).to_string(), "Iy_oB4__XHI4MjY-");
+        assert_eq!(
+            RevocationHash::of_user_in_app(issuer, &user, &app).to_string(),
+            "Iy_oB4__XHI4MjY-"
+        );
         assert_eq!(
             RevocationHash::of(issuer, "user-1\0wx0123456789abcdef"),
             RevocationHash::of_user_in_app(issuer, &user, &app)

@@ -81,8 +81,11 @@ impl Ends {
     /// Whether a revocation names the token. A user's revocation names tokens with an `iat` up to
     /// its `before`; a token issued one second later is valid.
     pub fn has_ended(&self, token: &Endable) -> bool {
-        let is_before =
-            |table: &Table<UpTo>, hash| table.times(hash).is_some_and(|end| i64::from(end.before) >= token.issued_at);
+        let is_before = |table: &Table<UpTo>, hash| {
+            table
+                .times(hash)
+                .is_some_and(|end| i64::from(end.before) >= token.issued_at)
+        };
         is_before(&self.users, &token.user)
             || is_before(&self.users_in_apps, &token.user_in_app)
             || self.tokens.times(&token.token).is_some()
@@ -104,7 +107,12 @@ impl Ends {
         if age < -TimeDelta::seconds(CLOCKS_DIFFER.into()) {
             let so_far_behind = known_until + 2 * age.num_seconds();
             // This fails if a page was accepted meanwhile, whose newer date then stays.
-            let _ = self.known_until.compare_exchange(known_until, so_far_behind, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = self.known_until.compare_exchange(
+                known_until,
+                so_far_behind,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
             return Some(-age);
         }
         Some(age.max(TimeDelta::zero()))
@@ -117,7 +125,9 @@ impl Ends {
     }
 
     pub(super) fn has_revoked_key(&self, kid: &str) -> bool {
-        self.keys.times(&RevocationHash::of(&self.issuer, kid)).is_some()
+        self.keys
+            .times(&RevocationHash::of(&self.issuer, kid))
+            .is_some()
     }
 
     /// Adds a revocation unless it has expired. If its hash is held already, the later times count.
@@ -131,12 +141,30 @@ impl Ends {
             return;
         }
         match *end {
-            RevocationEntry::User { user, before, .. } => self.users.put(user, UpTo { before: seconds(before), until }),
-            RevocationEntry::UserInApp { user_in_app, before, .. } => {
-                self.users_in_apps.put(user_in_app, UpTo { before: seconds(before), until });
+            RevocationEntry::User { user, before, .. } => self.users.put(
+                user,
+                UpTo {
+                    before: seconds(before),
+                    until,
+                },
+            ),
+            RevocationEntry::UserInApp {
+                user_in_app,
+                before,
+                ..
+            } => {
+                self.users_in_apps.put(
+                    user_in_app,
+                    UpTo {
+                        before: seconds(before),
+                        until,
+                    },
+                );
             }
             RevocationEntry::Token { token, .. } => self.tokens.put(token, Until(until)),
-            RevocationEntry::Key { ref kid, .. } => self.keys.put(RevocationHash::of(&self.issuer, kid), Until(until)),
+            RevocationEntry::Key { ref kid, .. } => self
+                .keys
+                .put(RevocationHash::of(&self.issuer, kid), Until(until)),
         }
     }
 
@@ -156,12 +184,17 @@ impl Ends {
             && let Some(dropped) = self.drop_of_the_largest_kind(self.count() - most)
         {
             let lacking_until = i64::from(dropped) + MAX_LEEWAY.as_secs() as i64;
-            self.lacking_until.fetch_max(lacking_until, Ordering::AcqRel);
+            self.lacking_until
+                .fetch_max(lacking_until, Ordering::AcqRel);
         }
     }
 
     fn drop_of_the_largest_kind(&self, count: usize) -> Option<Seconds> {
-        let (users, in_apps, tokens) = (self.users.len(), self.users_in_apps.len(), self.tokens.len());
+        let (users, in_apps, tokens) = (
+            self.users.len(),
+            self.users_in_apps.len(),
+            self.tokens.len(),
+        );
         match users.max(in_apps).max(tokens) {
             most if most == tokens => self.tokens.drop_oldest(count),
             most if most == in_apps => self.users_in_apps.drop_oldest(count),

@@ -80,8 +80,16 @@ pub enum RevocationEntry {
 impl Serialize for RevocationEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::User { user, before, until } => ("sub", user, before, until).serialize(serializer),
-            Self::UserInApp { user_in_app, before, until } => ("app", user_in_app, before, until).serialize(serializer),
+            Self::User {
+                user,
+                before,
+                until,
+            } => ("sub", user, before, until).serialize(serializer),
+            Self::UserInApp {
+                user_in_app,
+                before,
+                until,
+            } => ("app", user_in_app, before, until).serialize(serializer),
             Self::Token { token, until } => ("jti", token, until).serialize(serializer),
             Self::Key { kid, until } => ("kid", kid, until).serialize(serializer),
         }
@@ -91,7 +99,9 @@ impl Serialize for RevocationEntry {
 /// Reads the revocations whose kinds this version knows. A revocation of an unknown kind is
 /// ignored, so that an issuer can be upgraded before its verifiers. A revocation of a known kind
 /// must have the right form.
-fn known_ends<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RevocationEntry>, D::Error> {
+fn known_ends<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<RevocationEntry>, D::Error> {
     let ends = Vec::<KnownEnd>::deserialize(deserializer)?;
     Ok(ends.into_iter().filter_map(|KnownEnd(end)| end).collect())
 }
@@ -129,8 +139,14 @@ impl<'de> Visitor<'de> for OneEnd {
                 before: next(&mut items)?,
                 until: next(&mut items)?,
             }),
-            "jti" => Some(RevocationEntry::Token { token: next(&mut items)?, until: next(&mut items)? }),
-            "kid" => Some(RevocationEntry::Key { kid: next(&mut items)?, until: next(&mut items)? }),
+            "jti" => Some(RevocationEntry::Token {
+                token: next(&mut items)?,
+                until: next(&mut items)?,
+            }),
+            "kid" => Some(RevocationEntry::Key {
+                kid: next(&mut items)?,
+                until: next(&mut items)?,
+            }),
             _ => None,
         };
         // A later version may add items to a revocation.
@@ -140,7 +156,9 @@ impl<'de> Visitor<'de> for OneEnd {
 }
 
 fn next<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(items: &mut A) -> Result<T, A::Error> {
-    items.next_element()?.ok_or_else(|| A::Error::custom("an end is too short"))
+    items
+        .next_element()?
+        .ok_or_else(|| A::Error::custom("an end is too short"))
 }
 
 #[cfg(test)]
@@ -148,7 +166,8 @@ mod tests {
     use super::*;
 
     fn page(revoked: &str) -> Result<RevocationsPage, serde_json::Error> {
-        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[…]}"#;
+        let text =
+            r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[…]}"#;
         serde_json::from_str(&text.replace('…', revoked))
     }
 
@@ -156,30 +175,55 @@ mod tests {
     fn a_page_that_was_written_is_read_again() {
         let hash = RevocationHash::of("https://login.example.com", "user-1");
         let revoked = vec![
-            RevocationEntry::User { user: hash, before: 1, until: 91 },
-            RevocationEntry::UserInApp { user_in_app: hash, before: 2, until: 92 },
-            RevocationEntry::Token { token: hash, until: 3 },
-            RevocationEntry::Key { kid: "-kid".into(), until: 4 },
+            RevocationEntry::User {
+                user: hash,
+                before: 1,
+                until: 91,
+            },
+            RevocationEntry::UserInApp {
+                user_in_app: hash,
+                before: 2,
+                until: 92,
+            },
+            RevocationEntry::Token {
+                token: hash,
+                until: 3,
+            },
+            RevocationEntry::Key {
+                kid: "-kid".into(),
+                until: 4,
+            },
         ];
-        let written = RevocationsPage { revoked, ..page("").expect("a page") };
+        let written = RevocationsPage {
+            revoked,
+            ..page("").expect("a page")
+        };
         let json = serde_json::to_string(&written).expect("JSON");
         assert!(json.ends_with(&format!(
             r#""revoked":[["sub","{hash}",1,91],["app","{hash}",2,92],["jti","{hash}",3],["kid","-kid",4]]}}"#
         )));
-        assert_eq!(serde_json::from_str::<RevocationsPage>(&json).expect("a page"), written);
+        assert_eq!(
+            serde_json::from_str::<RevocationsPage>(&json).expect("a page"),
+            written
+        );
     }
 
     #[test]
     fn claims_that_this_version_does_not_know_are_ignored() {
-        let text =
-            r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[],"later":{"a":[1]}}"#;
-        assert_eq!(serde_json::from_str::<RevocationsPage>(text).ok(), page("").ok());
+        let text = r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[],"later":{"a":[1]}}"#;
+        assert_eq!(
+            serde_json::from_str::<RevocationsPage>(text).ok(),
+            page("").ok()
+        );
     }
 
     #[test]
     fn an_end_of_an_unknown_kind_is_ignored_and_one_of_a_wrong_form_spoils_the_page() {
         let read = |revoked: &str| page(revoked).map(|page| page.revoked.len()).ok();
-        assert_eq!(read(r#"["device","AAAAAAAAAAAAAAAA",1,{}],["kid","a",1]"#), Some(1));
+        assert_eq!(
+            read(r#"["device","AAAAAAAAAAAAAAAA",1,{}],["kid","a",1]"#),
+            Some(1)
+        );
         assert_eq!(read(r#"["kid","a",1,"of a later version"]"#), Some(1));
         for wrong in [
             r#"[]"#,

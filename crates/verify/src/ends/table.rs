@@ -50,7 +50,10 @@ pub(super) struct UpTo {
 
 impl Times for UpTo {
     fn or_later(self, other: Self) -> Self {
-        Self { before: self.before.max(other.before), until: self.until.max(other.until) }
+        Self {
+            before: self.before.max(other.before),
+            until: self.until.max(other.until),
+        }
     }
 
     fn until(self) -> Seconds {
@@ -69,7 +72,10 @@ pub(super) struct Table<T> {
 
 impl<T: Times> Table<T> {
     pub(super) fn empty() -> Self {
-        Self { parts: (0..PARTS).map(|_| RwLock::default()).collect(), count: AtomicUsize::new(0) }
+        Self {
+            parts: (0..PARTS).map(|_| RwLock::default()).collect(),
+            count: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -83,13 +89,21 @@ impl<T: Times> Table<T> {
         if self.len() == 0 {
             return None;
         }
-        let part = self.part(hash).read().unwrap_or_else(PoisonError::into_inner);
-        part.get(place(&part, hash)).filter(|(held, _)| held == hash).map(|(_, times)| *times)
+        let part = self
+            .part(hash)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        part.get(place(&part, hash))
+            .filter(|(held, _)| held == hash)
+            .map(|(_, times)| *times)
     }
 
     /// Adds an entry. If its hash is in the table already, the later times count.
     pub(super) fn put(&self, hash: RevocationHash, times: T) {
-        let mut part = self.part(&hash).write().unwrap_or_else(PoisonError::into_inner);
+        let mut part = self
+            .part(&hash)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         let place = place(&part, &hash);
         if let Some((_, held)) = part.get_mut(place).filter(|(held, _)| *held == hash) {
             *held = times.or_later(*held);
@@ -178,13 +192,29 @@ mod tests {
         assert_eq!(table.times(&hash(50_000)), None);
         for (time, then) in [(9, 9), (5, 9)] {
             table.put(hash(1), Until(time));
-            assert_eq!((table.times(&hash(1)), table.len()), (Some(Until(then)), 50_000));
+            assert_eq!(
+                (table.times(&hash(1)), table.len()),
+                (Some(Until(then)), 50_000)
+            );
         }
         table.retain(|time| time >= 40_000);
         assert_eq!(table.len(), 10_000);
-        assert_eq!([39_999, 40_000].map(|number| table.times(&hash(number))), [None, Some(Until(40_000))]);
-        assert_eq!([size_of::<(RevocationHash, Until)>(), size_of::<(RevocationHash, UpTo)>()], [16, 20]);
-        let held: usize = table.parts.iter().map(|part| part.read().expect("a part").capacity()).sum();
+        assert_eq!(
+            [39_999, 40_000].map(|number| table.times(&hash(number))),
+            [None, Some(Until(40_000))]
+        );
+        assert_eq!(
+            [
+                size_of::<(RevocationHash, Until)>(),
+                size_of::<(RevocationHash, UpTo)>()
+            ],
+            [16, 20]
+        );
+        let held: usize = table
+            .parts
+            .iter()
+            .map(|part| part.read().expect("a part").capacity())
+            .sum();
         assert!(held < 20_000, "memory is given back: {held}");
     }
 
@@ -194,7 +224,16 @@ mod tests {
         for (before, until) in [(5, 90), (7, 60), (6, 80)] {
             table.put(hash(1), UpTo { before, until });
         }
-        assert_eq!((table.times(&hash(1)), table.len()), (Some(UpTo { before: 7, until: 90 }), 1));
+        assert_eq!(
+            (table.times(&hash(1)), table.len()),
+            (
+                Some(UpTo {
+                    before: 7,
+                    until: 90
+                }),
+                1
+            )
+        );
         table.retain(|until| until > 90);
         assert_eq!(table.len(), 0);
     }
@@ -205,8 +244,11 @@ mod tests {
         (0..1000).for_each(|number| table.put(hash(number), Until(number / 10)));
         assert_eq!((table.drop_oldest(0), table.len()), (None, 1000));
         assert_eq!((table.drop_oldest(405), table.len()), (Some(40), 595));
-        let held =
-            |numbers: std::ops::Range<u32>| numbers.filter(|number| table.times(&hash(*number)).is_some()).count();
+        let held = |numbers: std::ops::Range<u32>| {
+            numbers
+                .filter(|number| table.times(&hash(*number)).is_some())
+                .count()
+        };
         assert_eq!([held(0..400), held(400..410), held(410..1000)], [0, 5, 590]);
         assert_eq!((table.drop_oldest(5000), table.len()), (Some(99), 0));
         assert_eq!(table.drop_oldest(1), None);
@@ -216,7 +258,11 @@ mod tests {
     fn a_part_reserves_at_most_an_eighth_more_than_it_holds() {
         let table = Table::empty();
         (0..200_000).for_each(|number| table.put(hash(number), Until(1)));
-        let reserved: usize = table.parts.iter().map(|part| part.read().expect("a part").capacity()).sum();
+        let reserved: usize = table
+            .parts
+            .iter()
+            .map(|part| part.read().expect("a part").capacity())
+            .sum();
         assert!(reserved < 200_000 * 9 / 8 + PARTS * 4, "{reserved}");
     }
 }

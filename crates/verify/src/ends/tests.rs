@@ -25,11 +25,16 @@ impl Scene {
         let mut forge = Forge::of(Algorithm::Es256);
         forge.header["typ"] = json!(PAGE_TYP);
         let keys = forge.keys.clone();
-        Self { forge, keys, feed: Feed::of(ISSUER) }
+        Self {
+            forge,
+            keys,
+            feed: Feed::of(ISSUER),
+        }
     }
 
     fn sign(&self, page: &Value) -> String {
-        self.forge.sign(&self.forge.header.to_string(), &page.to_string())
+        self.forge
+            .sign(&self.forge.header.to_string(), &page.to_string())
     }
 
     /// Accepts or refuses a signed page.
@@ -46,9 +51,17 @@ impl Scene {
     /// A page that must be refused changes nothing.
     #[track_caller]
     fn refused(&mut self, page: &str) -> PageRefused {
-        let before = (self.feed.cursor().to_owned(), self.feed.ends().count(), self.feed.ends().age(now()));
+        let before = (
+            self.feed.cursor().to_owned(),
+            self.feed.ends().count(),
+            self.feed.ends().age(now()),
+        );
         let refused = self.take(page).expect_err("refused");
-        let after = (self.feed.cursor().to_owned(), self.feed.ends().count(), self.feed.ends().age(now()));
+        let after = (
+            self.feed.cursor().to_owned(),
+            self.feed.ends().count(),
+            self.feed.ends().age(now()),
+        );
         assert_eq!(before, after, "{refused} changed something");
         refused
     }
@@ -73,7 +86,11 @@ impl Scene {
             not_before: None,
             others: serde_json::Map::new(),
         };
-        Endable::of(ISSUER, &claims, self.forge.header["kid"].as_str().expect("a kid"))
+        Endable::of(
+            ISSUER,
+            &claims,
+            self.forge.header["kid"].as_str().expect("a kid"),
+        )
     }
 }
 
@@ -95,7 +112,12 @@ fn user_end(user: &str, before: i64) -> Value {
 
 /// Revokes a user's tokens of the app.
 fn app_end(user: &str, before: i64) -> Value {
-    json!(["app", hash(&format!("{user}\0{APP}")), before, before.saturating_add(LIFE)])
+    json!([
+        "app",
+        hash(&format!("{user}\0{APP}")),
+        before,
+        before.saturating_add(LIFE)
+    ])
 }
 
 fn key_end(kid: &str) -> Value {
@@ -113,36 +135,77 @@ fn each_thing_wrong_with_a_page_refuses_it_whole() {
     let ended = json!([user_end("user-1", NOW)]);
     let next = with(&with(&page_of(ended), "after", "5-0"), "cursor", "6-0");
     for (name, value, refused) in [
-        ("iss", json!("https://other.example.com"), PageRefused::Refused(Refused::Issuer)),
+        (
+            "iss",
+            json!("https://other.example.com"),
+            PageRefused::Refused(Refused::Issuer),
+        ),
         ("iss", json!([ISSUER]), PageRefused::Claims),
-        ("iat", json!(NOW + 61), PageRefused::Refused(Refused::IssuedInFuture)),
+        (
+            "iat",
+            json!(NOW + 61),
+            PageRefused::Refused(Refused::IssuedInFuture),
+        ),
         ("iat", json!(NOW - 61), PageRefused::Older),
         ("iat", json!(f64::from(7)), PageRefused::Claims),
-        ("exp", json!(NOW - 60), PageRefused::Refused(Refused::Expired)),
-        ("exp", json!(i64::MIN), PageRefused::Refused(Refused::Expired)),
+        (
+            "exp",
+            json!(NOW - 60),
+            PageRefused::Refused(Refused::Expired),
+        ),
+        (
+            "exp",
+            json!(i64::MIN),
+            PageRefused::Refused(Refused::Expired),
+        ),
         ("after", json!("4-0"), PageRefused::OtherCursor),
         ("after", json!("6-0"), PageRefused::OtherCursor),
         ("cursor", json!("1".repeat(257)), PageRefused::Claims),
         ("cursor", json!(null), PageRefused::Claims),
         ("more", json!("true"), PageRefused::Claims),
         ("revoked", json!({}), PageRefused::Claims),
-        ("revoked", json!([user_end("user-1", NOW), ["sub", "short", NOW, NOW]]), PageRefused::Claims),
-        ("revoked", json!([user_end("user-1", NOW), ["sub", hash("user-2"), NOW]]), PageRefused::Claims),
-        ("revoked", json!([user_end("user-1", NOW), ["jti"]]), PageRefused::Claims),
+        (
+            "revoked",
+            json!([user_end("user-1", NOW), ["sub", "short", NOW, NOW]]),
+            PageRefused::Claims,
+        ),
+        (
+            "revoked",
+            json!([user_end("user-1", NOW), ["sub", hash("user-2"), NOW]]),
+            PageRefused::Claims,
+        ),
+        (
+            "revoked",
+            json!([user_end("user-1", NOW), ["jti"]]),
+            PageRefused::Claims,
+        ),
     ] {
         let spoiled = scene.sign(&with(&next, name, value.clone()));
         assert_eq!(scene.refused(&spoiled), refused, "{name}: {value}");
     }
     for name in ["iss", "iat", "exp", "after", "cursor", "more", "revoked"] {
-        let spoiled = scene.forge.sign(&scene.forge.header.to_string(), &without(&next, name));
-        assert_eq!(scene.refused(&spoiled), PageRefused::Claims, "without {name}");
+        let spoiled = scene
+            .forge
+            .sign(&scene.forge.header.to_string(), &without(&next, name));
+        assert_eq!(
+            scene.refused(&spoiled),
+            PageRefused::Claims,
+            "without {name}"
+        );
     }
     let twice = next.to_string().replacen('{', r#"{"more":false,"#, 1);
     let spoiled = scene.forge.sign(&scene.forge.header.to_string(), &twice);
-    assert_eq!(scene.refused(&spoiled), PageRefused::Claims, "a repeated member");
+    assert_eq!(
+        scene.refused(&spoiled),
+        PageRefused::Claims,
+        "a repeated member"
+    );
     assert!(!scene.has_ended(&scene.token(NOW)));
     scene.accept(&next);
-    assert!(scene.has_ended(&scene.token(NOW)), "valid but for what was spoiled");
+    assert!(
+        scene.has_ended(&scene.token(NOW)),
+        "valid but for what was spoiled"
+    );
     assert_eq!(scene.feed.cursor(), "6-0");
 }
 
@@ -151,14 +214,22 @@ fn only_a_page_that_this_issuer_has_signed_as_a_page_is_one() {
     let (mut scene, stranger) = (Scene::new(), Scene::new());
     let valid = scene.sign(&page());
     let with_header = |name: &str, value: Value| {
-        scene.forge.sign(&with(&scene.forge.header, name, value).to_string(), &page().to_string())
+        scene.forge.sign(
+            &with(&scene.forge.header, name, value).to_string(),
+            &page().to_string(),
+        )
     };
-    let [headers, payload, signature] = valid.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let [headers, payload, signature] = valid.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
     let other = scene.sign(&page_of(json!([key_end("a")])));
     let spoiled = [
         (with_header("typ", json!("at+jwt")), "typ"),
         (with_header("typ", json!("JWT")), "typ"),
-        (with_header("typ", json!("application/revocations+jwt")), "typ"),
+        (
+            with_header("typ", json!("application/revocations+jwt")),
+            "typ",
+        ),
         (with_header("typ", json!("Revocations+JWT")), "typ"),
         (with_header("alg", json!("none")), "signature"),
         (with_header("alg", json!("RS256")), "signature"),
@@ -166,9 +237,20 @@ fn only_a_page_that_this_issuer_has_signed_as_a_page_is_one() {
         (with_header("crit", json!(["exp"])), "malformed"),
         (with_header("jwk", json!({})), "malformed"),
         (stranger.sign(&page()), "unknown_key"),
-        (stranger.forge.sign(&scene.forge.header.to_string(), &page().to_string()), "signature"),
+        (
+            stranger
+                .forge
+                .sign(&scene.forge.header.to_string(), &page().to_string()),
+            "signature",
+        ),
         (format!("{headers}.{payload}."), "signature"),
-        (format!("{headers}.{payload}.{}", other.rsplit('.').next().expect("a signature")), "signature"),
+        (
+            format!(
+                "{headers}.{payload}.{}",
+                other.rsplit('.').next().expect("a signature")
+            ),
+            "signature",
+        ),
         (format!("{headers}.{payload}"), "malformed"),
         (format!("{valid}\n"), "malformed"),
         (format!(".{payload}.{signature}"), "malformed"),
@@ -178,7 +260,12 @@ fn only_a_page_that_this_issuer_has_signed_as_a_page_is_one() {
     ];
     for (page, reason) in spoiled {
         let refused = scene.refused(&page);
-        assert_eq!(refused.reason(), reason, "{refused}: {}", &page[..page.len().min(200)]);
+        assert_eq!(
+            refused.reason(),
+            reason,
+            "{refused}: {}",
+            &page[..page.len().min(200)]
+        );
     }
     assert_eq!(scene.take(&valid), Ok(false));
 }
@@ -188,14 +275,22 @@ fn an_access_token_is_no_page_and_a_page_is_no_access_token() {
     let mut scene = Scene::new();
     // The claims of both a token and a page, with the header of one of them.
     let mut both = scene.forge.claims.clone();
-    both.as_object_mut().expect("an object").extend(page().as_object().expect("an object").clone());
-    let token = scene.forge.sign(&with(&scene.forge.header, "typ", "at+jwt").to_string(), &both.to_string());
+    both.as_object_mut()
+        .expect("an object")
+        .extend(page().as_object().expect("an object").clone());
+    let token = scene.forge.sign(
+        &with(&scene.forge.header, "typ", "at+jwt").to_string(),
+        &both.to_string(),
+    );
     assert_eq!(scene.refused(&token), PageRefused::Refused(Refused::Typ));
     let page = scene.sign(&both);
     for typ in [TokenTyp::AccessToken, TokenTyp::Jwt] {
         let verifier = Verifier::new(VerifierPolicy { typ, ..policy() }).expect("a policy");
         assert!(verifier.verify(&token, &scene.keys, now()).is_ok());
-        assert_eq!(verifier.verify(&page, &scene.keys, now()).err(), Some(Refused::Typ));
+        assert_eq!(
+            verifier.verify(&page, &scene.keys, now()).err(),
+            Some(Refused::Typ)
+        );
     }
     assert_eq!(scene.take(&page), Ok(false));
 }
@@ -206,10 +301,22 @@ fn a_replayed_page_makes_the_knowledge_neither_younger_nor_older_and_one_of_long
     let old = scene.sign(&with(&page(), "iat", NOW - 40));
     assert_eq!(scene.take(&old), Ok(false));
     assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(40)));
-    assert_eq!(scene.take(&old), Ok(false), "the issuer caches a page for a second");
-    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(40)), "and says nothing new");
+    assert_eq!(
+        scene.take(&old),
+        Ok(false),
+        "the issuer caches a page for a second"
+    );
+    assert_eq!(
+        scene.feed.ends().age(now()),
+        Some(TimeDelta::seconds(40)),
+        "and says nothing new"
+    );
     scene.accept(&with(&page(), "iat", NOW - 10));
-    assert_eq!(scene.take(&old), Ok(false), "another replica answered, whose page is a little older");
+    assert_eq!(
+        scene.take(&old),
+        Ok(false),
+        "another replica answered, whose page is a little older"
+    );
     assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(10)));
     // If the clock is behind, the age is not negative.
     scene.accept(&with(&page(), "iat", NOW + 60));
@@ -223,7 +330,11 @@ fn a_clock_that_has_stepped_back_makes_the_knowledge_older_until_a_page_is_accep
     scene.accept(&page());
     let ages = [(-60, 0), (-600, 600), (-599, 601), (-60, 1140), (0, 1200)];
     for (seconds, age) in ages {
-        assert_eq!(scene.feed.ends().age(at(NOW + seconds)), Some(TimeDelta::seconds(age)), "{seconds} s");
+        assert_eq!(
+            scene.feed.ends().age(at(NOW + seconds)),
+            Some(TimeDelta::seconds(age)),
+            "{seconds} s"
+        );
     }
     scene.accept(&page());
     assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
@@ -232,14 +343,37 @@ fn a_clock_that_has_stepped_back_makes_the_knowledge_older_until_a_page_is_accep
 #[test]
 fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
     let mut scene = Scene::new();
-    let first = with(&with(&page_of(json!([["jti", hash("a"), NOW + 60]])), "more", true), "iat", NOW - 20);
+    let first = with(
+        &with(
+            &page_of(json!([["jti", hash("a"), NOW + 60]])),
+            "more",
+            true,
+        ),
+        "iat",
+        NOW - 20,
+    );
     assert!(scene.accept(&first));
-    assert_eq!((scene.feed.cursor(), scene.feed.ends().age(now())), ("5-0", None));
+    assert_eq!(
+        (scene.feed.cursor(), scene.feed.ends().age(now())),
+        ("5-0", None)
+    );
     let circle = scene.sign(&with(&with(&page(), "after", "5-0"), "more", true));
     assert_eq!(scene.refused(&circle), PageRefused::Circle);
     let of_a_cache = scene.sign(&first);
-    assert_eq!(scene.refused(&of_a_cache), PageRefused::Circle, "the first page in answer to each cursor");
-    let second = with(&with(&page_of(json!([["jti", hash("b"), NOW + 60]])), "after", "5-0"), "cursor", "7-0");
+    assert_eq!(
+        scene.refused(&of_a_cache),
+        PageRefused::Circle,
+        "the first page in answer to each cursor"
+    );
+    let second = with(
+        &with(
+            &page_of(json!([["jti", hash("b"), NOW + 60]])),
+            "after",
+            "5-0",
+        ),
+        "cursor",
+        "7-0",
+    );
     assert!(!scene.accept(&second));
     assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("7-0", 2));
     assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
@@ -251,7 +385,10 @@ fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
 #[test]
 fn a_token_is_ended_up_to_the_second_before_and_valid_from_the_next() {
     let mut scene = Scene::new();
-    scene.accept(&page_of(json!([user_end("user-1", NOW), app_end("user-2", NOW)])));
+    scene.accept(&page_of(json!([
+        user_end("user-1", NOW),
+        app_end("user-2", NOW)
+    ])));
     for (user, app, ended) in [
         ("user-1", APP, true),
         ("user-1", "wx2", true),
@@ -260,16 +397,26 @@ fn a_token_is_ended_up_to_the_second_before_and_valid_from_the_next() {
         ("user-3", APP, false),
     ] {
         let has_ended = |iat| scene.has_ended(&scene.token_of(user, app, "jti-1", iat));
-        assert_eq!([NOW - 1000, NOW, NOW + 1].map(has_ended), [ended, ended, false], "{user} {app}");
+        assert_eq!(
+            [NOW - 1000, NOW, NOW + 1].map(has_ended),
+            [ended, ended, false],
+            "{user} {app}"
+        );
     }
 }
 
 #[test]
 fn one_token_or_one_key_is_ended_and_no_other() {
     let mut scene = Scene::new();
-    scene.accept(&page_of(json!([["jti", hash("jti-1"), NOW + 60], key_end("another")])));
+    scene.accept(&page_of(json!([
+        ["jti", hash("jti-1"), NOW + 60],
+        key_end("another")
+    ])));
     let has_ended = |scene: &Scene, id| scene.has_ended(&scene.token_of("user-1", APP, id, NOW));
-    assert_eq!(["jti-1", "jti-2"].map(|id| has_ended(&scene, id)), [true, false]);
+    assert_eq!(
+        ["jti-1", "jti-2"].map(|id| has_ended(&scene, id)),
+        [true, false]
+    );
     // A user with the id of a token is not that token.
     assert!(!scene.has_ended(&scene.token_of("jti-1", APP, "jti-2", NOW)));
 }
@@ -278,12 +425,21 @@ fn one_token_or_one_key_is_ended_and_no_other() {
 fn a_page_cannot_end_the_key_that_signs_it_and_an_ended_key_signs_no_page() {
     let (mut scene, successor) = (Scene::new(), Scene::new());
     scene.keys.keys.extend(successor.keys.keys.iter().cloned());
-    let end = page_of(json!([user_end("user-1", NOW), ["kid", scene.forge.header["kid"], NOW + LIFE]]));
+    let end = page_of(json!([
+        user_end("user-1", NOW),
+        ["kid", scene.forge.header["kid"], NOW + LIFE]
+    ]));
     let (by_itself, by_successor) = (scene.sign(&end), successor.sign(&end));
     assert_eq!(scene.refused(&by_itself), PageRefused::RevokedKey);
-    assert!(!scene.has_ended(&scene.token(NOW)), "such a page counts for nothing else either");
+    assert!(
+        !scene.has_ended(&scene.token(NOW)),
+        "such a page counts for nothing else either"
+    );
     assert_eq!(scene.take(&by_successor), Ok(false));
-    assert!(scene.has_ended(&scene.token(NOW + 1)), "what the key has signed is ended");
+    assert!(
+        scene.has_ended(&scene.token(NOW + 1)),
+        "what the key has signed is ended"
+    );
     let later = scene.sign(&page());
     assert_eq!(scene.refused(&later), PageRefused::RevokedKey);
 }
@@ -291,10 +447,16 @@ fn a_page_cannot_end_the_key_that_signs_it_and_an_ended_key_signs_no_page() {
 #[test]
 fn a_verifier_with_ends_refuses_what_they_name() {
     let mut scene = Scene::new();
-    let token =
-        scene.forge.sign(&with(&scene.forge.header, "typ", "at+jwt").to_string(), &scene.forge.claims.to_string());
+    let token = scene.forge.sign(
+        &with(&scene.forge.header, "typ", "at+jwt").to_string(),
+        &scene.forge.claims.to_string(),
+    );
     let verifier = Verifier::new(policy()).expect("a policy");
-    let refused = |scene: &Scene| verifier.verify_unless_ended(&token, &scene.keys, &scene.feed.ends(), now()).err();
+    let refused = |scene: &Scene| {
+        verifier
+            .verify_unless_ended(&token, &scene.keys, &scene.feed.ends(), now())
+            .err()
+    };
     assert_eq!(refused(&scene), None);
     scene.accept(&page_of(json!([user_end("user-1", NOW)])));
     assert_eq!(refused(&scene), Some(Refused::Ended));
@@ -302,21 +464,36 @@ fn a_verifier_with_ends_refuses_what_they_name() {
 
 #[test]
 fn ends_merge_by_the_later_time_in_any_order() {
-    for times in [[NOW - 5, NOW, NOW - 9], [NOW, NOW - 9, NOW - 5], [NOW - 9, NOW - 5, NOW]] {
+    for times in [
+        [NOW - 5, NOW, NOW - 9],
+        [NOW, NOW - 9, NOW - 5],
+        [NOW - 9, NOW - 5, NOW],
+    ] {
         let mut scene = Scene::new();
         for time in times {
             scene.accept(&page_of(json!([user_end("user-1", time)])));
         }
-        assert_eq!([NOW, NOW + 1].map(|iat| scene.has_ended(&scene.token(iat))), [true, false], "{times:?}");
+        assert_eq!(
+            [NOW, NOW + 1].map(|iat| scene.has_ended(&scene.token(iat))),
+            [true, false],
+            "{times:?}"
+        );
         assert_eq!(scene.feed.ends().count(), 1);
     }
 }
 
 /// Accepts an empty page at a later time, which purges expired revocations.
 fn later(scene: &mut Scene, seconds: i64) -> usize {
-    let then = with(&with(&page(), "iat", NOW + seconds), "exp", NOW + seconds + 300);
+    let then = with(
+        &with(&page(), "iat", NOW + seconds),
+        "exp",
+        NOW + seconds + 300,
+    );
     let page = scene.sign(&then);
-    scene.feed.accept(&page, &scene.keys, at(NOW + seconds)).expect("accepted");
+    scene
+        .feed
+        .accept(&page, &scene.keys, at(NOW + seconds))
+        .expect("accepted");
     scene.feed.ends().count()
 }
 
@@ -349,11 +526,19 @@ fn an_end_is_forgotten_two_minutes_after_its_own_date_and_not_before() {
 #[test]
 fn of_two_ends_of_a_user_the_later_date_holds_both() {
     for order in [[0, 1], [1, 0]] {
-        let ends = [json!(["sub", hash("user-1"), NOW, NOW + 100]), json!(["sub", hash("user-1"), NOW - 9, NOW + 900])];
+        let ends = [
+            json!(["sub", hash("user-1"), NOW, NOW + 100]),
+            json!(["sub", hash("user-1"), NOW - 9, NOW + 900]),
+        ];
         let mut scene = Scene::new();
-        scene.accept(&page_of(json!(order.map(|number: usize| ends[number].clone()))));
+        scene.accept(&page_of(json!(
+            order.map(|number: usize| ends[number].clone())
+        )));
         assert_eq!(later(&mut scene, 900), 1);
-        assert!(scene.has_ended(&scene.token(NOW)) && !scene.has_ended(&scene.token(NOW + 1)), "{order:?}");
+        assert!(
+            scene.has_ended(&scene.token(NOW)) && !scene.has_ended(&scene.token(NOW + 1)),
+            "{order:?}"
+        );
     }
 }
 
@@ -364,7 +549,14 @@ fn a_clock_that_is_ahead_for_a_while_forgets_nothing() {
     scene.accept(&end);
     let empty = scene.sign(&page());
     for (ahead, is_accepted) in [(300, true), (2 * 86_400, false)] {
-        assert_eq!(scene.feed.accept(&empty, &scene.keys, at(NOW + ahead)).is_ok(), is_accepted, "{ahead} s");
+        assert_eq!(
+            scene
+                .feed
+                .accept(&empty, &scene.keys, at(NOW + ahead))
+                .is_ok(),
+            is_accepted,
+            "{ahead} s"
+        );
         assert_eq!(scene.feed.ends().count(), 1, "{ahead} s");
     }
 }
@@ -372,7 +564,10 @@ fn a_clock_that_is_ahead_for_a_while_forgets_nothing() {
 #[test]
 fn times_that_are_out_of_range_end_a_user_for_good_or_not_at_all() {
     let mut scene = Scene::new();
-    scene.accept(&page_of(json!([user_end("user-1", i64::MAX), ["sub", hash("user-2"), i64::MIN, NOW + LIFE]])));
+    scene.accept(&page_of(json!([
+        user_end("user-1", i64::MAX),
+        ["sub", hash("user-2"), i64::MIN, NOW + LIFE]
+    ])));
     assert!(scene.has_ended(&scene.token_of("user-1", APP, "a", NOW + LIFE)));
     assert!(!scene.has_ended(&scene.token_of("user-2", APP, "a", NOW)));
 }
@@ -380,7 +575,9 @@ fn times_that_are_out_of_range_end_a_user_for_good_or_not_at_all() {
 #[test]
 fn readers_ask_while_a_page_is_taken() {
     let mut scene = Scene::new();
-    let ends: Vec<_> = (0..10_000).map(|number| json!(["jti", hash(&format!("other-{number}")), NOW + 60])).collect();
+    let ends: Vec<_> = (0..10_000)
+        .map(|number| json!(["jti", hash(&format!("other-{number}")), NOW + 60]))
+        .collect();
     let page = scene.sign(&page_of(json!(ends)));
     scene.accept(&page_of(json!([user_end("user-1", NOW)])));
     let (ends, token) = (scene.feed.ends(), scene.token(NOW));
@@ -389,7 +586,10 @@ fn readers_ask_while_a_page_is_taken() {
         move || (0..200_000).all(|_| ends.has_ended(&token))
     });
     assert_eq!(scene.take(&page), Ok(false));
-    assert!(reader.join().expect("a reader"), "what was revoked stays revoked meanwhile");
+    assert!(
+        reader.join().expect("a reader"),
+        "what was revoked stays revoked meanwhile"
+    );
     assert_eq!(ends.count(), 10_001);
 }
 
@@ -401,23 +601,48 @@ fn a_full_verifier_keeps_the_newest_of_the_kind_of_which_it_holds_most_and_says_
     let mut take = |ended: Value, at_time: DateTime<Utc>| {
         let iat = at_time.timestamp();
         let page = with(&with(&page_of(ended), "iat", iat), "exp", iat + 300);
-        feed.accept(&scene.sign(&page), &scene.keys, at_time).expect("accepted");
+        feed.accept(&scene.sign(&page), &scene.keys, at_time)
+            .expect("accepted");
         (ends.count(), ends.lacks(at_time))
     };
     let token = |id: &str, expires| json!(["jti", hash(id), expires]);
     let user = |id: &str| user_end(id, NOW);
     assert_eq!(
-        take(json!([key_end("another"), user("blocked"), token("a", NOW + 100), token("b", NOW + 200)]), now()),
+        take(
+            json!([
+                key_end("another"),
+                user("blocked"),
+                token("a", NOW + 100),
+                token("b", NOW + 200)
+            ]),
+            now()
+        ),
         (4, false)
     );
-    assert_eq!(take(json!([token("c", NOW + 300), token("d", NOW + 400), token("e", NOW + 500)]), now()), (5, true));
+    assert_eq!(
+        take(
+            json!([
+                token("c", NOW + 300),
+                token("d", NOW + 400),
+                token("e", NOW + 500)
+            ]),
+            now()
+        ),
+        (5, true)
+    );
     // Expired revocations are purged before others are dropped, and dropped revocations are missed
     // only until they expire.
     assert_eq!(take(json!([]), at(NOW + 259)), (5, true));
     assert_eq!(take(json!([]), at(NOW + 260)), (5, false));
-    assert_eq!(take(json!([token("f", NOW + 900)]), at(NOW + 360)), (5, false));
+    assert_eq!(
+        take(json!([token("f", NOW + 900)]), at(NOW + 360)),
+        (5, false)
+    );
     let has_ended = |user, id| ends.has_ended(&scene.token_of(user, APP, id, NOW));
-    assert_eq!(["a", "b", "c", "d", "e", "f"].map(|id| has_ended("user", id)), [false, false, false, true, true, true]);
+    assert_eq!(
+        ["a", "b", "c", "d", "e", "f"].map(|id| has_ended("user", id)),
+        [false, false, false, true, true, true]
+    );
     assert!(has_ended("blocked", "g") && ends.has_revoked_key("another"));
     // Revoked keys are never dropped.
     let keys: Vec<_> = (0..9).map(|number| key_end(&number.to_string())).collect();

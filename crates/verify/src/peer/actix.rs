@@ -65,7 +65,10 @@ impl FromRequest for Caller {
         let request = request.clone();
         Box::pin(async move {
             let peer = request.app_data::<Data<Peer>>().ok_or(Rejection::NoPeer)?;
-            let values = request.headers().get_all(AUTHORIZATION).map(HeaderValue::as_bytes);
+            let values = request
+                .headers()
+                .get_all(AUTHORIZATION)
+                .map(HeaderValue::as_bytes);
             let token = bearer(values).map_err(Rejection::NoToken)?;
             peer.verify(token, now()).await.map(Self).map_err(|reason| {
                 tracing::debug!(%reason, "token refused");
@@ -82,15 +85,29 @@ impl Rejection {
         const SEND: &str = "send one access token, as `Authorization: Bearer …`";
         match self {
             Self::NoToken(NoBearer::None) => (StatusCode::UNAUTHORIZED, Some("Bearer"), SEND),
-            Self::NoToken(_) => (StatusCode::BAD_REQUEST, Some(r#"Bearer error="invalid_request""#), SEND),
+            Self::NoToken(_) => (
+                StatusCode::BAD_REQUEST,
+                Some(r#"Bearer error="invalid_request""#),
+                SEND,
+            ),
             Self::NotVerified(NotVerified::Refused(_)) => {
                 let challenge = r#"Bearer error="invalid_token""#;
-                (StatusCode::UNAUTHORIZED, Some(challenge), "the access token is not valid here: log in again")
+                (
+                    StatusCode::UNAUTHORIZED,
+                    Some(challenge),
+                    "the access token is not valid here: log in again",
+                )
             }
-            Self::NotVerified(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, None, "tokens cannot be verified at the moment: try again")
-            }
-            Self::NoPeer => (StatusCode::INTERNAL_SERVER_ERROR, None, "this service has made a mistake"),
+            Self::NotVerified(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                None,
+                "tokens cannot be verified at the moment: try again",
+            ),
+            Self::NoPeer => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                None,
+                "this service has made a mistake",
+            ),
         }
     }
 }
@@ -114,7 +131,9 @@ impl ResponseError for Rejection {
         if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, "1"));
         }
-        response.content_type("text/plain; charset=utf-8").body(format!("{self}\n"))
+        response
+            .content_type("text/plain; charset=utf-8")
+            .body(format!("{self}\n"))
     }
 }
 
@@ -127,18 +146,57 @@ mod tests {
     fn each_rejection_has_its_status_and_says_whether_another_token_or_another_time_helps() {
         let invalid = Rejection::NotVerified(NotVerified::Refused(Refused::Expired));
         for (rejection, status, challenge, retry_after) in [
-            (Rejection::NoToken(NoBearer::None), 401, Some("Bearer"), None),
-            (Rejection::NoToken(NoBearer::Several), 400, Some("Bearer error=\"invalid_request\""), None),
-            (Rejection::NoToken(NoBearer::Malformed), 400, Some("Bearer error=\"invalid_request\""), None),
+            (
+                Rejection::NoToken(NoBearer::None),
+                401,
+                Some("Bearer"),
+                None,
+            ),
+            (
+                Rejection::NoToken(NoBearer::Several),
+                400,
+                Some("Bearer error=\"invalid_request\""),
+                None,
+            ),
+            (
+                Rejection::NoToken(NoBearer::Malformed),
+                400,
+                Some("Bearer error=\"invalid_request\""),
+                None,
+            ),
             (invalid, 401, Some("Bearer error=\"invalid_token\""), None),
-            (Rejection::NotVerified(NotVerified::NoKeys), 503, None, Some("1")),
-            (Rejection::NotVerified(NotVerified::StaleKeys), 503, None, Some("1")),
-            (Rejection::NotVerified(NotVerified::StaleEnds), 503, None, Some("1")),
+            (
+                Rejection::NotVerified(NotVerified::NoKeys),
+                503,
+                None,
+                Some("1"),
+            ),
+            (
+                Rejection::NotVerified(NotVerified::StaleKeys),
+                503,
+                None,
+                Some("1"),
+            ),
+            (
+                Rejection::NotVerified(NotVerified::StaleEnds),
+                503,
+                None,
+                Some("1"),
+            ),
             (Rejection::NoPeer, 500, None, None),
         ] {
             let response = rejection.error_response();
-            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-            let found = (response.status().as_u16(), header(WWW_AUTHENTICATE), header(RETRY_AFTER));
+            let header = |name| {
+                response
+                    .headers()
+                    .get(name)
+                    .and_then(|value| value.to_str().ok())
+            };
+            let found = (
+                response.status().as_u16(),
+                header(WWW_AUTHENTICATE),
+                header(RETRY_AFTER),
+            );
             assert_eq!(found, (status, challenge, retry_after), "{rejection:?}");
         }
     }

@@ -45,10 +45,18 @@ impl Fetcher {
     pub(super) async fn fetch(&mut self) -> Result<Answer, String> {
         let (http, url) = match &self.place {
             Place::At(http, url) => (http, url.clone()),
-            Place::OfOthers(fetch) => return Ok(Answer { changed: Some((fetch().await?, Vec::new())), max_age: None }),
+            Place::OfOthers(fetch) => {
+                return Ok(Answer {
+                    changed: Some((fetch().await?, Vec::new())),
+                    max_age: None,
+                });
+            }
         };
         let mut request = Request::new(Method::GET, url);
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
+        request.headers_mut().insert(
+            ACCEPT,
+            HeaderValue::from_static("application/jwk-set+json, application/json"),
+        );
         if let Some(etag) = &self.etag {
             request.headers_mut().insert(IF_NONE_MATCH, etag.clone());
         }
@@ -56,10 +64,22 @@ impl Fetcher {
         self.read(fetched)
     }
 
-    fn read(&mut self, Fetched { status, headers, body }: Fetched) -> Result<Answer, String> {
+    fn read(
+        &mut self,
+        Fetched {
+            status,
+            headers,
+            body,
+        }: Fetched,
+    ) -> Result<Answer, String> {
         let max_age = max_age(&headers);
         match status {
-            StatusCode::NOT_MODIFIED if self.etag.is_some() => return Ok(Answer { changed: None, max_age }),
+            StatusCode::NOT_MODIFIED if self.etag.is_some() => {
+                return Ok(Answer {
+                    changed: None,
+                    max_age,
+                });
+            }
             StatusCode::OK => {}
             status => return Err(format!("the answer is {}", status.as_u16())),
         }
@@ -71,17 +91,26 @@ impl Fetcher {
             });
         }
         self.etag = headers.get(ETAG).cloned();
-        Ok(Answer { changed: Some((keys, body)), max_age })
+        Ok(Answer {
+            changed: Some((keys, body)),
+            max_age,
+        })
     }
 }
 
 /// The `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1); `None` if it cannot be parsed.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let directives = headers.get_all(CACHE_CONTROL).into_iter().filter_map(|it| str::from_utf8(it.as_bytes()).ok());
-    let seconds = directives.flat_map(|value| value.split(',')).find_map(|directive| {
-        let (name, seconds) = directive.trim().split_once('=')?;
-        name.eq_ignore_ascii_case("max-age").then(|| seconds.trim_matches('"').parse().ok())?
-    })?;
+    let directives = headers
+        .get_all(CACHE_CONTROL)
+        .into_iter()
+        .filter_map(|it| str::from_utf8(it.as_bytes()).ok());
+    let seconds = directives
+        .flat_map(|value| value.split(','))
+        .find_map(|directive| {
+            let (name, seconds) = directive.trim().split_once('=')?;
+            name.eq_ignore_ascii_case("max-age")
+                .then(|| seconds.trim_matches('"').parse().ok())?
+        })?;
     Some(Duration::from_secs(seconds))
 }
 
@@ -99,9 +128,15 @@ mod tests {
         assert_eq!(told("public, max-age=300"), Some(300));
         assert_eq!(told("Max-Age=\"60\",must-revalidate"), Some(60));
         assert_eq!(told("s-maxage=10, max-age=0"), Some(0));
-        for nonsense in
-            ["", "max-age", "max-age=", "max-age=-1", "max-age=x", "max-age=99999999999999999999", "no-store"]
-        {
+        for nonsense in [
+            "",
+            "max-age",
+            "max-age=",
+            "max-age=-1",
+            "max-age=x",
+            "max-age=99999999999999999999",
+            "no-store",
+        ] {
             assert_eq!(told(nonsense), None, "{nonsense}");
         }
         assert_eq!(max_age(&HeaderMap::new()), None);
@@ -109,7 +144,11 @@ mod tests {
 
     fn answer(status: StatusCode, etag: &'static str, body: &str) -> Fetched {
         let headers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static(etag))]);
-        Fetched { status, headers, body: body.as_bytes().to_vec() }
+        Fetched {
+            status,
+            headers,
+            body: body.as_bytes().to_vec(),
+        }
     }
 
     /// If the ETag of a set without a usable key were sent, each 304 would confirm the old keys
@@ -117,16 +156,46 @@ mod tests {
     #[test]
     fn the_etag_of_a_set_without_a_usable_key_is_not_sent_along() {
         let keys = Forge::of(Algorithm::EdDsa).keys;
-        let usable = serde_json::to_string(&PublicKeySet::from_iter(keys.keys.iter())).expect("JSON");
-        let mut fetcher = Fetcher::new(Place::OfOthers(Box::new(|| Box::pin(async { Err(String::new()) }))));
-        assert!(fetcher.read(answer(StatusCode::NOT_MODIFIED, "none", "")).is_err(), "nothing can be unchanged yet");
-        fetcher.read(answer(StatusCode::OK, "usable", &usable)).expect("keys");
-        for unusable in [r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","kid":"a"}]}"#, "no JSON", ""] {
-            assert!(fetcher.read(answer(StatusCode::OK, "unusable", unusable)).is_err(), "{unusable}");
-            assert!(fetcher.read(answer(StatusCode::INTERNAL_SERVER_ERROR, "error", &usable)).is_err());
-            assert_eq!(fetcher.etag.as_ref().expect("of the usable set"), "usable", "{unusable}");
+        let usable =
+            serde_json::to_string(&PublicKeySet::from_iter(keys.keys.iter())).expect("JSON");
+        let mut fetcher = Fetcher::new(Place::OfOthers(Box::new(|| {
+            Box::pin(async { Err(String::new()) })
+        })));
+        assert!(
+            fetcher
+                .read(answer(StatusCode::NOT_MODIFIED, "none", ""))
+                .is_err(),
+            "nothing can be unchanged yet"
+        );
+        fetcher
+            .read(answer(StatusCode::OK, "usable", &usable))
+            .expect("keys");
+        for unusable in [
+            r#"{"keys":[]}"#,
+            r#"{"keys":[{"kty":"oct","kid":"a"}]}"#,
+            "no JSON",
+            "",
+        ] {
+            assert!(
+                fetcher
+                    .read(answer(StatusCode::OK, "unusable", unusable))
+                    .is_err(),
+                "{unusable}"
+            );
+            assert!(
+                fetcher
+                    .read(answer(StatusCode::INTERNAL_SERVER_ERROR, "error", &usable))
+                    .is_err()
+            );
+            assert_eq!(
+                fetcher.etag.as_ref().expect("of the usable set"),
+                "usable",
+                "{unusable}"
+            );
         }
-        let unchanged = fetcher.read(answer(StatusCode::NOT_MODIFIED, "usable", "")).expect("unchanged");
+        let unchanged = fetcher
+            .read(answer(StatusCode::NOT_MODIFIED, "usable", ""))
+            .expect("unchanged");
         assert!(unchanged.changed.is_none());
     }
 }

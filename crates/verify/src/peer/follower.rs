@@ -45,7 +45,10 @@ impl Reading {
     /// The state after another page. A page that comes after `next` does not start a new wait.
     fn after_a_page(self) -> Self {
         match (self, Instant::now()) {
-            (Self::Partly { next, last }, now) if now < next => Self::Partly { next: last.min(now + NEXT_PAGE), last },
+            (Self::Partly { next, last }, now) if now < next => Self::Partly {
+                next: last.min(now + NEXT_PAGE),
+                last,
+            },
             _ => self,
         }
     }
@@ -88,7 +91,13 @@ impl RemoteEnds {
             told: None,
             is_stale: false,
         };
-        Self { ends, reading, max_age, when_stale, task: tokio::spawn(follower.run()) }
+        Self {
+            ends,
+            reading,
+            max_age,
+            when_stale,
+            task: tokio::spawn(follower.run()),
+        }
     }
 
     pub(super) fn ends(&self) -> &Ends {
@@ -118,7 +127,9 @@ impl RemoteEnds {
             let known = *reading.borrow_and_update();
             let waited = match (known, self.when_stale) {
                 (Reading::Whole, _) => return,
-                (Reading::Partly { next, .. }, WhenStale::Open) => timeout_at(next, reading.changed()).await,
+                (Reading::Partly { next, .. }, WhenStale::Open) => {
+                    timeout_at(next, reading.changed()).await
+                }
                 _ => Ok(reading.changed().await),
             };
             // Either the wait timed out, or the follower is gone because the peer was dropped.
@@ -190,11 +201,16 @@ impl Follower {
         loop {
             let (begun, fault) = (Instant::now(), self.catch_up().await.err());
             // If this replica hangs, retry soon: the next request may reach another replica.
-            let hangs = matches!(fault, Some(Fault::NoAnswer(_))) && begun.elapsed() > self.every / 2;
+            let hangs =
+                matches!(fault, Some(Fault::NoAnswer(_))) && begun.elapsed() > self.every / 2;
             self.tell(fault);
             self.tell_staleness();
             // The jitter keeps replicas that started together from polling together.
-            sleep(self.every.mul_f64(if hangs { 0.05 } else { 0.9 + 0.2 * jitter() })).await;
+            sleep(
+                self.every
+                    .mul_f64(if hangs { 0.05 } else { 0.9 + 0.2 * jitter() }),
+            )
+            .await;
         }
     }
 
@@ -204,9 +220,14 @@ impl Follower {
             let page = self.fetch().await?;
             if !self.accept(&page).await? {
                 self.read.send_replace(Reading::Whole);
-                return if self.feed.ends().lacks(now()) { Err(Fault::Full) } else { Ok(()) };
+                return if self.feed.ends().lacks(now()) {
+                    Err(Fault::Full)
+                } else {
+                    Ok(())
+                };
             }
-            self.read.send_modify(|reading| *reading = reading.after_a_page());
+            self.read
+                .send_modify(|reading| *reading = reading.after_a_page());
         }
         Err(Fault::Endless)
     }
@@ -214,13 +235,22 @@ impl Follower {
     async fn fetch(&self) -> Result<String, Fault> {
         let mut url = self.url.clone();
         if !self.feed.cursor().is_empty() {
-            url.query_pairs_mut().append_pair("after", self.feed.cursor());
+            url.query_pairs_mut()
+                .append_pair("after", self.feed.cursor());
         }
         let mut request = Request::new(Method::GET, url);
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(PAGE_MEDIA_TYPE));
-        let fetched = self.http.fetch(MAX_PAGE, request).await.map_err(Fault::NoAnswer)?;
+        request
+            .headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static(PAGE_MEDIA_TYPE));
+        let fetched = self
+            .http
+            .fetch(MAX_PAGE, request)
+            .await
+            .map_err(Fault::NoAnswer)?;
         match fetched.status {
-            StatusCode::OK => String::from_utf8(fetched.body).map_err(|_| PageRefused::Claims.into()),
+            StatusCode::OK => {
+                String::from_utf8(fetched.body).map_err(|_| PageRefused::Claims.into())
+            }
             status => Err(Fault::Status(status)),
         }
     }
@@ -232,7 +262,9 @@ impl Follower {
     /// more pages are read until the next poll, so that a poll causes at most one fetch.
     async fn accept(&mut self, page: &str) -> Result<bool, PageRefused> {
         match self.judge(page) {
-            Err(PageRefused::Refused(Refused::UnknownKey)) if self.keys.look_again_after(Duration::ZERO).await => {
+            Err(PageRefused::Refused(Refused::UnknownKey))
+                if self.keys.look_again_after(Duration::ZERO).await =>
+            {
                 self.judge(page)
             }
             judged => judged,
@@ -255,7 +287,11 @@ impl Follower {
             }
             None if self.told.is_some() => {
                 let held = self.feed.ends().count();
-                tracing::info!(issuer = self.issuer, held, "all of the revocation feed is known again");
+                tracing::info!(
+                    issuer = self.issuer,
+                    held,
+                    "all of the revocation feed is known again"
+                );
             }
             _ => {}
         }
@@ -270,7 +306,11 @@ impl Follower {
                 WhenStale::Closed => "all tokens are answered with 503",
             };
             let max_age_s = self.max_age.num_seconds();
-            tracing::warn!(issuer = self.issuer, max_age_s, "the known ends are too old, or not all; {then}");
+            tracing::warn!(
+                issuer = self.issuer,
+                max_age_s,
+                "the known ends are too old, or not all; {then}"
+            );
         }
         self.is_stale = is_stale;
     }
@@ -284,12 +324,23 @@ mod tests {
 
     fn open_peer(reading: watch::Receiver<Reading>) -> RemoteEnds {
         let ends = Feed::of("https://login.example.com").ends();
-        let (max_age, when_stale, task) = (TimeDelta::seconds(60), WhenStale::Open, tokio::spawn(pending()));
-        RemoteEnds { ends, reading, max_age, when_stale, task }
+        let (max_age, when_stale, task) = (
+            TimeDelta::seconds(60),
+            WhenStale::Open,
+            tokio::spawn(pending()),
+        );
+        RemoteEnds {
+            ends,
+            reading,
+            max_age,
+            when_stale,
+            task,
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_open_peer_refuses_tokens_until_the_feed_was_read_to_its_end_or_no_page_has_come_for_10_s() {
+    async fn an_open_peer_refuses_tokens_until_the_feed_was_read_to_its_end_or_no_page_has_come_for_10_s()
+     {
         let (read, reading) = watch::channel(Reading::Unasked);
         let ends = open_peer(reading);
         sleep(Duration::from_secs(100)).await;
@@ -297,7 +348,10 @@ mod tests {
         read.send_replace(Reading::begun(TimeDelta::seconds(60)));
         for _ in 0..2 {
             sleep(Duration::from_secs(9)).await;
-            assert!(ends.must_refuse(now()), "the last page came 9 s ago, and there are more");
+            assert!(
+                ends.must_refuse(now()),
+                "the last page came 9 s ago, and there are more"
+            );
             read.send_modify(|reading| *reading = reading.after_a_page());
         }
         let partly = *read.borrow();

@@ -15,7 +15,9 @@ const IDLE: Duration = Duration::from_secs(20);
 
 /// Why an HTTP client could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be made: {0}; https needs root certificates: ca-certificates, or SSL_CERT_FILE")]
+#[error(
+    "the HTTP client cannot be made: {0}; https needs root certificates: ca-certificates, or SSL_CERT_FILE"
+)]
 pub struct StartError(String);
 
 /// Clones share their connections.
@@ -35,7 +37,11 @@ impl Http {
     pub(super) fn new(tls: bool) -> Result<Self, StartError> {
         // This fails only if another part of the process has installed a provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = if tls { Client::builder() } else { Client::builder().tls_certs_only([]) };
+        let client = if tls {
+            Client::builder()
+        } else {
+            Client::builder().tls_certs_only([])
+        };
         client
             .http1_only()
             .connect_timeout(CONNECT)
@@ -63,7 +69,11 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Fetched { status, headers, body })
+        Ok(Fetched {
+            status,
+            headers,
+            body,
+        })
     }
 }
 

@@ -46,7 +46,11 @@ impl Edition {
     /// The time since the issuer confirmed the keys. If `confirmed` lies in the future, a clock has
     /// stepped back, and the distance to it counts as the age.
     pub(crate) fn age(&self, now: DateTime<Utc>) -> Duration {
-        (now - self.confirmed).abs().to_std().unwrap_or(Duration::MAX).max(self.since.elapsed())
+        (now - self.confirmed)
+            .abs()
+            .to_std()
+            .unwrap_or(Duration::MAX)
+            .max(self.since.elapsed())
     }
 }
 
@@ -76,7 +80,9 @@ impl RemoteKeys {
         shelf: Option<Arc<Shelf>>,
         watcher: Arc<dyn Watcher>,
     ) -> Arc<Self> {
-        let kept = shelf.as_ref().and_then(|shelf| kept(shelf, issuer, max_age));
+        let kept = shelf
+            .as_ref()
+            .and_then(|shelf| kept(shelf, issuer, max_age));
         let shared = Arc::new(Shared {
             edition: ArcSwapOption::from_pointee(kept),
             max_age,
@@ -93,7 +99,10 @@ impl RemoteKeys {
             body: Arc::default(),
             watcher,
         };
-        Arc::new(Self { shared, task: tokio::spawn(refresh.run()) })
+        Arc::new(Self {
+            shared,
+            task: tokio::spawn(refresh.run()),
+        })
     }
 
     /// The current keys; `None` before any were found.
@@ -104,18 +113,26 @@ impl RemoteKeys {
     /// The current keys, unless they are older than the allowed age.
     pub(crate) fn believed(&self, now: DateTime<Utc>) -> Result<Arc<Edition>, NotVerified> {
         let edition = self.edition().ok_or(NotVerified::NoKeys)?;
-        if edition.age(now) > self.shared.max_age { Err(NotVerified::StaleKeys) } else { Ok(edition) }
+        if edition.age(now) > self.shared.max_age {
+            Err(NotVerified::StaleKeys)
+        } else {
+            Ok(edition)
+        }
     }
 
     /// The time since the last successful fetch; `None` before the first.
     pub(crate) fn age(&self, now: DateTime<Utc>) -> Option<Duration> {
-        self.edition().filter(|edition| edition.is_fetched).map(|edition| edition.age(now))
+        self.edition()
+            .filter(|edition| edition.is_fetched)
+            .map(|edition| edition.age(now))
     }
 
     /// Waits for a new fetch. Call this if a token names an unknown key, or if the keys are too
     /// old. Returns whether a fetch has ended, so that the caller should look up the key again.
     pub(crate) async fn look_again(&self) -> bool {
-        let Ok(_place) = self.shared.waiting.try_acquire() else { return false };
+        let Ok(_place) = self.shared.waiting.try_acquire() else {
+            return false;
+        };
         self.look_again_after(STRANGER_INTERVAL).await
     }
 
@@ -128,7 +145,10 @@ impl RemoteKeys {
             Stranger::Fetch => self.shared.wanted.notify_one(),
             Stranger::Wait => {}
         }
-        matches!(timeout(STRANGERS_PATIENCE, ended.changed()).await, Ok(Ok(())))
+        matches!(
+            timeout(STRANGERS_PATIENCE, ended.changed()).await,
+            Ok(Ok(()))
+        )
     }
 
     /// Waits until keys are available.
@@ -153,10 +173,18 @@ impl Shared {
     fn publish(&self, keys: Option<PublishedKeys>, confirmed: DateTime<Utc>) {
         let before = self.edition.load_full();
         let number = before.as_ref().map_or(0, |before| before.number);
-        let Some(keys) = keys.or_else(|| before.as_ref().map(|before| before.keys.clone())) else { return };
+        let Some(keys) = keys.or_else(|| before.as_ref().map(|before| before.keys.clone())) else {
+            return;
+        };
         let is_new = before.is_none_or(|before| before.keys.keys != keys.keys);
         let (number, since) = (number + u64::from(is_new), Instant::now());
-        self.edition.store(Some(Arc::new(Edition { keys, number, confirmed, since, is_fetched: true })));
+        self.edition.store(Some(Arc::new(Edition {
+            keys,
+            number,
+            confirmed,
+            since,
+            is_fetched: true,
+        })));
     }
 }
 
@@ -187,13 +215,19 @@ impl Refresh {
 
     async fn succeeded(&mut self, Answer { changed, max_age }: Answer) {
         let (keys, body) = changed.unzip();
-        let fetched = if keys.is_some() { FetchOutcome::Changed } else { FetchOutcome::Unchanged };
+        let fetched = if keys.is_some() {
+            FetchOutcome::Changed
+        } else {
+            FetchOutcome::Unchanged
+        };
         let before = self.shared.edition.load_full();
         if let Some(keys) = &keys {
             self.tell_refused(&keys.refused);
         }
         self.shared.publish(keys, now());
-        self.shared.schedule().succeeded(Instant::now(), max_age, jitter());
+        self.shared
+            .schedule()
+            .succeeded(Instant::now(), max_age, jitter());
         self.tell_changes(before.as_deref());
         if let Some(body) = body {
             self.body = body.into();
@@ -211,9 +245,14 @@ impl Refresh {
     /// Writes the keys to disk, even if they have not changed, because the file's modification time
     /// says when they were last confirmed.
     async fn keep(&self) {
-        let Some(shelf) = self.shelf.clone() else { return };
+        let Some(shelf) = self.shelf.clone() else {
+            return;
+        };
         let body = Arc::clone(&self.body);
-        let written = spawn_blocking(move || shelf.write(&body)).await.map_err(io::Error::other).flatten();
+        let written = spawn_blocking(move || shelf.write(&body))
+            .await
+            .map_err(io::Error::other)
+            .flatten();
         if let Err(error) = written {
             tracing::warn!(issuer = self.issuer, %error, "the keys could not be written to disk");
         }
@@ -223,16 +262,25 @@ impl Refresh {
         let wait = self.shared.schedule().failed(Instant::now(), jitter());
         let again_ms = wait.as_millis() as u64;
         let known = match &*self.shared.edition.load() {
-            Some(edition) if edition.age(now()) > self.shared.max_age => "the previous keys are too old to be believed",
+            Some(edition) if edition.age(now()) > self.shared.max_age => {
+                "the previous keys are too old to be believed"
+            }
             Some(_) => "keeping the previous keys",
             None => "there are no previous keys",
         };
-        tracing::warn!(issuer = self.issuer, reason, again_ms, "keys not fetched; {known}");
+        tracing::warn!(
+            issuer = self.issuer,
+            reason,
+            again_ms,
+            "keys not fetched; {known}"
+        );
         self.watcher.fetched(&self.issuer, FetchOutcome::Failed);
     }
 
     fn tell_changes(&self, before: Option<&Edition>) {
-        let Some(now) = self.shared.edition.load_full() else { return };
+        let Some(now) = self.shared.edition.load_full() else {
+            return;
+        };
         if before.is_none_or(|before| before.number != now.number) {
             tracing::info!(issuer = self.issuer, kids = kids(&now.keys), "keys in use");
         }
@@ -259,7 +307,13 @@ fn kept(shelf: &Shelf, issuer: &str, max_age: Duration) -> Option<Edition> {
         tracing::warn!(issuer, reason, "the keys on disk cannot be used");
         None
     })?;
-    let kept = Edition { keys, number: 0, confirmed, since: Instant::now(), is_fetched: false };
+    let kept = Edition {
+        keys,
+        number: 0,
+        confirmed,
+        since: Instant::now(),
+        is_fetched: false,
+    };
     if kept.age(now()) > max_age {
         tracing::warn!(issuer, %confirmed, "the keys on disk are too old to be used");
         return None;
@@ -270,7 +324,11 @@ fn kept(shelf: &Shelf, issuer: &str, max_age: Duration) -> Option<Edition> {
 
 /// The `kid`s, for the log.
 fn kids(keys: &PublishedKeys) -> String {
-    keys.keys.iter().map(PublicKey::kid).collect::<Vec<_>>().join(" ")
+    keys.keys
+        .iter()
+        .map(PublicKey::kid)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A number from 0 to 1.
@@ -312,18 +370,41 @@ mod tests {
         ] {
             confirmed += Duration::from_secs(1);
             shared.publish(keys.cloned(), confirmed);
-            let published = shared.edition.load().as_ref().map(|edition| (edition.number, edition.confirmed));
-            assert_eq!(published, number.map(|number| (number, confirmed)), "{keys:?}");
+            let published = shared
+                .edition
+                .load()
+                .as_ref()
+                .map(|edition| (edition.number, edition.confirmed));
+            assert_eq!(
+                published,
+                number.map(|number| (number, confirmed)),
+                "{keys:?}"
+            );
         }
     }
 
     #[test]
-    fn keys_that_were_confirmed_in_the_future_are_as_old_as_they_are_ahead_and_never_younger_than_they_are_here() {
+    fn keys_that_were_confirmed_in_the_future_are_as_old_as_they_are_ahead_and_never_younger_than_they_are_here()
+     {
         let (confirmed, keys) = (now(), Forge::of(Algorithm::EdDsa).keys);
         let days = |days: u64| Duration::from_secs(days * 86_400);
-        let since = Instant::now().checked_sub(Duration::from_secs(1)).expect("the machine runs for a second");
-        let edition = Edition { keys, number: 0, confirmed, since, is_fetched: true };
-        assert_eq!([edition.age(confirmed - days(5)), edition.age(confirmed + days(2))], [days(5), days(2)]);
+        let since = Instant::now()
+            .checked_sub(Duration::from_secs(1))
+            .expect("the machine runs for a second");
+        let edition = Edition {
+            keys,
+            number: 0,
+            confirmed,
+            since,
+            is_fetched: true,
+        };
+        assert_eq!(
+            [
+                edition.age(confirmed - days(5)),
+                edition.age(confirmed + days(2))
+            ],
+            [days(5), days(2)]
+        );
         assert!(edition.age(confirmed) >= Duration::from_secs(1));
     }
 
@@ -333,11 +414,28 @@ mod tests {
         let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
         let keys = Forge::of(Algorithm::EdDsa).keys;
         let set = PublicKeySet::from_iter(keys.keys.iter());
-        shelf.write(serde_json::to_string(&set).expect("JSON").as_bytes()).expect("written");
-        let file = fs::read_dir(folder.path()).expect("a folder").next().expect("a file").expect("readable").path();
-        for (ahead, is_used) in [(0, true), (500, true), (-500, true), (700, false), (-700, false)] {
+        shelf
+            .write(serde_json::to_string(&set).expect("JSON").as_bytes())
+            .expect("written");
+        let file = fs::read_dir(folder.path())
+            .expect("a folder")
+            .next()
+            .expect("a file")
+            .expect("readable")
+            .path();
+        for (ahead, is_used) in [
+            (0, true),
+            (500, true),
+            (-500, true),
+            (700, false),
+            (-700, false),
+        ] {
             let time: DateTime<Utc> = now() + TimeDelta::seconds(ahead);
-            File::options().write(true).open(&file).and_then(|file| file.set_modified(time.into())).expect("a time");
+            File::options()
+                .write(true)
+                .open(&file)
+                .and_then(|file| file.set_modified(time.into()))
+                .expect("a time");
             let kept = kept(&shelf, "https://a.example", Duration::from_secs(600));
             assert_eq!(kept.is_some(), is_used, "{ahead} s ahead");
         }
@@ -362,22 +460,45 @@ mod tests {
                 ended: watch::Sender::new(0),
                 waiting: Semaphore::new(STRANGERS_WAITING),
             }),
-            fetcher: Fetcher::new(Place::OfOthers(Box::new(|| Box::pin(async { Err(String::new()) })))),
+            fetcher: Fetcher::new(Place::OfOthers(Box::new(|| {
+                Box::pin(async { Err(String::new()) })
+            }))),
             shelf: Some(Arc::new(shelf())),
             body: Arc::default(),
             watcher: Arc::new(()),
         };
-        refresh.succeeded(Answer { changed: Some((keys, body)), max_age: None }).await;
+        refresh
+            .succeeded(Answer {
+                changed: Some((keys, body)),
+                max_age: None,
+            })
+            .await;
 
-        let file = fs::read_dir(folder.path()).expect("a folder").next().expect("a file").expect("readable").path();
+        let file = fs::read_dir(folder.path())
+            .expect("a folder")
+            .next()
+            .expect("a file")
+            .expect("readable")
+            .path();
         let two_days_ago: DateTime<Utc> = now() - TimeDelta::days(2);
         File::options()
             .write(true)
             .open(&file)
             .and_then(|file| file.set_modified(two_days_ago.into()))
             .expect("a time");
-        assert!(kept(&shelf(), issuer, day).is_none(), "they were not confirmed for two days");
-        refresh.succeeded(Answer { changed: None, max_age: None }).await;
-        assert!(kept(&shelf(), issuer, day).is_some(), "they have just been confirmed");
+        assert!(
+            kept(&shelf(), issuer, day).is_none(),
+            "they were not confirmed for two days"
+        );
+        refresh
+            .succeeded(Answer {
+                changed: None,
+                max_age: None,
+            })
+            .await;
+        assert!(
+            kept(&shelf(), issuer, day).is_some(),
+            "they have just been confirmed"
+        );
     }
 }

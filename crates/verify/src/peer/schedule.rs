@@ -41,7 +41,12 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// The first fetch is due at once.
     pub(crate) fn starting(now: Instant) -> Self {
-        Self { due: now, begun: None, in_flight: false, failures: 0 }
+        Self {
+            due: now,
+            begun: None,
+            in_flight: false,
+            failures: 0,
+        }
     }
 
     /// When the next fetch is due, unless an unknown `kid` causes one sooner.
@@ -71,7 +76,9 @@ impl Schedule {
 
     /// Records that a fetch failed. Returns the wait before the next one.
     pub(crate) fn failed(&mut self, now: Instant, jitter: f64) -> Duration {
-        let wait = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_RETRY);
+        let wait = FIRST_RETRY
+            .saturating_mul(2_u32.saturating_pow(self.failures))
+            .min(LONGEST_RETRY);
         (self.in_flight, self.failures) = (false, self.failures.saturating_add(1));
         let wait = wait.mul_f64(0.5 + 0.5 * jitter);
         self.due = now + wait;
@@ -81,7 +88,9 @@ impl Schedule {
     /// Decides about a token or page that names an unknown key. `interval` counts from the last
     /// fetch of any cause.
     pub(crate) fn stranger(&mut self, now: Instant, interval: Duration) -> Stranger {
-        let recent = self.begun.is_some_and(|begun| now.saturating_duration_since(begun) < interval);
+        let recent = self
+            .begun
+            .is_some_and(|begun| now.saturating_duration_since(begun) < interval);
         match (self.in_flight, recent) {
             (true, _) => Stranger::Wait,
             (false, true) => Stranger::Refuse,
@@ -127,14 +136,20 @@ mod tests {
     fn after_failures_the_wait_doubles_up_to_thirty_seconds() {
         let now = Instant::now();
         let mut schedule = Schedule::starting(now);
-        let waits: Vec<_> = (0..8).map(|_| schedule.failed(now, 1.0).as_secs()).collect();
+        let waits: Vec<_> = (0..8)
+            .map(|_| schedule.failed(now, 1.0).as_secs())
+            .collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(schedule.failed(now, 0.0), seconds(15));
         for _ in 0..100 {
             assert!(schedule.failed(now, 1.0) <= seconds(30));
         }
         schedule.succeeded(now, None, 0.0);
-        assert_eq!(schedule.failed(now, 1.0), seconds(1), "a success forgets them");
+        assert_eq!(
+            schedule.failed(now, 1.0),
+            seconds(1),
+            "a success forgets them"
+        );
     }
 
     #[test]
@@ -152,7 +167,11 @@ mod tests {
             }
         }
         assert_eq!(fetches.len(), 5);
-        assert!(fetches.windows(2).all(|pair| pair[1] - pair[0] >= STRANGER_INTERVAL));
+        assert!(
+            fetches
+                .windows(2)
+                .all(|pair| pair[1] - pair[0] >= STRANGER_INTERVAL)
+        );
         assert!(fetches[0] - start >= STRANGER_INTERVAL);
     }
 
@@ -162,7 +181,11 @@ mod tests {
         let mut schedule = Schedule::starting(now);
         assert_eq!(schedule.stranger(now, STRANGER_INTERVAL), Stranger::Fetch);
         assert_eq!(schedule.stranger(now, STRANGER_INTERVAL), Stranger::Wait);
-        assert_eq!(schedule.stranger(now + seconds(60), STRANGER_INTERVAL), Stranger::Wait, "however long it takes");
+        assert_eq!(
+            schedule.stranger(now + seconds(60), STRANGER_INTERVAL),
+            Stranger::Wait,
+            "however long it takes"
+        );
         schedule.succeeded(now + seconds(60), None, 0.0);
         assert_eq!(
             schedule.stranger(now + seconds(60), STRANGER_INTERVAL),
@@ -170,15 +193,29 @@ mod tests {
             "the last began a minute ago"
         );
         schedule.succeeded(now + seconds(61), None, 0.0);
-        assert_eq!(schedule.stranger(now + seconds(69), STRANGER_INTERVAL), Stranger::Refuse);
+        assert_eq!(
+            schedule.stranger(now + seconds(69), STRANGER_INTERVAL),
+            Stranger::Refuse
+        );
         assert_eq!(
             schedule.stranger(now + seconds(70), STRANGER_INTERVAL),
             Stranger::Fetch,
             "10 s after the last began"
         );
-        assert_eq!(schedule.stranger(now + seconds(70), Duration::ZERO), Stranger::Wait, "a page waits too");
+        assert_eq!(
+            schedule.stranger(now + seconds(70), Duration::ZERO),
+            Stranger::Wait,
+            "a page waits too"
+        );
         schedule.succeeded(now + seconds(71), None, 0.0);
-        assert_eq!(schedule.stranger(now + seconds(71), STRANGER_INTERVAL), Stranger::Refuse);
-        assert_eq!(schedule.stranger(now + seconds(71), Duration::ZERO), Stranger::Fetch, "a page is no stranger");
+        assert_eq!(
+            schedule.stranger(now + seconds(71), STRANGER_INTERVAL),
+            Stranger::Refuse
+        );
+        assert_eq!(
+            schedule.stranger(now + seconds(71), Duration::ZERO),
+            Stranger::Fetch,
+            "a page is no stranger"
+        );
     }
 }

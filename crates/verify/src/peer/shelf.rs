@@ -32,7 +32,10 @@ impl Shelf {
     /// used.
     pub(super) fn of(folder: &Path, issuer: &str, url: &str) -> Self {
         let hash = digest::digest(&digest::SHA256, format!("{issuer}\n{url}").as_bytes());
-        Self(folder.join(format!("jwks-{}.json", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12]))))
+        Self(folder.join(format!(
+            "jwks-{}.json",
+            URL_SAFE_NO_PAD.encode(&hash.as_ref()[..12])
+        )))
     }
 
     /// The stored keys; `None` if there is no file. The error says what is wrong with the file.
@@ -47,12 +50,18 @@ impl Shelf {
         let file = File::open(&self.0).map_err(told)?;
         let opened = file.metadata().map_err(told)?;
         if (opened.dev(), opened.ino()) != (is.dev(), is.ino()) {
-            return Err(format!("{}: another file was put in its place", self.0.display()));
+            return Err(format!(
+                "{}: another file was put in its place",
+                self.0.display()
+            ));
         }
         let confirmed = opened.modified().map_err(told)?.into();
         let mut content = Vec::new();
-        file.take(MAX_FILE).read_to_end(&mut content).map_err(told)?;
-        let keys = PublishedKeys::read(&content).map_err(|error| format!("{}: {error}", self.0.display()))?;
+        file.take(MAX_FILE)
+            .read_to_end(&mut content)
+            .map_err(told)?;
+        let keys = PublishedKeys::read(&content)
+            .map_err(|error| format!("{}: {error}", self.0.display()))?;
         Ok((!keys.keys.is_empty()).then_some(Kept { keys, confirmed }))
     }
 
@@ -82,7 +91,9 @@ fn distrust(is: &Metadata, owners: [u32; 2]) -> Result<(), String> {
     match () {
         () if !is.is_file() => Err("it is not a regular file".into()),
         () if mode & 0o022 != 0 => Err(format!("others can write it (mode {:04o})", mode & 0o777)),
-        () if !owners.contains(&is.uid()) => Err(format!("it belongs to another user ({})", is.uid())),
+        () if !owners.contains(&is.uid()) => {
+            Err(format!("it belongs to another user ({})", is.uid()))
+        }
         () => Ok(()),
     }
 }
@@ -117,13 +128,21 @@ mod tests {
         assert_eq!(shelf.read(), Ok(None));
         shelf.write(JWKS.as_bytes()).expect("written");
         shelf.write(JWKS.as_bytes()).expect("written again");
-        assert_eq!(shelf.read().expect("read").expect("keys").keys.keys.len(), 1);
-        for (issuer, url) in
-            [("https://b.example", "https://a.example/jwks"), ("https://a.example", "https://b.example")]
-        {
+        assert_eq!(
+            shelf.read().expect("read").expect("keys").keys.keys.len(),
+            1
+        );
+        for (issuer, url) in [
+            ("https://b.example", "https://a.example/jwks"),
+            ("https://a.example", "https://b.example"),
+        ] {
             assert_eq!(Shelf::of(folder.path(), issuer, url).read(), Ok(None));
         }
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "no draft is left");
+        assert_eq!(
+            fs::read_dir(folder.path()).expect("a folder").count(),
+            1,
+            "no draft is left"
+        );
     }
 
     #[test]
@@ -134,7 +153,10 @@ mod tests {
         fs::set_permissions(&shelf.0, fs::Permissions::from_mode(0o620)).expect("a mode");
         assert!(shelf.read().expect_err("others can write").contains("0620"));
         fs::set_permissions(&shelf.0, fs::Permissions::from_mode(0o644)).expect("a mode");
-        assert!(shelf.read().expect("read").is_some(), "public keys may be read by anybody");
+        assert!(
+            shelf.read().expect("read").is_some(),
+            "public keys may be read by anybody"
+        );
         fs::write(&shelf.0, &JWKS[..100]).expect("half");
         assert!(shelf.read().is_err());
         fs::write(&shelf.0, "{\"keys\":[]}").expect("none");
@@ -152,11 +174,21 @@ mod tests {
         let is = fs::metadata(&elsewhere).expect("a file");
         assert!(distrust(&is, owners()).is_ok() && distrust(&is, [own + 1; 2]).is_err());
         symlink(&elsewhere, &shelf.0).expect("a link");
-        assert!(shelf.read().expect_err("a link").contains("not a regular file"));
+        assert!(
+            shelf
+                .read()
+                .expect_err("a link")
+                .contains("not a regular file")
+        );
         fs::remove_file(&shelf.0).expect("a link");
         // A socket stands for a pipe or a device.
         let _socket = UnixListener::bind(&shelf.0).expect("a socket");
-        assert!(shelf.read().expect_err("a socket").contains("not a regular file"));
+        assert!(
+            shelf
+                .read()
+                .expect_err("a socket")
+                .contains("not a regular file")
+        );
     }
 
     #[test]
@@ -168,13 +200,20 @@ mod tests {
         symlink(&precious, &shelf.0).expect("a link");
         shelf.write(JWKS.as_bytes()).expect("written");
         assert_eq!(fs::read_to_string(&precious).expect("there"), "precious");
-        assert_eq!(shelf.read().expect("read").expect("keys").keys.keys.len(), 1);
+        assert_eq!(
+            shelf.read().expect("read").expect("keys").keys.keys.len(),
+            1
+        );
     }
 
     #[test]
     fn a_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
-        let shelf = Shelf::of(&folder.path().join("gone"), "https://a.example", "https://a.example/jwks");
+        let shelf = Shelf::of(
+            &folder.path().join("gone"),
+            "https://a.example",
+            "https://a.example/jwks",
+        );
         assert!(shelf.write(b"{}").is_err());
         assert_eq!(shelf.read(), Ok(None));
     }

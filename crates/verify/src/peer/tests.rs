@@ -38,16 +38,28 @@ impl Issuer {
     /// Starts an issuer with a feed of one page that has these revocations, or without a feed.
     fn start(ended: Option<Value>) -> Self {
         let forge = Forge::of(Algorithm::Es256);
-        let published =
-            Published { jwks: jwks(&[&forge]), page: ended.map(|ended| page(&forge, ended)), asked: [0; 2] };
+        let published = Published {
+            jwks: jwks(&[&forge]),
+            page: ended.map(|ended| page(&forge, ended)),
+            asked: [0; 2],
+        };
         let published = Arc::new(Mutex::new(published));
         let says = Arc::clone(&published);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let jwks_url = format!("http://{}/jwks", listener.local_addr().expect("its address"));
+        let jwks_url = format!(
+            "http://{}/jwks",
+            listener.local_addr().expect("its address")
+        );
         thread::spawn(move || {
             for mut client in listener.incoming().flatten() {
-                let head = BufReader::new(&client).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
-                let is_for_keys = head.collect::<Vec<_>>().first().is_some_and(|line| line.starts_with("GET /jwks"));
+                let head = BufReader::new(&client)
+                    .lines()
+                    .map_while(Result::ok)
+                    .take_while(|line| !line.is_empty());
+                let is_for_keys = head
+                    .collect::<Vec<_>>()
+                    .first()
+                    .is_some_and(|line| line.starts_with("GET /jwks"));
                 let mut says = says.lock().expect("no panic");
                 says.asked[usize::from(!is_for_keys)] += 1;
                 let (status, body) = match &says.page {
@@ -55,13 +67,19 @@ impl Issuer {
                     Some(page) => (200, &**page),
                     None => (404, ""),
                 };
-                let head =
-                    format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let head = format!(
+                    "HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
                 // This fails if the peer is gone.
                 let _ = client.write_all((head + body).as_bytes());
             }
         });
-        Self { forge, jwks_url: jwks_url.parse().expect("a URL"), published }
+        Self {
+            forge,
+            jwks_url: jwks_url.parse().expect("a URL"),
+            published,
+        }
     }
 
     fn token(&self) -> String {
@@ -75,7 +93,10 @@ impl Issuer {
     /// A peer that polls the feed all the time.
     async fn eager_peer(&self) -> Peer {
         let every = Duration::from_millis(50);
-        let eager = Revocations { every, ..Revocations::beside(&self.jwks_url) };
+        let eager = Revocations {
+            every,
+            ..Revocations::beside(&self.jwks_url)
+        };
         self.peer(|trusted| trusted.revocations = Some(eager)).await
     }
 
@@ -89,7 +110,10 @@ impl Issuer {
 }
 
 fn jwks(signers: &[&Forge]) -> String {
-    serde_json::to_string(&PublicKeySet::from_iter(signers.iter().flat_map(|signer| &signer.keys.keys))).expect("JSON")
+    serde_json::to_string(&PublicKeySet::from_iter(
+        signers.iter().flat_map(|signer| &signer.keys.keys),
+    ))
+    .expect("JSON")
 }
 
 fn page(signer: &Forge, ended: Value) -> String {
@@ -98,7 +122,10 @@ fn page(signer: &Forge, ended: Value) -> String {
         "iss": ISSUER, "iat": iat, "exp": iat + 300, "after": "", "cursor": "", "more": false,
         "revoked": ended,
     });
-    signer.sign(&with(&signer.header, "typ", PAGE_TYP).to_string(), &page.to_string())
+    signer.sign(
+        &with(&signer.header, "typ", PAGE_TYP).to_string(),
+        &page.to_string(),
+    )
 }
 
 fn token(signer: &Forge) -> String {
@@ -111,13 +138,27 @@ fn token(signer: &Forge) -> String {
 async fn keys_are_believed_as_long_as_the_setting_says_after_they_were_confirmed() {
     let issuer = Issuer::start(None);
     let (token, before) = (issuer.token(), now());
-    let peer = issuer.peer(|trusted| (trusted.keys_max_age, trusted.revocations) = (MAX_AGE, None)).await;
+    let peer = issuer
+        .peer(|trusted| (trusted.keys_max_age, trusted.revocations) = (MAX_AGE, None))
+        .await;
     let (_, proof) = peer.prove(&token, before + MAX_AGE).await.expect("valid");
     let too_late = now() + MAX_AGE + TimeDelta::milliseconds(1);
-    assert_eq!(peer.verify(&token, too_late).await.err(), Some(NotVerified::StaleKeys));
-    assert_eq!((peer.holds(&proof, before + MAX_AGE), peer.holds(&proof, too_late)), (true, false));
+    assert_eq!(
+        peer.verify(&token, too_late).await.err(),
+        Some(NotVerified::StaleKeys)
+    );
+    assert_eq!(
+        (
+            peer.holds(&proof, before + MAX_AGE),
+            peer.holds(&proof, too_late)
+        ),
+        (true, false)
+    );
     let long_before = before - MAX_AGE - TimeDelta::seconds(1);
-    assert!(!peer.holds(&proof, long_before), "the clock was ahead when they were confirmed");
+    assert!(
+        !peer.holds(&proof, long_before),
+        "the clock was ahead when they were confirmed"
+    );
 }
 
 #[tokio::test]
@@ -125,38 +166,76 @@ async fn a_proof_holds_for_one_edition_of_the_keys() {
     let issuer = Issuer::start(None);
     let peer = issuer.peer(|trusted| trusted.revocations = None).await;
     let (_, proof) = peer.prove(&issuer.token(), now()).await.expect("valid");
-    assert!(peer.holds(&proof, now()) && !peer.holds(&Proof { edition: proof.edition + 1, ..proof }, now()));
+    assert!(
+        peer.holds(&proof, now())
+            && !peer.holds(
+                &Proof {
+                    edition: proof.edition + 1,
+                    ..proof
+                },
+                now()
+            )
+    );
 }
 
 #[tokio::test]
-async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and_an_open_one_what_has_no_end() {
-    let user_is_ended =
-        json!([["sub", RevocationHash::of(ISSUER, "user-1"), now().timestamp() + 60, now().timestamp() + 3600]]);
-    let (stale, ended) = (Some(NotVerified::StaleEnds), Some(NotVerified::Refused(Refused::Ended)));
-    for (feed, closed_now, closed_later, open) in
-        [(None, stale, stale, None), (Some(json!([])), None, stale, None), (Some(user_is_ended), ended, ended, ended)]
-    {
+async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and_an_open_one_what_has_no_end()
+ {
+    let user_is_ended = json!([[
+        "sub",
+        RevocationHash::of(ISSUER, "user-1"),
+        now().timestamp() + 60,
+        now().timestamp() + 3600
+    ]]);
+    let (stale, ended) = (
+        Some(NotVerified::StaleEnds),
+        Some(NotVerified::Refused(Refused::Ended)),
+    );
+    for (feed, closed_now, closed_later, open) in [
+        (None, stale, stale, None),
+        (Some(json!([])), None, stale, None),
+        (Some(user_is_ended), ended, ended, ended),
+    ] {
         let issuer = Issuer::start(feed.clone());
-        for (when_stale, at_once, later) in
-            [(WhenStale::Closed, closed_now, closed_later), (WhenStale::Open, open, open)]
-        {
+        for (when_stale, at_once, later) in [
+            (WhenStale::Closed, closed_now, closed_later),
+            (WhenStale::Open, open, open),
+        ] {
             // A peer that is `WhenStale::Open` waits no longer than this for a feed.
-            let max_age = if feed.is_some() { MAX_AGE } else { Duration::from_secs(1) };
-            let revocations = Revocations { max_age, when_stale, ..Revocations::beside(&issuer.jwks_url) };
-            let peer = issuer.peer(|trusted| trusted.revocations = Some(revocations)).await;
+            let max_age = if feed.is_some() {
+                MAX_AGE
+            } else {
+                Duration::from_secs(1)
+            };
+            let revocations = Revocations {
+                max_age,
+                when_stale,
+                ..Revocations::beside(&issuer.jwks_url)
+            };
+            let peer = issuer
+                .peer(|trusted| trusted.revocations = Some(revocations))
+                .await;
             if feed.is_some() {
                 timeout(PATIENCE, peer.is_ready()).await.expect("ready");
             }
             let token = issuer.token();
-            let waits = async || peer.verify(&token, now()).await.err() == Some(NotVerified::StaleEnds);
+            let waits =
+                async || peer.verify(&token, now()).await.err() == Some(NotVerified::StaleEnds);
             let asked = async {
                 while when_stale == WhenStale::Open && waits().await {
                     tokio::task::yield_now().await;
                 }
             };
             timeout(PATIENCE, asked).await.expect("waited for");
-            for (at, refused) in [(now(), at_once), (now() + MAX_AGE + TimeDelta::seconds(1), later)] {
-                assert_eq!(peer.verify(&token, at).await.err(), refused, "{feed:?} {when_stale:?} {at}");
+            for (at, refused) in [
+                (now(), at_once),
+                (now() + MAX_AGE + TimeDelta::seconds(1), later),
+            ] {
+                assert_eq!(
+                    peer.verify(&token, at).await.err(),
+                    refused,
+                    "{feed:?} {when_stale:?} {at}"
+                );
             }
         }
     }
@@ -164,7 +243,8 @@ async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and
 
 /// The keys have just been fetched, so that a token with an unknown key causes no fetch for 10 s.
 #[tokio::test]
-async fn a_page_of_a_key_that_was_not_published_before_is_believed_though_a_stranger_had_keys_fetched_just_now() {
+async fn a_page_of_a_key_that_was_not_published_before_is_believed_though_a_stranger_had_keys_fetched_just_now()
+ {
     let (issuer, next) = (Issuer::start(Some(json!([]))), Forge::of(Algorithm::Es256));
     let peer = issuer.eager_peer().await;
     timeout(PATIENCE, peer.is_ready()).await.expect("ready");
@@ -172,16 +252,28 @@ async fn a_page_of_a_key_that_was_not_published_before_is_believed_though_a_stra
     assert_eq!(peer.verify(&valid, now()).await.err(), None);
     let unknown = Some(NotVerified::Refused(Refused::UnknownKey));
     assert_eq!(peer.verify(&token(&next), now()).await.err(), unknown);
-    let end = page(&next, json!([["kid", issuer.forge.header["kid"], now().timestamp() + 3600]]));
+    let end = page(
+        &next,
+        json!([["kid", issuer.forge.header["kid"], now().timestamp() + 3600]]),
+    );
     let both = jwks(&[&issuer.forge, &next]);
-    *issuer.published() = Published { jwks: both, page: Some(end), asked: [0; 2] };
+    *issuer.published() = Published {
+        jwks: both,
+        page: Some(end),
+        asked: [0; 2],
+    };
     let ended = async {
         while peer.verify(&valid, now()).await.is_ok() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(STRANGER_INTERVAL / 2, ended).await.expect("ended soon");
-    assert_eq!(peer.verify(&valid, now()).await.err(), Some(NotVerified::Refused(Refused::Ended)));
+    timeout(STRANGER_INTERVAL / 2, ended)
+        .await
+        .expect("ended soon");
+    assert_eq!(
+        peer.verify(&valid, now()).await.err(),
+        Some(NotVerified::Refused(Refused::Ended))
+    );
     assert_eq!(issuer.published().asked[0], 1, "one fetch of the keys");
 }
 
@@ -195,7 +287,12 @@ async fn pages_of_a_key_that_stays_unknown_cost_one_fetch_of_keys_each() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(STRANGER_INTERVAL / 2, several).await.expect("fetched again and again");
+    timeout(STRANGER_INTERVAL / 2, several)
+        .await
+        .expect("fetched again and again");
     let [keys, pages] = issuer.published().asked;
-    assert!(keys <= pages + 1, "{keys} fetches of keys, the first among them, for {pages} pages");
+    assert!(
+        keys <= pages + 1,
+        "{keys} fetches of keys, the first among them, for {pages} pages"
+    );
 }

@@ -76,19 +76,32 @@ impl Revocations {
     /// The feed at `url`, with the intervals of [`Revocations::beside`].
     pub fn at(url: Url) -> Self {
         let (every, max_age) = (Duration::from_secs(5), Duration::from_secs(60));
-        Self { url, every, max_age, when_stale: WhenStale::Open }
+        Self {
+            url,
+            every,
+            max_age,
+            when_stale: WhenStale::Open,
+        }
     }
 }
 
 impl TrustedIssuer {
     pub(super) fn needs_tls(&self) -> bool {
-        let feed = self.revocations.as_ref().map(|revocations| &revocations.url);
-        feed.into_iter().chain([&self.jwks_url]).any(|url| url.scheme() == "https")
+        let feed = self
+            .revocations
+            .as_ref()
+            .map(|revocations| &revocations.url);
+        feed.into_iter()
+            .chain([&self.jwks_url])
+            .any(|url| url.scheme() == "https")
     }
 
     /// Trusts an issuer that publishes its keys and its revocation feed at wxmint's paths.
     /// `audiences` are the values of `aud` that mean this service. Fails if `issuer` is not a URL.
-    pub fn new(issuer: &str, audiences: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, PeerError> {
+    pub fn new(
+        issuer: &str,
+        audiences: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self, PeerError> {
         let jwks_url = format!("{}{JWKS_PATH}", issuer.trim_end_matches('/'));
         let jwks_url = jwks_url.parse().map_err(|_| PeerError::NotAUrl)?;
         Ok(Self::at(jwks_url, VerifierPolicy::new(issuer, audiences)))
@@ -98,6 +111,12 @@ impl TrustedIssuer {
     /// of [`Revocations::beside`].
     pub fn at(jwks_url: Url, policy: VerifierPolicy) -> Self {
         let revocations = Some(Revocations::beside(&jwks_url));
-        Self { policy, jwks_url, kept_in: None, keys_max_age: KEYS_MAX_AGE, revocations }
+        Self {
+            policy,
+            jwks_url,
+            kept_in: None,
+            keys_max_age: KEYS_MAX_AGE,
+            revocations,
+        }
     }
 }

@@ -27,7 +27,8 @@ const MOST_SECONDS: f64 = (1_u64 << 43) as f64;
 
 /// The claims that have a field of their own in [`Claims`], and `iss`. They are not in
 /// [`Claims::others`].
-pub const REGISTERED_CLAIMS: [&str; 8] = ["iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti"];
+pub const REGISTERED_CLAIMS: [&str; 8] =
+    ["iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti"];
 
 /// The claims of an access token (RFC 9068 section 2.2), except `iss`, which equals the policy's
 /// issuer.
@@ -60,8 +61,12 @@ impl Claims {
             app: claims.id("client_id")?,
             id: claims.id("jti")?,
             audience: claims.audience()?,
-            issued_at: claims.time("iat", Dates::Whole)?.ok_or(Refused::Missing("iat"))?,
-            expires_at: claims.time("exp", Dates::Whole)?.ok_or(Refused::Missing("exp"))?,
+            issued_at: claims
+                .time("iat", Dates::Whole)?
+                .ok_or(Refused::Missing("iat"))?,
+            expires_at: claims
+                .time("exp", Dates::Whole)?
+                .ok_or(Refused::Missing("exp"))?,
             not_before: claims.time("nbf", Dates::Whole)?,
             others: claims.without(&REGISTERED_CLAIMS),
         })
@@ -83,18 +88,29 @@ impl Identity {
         if claims.text("sub")? != subject {
             return Err(Refused::Subject);
         }
-        Ok(Self { id: claims.member("jti").map(|_| claims.id("jti")).transpose()?, audience: claims.audience()? })
+        Ok(Self {
+            id: claims.member("jti").map(|_| claims.id("jti")).transpose()?,
+            audience: claims.audience()?,
+        })
     }
 }
 
 impl Object {
     fn id<T: FromStr>(&self, name: &'static str) -> Result<T, Refused> {
-        self.text(name)?.parse().map_err(|_| Refused::Malformed(name))
+        self.text(name)?
+            .parse()
+            .map_err(|_| Refused::Malformed(name))
     }
 
     /// Reads a NumericDate (RFC 7519 section 2).
-    pub(super) fn time(&self, name: &'static str, dates: Dates) -> Result<Option<DateTime<Utc>>, Refused> {
-        let Some(value) = self.member(name) else { return Ok(None) };
+    pub(super) fn time(
+        &self,
+        name: &'static str,
+        dates: Dates,
+    ) -> Result<Option<DateTime<Utc>>, Refused> {
+        let Some(value) = self.member(name) else {
+            return Ok(None);
+        };
         let time = match (value.as_i64(), value.as_f64()) {
             (Some(seconds), _) => DateTime::from_timestamp(seconds, 0),
             (None, Some(seconds)) if dates == Dates::Fractional => with_fraction(seconds),
@@ -105,7 +121,12 @@ impl Object {
 
     /// Reads `aud`, which is a string or an array of strings (RFC 7519 section 4.1.3).
     pub(super) fn audience(&self) -> Result<Vec<String>, Refused> {
-        let text = |value: &Value| value.as_str().map(Into::into).ok_or(Refused::Malformed("aud"));
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .map(Into::into)
+                .ok_or(Refused::Malformed("aud"))
+        };
         match self.member("aud") {
             None => Err(Refused::Missing("aud")),
             Some(Value::Array(list)) => list.iter().map(text).collect(),
@@ -117,5 +138,7 @@ impl Object {
 fn with_fraction(seconds: f64) -> Option<DateTime<Utc>> {
     // False for NaN, too.
     let is_told_apart = seconds.abs() <= MOST_SECONDS;
-    is_told_apart.then(|| DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64)).flatten()
+    is_told_apart
+        .then(|| DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64))
+        .flatten()
 }

@@ -8,7 +8,11 @@ use crate::{Part, Refused};
 
 /// Splits a token into its parts, after a check of its length ([`MAX_TOKEN`]).
 pub(super) fn parts(token: &str) -> Result<Jws<'_>, Refused> {
-    if token.len() > MAX_TOKEN { Err(Refused::TooLong) } else { Jws::of(token) }
+    if token.len() > MAX_TOKEN {
+        Err(Refused::TooLong)
+    } else {
+        Jws::of(token)
+    }
 }
 
 /// The `typ` of an access token.

@@ -8,7 +8,8 @@ mod identity;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RsaKeyPair,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -42,8 +43,12 @@ enum PrivateKey {
 impl PrivateKey {
     fn generate(algorithm: Algorithm) -> Self {
         match algorithm {
-            Algorithm::Es256 => Self::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key")),
-            Algorithm::EdDsa | Algorithm::Ed25519 => Self::Ed25519(Ed25519KeyPair::generate().expect("a key")),
+            Algorithm::Es256 => {
+                Self::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key"))
+            }
+            Algorithm::EdDsa | Algorithm::Ed25519 => {
+                Self::Ed25519(Ed25519KeyPair::generate().expect("a key"))
+            }
             Algorithm::Rs256 => Self::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key")),
         }
     }
@@ -51,7 +56,9 @@ impl PrivateKey {
     fn public(&self) -> PublicKey {
         let public = match self {
             Self::P256(key) => {
-                let [_, point @ ..] = key.public_key().as_ref() else { panic!("a point") };
+                let [_, point @ ..] = key.public_key().as_ref() else {
+                    panic!("a point")
+                };
                 PublicKey::p256(&point[..32], &point[32..])
             }
             Self::Ed25519(key) => PublicKey::ed25519(key.public_key().as_ref()),
@@ -67,11 +74,16 @@ impl PrivateKey {
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match self {
-            Self::P256(key) => key.sign(&random, message).expect("signed").as_ref().to_vec(),
+            Self::P256(key) => key
+                .sign(&random, message)
+                .expect("signed")
+                .as_ref()
+                .to_vec(),
             Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
             Self::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).expect("signed");
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .expect("signed");
                 signature
             }
         }
@@ -91,14 +103,23 @@ impl Forge {
     pub(crate) fn of(algorithm: Algorithm) -> Self {
         let key = PrivateKey::generate(algorithm);
         let public = key.public();
-        let public = if public.algorithm() == algorithm { public } else { public.fully_specified() };
+        let public = if public.algorithm() == algorithm {
+            public
+        } else {
+            public.fully_specified()
+        };
         let jwks = serde_json::to_vec(&PublicKeySet::from_iter([&public])).expect("JSON");
         let header = json!({ "alg": algorithm.name(), "typ": "at+jwt", "kid": public.kid() });
         let claims = json!({
             "iss": ISSUER, "sub": "user-1", "aud": API, "client_id": "wx0123456789abcdef",
             "iat": NOW, "exp": NOW + DAY, "jti": "jti-1",
         });
-        Self { key, keys: PublishedKeys::read(&jwks).expect("a set"), header, claims }
+        Self {
+            key,
+            keys: PublishedKeys::read(&jwks).expect("a set"),
+            header,
+            claims,
+        }
     }
 
     fn token(&self) -> String {
@@ -106,28 +127,43 @@ impl Forge {
     }
 
     pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
         let signature = URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes()));
         format!("{signed}.{signature}")
     }
 
     fn with_claim(&self, name: &str, value: impl Into<Value>) -> String {
-        self.sign(&self.header.to_string(), &with(&self.claims, name, value).to_string())
+        self.sign(
+            &self.header.to_string(),
+            &with(&self.claims, name, value).to_string(),
+        )
     }
 
     fn with_header(&self, name: &str, value: impl Into<Value>) -> String {
-        self.sign(&with(&self.header, name, value).to_string(), &self.claims.to_string())
+        self.sign(
+            &with(&self.header, name, value).to_string(),
+            &self.claims.to_string(),
+        )
     }
 
     fn verify(&self, policy: VerifierPolicy, token: &str) -> Result<Verified<Claims>, Refused> {
-        Verifier::new(policy).expect("a policy").verify(token, &self.keys, now())
+        Verifier::new(policy)
+            .expect("a policy")
+            .verify(token, &self.keys, now())
     }
 
     /// Why the token is refused. Also checks that faults other than those of key and signature are
     /// found before a key is looked up.
     fn refused(&self, token: &str) -> Option<Refused> {
         let refused = self.verify(policy(), token).err()?;
-        if !matches!(refused, Refused::UnknownKey | Refused::Algorithm | Refused::Signature) {
+        if !matches!(
+            refused,
+            Refused::UnknownKey | Refused::Algorithm | Refused::Signature
+        ) {
             assert_eq!(before_cryptography::unasked(token), refused);
         }
         Some(refused)
@@ -152,25 +188,39 @@ fn a_valid_token_is_verified_by_the_key_that_it_names() {
         assert_eq!(forge.refused(&forge.token()), None);
         let empty = PublishedKeys::read(br#"{"keys":[]}"#).expect("a set");
         let verifier = Verifier::new(policy()).expect("a policy");
-        assert_eq!(verifier.verify(&forge.token(), &empty, now()).err(), Some(Refused::UnknownKey));
+        assert_eq!(
+            verifier.verify(&forge.token(), &empty, now()).err(),
+            Some(Refused::UnknownKey)
+        );
     }
 }
 
 #[test]
 fn a_key_verifies_only_its_own_algorithm_and_its_own_signatures() {
     let forges = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(Forge::of);
-    for (forge, others) in [(&forges[0], [1, 2]), (&forges[1], [0, 2]), (&forges[2], [0, 1])] {
+    for (forge, others) in [
+        (&forges[0], [1, 2]),
+        (&forges[1], [0, 2]),
+        (&forges[2], [0, 1]),
+    ] {
         for other in others.map(|index| &forges[index]) {
             assert_eq!(forge.refused(&other.token()), Some(Refused::UnknownKey));
             let kid = forge.header["kid"].clone();
-            assert_eq!(forge.refused(&other.with_header("kid", kid)), Some(Refused::Algorithm));
+            assert_eq!(
+                forge.refused(&other.with_header("kid", kid)),
+                Some(Refused::Algorithm)
+            );
             let token = other.sign(&forge.header.to_string(), &forge.claims.to_string());
             assert_eq!(forge.refused(&token), Some(Refused::Signature));
         }
     }
     let (forge, stranger) = (Forge::of(Algorithm::Es256), Forge::of(Algorithm::Es256));
     let token = stranger.sign(&forge.header.to_string(), &forge.claims.to_string());
-    assert_eq!(forge.refused(&token), Some(Refused::Signature), "the same algorithm, another key");
+    assert_eq!(
+        forge.refused(&token),
+        Some(Refused::Signature),
+        "the same algorithm, another key"
+    );
 }
 
 #[test]
@@ -179,15 +229,35 @@ fn each_thing_wrong_with_the_claims_is_refused_by_its_name() {
     let (long, longest) = ("a".repeat(129), "a".repeat(128));
     for (name, value, refused) in [
         ("iss", json!([ISSUER]), Some(Refused::Malformed("iss"))),
-        ("iss", json!("https://login.example.com/"), Some(Refused::Issuer)),
-        ("iss", json!("https://LOGIN.example.com"), Some(Refused::Issuer)),
+        (
+            "iss",
+            json!("https://login.example.com/"),
+            Some(Refused::Issuer),
+        ),
+        (
+            "iss",
+            json!("https://LOGIN.example.com"),
+            Some(Refused::Issuer),
+        ),
         ("iss", json!(""), Some(Refused::Issuer)),
         ("aud", json!(["https://other.example", API]), None),
-        ("aud", json!("https://other.example"), Some(Refused::Audience)),
-        ("aud", json!("https://api.example.com/"), Some(Refused::Audience)),
+        (
+            "aud",
+            json!("https://other.example"),
+            Some(Refused::Audience),
+        ),
+        (
+            "aud",
+            json!("https://api.example.com/"),
+            Some(Refused::Audience),
+        ),
         ("aud", json!([]), Some(Refused::Audience)),
         ("aud", json!([API, 1]), Some(Refused::Malformed("aud"))),
-        ("aud", json!({ "aud": API }), Some(Refused::Malformed("aud"))),
+        (
+            "aud",
+            json!({ "aud": API }),
+            Some(Refused::Malformed("aud")),
+        ),
         ("aud", json!(null), Some(Refused::Malformed("aud"))),
         ("sub", json!(longest), None),
         ("sub", json!(long), Some(Refused::Malformed("sub"))),
@@ -196,13 +266,25 @@ fn each_thing_wrong_with_the_claims_is_refused_by_its_name() {
         ("sub", json!("user\n1"), Some(Refused::Malformed("sub"))),
         ("sub", json!("用户"), Some(Refused::Malformed("sub"))),
         ("sub", json!(1), Some(Refused::Malformed("sub"))),
-        ("client_id", json!("wx:1"), Some(Refused::Malformed("client_id"))),
-        ("client_id", json!(["wx1"]), Some(Refused::Malformed("client_id"))),
+        (
+            "client_id",
+            json!("wx:1"),
+            Some(Refused::Malformed("client_id")),
+        ),
+        (
+            "client_id",
+            json!(["wx1"]),
+            Some(Refused::Malformed("client_id")),
+        ),
         ("jti", json!(""), Some(Refused::Malformed("jti"))),
         ("jti", json!(1), Some(Refused::Malformed("jti"))),
         ("scope", json!({ "anything": [1, 2.5, null] }), None),
     ] {
-        assert_eq!(forge.refused(&forge.with_claim(name, value.clone())), refused, "{name}: {value}");
+        assert_eq!(
+            forge.refused(&forge.with_claim(name, value.clone())),
+            refused,
+            "{name}: {value}"
+        );
     }
     for name in ["iss", "sub", "aud", "client_id", "iat", "exp", "jti"] {
         let token = forge.sign(&forge.header.to_string(), &without(&forge.claims, name));
@@ -215,7 +297,11 @@ fn times_are_checked_to_the_second_with_the_leeway() {
     let forge = Forge::of(Algorithm::EdDsa);
     let longest = LONGEST_LIFE.as_secs() as i64;
     let claims = |iat: i64, nbf: i64, exp: i64| {
-        let claims = with(&with(&with(&forge.claims, "iat", NOW + iat), "nbf", NOW + nbf), "exp", NOW + exp);
+        let claims = with(
+            &with(&with(&forge.claims, "iat", NOW + iat), "nbf", NOW + nbf),
+            "exp",
+            NOW + exp,
+        );
         forge.refused(&forge.sign(&forge.header.to_string(), &claims.to_string()))
     };
     for (iat, nbf, exp, refused) in [
@@ -231,7 +317,11 @@ fn times_are_checked_to_the_second_with_the_leeway() {
         (0, 0, 0, Some(Refused::Life)),
         (0, 0, -1, Some(Refused::Life)),
     ] {
-        assert_eq!(claims(iat, nbf, exp), refused, "iat {iat:+}, nbf {nbf:+}, exp {exp:+}");
+        assert_eq!(
+            claims(iat, nbf, exp),
+            refused,
+            "iat {iat:+}, nbf {nbf:+}, exp {exp:+}"
+        );
     }
 }
 
@@ -239,20 +329,50 @@ fn times_are_checked_to_the_second_with_the_leeway() {
 fn a_time_that_is_not_a_whole_number_within_range_is_refused() {
     let forge = Forge::of(Algorithm::EdDsa);
     for name in ["iat", "exp", "nbf"] {
-        for value in ["18446744073709551615", "9223372036854775807", "-9223372036854775808", "1e10", "-0"] {
-            let claims = without(&forge.claims, name).replacen('{', &format!("{{\"{name}\":{value},"), 1);
+        for value in [
+            "18446744073709551615",
+            "9223372036854775807",
+            "-9223372036854775808",
+            "1e10",
+            "-0",
+        ] {
+            let claims =
+                without(&forge.claims, name).replacen('{', &format!("{{\"{name}\":{value},"), 1);
             let token = forge.sign(&forge.header.to_string(), &claims);
-            assert_eq!(forge.refused(&token), Some(Refused::Malformed(name)), "{value}");
+            assert_eq!(
+                forge.refused(&token),
+                Some(Refused::Malformed(name)),
+                "{value}"
+            );
         }
-        for value in [json!(NOW as f64 + 0.5), json!(NOW.to_string()), json!(null), json!(true), json!([NOW])] {
+        for value in [
+            json!(NOW as f64 + 0.5),
+            json!(NOW.to_string()),
+            json!(null),
+            json!(true),
+            json!([NOW]),
+        ] {
             let token = forge.with_claim(name, value.clone());
-            assert_eq!(forge.refused(&token), Some(Refused::Malformed(name)), "{value}");
+            assert_eq!(
+                forge.refused(&token),
+                Some(Refused::Malformed(name)),
+                "{value}"
+            );
         }
     }
     let far = DateTime::<Utc>::MAX_UTC.timestamp();
-    assert_eq!(forge.refused(&forge.with_claim("exp", far)), Some(Refused::Life));
-    assert_eq!(forge.refused(&forge.with_claim("iat", far)), Some(Refused::IssuedInFuture));
-    assert_eq!(forge.refused(&forge.with_claim("iat", DateTime::<Utc>::MIN_UTC.timestamp())), Some(Refused::Life));
+    assert_eq!(
+        forge.refused(&forge.with_claim("exp", far)),
+        Some(Refused::Life)
+    );
+    assert_eq!(
+        forge.refused(&forge.with_claim("iat", far)),
+        Some(Refused::IssuedInFuture)
+    );
+    assert_eq!(
+        forge.refused(&forge.with_claim("iat", DateTime::<Utc>::MIN_UTC.timestamp())),
+        Some(Refused::Life)
+    );
 }
 
 #[test]
@@ -260,13 +380,31 @@ fn a_repeated_member_is_refused_even_if_it_was_signed() {
     let forge = Forge::of(Algorithm::EdDsa);
     let (header, claims) = (forge.header.to_string(), forge.claims.to_string());
     let twice = |object: &str, member: &str| object.replacen('{', &format!("{{{member},"), 1);
-    for member in [r#""typ":"at+jwt""#, r#""\u0074yp":"JWT""#, r#""a":1,"a":1"#, r#""a":[{"b":1,"b":2}]"#] {
+    for member in [
+        r#""typ":"at+jwt""#,
+        r#""\u0074yp":"JWT""#,
+        r#""a":1,"a":1"#,
+        r#""a":[{"b":1,"b":2}]"#,
+    ] {
         let token = forge.sign(&twice(&header, member), &claims);
-        assert_eq!(forge.refused(&token), Some(Refused::MemberTwice(Part::Header)), "{member}");
+        assert_eq!(
+            forge.refused(&token),
+            Some(Refused::MemberTwice(Part::Header)),
+            "{member}"
+        );
     }
-    for member in [r#""sub":"user-1""#, r#""s\u0075b":"root""#, r#""a":1,"a":1"#, r#""a":{"b":1,"b":2}"#] {
+    for member in [
+        r#""sub":"user-1""#,
+        r#""s\u0075b":"root""#,
+        r#""a":1,"a":1"#,
+        r#""a":{"b":1,"b":2}"#,
+    ] {
         let token = forge.sign(&header, &twice(&claims, member));
-        assert_eq!(forge.refused(&token), Some(Refused::MemberTwice(Part::Claims)), "{member}");
+        assert_eq!(
+            forge.refused(&token),
+            Some(Refused::MemberTwice(Part::Claims)),
+            "{member}"
+        );
     }
 }
 
@@ -275,7 +413,10 @@ fn a_token_of_more_than_eight_kibibytes_is_refused() {
     let forge = Forge::of(Algorithm::EdDsa);
     let of = |padding: usize| forge.with_claim("padding", "a".repeat(padding));
     let refused = |padding: usize| (of(padding).len(), forge.refused(&of(padding)));
-    let longest = (1..).take_while(|&padding| of(padding).len() <= MAX_TOKEN).last().expect("one that fits");
+    let longest = (1..)
+        .take_while(|&padding| of(padding).len() <= MAX_TOKEN)
+        .last()
+        .expect("one that fits");
     assert_eq!(refused(longest), (MAX_TOKEN, None));
     assert_eq!(refused(longest + 1).1, Some(Refused::TooLong));
 }
@@ -329,12 +470,24 @@ fn a_token_with_any_byte_changed_added_or_removed_is_refused() {
             let (before, after) = (&token[..index], &token[index + 1..]);
             // Flips each of the seven ASCII bits, so that the result is still text.
             for other in (0..7).map(|bit| char::from(byte ^ 1 << bit)) {
-                assert!(!believed(&format!("{before}{other}{after}")), "{algorithm}: {other:?} at {index}");
+                assert!(
+                    !believed(&format!("{before}{other}{after}")),
+                    "{algorithm}: {other:?} at {index}"
+                );
             }
-            assert!(!believed(&format!("{before}{after}")), "{algorithm}: left out at {index}");
-            assert!(!believed(&format!("{before}A{}{after}", byte as char)), "{algorithm}: added at {index}");
+            assert!(
+                !believed(&format!("{before}{after}")),
+                "{algorithm}: left out at {index}"
+            );
+            assert!(
+                !believed(&format!("{before}A{}{after}", byte as char)),
+                "{algorithm}: added at {index}"
+            );
         }
-        assert!(!believed(&format!("{token}A")), "{algorithm}: added at the end");
+        assert!(
+            !believed(&format!("{token}A")),
+            "{algorithm}: added at the end"
+        );
     }
 }
 
@@ -342,10 +495,24 @@ fn a_token_with_any_byte_changed_added_or_removed_is_refused() {
 fn a_policy_without_issuer_or_audience_or_with_too_long_a_leeway_is_refused() {
     let error = |policy| Verifier::new(policy).err();
     assert_eq!(error(policy()), None);
-    assert_eq!(error(VerifierPolicy::new("", [API])), Some(PolicyError::NoIssuer));
-    assert_eq!(error(VerifierPolicy::new(ISSUER, [""; 0])), Some(PolicyError::NoAudience));
-    let leeway = |seconds| error(VerifierPolicy { leeway: Duration::from_secs(seconds), ..policy() });
-    assert_eq!([0, 60, 61].map(leeway), [None, None, Some(PolicyError::Leeway)]);
+    assert_eq!(
+        error(VerifierPolicy::new("", [API])),
+        Some(PolicyError::NoIssuer)
+    );
+    assert_eq!(
+        error(VerifierPolicy::new(ISSUER, [""; 0])),
+        Some(PolicyError::NoAudience)
+    );
+    let leeway = |seconds| {
+        error(VerifierPolicy {
+            leeway: Duration::from_secs(seconds),
+            ..policy()
+        })
+    };
+    assert_eq!(
+        [0, 60, 61].map(leeway),
+        [None, None, Some(PolicyError::Leeway)]
+    );
 }
 
 #[test]
@@ -370,6 +537,9 @@ fn a_refusal_repeats_nothing_of_the_token() {
         forge.with_claim("exp", "hunter2"),
     ] {
         let refused = forge.refused(&token).expect("refused");
-        assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused}");
+        assert!(
+            !format!("{refused} {refused:?}").contains("hunter2"),
+            "{refused}"
+        );
     }
 }

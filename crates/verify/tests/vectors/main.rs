@@ -16,11 +16,22 @@ use wxmint_verify::{PublicKey, PublishedKeys};
 type Members = BTreeMap<&'static str, String>;
 
 fn p256(x: &[u8], y: &[u8]) -> Members {
-    [("kty", "EC".into()), ("crv", "P-256".into()), ("x", encode(x)), ("y", encode(y))].into()
+    [
+        ("kty", "EC".into()),
+        ("crv", "P-256".into()),
+        ("x", encode(x)),
+        ("y", encode(y)),
+    ]
+    .into()
 }
 
 fn ed25519(x: &[u8]) -> Members {
-    [("kty", "OKP".into()), ("crv", "Ed25519".into()), ("x", encode(x))].into()
+    [
+        ("kty", "OKP".into()),
+        ("crv", "Ed25519".into()),
+        ("x", encode(x)),
+    ]
+    .into()
 }
 
 fn rsa(n: &[u8], e: &[u8]) -> Members {
@@ -36,9 +47,11 @@ fn read(members: &Members) -> Result<PublicKey, String> {
     };
     let thumbprint = encode(digest(&SHA256, &serde_json::to_vec(members).expect("JSON")).as_ref());
     let mut jwk: Value = json!({ "use": "sig", "alg": alg, "kid": thumbprint });
-    jwk.as_object_mut()
-        .expect("an object")
-        .extend(members.iter().map(|(name, value)| (name.to_string(), json!(value))));
+    jwk.as_object_mut().expect("an object").extend(
+        members
+            .iter()
+            .map(|(name, value)| (name.to_string(), json!(value))),
+    );
     let set = json!({ "keys": [jwk] }).to_string();
     let PublishedKeys { mut keys, refused } = PublishedKeys::read(set.as_bytes()).expect("a set");
     assert_eq!(keys.len() + refused.len(), 1);

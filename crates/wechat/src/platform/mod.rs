@@ -14,8 +14,8 @@ pub use self::push::{BadPush, News, Push, PushKey, PushQuery};
 use super::api::number_or_quoted;
 use super::client::{believed, call_ends, read};
 use super::{
-    Api, App, AppKind, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken, RefreshToken, Result, Session,
-    WeChat, stable_token::read_access_token,
+    Api, App, AppKind, AuthorizationCode, ByToken, ComponentTicket, FetchedAccessToken,
+    RefreshToken, Result, Session, WeChat, stable_token::read_access_token,
 };
 
 /// The merchants on a page of the list. WeChat allows 500, but such an answer would exceed the
@@ -28,28 +28,45 @@ pub struct Authorizer {
     #[serde(rename = "authorizer_appid", deserialize_with = "wxmint_ids::parsed")]
     pub app: AppId,
     /// `None` if the merchant does not allow the platform to make calls with the merchant's token.
-    #[serde(alias = "authorizer_refresh_token", default, deserialize_with = "refresh_token")]
+    #[serde(
+        alias = "authorizer_refresh_token",
+        default,
+        deserialize_with = "refresh_token"
+    )]
     pub refresh_token: Option<RefreshToken>,
     /// When the merchant authorized the platform, in seconds since 1970; 0 if WeChat does not say.
     #[serde(rename = "auth_time", default, deserialize_with = "number_or_quoted")]
     pub since: i64,
 }
 
-fn refresh_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
+fn refresh_token<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<RefreshToken>, D::Error> {
     Ok(believed(Option::deserialize(deserializer)?).map(RefreshToken::new))
 }
 
 impl WeChat {
     /// Fetches the platform's own token (`POST /cgi-bin/component/api_component_token`). Each call
     /// gives a new token; the previous one stays valid for some minutes.
-    pub async fn component_token(&self, component: &App, ticket: &ComponentTicket) -> Result<FetchedAccessToken> {
+    pub async fn component_token(
+        &self,
+        component: &App,
+        ticket: &ComponentTicket,
+    ) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "component_appid": component.id.as_str(),
             "component_appsecret": component.own_secret()?.expose(),
             "component_verify_ticket": ticket.expose(),
         });
         let read = |body: &[u8]| read_access_token(Api::ComponentToken, body);
-        self.call(call_ends(), Api::ComponentToken, component, |endpoint| endpoint.post([], &wanted), read).await
+        self.call(
+            call_ends(),
+            Api::ComponentToken,
+            component,
+            |endpoint| endpoint.post([], &wanted),
+            read,
+        )
+        .await
     }
 
     /// Makes WeChat push the ticket again (`POST /cgi-bin/component/api_start_push_ticket`, in
@@ -57,8 +74,16 @@ impl WeChat {
     pub async fn start_push_ticket(&self, component: &App) -> Result<()> {
         let secret = component.own_secret()?.expose();
         let wanted = json!({"component_appid": component.id.as_str(), "component_secret": secret});
-        let read = |body: &[u8]| read::<serde::de::IgnoredAny>(Api::StartPushTicket, body).map(drop);
-        self.call(call_ends(), Api::StartPushTicket, component, |endpoint| endpoint.post([], &wanted), read).await
+        let read =
+            |body: &[u8]| read::<serde::de::IgnoredAny>(Api::StartPushTicket, body).map(drop);
+        self.call(
+            call_ends(),
+            Api::StartPushTicket,
+            component,
+            |endpoint| endpoint.post([], &wanted),
+            read,
+        )
+        .await
     }
 }
 
@@ -67,8 +92,18 @@ impl ByToken<'_> {
     /// Exchanges the login code of a merchant's app, as the app's kind requires: `GET
     /// /sns/component/jscode2session`, or `GET /sns/oauth2/component/access_token`.
     pub async fn exchange_for(self, merchant: &App, code: &LoginCode) -> Result<Session> {
-        let who = [("component_appid", self.app.id.as_str()), ("component_access_token", self.token.expose())];
-        self.wechat.exchange_by([Api::ComponentCode2Session, Api::ComponentOauth2], merchant, code, who).await
+        let who = [
+            ("component_appid", self.app.id.as_str()),
+            ("component_access_token", self.token.expose()),
+        ];
+        self.wechat
+            .exchange_by(
+                [Api::ComponentCode2Session, Api::ComponentOauth2],
+                merchant,
+                code,
+                who,
+            )
+            .await
     }
 
     /// Redeems an authorization code for the merchant that gave it (`POST
@@ -78,8 +113,11 @@ impl ByToken<'_> {
         struct Answer {
             authorization_info: Authorizer,
         }
-        let wanted = json!({"component_appid": self.app.id.as_str(), "authorization_code": code.expose()});
-        let read = |body: &[u8]| read(Api::QueryAuth, body).map(|answer: Answer| answer.authorization_info);
+        let wanted =
+            json!({"component_appid": self.app.id.as_str(), "authorization_code": code.expose()});
+        let read = |body: &[u8]| {
+            read(Api::QueryAuth, body).map(|answer: Answer| answer.authorization_info)
+        };
         self.post(Api::QueryAuth, &wanted, read).await
     }
 
@@ -93,13 +131,19 @@ impl ByToken<'_> {
             #[serde(default)]
             list: Vec<Value>,
         }
-        let wanted = json!({"component_appid": self.app.id.as_str(), "offset": offset, "count": PAGE});
+        let wanted =
+            json!({"component_appid": self.app.id.as_str(), "offset": offset, "count": PAGE});
         let read = |body: &[u8]| {
             let Answer { total_count, list } = read(Api::AuthorizerList, body)?;
             let end = offset + list.len();
             let next = Some(end).filter(|end| *end > offset && (*end as i64) < total_count);
             // A merchant that cannot be read is left out, so that it does not hide the others.
-            Ok((list.into_iter().filter_map(|listed| serde_json::from_value(listed).ok()).collect(), next))
+            Ok((
+                list.into_iter()
+                    .filter_map(|listed| serde_json::from_value(listed).ok())
+                    .collect(),
+                next,
+            ))
         };
         self.post(Api::AuthorizerList, &wanted, read).await
     }
@@ -116,22 +160,36 @@ impl ByToken<'_> {
             #[serde(rename = "MiniProgramInfo")]
             mini_program: Option<serde::de::IgnoredAny>,
         }
-        let wanted = json!({"component_appid": self.app.id.as_str(), "authorizer_appid": merchant.as_str()});
+        let wanted =
+            json!({"component_appid": self.app.id.as_str(), "authorizer_appid": merchant.as_str()});
         let read = |body: &[u8]| {
-            let Answer { authorizer_info: info } = read(Api::AuthorizerInfo, body)?;
-            Ok(info.mini_program.map_or(AppKind::OfficialAccount, |_| AppKind::MiniProgram))
+            let Answer {
+                authorizer_info: info,
+            } = read(Api::AuthorizerInfo, body)?;
+            Ok(info
+                .mini_program
+                .map_or(AppKind::OfficialAccount, |_| AppKind::MiniProgram))
         };
         self.post(Api::AuthorizerInfo, &wanted, read).await
     }
 
     /// Fetches a merchant's own access token (`POST /cgi-bin/component/api_authorizer_token`).
-    pub async fn authorizer_token(self, merchant: &App, refresh: &RefreshToken) -> Result<FetchedAccessToken> {
+    pub async fn authorizer_token(
+        self,
+        merchant: &App,
+        refresh: &RefreshToken,
+    ) -> Result<FetchedAccessToken> {
         let wanted = json!({
             "component_appid": self.app.id.as_str(),
             "authorizer_appid": merchant.id.as_str(),
             "authorizer_refresh_token": refresh.expose(),
         });
         let read = |body: &[u8]| read_access_token(Api::AuthorizerToken, body);
-        ByToken { app: merchant, ..self }.post(Api::AuthorizerToken, &wanted, read).await
+        ByToken {
+            app: merchant,
+            ..self
+        }
+        .post(Api::AuthorizerToken, &wanted, read)
+        .await
     }
 }

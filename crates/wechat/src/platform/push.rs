@@ -22,8 +22,10 @@ const PADDED_TO: usize = 32;
 const RANDOM: usize = 16;
 /// Base64 without a check of the bits after the last whole byte, because WeChat's own examples have
 /// any bits there.
-pub(super) const LENIENT: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
+pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    NO_PAD.with_decode_allow_trailing_bits(true),
+);
 
 /// The key that encrypts pushes, and the token that signs them: the platform's 消息加解密Key and
 /// 消息校验Token.
@@ -83,11 +85,15 @@ impl PushKey {
     /// # Errors
     /// The name of the wrong argument in a platform's file, and what it must be.
     pub fn new(token: &str, encoding_aes_key: &str) -> Result<Self, (&'static str, &'static str)> {
-        let is_token = (3..=32).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let is_token = (3..=32).contains(&token.len())
+            && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let decoded = Zeroizing::new(LENIENT.decode(encoding_aes_key).unwrap_or_default());
         match <[u8; 32]>::try_from(decoded.as_slice()) {
             _ if !is_token => Err(("token", "must be 3 to 32 letters and digits")),
-            Ok(key) => Ok(Self { token: Zeroizing::new(token.to_owned()), key: Zeroizing::new(key) }),
+            Ok(key) => Ok(Self {
+                token: Zeroizing::new(token.to_owned()),
+                key: Zeroizing::new(key),
+            }),
             Err(_) => Err(("encoding_aes_key", "must be 43 letters and digits")),
         }
     }
@@ -95,20 +101,34 @@ impl PushKey {
     /// Checks the signature, decrypts, and reads the message, which must be for `component`.
     pub fn open(&self, component: &AppId, query: &PushQuery, body: &[u8]) -> Result<Push, BadPush> {
         let envelope = members(body)?;
-        let encrypted = envelope.get("Encrypt").filter(|text| !text.is_empty()).ok_or(BadPush::Xml)?;
+        let encrypted = envelope
+            .get("Encrypt")
+            .filter(|text| !text.is_empty())
+            .ok_or(BadPush::Xml)?;
         self.check_signature(query, encrypted)?;
         let text = self.decrypt(encrypted).ok_or(BadPush::Encrypted)?;
         let parts = text.get(RANDOM..).and_then(<[u8]>::split_first_chunk);
-        let parts = parts.and_then(|(length, rest)| rest.split_at_checked(u32::from_be_bytes(*length) as usize));
+        let parts = parts
+            .and_then(|(length, rest)| rest.split_at_checked(u32::from_be_bytes(*length) as usize));
         let (message, id) = parts.ok_or(BadPush::Encrypted)?;
-        if id != component.as_str().as_bytes() { Err(BadPush::OtherPlatform) } else { read(component, message) }
+        if id != component.as_str().as_bytes() {
+            Err(BadPush::OtherPlatform)
+        } else {
+            read(component, message)
+        }
     }
 
     fn check_signature(&self, query: &PushQuery, encrypted: &str) -> Result<(), BadPush> {
-        let mut parts = [self.token.as_str(), &query.timestamp, &query.nonce, encrypted];
+        let mut parts = [
+            self.token.as_str(),
+            &query.timestamp,
+            &query.nonce,
+            encrypted,
+        ];
         parts.sort_unstable();
         let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes());
-        verify_slices_are_equal(hex(digest).as_bytes(), query.msg_signature.as_bytes()).map_err(|_| BadPush::Signature)
+        verify_slices_are_equal(hex(digest).as_bytes(), query.msg_signature.as_bytes())
+            .map_err(|_| BadPush::Signature)
     }
 
     /// Decrypts the text. Only called after the signature was checked, so that only WeChat can
@@ -116,31 +136,51 @@ impl PushKey {
     fn decrypt(&self, encrypted: &str) -> Option<Zeroizing<Vec<u8>>> {
         let mut text = Zeroizing::new(STANDARD.decode(encrypted).ok()?);
         let iv: &[u8; 16] = self.key[..16].try_into().ok()?;
-        let key = UnboundCipherKey::new(&AES_256, &*self.key).and_then(DecryptingKey::cbc).ok()?;
-        key.decrypt(&mut text, DecryptionContext::Iv128(iv.into())).ok()?;
+        let key = UnboundCipherKey::new(&AES_256, &*self.key)
+            .and_then(DecryptingKey::cbc)
+            .ok()?;
+        key.decrypt(&mut text, DecryptionContext::Iv128(iv.into()))
+            .ok()?;
         let padding = usize::from(*text.last()?);
-        let rest = text.len().checked_sub(padding).filter(|_| (1..=PADDED_TO).contains(&padding))?;
-        text[rest..].iter().all(|byte| usize::from(*byte) == padding).then(|| text.truncate(rest))?;
+        let rest = text
+            .len()
+            .checked_sub(padding)
+            .filter(|_| (1..=PADDED_TO).contains(&padding))?;
+        text[rest..]
+            .iter()
+            .all(|byte| usize::from(*byte) == padding)
+            .then(|| text.truncate(rest))?;
         Some(text)
     }
 }
 
 fn read(component: &AppId, message: &[u8]) -> Result<Push, BadPush> {
     let message = members(message)?;
-    let text = |name: &str| message.get(name).filter(|text| !text.is_empty()).ok_or(BadPush::Xml);
+    let text = |name: &str| {
+        message
+            .get(name)
+            .filter(|text| !text.is_empty())
+            .ok_or(BadPush::Xml)
+    };
     if text("AppId")?.as_str() != component.as_str() {
         return Err(BadPush::OtherPlatform);
     }
     let app = || text("AuthorizerAppid")?.parse().map_err(|_| BadPush::Xml);
     let news = match text("InfoType")?.as_str() {
-        "component_verify_ticket" => News::Ticket(ComponentTicket::new(text("ComponentVerifyTicket")?.as_str())),
-        "authorized" | "updateauthorized" => {
-            News::Authorized { app: app()?, code: AuthorizationCode::new(text("AuthorizationCode")?.as_str()) }
-        }
+        "component_verify_ticket" => News::Ticket(ComponentTicket::new(
+            text("ComponentVerifyTicket")?.as_str(),
+        )),
+        "authorized" | "updateauthorized" => News::Authorized {
+            app: app()?,
+            code: AuthorizationCode::new(text("AuthorizationCode")?.as_str()),
+        },
         "unauthorized" => News::Unauthorized(app()?),
         _ => News::Other,
     };
-    Ok(Push { created: text("CreateTime")?.parse().map_err(|_| BadPush::Xml)?, news })
+    Ok(Push {
+        created: text("CreateTime")?.parse().map_err(|_| BadPush::Xml)?,
+        news,
+    })
 }
 
 /// The texts of the root's elements. There are no entities: XML with a DOCTYPE, a reference or an

@@ -15,7 +15,11 @@ const STACK: usize = 16 * 1024;
 
 /// Decrypts the data without checking its padding. `ciphertext` must be whole blocks. `None` if the
 /// key is not base64 of 16 bytes.
-pub(super) fn decrypt(key: &SessionKey, ciphertext: &[u8], iv: &[u8; BLOCK]) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn decrypt(
+    key: &SessionKey,
+    ciphertext: &[u8],
+    iv: &[u8; BLOCK],
+) -> Option<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(ciphertext.to_vec());
     let decrypted = decrypt_in_place(key, &mut text, iv);
     zeroize_stack::<STACK>();
@@ -29,13 +33,19 @@ fn decrypt_in_place(key: &SessionKey, text: &mut [u8], iv: &[u8; BLOCK]) -> Opti
     let length = STANDARD.decode_slice(key.expose(), bytes.as_mut()).ok()?;
     // This fails if the key does not have 16 bytes.
     let key = UnboundCipherKey::new(&AES_128, &bytes[..length]).and_then(DecryptingKey::cbc);
-    key.and_then(|key| key.decrypt(text, DecryptionContext::Iv128(iv.into())).map(drop)).ok()
+    key.and_then(|key| {
+        key.decrypt(text, DecryptionContext::Iv128(iv.into()))
+            .map(drop)
+    })
+    .ok()
 }
 
 /// Replaces the padding by spaces, which JSON allows at its end. Returns whether the padding was
 /// valid. Always reads the whole last block, so that the time does not depend on its content.
 pub(super) fn blank_padding(text: &mut [u8]) -> bool {
-    let Some((_, last_block)) = text.split_last_chunk_mut::<BLOCK>() else { return false };
+    let Some((_, last_block)) = text.split_last_chunk_mut::<BLOCK>() else {
+        return false;
+    };
     let padding = last_block[BLOCK - 1];
     let mut wrong = u8::from(padding == 0) | u8::from(usize::from(padding) > BLOCK);
     for (from_end, byte) in (1..).zip(last_block.iter_mut().rev()) {
@@ -91,7 +101,11 @@ mod tests {
             ("tiihtNczf5v6AKRyjwEUhQAAtiihtNczf5v6AKRyjwEUhQAA", false),
             ("tiihtNczf5v6AKRyjwEU hQ=", false),
         ] {
-            assert_eq!(decrypt(&SessionKey::new(text), &[0; BLOCK], &[0; BLOCK]).is_some(), is_one, "{text}");
+            assert_eq!(
+                decrypt(&SessionKey::new(text), &[0; BLOCK], &[0; BLOCK]).is_some(),
+                is_one,
+                "{text}"
+            );
         }
     }
 }

@@ -34,7 +34,9 @@ pub(super) fn is_one(members: &Members, text: &[u8]) -> bool {
 /// `unionId`.
 fn is_user_info(members: &Members) -> bool {
     let is_known = members.iter().all(|(name, value)| match name.as_str() {
-        "openId" | "nickName" | "language" | "city" | "province" | "country" | "avatarUrl" => value.is_string(),
+        "openId" | "nickName" | "language" | "city" | "province" | "country" | "avatarUrl" => {
+            value.is_string()
+        }
         "unionId" => value.is_string() || value.is_null(),
         "gender" => value.is_u64(),
         // Whether nickname and picture are the anonymous ones that WeChat gives for every user
@@ -48,12 +50,17 @@ fn is_user_info(members: &Members) -> bool {
 fn is_phone(members: &Members) -> bool {
     let [number, pure_number, country_code] =
         ["phoneNumber", "purePhoneNumber", "countryCode"].map(|name| members.get(name));
-    let (Some(number), Some(pure_number), Some(country_code)) = (number, pure_number, country_code) else {
+    let (Some(number), Some(pure_number), Some(country_code)) = (number, pure_number, country_code)
+    else {
         return false;
     };
-    let (Some(number), Some(pure_number)) = (number.as_str(), pure_number.as_str()) else { return false };
+    let (Some(number), Some(pure_number)) = (number.as_str(), pure_number.as_str()) else {
+        return false;
+    };
     let digits = number.strip_prefix('+').unwrap_or(number);
-    let country_code = country_code.as_str().map_or_else(|| country_code.to_string(), str::to_owned);
+    let country_code = country_code
+        .as_str()
+        .map_or_else(|| country_code.to_string(), str::to_owned);
     members.len() == 3
         && is_number(digits, MOST_DIGITS)
         && is_number(pure_number, MOST_DIGITS)
@@ -69,7 +76,9 @@ fn is_number(text: &str, most_digits: usize) -> bool {
 fn is_steps(members: &Members) -> bool {
     let is_day = |day: &Value| {
         let is_count = |name| day.get(name).is_some_and(Value::is_u64);
-        is_count("timestamp") && is_count("step") && day.as_object().is_some_and(|day| day.len() == 2)
+        is_count("timestamp")
+            && is_count("step")
+            && day.as_object().is_some_and(|day| day.len() == 2)
     };
     let days = members.get("stepInfoList").and_then(Value::as_array);
     members.len() == 1 && days.is_some_and(|days| days.iter().all(is_day))
@@ -79,18 +88,25 @@ fn is_steps(members: &Members) -> bool {
 /// `opengid` or `open_single_roomid`, and `group_openid` and `chat_type` beside it.
 fn is_group(members: &Members) -> bool {
     let is_id = |value: &Value| {
-        value.as_str().is_some_and(|id| id.len() <= LONGEST_GROUP_ID && id.bytes().all(|byte| byte.is_ascii_graphic()))
+        value.as_str().is_some_and(|id| {
+            id.len() <= LONGEST_GROUP_ID && id.bytes().all(|byte| byte.is_ascii_graphic())
+        })
     };
     let is_known = members.iter().all(|(name, value)| match name.as_str() {
         "openGId" | "opengid" | "open_single_roomid" | "group_openid" => is_id(value),
         "chat_type" => value.is_u64(),
         _ => false,
     });
-    is_known && ["openGId", "opengid", "open_single_roomid"].iter().any(|name| members.contains_key(*name))
+    is_known
+        && ["openGId", "opengid", "open_single_roomid"]
+            .iter()
+            .any(|name| members.contains_key(*name))
 }
 
 /// Whether neither white space nor an escape is in the text. White space at the end is ignored,
 /// because [`super::cbc::blank_padding`] has written it.
 fn is_plainly_written(text: &[u8]) -> bool {
-    text.trim_ascii_end().iter().all(|byte| *byte > b' ' && *byte != b'\\')
+    text.trim_ascii_end()
+        .iter()
+        .all(|byte| *byte > b' ' && *byte != b'\\')
 }

@@ -30,14 +30,17 @@ impl Hidden {
     fn is_in_memory(self) -> bool {
         let maps = fs::read_to_string("/proc/self/maps").expect("Linux");
         let memory = File::open("/proc/self/mem").expect("Linux");
-        maps.lines().filter(|map| map.contains(" rw")).any(|map| self.is_in(&memory, map))
+        maps.lines()
+            .filter(|map| map.contains(" rw"))
+            .any(|map| self.is_in(&memory, map))
     }
 
     fn is_in(self, memory: &File, map: &str) -> bool {
         const CHUNK: usize = 1 << 20;
         let (range, _) = map.split_once(' ').expect("a range");
         let (start, end) = range.split_once('-').expect("a range");
-        let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).expect("an address"));
+        let [start, end] =
+            [start, end].map(|address| u64::from_str_radix(address, 16).expect("an address"));
         let mut chunk = vec![0; CHUNK + BLOCK];
         (start..end).step_by(CHUNK).any(|at| {
             // Some mapped memory cannot be read.
@@ -51,7 +54,12 @@ impl Hidden {
     fn is_among(self, bytes: &[u8]) -> bool {
         let (first, mut at) = (!self.0[0], 0);
         while at + BLOCK <= bytes.len() {
-            if bytes[at] == first && bytes[at..].iter().zip(self.0).all(|(byte, hidden)| *byte == !hidden) {
+            if bytes[at] == first
+                && bytes[at..]
+                    .iter()
+                    .zip(self.0)
+                    .all(|(byte, hidden)| *byte == !hidden)
+            {
                 return true;
             }
             at += 1;
@@ -79,9 +87,19 @@ fn leaves_the_key(work: fn(Hidden)) -> bool {
 }
 
 fn open_something(hidden: Hidden) {
-    let data = UserData::Encrypted { ciphertext: vec![0; 2 * BLOCK], iv: [0; BLOCK] };
-    let person = Person { app: "wx1".parse().expect("an AppID"), openid: "o1".parse().expect("an openid") };
-    let check = DataCheck { person: &person, now: DateTime::UNIX_EPOCH, max_age: Duration::ZERO };
+    let data = UserData::Encrypted {
+        ciphertext: vec![0; 2 * BLOCK],
+        iv: [0; BLOCK],
+    };
+    let person = Person {
+        app: "wx1".parse().expect("an AppID"),
+        openid: "o1".parse().expect("an openid"),
+    };
+    let check = DataCheck {
+        person: &person,
+        now: DateTime::UNIX_EPOCH,
+        max_age: Duration::ZERO,
+    };
     let opened = data.open(&hidden.session_key(), &check);
     assert_eq!(opened, None);
 }
@@ -93,5 +111,7 @@ fn after_decrypting_the_key_is_nowhere_in_memory() {
 
 #[test]
 fn the_search_finds_a_key_that_is_in_memory() {
-    assert!(leaves_the_key(|hidden| std::mem::forget(Box::new(hidden.0.map(|byte| !byte)))));
+    assert!(leaves_the_key(|hidden| std::mem::forget(Box::new(
+        hidden.0.map(|byte| !byte)
+    ))));
 }

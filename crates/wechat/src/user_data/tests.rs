@@ -21,9 +21,12 @@ fn sealed_at() -> DateTime<Utc> {
 /// Encrypts `text` as WeChat does.
 fn seal(text: &str) -> UserData {
     let key = STANDARD.decode(KEY).expect("a key");
-    let key = UnboundCipherKey::new(&AES_128, &key).and_then(PaddedBlockEncryptingKey::cbc_pkcs7).expect("a key");
+    let key = UnboundCipherKey::new(&AES_128, &key)
+        .and_then(PaddedBlockEncryptingKey::cbc_pkcs7)
+        .expect("a key");
     let (iv, mut ciphertext) = (*b"0123456789abcdef", text.as_bytes().to_vec());
-    key.less_safe_encrypt(&mut ciphertext, EncryptionContext::Iv128((&iv).into())).expect("sealed");
+    key.less_safe_encrypt(&mut ciphertext, EncryptionContext::Iv128((&iv).into()))
+        .expect("sealed");
     UserData::Encrypted { ciphertext, iv }
 }
 
@@ -38,7 +41,9 @@ fn watermark() -> Value {
 }
 
 fn parts(data: &UserData) -> (Vec<u8>, [u8; BLOCK]) {
-    let UserData::Encrypted { ciphertext, iv } = data else { panic!("it is encrypted") };
+    let UserData::Encrypted { ciphertext, iv } = data else {
+        panic!("it is encrypted")
+    };
     (ciphertext.clone(), *iv)
 }
 
@@ -47,11 +52,21 @@ fn open(data: &UserData) -> Option<OpenedData> {
 }
 
 fn open_at(data: &UserData, now: DateTime<Utc>) -> Option<OpenedData> {
-    data.open(&SessionKey::new(KEY), &DataCheck { person: &person(APP, OPENID), now, max_age: MAX_AGE })
+    data.open(
+        &SessionKey::new(KEY),
+        &DataCheck {
+            person: &person(APP, OPENID),
+            now,
+            max_age: MAX_AGE,
+        },
+    )
 }
 
 fn person(app: &str, openid: &str) -> Person {
-    Person { app: app.parse().expect("an AppID"), openid: openid.parse().expect("an openid") }
+    Person {
+        app: app.parse().expect("an AppID"),
+        openid: openid.parse().expect("an openid"),
+    }
 }
 
 fn text<'a>(vector: &'a Value, name: &str) -> &'a str {
@@ -60,11 +75,22 @@ fn text<'a>(vector: &'a Value, name: &str) -> &'a str {
 
 /// Decrypts a published example at the time of its watermark, for `app`.
 fn open_vector(vector: &Value, app: &str) -> Option<OpenedData> {
-    let data = UserData::encrypted(text(vector, "encryptedData"), text(vector, "iv")).expect("well formed");
+    let data = UserData::encrypted(text(vector, "encryptedData"), text(vector, "iv"))
+        .expect("well formed");
     let key = SessionKey::new(text(vector, "session_key"));
     let person = person(app, "oGZUI0egBJY1zhBYw2KhdUfwVJJE");
-    let sealed = [1_477_314_187, 1_700_000_000].map(|seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
-    let open = |now| data.open(&key, &DataCheck { person: &person, now, max_age: MAX_AGE });
+    let sealed = [1_477_314_187, 1_700_000_000]
+        .map(|seconds| DateTime::from_timestamp(seconds, 0).expect("a date"));
+    let open = |now| {
+        data.open(
+            &key,
+            &DataCheck {
+                person: &person,
+                now,
+                max_age: MAX_AGE,
+            },
+        )
+    };
     open(sealed[0]).or_else(|| open(sealed[1]))
 }
 
@@ -72,11 +98,18 @@ fn open_vector(vector: &Value, app: &str) -> Option<OpenedData> {
 fn the_published_data_decrypts_to_the_published_text() {
     for vector in vectors()["aes_128_cbc_pkcs7"].as_array().expect("vectors") {
         let opened = open_vector(vector, text(vector, "appid")).expect("opened");
-        let mut expected: Map<String, Value> = serde_json::from_str(text(vector, "plaintext")).expect("JSON");
-        assert_eq!(expected.remove("watermark").expect("a watermark")["appid"], vector["appid"]);
+        let mut expected: Map<String, Value> =
+            serde_json::from_str(text(vector, "plaintext")).expect("JSON");
+        assert_eq!(
+            expected.remove("watermark").expect("a watermark")["appid"],
+            vector["appid"]
+        );
         expected.remove("openId");
         let unionid = expected.remove("unionId");
-        assert_eq!(opened.unionid.as_ref().map(UnionId::as_str), unionid.as_ref().and_then(Value::as_str));
+        assert_eq!(
+            opened.unionid.as_ref().map(UnionId::as_str),
+            unionid.as_ref().and_then(Value::as_str)
+        );
         assert_eq!(opened.data, expected);
     }
 }
@@ -87,7 +120,10 @@ fn the_published_data_is_refused_with_a_stale_key_and_in_another_app() {
     let [stale, foreign] = [0, 1].map(|number| &vectors["aes_negative"][number]);
     assert_eq!(open_vector(stale, "wx4f4bc4dec97d474b"), None);
     assert_eq!(open_vector(foreign, text(foreign, "expected_appid")), None);
-    assert!(open_vector(foreign, "wx4f4bc4dec97d474b").is_some(), "the app is what is wrong");
+    assert!(
+        open_vector(foreign, "wx4f4bc4dec97d474b").is_some(),
+        "the app is what is wrong"
+    );
 }
 
 #[test]
@@ -97,11 +133,22 @@ fn only_the_published_signature_verifies() {
     let (raw, signature) = (text(vector, "rawData"), text(vector, "signature"));
     let key = SessionKey::new(text(vector, "session_key"));
     let person = person(APP, OPENID);
-    let check = DataCheck { person: &person, now: sealed_at(), max_age: MAX_AGE };
-    let open = |raw: &str, signature: &str, key| UserData::raw(raw, signature).expect("a form").open(key, &check);
+    let check = DataCheck {
+        person: &person,
+        now: sealed_at(),
+        max_age: MAX_AGE,
+    };
+    let open = |raw: &str, signature: &str, key| {
+        UserData::raw(raw, signature)
+            .expect("a form")
+            .open(key, &check)
+    };
 
     let opened = open(raw, signature, &key).expect("signed");
-    assert_eq!(Value::from(opened.data), serde_json::from_str::<Value>(raw).expect("JSON"));
+    assert_eq!(
+        Value::from(opened.data),
+        serde_json::from_str::<Value>(raw).expect("JSON")
+    );
     assert_eq!(opened.unionid, None);
     assert!(open(raw, &signature.to_uppercase(), &key).is_some());
     assert_eq!(open(&raw.replace("Band", "Bond"), signature, &key), None);
@@ -118,14 +165,29 @@ fn signed_data_must_be_one_object_and_its_unionid_is_ignored() {
         ));
         open(&UserData::raw(raw, &signature).expect("a form"))
     };
-    let opened = sign(r#"{"nickName":"😀","openId":"o1","unionId":"o2","watermark":{"appid":"x","timestamp":1}}"#);
-    assert_eq!(Value::from(opened.clone().expect("signed").data), json!({"nickName": "😀"}));
+    let opened = sign(
+        r#"{"nickName":"😀","openId":"o1","unionId":"o2","watermark":{"appid":"x","timestamp":1}}"#,
+    );
+    assert_eq!(
+        Value::from(opened.clone().expect("signed").data),
+        json!({"nickName": "😀"})
+    );
     assert_eq!(opened.expect("signed").unionid, None);
     for raw in ["", "[]", "{", "null", r#"{"a":1,"a":2}"#, r#"{"a":1}{}"#] {
         assert_eq!(sign(raw), None, "{raw}");
     }
-    for signature in ["", "7", &"7".repeat(39), &"7".repeat(41), &"g".repeat(40), &"字".repeat(40)] {
-        assert_eq!(UserData::raw("{}", signature).expect_err("refused"), Malformed("signature"));
+    for signature in [
+        "",
+        "7",
+        &"7".repeat(39),
+        &"7".repeat(41),
+        &"g".repeat(40),
+        &"字".repeat(40),
+    ] {
+        assert_eq!(
+            UserData::raw("{}", signature).expect_err("refused"),
+            Malformed("signature")
+        );
     }
     let long = UserData::raw(&" ".repeat(LONGEST + 1), &"7".repeat(40));
     assert_eq!(long.expect_err("refused"), Malformed("rawData"));
@@ -133,7 +195,11 @@ fn signed_data_must_be_one_object_and_its_unionid_is_ignored() {
 
 #[test]
 fn all_kinds_of_data_that_wechat_encrypts_are_decrypted() {
-    let steps = |days| (0..days).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect::<Value>();
+    let steps = |days| {
+        (0..days)
+            .map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day}))
+            .collect::<Value>()
+    };
     for members in [
         json!({"nickName": "😀🤦🏽‍♀️ 王子轩 𠮷 é\u{301} \u{10ffff}", "gender": 1, "openId": OPENID}),
         json!({"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": "86"}),
@@ -149,14 +215,19 @@ fn all_kinds_of_data_that_wechat_encrypts_are_decrypted() {
     ] {
         let opened = open(&sealed_with_watermark(members.clone())).expect("opened");
         let mut expected = members;
-        expected.as_object_mut().expect("an object").remove("openId");
+        expected
+            .as_object_mut()
+            .expect("an object")
+            .remove("openId");
         assert_eq!(Value::from(opened.data), expected);
     }
 }
 
 #[test]
 fn sixty_four_kibibytes_of_steps_are_decrypted() {
-    let steps: Value = (0..1940).map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day})).collect();
+    let steps: Value = (0..1940)
+        .map(|day| json!({"timestamp": 1_700_000_000 + day, "step": day}))
+        .collect();
     let data = sealed_with_watermark(json!({"stepInfoList": steps}));
     let (ciphertext, _) = parts(&data);
     assert!(ciphertext.len() > 64 * 1024, "{}", ciphertext.len());
@@ -165,7 +236,9 @@ fn sixty_four_kibibytes_of_steps_are_decrypted() {
 
 #[test]
 fn data_of_every_length_up_to_the_limit_is_decrypted() {
-    let around = json!({"nickName": "", "watermark": watermark()}).to_string().len();
+    let around = json!({"nickName": "", "watermark": watermark()})
+        .to_string()
+        .len();
     for text_length in (0..48).chain([LONGEST - around - 1]) {
         let members = json!({"nickName": "x".repeat(text_length)});
         let data = sealed_with_watermark(members.clone());
@@ -180,11 +253,16 @@ fn data_of_every_length_up_to_the_limit_is_decrypted() {
 #[test]
 fn a_plaintext_of_whole_blocks_has_a_block_of_padding() {
     for length in [112, 111, 113] {
-        let without = json!({"nickName": "", "watermark": watermark()}).to_string().len();
+        let without = json!({"nickName": "", "watermark": watermark()})
+            .to_string()
+            .len();
         let members = json!({"nickName": "x".repeat(length - without)});
         let data = sealed_with_watermark(members.clone());
         assert_eq!(parts(&data).0.len(), length / BLOCK * BLOCK + BLOCK);
-        assert_eq!(open(&data).map(|opened| Value::from(opened.data)), Some(members));
+        assert_eq!(
+            open(&data).map(|opened| Value::from(opened.data)),
+            Some(members)
+        );
     }
     // One block is too short for a watermark; it must be refused without a panic.
     assert_eq!(parts(&seal(r#"{"a":"twelve"}"#)).0.len(), BLOCK);
@@ -194,10 +272,15 @@ fn a_plaintext_of_whole_blocks_has_a_block_of_padding() {
 #[test]
 fn a_unionid_is_removed_from_the_data_and_returned_separately() {
     let opened = |unionid: Value| {
-        open(&sealed_with_watermark(json!({"openId": OPENID, "unionId": unionid, "nickName": "Band"})))
+        open(&sealed_with_watermark(
+            json!({"openId": OPENID, "unionId": unionid, "nickName": "Band"}),
+        ))
     };
     let with = opened(json!("ocMvos6NjeKLIBqg5Mr9QjxrP1FA")).expect("opened");
-    assert_eq!(with.unionid.expect("a unionid").as_str(), "ocMvos6NjeKLIBqg5Mr9QjxrP1FA");
+    assert_eq!(
+        with.unionid.expect("a unionid").as_str(),
+        "ocMvos6NjeKLIBqg5Mr9QjxrP1FA"
+    );
     assert_eq!(Value::from(with.data), json!({"nickName": "Band"}));
     for none in [json!(""), Value::Null] {
         assert_eq!(opened(none).expect("opened").unionid, None);
@@ -210,7 +293,14 @@ fn a_unionid_is_removed_from_the_data_and_returned_separately() {
 #[test]
 fn data_is_accepted_up_to_its_maximum_age_and_a_minute_from_the_future() {
     let data = sealed_with_watermark(json!({"openGId": "tGabcdefghij"}));
-    for (age, believed) in [(0, true), (600, true), (601, false), (-60, true), (-61, false), (86_400 * 9000, false)] {
+    for (age, believed) in [
+        (0, true),
+        (600, true),
+        (601, false),
+        (-60, true),
+        (-61, false),
+        (86_400 * 9000, false),
+    ] {
         let opened = open_at(&data, sealed_at() + TimeDelta::seconds(age));
         assert_eq!(opened.is_some(), believed, "{age} s");
     }
@@ -223,7 +313,9 @@ fn data_of_another_app_person_or_time_is_refused() {
     let (good, at) = (watermark(), sealed_at().timestamp());
     let with = |members: Value| {
         let mut all = json!({"nickName": "Band", "watermark": good});
-        all.as_object_mut().expect("an object").extend(members.as_object().expect("an object").clone());
+        all.as_object_mut()
+            .expect("an object")
+            .extend(members.as_object().expect("an object").clone());
         open(&seal(&all.to_string()))
     };
     assert!(with(json!({})).is_some());
@@ -255,8 +347,10 @@ fn data_of_another_app_person_or_time_is_refused() {
 
 #[test]
 fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
-    let good =
-        format!(r#"{{"gender":1,"nickName":"Band","openId":"{OPENID}","unionId":"o1","watermark":{}}}"#, watermark());
+    let good = format!(
+        r#"{{"gender":1,"nickName":"Band","openId":"{OPENID}","unionId":"o1","watermark":{}}}"#,
+        watermark()
+    );
     assert!(open(&seal(&good)).is_some());
     assert!(open(&seal(&format!("{good}\r\n\t "))).is_some());
     let again = |member: &str| good.replacen('{', &format!("{{{member},"), 1);
@@ -290,18 +384,28 @@ fn a_plaintext_that_is_not_one_object_without_repeated_members_is_refused() {
 fn spliced(plaintext: &str, first: &str, rest: &str) -> UserData {
     let (ciphertext, iv) = parts(&seal(plaintext));
     let at = plaintext.find(rest).expect("the rest is in the text");
-    assert!(at.is_multiple_of(BLOCK) && at >= BLOCK, "{rest} is not at the beginning of a block, but at {at}");
+    assert!(
+        at.is_multiple_of(BLOCK) && at >= BLOCK,
+        "{rest} is not at the beginning of a block, but at {at}"
+    );
     let replaced = &plaintext.as_bytes()[at - BLOCK..at];
-    let before = at.checked_sub(2 * BLOCK).map_or(&iv[..], |before| &ciphertext[before..][..BLOCK]);
+    let before = at
+        .checked_sub(2 * BLOCK)
+        .map_or(&iv[..], |before| &ciphertext[before..][..BLOCK]);
     let chosen = std::array::from_fn(|byte| before[byte] ^ replaced[byte] ^ first.as_bytes()[byte]);
-    UserData::Encrypted { ciphertext: ciphertext[at - BLOCK..].to_vec(), iv: chosen }
+    UserData::Encrypted {
+        ciphertext: ciphertext[at - BLOCK..].to_vec(),
+        iv: chosen,
+    }
 }
 
 /// A profile as WeChat writes it, with a nickname in which `rest` begins a block.
 fn profile(rest: &str, unionid: Option<&str>) -> String {
     let before = format!(r#"{{"openId":"{OPENID}","nickName":""#);
     let fill = "x".repeat(before.len().next_multiple_of(BLOCK) - before.len());
-    let unionid = unionid.map(|unionid| format!(r#","unionId":"{unionid}""#)).unwrap_or_default();
+    let unionid = unionid
+        .map(|unionid| format!(r#","unionId":"{unionid}""#))
+        .unwrap_or_default();
     format!(
         r#"{before}{fill}{rest}","gender":0,"language":"","city":"","province":"","country":"","avatarUrl":""{unionid},"watermark":{}}}"#,
         watermark()
@@ -319,17 +423,57 @@ fn what_a_phone_joins_of_its_own_data_is_refused() {
     assert!(open(&seal(&profile("13900000000", Some("oMine")))).is_some());
     assert!(open(&seal(&phone("13800138000", "13800138000"))).is_some());
     for (plaintext, first, rest) in [
-        (profile("13900000000", None), r#"{"phoneNumber":""#, "13900000000"),
-        (profile("13900000000", None), r#"{"purePhone"  :""#, "13900000000"),
-        (profile("13900000000", None), r#"{"countryCode":""#, "13900000000"),
-        (profile("abcdefghijklmnopqrstuvwx", None), r#"{"openGId":"tGxy"#, "abcdefghijklmnopqrstuvwx"),
-        (profile("abcdefghijklmnopqrstuvwx", None), r#"{"opengid":"tGxy"#, "abcdefghijklmnopqrstuvwx"),
-        (profile("NKLIBqg5Mr9QjxrP1FAabcde", None), r#"{"unionId":"ocMv"#, "NKLIBqg5Mr9QjxrP1FAabcde"),
-        (profile("NKLIBqg5Mr9QjxrP1FAabcde", Some("oMine")), r#"{"unionId":"ocMv"#, "NKLIBqg5Mr9QjxrP1FAabcde"),
+        (
+            profile("13900000000", None),
+            r#"{"phoneNumber":""#,
+            "13900000000",
+        ),
+        (
+            profile("13900000000", None),
+            r#"{"purePhone"  :""#,
+            "13900000000",
+        ),
+        (
+            profile("13900000000", None),
+            r#"{"countryCode":""#,
+            "13900000000",
+        ),
+        (
+            profile("abcdefghijklmnopqrstuvwx", None),
+            r#"{"openGId":"tGxy"#,
+            "abcdefghijklmnopqrstuvwx",
+        ),
+        (
+            profile("abcdefghijklmnopqrstuvwx", None),
+            r#"{"opengid":"tGxy"#,
+            "abcdefghijklmnopqrstuvwx",
+        ),
+        (
+            profile("NKLIBqg5Mr9QjxrP1FAabcde", None),
+            r#"{"unionId":"ocMv"#,
+            "NKLIBqg5Mr9QjxrP1FAabcde",
+        ),
+        (
+            profile("NKLIBqg5Mr9QjxrP1FAabcde", Some("oMine")),
+            r#"{"unionId":"ocMv"#,
+            "NKLIBqg5Mr9QjxrP1FAabcde",
+        ),
         (profile("[]", None), r#"{"stepInfoList":"#, "[]"),
-        (phone("13800138000", "13800138000"), r#"{"phoneNumber":""#, r#"13800138000","countryCode""#),
-        (phone("13800138000", "13800138000"), r#"{"countryCode":""#, r#"13800138000","countryCode""#),
-        (phone("13800138000", "13800138000"), r#"{"purePhone"  :""#, r#"13800138000","countryCode""#),
+        (
+            phone("13800138000", "13800138000"),
+            r#"{"phoneNumber":""#,
+            r#"13800138000","countryCode""#,
+        ),
+        (
+            phone("13800138000", "13800138000"),
+            r#"{"countryCode":""#,
+            r#"13800138000","countryCode""#,
+        ),
+        (
+            phone("13800138000", "13800138000"),
+            r#"{"purePhone"  :""#,
+            r#"13800138000","countryCode""#,
+        ),
     ] {
         let opened = open(&spliced(&plaintext, first, rest));
         assert_eq!(opened.map(|opened| opened.data), None, "{first}{rest}");
@@ -349,26 +493,52 @@ fn the_vector_of_spliced_data_is_refused() {
     let (ciphertext, iv) = parts(&data);
     let text = cbc::decrypt(&key, &ciphertext, &iv).expect("decrypted");
     assert!(text.starts_with(br#"{"phoneNumber":"13900000000","gender":0,"watermark":{"#));
-    assert_eq!(data.open(&key, &DataCheck { person: &person, now, max_age: MAX_AGE }), None);
+    assert_eq!(
+        data.open(
+            &key,
+            &DataCheck {
+                person: &person,
+                now,
+                max_age: MAX_AGE
+            }
+        ),
+        None
+    );
 }
 
 #[test]
 fn each_kind_has_exactly_its_members_and_is_written_as_wechat_writes_it() {
-    let with = |members: &str| open(&seal(&format!(r#"{{{members},"watermark":{}}}"#, watermark())));
-    let phone = r#""phoneNumber":"+8613800138000","purePhoneNumber":"13800138000","countryCode":"86""#;
+    let with = |members: &str| {
+        open(&seal(&format!(
+            r#"{{{members},"watermark":{}}}"#,
+            watermark()
+        )))
+    };
+    let phone =
+        r#""phoneNumber":"+8613800138000","purePhoneNumber":"13800138000","countryCode":"86""#;
     let steps = r#""stepInfoList":[{"timestamp":1700000000,"step":7}]"#;
     let group = r#""openGId":"tGabcdefghij""#;
     let user_info = r#""nickName":"Band","gender":1"#;
     for good in [phone, steps, group, user_info] {
         assert!(with(good).is_some(), "{good}");
-        for beside in
-            [r#""a":1"#, phone, steps, group, r#""nickName":"Band""#, r#""unionId":"ocMv""#, r#""countryCode":"86""#]
-        {
+        for beside in [
+            r#""a":1"#,
+            phone,
+            steps,
+            group,
+            r#""nickName":"Band""#,
+            r#""unionId":"ocMv""#,
+            r#""countryCode":"86""#,
+        ] {
             assert_eq!(with(&format!("{good},{beside}")), None, "{good},{beside}");
         }
         for openid in [OPENID, "oSomebodyElse"] {
             let expected = good == user_info && openid == OPENID;
-            assert_eq!(with(&format!(r#"{good},"openId":"{openid}""#)).is_some(), expected, "{good} {openid}");
+            assert_eq!(
+                with(&format!(r#"{good},"openId":"{openid}""#)).is_some(),
+                expected,
+                "{good} {openid}"
+            );
         }
     }
     for (good, part, bad) in [
@@ -392,7 +562,11 @@ fn each_kind_has_exactly_its_members_and_is_written_as_wechat_writes_it() {
         (phone, r#","countryCode":"86""#, ""),
         (steps, r#""step":7"#, r#""step":-7"#),
         (steps, r#""step":7"#, r#""step":"7""#),
-        (steps, r#""step":7"#, r#""step":7,"phoneNumber":"13900000000""#),
+        (
+            steps,
+            r#""step":7"#,
+            r#""step":7,"phoneNumber":"13900000000""#,
+        ),
         (steps, r#""step":7"#, ""),
         (steps, "[{", "[1,{"),
         (steps, "[{", "[ {"),
@@ -405,19 +579,26 @@ fn each_kind_has_exactly_its_members_and_is_written_as_wechat_writes_it() {
         (user_info, r#""Band""#, "{}"),
         (user_info, r#""nickName""#, r#""city""#),
     ] {
-        let damaged = good.replacen(part, bad, 1).replace(",,", ",").replace(",}", "}");
+        let damaged = good
+            .replacen(part, bad, 1)
+            .replace(",,", ",")
+            .replace(",}", "}");
         assert_ne!(damaged, good, "{part}");
         assert_eq!(with(&damaged), None, "{damaged}");
     }
     assert_eq!(with(r#""a":1"#), None);
-    assert_eq!(open(&seal(&json!({"watermark": watermark()}).to_string())), None);
+    assert_eq!(
+        open(&seal(&json!({"watermark": watermark()}).to_string())),
+        None
+    );
 }
 
 /// Changing a bit of the iv changes the same bit of the first block, and CBC has no MAC, so the
 /// first block may become another text.
 #[test]
 fn every_changed_byte_is_detected_except_in_the_iv() {
-    let members = json!({"avatarUrl": "first", "nickName": "13800138000", "openId": OPENID, "unionId": "o1"});
+    let members =
+        json!({"avatarUrl": "first", "nickName": "13800138000", "openId": OPENID, "unionId": "o1"});
     let whole = sealed_with_watermark(members);
     let opened = open(&whole).expect("opened");
     let whole = parts(&whole);
@@ -429,7 +610,10 @@ fn every_changed_byte_is_detected_except_in_the_iv() {
                 None => iv[place] ^= mask,
             }
             if let Some(other) = open(&UserData::Encrypted { ciphertext, iv }) {
-                assert!(place < BLOCK, "byte {place} of the ciphertext, by {mask:#x}");
+                assert!(
+                    place < BLOCK,
+                    "byte {place} of the ciphertext, by {mask:#x}"
+                );
                 assert_eq!(other.data["nickName"], opened.data["nickName"]);
             }
         }
@@ -438,13 +622,26 @@ fn every_changed_byte_is_detected_except_in_the_iv() {
 
 #[test]
 fn no_incomplete_sequence_of_blocks_is_accepted() {
-    let (whole, iv) = parts(&sealed_with_watermark(json!({"nickName": "Band", "openId": OPENID})));
+    let (whole, iv) = parts(&sealed_with_watermark(
+        json!({"nickName": "Band", "openId": OPENID}),
+    ));
     let blocks = whole.len() / BLOCK;
-    for (first, last) in (0..blocks).flat_map(|first| (first + 1..=blocks).map(move |last| (first, last))) {
+    for (first, last) in
+        (0..blocks).flat_map(|first| (first + 1..=blocks).map(move |last| (first, last)))
+    {
         let ciphertext = whole[first * BLOCK..last * BLOCK].to_vec();
-        let before = first.checked_sub(1).map_or(&iv[..], |before| &whole[before * BLOCK..][..BLOCK]);
-        let part = UserData::Encrypted { ciphertext, iv: before.try_into().expect("a block") };
-        assert_eq!(open(&part).is_some(), (first, last) == (0, blocks), "blocks {first} to {last}");
+        let before = first
+            .checked_sub(1)
+            .map_or(&iv[..], |before| &whole[before * BLOCK..][..BLOCK]);
+        let part = UserData::Encrypted {
+            ciphertext,
+            iv: before.try_into().expect("a block"),
+        };
+        assert_eq!(
+            open(&part).is_some(),
+            (first, last) == (0, blocks),
+            "blocks {first} to {last}"
+        );
     }
 }
 
@@ -453,10 +650,15 @@ fn every_truncation_of_a_text_is_refused_and_nothing_panics() {
     let vectors = vectors();
     let vector = &vectors["aes_128_cbc_pkcs7"][1];
     let (data, iv) = (text(vector, "encryptedData"), text(vector, "iv"));
-    let opens = |data: &str, iv: &str| UserData::encrypted(data, iv).is_ok_and(|data| open(&data).is_some());
+    let opens = |data: &str, iv: &str| {
+        UserData::encrypted(data, iv).is_ok_and(|data| open(&data).is_some())
+    };
     assert!(opens(data, iv));
     for length in 0..data.len() {
-        assert!(!opens(&data[..length], iv), "{length} characters of the data");
+        assert!(
+            !opens(&data[..length], iv),
+            "{length} characters of the data"
+        );
     }
     for length in 0..iv.len() {
         assert!(!opens(data, &iv[..length]), "{length} characters of the iv");
@@ -466,13 +668,22 @@ fn every_truncation_of_a_text_is_refused_and_nothing_panics() {
 #[test]
 fn ten_thousand_random_texts_are_refused_and_nothing_panics() {
     let mut rng = Rng::with_seed(1);
-    let base64 = |rng: &mut Rng, length| STANDARD.encode((0..length).map(|_| rng.u8(..)).collect::<Vec<_>>());
+    let base64 = |rng: &mut Rng, length| {
+        STANDARD.encode((0..length).map(|_| rng.u8(..)).collect::<Vec<_>>())
+    };
     for _ in 0..10_000 {
         let blocks = rng.usize(1..20);
         let (data, iv) = (base64(&mut rng, blocks * BLOCK), base64(&mut rng, BLOCK));
-        assert_eq!(open(&UserData::encrypted(&data, &iv).expect("well formed")), None);
+        assert_eq!(
+            open(&UserData::encrypted(&data, &iv).expect("well formed")),
+            None
+        );
 
-        let mut characters = |length| (0..rng.usize(..length)).map(|_| rng.char(..)).collect::<String>();
+        let mut characters = |length| {
+            (0..rng.usize(..length))
+                .map(|_| rng.char(..))
+                .collect::<String>()
+        };
         let (data, iv) = (characters(200), characters(30));
         assert!(UserData::encrypted(&data, &iv).is_err() && UserData::raw(&data, &iv).is_err());
     }
@@ -485,7 +696,11 @@ fn the_error_names_the_malformed_field() {
     let longest = STANDARD.encode(vec![0; LONGEST]);
     assert!(UserData::encrypted(&longest, &iv).is_ok());
     for (data, iv, field) in [
-        (data.replace('+', " ").as_str(), iv.as_str(), "encryptedData"),
+        (
+            data.replace('+', " ").as_str(),
+            iv.as_str(),
+            "encryptedData",
+        ),
         (&data, &iv.replace('+', " "), "iv"),
         (&data.replace('+', "-"), &iv, "encryptedData"),
         (&data, &iv.replace('=', ""), "iv"),
@@ -498,10 +713,17 @@ fn the_error_names_the_malformed_field() {
         (&data, &STANDARD.encode([0; 15]), "iv"),
         (&data, &STANDARD.encode([0; 17]), "iv"),
         (&data, &longest, "iv"),
-        (&STANDARD.encode(vec![0; LONGEST + BLOCK]), &iv, "encryptedData"),
+        (
+            &STANDARD.encode(vec![0; LONGEST + BLOCK]),
+            &iv,
+            "encryptedData",
+        ),
         (&" ".repeat(1_000_000), &iv, "encryptedData"),
     ] {
-        assert_eq!(UserData::encrypted(data, iv).expect_err("refused"), Malformed(field));
+        assert_eq!(
+            UserData::encrypted(data, iv).expect_err("refused"),
+            Malformed(field)
+        );
     }
 }
 
@@ -511,6 +733,12 @@ fn user_data_is_never_printed() {
     let data = sealed_with_watermark(phone);
     let raw = UserData::raw(r#"{"nickName":"13800138000"}"#, &"7".repeat(40));
     let printed = format!("{data:?} {:?} {raw:?}", open(&data));
-    assert!(!printed.contains("13800138000") && !printed.contains("7777"), "{printed}");
-    assert!(printed.starts_with("UserData(…) Some(OpenedData(…)) Ok(UserData(…))"), "{printed}");
+    assert!(
+        !printed.contains("13800138000") && !printed.contains("7777"),
+        "{printed}"
+    );
+    assert!(
+        printed.starts_with("UserData(…) Some(OpenedData(…)) Ok(UserData(…))"),
+        "{printed}"
+    );
 }

@@ -34,7 +34,13 @@ mod tests {
         let begins = text.starts_with(b"{");
         match str::from_utf8(text) {
             Ok(_) => Some(begins),
-            Err(_) if text.iter().any(|byte| [0xe0, 0xed, 0xf0, 0xf4].contains(byte)) => None,
+            Err(_)
+                if text
+                    .iter()
+                    .any(|byte| [0xe0, 0xed, 0xf0, 0xf4].contains(byte)) =>
+            {
+                None
+            }
             // The standard library does not judge an incomplete sequence at the end of the text.
             Err(error) if error.error_len().is_none() => None,
             Err(_) => Some(false),
@@ -45,11 +51,19 @@ mod tests {
     fn every_character_is_text_and_a_control_character_becomes_a_space() {
         for character in '\0'..=char::MAX {
             let text = format!("{{{character} ");
-            assert_eq!(Some(may_be_an_object(text.as_bytes())), expected(text.as_bytes()), "{character:?}");
+            assert_eq!(
+                Some(may_be_an_object(text.as_bytes())),
+                expected(text.as_bytes()),
+                "{character:?}"
+            );
             assert!(!may_be_an_object(&text.as_bytes()[1..]) || character == '{');
             let mut blanked = text.clone().into_bytes();
             blank_control_characters(&mut blanked);
-            assert_eq!(blanked == text.as_bytes(), character >= ' ', "{character:?}");
+            assert_eq!(
+                blanked == text.as_bytes(),
+                character >= ' ',
+                "{character:?}"
+            );
         }
     }
 
@@ -59,7 +73,10 @@ mod tests {
             let [_, a, b, c] = bytes.to_be_bytes();
             let text = [b'{', a, b, c, b' '];
             let expected = expected(&text);
-            assert!(expected.is_none_or(|expected| may_be_an_object(&text) == expected), "{text:x?}");
+            assert!(
+                expected.is_none_or(|expected| may_be_an_object(&text) == expected),
+                "{text:x?}"
+            );
         }
     }
 

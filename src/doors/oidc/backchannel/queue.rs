@@ -38,7 +38,11 @@ pub(in crate::doors::oidc) struct Logout {
 impl Logout {
     /// The text in the queue: the fields, separated by blanks. No id contains a blank.
     fn written(&self) -> String {
-        let sid = self.sid.iter().map(|sid| format!(" {sid}")).collect::<String>();
+        let sid = self
+            .sid
+            .iter()
+            .map(|sid| format!(" {sid}"))
+            .collect::<String>();
         format!("{} {}{sid}", self.since, self.user)
     }
 
@@ -52,16 +56,32 @@ impl Logout {
 }
 
 /// Queues a logout for a client.
-pub(in crate::doors::oidc) async fn queue(store: &Store, client: &AppId, logout: &Logout) -> Result<(), StoreError> {
+pub(in crate::doors::oidc) async fn queue(
+    store: &Store,
+    client: &AppId,
+    logout: &Logout,
+) -> Result<(), StoreError> {
     let key = family::key("logouts", client);
-    let call = Call::of("ZADD", &key).arg(logout.since).arg(logout.written());
+    let call = Call::of("ZADD", &key)
+        .arg(logout.since)
+        .arg(logout.written());
     let call = call.cmd("EXPIRE").arg(&key).arg(KEPT.as_secs());
     // Logouts that the site has not accepted are due later than others, and are dropped first.
-    let call = call.cmd("ZREMRANGEBYRANK").arg(&key).arg(MOST_WAITING).arg(-1);
-    let (_, _, dropped): (Value, Value, u64) = store.link.run_confirmed("queue_logout", call).await?;
+    let call = call
+        .cmd("ZREMRANGEBYRANK")
+        .arg(&key)
+        .arg(MOST_WAITING)
+        .arg(-1);
+    let (_, _, dropped): (Value, Value, u64) =
+        store.link.run_confirmed("queue_logout", call).await?;
     if dropped > 0 {
         let client_id = client.as_str();
-        bounded!(warn, &format!("logouts dropped {client_id}"), client_id, "too many logouts wait for a site");
+        bounded!(
+            warn,
+            &format!("logouts dropped {client_id}"),
+            client_id,
+            "too many logouts wait for a site"
+        );
     }
     Ok(())
 }
@@ -75,7 +95,13 @@ impl Queue {
 
     /// Up to [`AT_ONCE`] due logouts, the earliest first.
     pub(super) async fn due(&self, store: &Store, now: i64) -> Result<Vec<Logout>, StoreError> {
-        let asked = Call::of("ZRANGE", &self.0).arg("-inf").arg(now).arg("BYSCORE").arg("LIMIT").arg(0).arg(AT_ONCE);
+        let asked = Call::of("ZRANGE", &self.0)
+            .arg("-inf")
+            .arg(now)
+            .arg("BYSCORE")
+            .arg("LIMIT")
+            .arg(0)
+            .arg(AT_ONCE);
         let due: Vec<String> = store.link.run("due_logouts", asked).await?;
         Ok(due.iter().filter_map(|text| Logout::read(text)).collect())
     }
@@ -88,7 +114,12 @@ impl Queue {
 
     /// Delays the logout until the second `due`. If another replica has sent it meanwhile, the site
     /// is told again.
-    pub(super) async fn put_off(&self, store: &Store, logout: &Logout, due: i64) -> Result<(), StoreError> {
+    pub(super) async fn put_off(
+        &self,
+        store: &Store,
+        logout: &Logout,
+        due: i64,
+    ) -> Result<(), StoreError> {
         let call = Call::of("ZADD", &self.0).arg(due).arg(logout.written());
         let call = call.cmd("EXPIRE").arg(&self.0).arg(KEPT.as_secs());
         let _: (Value, Value) = store.link.run("due_logouts", call).await?;
@@ -97,8 +128,13 @@ impl Queue {
 
     /// How many waiting logouts were queued before this second.
     pub(super) async fn late(&self, store: &Store, before: i64) -> Result<usize, StoreError> {
-        let waiting: Vec<String> =
-            store.link.run("due_logouts", Call::of("ZRANGE", &self.0).arg(0).arg(MOST_WAITING)).await?;
+        let waiting: Vec<String> = store
+            .link
+            .run(
+                "due_logouts",
+                Call::of("ZRANGE", &self.0).arg(0).arg(MOST_WAITING),
+            )
+            .await?;
         let read = waiting.iter().filter_map(|text| Logout::read(text));
         Ok(read.filter(|logout| logout.since < before).count())
     }
@@ -115,7 +151,11 @@ impl Cursor {
 
     /// Queues what is new for these clients, and stores the position. If the stored position is
     /// lost, sites are told again.
-    pub(super) async fn go_on(mut self, store: &Store, clients: &[&Client]) -> Result<Self, StoreError> {
+    pub(super) async fn go_on(
+        mut self,
+        store: &Store,
+        clients: &[&Client],
+    ) -> Result<Self, StoreError> {
         loop {
             let read = match store.revocations_after(&self.0, PAGE).await? {
                 Some(read) => read,
@@ -125,7 +165,12 @@ impl Cursor {
                     None => return Ok(self),
                 },
             };
-            try_join_all(read.ends.iter().map(|ended| queue_ended(store, clients, ended))).await?;
+            try_join_all(
+                read.ends
+                    .iter()
+                    .map(|ended| queue_ended(store, clients, ended)),
+            )
+            .await?;
             if read.cursor != self.0 {
                 store.keep(CURSOR, &read.cursor, LONGEST_LIFE).await?;
             }
@@ -139,10 +184,16 @@ impl Cursor {
 
 /// Queues a revocation of all logins of a user, or of all logins of a user at one client. The
 /// revocation of a single login queues itself, and the revocation of a key revokes no login.
-async fn queue_ended(store: &Store, clients: &[&Client], ended: &Revocation) -> Result<(), StoreError> {
+async fn queue_ended(
+    store: &Store,
+    clients: &[&Client],
+    ended: &Revocation,
+) -> Result<(), StoreError> {
     let (user, at, before) = match ended {
         Revocation::User { user, before, .. } => (user, None, *before),
-        Revocation::UserInApp { user, app, before, .. } => (user, Some(app), *before),
+        Revocation::UserInApp {
+            user, app, before, ..
+        } => (user, Some(app), *before),
         Revocation::Token { .. } | Revocation::Key { .. } => return Ok(()),
     };
     let since = now().timestamp();
@@ -150,13 +201,27 @@ async fn queue_ended(store: &Store, clients: &[&Client], ended: &Revocation) -> 
     if before < since - GIVEN_UP_AFTER {
         return Ok(());
     }
-    for client in clients.iter().filter(|client| at.is_none_or(|app| *app == client.id.0)) {
-        let Some(receiver) = &client.logout_receiver else { continue };
+    for client in clients
+        .iter()
+        .filter(|client| at.is_none_or(|app| *app == client.id.0))
+    {
+        let Some(receiver) = &client.logout_receiver else {
+            continue;
+        };
         let list = family::key("families", format_args!("{}:{user}", client.id));
         let asked = Call::of("ZRANGE", &list).arg(0).arg(-1).arg("WITHSCORES");
         let listed: Vec<(String, f64)> = store.link.run("logins_of_client", asked).await?;
         for sid in ended_logins(&listed, before, receiver.needs_sid) {
-            queue(store, &client.id.0, &Logout { since, user: user.to_string(), sid }).await?;
+            queue(
+                store,
+                &client.id.0,
+                &Logout {
+                    since,
+                    user: user.to_string(),
+                    sid,
+                },
+            )
+            .await?;
         }
     }
     Ok(())
@@ -165,14 +230,20 @@ async fn queue_ended(store: &Store, clients: &[&Client], ended: &Revocation) -> 
 /// The logins that a revocation of all of a user's tokens up to a second covers; a single `None` if
 /// it covers all logins. `listed` has each login with the second in which it began.
 fn ended_logins(listed: &[(String, f64)], before: i64, needs_sid: bool) -> Vec<Option<String>> {
-    let ended: Vec<_> = listed.iter().filter(|(_, begun)| *begun <= before as f64).collect();
+    let ended: Vec<_> = listed
+        .iter()
+        .filter(|(_, begun)| *begun <= before as f64)
+        .collect();
     if ended.is_empty() {
         return Vec::new();
     }
     if !needs_sid && ended.len() == listed.len() {
         return vec![None];
     }
-    ended.into_iter().map(|(sid, _)| Some(sid.clone())).collect()
+    ended
+        .into_iter()
+        .map(|(sid, _)| Some(sid.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -183,7 +254,11 @@ mod tests {
     #[test]
     fn a_logout_is_read_as_it_was_written() {
         for sid in [None, Some("sid-1".to_owned())] {
-            let logout = Logout { since: 1_796_022_793, user: "user-1".into(), sid };
+            let logout = Logout {
+                since: 1_796_022_793,
+                user: "user-1".into(),
+                sid,
+            };
             assert_eq!(Logout::read(&logout.written()), Some(logout));
         }
         for wrong in ["", "x user-1", "1"] {
@@ -203,7 +278,11 @@ mod tests {
 
     #[test]
     fn a_login_that_is_newer_than_the_revocation_goes_on() {
-        let listed = [("old".to_owned(), 100.0), ("older".to_owned(), 90.0), ("new".to_owned(), 110.0)];
+        let listed = [
+            ("old".to_owned(), 100.0),
+            ("older".to_owned(), 90.0),
+            ("new".to_owned(), 110.0),
+        ];
         let told = |listed: &[(String, f64)], before, needs_sid| {
             ended_logins(listed, before, needs_sid)
                 .into_iter()

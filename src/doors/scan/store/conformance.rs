@@ -39,25 +39,55 @@ fn device_code() -> DeviceCode {
 async fn opened_device(store: Devices<'_>) -> DeviceCode {
     let code = device_code();
     for _ in 0..2 {
-        assert_eq!(store.open_device(&code, &request("192.0.2.1"), MOST_OPEN).await, Ok(Ok(true)), "also repeated");
+        assert_eq!(
+            store
+                .open_device(&code, &request("192.0.2.1"), MOST_OPEN)
+                .await,
+            Ok(Ok(true)),
+            "also repeated"
+        );
     }
     code
 }
 
 fn of(openid: &str) -> String {
-    approver(&Person { app: app(), openid: openid.parse().expect("an openid") })
+    approver(&Person {
+        app: app(),
+        openid: openid.parse().expect("an openid"),
+    })
 }
 
 fn grant(id: &str) -> Grant {
-    let (user, id) = ("user-1".parse().expect("a user id"), id.parse().expect("a token id"));
-    let token = Issued { user, app: page().0.clone(), id, issued_at: 1_700_000_000, expires_at: 1_700_086_400 };
+    let (user, id) = (
+        "user-1".parse().expect("a user id"),
+        id.parse().expect("a token id"),
+    );
+    let token = Issued {
+        user,
+        app: page().0.clone(),
+        id,
+        issued_at: 1_700_000_000,
+        expires_at: 1_700_086_400,
+    };
     let claims = serde_json::from_str(r#"{"roles":["审核"]}"#).expect("claims");
-    Grant { token, claims, mark: "a-binding".into() }
+    Grant {
+        token,
+        claims,
+        mark: "a-binding".into(),
+    }
 }
 
 /// Polls as the attempt with this number.
 async fn poll_by(store: Devices<'_>, code: &DeviceCode, attempt: u8) -> Poll {
-    store.poll_device(code, (&page(), OWN), &app(), (&AttemptId::new([attempt; 16]), true)).await.expect("an answer")
+    store
+        .poll_device(
+            code,
+            (&page(), OWN),
+            &app(),
+            (&AttemptId::new([attempt; 16]), true),
+        )
+        .await
+        .expect("an answer")
 }
 
 async fn poll(store: Devices<'_>, code: &DeviceCode) -> Poll {
@@ -71,42 +101,107 @@ async fn an_approved_request_gives_one_token(store: Rc<Store>) {
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false });
     for phone in [None, Some("wxother")] {
         let phone = phone.map(|phone| phone.parse().expect("an app"));
-        let found = store.find_device(user_code, phone.as_ref()).await.expect("an answer").expect("a request");
-        assert_eq!((&found.request.client, &found.request.app, found.approver), (&page(), &app(), None));
+        let found = store
+            .find_device(user_code, phone.as_ref())
+            .await
+            .expect("an answer")
+            .expect("a request");
+        assert_eq!(
+            (&found.request.client, &found.request.app, found.approver),
+            (&page(), &app(), None)
+        );
         assert_eq!(found.request.numbers, request("").numbers);
-        assert_eq!((found.request.address, found.request.browser), ("192.0.2.77".into(), request("").browser));
+        assert_eq!(
+            (found.request.address, found.request.browser),
+            ("192.0.2.77".into(), request("").browser)
+        );
         assert!(
-            (servers::now().timestamp() - found.requested_at).abs() <= 5 && found.expires_in <= DEVICE_TTL,
+            (servers::now().timestamp() - found.requested_at).abs() <= 5
+                && found.expires_in <= DEVICE_TTL,
             "{:?}",
             found.expires_in
         );
-        assert!(found.expires_in > DEVICE_TTL - Duration::from_secs(60), "{:?}", found.expires_in);
+        assert!(
+            found.expires_in > DEVICE_TTL - Duration::from_secs(60),
+            "{:?}",
+            found.expires_in
+        );
     }
-    assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false }, "its answer was lost");
+    assert_eq!(
+        poll(store, &code).await,
+        Poll::Pending { scanned: false },
+        "its answer was lost"
+    );
     assert_eq!(poll_by(store, &code, 2).await, Poll::TooSoon);
     assert!(
-        !store.approve_device(user_code, &of("o1"), &grant("a")).await.expect("an answer"),
+        !store
+            .approve_device(user_code, &of("o1"), &grant("a"))
+            .await
+            .expect("an answer"),
         "nobody has claimed it"
     );
     for _ in 0..2 {
-        assert_eq!(store.claim_device(user_code, &of("o1"), Some("47")).await, Ok(Decided::Claimed));
+        assert_eq!(
+            store.claim_device(user_code, &of("o1"), Some("47")).await,
+            Ok(Decided::Claimed)
+        );
     }
-    assert_eq!(store.claim_device(user_code, &of("o2"), Some("47")).await, Ok(Decided::Gone), "it is another's");
+    assert_eq!(
+        store.claim_device(user_code, &of("o2"), Some("47")).await,
+        Ok(Decided::Gone),
+        "it is another's"
+    );
     for id in ["a", "b"] {
-        assert_eq!(store.approve_device(user_code, &of("o1"), &grant(id)).await, Ok(true), "the latest is fetched");
+        assert_eq!(
+            store.approve_device(user_code, &of("o1"), &grant(id)).await,
+            Ok(true),
+            "the latest is fetched"
+        );
     }
-    assert_eq!(store.approve_device(user_code, &of("o2"), &grant("c")).await, Ok(false));
-    assert_eq!(store.deny_device(user_code, &of("o1")).await, Ok(false), "it is approved");
+    assert_eq!(
+        store
+            .approve_device(user_code, &of("o2"), &grant("c"))
+            .await,
+        Ok(false)
+    );
+    assert_eq!(
+        store.deny_device(user_code, &of("o1")).await,
+        Ok(false),
+        "it is approved"
+    );
     for _ in 0..2 {
-        assert_eq!(poll_by(store, &code, 7).await, Poll::Granted(grant("b")), "also if the answer was lost");
+        assert_eq!(
+            poll_by(store, &code, 7).await,
+            Poll::Granted(grant("b")),
+            "also if the answer was lost"
+        );
     }
     for attempt in [8, 9, 8] {
-        assert_eq!(poll_by(store, &code, attempt).await, Poll::Repeated(grant("b").token));
+        assert_eq!(
+            poll_by(store, &code, attempt).await,
+            Poll::Repeated(grant("b").token)
+        );
     }
-    assert_eq!(store.claim_device(user_code, &of("o1"), None).await, Ok(Decided::Approved));
-    assert_eq!(store.claim_device(user_code, &of("o2"), Some("47")).await, Ok(Decided::Gone));
-    assert_eq!(store.approve_device(user_code, &of("o1"), &grant("d")).await, Ok(false), "it was fetched");
-    let found = store.find_device(user_code, None).await.expect("an answer").expect("it has not expired");
+    assert_eq!(
+        store.claim_device(user_code, &of("o1"), None).await,
+        Ok(Decided::Approved)
+    );
+    assert_eq!(
+        store.claim_device(user_code, &of("o2"), Some("47")).await,
+        Ok(Decided::Gone)
+    );
+    assert_eq!(
+        store
+            .approve_device(user_code, &of("o1"), &grant("d"))
+            .await,
+        Ok(false),
+        "it was fetched"
+    );
+    let found = store
+        .find_device(user_code, None)
+        .await
+        .expect("an answer")
+        .expect("it has not expired");
     assert!(found.approver == Some(of("o1")));
 }
 
@@ -116,26 +211,50 @@ async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(s
     let store = Devices(&store);
     let code = opened_device(store).await;
     let release = async |code: &DeviceCode, attempt| {
-        store.release_device(code, &AttemptId::new([attempt; 16])).await.expect("an answer");
+        store
+            .release_device(code, &AttemptId::new([attempt; 16]))
+            .await
+            .expect("an answer");
     };
-    store.claim_device(code.user_code(), &of("o1"), Some("47")).await.expect("claimed");
-    store.approve_device(code.user_code(), &of("o1"), &grant("a")).await.expect("approved");
-    let seen = store.poll_device(&code, (&page(), OWN), &app(), (&AttemptId::new([3; 16]), false)).await;
+    store
+        .claim_device(code.user_code(), &of("o1"), Some("47"))
+        .await
+        .expect("claimed");
+    store
+        .approve_device(code.user_code(), &of("o1"), &grant("a"))
+        .await
+        .expect("approved");
+    let seen = store
+        .poll_device(
+            &code,
+            (&page(), OWN),
+            &app(),
+            (&AttemptId::new([3; 16]), false),
+        )
+        .await;
     assert_eq!(seen, Ok(Poll::Granted(grant("a"))), "which takes nothing");
     for attempt in [7, 8] {
-        assert_eq!(poll_by(store, &code, attempt).await, Poll::Granted(grant("a")));
+        assert_eq!(
+            poll_by(store, &code, attempt).await,
+            Poll::Granted(grant("a"))
+        );
         release(&code, attempt).await;
         poll_by(store, &code, attempt).await;
     }
     assert_eq!(poll_by(store, &code, 9).await, Poll::Granted(grant("a")));
     release(&code, 8).await;
     for attempt in [8, 10] {
-        assert_eq!(poll_by(store, &code, attempt).await, Poll::Repeated(grant("a").token));
+        assert_eq!(
+            poll_by(store, &code, attempt).await,
+            Poll::Repeated(grant("a").token)
+        );
     }
     let unknown = device_code();
     release(&unknown, 1).await;
     assert_eq!(
-        store.open_device(&unknown, &request("192.0.2.1"), MOST_OPEN).await,
+        store
+            .open_device(&unknown, &request("192.0.2.1"), MOST_OPEN)
+            .await,
         Ok(Ok(true)),
         "it has left nothing"
     );
@@ -144,7 +263,10 @@ async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(s
 async fn whoever_has_looked_is_told_to_the_page(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
-    store.find_device(code.user_code(), Some(&app())).await.expect("an answer");
+    store
+        .find_device(code.user_code(), Some(&app()))
+        .await
+        .expect("an answer");
     assert_eq!(poll(store, &code).await, Poll::Pending { scanned: true });
 }
 
@@ -152,43 +274,96 @@ async fn a_wrong_number_or_a_denial_ends_a_request(store: Rc<Store>) {
     let store = Devices(&store);
     for number in [Some("12"), Some(""), None] {
         let code = opened_device(store).await;
-        let claimed = store.claim_device(code.user_code(), &of("o1"), number).await;
+        let claimed = store
+            .claim_device(code.user_code(), &of("o1"), number)
+            .await;
         assert_eq!(claimed, Ok(Decided::WrongNumber), "{number:?}");
-        let again = store.claim_device(code.user_code(), &of("o1"), Some("47")).await;
-        assert_eq!((again, poll(store, &code).await), (Ok(Decided::Gone), Poll::Denied));
+        let again = store
+            .claim_device(code.user_code(), &of("o1"), Some("47"))
+            .await;
+        assert_eq!(
+            (again, poll(store, &code).await),
+            (Ok(Decided::Gone), Poll::Denied)
+        );
     }
     let code = opened_device(store).await;
     for (person, denied) in [("o1", true), ("o2", false), ("o1", true)] {
-        assert_eq!(store.deny_device(code.user_code(), &of(person)).await, Ok(denied), "who has denied may repeat it");
-        assert_eq!(store.find_device(code.user_code(), Some(&app())).await, Ok(None));
+        assert_eq!(
+            store.deny_device(code.user_code(), &of(person)).await,
+            Ok(denied),
+            "who has denied may repeat it"
+        );
+        assert_eq!(
+            store.find_device(code.user_code(), Some(&app())).await,
+            Ok(None)
+        );
         assert_eq!(poll(store, &code).await, Poll::Denied);
     }
-    assert_eq!(store.deny_device(device_code().user_code(), &of("o1")).await, Ok(false));
+    assert_eq!(
+        store
+            .deny_device(device_code().user_code(), &of("o1"))
+            .await,
+        Ok(false)
+    );
 }
 
 async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
-    assert_eq!(store.claim_device(code.user_code(), &of("o1"), Some("47")).await, Ok(Decided::Claimed));
-    assert_eq!(store.deny_device(code.user_code(), &of("o1")).await, Ok(true));
-    assert_eq!(store.approve_device(code.user_code(), &of("o1"), &grant("a")).await, Ok(false));
+    assert_eq!(
+        store
+            .claim_device(code.user_code(), &of("o1"), Some("47"))
+            .await,
+        Ok(Decided::Claimed)
+    );
+    assert_eq!(
+        store.deny_device(code.user_code(), &of("o1")).await,
+        Ok(true)
+    );
+    assert_eq!(
+        store
+            .approve_device(code.user_code(), &of("o1"), &grant("a"))
+            .await,
+        Ok(false)
+    );
 }
 
 async fn a_device_code_is_of_one_client_and_whole(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     let another: ClientId = "another".parse().expect("a client");
-    for (asks, app) in [((&another, OWN), &app()), ((&page(), OWN), &another.0), ((&page(), " other"), &app())] {
-        assert_eq!(store.poll_device(&code, asks, app, (&AttemptId::new([1; 16]), true)).await, Ok(Poll::Unknown));
+    for (asks, app) in [
+        ((&another, OWN), &app()),
+        ((&page(), OWN), &another.0),
+        ((&page(), " other"), &app()),
+    ] {
+        assert_eq!(
+            store
+                .poll_device(&code, asks, app, (&AttemptId::new([1; 16]), true))
+                .await,
+            Ok(Poll::Unknown)
+        );
     }
     assert_eq!(poll(store, &device_code()).await, Poll::Unknown);
     let mut bytes = URL_SAFE_NO_PAD.decode(code.expose()).expect("base64url");
     bytes[31] ^= 1;
-    let guessed: DeviceCode = URL_SAFE_NO_PAD.encode(bytes).parse().expect("a device code");
+    let guessed: DeviceCode = URL_SAFE_NO_PAD
+        .encode(bytes)
+        .parse()
+        .expect("a device code");
     assert!(guessed.user_code() == code.user_code());
     assert_eq!(poll(store, &guessed).await, Poll::Unknown);
-    assert_eq!(store.open_device(&guessed, &request("192.0.2.9"), MOST_OPEN).await, Ok(Ok(false)));
-    assert_eq!(poll(store, &code).await, Poll::Pending { scanned: false }, "which has changed nothing");
+    assert_eq!(
+        store
+            .open_device(&guessed, &request("192.0.2.9"), MOST_OPEN)
+            .await,
+        Ok(Ok(false))
+    );
+    assert_eq!(
+        poll(store, &code).await,
+        Poll::Pending { scanned: false },
+        "which has changed nothing"
+    );
 }
 
 async fn an_address_has_so_many_open_requests_at_most(store: Rc<Store>) {
@@ -197,16 +372,37 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Store>) {
     for _ in 0..MOST_OPEN {
         codes.push(opened_device(store).await);
     }
-    let one_more =
-        async |address| store.open_device(&device_code(), &request(address), MOST_OPEN).await.expect("an answer");
-    let Err(TooMany { retry_after }) = one_more("192.0.2.1").await else { panic!("too many") };
-    assert!(retry_after <= DEVICE_TTL && retry_after > DEVICE_TTL - Duration::from_secs(60), "{retry_after:?}");
+    let one_more = async |address| {
+        store
+            .open_device(&device_code(), &request(address), MOST_OPEN)
+            .await
+            .expect("an answer")
+    };
+    let Err(TooMany { retry_after }) = one_more("192.0.2.1").await else {
+        panic!("too many")
+    };
+    assert!(
+        retry_after <= DEVICE_TTL && retry_after > DEVICE_TTL - Duration::from_secs(60),
+        "{retry_after:?}"
+    );
     assert_eq!(one_more("192.0.2.2").await, Ok(true));
     // None of these requests stays open.
-    store.deny_device(codes[0].user_code(), &of("o1")).await.expect("denied");
-    store.claim_device(codes[1].user_code(), &of("o1"), None).await.expect("spoiled");
-    store.claim_device(codes[2].user_code(), &of("o1"), Some("47")).await.expect("claimed");
-    store.approve_device(codes[2].user_code(), &of("o1"), &grant("a")).await.expect("approved");
+    store
+        .deny_device(codes[0].user_code(), &of("o1"))
+        .await
+        .expect("denied");
+    store
+        .claim_device(codes[1].user_code(), &of("o1"), None)
+        .await
+        .expect("spoiled");
+    store
+        .claim_device(codes[2].user_code(), &of("o1"), Some("47"))
+        .await
+        .expect("claimed");
+    store
+        .approve_device(codes[2].user_code(), &of("o1"), &grant("a"))
+        .await
+        .expect("approved");
     assert!(matches!(poll(store, &codes[2]).await, Poll::Granted(_)));
     for _ in 0..3 {
         assert_eq!(one_more("192.0.2.1").await, Ok(true));
@@ -217,36 +413,75 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Store>) {
 /// How many reservations of a budget an address gets before it is refused.
 async fn taken_by(store: &Store, budget: Budget, address: &str) -> u32 {
     for number in 0..=budget.total {
-        let taken = budget.take(store, &app(), address, &format!("{address} {number}")).await.expect("an answer");
-        let Err(TooMany { retry_after }) = taken else { continue };
-        assert!(!retry_after.is_zero() && retry_after <= budget.period, "{retry_after:?}");
+        let taken = budget
+            .take(store, &app(), address, &format!("{address} {number}"))
+            .await
+            .expect("an answer");
+        let Err(TooMany { retry_after }) = taken else {
+            continue;
+        };
+        assert!(
+            !retry_after.is_zero() && retry_after <= budget.period,
+            "{retry_after:?}"
+        );
         return number;
     }
     panic!("{address} is never refused");
 }
 
 async fn fifty_greedy_addresses_leave_half_of_the_codes_to_those_who_take_little(store: Rc<Store>) {
-    assert_eq!(taken_by(&store, share::CODES, "an office").await, 228, "an address alone");
+    assert_eq!(
+        taken_by(&store, share::CODES, "an office").await,
+        228,
+        "an address alone"
+    );
     let mut taken = 228;
     for number in 0..49 {
         taken += taken_by(&store, share::CODES, &format!("greedy {number}")).await;
     }
     assert!((2_400..=2_600).contains(&taken), "{taken} of 5,000 codes");
     for number in 0..100 {
-        assert_eq!(taken_by(&store, share::CODES, &format!("a person {number}")).await, 2);
+        assert_eq!(
+            taken_by(&store, share::CODES, &format!("a person {number}")).await,
+            2
+        );
     }
 }
 
-async fn what_is_given_back_or_asked_for_again_counts_once_and_each_app_has_its_own(store: Rc<Store>) {
-    let budget = Budget { name: "few", total: 4, period: Duration::from_secs(60) };
-    let take = async |app: &AppId, address, id| budget.take(&store, app, address, id).await.expect("an answer");
-    for (address, id) in [("a", "1"), ("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("b", "2")] {
+async fn what_is_given_back_or_asked_for_again_counts_once_and_each_app_has_its_own(
+    store: Rc<Store>,
+) {
+    let budget = Budget {
+        name: "few",
+        total: 4,
+        period: Duration::from_secs(60),
+    };
+    let take = async |app: &AppId, address, id| {
+        budget
+            .take(&store, app, address, id)
+            .await
+            .expect("an answer")
+    };
+    for (address, id) in [
+        ("a", "1"),
+        ("a", "1"),
+        ("b", "2"),
+        ("c", "3"),
+        ("d", "4"),
+        ("b", "2"),
+    ] {
         assert_eq!(take(&app(), address, id).await, Ok(()), "{address} {id}");
     }
     assert!(take(&app(), "e", "5").await.is_err(), "all are taken");
-    assert_eq!(take(&"wx0000000000000001".parse().expect("an app"), "e", "5").await, Ok(()));
+    assert_eq!(
+        take(&"wx0000000000000001".parse().expect("an app"), "e", "5").await,
+        Ok(())
+    );
     for _ in 0..2 {
-        budget.give_back(&store, &app(), "b", "2").await.expect("given back");
+        budget
+            .give_back(&store, &app(), "b", "2")
+            .await
+            .expect("given back");
     }
     assert_eq!(take(&app(), "e", "5").await, Ok(()));
     assert!(take(&app(), "f", "6").await.is_err());
@@ -256,13 +491,23 @@ async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
     for number in 0..=MOST_PICTURES {
-        assert_eq!(store.count_picture(code.user_code()).await, Ok(number < MOST_PICTURES), "{number}");
+        assert_eq!(
+            store.count_picture(code.user_code()).await,
+            Ok(number < MOST_PICTURES),
+            "{number}"
+        );
     }
     // Uncounts a code that WeChat has not drawn. The code that was too many does not count.
-    store.uncount_picture(code.user_code()).await.expect("uncounted");
+    store
+        .uncount_picture(code.user_code())
+        .await
+        .expect("uncounted");
     assert_eq!(store.count_picture(code.user_code()).await, Ok(true));
     assert_eq!(store.count_picture(code.user_code()).await, Ok(false));
-    assert_eq!(store.count_picture(device_code().user_code()).await, Ok(false));
+    assert_eq!(
+        store.count_picture(device_code().user_code()).await,
+        Ok(false)
+    );
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -270,18 +515,25 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn a_list_has_the_oldest_first_and_each_once(store: Rc<Store>) {
     let now = store.now().timestamp();
     let names = async |at, name| {
-        let listed = enlist(&store, "l", name, at, HOUR).await.expect("an answer");
+        let listed = enlist(&store, "l", name, at, HOUR)
+            .await
+            .expect("an answer");
         listed.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
     };
-    for (name, age, listed) in
-        [("b", 90, &["b"][..]), ("a", 60, &["b", "a"]), ("c", 0, &["b", "a", "c"]), ("c", 0, &["b", "a", "c"])]
-    {
+    for (name, age, listed) in [
+        ("b", 90, &["b"][..]),
+        ("a", 60, &["b", "a"]),
+        ("c", 0, &["b", "a", "c"]),
+        ("c", 0, &["b", "a", "c"]),
+    ] {
         assert_eq!(names((now - age) as f64, name).await, listed, "{name}");
     }
     for name in ["b", "b", "nobody"] {
         strike(&store, "l", name).await.expect("struck");
     }
-    strike(&store, "no list", "b").await.expect("also where there is none");
+    strike(&store, "no list", "b")
+        .await
+        .expect("also where there is none");
     assert_eq!(names(now as f64, "d").await, ["a", "c", "d"]);
 }
 
@@ -307,7 +559,15 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, list) = (server.store(), "wxmint:oidc:families:x");
         for (name, age) in [("old", 3601), ("new", 1)] {
-            enlist(&store, list, name, (store.now().timestamp() - age) as f64, HOUR).await.expect("listed");
+            enlist(
+                &store,
+                list,
+                name,
+                (store.now().timestamp() - age) as f64,
+                HOUR,
+            )
+            .await
+            .expect("listed");
         }
         let ttl: u64 = server.cli(&["TTL", list]).parse().expect("seconds");
         assert!((3590..=3600).contains(&ttl), "{ttl}");
@@ -316,7 +576,12 @@ mod redis_only {
 
     /// Makes a request expire, as if its three minutes had passed.
     fn expire(server: &RedisServer, code: &DeviceCode) {
-        server.cli(&["HSET", &format!("wxmint:device:{{{}}}", code.user_code()), "until", "1"]);
+        server.cli(&[
+            "HSET",
+            &format!("wxmint:device:{{{}}}", code.user_code()),
+            "until",
+            "1",
+        ]);
     }
 
     #[tokio::test(flavor = "local")]
@@ -324,22 +589,42 @@ mod redis_only {
         let server = RedisServer::start().await;
         let redis = server.store();
         let store = Devices(&redis);
-        let [open, claimed, approved] =
-            [opened_device(store).await, opened_device(store).await, opened_device(store).await];
+        let [open, claimed, approved] = [
+            opened_device(store).await,
+            opened_device(store).await,
+            opened_device(store).await,
+        ];
         for code in [&claimed, &approved] {
-            store.claim_device(code.user_code(), &of("o1"), Some("47")).await.expect("claimed");
+            store
+                .claim_device(code.user_code(), &of("o1"), Some("47"))
+                .await
+                .expect("claimed");
         }
-        store.approve_device(approved.user_code(), &of("o1"), &grant("a")).await.expect("approved");
+        store
+            .approve_device(approved.user_code(), &of("o1"), &grant("a"))
+            .await
+            .expect("approved");
         for code in [&open, &claimed, &approved] {
             expire(&server, code);
             let user_code = code.user_code();
             assert_eq!(store.find_device(user_code, Some(&app())).await, Ok(None));
-            assert_eq!(store.claim_device(user_code, &of("o1"), Some("47")).await, Ok(Decided::Gone));
-            assert_eq!(store.approve_device(user_code, &of("o1"), &grant("b")).await, Ok(false));
+            assert_eq!(
+                store.claim_device(user_code, &of("o1"), Some("47")).await,
+                Ok(Decided::Gone)
+            );
+            assert_eq!(
+                store
+                    .approve_device(user_code, &of("o1"), &grant("b"))
+                    .await,
+                Ok(false)
+            );
             assert_eq!(store.deny_device(user_code, &of("o1")).await, Ok(false));
             assert_eq!(store.count_picture(user_code).await, Ok(false));
             assert_eq!(poll(store, code).await, Poll::Expired);
-            let left = server.cli(&["TTL", &format!("wxmint:device:{{{user_code}}}")]).parse::<u64>().expect("seconds");
+            let left = server
+                .cli(&["TTL", &format!("wxmint:device:{{{user_code}}}")])
+                .parse::<u64>()
+                .expect("seconds");
             assert!((700..=780).contains(&left), "{left}");
         }
     }
@@ -348,8 +633,14 @@ mod redis_only {
     async fn redis_has_no_device_code() {
         let server = RedisServer::start().await;
         let code = opened_device(Devices(&server.store())).await;
-        let stored = server.cli(&["HGETALL", &format!("wxmint:device:{{{}}}", code.user_code())]);
-        assert!(stored.contains("shop-web") && !stored.contains(code.expose()), "{stored}");
+        let stored = server.cli(&[
+            "HGETALL",
+            &format!("wxmint:device:{{{}}}", code.user_code()),
+        ]);
+        assert!(
+            stored.contains("shop-web") && !stored.contains(code.expose()),
+            "{stored}"
+        );
     }
 
     #[tokio::test(flavor = "local")]

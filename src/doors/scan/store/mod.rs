@@ -140,15 +140,35 @@ impl Devices<'_> {
         most: u32,
     ) -> Result<Result<bool, TooMany>> {
         let digest = short_digest(code.expose()).to_string();
-        let place = Place { app: &asked.app, counted_by: &asked.counted_by, id: &digest };
+        let place = Place {
+            app: &asked.app,
+            counted_by: &asked.counted_by,
+            id: &digest,
+        };
         if let Err(refused) = place.take(self.0, most).await? {
             return Ok(Err(refused));
         }
-        let script = device(code.user_code(), "open").arg(digest.as_str()).arg(DEVICE_TTL.as_secs());
-        let script = script.arg(DEVICE_END_KEPT.as_secs()).arg(POLL_INTERVAL.as_millis() as u64);
-        let right = asked.numbers.as_ref().map_or("", |(_, right)| right.as_str());
+        let script = device(code.user_code(), "open")
+            .arg(digest.as_str())
+            .arg(DEVICE_TTL.as_secs());
+        let script = script
+            .arg(DEVICE_END_KEPT.as_secs())
+            .arg(POLL_INTERVAL.as_millis() as u64);
+        let right = asked
+            .numbers
+            .as_ref()
+            .map_or("", |(_, right)| right.as_str());
         let client = format!("{}{}", asked.client, asked.door);
-        let members = ["client", &client, "app", asked.app.as_str(), "counted", &asked.counted_by, "right", right];
+        let members = [
+            "client",
+            &client,
+            "app",
+            asked.app.as_str(),
+            "counted",
+            &asked.counted_by,
+            "right",
+            right,
+        ];
         let script = script.arg(&members).arg("request").arg(json(asked));
         let opened = self.0.link.run::<bool>("open_device", script).await;
         if matches!(opened, Ok(true)) {
@@ -161,18 +181,35 @@ impl Devices<'_> {
 
     /// Finds a request that waits for a phone or was approved. If `scanned` is the request's app,
     /// notes that a phone has viewed the request.
-    pub(super) async fn find_device(&self, code: &UserCode, scanned: Option<&AppId>) -> Result<Option<FoundDevice>> {
+    pub(super) async fn find_device(
+        &self,
+        code: &UserCode,
+        scanned: Option<&AppId>,
+    ) -> Result<Option<FoundDevice>> {
         let script = device(code, "find").arg(scanned.map_or("", AppId::as_str));
-        let told: Option<(String, i64, u64, String)> = self.0.link.run("find_device", script).await?;
-        let Some((request, requested_at, left, approver)) = told else { return Ok(None) };
+        let told: Option<(String, i64, u64, String)> =
+            self.0.link.run("find_device", script).await?;
+        let Some((request, requested_at, left, approver)) = told else {
+            return Ok(None);
+        };
         let (request, expires_in) = (read(REQUEST, &request)?, Duration::from_millis(left));
         let approver = (!approver.is_empty()).then_some(approver);
-        Ok(Some(FoundDevice { request, requested_at, expires_in, approver }))
+        Ok(Some(FoundDevice {
+            request,
+            requested_at,
+            expires_in,
+            approver,
+        }))
     }
 
     /// Reserves one of the codes that WeChat draws for the app in a minute. `id` identifies the
     /// reservation.
-    pub(super) async fn take_code(&self, app: &AppId, address: &str, id: &str) -> Result<Result<(), TooMany>> {
+    pub(super) async fn take_code(
+        &self,
+        app: &AppId,
+        address: &str,
+        id: &str,
+    ) -> Result<Result<(), TooMany>> {
         share::CODES.take(self.0, app, address, id).await
     }
 
@@ -184,18 +221,40 @@ impl Devices<'_> {
     /// Counts a mini-program code of an open request. `false` after [`MOST_PICTURES`], or if no
     /// such request is open.
     pub(super) async fn count_picture(&self, code: &UserCode) -> Result<bool> {
-        Ok(self.0.link.run("count_picture", device(code, "picture").arg(MOST_PICTURES)).await?)
+        Ok(self
+            .0
+            .link
+            .run("count_picture", device(code, "picture").arg(MOST_PICTURES))
+            .await?)
     }
 
     /// Uncounts a mini-program code that WeChat has not drawn.
     pub(super) async fn uncount_picture(&self, code: &UserCode) -> Result<()> {
-        Ok(self.0.link.run("uncount_picture", device(code, "unpicture")).await?)
+        Ok(self
+            .0
+            .link
+            .run("uncount_picture", device(code, "unpicture"))
+            .await?)
     }
 
     /// Begins an approval. `number` is the number that the person has chosen.
-    pub(super) async fn claim_device(&self, code: &UserCode, person: &str, number: Option<&str>) -> Result<Decided> {
-        let claim = |apart| device(code, "claim").arg(person).arg(number.unwrap_or_default()).arg(apart);
-        let mut told: String = self.0.link.run("claim_device", claim(CLAIM.as_millis() as u64)).await?;
+    pub(super) async fn claim_device(
+        &self,
+        code: &UserCode,
+        person: &str,
+        number: Option<&str>,
+    ) -> Result<Decided> {
+        let claim = |apart| {
+            device(code, "claim")
+                .arg(person)
+                .arg(number.unwrap_or_default())
+                .arg(apart)
+        };
+        let mut told: String = self
+            .0
+            .link
+            .run("claim_device", claim(CLAIM.as_millis() as u64))
+            .await?;
         if told == "busy" {
             sleep(CLAIM).await;
             told = self.0.link.run("claim_device", claim(0)).await?;
@@ -213,14 +272,30 @@ impl Devices<'_> {
 
     /// Approves a request that this person has claimed. `false` if it has expired, was denied, or
     /// its token was fetched meanwhile.
-    pub(super) async fn approve_device(&self, code: &UserCode, person: &str, grant: &Grant) -> Result<bool> {
-        Ok(self.0.link.run("approve_device", device(code, "approve").arg(person).arg(json(grant))).await?)
+    pub(super) async fn approve_device(
+        &self,
+        code: &UserCode,
+        person: &str,
+        grant: &Grant,
+    ) -> Result<bool> {
+        Ok(self
+            .0
+            .link
+            .run(
+                "approve_device",
+                device(code, "approve").arg(person).arg(json(grant)),
+            )
+            .await?)
     }
 
     /// Denies a request that nobody has approved. The same person may repeat the denial. `false` if
     /// there is no such request.
     pub(super) async fn deny_device(&self, code: &UserCode, person: &str) -> Result<bool> {
-        let denied = self.0.link.run("deny_device", device(code, "deny").arg(person)).await?;
+        let denied = self
+            .0
+            .link
+            .run("deny_device", device(code, "deny").arg(person))
+            .await?;
         if denied {
             close(self.0, code).await;
         }
@@ -238,10 +313,18 @@ impl Devices<'_> {
         (attempt, takes): (&AttemptId, bool),
     ) -> Result<Poll> {
         let script = device(code.user_code(), "poll").arg(short_digest(code.expose()).to_string());
-        let script = script.arg(format!("{client}{door}")).arg(app.as_str()).arg(attempt.to_string());
-        let script = script.arg(POLL_TOLERANCE.as_millis() as u64).arg(POLL_SLOWER.as_millis() as u64).arg(takes);
+        let script = script
+            .arg(format!("{client}{door}"))
+            .arg(app.as_str())
+            .arg(attempt.to_string());
+        let script = script
+            .arg(POLL_TOLERANCE.as_millis() as u64)
+            .arg(POLL_SLOWER.as_millis() as u64)
+            .arg(takes);
         let told: Vec<String> = self.0.link.run("poll_device", script).await?;
-        let Some((state, grant)) = told.split_first() else { return Ok(Poll::Unknown) };
+        let Some((state, grant)) = told.split_first() else {
+            return Ok(Poll::Unknown);
+        };
         if takes && state == "approved" {
             close(self.0, code.user_code()).await;
         }
@@ -259,21 +342,43 @@ impl Devices<'_> {
 
     /// Releases the grant that this attempt has taken but given to nobody. A late message of the
     /// attempt takes nothing any more.
-    pub(super) async fn release_device(&self, code: &DeviceCode, attempt: &AttemptId) -> Result<()> {
-        Ok(self.0.link.run("release_device", device(code.user_code(), "release").arg(attempt.to_string())).await?)
+    pub(super) async fn release_device(
+        &self,
+        code: &DeviceCode,
+        attempt: &AttemptId,
+    ) -> Result<()> {
+        Ok(self
+            .0
+            .link
+            .run(
+                "release_device",
+                device(code.user_code(), "release").arg(attempt.to_string()),
+            )
+            .await?)
     }
 }
 
 /// Frees the slot of a request that has led to a login or was refused. A failure is ignored,
 /// because the outcome is already stored and the slot expires by itself.
 async fn close(redis: &Store, code: &UserCode) {
-    let asked = Call::of("HMGET", key(code)).arg("counted").arg("digest").arg("app");
+    let asked = Call::of("HMGET", key(code))
+        .arg("counted")
+        .arg("digest")
+        .arg("app");
     type Counted = (Option<String>, Option<String>, Option<String>);
-    let Ok((Some(counted_by), Some(id), Some(app))) = redis.link.run::<Counted>("close_device", asked).await else {
+    let Ok((Some(counted_by), Some(id), Some(app))) =
+        redis.link.run::<Counted>("close_device", asked).await
+    else {
         return;
     };
     if let Ok(app) = app.parse() {
-        _ = Place { app: &app, counted_by: &counted_by, id: &id }.give_back(redis).await;
+        _ = Place {
+            app: &app,
+            counted_by: &counted_by,
+            id: &id,
+        }
+        .give_back(redis)
+        .await;
     }
 }
 
@@ -291,7 +396,9 @@ impl Place<'_> {
         if let Err(refused) = self.take_of_address(redis, most).await? {
             return Ok(Err(refused));
         }
-        let taken = share::OPEN_REQUESTS.take(redis, self.app, self.counted_by, self.id).await;
+        let taken = share::OPEN_REQUESTS
+            .take(redis, self.app, self.counted_by, self.id)
+            .await;
         if !matches!(taken, Ok(Ok(()))) {
             strike(redis, &open_devices(self.counted_by), self.id).await?;
         }
@@ -308,20 +415,31 @@ impl Place<'_> {
         let call = call.cmd("EXPIRE").arg(&list).arg(life);
         let call = call.cmd("ZREMRANGEBYSCORE").arg(&list).arg("-inf").arg(now);
         let call = call.cmd("ZCARD").arg(&list);
-        let call = call.cmd("ZRANGE").arg(&list).arg(0).arg(0).arg("WITHSCORES");
+        let call = call
+            .cmd("ZRANGE")
+            .arg(&list)
+            .arg(0)
+            .arg(0)
+            .arg("WITHSCORES");
         type Counted = (Value, Value, Value, u32, Names);
         let (_, _, _, open, oldest): Counted = redis.link.run("count_open", call).await?;
         if open <= most {
             return Ok(Ok(()));
         }
         strike(redis, &list, self.id).await?;
-        let expires_at = oldest.first().map_or(now, |(_, expires_at)| *expires_at as i64);
-        Ok(Err(TooMany { retry_after: Duration::from_secs((expires_at - now).max(1).unsigned_abs()) }))
+        let expires_at = oldest
+            .first()
+            .map_or(now, |(_, expires_at)| *expires_at as i64);
+        Ok(Err(TooMany {
+            retry_after: Duration::from_secs((expires_at - now).max(1).unsigned_abs()),
+        }))
     }
 
     async fn give_back(&self, redis: &Store) -> Result<()> {
         strike(redis, &open_devices(self.counted_by), self.id).await?;
-        share::OPEN_REQUESTS.give_back(redis, self.app, self.counted_by, self.id).await
+        share::OPEN_REQUESTS
+            .give_back(redis, self.app, self.counted_by, self.id)
+            .await
     }
 }
 
@@ -331,23 +449,52 @@ type Names = Vec<(String, f64)>;
 /// Adds a name to a list, and returns all names with their times, the oldest first. Removes names
 /// that are older than `life` at the time `at`. The list itself expires `life` after the last
 /// addition.
-pub(in crate::doors) async fn enlist(store: &Store, list: &str, name: &str, at: f64, life: Duration) -> Result<Names> {
+pub(in crate::doors) async fn enlist(
+    store: &Store,
+    list: &str,
+    name: &str,
+    at: f64,
+    life: Duration,
+) -> Result<Names> {
     let seconds = life.as_secs();
-    let call = Call::of("ZADD", list).arg(at).arg(name).cmd("EXPIRE").arg(list).arg(seconds);
-    let call = call.cmd("ZREMRANGEBYSCORE").arg(list).arg("-inf").arg(at - seconds as f64);
-    let call = call.cmd("ZRANGE").arg(list).arg(0).arg(-1).arg("WITHSCORES");
+    let call = Call::of("ZADD", list)
+        .arg(at)
+        .arg(name)
+        .cmd("EXPIRE")
+        .arg(list)
+        .arg(seconds);
+    let call = call
+        .cmd("ZREMRANGEBYSCORE")
+        .arg(list)
+        .arg("-inf")
+        .arg(at - seconds as f64);
+    let call = call
+        .cmd("ZRANGE")
+        .arg(list)
+        .arg(0)
+        .arg(-1)
+        .arg("WITHSCORES");
     let (_, _, _, names): (Value, Value, Value, _) = store.link.run("enlist", call).await?;
     Ok(names)
 }
 
 /// The names of a list, as [`enlist`] returns them.
 pub(in crate::doors) async fn names(store: &Store, list: &str) -> Result<Names> {
-    Ok(store.link.run("names", Call::of("ZRANGE", list).arg(0).arg(-1).arg("WITHSCORES")).await?)
+    Ok(store
+        .link
+        .run(
+            "names",
+            Call::of("ZRANGE", list).arg(0).arg(-1).arg("WITHSCORES"),
+        )
+        .await?)
 }
 
 /// Removes a name from a list.
 pub(in crate::doors) async fn strike(store: &Store, list: &str, name: &str) -> Result<()> {
-    Ok(store.link.run("strike", Call::of("ZREM", list).arg(name)).await?)
+    Ok(store
+        .link
+        .run("strike", Call::of("ZREM", list).arg(name))
+        .await?)
 }
 
 /// The key contains the user code, which is not the page's secret. A reader of Redis learns no

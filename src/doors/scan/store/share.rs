@@ -36,28 +36,63 @@ pub(super) struct Budget {
 }
 
 /// WeChat draws 5,000 codes a minute for an app (getUnlimitedQRCode, errcode 45009).
-pub(super) const CODES: Budget = Budget { name: "codes", total: 5_000, period: Duration::from_secs(60) };
+pub(super) const CODES: Budget = Budget {
+    name: "codes",
+    total: 5_000,
+    period: Duration::from_secs(60),
+};
 
 /// As many requests as WeChat can draw codes for while they are open. This bounds the memory of
 /// Redis: an open request takes 1.9 KB, and an expired request 1.3 KB for ten more minutes.
-pub(super) const OPEN_REQUESTS: Budget = Budget { name: "open", total: 15_000, period: DEVICE_TTL };
+pub(super) const OPEN_REQUESTS: Budget = Budget {
+    name: "open",
+    total: 15_000,
+    period: DEVICE_TTL,
+};
 
 impl Budget {
     /// Makes a reservation for an address. `id` identifies it.
-    pub(super) async fn take(self, store: &Store, app: &AppId, address: &str, id: &str) -> Result<Result<(), TooMany>> {
+    pub(super) async fn take(
+        self,
+        store: &Store,
+        app: &AppId,
+        address: &str,
+        id: &str,
+    ) -> Result<Result<(), TooMany>> {
         let [all, own] = self.keys(app, address);
-        let call = SHARE.on(&[&all, &own]).arg("take").arg(id).arg(self.period.as_millis() as u64);
-        let wait: u64 = store.link.run("take_share", call.arg(self.total).arg(LITTLE)).await?;
+        let call = SHARE
+            .on(&[&all, &own])
+            .arg("take")
+            .arg(id)
+            .arg(self.period.as_millis() as u64);
+        let wait: u64 = store
+            .link
+            .run("take_share", call.arg(self.total).arg(LITTLE))
+            .await?;
         if wait == 0 {
             return Ok(Ok(()));
         }
-        Ok(Err(TooMany { retry_after: Duration::from_millis(wait) }))
+        Ok(Err(TooMany {
+            retry_after: Duration::from_millis(wait),
+        }))
     }
 
     /// Releases a reservation that is not used, or is not needed any more.
-    pub(super) async fn give_back(self, store: &Store, app: &AppId, address: &str, id: &str) -> Result<()> {
+    pub(super) async fn give_back(
+        self,
+        store: &Store,
+        app: &AppId,
+        address: &str,
+        id: &str,
+    ) -> Result<()> {
         let [all, own] = self.keys(app, address);
-        let _given: u64 = store.link.run("give_back_share", SHARE.on(&[&all, &own]).arg("give back").arg(id)).await?;
+        let _given: u64 = store
+            .link
+            .run(
+                "give_back_share",
+                SHARE.on(&[&all, &own]).arg("give back").arg(id),
+            )
+            .await?;
         Ok(())
     }
 

@@ -31,7 +31,9 @@ fn what_jose_signs_under_either_name_is_accepted_by_a_key_published_under_either
     for alg in ["EdDSA", "Ed25519"] {
         for (header, signature) in SIGNED_BY_JOSE {
             let keys = keys("Ed25519", alg);
-            let verified = verifier.verify(&format!("{header}.{CLAIMS}.{signature}"), &keys, now()).expect("a token");
+            let verified = verifier
+                .verify(&format!("{header}.{CLAIMS}.{signature}"), &keys, now())
+                .expect("a token");
             assert_eq!(verified.user.as_str(), "user-1");
             assert_eq!(
                 serde_json::to_value(&keys.keys[0]).expect("JSON")["alg"],
@@ -44,14 +46,30 @@ fn what_jose_signs_under_either_name_is_accepted_by_a_key_published_under_either
 
 #[test]
 fn each_other_name_and_curve_is_refused() {
-    for (crv, alg) in [("Ed448", "Ed448"), ("Ed448", "EdDSA"), ("Ed448", "Ed25519"), ("Ed25519", "Ed448")] {
-        assert_eq!(keys(crv, alg).refused.len(), 1, "a key of {crv} with alg {alg}");
+    for (crv, alg) in [
+        ("Ed448", "Ed448"),
+        ("Ed448", "EdDSA"),
+        ("Ed448", "Ed25519"),
+        ("Ed25519", "Ed448"),
+    ] {
+        assert_eq!(
+            keys(crv, alg).refused.len(),
+            1,
+            "a key of {crv} with alg {alg}"
+        );
     }
     for forge in [Algorithm::EdDsa, Algorithm::Ed25519].map(Forge::of) {
         for alg in ["Ed448", "ed25519", "EDDSA", "ES256", "none"] {
-            assert_eq!(forge.refused(&forge.with_header("alg", alg)), Some(Refused::Algorithm), "{alg}");
+            assert_eq!(
+                forge.refused(&forge.with_header("alg", alg)),
+                Some(Refused::Algorithm),
+                "{alg}"
+            );
         }
     }
     let p256 = Forge::of(Algorithm::Es256);
-    assert_eq!(p256.refused(&p256.with_header("alg", "Ed25519")), Some(Refused::Algorithm));
+    assert_eq!(
+        p256.refused(&p256.with_header("alg", "Ed25519")),
+        Some(Refused::Algorithm)
+    );
 }
