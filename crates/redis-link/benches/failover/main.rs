@@ -22,7 +22,7 @@ use self::trial::{Fault, Outcome, trial};
 /// The client that writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Writer {
-    RedisClient,
+    OurClient,
     /// redis-rs' client for a Cluster, or for Sentinels.
     RedisRs {
         has_watchdog: bool,
@@ -49,7 +49,7 @@ const WRITERS: [(&str, Writer); 4] = [
         "redis-rs with a watchdog, `WAIT 1`",
         redis_rs(true, Replicas::One),
     ),
-    ("this link", Writer::RedisClient),
+    ("this link", Writer::OurClient),
 ];
 
 const fn redis_rs(has_watchdog: bool, waits_for: Replicas) -> Writer {

@@ -49,7 +49,7 @@ enum Servers {
 }
 
 enum Client {
-    RedisClient(Rc<RedisClient>),
+    Ours(Rc<RedisClient>),
     Cluster(Rc<Watched<ClusterConnection>>),
     Sentinel(Rc<Watched<MultiplexedConnection>>),
 }
@@ -107,7 +107,7 @@ async fn load(client: Rc<Client>, written: Rc<RefCell<Vec<Written>>>, until: Ins
 impl Client {
     async fn write(&self, key: &str) -> bool {
         match self {
-            Self::RedisClient(link) => confirmed(link, key).await.is_ok(),
+            Self::Ours(link) => confirmed(link, key).await.is_ok(),
             Self::Cluster(client) => client.write(key).await,
             Self::Sentinel(client) => client.write(key).await,
         }
@@ -148,12 +148,8 @@ impl Servers {
 
     async fn client(&self, writer: Writer) -> Client {
         match (self, writer) {
-            (Self::Cluster(cluster), Writer::RedisClient) => {
-                Client::RedisClient(link(&cluster.url()))
-            }
-            (Self::Sentinel(sentinel), Writer::RedisClient) => {
-                Client::RedisClient(link(&sentinel.url()))
-            }
+            (Self::Cluster(cluster), Writer::OurClient) => Client::Ours(link(&cluster.url())),
+            (Self::Sentinel(sentinel), Writer::OurClient) => Client::Ours(link(&sentinel.url())),
             (
                 Self::Cluster(cluster),
                 Writer::RedisRs {
