@@ -124,7 +124,8 @@ def each_policy_is_missed_when_it_is_taken_away():
         ("wxmint-admin-lookup", "wxmint", network_of(who["looks-up"]), (address(replica), 9090), True),
         ("wxmint-redis", "wxmint", network_of(replica), redis["wxmint"], True),
         ("wxmint-default-deny", "wxmint", network_of(who["wxmint"]), outer, False),
-        ("wxmint", "defaults", network_of(who["neighbour"]), (address(free), 9090), False),
+        # The policy of the admin listener selects the same pods, and lets nobody else in.
+        ("wxmint", "defaults", network_of(who["sends-logins"]), (address(free), 8080), True),
         ("wxmint-redis", "defaults", of("neighbour", "defaults"), redis["defaults"], False),
         ("wxmint-keys-rotate", "defaults", of("rotator", "defaults"), outer, False),
         ("orders", "orders", of("neighbour", "orders"), (address(peer), 8080), True),
