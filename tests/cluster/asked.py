@@ -9,9 +9,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from functools import cache
 from pathlib import Path
 
-from cluster import API, MADE, PATIENCE, RUN, run, until
+from cluster import API, MADE, PATIENCE, RUN, run, succeeds, until
 
 ROOT = MADE.parents[1]
 HELM, PROGRAM, CHART = MADE.parent / "tools/python/bin/helm", MADE / "bin/wxmint", ROOT / "k8s/chart"
@@ -157,8 +158,16 @@ def key_ids(namespace="wxmint"):
     return [key["kid"] for key in keys["keys"]]
 
 
+@cache
+def namespaced():
+    """The namespace wxmint, as the repository has it."""
+    if not succeeds("kubectl", "get", "namespace/wxmint"):
+        run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
+
+
 def new_keys():
     """A Secret with one key."""
+    namespaced()
     kubectl("delete", "secret", "wxmint-keys", "--ignore-not-found")
     run(PROGRAM, "keys", "generate", "--secret=wxmint/wxmint-keys")
 

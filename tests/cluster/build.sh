@@ -13,10 +13,12 @@ readonly kubernetes=35.4
 readonly coredns=v1.13.1 router=v2.1.0
 readonly made=$PWD/target/cluster version=k8s.io/component-base/version
 export GOPATH=$made/go GOCACHE=$made/go/cache GOFLAGS="-modcacherw -buildvcs=false -mod=mod" CGO_ENABLED=0
+# A build that is ended in between leaves hundreds of megabytes here, and nothing outside of target.
+export GOTMPDIR=$made/tmp
 
 # Nothing of another version is kept.
 [ "$(cat "$made/version" 2>/dev/null)" = "$kubernetes" ] || rm -rf "$made"
-mkdir -p "$made/bin" "$made/kubernetes" "$made/around"
+mkdir -p "$made/bin" "$made/kubernetes" "$made/around" "$made/tmp"
 echo $kubernetes >"$made/version"
 
 # The published go.mod names the staging modules at v0.0.0, which `go build` follows only with a replacement for each.
@@ -89,7 +91,7 @@ for part in "$@"; do
         GOFLAGS="$GOFLAGS -p=${JOBS:-1}" ${SLOT:-} nice -n 15 tests/tools/products.sh oauth2-proxy
         cp -L target/tools/products/oauth2-proxy "$made/bin"
       }
-      rm -rf "$made/go" # gigabytes that only building needs
+      rm -rf "$made/go" "$made/tmp"/* # gigabytes that only building needs
       ;;
     images)
       rm -rf "$made/rootfs" && mkdir -p "$made"/{images,rootfs}

@@ -1,8 +1,10 @@
 """The chart and what it renders, as a real API server judges them. Nothing here needs a node."""
 
 import json
+from functools import cache
 
-from asked import CHART, HELM, ROOT, get, kubectl, pods, refused, run, until
+from asked import CHART, HELM, ROOT, get, kubectl, namespaced, pods, refused, run, until
+from cluster import succeeds
 from world import APPID, ISSUER, custom_resources
 
 VALUES = ["--namespace=wxmint", "--set=image.repository=docker.io/library/wxmint", "--set=image.pullPolicy=Never", f"--set=appid={APPID}",
@@ -11,9 +13,17 @@ WRONG = {"redis.cidrs={999.0.0.0/8}": "redis.cidrs", "extraVolumes[0].name=secre
          "replcas=3": "replcas", "replicaCount=many": "replicaCount", "issuer=http://login.example.com": "issuer", "rotation.evry=1d": "evry"}
 
 
+@cache
+def released():
+    """A release of the chart in the namespace wxmint, with what it renders by default."""
+    namespaced()
+    if not succeeds(HELM, "status", "wxmint", "--namespace=wxmint"):
+        run(HELM, "install", "wxmint", CHART, *VALUES)
+
+
 def the_rendered_manifests_are_admitted():
     """With no warning, the monitoring too, and the sidecar's pods where restricted is enforced."""
-    run("kubectl", "apply", "--filename", ROOT / "k8s/namespace.yaml")
+    namespaced()
     custom_resources()
     run("kubectl", "create", "namespace", "orders")
     run("kubectl", "label", "namespace", "orders", "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
@@ -27,13 +37,15 @@ def the_rendered_manifests_are_admitted():
 
 def the_chart_is_admitted_where_restricted_is_enforced():
     """Also as upgraded, and as rolled back; Pods, not only what makes them."""
+    namespaced()
+    custom_resources()
     refused('violates PodSecurity "restricted', "kubectl", "run", "--namespace=wxmint", "bad", "--image=bad", "--privileged")
     for values in sorted((CHART / "ci").glob("*.yaml")):
         # Neither Cilium nor IPv6 is here.
         objects = run(HELM, "template", "wxmint", CHART, "--namespace=wxmint", "--values", values, "--no-hooks", "--set=networkPolicy.flavor=kubernetes",
                       "--set=service.ipFamilies=null")
         kubectl("apply", "--dry-run=server", "--warnings-as-errors", "--filename=-", input=objects)
-    run(HELM, "install", "wxmint", CHART, *VALUES)
+    released()
     until("two pods are admitted", lambda: len(pods("wxmint")) == 2)
     kubectl("create", "job", "--from=cronjob/wxmint-keys-rotate", "once")
     until("the rotation's pod is admitted", lambda: len(pods("wxmint-keys-rotate")) >= 1)
@@ -48,5 +60,6 @@ def the_chart_is_admitted_where_restricted_is_enforced():
 
 def wrong_values_are_refused_with_their_names():
     """By the schema and the chart's own sentences, before anything is sent."""
+    released()
     for value, name in WRONG.items():
         refused(name, HELM, "upgrade", "wxmint", CHART, *VALUES, f"--set={value}")

@@ -2,9 +2,12 @@
 
 import json
 import operator
+import os
+import signal
 
-from asked import bearer, call, get, kubectl, metric, replicas, run, secret, started, service
+from asked import bearer, call, get, kubectl, metric, pods, ready, replicas, rolled_out, run, secret, started, service
 from cluster import until
+from rollout import processes_of
 from world import APP_SECRET, APPID, OPERATOR, SECRET, issuer, login, wechat
 
 ANOTHER, OTHER = "0ther5ec2e700c0ffee0f5ec2e700c0f", "fedcba9876543210fedcba9876543210"
@@ -70,9 +73,42 @@ def vanished_secrets_end_nothing():
         assert logins() == {200}
         assert started("wxmint", "wxmint") == before, (before, started("wxmint", "wxmint"))
         assert call("GET", f"http://{service('wxmint-admin')}:9090/users/nobody", headers=OPERATOR)[0] == 200
+        kubectl("scale", "deployment/wxmint", "--replicas=3")
+        until("a new pod waits", lambda: len(pods("wxmint")) == 3 and "ContainerCreating" in json.dumps([pod["status"] for pod in pods("wxmint")]))
+        until("the kubelet misses its Secrets", lambda: sum(map(ready, pods("wxmint"))) == 2 and not_mounted())
+        login_at_service = {login(f"http://{service('wxmint')}")[0] for _ in range(10)}
+        assert login_at_service == {200}, "the pod that waits gets no request"
     finally:
         for each in kept:
             each["metadata"] = {"name": each["metadata"]["name"]}
             kubectl("create", "--filename=-", input=json.dumps(each))
+    until("the new pod has the Secrets", lambda: sum(map(ready, pods("wxmint"))) == 3)
     assert logins() == {200}
-    assert started("wxmint", "wxmint") == before
+    assert all(each in started("wxmint", "wxmint") for each in before)
+    kubectl("scale", "deployment/wxmint", "--replicas=2")
+    rolled_out()
+    assert logins() == {200}
+
+
+def a_redis_that_is_away_and_one_that_is_empty_end_no_pod():
+    """While it says nothing, logins are told to wait and the keys are served. When it is killed and comes back empty, logins go on by themselves."""
+    issuer()
+    server, before = processes_of(get("pod/redis")), started("wxmint", "wxmint")
+    restarts = lambda: get("pod/redis")["status"]["containerStatuses"][0]["restartCount"]
+    was = restarts()
+    for process in server:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        until("logins are told to wait", lambda: logins() == {503})
+        status, headers, answer = login(f"http://{replicas('wxmint')[0]}:8080")
+        assert (status, answer["code"]) == (503, "store_unavailable") and int(headers["Retry-After"]) > 0, (status, headers, answer)
+        assert {call("GET", f"http://{at}:8080/.well-known/jwks.json")[0] for at in replicas("wxmint")} == {200}
+    finally:
+        for process in server:
+            os.kill(process, signal.SIGCONT)
+    until("logins go on", lambda: logins() == {200})
+    for process in server:
+        os.kill(process, signal.SIGKILL)
+    until("Redis has started again", lambda: restarts() > was)
+    until("logins go on with an empty Redis", lambda: logins() == {200})
+    assert started("wxmint", "wxmint") == before, (before, started("wxmint", "wxmint"))

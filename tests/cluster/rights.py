@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from asked import KEYS, PROGRAM, SECRETS, ask, get, key_ids, kubectl, new_keys, run
+from chart import released
 from cluster import API, kubeconfig
 
 ROTATOR = "wxmint-keys-rotate"
@@ -18,6 +19,7 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubject"
 
 def token():
     """Of the rotation's service account."""
+    released()
     return kubectl("create", "token", ROTATOR).strip()
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from asked import PROGRAM, get, key_ids, kubectl, new_keys, refused, run, secret
+from asked import PROGRAM, get, key_ids, kubectl, namespaced, new_keys, refused, run, secret
 from cluster import API, RUN, kubeconfig
 
 SECRET = "--secret=wxmint/wxmint-keys"
@@ -28,6 +28,7 @@ def version():
 
 def every_command_works_on_a_secret_and_writes_only_what_it_has_changed():
     """And what else the Secret holds stays."""
+    namespaced()
     kubectl("delete", "secret", "wxmint-keys", "--ignore-not-found")
     secret("wxmint-keys", other="left alone")
     kubectl("label", "secret/wxmint-keys", "team=login")
@@ -70,6 +71,7 @@ def a_right_that_is_missing_is_named_before_any_key_changes():
 
 def what_is_missing_is_named_with_what_makes_it():
     """Secret, field, namespace, name, and the cluster itself."""
+    namespaced()
     kubectl("delete", "secret", "wxmint-keys", "--ignore-not-found")
     for command in EACH:
         fails(MAKE, *command)

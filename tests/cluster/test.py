@@ -22,7 +22,7 @@ import secret_keys
 import sidecar
 from cluster import succeeds
 
-# In this order: the first of them need what the earlier ones have made, and no node.
+# None of them needs a node. Each makes what it stands on, so each can be run alone.
 PLANE = [
     chart.the_rendered_manifests_are_admitted,
     chart.the_chart_is_admitted_where_restricted_is_enforced,
@@ -51,6 +51,7 @@ NODE = [
     doctor.the_doctor_finds_each_mistake_of_the_manifests,
     mounted.changed_secrets_are_taken_without_a_restart,
     mounted.vanished_secrets_end_nothing,
+    mounted.a_redis_that_is_away_and_one_that_is_empty_end_no_pod,
     gateway.a_login_from_outside_counts_for_the_clients_address,
     gateway.the_sidecar_in_front_lets_a_login_pass_and_obeys_a_ban,
     gateway.a_login_by_the_gateway_api_counts_for_the_clients_address,

@@ -7,7 +7,7 @@ import random
 from functools import cache
 from subprocess import DEVNULL
 
-from asked import CHART, HELM, PROGRAM, ROOT, address, bearer, call, get, kubectl, rolled_out, run, secret, service, until
+from asked import CHART, HELM, PROGRAM, ROOT, address, bearer, call, get, kubectl, namespaced, rolled_out, run, secret, service, until
 from cluster import MADE, RUN, apply, succeeds
 
 APPID, SECOND_APPID, APP_SECRET = "wxc0ffee0000000001", "wxc0ffee0000000002", "5ec2e700c0ffee005ec2e700c0ffee00"
@@ -140,10 +140,10 @@ def install(where, name, values, **settings):
 def issuer(where="wxmint", app=APPID, **settings):
     """Two replicas with all that they need; where the Service is."""
     trusted = wechat()[1]
-    if where != "wxmint":
+    if where == "wxmint":
+        namespaced()
+    else:
         namespace(where)
-    elif not succeeds("kubectl", "get", "namespace/wxmint"):
-        kubectl("apply", "--filename", ROOT / "k8s/namespace.yaml")
     apply(where, config("wechat", ca__crt=trusted))
     redis(where)
     run(PROGRAM, "keys", "generate", "--if-missing", f"--secret={where}/wxmint-keys")
