@@ -95,6 +95,10 @@ async fn a_code_that_is_sent_again_counts_once_and_one_that_wechat_refuses_does_
     ask(&bed, &lin, &bed.wechat.mint_phone_code("lin").await)
         .await
         .expect_problem(429, "rate_limited");
+    // A code that was counted needs no room for another one.
+    ask(&bed, &lin, &code)
+        .await
+        .expect_problem(400, "code_used");
 }
 
 /// Each is counted before its code is known as counted.

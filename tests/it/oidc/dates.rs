@@ -59,3 +59,22 @@ async fn no_date_of_a_sites_tokens_is_after_the_issuers_clock_and_nobody_logs_in
     assert_eq!(bed.userinfo(&again).await.status, 401);
     clock.is_later(&bed, 0);
 }
+
+/// With a single session, a login keeps the date by the clock of Redis, because the login before it
+/// may have had a later one.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_single_session_nobody_has_logged_in_at_a_site_in_the_future() {
+    let builder = builder().env("WXMINT_SINGLE_SESSION", "true");
+    let (_clock, bed) = Clock::around(builder).await;
+    bed.redis.move_clock(30);
+    let first = bed.log_in_site("lin").await;
+    let renewed = bed.renew(&first).await.expect_login();
+    let now = wxmint::clock::now().timestamp();
+    for tokens in [&first, &renewed] {
+        let (_, id) = decoded(&tokens.member("id_token"));
+        assert!(
+            id["auth_time"].as_i64().is_some_and(|time| time <= now),
+            "{now}: {id}"
+        );
+    }
+}

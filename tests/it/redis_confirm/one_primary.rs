@@ -3,8 +3,9 @@
 
 use crate::support::prelude::*;
 
-/// The stream of ends lies at node 0. So a step that is confirmed for its sake is not one of those here.
-const USERS_AT: usize = 1;
+/// Not where the stream of revocations lies ([`STREAM_AT`]), whose entry waits for replicas, too.
+const USERS_AT: usize = 0;
+const STREAM_AT: usize = 1;
 const PEOPLE_AT: usize = 2;
 
 /// The request, the node whose replica is frozen, and the step that must wait for it.
@@ -136,6 +137,7 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
     let scene = Scene::start().await;
+    assert_eq!(lies_at(&scene.bed.redis, "wxmint:revoked"), Some(STREAM_AT));
     for (number, (what, node, step)) in ASKED.into_iter().enumerate() {
         let pair = scene.pair(number, what).await;
         scene
