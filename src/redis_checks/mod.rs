@@ -112,7 +112,7 @@ async fn examine_once(redis: &Store, now: DateTime<Utc>, life: Duration) -> (Vec
     let found = with_unchecked(found, &REDIS_CHECKS, because);
     let hangs = cure(Cause::NoAnswer);
     let was_late = error.is_some_and(|error| is_late(error.cause))
-        || found.iter().any(|one| one.advice == hangs);
+        || found.iter().any(|one| hangs.as_ref() == Some(&one.advice));
     (found, was_late)
 }
 
@@ -190,10 +190,12 @@ fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Findi
         };
         let error = RedisError::from(error.clone());
         let says = |text| error.detail().is_some_and(|words| words.contains(text));
-        match error.code() {
-            Some("NOPERM") if says(" key") => missing.push("~wxmint:*".to_owned()),
-            Some("NOPERM") => missing.push(format!("+{}", right(words))),
-            Some("OOM" | "MISCONF") => return refuses(server, describe(&error)),
+        let reason = describe(&error);
+        match reason.cause {
+            Cause::NotPermitted if says(" key") => missing.push("~wxmint:*".to_owned()),
+            Cause::NotPermitted => missing.push(format!("+{}", right(words))),
+            Cause::MemoryFull | Cause::DiskFails => return refuses(server, reason),
+            // Redis has no code of its own for this.
             _ if says("unknown command") => unknown.push(right(words)),
             _ => continue,
         }
@@ -241,9 +243,10 @@ fn latency(millis: f64, server: &str) -> Finding {
     }
 }
 
-/// The advice about a Redis that cannot be reached or used, by cause.
-fn cure(cause: Cause) -> Message {
-    match cause {
+/// The advice about a Redis that cannot be reached or used, by cause. `None` if it depends on more
+/// than the cause.
+fn cure(cause: Cause) -> Option<Message> {
+    Some(match cause {
         Cause::WantsPassword => message!(put_password_into_redis_url),
         Cause::WrongPassword => message!(put_right_user_name_and_password),
         Cause::NoDatabase => message!(name_another_database_at_end),
@@ -265,30 +268,55 @@ fn cure(cause: Cause) -> Message {
         Cause::NoAnswer => message!(look_whether_redis_hangs),
         Cause::TooManyClients => message!(raise_maxclients),
         Cause::Protected => message!(set_password_of_redis),
-        Cause::Other => message!(see_that_redis_runs),
-    }
+        Cause::NotPermitted
+        | Cause::Refused
+        | Cause::UnexpectedAnswer
+        | Cause::Unconfirmed
+        | Cause::Other => return None,
+    })
 }
 
 fn unreachable(reason: Reason) -> Finding {
-    let own = reason.cure.filter(|_| reason.cause == Cause::Other);
-    let advice = own.map_or_else(|| cure(reason.cause), Message::from);
+    let advice = cure(reason.cause)
+        .or_else(|| reason.cure.map(Message::from))
+        .unwrap_or_else(|| message!(see_that_redis_runs));
     Finding::fault("redis.reach", reason.found, advice)
 }
 
 fn refuses(server: &str, reason: Reason) -> Finding {
-    let tells = reason.found.starts_with("it answered ");
+    let takes_no_writes = is_answer(reason.cause);
     let Finding {
         name,
         found,
         advice,
         ..
     } = unreachable(reason);
-    let found = if tells {
+    let found = if takes_no_writes {
         message!(redis_at_takes_no_writes, server, found)
     } else {
         message!(redis_at, server, found)
     };
     Finding::fault(name, found, advice)
+}
+
+/// Whether the server has answered a command with an error.
+fn is_answer(cause: Cause) -> bool {
+    use Cause::{
+        DiskFails, IsInCluster, IsReplica, Loading, MemoryFull, NotPermitted, Refused,
+        TooFewReplicas, WantsPassword,
+    };
+    matches!(
+        cause,
+        DiskFails
+            | IsInCluster
+            | IsReplica
+            | Loading
+            | MemoryFull
+            | NotPermitted
+            | Refused
+            | TooFewReplicas
+            | WantsPassword
+    )
 }
 
 #[cfg(test)]

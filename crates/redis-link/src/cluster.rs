@@ -134,7 +134,8 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
 /// servers. The first server is the primary, the others are its replicas. Redis leaves out replicas
 /// that a majority of the primaries holds for dead, or that have received no data.
 pub(crate) fn parse(answer: Value, asked: &Address) -> Result<Vec<Primary>, Reason> {
-    let unreadable = || Reason::from("its answer to CLUSTER SLOTS cannot be read");
+    let unreadable =
+        || Cause::UnexpectedAnswer.because("its answer to CLUSTER SLOTS cannot be read");
     let mut primaries = BTreeMap::<Address, (Vec<RangeInclusive<u16>>, BTreeSet<Address>)>::new();
     let ranges: Vec<Vec<Value>> = from_redis_value(answer).map_err(|_| unreadable())?;
     for range in ranges {

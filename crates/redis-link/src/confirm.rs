@@ -12,7 +12,7 @@ use std::{rc::Rc, time::Duration};
 use redis::{FromRedisValue, Value};
 use tokio::time::{Instant, timeout_at};
 
-use super::failure::{Failure, Problem, Reason, Result};
+use super::failure::{Cause, Failure, Problem, Reason, Result};
 use super::info::{Replication, not_refused, replication};
 use super::link::{RedisClient, answer};
 use super::primaries::{Primaries, Successors};
@@ -65,7 +65,7 @@ impl Primaries {
         )
         .await;
         confirmed
-            .unwrap_or_else(|_| Err("no confirmation within 1 s".into()))
+            .unwrap_or_else(|_| Err(Cause::Unconfirmed.because("no confirmation within 1 s")))
             .map_err(|reason| {
                 // Another server may have taken over.
                 drop(self.search());
@@ -154,10 +154,9 @@ impl Write<'_> {
         let (met, count) = (confirmed.len(), required.count);
         is_met(&required).then_some(()).ok_or_else(|| {
             let setting = self.primaries.connector.access.program.confirm;
-            format!(
+            Cause::Unconfirmed.because(format!(
                 "{met} of {count} replicas that could take over have confirmed the write in time; {setting} says how many must"
-            )
-            .into()
+            ))
         })
     }
 
@@ -236,12 +235,13 @@ impl Write<'_> {
                 newcomers(primary, Instant::now() + DEADLINE).await
             }
             Some(Successors::NoneBut(replicas)) => Ok(replicas),
-            Some(Successors::Unknown) => Err(format!(
+            Some(Successors::Unknown) => Err(Cause::Unconfirmed.because(format!(
                 "too few of the servers that decide who takes over from {} answer",
                 primary.name
-            )
-            .into()),
-            None => Err(format!("{} is no primary any more", primary.name).into()),
+            ))),
+            None => {
+                Err(Cause::Unconfirmed.because(format!("{} is no primary any more", primary.name)))
+            }
         }
     }
 }

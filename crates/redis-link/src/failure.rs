@@ -64,6 +64,14 @@ pub enum Cause {
     TooManyClients,
     /// The server accepts no clients from other machines without a password (protected-mode).
     Protected,
+    /// The server's user may not run a command, or may not use a key.
+    NotPermitted,
+    /// The server answered another error; the text has its code.
+    Refused,
+    /// The server's answer is no error, but it is not of the expected type.
+    UnexpectedAnswer,
+    /// The server has made the write, but too few replicas have confirmed it in time.
+    Unconfirmed,
     /// Any other cause; see the text.
     Other,
 }
@@ -108,6 +116,9 @@ const WRONG_SERVER: &[&str] = &[
     "WRONGPASS",
     "UNBLOCKED",
 ];
+
+/// The error codes of commands that Redis 6 quotes if such a command fails within a script.
+const QUOTED: &[&str] = &["OOM", "MISCONF", "READONLY", "NOREPLICAS"];
 
 impl Problem {
     fn of(error: &RedisError, asked: &Address) -> Self {
@@ -209,13 +220,7 @@ fn is_wrong_server(error: &RedisError) -> bool {
 /// The error as a text for the log. The server's message is not quoted, because it may contain a
 /// command's arguments. The system's messages contain none.
 pub fn describe(error: &RedisError) -> Reason {
-    // If the user may not run one of a script's commands, Redis reports an error of the script.
-    let lacks_right =
-        says(error, "ACL failure in script") || says(error, "user executing the script can't run");
-    match error
-        .code()
-        .map(|code| if lacks_right { "NOPERM" } else { code })
-    {
+    match code(error) {
         Some(code) => {
             let (cause, meaning) = meaning(code);
             let reason = cause.because(format!("it answered {code}{meaning}"));
@@ -236,8 +241,26 @@ pub fn describe(error: &RedisError) -> Reason {
             })
         }
         None if error.is_io_error() => error.to_string().into(),
-        None => error.category().into(),
+        None => Cause::UnexpectedAnswer.because(error.category()),
     }
+}
+
+/// The code of the server's error, which is the first word of its answer. If a command within a
+/// script has failed, it is the code of the command's error.
+fn code(error: &RedisError) -> Option<&str> {
+    let answered = error.code()?;
+    // If the user may not run one of a script's commands, Redis reports an error of the script.
+    let lacks_right =
+        says(error, "ACL failure in script") || says(error, "user executing the script can't run");
+    if lacks_right {
+        return Some("NOPERM");
+    }
+    // Redis 6 answers ERR, and quotes the error of the command.
+    let is_of_script = answered == "ERR" && says(error, "@user_script");
+    let quoted = QUOTED
+        .iter()
+        .find(|&&quoted| is_of_script && says(error, quoted));
+    Some(quoted.copied().unwrap_or(answered))
 }
 
 /// Why the server refuses the login. If it refuses the database, its message may be quoted, because
@@ -254,6 +277,7 @@ pub(crate) fn not_let_in(login: &RedisConnectionInfo, error: &RedisError) -> Rea
     }
 }
 
+/// The cause of an error with this code, and what the code means.
 fn meaning(code: &str) -> (Cause, &'static str) {
     match code {
         "NOAUTH" => (Cause::WantsPassword, ": it wants a password"),
@@ -262,7 +286,7 @@ fn meaning(code: &str) -> (Cause, &'static str) {
             ": it refuses the user name or the password",
         ),
         "NOPERM" => (
-            Cause::Other,
+            Cause::NotPermitted,
             ": the user may not run a command that is needed",
         ),
         "READONLY" => (Cause::IsReplica, ": it is a replica, or takes no writes"),
@@ -270,9 +294,9 @@ fn meaning(code: &str) -> (Cause, &'static str) {
             let few = ": it takes no writes, because too few replicas are connected (min-replicas-to-write)";
             (Cause::TooFewReplicas, few)
         }
-        "MASTERDOWN" => (Cause::Other, ": it is a replica without its primary"),
+        "MASTERDOWN" => (Cause::Refused, ": it is a replica without its primary"),
         "CLUSTERDOWN" => (
-            Cause::Other,
+            Cause::Refused,
             ": the Cluster has no primary for some of its slots",
         ),
         "MOVED" | "ASK" => (
@@ -280,13 +304,13 @@ fn meaning(code: &str) -> (Cause, &'static str) {
             ": it is one server of a Cluster: write redis+cluster:// instead of redis://",
         ),
         "TRYAGAIN" => (
-            Cause::Other,
+            Cause::Refused,
             ": the slot of these keys is moving to another primary",
         ),
         "LOADING" => (Cause::Loading, ": it is still reading its data from disk"),
         "OOM" => (Cause::MemoryFull, ": its memory is full"),
         "MISCONF" => (Cause::DiskFails, ": it cannot write to its disk"),
-        _ => (Cause::Other, ""),
+        _ => (Cause::Refused, ""),
     }
 }
 
@@ -333,6 +357,31 @@ mod tests {
                 "it answered NOPERM: the user may not run a command that is needed",
                 "{answer}"
             );
+        }
+    }
+
+    #[test]
+    fn an_error_within_a_script_has_the_cause_of_the_command_that_failed() {
+        for (answer, cause) in [
+            (
+                "ERR Error running script (call to f_9f4): @user_script:1: @user_script: 1: -OOM command not allowed",
+                Cause::MemoryFull,
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'. script: 9f4, on @user_script:1.",
+                Cause::MemoryFull,
+            ),
+            (
+                "ERR Error running script: @user_script: READONLY You can't write",
+                Cause::IsReplica,
+            ),
+            (
+                "ERR ACL failure in script: User wxmint has no permissions to run the 'get' command",
+                Cause::NotPermitted,
+            ),
+            ("ERR unknown command 'OOM'", Cause::Refused),
+        ] {
+            assert_eq!(describe(&error(answer)).cause, cause, "{answer}");
         }
     }
 

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 
 use redis::{Value, from_redis_value};
 
-use super::failure::{Reason, Result};
+use super::failure::{Cause, Result};
 use super::{cluster, info::member, link::RedisClient, url::Address};
 
 /// About how many keys one page examines. This takes a millisecond or two of Redis' time, in which
@@ -125,7 +125,7 @@ impl RedisClient {
                 .collect();
         }
         let unreadable = |_| {
-            Reason::from(format!(
+            Cause::UnexpectedAnswer.because(format!(
                 "Redis at {}: its answer to SCAN cannot be read",
                 server.name
             ))

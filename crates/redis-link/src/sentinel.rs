@@ -77,10 +77,11 @@ impl Sentinels {
         }
         self.newest(&words, &server).await.map_err(|error| {
             let reason = if words.is_empty() { reason } else { error };
-            let cause = if reason.cause == Cause::Other {
-                Cause::NoPrimaryNamed
-            } else {
-                reason.cause
+            let cause = match reason.cause {
+                Cause::NotPermitted | Cause::Refused | Cause::UnexpectedAnswer | Cause::Other => {
+                    Cause::NoPrimaryNamed
+                }
+                cause => cause,
             };
             cause.because(format!(
                 "the Sentinels name no server that is the primary of {}; {reason}",
