@@ -264,7 +264,7 @@ fn row(error: &Error) -> (Code, &'static str) {
         Error::PhoneNumbersSpent(_) => (Code::PhoneNumbersSpent, PHONE_QUOTA_EXHAUSTED),
         Error::Misconfigured { .. } => (Code::WechatMisconfigured, WECHAT_REFUSES_US),
         Error::WeChatUnavailable(_) => (Code::WechatUnavailable, NO_WECHAT),
-        Error::StoreUnavailable(_) => (Code::StoreUnavailable, NO_STORE),
+        Error::StoreUnavailable(_) | Error::KeysUnusable(_) => (Code::StoreUnavailable, NO_STORE),
         Error::Contended => (Code::StoreUnavailable, CONTENDED),
         Error::EndedAhead(_) => (Code::StoreUnavailable, CLOCK_OF_STORE),
         Error::AccountsUnavailable(_) => (Code::AccountsUnavailable, NO_ACCOUNTS),

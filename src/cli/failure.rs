@@ -108,6 +108,7 @@ failures! {
     };
     error: LoginError => match error {
         LoginError::StoreUnavailable(cause) => cause.into(),
+        LoginError::Contended => Self::unfinished(format_args!("{error}. Run the same command again.")),
         error => Self::unfinished(error),
     };
     error: IssuerStartError => match error.is_in_settings {

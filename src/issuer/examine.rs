@@ -7,7 +7,7 @@ use futures_util::TryFutureExt;
 use wxmint_findings::{Finding, Message, Status, count, cure_of_vault};
 use wxmint_keys::rotation::{CLOCK_SKEW, KeyLife, LEEWAY};
 use wxmint_keys::{KeySet, vault::VaultError};
-use wxmint_store::Store;
+use wxmint_store::{Store, StoreError};
 use wxmint_verify::KeyError;
 
 use super::{Issuer, IssuerStartError, door::OpenDoor};
@@ -157,7 +157,7 @@ impl Issuer {
             Ok(sealed) => (true, message!(all_session_keys_open, sealed.len())),
             // A missing right to search for session keys is no fault, because no login needs it.
             Err(error) => (
-                error.reason.contains("NOPERM"),
+                matches!(error, StoreError::NotPermitted(_)),
                 message!(no_session_key_was_tried),
             ),
         };

@@ -102,6 +102,10 @@ pub enum LoginError {
     WeChatUnavailable(CallError),
     #[error(transparent)]
     StoreUnavailable(#[from] StoreError),
+    /// The client may try again, because another replica may have the keys, or the clock, that this
+    /// one lacks.
+    #[error("no token can be signed: {0}")]
+    KeysUnusable(#[from] KeyError),
     #[error("a binding is changed, or the tokens are ended, by others at the same time")]
     Contended,
     /// A token for the user would have to be dated later than verifiers accept. The duration is how
@@ -124,7 +128,7 @@ impl LoginError {
             Self::SlowDown => Some(Duration::from_secs(60)),
             Self::WeChatUnavailable(CallError::NotSent { retry_after, .. }) => Some(*retry_after),
             Self::WeChatUnavailable(_) => Some(Duration::from_secs(2)),
-            Self::StoreUnavailable(_) | Self::Contended | Self::Busy => {
+            Self::StoreUnavailable(_) | Self::KeysUnusable(_) | Self::Contended | Self::Busy => {
                 Some(Duration::from_secs(1))
             }
             Self::EndedAhead(wait) => Some(*wait),
@@ -156,17 +160,6 @@ impl LoginError {
 
     pub(crate) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
         move |refused| Self::TooMany { limit, refused }
-    }
-}
-
-/// The client may try again, because another replica may have the keys, or the clock, that this one
-/// lacks.
-impl From<KeyError> for LoginError {
-    fn from(error: KeyError) -> Self {
-        StoreError {
-            reason: error.to_string(),
-        }
-        .into()
     }
 }
 

@@ -241,16 +241,12 @@ impl LoginWorker {
         } = exchanged;
         let token = self.minter.issued(user, person.app.clone(), id, *at);
         let latest = latest(now, token.expires_at);
-        if token.issued_at > latest || token.expires_at <= now.timestamp() {
-            let wrong = if token.issued_at > latest {
-                "more than a minute ahead"
-            } else {
-                "behind by a token's life"
-            };
-            return Err(StoreError {
-                reason: format!("the clock of Redis is {wrong}: set it by NTP"),
-            }
-            .into());
+        if token.issued_at > latest {
+            let seconds = token.issued_at - now.timestamp();
+            return Err(StoreError::ClockAhead { seconds }.into());
+        }
+        if token.expires_at <= now.timestamp() {
+            return Err(StoreError::ClockBehind.into());
         }
         let date = match self.policy.single_session {
             true => self.store.revoke_earlier(&token, latest).await?,

@@ -73,14 +73,11 @@ impl UserIds {
     /// Fails unless the store's fingerprint is this process's. Checked before a code is spent, and
     /// again before a login is recorded.
     pub(super) fn check_agreed(&self) -> Result<(), StoreError> {
-        let reason = || "user ids come about in another way or with another id key than the store names: see wxmint doctor";
         let is_agreed = self.agreement.lock().last_match == Some(true);
         if is_agreed {
             Ok(())
         } else {
-            Err(StoreError {
-                reason: reason().into(),
-            })
+            Err(StoreError::OtherIdKey)
         }
     }
 
@@ -282,8 +279,7 @@ impl LoginWorker {
         attempt: &mut Attempt<'_>,
     ) -> Result<LoginError> {
         if !self.ids.are_computed() || self.ids.are_of_openids() {
-            let reason = "the person has a user id that was computed in another way".into();
-            return Ok(StoreError { reason }.into());
+            return Ok(StoreError::OtherUserId.into());
         }
         let BindingState::Bound(bound) = self.store.binding_state(person).await? else {
             return Ok(LoginError::Contended);

@@ -13,6 +13,7 @@
 extern crate self as wxmint_store;
 
 mod conformance;
+mod error;
 mod memory;
 mod redis;
 #[cfg(test)]
@@ -24,8 +25,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use wxmint_ids::{Person, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
-use wxmint_redis_link::Reason;
 
+pub use self::error::StoreError;
 pub use self::limits::RateLimitKey;
 use self::limits::{Rate, TooMany};
 pub use self::redis::DRAWN;
@@ -53,29 +54,6 @@ const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long a noted life counts without being noted again. It is much longer than
 /// [`LIFE_NOTED_EVERY`], because Redis may be unreachable meanwhile.
 const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
-
-/// Why the store gave no answer. The client did nothing wrong, so answer with 503.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the store did not answer: {reason}")]
-pub struct StoreError {
-    /// For the log. It contains neither the names of keys nor values.
-    pub reason: String,
-}
-
-impl StoreError {
-    /// Whether a retry is useless until an operator has repaired or deleted a stored value.
-    pub fn is_lasting(&self) -> bool {
-        self.reason.ends_with(": mend or delete it")
-    }
-}
-
-impl From<Reason> for StoreError {
-    fn from(reason: Reason) -> Self {
-        Self {
-            reason: reason.to_string(),
-        }
-    }
-}
 
 /// The result of an operation of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -158,7 +158,7 @@ impl Import<'_> {
             person,
             bound: line,
         }: &Record,
-    ) -> Result<Imported, StoreError> {
+    ) -> Result<Imported, LoginError> {
         let Some(line) = line else {
             return Ok(Imported::Done {
                 news: self.redis.note_dissolved(person).await?,
@@ -221,12 +221,7 @@ impl Import<'_> {
             }
             Err(LoginError::AlreadyBound) => "the person is bound to another user",
             Err(LoginError::Blocked) => BLOCKED,
-            Err(LoginError::StoreUnavailable(cause)) => return Err(cause),
-            Err(other) => {
-                return Err(StoreError {
-                    reason: other.to_string(),
-                });
-            }
+            Err(other) => return Err(other),
         };
         Ok(Imported::Refused(refused))
     }

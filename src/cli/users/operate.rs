@@ -171,9 +171,10 @@ fn act<T>(
     user: &UserId,
     step: impl AsyncFn(&Operator<'_>) -> Result<T, LoginError>,
 ) -> Result<T, Failure> {
-    let unreachable = |StoreError { reason, .. }| {
+    let unreachable = |error: StoreError| {
         Failure::unfinished(format_args!(
-            "WXMINT_REDIS_URL: nothing was done: {reason}. Run the same command again when this is mended."
+            "WXMINT_REDIS_URL: nothing was done: {}. Run the same command again when this is mended.",
+            error.reason()
         ))
     };
     let (known, done, ahead) = audited(async |operator| {

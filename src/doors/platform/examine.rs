@@ -1,7 +1,7 @@
 //! Whether merchants of a third-party platform can log in.
 
 use wxmint_findings::{Finding, Message, count};
-use wxmint_store::{Store, walk::Place};
+use wxmint_store::{Store, StoreError, walk::Place};
 
 use super::known::{Known, Refusal};
 use super::{CATALOG, Platform, store::entries};
@@ -89,7 +89,7 @@ async fn rights(redis: &Store) -> Option<Finding> {
             advice,
         )
     };
-    refused.to_string().contains("NOPERM").then(missing)
+    matches!(refused, StoreError::NotPermitted(_)).then(missing)
 }
 
 /// Finds merchants for which WeChat refuses calls until something changes.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use wxmint_ids::{Person, UnionId, UserId, packed};
-use wxmint_store::{BindingState, Bound, Intent};
+use wxmint_store::{BindingState, Bound, Intent, StoreError};
 
 use wxmint::accounts::Named;
 
@@ -401,7 +401,8 @@ pub(crate) fn of_an_answer(
         }),
         Outcome::Unbound => of_an_unbinding(visit, evidence, books),
         Outcome::Failed(error) => {
-            hold(error.reason == LOST, || format!("failed: {}", error.reason))
+            let is_lost = matches!(error, StoreError::Unreachable(reason) if reason == LOST);
+            hold(is_lost, || format!("failed: {error}"))
         }
     }
 }

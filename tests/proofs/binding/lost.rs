@@ -188,7 +188,7 @@ impl<'a> World<'a> {
                     Err(format!("{who} was {held} and is {}", bound.user))
                 }
             }
-            Outcome::Failed(error) => Err(format!("failed: {}", error.reason)),
+            Outcome::Failed(error) => Err(format!("failed: {error}")),
             _ => Ok(()),
         }
     }

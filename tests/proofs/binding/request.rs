@@ -162,9 +162,9 @@ impl Request {
             Err(LoginError::AlreadyBound) => Outcome::AlreadyBound,
             Err(LoginError::Blocked) => Outcome::Blocked,
             Err(LoginError::StoreUnavailable(cause)) => Outcome::Failed(cause),
-            Err(other) => Outcome::Failed(StoreError {
-                reason: format!("not to be expected: {other}"),
-            }),
+            Err(other) => {
+                Outcome::Failed(StoreError::Refused(format!("not to be expected: {other}")))
+            }
         }
     }
 
@@ -252,9 +252,7 @@ impl Request {
         match self.store.record_login(&record).await? {
             Recorded::Counted { state, .. } => Ok(Some(state)),
             Recorded::Unbound | Recorded::OtherUser => Ok(None),
-            Recorded::Limited(_) => Err(StoreError {
-                reason: "limited, where nothing is".into(),
-            }),
+            Recorded::Limited(_) => Err(StoreError::Refused("limited, where nothing is".into())),
         }
     }
 
@@ -280,9 +278,8 @@ impl Request {
         let answers = self.steps.answer(redis::pipe().cmd(ASK).arg(key)).await;
         let user = answers
             .map(|answers| redis::from_redis_value_ref::<String>(&answers[0]).expect("a text"));
-        user.map(parse).ok_or_else(|| StoreError {
-            reason: LOST.into(),
-        })
+        user.map(parse)
+            .ok_or_else(|| StoreError::Unreachable(LOST.into()))
     }
 
     /// `Login::unbind`, by a token of the binding that is there now.

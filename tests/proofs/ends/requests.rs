@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxmint_keys::token::Issued;
-use wxmint_store::{Decision, Intent, Store, StoreError, TokenState, UserState};
+use wxmint_store::{Decision, Intent, Store, TokenState, UserState};
 
 use super::laws::{End, Scope, Token};
 use super::store::{Fate, StoreCall};
@@ -352,7 +352,7 @@ impl World<'_> {
                 let stage = Stage::End(call, is_noted || fate != Fate::NotTaken);
                 self.requests.push(Request { stage, ..request });
             }
-            Some(Err(StoreError { reason })) => self.failed(request, &reason),
+            Some(Err(error)) => self.failed(request, &error.to_string()),
             Some(Ok(None)) => self.answered(&request),
             Some(Ok(Some(iat))) if iat > request.latest => {
                 self.failed(request, "its date would be too late")

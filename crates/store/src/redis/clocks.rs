@@ -119,17 +119,10 @@ impl Clocks {
 fn not_ahead(second: i64, now: DateTime<Utc>) -> Result<i64> {
     let ahead = second - now.timestamp();
     if ahead > APART.num_seconds() {
-        Err(too_far_ahead(ahead))
+        Err(StoreError::ClockAhead { seconds: ahead })
     } else {
         Ok(second)
     }
-}
-
-pub(super) fn too_far_ahead(seconds: i64) -> StoreError {
-    let reason = format!(
-        "the clock of Redis is {seconds} s ahead of the clock of this machine, and a minute is allowed: set both by NTP"
-    );
-    StoreError { reason }
 }
 
 fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
@@ -223,9 +216,7 @@ impl Store {
             let asked = Call::of("HGET", name::ends(&token.user)).arg("dated");
             let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
             if noted.is_none_or(|noted| noted < date) {
-                return Err(StoreError {
-                    reason: "a failover has taken back the date of a token".into(),
-                });
+                return Err(StoreError::LostInFailover("the date of a token"));
             }
         }
         Ok(date)

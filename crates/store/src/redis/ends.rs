@@ -8,7 +8,7 @@ use redis::Value;
 use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
-use super::clocks::{APART, too_far_ahead};
+use super::clocks::APART;
 use super::stream::KEY_ENDS_KEPT;
 use super::{Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable};
 use crate::{
@@ -296,9 +296,7 @@ impl Store {
         if is_kept {
             Ok(())
         } else {
-            Err(StoreError {
-                reason: "a failover has lost the block".into(),
-            })
+            Err(StoreError::LostInFailover("the block"))
         }
     }
 
@@ -668,7 +666,10 @@ fn published(user: &UserId, name: &str, second: i64, until: i64) -> Call {
 
 /// The answer of a script, or the error that the clock of Redis is too far ahead.
 pub(super) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
-    ahead.map_or(Ok(answer), |seconds| Err(too_far_ahead(seconds)))
+    match ahead {
+        Some(seconds) => Err(StoreError::ClockAhead { seconds }),
+        None => Ok(answer),
+    }
 }
 
 /// Reads an entry of a user's list, in the form of `admit.lua`: a person who is or was admitted in

@@ -170,8 +170,7 @@ impl Store {
             // A key may have moved from a primary that was not read yet to one that had been read.
             let page = self.link.keys_like(pattern, &from, Slots::AtRest).await?;
             if page.may_miss {
-                let why = "its servers or slots changed meanwhile: run the command again when the Cluster is at rest";
-                return Err(StoreError { reason: why.into() });
+                return Err(StoreError::ChangedDuringScan);
             }
             let keys: Vec<_> = page
                 .found

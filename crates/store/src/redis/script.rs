@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use wxmint_ids::packed::Unreadable;
 use wxmint_redis_link::{Call, Script};
 
 use crate::StoreError;
@@ -55,13 +54,5 @@ pub(super) fn flag(value: bool) -> &'static str {
 
 /// The error for a value that this version cannot read.
 pub fn unreadable(what: &'static str) -> StoreError {
-    StoreError {
-        reason: format!("{what} in Redis cannot be read: mend or delete it"),
-    }
-}
-
-impl From<Unreadable> for StoreError {
-    fn from(Unreadable(what): Unreadable) -> Self {
-        unreadable(what)
-    }
+    StoreError::Damaged(what)
 }
