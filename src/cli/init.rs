@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write, stdin};
 use std::path::{Path, PathBuf};
-use std::{collections::BTreeMap, env, os::unix::fs::DirBuilderExt};
+use std::{env, os::unix::fs::DirBuilderExt};
 
 use clap::Args;
 use wxmint_findings::Message;
@@ -17,7 +17,8 @@ use super::output::{Language, ask_hidden, print, say};
 use super::{Failure, key_line};
 use crate::clock::now;
 use crate::secret_files::{create_private, one_value};
-use crate::settings::env_file::{self, filled, quoted};
+use crate::settings::env_file::{self, quoted};
+use crate::settings::example::{self, Values};
 use crate::settings::{Fault, Faults, Settings, read_one, variables};
 
 const KEYS: &str = "keys.json";
@@ -173,7 +174,7 @@ fn contents(
 ) -> Result<Vec<NewFile>, Failure> {
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now() - CLOCK_SKEW)?]);
     checked(&keys)?;
-    let example = language.pick([env_file::EXAMPLE, env_file::EXAMPLE_IN_CHINESE]);
+    let example = language.pick([example::english, example::chinese]);
     let text = |text: String| Zeroizing::new(text.into_bytes());
     let mut files = vec![
         NewFile::new(KEYS, keys.content()),
@@ -186,10 +187,7 @@ fn contents(
             text(format!("{}\n", secret.as_str())),
         ));
     }
-    files.push(NewFile::new(
-        env_file::NAME,
-        text(filled(example, settings)),
-    ));
+    files.push(NewFile::new(env_file::NAME, text(example(Some(settings)))));
     Ok(files)
 }
 
@@ -263,9 +261,6 @@ const PLATFORM_FILE: &str = "WXMINT_PLATFORM_FILE";
 /// The form of an AppID of WeChat. A simulator's AppID may have any form.
 const USUAL_FORM: &str = "the AppID that WeChat's console shows: wx and 16 hexadecimal digits; another one is taken with --demo";
 
-/// The values of settings by variable.
-type Values = BTreeMap<&'static str, String>;
-
 /// Finds missing values, values that `wxmint serve` would refuse, and AppIDs that cannot be
 /// WeChat's.
 fn faults_of(values: &Values) -> Vec<Fault> {
@@ -281,7 +276,11 @@ fn faults_of(values: &Values) -> Vec<Fault> {
         && faults.iter().all(|fault| fault.variable != APPID)
     {
         let usual = |text: &str| text.parse::<AppId>().ok().filter(AppId::is_usual);
-        let unusual = read_one(&variables::APPID.taking(USUAL_FORM, usual), vars()).err();
+        let unusual = read_one(
+            &variables::APPID.parsed_by(usual).in_form(USUAL_FORM),
+            vars(),
+        )
+        .err();
         faults.extend(unusual.into_iter().flat_map(|Faults(faults)| faults));
     }
     faults

@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 
 use self::{failure::Failure, output::Language};
 use crate::issuer::door::{DoorCommand, Doors};
-use crate::settings::{Variable, env_file, parse_duration};
+use crate::settings::{Role, Variable, env_file, parse_duration};
 
 const EXIT_UNFINISHED: u8 = 1;
 /// The exit code of `wxmint doctor` if there are faults. If there are only warnings, it is 1.
@@ -222,8 +222,10 @@ pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Resu
 
 /// Parses the value of an option like the setting for which it stands.
 fn span(text: &str, variable: &Variable<Duration>) -> Result<TimeDelta, String> {
-    let span = (variable.parse)(text).and_then(|span| TimeDelta::from_std(span).ok());
-    span.ok_or_else(|| format!("must be {}", variable.form()))
+    let span = variable
+        .parse(text)
+        .and_then(|span| TimeDelta::from_std(span).ok());
+    span.ok_or_else(|| format!("must be {}", variable.form(Role::Issuer)))
 }
 
 fn duration(text: &str) -> Result<TimeDelta, &'static str> {

@@ -8,46 +8,17 @@
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::{collections::BTreeMap, env, sync::OnceLock};
+use std::{env, sync::OnceLock};
 
 use rustix::{fs::OFlags, process::geteuid};
 use wxmint_findings::{Finding, Message};
 
-use super::variable::ENTRIES;
+use super::table::declared;
 use crate::secret_files::BYTE_ORDER_MARK;
 
 pub const NAME: &str = ".env";
-/// `wxmint init` writes this, with values of its own.
-pub const EXAMPLE: &str = include_str!("../../.env.example");
-pub const EXAMPLE_IN_CHINESE: &str = include_str!("../../.env.example.zh-CN");
-/// The most bytes of the file, many times as many as `.env.example` has.
+/// The most bytes of the file, many times as many as an example file has.
 const LARGEST: u64 = 256 * 1024;
-/// The form of a variable in Chinese: its line in the example, or else the first that explains the
-/// variable.
-pub fn explained_in_chinese(variable: &str) -> Option<String> {
-    let names = |line: &str| {
-        line.trim_start_matches("# ")
-            .split_once('=')
-            .is_some_and(|(name, _)| name == variable)
-    };
-    let paragraph = EXAMPLE_IN_CHINESE
-        .split("\n\n")
-        .find(|text| text.lines().any(names))?;
-    let comments = || {
-        paragraph
-            .lines()
-            .take_while(|line| !names(line))
-            .filter_map(|line| line.strip_prefix("# "))
-    };
-    let is_beside = |text: &&str| {
-        ["例如：", "详见 ", "默认值：", "必填。"]
-            .iter()
-            .any(|start| text.starts_with(start))
-    };
-    let form = comments().find_map(|text| text.strip_prefix("格式："));
-    form.or_else(|| comments().find(|text| !is_beside(text)))
-        .map(str::to_owned)
-}
 
 /// The finding if something about the loaded file is unusual.
 pub static NOTE: OnceLock<Finding> = OnceLock::new();
@@ -123,11 +94,8 @@ fn read() -> io::Result<(String, Metadata)> {
 /// Whether others can read a secret, or change what wxmint does.
 fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     // A value that may also stand in a file is a secret, or contains one.
-    let is_secret = |name: &str| {
-        ENTRIES
-            .iter()
-            .any(|entry| entry.may_be_in_file && entry.name == name)
-    };
+    let is_secret =
+        |name: &str| declared().any(|setting| setting.may_be_in_file && setting.name == name);
     let is_secret = |name: &str| is_secret(name) || name == "OTEL_EXPORTER_OTLP_HEADERS";
     let has_secret = pairs
         .iter()
@@ -212,25 +180,6 @@ fn unquoted(text: &str) -> Option<String> {
     (words.len() == 1).then(|| words.remove(0).split_off(1))
 }
 
-/// The text of an example file with these values in place of its own.
-pub fn filled(example: &str, values: &BTreeMap<&str, String>) -> String {
-    let line = |line: &str| {
-        let name = line
-            .strip_prefix("# ")
-            .unwrap_or(line)
-            .split_once('=')
-            .map(|(name, _)| name);
-        match name.and_then(|name| values.get_key_value(name)) {
-            Some((name, value)) => format!("{name}={}\n", quoted(value)),
-            // The example sets this variable because one of several must be set. Here another one
-            // is.
-            None if line.starts_with("WXMINT_") => format!("# {line}\n"),
-            None => format!("{line}\n"),
-        }
-    };
-    example.lines().map(line).collect()
-}
-
 /// A value as `unquoted`, dotenvy and a shell read it. A backslash is written outside of the
 /// quotation marks, because dotenvy, when it looks for the end of a line, treats a backslash as if
 /// it escaped the quotation mark behind it.
@@ -254,6 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::settings::example::chinese;
 
     fn line(text: &str) -> String {
         parse(text)
@@ -265,7 +215,7 @@ mod tests {
         #[test]
         fn every_value_is_read_as_it_was_written(value in "[^\0\n]*", other in r#"[\\'"$# \r{}a`]*"#) {
             let pairs = [("WXMINT_KEYS", value), ("WXMINT_REDIS_URL", other)];
-            let read = parse(&filled(EXAMPLE_IN_CHINESE, &pairs.clone().into())).expect("what was written");
+            let read = parse(&chinese(Some(&pairs.clone().into()))).expect("what was written");
             for (name, value) in pairs {
                 prop_assert_eq!(read.iter().filter(|(known, _)| known == name).collect::<Vec<_>>(), [&(name.to_owned(), value)]);
             }

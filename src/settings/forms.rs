@@ -1,4 +1,4 @@
-//! The parsers of values. `.env.example` describes the form of each value in words.
+//! The parsers of values. `table.rs` has the form of each value in words, and its bounds.
 
 use std::io::{self, IsTerminal};
 use std::{net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
@@ -18,8 +18,8 @@ use super::{AccountsSource, is_secure};
 pub(super) fn rate(text: &str) -> Option<Rate> {
     let (burst, period) = text.split_once('/')?;
     Some(Rate {
-        burst: within(burst, 1..=1_000_000)?,
-        period: time_within(period, "1s", "30d")?,
+        burst: parsed(burst)?,
+        period: parse_duration(period)?,
     })
 }
 

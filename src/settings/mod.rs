@@ -1,15 +1,18 @@
-//! The settings, which are environment variables, and what `.env` adds to them. `settings!`,
-//! `variables.rs` and `.env.example` declare them; this file and `sidecar.rs` say which of them
-//! each command reads. All faults are reported at once. A fault never repeats a value, because the
-//! value may be a secret in the wrong place.
+//! The settings, which are environment variables, and what `.env` adds to them. `table.rs` declares
+//! each of them; `settings!` and `variables.rs` give it a type and a parser; this file and
+//! `sidecar.rs` say which of them each command reads. All faults are reported at once. A fault never
+//! repeats a value, because the value may be a secret in the wrong place.
 
+mod declaration;
 pub mod env_file;
+pub mod example;
 mod forms;
 #[cfg(test)]
 mod pages;
 mod reader;
 mod redis;
 mod sidecar;
+mod table;
 #[cfg(test)]
 mod tests;
 mod variable;
@@ -26,13 +29,14 @@ use wxmint_upstream::{ProxyUrl, is_secure};
 use wxmint_verify::TokenTyp;
 use wxmint_wechat::App;
 
+pub use self::declaration::Role;
 pub use self::forms::{IssuerUrl, parse_duration};
-use self::forms::{list, parsed, time_within, unless, within};
+use self::forms::{list, parsed, unless};
 pub use self::reader::{Fault, Faults, Reader};
 pub use self::redis::StoreSettings;
 pub use self::sidecar::SidecarSettings;
 pub use self::variable::{Variable, nearest_to_unknown, value_files};
-use self::{variable::ENTRIES, variables::*};
+use self::{table::declared, variables::*};
 
 pub use crate::apps::AppsSource;
 
@@ -61,11 +65,11 @@ impl AccountsSource {
 /// The files by which doors are opened, by the names of their variables.
 pub type DoorFiles = BTreeMap<&'static str, PathBuf>;
 
-/// Declares a struct of settings. The first fields are the values of one variable each, and these
-/// variables are declared too, as `variables!` does it. The other fields depend on several
-/// variables. Every field is read, so that no fault hides another.
+/// Makes a struct of the settings that a role reads. The first fields are the values of one variable
+/// each, and these variables are named too, as `variables!` does it. The other fields depend on
+/// several variables. Every field is read, so that no fault hides another.
 macro_rules! settings {
-    ($name:ident { $($value:ident: $of:ty = $VARIABLE:ident($parse:expr),)+ }
+    ($name:ident for $role:ident { $($value:ident: $of:ty = $VARIABLE:ident($parse:expr),)+ }
         |$reader:ident| { $($field:ident: $type:ty = $read:expr,)+ }) => {
         $crate::settings::variables::variables! { $($VARIABLE: $of = $parse;)+ }
 
@@ -77,7 +81,7 @@ macro_rules! settings {
 
         impl $name {
             pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self, Faults> {
-                let mut reader = Reader::new(vars);
+                let mut reader = Reader::new($crate::settings::Role::$role, vars);
                 let settings = Self::read(&mut reader);
                 reader.finish(settings)
             }
@@ -93,32 +97,23 @@ macro_rules! settings {
 use settings;
 
 settings! {
-    Settings {
+    Settings for Issuer {
         keys: PathBuf = KEYS(parsed),
         vault_key_file: PathBuf = VAULT_KEY_FILE(parsed),
         listen: SocketAddr = LISTEN(parsed),
         admin_tokens_file: Option<PathBuf> = ADMIN_TOKENS_FILE(|text| unless("", text, parsed)),
         verify_files_dir: Option<PathBuf> = VERIFY_FILES_DIR(|text| unless("", text, parsed)),
-        // A connection takes 11 KiB while it is idle, and at most 64 with the kernel's buffers
-        // (tests/it/connections.rs), though 1500 that read nothing of the feed take less than
-        // 64 MiB: 1000 take at most 63 of the chart's 128 MiB. The process of `wxmint serve` takes
-        // 25 and two passwords that are being hashed take 38; the tokens that `wxmint sidecar`
-        // remembers take 32.
-        max_connections: usize = MAX_CONNECTIONS(|text| within(text, 1..=1_000_000)),
+        max_connections: usize = MAX_CONNECTIONS(parsed),
         jwks_peers: Vec<Url> = JWKS_PEERS(|text| list(text, forms::secure_url)),
-        // A token that lives less than a minute can expire before it is used. One that lives for
-        // months stays valid long after its user was removed.
-        token_ttl: Duration = TOKEN_TTL(|text| time_within(text, "1m", "30d")),
+        token_ttl: Duration = TOKEN_TTL(parse_duration),
         token_typ: TokenTyp = TOKEN_TYP(parsed),
-        // Caches may keep the JWKS for a sixth of this time, and with it a key that was retired in
-        // an emergency.
-        key_prepublish: Duration = KEY_PREPUBLISH(|text| time_within(text, "1s", "7d")),
-        session_key_ttl: Duration = SESSION_KEY_TTL(|text| time_within(text, "1s", "365d")),
+        key_prepublish: Duration = KEY_PREPUBLISH(parse_duration),
+        session_key_ttl: Duration = SESSION_KEY_TTL(parse_duration),
         dangerous_accounts_over_http: bool = DANGEROUS_ACCOUNTS_OVER_HTTP(parsed),
         auto_provision: bool = AUTO_PROVISION(parsed),
         id_key_file: Option<PathBuf> = ID_KEY_FILE(|text| unless("", text, parsed)),
         user_index: bool = USER_INDEX(parsed),
-        bindings_per_user: u32 = BINDINGS_PER_USER(|text| within(text, 1..=1000)),
+        bindings_per_user: u32 = BINDINGS_PER_USER(parsed),
         single_session: bool = SINGLE_SESSION(parsed),
         login_paths: Vec<String> = LOGIN_PATHS(forms::login_paths),
         token_aliases: Vec<String> = TOKEN_ALIASES(forms::token_aliases),
@@ -127,10 +122,10 @@ settings! {
         limit_ip: Rate = LIMIT_IP(forms::rate),
         limit_openid: Rate = LIMIT_OPENID(forms::rate),
         limit_username: Rate = LIMIT_USERNAME(forms::rate),
-        limit_open_requests: u32 = LIMIT_OPEN_REQUESTS(|text| within(text, 1..=10_000)),
-        phone_numbers_per_person: u32 = PHONE_NUMBERS_PER_PERSON(|text| within(text, 1..=1000)),
-        phone_numbers_per_app: u32 = PHONE_NUMBERS_PER_APP(|text| within(text, 1..=100_000_000)),
-        user_data_max_age: Duration = USER_DATA_MAX_AGE(|text| time_within(text, "1s", "30d")),
+        limit_open_requests: u32 = LIMIT_OPEN_REQUESTS(parsed),
+        phone_numbers_per_person: u32 = PHONE_NUMBERS_PER_PERSON(parsed),
+        phone_numbers_per_app: u32 = PHONE_NUMBERS_PER_APP(parsed),
+        user_data_max_age: Duration = USER_DATA_MAX_AGE(parse_duration),
         wechat_url: Url = WECHAT_URL(forms::secure_url),
         log_format: LogFormat = LOG_FORMAT(forms::log_format),
         log_addresses: bool = LOG_ADDRESSES(parsed),
@@ -182,7 +177,7 @@ impl Settings {
         vars: impl Iterator<Item = (String, String)>,
         free: impl Fn(&str) -> bool,
     ) -> Result<Self, Faults> {
-        let mut reader = Reader::new(vars);
+        let mut reader = Reader::new(Role::Issuer, vars);
         let settings = Self::read(&mut reader);
         let is_taken = |paths: &Vec<String>| {
             paths
@@ -195,14 +190,11 @@ impl Settings {
     }
 }
 
-/// The files of the doors, by the names of their variables: those in `.env.example` that no other
-/// setting has.
+/// The files of the doors, by the names of their variables.
 fn read_door_files(reader: &mut Reader) -> DoorFiles {
-    let names = ENTRIES
-        .iter()
-        .map(|entry| entry.name)
-        .filter(|name| !own_names().contains(name));
-    names
+    declared()
+        .filter(|setting| setting.opens_door)
+        .map(|setting| setting.name)
         .filter_map(|name| Some((name, reader.read(&door_file(name))??)))
         .collect()
 }
@@ -225,18 +217,16 @@ fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<Apps
     })
 }
 
+/// Whether one of the doors brings apps, so that people can log in although no app is configured.
 fn bring_apps(files: &DoorFiles) -> bool {
-    files.keys().any(|name| {
-        ENTRIES
-            .iter()
-            .any(|entry| entry.brings_apps && entry.name == *name)
-    })
+    let unless = APPID.declaration().required_unless;
+    files.keys().any(|name| unless.contains(name))
 }
 
 /// Reads only the apps, for a command that needs nothing else. `None` if a door brings further
 /// apps, or if the settings of the apps are missing or not valid.
 pub fn read_all_apps(vars: impl IntoIterator<Item = (String, String)>) -> Option<AppsSource> {
-    let mut reader = Reader::new(vars);
+    let mut reader = Reader::new(Role::Issuer, vars);
     let door_files = read_door_files(&mut reader);
     read_apps(&mut reader, Some(&door_files)).filter(|_| !bring_apps(&door_files))
 }
@@ -278,7 +268,7 @@ pub fn read_one<T>(
     variable: &Variable<T>,
     vars: impl IntoIterator<Item = (String, String)>,
 ) -> Result<T, Faults> {
-    let mut reader = Reader::new(vars);
+    let mut reader = Reader::new(Role::Issuer, vars);
     let value = reader.read(variable);
     reader.finish(value)
 }

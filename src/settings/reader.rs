@@ -4,8 +4,9 @@ use std::{collections::HashMap, fmt, io, path::Path};
 
 use wxmint_findings::Message;
 
-use super::env_file::explained_in_chinese;
-use super::variable::{ENTRIES, RENAMED, Variable, nearest_to_unknown};
+use super::declaration::Role;
+use super::table::{declaration, declared};
+use super::variable::{RENAMED, Variable, nearest_to_unknown};
 use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
 /// One variable that is missing or wrong. Never holds its value.
@@ -17,11 +18,11 @@ pub struct Fault {
     /// `is not set`, `is not valid` and the like.
     pub problem: Message,
     /// The right form, in words.
-    pub wanted: &'static str,
+    pub wanted: Message,
     pub example: &'static str,
 }
 
-/// All faults of the settings, in the order of `.env.example`.
+/// All faults of the settings, in the order of their declarations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
@@ -35,10 +36,9 @@ impl fmt::Display for Fault {
             example,
         } = self;
         if f.alternate() {
-            let wanted = explained_in_chinese(variable).unwrap_or_else(|| (*wanted).to_owned());
             write!(
                 f,
-                "{subject:#} {problem:#}\n    格式：{wanted}\n    例如：{variable}={example}"
+                "{subject:#} {problem:#}\n    格式：{wanted:#}\n    例如：{variable}={example}"
             )
         } else {
             write!(
@@ -69,6 +69,8 @@ fn is_quoted(text: &str) -> bool {
 
 /// Reads variables, and collects their faults.
 pub struct Reader {
+    /// The process for which it reads. Some variables are required by one role only.
+    role: Role,
     /// The values by their names in lower case, as envy names them.
     values: HashMap<String, String>,
     /// Each name that wxmint does not know, behind the known name that was probably meant.
@@ -77,9 +79,9 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads from variables, such as [`std::env::vars`]. An empty variable counts as not set,
-    /// because shells and manifests cannot always leave a variable out.
-    pub fn new(vars: impl IntoIterator<Item = (String, String)>) -> Self {
+    /// Reads for a role from variables, such as [`std::env::vars`]. An empty variable counts as not
+    /// set, because shells and manifests cannot always leave a variable out.
+    pub fn new(role: Role, vars: impl IntoIterator<Item = (String, String)>) -> Self {
         let vars: Vec<_> = vars
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
@@ -94,6 +96,7 @@ impl Reader {
             .filter(|(name, _)| *name == name.to_ascii_uppercase());
         let values = envy::from_iter(vars).expect("every text is a value of a map of texts");
         Self {
+            role,
             values,
             unknown,
             faults: Vec::new(),
@@ -119,7 +122,8 @@ impl Reader {
                 })?
             }
             (None, None) => variable
-                .default()
+                .declaration()
+                .default_for(self.role)
                 .ok_or_else(|| self.is_not_set(variable))?
                 .to_owned(),
         };
@@ -127,7 +131,7 @@ impl Reader {
             "" if self.is_in_file(variable) => Err(message!(is_empty)),
             text if text.contains(PLACEHOLDER) => Err(message!(still_holds_its_placeholder)),
             text if is_quoted(text) => Err(message!(stands_in_quotation_marks)),
-            text => (variable.parse)(text).ok_or_else(|| message!(is_not_valid)),
+            text => variable.parse(text).ok_or_else(|| message!(is_not_valid)),
         }
     }
 
@@ -159,26 +163,18 @@ impl Reader {
     pub fn finish<T>(mut self, settings: Option<T>) -> Result<T, Faults> {
         for (former, name) in RENAMED {
             if self.value(former).is_some() {
-                let entry = ENTRIES
-                    .iter()
-                    .find(|entry| entry.name == name)
-                    .expect("a name of `.env.example`");
-                let problem = message!(is_called_otherwise_now, name);
-                let (wanted, example) = (entry.form.as_str(), entry.example);
+                let setting = declaration(name);
                 self.faults.push(Fault {
                     variable: name,
                     subject: former.into(),
-                    problem,
-                    wanted,
-                    example,
+                    problem: message!(is_called_otherwise_now, name),
+                    wanted: setting.wanted(self.role),
+                    example: setting.example_value(),
                 });
             }
         }
-        self.faults.sort_by_key(|fault| {
-            ENTRIES
-                .iter()
-                .position(|entry| entry.name == fault.variable)
-        });
+        self.faults
+            .sort_by_key(|fault| declared().position(|setting| setting.name == fault.variable));
         settings
             .filter(|_| self.faults.is_empty())
             .ok_or(Faults(self.faults))
@@ -190,13 +186,13 @@ impl Reader {
 
     /// The path that the variable's `_FILE` names.
     pub(super) fn secret_file<T>(&self, variable: &Variable<T>) -> Option<&str> {
-        self.value(&variable.entry().file_variable()?)
+        self.value(&variable.declaration().file_variable()?)
     }
 
     /// Records a fault. Returns `None`, to return in place of the value. A variable that is read
     /// twice has one fault.
     pub(super) fn fault<T, U>(&mut self, variable: &Variable<T>, problem: Message) -> Option<U> {
-        let (name, wanted, example) = (variable.name, variable.form(), variable.entry().example);
+        let name = variable.name;
         let subject = if self.is_in_file(variable) {
             message!(content_of_file, name)
         } else {
@@ -207,8 +203,8 @@ impl Reader {
             variable: name,
             subject,
             problem,
-            wanted,
-            example,
+            wanted: variable.form(self.role),
+            example: variable.declaration().example_value(),
         });
         None
     }
@@ -219,7 +215,7 @@ impl Reader {
 
     /// `is not set`, and which variable was perhaps meant to be this one.
     fn is_not_set<T>(&self, variable: &Variable<T>) -> Message {
-        let file_variable = variable.entry().file_variable();
+        let file_variable = variable.declaration().file_variable();
         let meant =
             |nearest: &String| nearest == variable.name || file_variable.as_ref() == Some(nearest);
         match self.unknown.iter().find(|(nearest, _)| meant(nearest)) {

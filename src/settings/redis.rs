@@ -9,7 +9,7 @@ use super::{Faults, Reader, forms::parsed, reader::read_secret_file, settings};
 use crate::secret_files::{Settled, read_private};
 
 settings! {
-    StoreSettings {
+    StoreSettings for Issuer {
         confirm: Confirm = REDIS_CONFIRM(parsed),
     } |reader| {
         // `None` for `memory:`, which is lost when the process ends.

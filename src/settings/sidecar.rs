@@ -13,7 +13,7 @@ use super::{Faults, IssuerUrl, LOG_FORMAT, MAX_CONNECTIONS, Reader, TOKEN_TYP, v
 use super::{is_secure, read_admin_listen, settings};
 
 settings! {
-    SidecarSettings {
+    SidecarSettings for Sidecar {
         claims: Vec<(String, HeaderName)> = SIDECAR_CLAIMS(forms::claim_headers),
         listen: SocketAddr = SIDECAR_LISTEN(parsed),
         dangerous_jwks_over_http: bool = DANGEROUS_JWKS_OVER_HTTP(parsed),
@@ -30,13 +30,11 @@ settings! {
 fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
     // An attacker who answers in place of the issuer could make keys of their own accepted.
     let is_exposed = |urls: &Vec<Url>| !over_http && !urls.iter().all(is_secure);
-    let urls = reader.read_beside(&JWKS_URL.required(), |urls| {
+    let urls = reader.read_beside(&JWKS_URL, |urls| {
         is_exposed(urls).then(|| message!(is_http_url_of_another_machine))
     });
-    let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
-                several separated by commas";
-    let issuers = reader.read_checked(&ISSUER.taking(form, |text| Some(forms::issuers(text))));
-    let audience = reader.read(&AUDIENCE.required());
+    let issuers = reader.read_checked(&ISSUER.parsed_by(|text| Some(forms::issuers(text))));
+    let audience = reader.read(&AUDIENCE);
     let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
     let (keys_max_age, feeds) = (
         reader.read(&JWKS_MAX_AGE),
@@ -157,6 +155,18 @@ mod tests {
         let wanted = ["WXMINT_ISSUER", "WXMINT_AUDIENCE", "WXMINT_JWKS_URL"]
             .map(|name| (name, "is not set"));
         assert_eq!(asked, wanted);
+    }
+
+    #[test]
+    fn an_issuer_is_asked_for_in_the_form_that_the_sidecar_takes() {
+        let fault = SidecarSettings::from_vars([])
+            .expect_err("nothing is set")
+            .0
+            .remove(0);
+        let form = "the `iss` of the tokens, byte for byte as in the issuer's WXMINT_ISSUER, without a slash at the end; \
+                    several separated by commas";
+        assert!(fault.to_string().contains(form), "{fault}");
+        assert!(format!("{fault:#}").contains("多个用逗号分隔"), "{fault:#}");
     }
 
     #[test]

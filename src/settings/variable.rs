@@ -1,134 +1,75 @@
-//! A variable gets its name and parser from a macro. Everything else is read from `.env.example`,
-//! which is part of the program. So the text of a fault, the defaults and the list of known names
-//! are what users read there.
+//! An environment variable: its name and its parser. `table.rs` declares everything else.
 
-use std::{path::PathBuf, sync::LazyLock};
+use std::path::PathBuf;
+
+use wxmint_findings::Message;
+
+use super::declaration::{Declaration, Role};
+use super::table::{declaration, declared};
 
 /// An environment variable, and how its value is parsed.
 pub struct Variable<T> {
     pub(super) name: &'static str,
-    /// Parses the value. The parser of an optional variable accepts the empty text.
-    pub parse: fn(&str) -> Option<T>,
-    /// The form in words, if it is not that of `.env.example`.
-    form: Option<&'static str>,
-    /// Whether a missing variable is a fault even if `.env.example` has it as optional.
-    is_required: bool,
-}
-
-/// The entry of `.env.example` about a variable.
-pub(super) struct VariableEntry {
-    pub(super) name: &'static str,
-    /// The right form, in words, with the range.
-    pub(super) form: String,
-    pub(super) example: &'static str,
-    /// The value if the variable is not set; `None` if it must be set.
-    pub(super) default: Option<&'static str>,
-    /// Whether the value may also stand in a file that `NAME_FILE` names.
-    pub(super) may_be_in_file: bool,
-    /// Whether the variable opens a door that brings apps, so that people can log in although no
-    /// app is configured.
-    pub(super) brings_apps: bool,
-}
-
-pub(super) static ENTRIES: LazyLock<Vec<VariableEntry>> = LazyLock::new(|| {
-    include_str!("../../.env.example")
-        .split("\n\n")
-        .filter_map(VariableEntry::read)
-        .collect()
-});
-const FORM: &str = "# Form: ";
-pub(super) const EXAMPLE: &str = "# For example: ";
-const BRINGS_APPS: &str = "Beside it no app of your own is required.";
-pub(super) const IN_FILE: &str = "# Instead, the path of a file with the value:";
-
-impl VariableEntry {
-    /// Reads a paragraph of `.env.example`. A paragraph about a variable has its form, and then its
-    /// line: `NAME=value` if it must be set, `# NAME=default`, or `# NAME=` below an example.
-    pub(super) fn read(paragraph: &'static str) -> Option<Self> {
-        let mut lines: Vec<_> = paragraph.lines().collect();
-        let may_be_in_file = lines.iter().rev().nth(1) == Some(&IN_FILE);
-        lines.truncate(lines.len() - if may_be_in_file { 2 } else { 0 });
-        let line = lines.pop()?;
-        let (name, value) = line.strip_prefix("# ").unwrap_or(line).split_once('=')?;
-        let example = lines
-            .last()
-            .copied()
-            .and_then(|line| line.strip_prefix(EXAMPLE));
-        lines.truncate(lines.len() - usize::from(example.is_some()));
-        let form = lines.iter().position(|line| line.starts_with(FORM))?;
-        let words: Vec<_> = lines[form..]
-            .iter()
-            .map(|line| line.trim_start_matches(FORM).trim_start_matches("# "))
-            .collect();
-        let default = line.starts_with('#').then_some(value);
-        let (form, example, brings_apps) = (
-            words.join(" "),
-            example.unwrap_or(value),
-            paragraph.contains(BRINGS_APPS),
-        );
-        Some(Self {
-            name,
-            form,
-            example,
-            default,
-            may_be_in_file,
-            brings_apps,
-        })
-    }
-
-    pub(super) fn file_variable(&self) -> Option<String> {
-        self.may_be_in_file.then(|| format!("{}_FILE", self.name))
-    }
+    /// Parses a value that the declared form admits. The parser of an optional variable accepts the
+    /// empty text.
+    parser: fn(&str) -> Option<T>,
+    /// The form in English words, if it is not that of the declaration.
+    own_form: Option<&'static str>,
 }
 
 impl<T> Variable<T> {
-    pub(super) const fn named(name: &'static str, parse: fn(&str) -> Option<T>) -> Self {
+    pub(super) const fn named(name: &'static str, parser: fn(&str) -> Option<T>) -> Self {
         Self {
             name,
-            parse,
-            form: None,
-            is_required: false,
+            parser,
+            own_form: None,
         }
     }
 
-    /// The same variable, for a command that cannot do without it.
-    pub(super) fn required(&self) -> Self {
-        Self {
-            is_required: true,
-            ..*self
-        }
-    }
-
-    /// The same variable in another form, for a command that takes another type.
-    pub fn taking<U>(&self, form: &'static str, parse: fn(&str) -> Option<U>) -> Variable<U> {
+    /// The same variable, for a command that takes another type.
+    pub fn parsed_by<U>(&self, parser: fn(&str) -> Option<U>) -> Variable<U> {
         Variable {
             name: self.name,
-            parse,
-            form: Some(form),
-            is_required: self.is_required,
+            parser,
+            own_form: self.own_form,
         }
     }
 
-    pub(super) fn entry(&self) -> &'static VariableEntry {
-        ENTRIES
-            .iter()
-            .find(|entry| entry.name == self.name)
-            .expect("tests hold `.env.example` against the variables")
+    /// The same variable, for a command that says the form in other words. In Chinese the declared
+    /// words stay.
+    pub fn in_form(self, words: &'static str) -> Self {
+        Self {
+            own_form: Some(words),
+            ..self
+        }
+    }
+
+    pub(super) fn declaration(&self) -> &'static Declaration {
+        declaration(self.name)
+    }
+
+    /// The value of a text; `None` if it is not valid.
+    pub fn parse(&self, text: &str) -> Option<T> {
+        if self.declaration().form.admits(text) {
+            (self.parser)(text)
+        } else {
+            None
+        }
     }
 
     /// The form of the value, in words.
-    pub fn form(&self) -> &'static str {
-        self.form.unwrap_or(self.entry().form.as_str())
-    }
-
-    pub(super) fn default(&self) -> Option<&'static str> {
-        self.entry().default.filter(|_| !self.is_required)
+    pub fn form(&self, role: Role) -> Message {
+        let declared = self.declaration().wanted(role);
+        match self.own_form {
+            Some(words) => Message::new(format_args!("{words}"), format_args!("{declared:#}")),
+            None => declared,
+        }
     }
 
     /// The text for the help of an option that replaces the variable: what holds if the option is
     /// not given.
     pub fn fallback(&self) -> String {
-        match self.default() {
+        match self.declaration().default_for(Role::Issuer) {
             None | Some("") => format!("else {}", self.name),
             Some(default) => format!("else {}, else {default}", self.name),
         }
@@ -138,10 +79,7 @@ impl<T> Variable<T> {
 /// The files that variables like `WXMINT_APP_SECRET_FILE` name, each behind the name of its
 /// variable.
 pub fn value_files(vars: impl IntoIterator<Item = (String, String)>) -> Vec<(String, PathBuf)> {
-    let names: Vec<_> = ENTRIES
-        .iter()
-        .filter_map(VariableEntry::file_variable)
-        .collect();
+    let names: Vec<_> = declared().filter_map(Declaration::file_variable).collect();
     let named = vars
         .into_iter()
         .filter(|(name, path)| names.contains(name) && !path.is_empty());
@@ -149,9 +87,8 @@ pub fn value_files(vars: impl IntoIterator<Item = (String, String)>) -> Vec<(Str
 }
 
 fn known_names() -> impl Iterator<Item = String> {
-    ENTRIES
-        .iter()
-        .flat_map(|entry| [Some(entry.name.to_owned()), entry.file_variable()])
+    declared()
+        .flat_map(|setting| [Some(setting.name.to_owned()), setting.file_variable()])
         .flatten()
 }
 

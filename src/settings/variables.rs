@@ -1,6 +1,5 @@
 //! The variables that are no field of the settings by themselves, with the type of the value and
-//! the parser. All else stands in `.env.example`: the purpose, the form in words, and the default
-//! or an example.
+//! the parser. `table.rs` declares everything else.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -12,8 +11,8 @@ use wxmint_upstream::ProxyUrl;
 use wxmint_verify::peer::WhenStale;
 use wxmint_wechat::AppSecret;
 
-use super::forms::{self, IssuerUrl, list, parsed, time_within, unless, within, word};
-use super::{AccountsSource, redis, sidecar, variable::Variable};
+use super::forms::{self, IssuerUrl, list, parse_duration, parsed, unless, within, word};
+use super::{AccountsSource, redis, variable::Variable};
 
 /// The name of a variable: OpenTelemetry's variables keep their names, and all others begin with
 /// `WXMINT_`.
@@ -34,14 +33,16 @@ macro_rules! variables {
                 $parse,
             );
         )+
+        #[cfg(test)]
         pub(super) const NAMES: &[&str] = &[$($name.name),+];
     };
 }
 pub(super) use variables;
 
 /// The names of the variables that belong to no door.
+#[cfg(test)]
 pub(super) fn own_names() -> Vec<&'static str> {
-    [NAMES, super::NAMES, redis::NAMES, sidecar::NAMES].concat()
+    [NAMES, super::NAMES, redis::NAMES, super::sidecar::NAMES].concat()
 }
 
 /// The variable with the path of the file by which a door is opened.
@@ -69,18 +70,16 @@ variables! {
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Option<Url> = |text| unless("", text, forms::service_url);
     OTEL_EXPORTER_OTLP_PROTOCOL: () = |text| (text == "http/protobuf").then_some(());
     OTEL_EXPORTER_OTLP_HEADERS: Vec<()> = |text| list(text, forms::header);
-    OTEL_EXPORTER_OTLP_TIMEOUT: Duration = |text| within(text, 1..=60_000).map(Duration::from_millis);
+    OTEL_EXPORTER_OTLP_TIMEOUT: Duration = |text| parsed(text).map(Duration::from_millis);
     OTEL_TRACES_SAMPLER: () = forms::sampler;
     OTEL_TRACES_SAMPLER_ARG: f64 = |text| within(text, 0.0..=1.0);
 
     // For `wxmint sidecar`.
     JWKS_URL: Vec<Url> = |text| list(text, forms::web_url);
     JWKS_CACHE: Option<PathBuf> = |text| unless("", text, parsed);
-    // Keys are fetched again every 10 minutes at the latest. With the default WXMINT_TOKEN_TTL
-    // tokens last a day.
-    JWKS_MAX_AGE: Duration = |text| time_within(text, "15m", "30d");
+    JWKS_MAX_AGE: Duration = parse_duration;
     // The pages of a feed are signed, so http is as safe as https.
     REVOCATIONS_URL: Vec<Option<Url>> = |text| list(text, |url| unless("off", url, forms::web_url));
-    REVOCATIONS_MAX_AGE: Duration = |text| time_within(text, "15s", "30d");
+    REVOCATIONS_MAX_AGE: Duration = parse_duration;
     REVOCATIONS_FAIL: WhenStale = |text| word(text, [("open", WhenStale::Open), ("closed", WhenStale::Closed)]);
 }

@@ -20,7 +20,7 @@ use super::output::{json, print, say};
 use super::{Failure, duration, key_line, span, variables};
 use crate::clock::now;
 use crate::secret_files::create_private;
-use crate::settings::{KEY_PREPUBLISH, Reader, TOKEN_TTL};
+use crate::settings::{KEY_PREPUBLISH, Reader, Role, TOKEN_TTL};
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
@@ -122,7 +122,7 @@ impl PolicyArgs {
             .lives
             .last()
             .map_or(Algorithm::Es256, |life| life.algorithm);
-        let mut reader = Reader::new(variables());
+        let mut reader = Reader::new(Role::Issuer, variables());
         let mut read = |variable| {
             reader
                 .read(variable)
