@@ -32,7 +32,7 @@ mod worker;
 
 use wxmint_ids::{LoginCode, Person, is_code_of_wechat};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Bound, COMPUTED, Claim, ExchangeTimestamp, LoginRecord, Recorded};
+use wxmint_store::{AttemptId, Bound, Claim, ExchangeTimestamp, Generation, LoginRecord, Recorded};
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session, SessionKey};
 
@@ -70,7 +70,7 @@ impl LoginWorker {
         )?;
         let new_user = bound.new_for == Some(attempt.id.mark());
         // A user with a computed id may have existed before, so a revocation may cover this token.
-        let was_made = new_user && bound.generation != COMPUTED;
+        let was_made = new_user && bound.generation != Generation::Computed;
         let issued = self
             .date(
                 &exchanged,

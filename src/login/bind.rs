@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, UserId};
-use wxmint_store::{BindingState, Bound, COMPUTED, Ticket, TicketHolder, short_digest};
+use wxmint_store::{BindingState, Bound, Generation, Ticket, TicketHolder, short_digest};
 
 use super::{
     Attempt, Binder, ExchangedLogin, FreePlace, LoginError, LoginWorker, Operator, Result,
@@ -59,9 +59,9 @@ impl LoginWorker {
         }
         match bound.generation {
             // The login stored a session key before it found the block.
-            COMPUTED if bound.blocked => self.store.forget(person, None).await?,
-            COMPUTED => {}
-            _ => self.link(&binder, &bound).await?,
+            Generation::Computed if bound.blocked => self.store.forget(person, None).await?,
+            Generation::Computed => {}
+            Generation::Numbered(_) => self.link(&binder, &bound).await?,
         }
         Ok(bound)
     }
@@ -227,7 +227,7 @@ fn new_user_key(person: &Person, place: &FreePlace<'_>) -> String {
             "user of {}:{}:{}",
             person.app,
             person.openid.as_str(),
-            place.generation
+            Generation::number_of_last(place.generation)
         ),
     };
     short_digest(&whose).to_string()
@@ -257,27 +257,27 @@ mod tests {
             "u2".parse().expect("a unionid"),
         );
         let left: UserId = "left".parse().expect("a user id");
-        let key = |person, generation, unionid, deserted| {
+        let key = |person, generation: Option<Generation>, unionid, deserted| {
             new_user_key(
                 person,
                 &FreePlace {
                     generation,
-                    dissolved: generation > 0,
+                    dissolved: generation.is_some(),
                     unionid,
                     deserted,
                 },
             )
         };
         let keys = [
-            key(&lin, 0, None, None),
-            key(&lin, 1, None, None),
-            key(&mei, 0, None, None),
-            key(&elsewhere, 0, None, None),
-            key(&lin, 0, Some(&one), None),
-            key(&lin, 0, Some(&other), None),
-            key(&lin, 0, Some(&one), Some(&left)),
+            key(&lin, None, None, None),
+            key(&lin, Some(Generation::from_number(1)), None, None),
+            key(&mei, None, None, None),
+            key(&elsewhere, None, None, None),
+            key(&lin, None, Some(&one), None),
+            key(&lin, None, Some(&other), None),
+            key(&lin, None, Some(&one), Some(&left)),
         ];
         assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
-        assert_eq!(key(&elsewhere, 0, Some(&one), None), keys[4]);
+        assert_eq!(key(&elsewhere, None, Some(&one), None), keys[4]);
     }
 }

@@ -19,7 +19,9 @@ mod tests;
 
 use futures_util::future::{try_join_all, try_join3};
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{AttemptId, BindingState, Bound, Decision, Intent, Store, StoreError};
+use wxmint_store::{
+    AttemptId, BindingState, Bound, Decision, Generation, Intent, Store, StoreError,
+};
 
 use super::{LoginError, Result};
 use crate::accounts::Named;
@@ -32,8 +34,8 @@ const MAX_ROUNDS: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettledState {
     Free {
-        /// The generation of the last binding.
-        generation: u64,
+        /// The generation of the last binding; `None` before the first.
+        generation: Option<Generation>,
         /// Whether its owner has removed it. Then no binding is made again without credentials.
         dissolved: bool,
     },
@@ -44,8 +46,8 @@ pub enum SettledState {
 /// [`SettledState::Free`], and the unionid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreePlace<'a> {
-    /// The generation of the last binding.
-    pub generation: u64,
+    /// The generation of the last binding; `None` before the first.
+    pub generation: Option<Generation>,
     /// Whether the person has removed the last binding.
     pub dissolved: bool,
     /// The unionid that will be linked to the user. `None` if the person has removed a binding
@@ -369,7 +371,7 @@ impl Binder<'_> {
     pub async fn dissolve(
         &self,
         user: &UserId,
-        generation: u64,
+        generation: Generation,
         permit: impl AsyncFnOnce() -> Result<()>,
     ) -> Result<bool> {
         let state = self.store.binding_state(self.person).await?;
@@ -395,10 +397,10 @@ impl Binder<'_> {
 
     /// Binds the person as intended, unless the state has changed meanwhile. Fails if the user's
     /// list has refused the person. Returns the state, and the user of the unionid if that user is
-    /// deserted.
+    /// deserted. `generation` is that of the last binding; `None` before the first.
     async fn try_to_bind(
         &self,
-        generation: u64,
+        generation: Option<Generation>,
         intent: Intent,
     ) -> Result<(SettledState, Option<UserId>)> {
         let state = self.store.intend(self.person, generation, &intent).await?;

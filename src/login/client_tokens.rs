@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_keys::token::{Issued, Minter};
-use wxmint_store::{BindingState, Bound, COMPUTED, TokenState, short_digest};
+use wxmint_store::{BindingState, Bound, Generation, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
 use super::steps::{binding_tag, dated, latest};
@@ -126,8 +126,9 @@ impl LoginWorker {
         if mark == OF_COMPUTED {
             return Ok(Some(Bound::computed(token.user.clone())));
         }
-        let is_own =
-            |(person, generation): &(Person, u64)| recipient_tag(person, *generation) == mark;
+        let is_own = |(person, generation): &(Person, Generation)| {
+            recipient_tag(person, *generation) == mark
+        };
         let Some((person, generation)) = people.into_iter().find(is_own) else {
             return Ok(None);
         };
@@ -146,11 +147,10 @@ pub fn is_of_client(minter: &Minter, token: &Verified<Claims>) -> bool {
 }
 
 /// The tag of a binding, for records that must not reveal the openid.
-pub(super) fn recipient_tag(person: &Person, generation: u64) -> String {
-    if generation == COMPUTED {
-        OF_COMPUTED.into()
-    } else {
-        short_digest(&binding_tag(person, generation)).to_string()
+pub(super) fn recipient_tag(person: &Person, generation: Generation) -> String {
+    match generation {
+        Generation::Computed => OF_COMPUTED.into(),
+        Generation::Numbered(_) => short_digest(&binding_tag(person, generation)).to_string(),
     }
 }
 

@@ -561,7 +561,7 @@ mod tests {
             per_user: 1,
         };
         let free = SettledState::Free {
-            generation: 0,
+            generation: None,
             dissolved: false,
         };
         binder

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, ClientId, Person, TokenId, UnionId, UserId};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_store::{
-    AttemptId, BindingState, Bound, ExchangedKey, RateLimitKey, StoreError, short_digest,
+    AttemptId, BindingState, Bound, ExchangedKey, Generation, RateLimitKey, StoreError,
+    short_digest,
 };
 use wxmint_verify::MAX_LEEWAY;
 use wxmint_wechat::App;
@@ -50,7 +51,7 @@ pub(super) struct ExchangedLogin {
     pub(super) key: ExchangedKey,
     /// The generation of the binding under which the session key is stored already; `None` if it is
     /// not stored yet.
-    pub(super) kept_for: Option<u64>,
+    pub(super) kept_for: Option<Generation>,
     /// When the code was claimed or the ticket redeemed, by the store's clock.
     pub(super) at: DateTime<Utc>,
     /// Whether a revocation may cover a token that is dated `at`.
@@ -228,7 +229,7 @@ impl LoginWorker {
     pub(super) async fn date(
         &self,
         exchanged: &ExchangedLogin,
-        (user, generation): (UserId, u64),
+        (user, generation): (UserId, Generation),
         id: TokenId,
         new_user: bool,
         now: DateTime<Utc>,
@@ -284,7 +285,7 @@ impl LoginWorker {
 
 /// Identifies a binding. Its parts are separated by colons, which neither an AppID nor an openid
 /// can hold.
-pub(super) fn binding_tag(person: &Person, generation: u64) -> String {
+pub(super) fn binding_tag(person: &Person, generation: Generation) -> String {
     format!("{}:{}:{generation}", person.app, person.openid.as_str())
 }
 

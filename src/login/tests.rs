@@ -161,7 +161,7 @@ async fn bind(store: &Store, person: &Person, name: &str, unionid: Option<&Union
         per_user: 1,
     };
     let free = SettledState::Free {
-        generation: 0,
+        generation: None,
         dissolved: false,
     };
     let bound = binder

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 use wxmint_store::{
-    AttemptId, COMPUTED, RateLimitKey, StoreError, TokenState, limits::Rate, short_digest,
+    AttemptId, Generation, RateLimitKey, StoreError, TokenState, limits::Rate, short_digest,
 };
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
@@ -29,7 +29,7 @@ const UNBINDING_RATE: Rate = Rate {
 pub struct TokenHolder {
     pub person: Person,
     /// The generation of the binding that the token was issued under.
-    pub(super) generation: u64,
+    pub(super) generation: Generation,
     pub user: UserId,
     pub(super) attempt: AttemptId,
 }
@@ -74,16 +74,20 @@ impl LoginWorker {
     }
 
     /// The one of the user's people in the app to whom the token was issued.
-    fn own(&self, token: &Verified<Claims>, people: Vec<(Person, u64)>) -> Option<(Person, u64)> {
+    fn own(
+        &self,
+        token: &Verified<Claims>,
+        people: Vec<(Person, Generation)>,
+    ) -> Option<(Person, Generation)> {
         let is_of = |person: &Person, generation| {
             self.minter
                 .is_marked(&token.id, &binding_tag(person, generation))
         };
         // A person who was bound to the computed user later is listed with the generation of that
-        // binding, although the token names `COMPUTED`.
-        people
-            .into_iter()
-            .find(|(person, generation)| is_of(person, *generation) || is_of(person, COMPUTED))
+        // binding, although the token names `Computed`.
+        people.into_iter().find(|(person, generation)| {
+            is_of(person, *generation) || is_of(person, Generation::Computed)
+        })
     }
 
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's

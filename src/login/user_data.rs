@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::{Person, UnionId};
 use wxmint_keys::vault::{Sealed, Vault};
-use wxmint_store::{COMPUTED, ExchangeTimestamp, Opening};
+use wxmint_store::{ExchangeTimestamp, Generation, Opening};
 use wxmint_wechat::{DataCheck, OpenedData, SessionKey, UserData};
 
 use super::{LoginError, LoginWorker, Result, SettledState, TokenHolder, worker::USER_DATA};
@@ -135,7 +135,7 @@ impl LoginWorker {
             .settle(self.store.binding_state(person).await?)
             .await?
             && bound.unionid.is_none()
-            && bound.generation != COMPUTED
+            && bound.generation != Generation::Computed
         {
             self.link(&binder, &bound).await?;
         }

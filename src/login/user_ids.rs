@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use wxmint_findings::Finding;
 use wxmint_ids::{AppId, IdKey, IdKind, Person, UnionId, UserId};
 use wxmint_store::{
-    BindingState, COMPUTED, DRAWN, Intent, LoginRecord, Recorded, Store, StoreError, UnboundPolicy,
+    BindingState, DRAWN, Generation, Intent, LoginRecord, Recorded, Store, StoreError,
+    UnboundPolicy,
 };
 
 use super::{Attempt, LoginError, LoginWorker, Result};
@@ -234,7 +235,7 @@ impl LoginWorker {
                     ..
                 },
                 Some(user),
-            ) if bound.generation == COMPUTED
+            ) if bound.generation == Generation::Computed
                 && bound.user != user
                 && !bound.blocked
                 && self

@@ -11,6 +11,7 @@ mod texts;
 use std::{
     cell,
     collections::{BTreeSet, HashMap, HashSet},
+    num::NonZeroU64,
     rc::Rc,
     time::Duration,
 };
@@ -245,7 +246,7 @@ async fn a_login_writes_its_intent_down_once(store: Rc<Store>) {
     let [first, second, _] = orders(&store, [0, 1, 2]).await;
     let login = record("o1", &first, "k1", "user-1");
     let intended = BindingState::Intended {
-        generation: 1,
+        generation: FIRST,
         intent: intent("user-1"),
     };
     assert_eq!(recorded(&store, &login).await, intended);
@@ -277,11 +278,15 @@ async fn a_login_writes_its_intent_down_once(store: Rc<Store>) {
 }
 
 const FREE: BindingState = BindingState::Free {
-    generation: 0,
+    generation: None,
     dissolved: false,
 };
 
-fn bound(generation: u64, name: &str, new: bool) -> BindingState {
+const FIRST: Generation = Generation::from_number(1);
+const SECOND: Generation = Generation::from_number(2);
+const THIRD: Generation = Generation::from_number(3);
+
+fn bound(generation: Generation, name: &str, new: bool) -> BindingState {
     BindingState::Bound(Bound {
         new_for: new.then(|| attempt_id(7).mark()),
         ..bound_to(generation, name)
@@ -289,7 +294,7 @@ fn bound(generation: u64, name: &str, new: bool) -> BindingState {
 }
 
 /// A binding with its required fields alone.
-fn bound_to(generation: u64, name: &str) -> Bound {
+fn bound_to(generation: Generation, name: &str) -> Bound {
     Bound {
         generation,
         ..Bound::computed(user(name))
@@ -321,11 +326,12 @@ async fn bind(
     store: &Store,
     openid: &str,
     name: &str,
-    generation: u64,
+    generation: Generation,
 ) -> (Decision, BindingState) {
     let person = person(openid);
+    let last = NonZeroU64::new(generation.number() - 1).map(Generation::Numbered);
     store
-        .intend(&person, generation - 1, &intent(name))
+        .intend(&person, last, &intent(name))
         .await
         .expect("intended");
     let decision = store
@@ -350,21 +356,24 @@ async fn bind(
 
 async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Store>) {
     for _ in 0..2 {
-        let (decision, state) = bind(&store, "o1", "user-1", 1).await;
+        let (decision, state) = bind(&store, "o1", "user-1", FIRST).await;
         assert_eq!(
             (decision, undated(state)),
-            (Decision::Admitted { first: true }, bound(1, "user-1", true))
+            (
+                Decision::Admitted { first: true },
+                bound(FIRST, "user-1", true)
+            )
         );
     }
     let others = store.binding_state(&person("o1")).await.expect("an answer");
-    assert_eq!(undated(others), bound(1, "user-1", true));
+    assert_eq!(undated(others), bound(FIRST, "user-1", true));
     let rival = store
-        .intend(&person("o1"), 1, &intent("user-2"))
+        .intend(&person("o1"), Some(FIRST), &intent("user-2"))
         .await
         .expect("an answer");
     assert_eq!(
         undated(rival),
-        bound(1, "user-1", true),
+        bound(FIRST, "user-1", true),
         "no intent over a binding"
     );
     assert_eq!(
@@ -378,37 +387,39 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Store>) 
     let [order, ..] = orders(&store, [0, 1, 2]).await;
     let login = record("o1", &order, "k1", "user-1");
     recorded(&store, &login).await;
-    let (_, state) = bind(&store, "o1", "user-1", 1).await;
+    let (_, state) = bind(&store, "o1", "user-1", FIRST).await;
     let BindingState::Bound(made) = state else {
         panic!("bound")
     };
     store.leave(&person("o1"), &made).await.expect("left");
     store
-        .set_free(&person("o1"), 1, &user("user-1"))
+        .set_free(&person("o1"), FIRST, &user("user-1"))
         .await
         .expect("free");
     assert_eq!(
         recorded(&store, &login).await,
         BindingState::Free {
-            generation: 1,
+            generation: Some(FIRST),
             dissolved: true
         }
     );
 }
 
 async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<Store>) {
-    let stale = store.intend(&person("o1"), 3, &intent("user-1")).await;
+    let stale = store
+        .intend(&person("o1"), Some(THIRD), &intent("user-1"))
+        .await;
     assert_eq!(stale, Ok(FREE));
 }
 
 async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Store>) {
-    bind(&store, "o1", "user-1", 1).await;
-    let (decision, state) = bind(&store, "o2", "user-1", 1).await;
+    bind(&store, "o1", "user-1", FIRST).await;
+    let (decision, state) = bind(&store, "o2", "user-1", FIRST).await;
     assert_eq!(decision, Decision::Full);
     assert_eq!(
         state,
         BindingState::Free {
-            generation: 1,
+            generation: Some(FIRST),
             dissolved: false
         }
     );
@@ -417,19 +428,19 @@ async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Store>) {
         ..person("o2")
     };
     let elsewhere = store
-        .admit(&other_app, 1, &wish(&user("user-1"), false), 1)
+        .admit(&other_app, FIRST, &wish(&user("user-1"), false), 1)
         .await;
     assert_eq!(elsewhere, Ok(Decision::Admitted { first: false }));
     assert_eq!(
         store
-            .admit(&person("o3"), 1, &wish(&user("user-1"), false), 2)
+            .admit(&person("o3"), FIRST, &wish(&user("user-1"), false), 2)
             .await,
         Ok(Decision::Admitted { first: false })
     );
 }
 
 async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
-    bind(&store, "o1", "user-1", 1).await;
+    bind(&store, "o1", "user-1", FIRST).await;
     let admit = |generation| {
         let store = Rc::clone(&store);
         async move {
@@ -439,27 +450,31 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
                 .expect("decided")
         }
     };
-    assert_eq!(admit(1).await, Decision::Full);
+    assert_eq!(admit(FIRST).await, Decision::Full);
     store
-        .dismiss(&user("user-1"), &person("o1"), 1, second())
+        .dismiss(&user("user-1"), &person("o1"), FIRST, second())
         .await
         .expect("dismissed");
-    assert_eq!(admit(1).await, Decision::Full, "although there is room now");
-    assert_eq!(admit(2).await, Decision::Admitted { first: false });
     assert_eq!(
-        admit(1).await,
+        admit(FIRST).await,
+        Decision::Full,
+        "although there is room now"
+    );
+    assert_eq!(admit(SECOND).await, Decision::Admitted { first: false });
+    assert_eq!(
+        admit(FIRST).await,
         Decision::Dismissed,
         "a helper that comes too late"
     );
     store
-        .dismiss(&user("user-1"), &person("o2"), 1, second())
+        .dismiss(&user("user-1"), &person("o2"), FIRST, second())
         .await
         .expect("a dismissal that comes too late");
-    assert_eq!(admit(2).await, Decision::Admitted { first: false });
+    assert_eq!(admit(SECOND).await, Decision::Admitted { first: false });
 }
 
 async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: Rc<Store>) {
-    let (_, state) = bind(&store, "o1", "user-1", 1).await;
+    let (_, state) = bind(&store, "o1", "user-1", FIRST).await;
     let BindingState::Bound(made) = state else {
         panic!("bound")
     };
@@ -470,11 +485,11 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
     };
     assert_eq!(
         store.leave(&person, &wrong).await.map(undated),
-        Ok(bound(1, "user-1", true))
+        Ok(bound(FIRST, "user-1", true))
     );
     let leaving = store.leave(&person, &made).await.expect("left");
     let BindingState::Leaving {
-        generation: 1,
+        generation: FIRST,
         user: left,
         since,
     } = leaving.clone()
@@ -485,69 +500,69 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
     for _ in 0..2 {
         assert_eq!(store.leave(&person, &made).await, Ok(leaving.clone()));
         store
-            .dismiss(&user("user-1"), &person, 1, since)
+            .dismiss(&user("user-1"), &person, FIRST, since)
             .await
             .expect("dismissed");
     }
     let free = BindingState::Free {
-        generation: 1,
+        generation: Some(FIRST),
         dissolved: true,
     };
     assert_eq!(
-        store.set_free(&person, 1, &user("user-2")).await,
+        store.set_free(&person, FIRST, &user("user-2")).await,
         Ok(leaving),
         "whoever left another user"
     );
     for _ in 0..2 {
         assert_eq!(
-            store.set_free(&person, 1, &user("user-1")).await,
+            store.set_free(&person, FIRST, &user("user-1")).await,
             Ok(free.clone())
         );
     }
     assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![])));
     assert_eq!(
         store
-            .admit(&person, 1, &wish(&user("user-1"), false), 1)
+            .admit(&person, FIRST, &wish(&user("user-1"), false), 1)
             .await,
         Ok(Decision::Dismissed)
     );
     let late = store.leave(&person, &made).await;
     assert_eq!(late, Ok(free), "a leaving that comes too late");
-    let (again, state) = bind(&store, "o1", "user-1", 2).await;
+    let (again, state) = bind(&store, "o1", "user-1", SECOND).await;
     assert_eq!(
         (again, undated(state)),
         (
             Decision::Admitted { first: false },
-            bound(2, "user-1", false)
+            bound(SECOND, "user-1", false)
         )
     );
     assert_eq!(
         store.leave(&person, &made).await.map(undated),
-        Ok(bound(2, "user-1", false)),
+        Ok(bound(SECOND, "user-1", false)),
         "of the binding before"
     );
 }
 
 async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Store>) {
-    let (_, state) = bind(&store, "o1", "user-1", 1).await;
+    let (_, state) = bind(&store, "o1", "user-1", FIRST).await;
     let BindingState::Bound(made) = state else {
         panic!("bound")
     };
     let person = person("o1");
     store.leave(&person, &made).await.expect("left");
     store
-        .set_free(&person, 1, &user("user-1"))
+        .set_free(&person, FIRST, &user("user-1"))
         .await
         .expect("free");
     store
-        .intend(&person, 1, &intent("user-2"))
+        .intend(&person, Some(FIRST), &intent("user-2"))
         .await
         .expect("intended");
-    let dropped = store.drop_intent(&person, 2, &user("user-2")).await;
+    let dropped = store.drop_intent(&person, SECOND, &user("user-2")).await;
     assert_eq!(
         dropped,
         Ok(BindingState::Free {
-            generation: 2,
+            generation: Some(SECOND),
             dissolved: true
         })
     );
@@ -564,28 +579,31 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Store>) {
         }
     };
     assert_eq!(
-        admit("o1", 1).await,
+        admit("o1", FIRST).await,
         Decision::Admitted { first: true },
         "nobody yet"
     );
-    assert_eq!(admit("o2", 1).await, Decision::Admitted { first: false });
+    assert_eq!(
+        admit("o2", FIRST).await,
+        Decision::Admitted { first: false }
+    );
     store
-        .dismiss(&user("user-1"), &person("o1"), 1, second())
+        .dismiss(&user("user-1"), &person("o1"), FIRST, second())
         .await
         .expect("dismissed");
     assert_eq!(
-        admit("o3", 1).await,
+        admit("o3", FIRST).await,
         Decision::Admitted { first: false },
         "one is left"
     );
     for openid in ["o2", "o3"] {
         store
-            .dismiss(&user("user-1"), &person(openid), 1, second())
+            .dismiss(&user("user-1"), &person(openid), FIRST, second())
             .await
             .expect("dismissed");
     }
-    assert_eq!(admit("o4", 1).await, Decision::Deserted);
-    assert_eq!(admit("o4", 1).await, Decision::Deserted, "decided once");
+    assert_eq!(admit("o4", FIRST).await, Decision::Deserted);
+    assert_eq!(admit("o4", FIRST).await, Decision::Deserted, "decided once");
 }
 
 async fn a_unionid_stands_for_one_user(store: Rc<Store>) {
@@ -620,7 +638,7 @@ async fn a_unionid_stands_for_one_user(store: Rc<Store>) {
 }
 
 async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Store>) {
-    bind(&store, "o1", "user-1", 1).await;
+    bind(&store, "o1", "user-1", FIRST).await;
     let link = |name: &'static str, conflict: Option<&'static str>| {
         let store = Rc::clone(&store);
         let unionid: UnionId = "u1".parse().expect("a unionid");
@@ -684,7 +702,7 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
         .note_shared(&person("o1"), &users[0])
         .await
         .expect("ignored");
-    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else {
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", FIRST).await else {
         panic!("bound")
     };
     store
@@ -697,20 +715,20 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
         .await
         .expect("noted");
     assert_eq!(knows().await, Some(true));
-    unbind(&store, "o1", "user-1", 1).await;
-    bind(&store, "o1", "user-1", 2).await;
+    unbind(&store, "o1", "user-1", FIRST).await;
+    bind(&store, "o1", "user-1", SECOND).await;
     assert_eq!(knows().await, Some(false), "of another binding");
 }
 
 async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Store>) {
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     store
-        .intend(&person("o1"), 0, &intent("user-1"))
+        .intend(&person("o1"), None, &intent("user-1"))
         .await
         .expect("intended");
     assert_eq!(store.binding(&person("o1")).await, Ok(None));
     let before = servers::now().trunc_subsecs(0);
-    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else {
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", FIRST).await else {
         panic!("bound")
     };
     let binding = store
@@ -866,7 +884,7 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
         ..record(openid, order, key, "user-1")
     };
     recorded(&store, &login("o1", &first, "k1")).await;
-    bind(&store, "o1", "user-1", 1).await;
+    bind(&store, "o1", "user-1", FIRST).await;
     let refused = log_in(&store, &login("o1", &second, "k2")).await;
     let is_told = |refused: &TooMany| (3599..4050).contains(&refused.retry_after.as_secs());
     assert!(
@@ -883,7 +901,7 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
         matches!(refused, Recorded::Limited(_)),
         "who logs out may not log in more often: {refused:?}"
     );
-    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", 1).await else {
+    let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", FIRST).await else {
         panic!("bound")
     };
     store.leave(&person("o1"), &made).await.expect("left");
@@ -915,7 +933,7 @@ async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc
         ..record("o1", order, "", "user-1")
     };
     recorded(&store, &login(&orders[0])).await;
-    bind(&store, "o1", "user-1", 1).await;
+    bind(&store, "o1", "user-1", FIRST).await;
     recorded(&store, &login(&orders[1])).await;
     let refused = log_in(&store, &login(&orders[2])).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
@@ -955,29 +973,35 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
         ..record("o1", order, key, "nobody")
     };
     recorded(store, &unasked(&first, "k1")).await;
-    keep(0, &first, "k1").await;
+    keep(Generation::Computed, &first, "k1").await;
     assert_eq!(keys().await, [], "of who is not bound");
     store
-        .intend(&owner, 0, &intent("user-1"))
+        .intend(&owner, None, &intent("user-1"))
         .await
         .expect("intended");
     recorded(store, &unasked(&first, "k1")).await;
     recorded(store, &record("o1", &first, "k1", "user-2")).await;
-    keep(1, &first, "k1").await;
+    keep(FIRST, &first, "k1").await;
     assert_eq!(
         keys().await,
         [],
         "another login's intent may come to nothing"
     );
     store
-        .settle(&owner, 1, &user("user-1"), Some(attempt_id(1).mark()), None)
+        .settle(
+            &owner,
+            FIRST,
+            &user("user-1"),
+            Some(attempt_id(1).mark()),
+            None,
+        )
         .await
         .expect("bound");
-    keep(0, &second, "k2").await;
-    keep(2, &second, "k2").await;
+    keep(Generation::Computed, &second, "k2").await;
+    keep(SECOND, &second, "k2").await;
     assert_eq!(keys().await, [], "of another binding");
-    keep(1, &second, "k2").await;
-    keep(1, &first, "k1").await;
+    keep(FIRST, &second, "k2").await;
+    keep(FIRST, &first, "k1").await;
     assert_eq!(
         keys().await,
         [sealed("k2"), sealed("k1")],
@@ -997,7 +1021,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     store.forget(&owner, None).await.expect("forgotten");
     recorded(store, &unasked(&third, "k3")).await;
     assert_eq!(keys().await, [], "of who is blocked");
-    keep(1, &third, "k3").await;
+    keep(FIRST, &third, "k3").await;
     assert_eq!(
         keys().await,
         [],
@@ -1008,7 +1032,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
         .await
         .expect("let in again");
     store
-        .keep_session_key(&owner, 1, &(third.clone(), sealed("k3")), None)
+        .keep_session_key(&owner, FIRST, &(third.clone(), sealed("k3")), None)
         .await
         .expect("an answer");
     assert_eq!(
@@ -1028,7 +1052,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
         "of who is being bound"
     );
     store
-        .drop_intent(&person("o2"), 1, &user("user-2"))
+        .drop_intent(&person("o2"), FIRST, &user("user-2"))
         .await
         .expect("dropped");
     assert_eq!(
@@ -1042,7 +1066,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
 async fn with_session(store: &Store, openid: &str) -> Person {
     let [order, ..] = orders(store, [0, 1, 2]).await;
     recorded(store, &record(openid, &order, "k1", "user-1")).await;
-    bind(store, openid, "user-1", 1).await;
+    bind(store, openid, "user-1", FIRST).await;
     person(openid)
 }
 
@@ -1088,7 +1112,7 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Store>) {
     );
     assert_eq!(opened(&store, &person("stranger")).await, Opening::NotBound);
     store
-        .keep_session_key(&owner, 1, &(order, sealed("k2")), None)
+        .keep_session_key(&owner, FIRST, &(order, sealed("k2")), None)
         .await
         .expect("kept");
     let Opening::Keys(keys, _) = opened(&store, &owner).await else {
@@ -1150,7 +1174,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Store>) {
             1 => store
                 .keep_session_key(
                     &owner,
-                    1,
+                    FIRST,
                     &(second.clone(), sealed("k3")),
                     Some(DateTime::UNIX_EPOCH),
                 )
@@ -1164,7 +1188,7 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Store>) {
             _ => store
                 .keep_session_key(
                     &owner,
-                    1,
+                    FIRST,
                     &(third.clone(), sealed("k4")),
                     Some(DateTime::UNIX_EPOCH),
                 )
@@ -1267,7 +1291,7 @@ fn token(id: &str, issued_at: i64) -> Issued {
 
 /// The state of a token that is not revoked and belongs to the owner's first binding.
 fn of(owner: &Person) -> Result<TokenState, StoreError> {
-    Ok(TokenState::People(vec![(owner.clone(), 1)]))
+    Ok(TokenState::People(vec![(owner.clone(), FIRST)]))
 }
 
 async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Store>) {
@@ -1354,7 +1378,7 @@ async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) 
     {
         let (openid, name) = (format!("o{number}"), format!("u{number}"));
         recorded(store, &record(&openid, &ahead(40, 9), "k9", &name)).await;
-        let (_, state) = bind(store, &openid, &name, 1).await;
+        let (_, state) = bind(store, &openid, &name, FIRST).await;
         let BindingState::Bound(bound) = state else {
             panic!("{state:?}")
         };
@@ -1396,7 +1420,7 @@ async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) 
 async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
     let store = &store;
     let owner = person("o1");
-    let (_, state) = bind(store, "o1", "user-1", 1).await;
+    let (_, state) = bind(store, "o1", "user-1", FIRST).await;
     let BindingState::Bound(Bound { generation, .. }) = state else {
         panic!("{state:?}")
     };
@@ -1479,7 +1503,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
         store
-            .dismiss(&user("user-1"), &owner, 1, second())
+            .dismiss(&user("user-1"), &owner, FIRST, second())
             .await
             .expect("dismissed");
     }
@@ -1488,17 +1512,17 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
         Ok(TokenState::Revoked { told: false })
     );
     store
-        .admit(&person("o2"), 1, &wish(&user("user-1"), false), 1)
+        .admit(&person("o2"), FIRST, &wish(&user("user-1"), false), 1)
         .await
         .expect("admitted");
     let full = store
-        .admit(&person("o3"), 1, &wish(&user("user-1"), false), 1)
+        .admit(&person("o3"), FIRST, &wish(&user("user-1"), false), 1)
         .await;
     assert_eq!(full, Ok(Decision::Full));
     let dismissed = async |app| store.dismissed(&user("user-1"), &app).await;
     assert_eq!(
         dismissed(app()).await,
-        Ok(vec![(owner, 1)]),
+        Ok(vec![(owner, FIRST)]),
         "nobody but who was there"
     );
     assert_eq!(
@@ -1563,7 +1587,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
             .await
             .expect("ended");
         store
-            .dismiss(&user, &owner, 1, second())
+            .dismiss(&user, &owner, FIRST, second())
             .await
             .expect("dismissed");
     }
@@ -1622,10 +1646,10 @@ async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(s
         servers::now().timestamp(),
     );
     store
-        .dismiss(&user, &owner, 1, now - 20)
+        .dismiss(&user, &owner, FIRST, now - 20)
         .await
         .expect("dismissed");
-    let (_, state) = bind(store, "o1", "user-1", 1).await;
+    let (_, state) = bind(store, "o1", "user-1", FIRST).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
     let ended = [Revocation::UserInApp {
         user,
@@ -1649,15 +1673,15 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(sto
     let (owner, user) = (person("o2"), user("user-1"));
     with_session(store, "o1").await;
     store
-        .intend(&owner, 0, &intent("user-1"))
+        .intend(&owner, None, &intent("user-1"))
         .await
         .expect("intended");
     store
-        .admit(&owner, 1, &intent("user-1"), 2)
+        .admit(&owner, FIRST, &intent("user-1"), 2)
         .await
         .expect("admitted");
     store
-        .settle(&owner, 1, &user, None, None)
+        .settle(&owner, FIRST, &user, None, None)
         .await
         .expect("bound");
     let orders = orders(store, [0, 1, 2]).await;
@@ -1677,7 +1701,7 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(sto
         .await
         .expect("forgotten");
     store
-        .dismiss(&user, &owner, 1, second())
+        .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("dismissed");
     assert!(may_be_ended(&orders[2]).await);
@@ -1829,7 +1853,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
         .await
         .expect("noted");
     store
-        .dismiss(&user, &owner, 1, now)
+        .dismiss(&user, &owner, FIRST, now)
         .await
         .expect("dismissed");
     for token in [token("a", now + 23), of_page] {
@@ -1870,7 +1894,9 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     let number = store.set_blocked(&user, true).await.expect("blocked");
     let number = number.max(store.set_blocked(&user, true).await.expect("a repetition"));
     assert_eq!(
-        store.admit(&person("o2"), 1, &wish(&user, false), 5).await,
+        store
+            .admit(&person("o2"), FIRST, &wish(&user, false), 5)
+            .await,
         Ok(Decision::Blocked)
     );
     store
@@ -1906,12 +1932,16 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
         .expect("of another user");
     assert!(!is_blocked().await);
     assert_eq!(
-        store.admit(&person("o2"), 1, &wish(&user, false), 5).await,
+        store
+            .admit(&person("o2"), FIRST, &wish(&user, false), 5)
+            .await,
         Ok(Decision::Blocked),
         "decided once"
     );
     assert_eq!(
-        store.admit(&person("o2"), 2, &wish(&user, false), 5).await,
+        store
+            .admit(&person("o2"), SECOND, &wish(&user, false), 5)
+            .await,
         Ok(Decision::Admitted { first: false })
     );
     assert_eq!(
@@ -1950,7 +1980,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     let order = ExchangeTimestamp::new(1_700_000_000_999_999, &attempt_id(1));
     recorded(store, &record("o1", &order, "k1", "user-1")).await;
     assert_eq!(store.last_login(&owner).await, Ok(None), "not bound yet");
-    let (_, BindingState::Bound(made)) = bind(store, "o1", "user-1", 1).await else {
+    let (_, BindingState::Bound(made)) = bind(store, "o1", "user-1", FIRST).await else {
         panic!("bound")
     };
     let at = DateTime::from_timestamp(1_700_000_000, 0);
@@ -2032,7 +2062,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
             &owner,
             &Bound {
                 user: user.clone(),
-                ..bound_to(1, "user-1")
+                ..bound_to(FIRST, "user-1")
             },
         )
         .await
@@ -2043,14 +2073,14 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         "who is leaving"
     );
     store
-        .dismiss(&user, &owner, 1, second())
+        .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("dismissed");
-    store.set_free(&owner, 1, &user).await.expect("free");
+    store.set_free(&owner, FIRST, &user).await.expect("free");
     store
         .keep_session_key(
             &owner,
-            1,
+            FIRST,
             &(ExchangeTimestamp::new(9, &attempt), sealed("k9")),
             Some(DateTime::UNIX_EPOCH),
         )
@@ -2094,38 +2124,40 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     }
 
     let free = BindingState::Free {
-        generation: 1,
+        generation: Some(FIRST),
         dissolved: false,
     };
     assert_eq!(store.binding_state(&owner).await, Ok(free.clone()));
     assert_eq!(
         store
-            .settle(&owner, 1, &user, Some(attempt_id(1).mark()), None)
+            .settle(&owner, FIRST, &user, Some(attempt_id(1).mark()), None)
             .await,
         Ok(free),
         "late"
     );
     assert_eq!(
-        store.admit(&owner, 1, &wish(&user, false), 9).await,
+        store.admit(&owner, FIRST, &wish(&user, false), 9).await,
         Ok(Decision::Dismissed),
         "late"
     );
     store
-        .dismiss(&user, &owner, 1, second())
+        .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("late");
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
     assert_eq!(
-        store.admit(&person("o2"), 2, &wish(&user, true), 9).await,
+        store
+            .admit(&person("o2"), SECOND, &wish(&user, true), 9)
+            .await,
         Ok(Decision::Deserted),
         "for the unionid's sake"
     );
-    let (again, state) = bind(store, "o1", "user-1", 2).await;
+    let (again, state) = bind(store, "o1", "user-1", SECOND).await;
     assert_eq!(
         (again, undated(state)),
         (
             Decision::Admitted { first: false },
-            bound(2, "user-1", false)
+            bound(SECOND, "user-1", false)
         )
     );
     assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
@@ -2142,7 +2174,7 @@ async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<S
         .expect("the first");
     assert!(matches!(opened(store, &owner).await, Opening::Keys(..)));
     closed(store, &owner, true).await;
-    unbind(store, "openid-of-lin", "user-1", 1).await;
+    unbind(store, "openid-of-lin", "user-1", FIRST).await;
     let erased = store
         .erase_person(&owner, &[&user], &[NAMES])
         .await
@@ -2189,7 +2221,7 @@ async fn left_by(store: &Store, openid: &str) -> Vec<(String, Vec<String>)> {
 }
 
 /// Unbinds the person, whose binding has this generation.
-async fn unbind(store: &Store, openid: &str, name: &str, generation: u64) {
+async fn unbind(store: &Store, openid: &str, name: &str, generation: Generation) {
     let (owner, user) = (person(openid), user(name));
     store
         .leave(&owner, &bound_to(generation, name))
@@ -2209,34 +2241,37 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     let store = &store;
     let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
     let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
-    bind(store, "o2", "user-1", 1).await;
+    bind(store, "o2", "user-1", FIRST).await;
     store
-        .intend(&owner, 0, &intent("user-1"))
+        .intend(&owner, None, &intent("user-1"))
         .await
         .expect("intended");
     assert_eq!(
-        store.admit(&owner, 1, &wish(&full, false), 1).await,
+        store.admit(&owner, FIRST, &wish(&full, false), 1).await,
         Ok(Decision::Full)
     );
-    let untouched = store.settle(&owner, 1, &mine, None, None).await;
+    let untouched = store.settle(&owner, FIRST, &mine, None, None).await;
     assert!(
         matches!(untouched, Ok(BindingState::Intended { .. })),
         "another request's intent: {untouched:?}"
     );
-    store.drop_intent(&owner, 1, &full).await.expect("dropped");
+    store
+        .drop_intent(&owner, FIRST, &full)
+        .await
+        .expect("dropped");
     assert_eq!(left_by(store, "o1").await, [("user-1".to_owned(), vec![])]);
 
     store
-        .intend(&owner, 1, &intent("user-2"))
+        .intend(&owner, Some(FIRST), &intent("user-2"))
         .await
         .expect("intended");
-    bind(store, "o3", "user-2", 1).await;
+    bind(store, "o3", "user-2", FIRST).await;
     assert_eq!(
-        store.admit(&owner, 2, &wish(&mine, false), 9).await,
+        store.admit(&owner, SECOND, &wish(&mine, false), 9).await,
         Ok(Decision::Admitted { first: false })
     );
     let settled = store
-        .settle(&owner, 2, &mine, None, Some(&unionid("n1")))
+        .settle(&owner, SECOND, &mine, None, Some(&unionid("n1")))
         .await
         .expect("bound");
     let BindingState::Bound(made) = settled else {
@@ -2281,7 +2316,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         Ok(Some(2)),
         "admitted"
     );
-    unbind(store, "o1", "user-2", 2).await;
+    unbind(store, "o1", "user-2", SECOND).await;
     let both = [
         ("user-1".to_owned(), vec![]),
         (
@@ -2304,12 +2339,12 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         assert_eq!(store.people_of(user).await, Ok(Some(vec![person(other)])));
     }
     assert_eq!(
-        store.admit(&owner, 2, &wish(&mine, false), 9).await,
+        store.admit(&owner, SECOND, &wish(&mine, false), 9).await,
         Ok(Decision::Dismissed),
         "late"
     );
     store
-        .dismiss(&mine, &owner, 2, second())
+        .dismiss(&mine, &owner, SECOND, second())
         .await
         .expect("late");
     assert_eq!(store.ever_of(&mine).await, Ok(vec![person("o3")]));
@@ -2330,7 +2365,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         .expect("who is free");
     assert_eq!(left_by(store, "o1").await, []);
     assert_eq!(
-        store.admit(&owner, 3, &wish(&mine, false), 9).await,
+        store.admit(&owner, THIRD, &wish(&mine, false), 9).await,
         Ok(Decision::Admitted { first: false })
     );
 }
@@ -2339,8 +2374,8 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
 async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(store: Rc<Store>) {
     let store = &store;
     for openid in ["o1", "o2"] {
-        bind(store, openid, "user-1", 1).await;
-        unbind(store, openid, "user-1", 1).await;
+        bind(store, openid, "user-1", FIRST).await;
+        unbind(store, openid, "user-1", FIRST).await;
     }
     let user = user("user-1");
     store
@@ -2357,7 +2392,9 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
         (Ok(vec![]), Ok(None))
     );
     assert_eq!(
-        store.admit(&person("o3"), 2, &wish(&user, true), 9).await,
+        store
+            .admit(&person("o3"), SECOND, &wish(&user, true), 9)
+            .await,
         Ok(Decision::Deserted)
     );
 }
@@ -2393,7 +2430,9 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
     let user = user("user-1");
     store.set_blocked(&user, true).await.expect("blocked");
     assert_eq!(
-        store.admit(&person("o1"), 1, &wish(&user, false), 9).await,
+        store
+            .admit(&person("o1"), FIRST, &wish(&user, false), 9)
+            .await,
         Ok(Decision::Blocked)
     );
     store
@@ -2403,7 +2442,9 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
     assert_eq!(store.ever_of(&user).await, Ok(vec![]));
     assert!(store.user_state(&user).await.expect("a state").blocked);
     assert_eq!(
-        store.admit(&person("o1"), 2, &wish(&user, false), 9).await,
+        store
+            .admit(&person("o1"), SECOND, &wish(&user, false), 9)
+            .await,
         Ok(Decision::Blocked)
     );
 }
@@ -2521,7 +2562,7 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
     let keys = async || store.session_keys(&person("o1")).await.expect("an answer");
     recorded(store, &record("o1", &at(200, 1), "k1", "user-1")).await;
     recorded(store, &record("o1", &at(300, 2), "k2", "user-1")).await;
-    bind(store, "o1", "user-1", 1).await;
+    bind(store, "o1", "user-1", FIRST).await;
     for (byte, key, before) in [(3, "k3", "k2"), (4, "k4", "k3")] {
         for _ in 0..2 {
             recorded(store, &record("o1", &at(0, byte), key, "user-1")).await;
@@ -2535,7 +2576,7 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
     for _ in 0..2 {
         let reset = (at(0, 5), sealed("k5"));
         store
-            .keep_session_key(&person("o1"), 1, &reset, None)
+            .keep_session_key(&person("o1"), FIRST, &reset, None)
             .await
             .expect("kept");
         assert_eq!(keys().await, [sealed("k5"), sealed("k4")]);
@@ -2622,7 +2663,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
         store
             .keep_session_key(
                 &person(openid),
-                1,
+                FIRST,
                 &(order, session_key),
                 Some(DateTime::UNIX_EPOCH),
             )
@@ -2638,7 +2679,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
     {
         for (ago, has_both) in [([900, 500, 20, 10], true), ([1500, 1000, 300, 10], false)] {
             let openid = format!("o-{way}-{has_both}");
-            bind(store, &openid, &format!("user-{openid}"), 1).await;
+            bind(store, &openid, &format!("user-{openid}"), FIRST).await;
             for ((key, ago), by_login) in
                 ["K1", "K2", "K2", "K2"].into_iter().zip(ago).zip(by_login)
             {
@@ -2666,7 +2707,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
         burst: 3,
         period: Duration::from_secs(3600),
     };
-    bind(store, "o1", "user-1", 1).await;
+    bind(store, "o1", "user-1", FIRST).await;
     for (ago, is_admitted) in [(40, true), (30, true), (20, true), (10, false)] {
         let recorded = exchanged("o1", "K", ago, true, rate).await;
         assert_eq!(
@@ -2822,7 +2863,7 @@ mod redis_only {
             by_unionid: false,
         };
         store
-            .intend(&person("o1"), 0, &intent)
+            .intend(&person("o1"), None, &intent)
             .await
             .expect("an answer");
         assert_eq!(
@@ -2918,7 +2959,7 @@ mod redis_only {
             )
         };
         assert!(asks("k1").await, "the user may have been there before");
-        bind(&store, "o1", "user-1", 1).await;
+        bind(&store, "o1", "user-1", FIRST).await;
         assert!(!asks("k2").await, "wxmint has made the user");
         store.forget(&person("o1"), None).await.expect("forgotten");
         assert_eq!(
@@ -2941,13 +2982,13 @@ mod redis_only {
                 "{second}"
             );
         }
-        unbind(&store, "o1", "user-1", 1).await;
+        unbind(&store, "o1", "user-1", FIRST).await;
         recorded(
             &store,
             &record("o1", &orders(&store, [0, 1, 2]).await[0], "k5", "user-1"),
         )
         .await;
-        bind(&store, "o1", "user-1", 2).await;
+        bind(&store, "o1", "user-1", SECOND).await;
         assert!(
             asks("k6").await && asks("k7").await,
             "the user was there before"
@@ -3006,7 +3047,7 @@ mod redis_only {
         let store = server.store();
         let [first, second, _] = orders(&store, [0, 1, 2]).await;
         recorded(&store, &record("o1", &first, "k1", "user-1")).await;
-        bind(&store, "o1", "user-1", 1).await;
+        bind(&store, "o1", "user-1", FIRST).await;
         recorded(&store, &record("o1", &second, "k2", "user-1")).await;
         store
             .reseal(&person("o1"), &sealed("k2"), &sealed("k2 anew"))
@@ -3025,7 +3066,7 @@ mod redis_only {
         };
         recorded(&store, &login).await;
         store
-            .admit(&person("o2"), 1, &intent, 9)
+            .admit(&person("o2"), FIRST, &intent, 9)
             .await
             .expect("admitted");
         store
@@ -3054,7 +3095,7 @@ mod redis_only {
             ..record("o1", order, key, "user-1")
         };
         recorded(&store, &login(&first, "k1")).await;
-        bind(&store, "o1", "user-1", 1).await;
+        bind(&store, "o1", "user-1", FIRST).await;
         while matches!(
             log_in(&store, &login(&second, "k2")).await,
             Recorded::Limited(_)
@@ -3108,7 +3149,7 @@ mod redis_only {
             .await;
             admitted += u32::from(matches!(recorded, Recorded::Counted { .. }));
             if number == 0 {
-                bind(&store, "o1", "o1", 1).await;
+                bind(&store, "o1", "o1", FIRST).await;
             }
             let mut kept = store
                 .session_keys(&person("o1"))
@@ -3124,7 +3165,7 @@ mod redis_only {
             let [order, ..] = orders(&store, [0, 1, 2]).await;
             let key = (order, sealed(&format!("reset {number}")));
             store
-                .keep_session_key(&person("o1"), 1, &key, None)
+                .keep_session_key(&person("o1"), FIRST, &key, None)
                 .await
                 .expect("kept");
         }
@@ -3272,7 +3313,7 @@ mod redis_only {
         let may = |right: &str| _ = server.cli(&["ACL", "SETUSER", "default", right]);
         let owner = with_session(&store, "o1").await;
         let left = store
-            .leave(&owner, &bound_to(1, "user-1"))
+            .leave(&owner, &bound_to(FIRST, "user-1"))
             .await
             .expect("left");
         let BindingState::Leaving { since, .. } = left else {
@@ -3280,12 +3321,12 @@ mod redis_only {
         };
         server.cli(&["SET", ends, "no ends"]);
         store
-            .dismiss(&user, &owner, 1, since)
+            .dismiss(&user, &owner, FIRST, since)
             .await
             .expect_err("no ends");
         server.cli(&["DEL", ends]);
         store
-            .dismiss(&user, &owner, 1, since)
+            .dismiss(&user, &owner, FIRST, since)
             .await
             .expect("dismissed");
         let until = of_any_life(since);
@@ -3298,15 +3339,15 @@ mod redis_only {
         assert_eq!(read_after(&store, "").await.0, [ended]);
         may("-hset");
         store
-            .set_free(&owner, 1, &user)
+            .set_free(&owner, FIRST, &user)
             .await
             .expect_err("no right");
         may("+hset");
         let free = BindingState::Free {
-            generation: 1,
+            generation: Some(FIRST),
             dissolved: true,
         };
-        assert_eq!(store.set_free(&owner, 1, &user).await, Ok(free));
+        assert_eq!(store.set_free(&owner, FIRST, &user).await, Ok(free));
 
         store.set_blocked(&user, true).await.expect("blocked");
         may("-hset");
@@ -3318,7 +3359,7 @@ mod redis_only {
         store.set_blocked(&user, false).await.expect("lifted");
         server.cli(&["EXPIRE", "wxmint:user:{user-1}", "600"]);
         may("-persist");
-        let admitted = async || store.admit(&owner, 2, &wish(&user, false), 9).await;
+        let admitted = async || store.admit(&owner, SECOND, &wish(&user, false), 9).await;
         admitted().await.expect_err("no right");
         may("+persist");
         assert_eq!(admitted().await, Ok(Decision::Admitted { first: true }));
@@ -3360,7 +3401,7 @@ mod redis_only {
     async fn what_a_token_check_reads_does_not_grow_with_ended_tokens_and_people_who_left() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp());
-        bind(&store, "owner", "user-1", 1).await;
+        bind(&store, "owner", "user-1", FIRST).await;
         for number in 0..20 {
             store
                 .revoke_token(&token(&format!("t{number}"), now))
@@ -3368,12 +3409,12 @@ mod redis_only {
                 .expect("ended");
             let other = person(&format!("o{number}"));
             let sign = store
-                .admit(&other, 1, &wish(&user("user-1"), false), 1 + number % 2)
+                .admit(&other, FIRST, &wish(&user("user-1"), false), 1 + number % 2)
                 .await
                 .expect("decided");
             if sign != Decision::Full {
                 store
-                    .dismiss(&user("user-1"), &other, 1, now - 20)
+                    .dismiss(&user("user-1"), &other, FIRST, now - 20)
                     .await
                     .expect("dismissed");
             }
@@ -3535,7 +3576,7 @@ mod redis_only {
             .await
             .expect("ended");
         store
-            .dismiss(&user("user-1"), &owner, 1, now)
+            .dismiss(&user("user-1"), &owner, FIRST, now)
             .await
             .expect("dismissed");
         store.revoke_key("kid").await.expect("ended");
@@ -4006,22 +4047,24 @@ mod redis_only {
             ["wxmint:user:{user-1}", "wxmint:user:{user-1}:gone"]
                 .map(|key| server.cli(&["TTL", key]))
         };
-        bind(&store, "o1", "user-1", 1).await;
+        bind(&store, "o1", "user-1", FIRST).await;
         store.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
         store
-            .dismiss(&user, &person("o1"), 1, second())
+            .dismiss(&user, &person("o1"), FIRST, second())
             .await
             .expect("dismissed");
         store.expire_list(&user).await.expect("expires");
         assert_eq!(ttl(), ["2592000", "2592000"]);
         assert_eq!(
-            store.admit(&person("o2"), 1, &wish(&user, false), 9).await,
+            store
+                .admit(&person("o2"), FIRST, &wish(&user, false), 9)
+                .await,
             Ok(Decision::Admitted { first: false })
         );
         assert_eq!(ttl(), ["-1", "-1"], "somebody came");
         store
-            .dismiss(&user, &person("o2"), 1, second())
+            .dismiss(&user, &person("o2"), FIRST, second())
             .await
             .expect("dismissed");
         store.set_blocked(&user, true).await.expect("blocked");
@@ -4043,7 +4086,7 @@ mod redis_only {
         let store = server.store();
         let [order, ..] = orders(&store, [0, 1, 2]).await;
         recorded(&store, &record("o1", &order, "k1", "user-1")).await;
-        bind(&store, "o1", "user-1", 1).await;
+        bind(&store, "o1", "user-1", FIRST).await;
         let session = "wxmint:{wx0123456789abcdef:o1}:session";
         let binding = "wxmint:{wx0123456789abcdef:o1}:binding";
         assert_eq!(server.cli(&["TTL", session]), "86400");
@@ -4247,9 +4290,9 @@ mod redis_only {
      {
         let server = RedisServer::start().await;
         let store = server.store();
-        bind(&store, "o1", "user-1", 1).await;
-        unbind(&store, "o1", "user-1", 1).await;
-        bind(&store, "o2", "user-1", 1).await;
+        bind(&store, "o1", "user-1", FIRST).await;
+        unbind(&store, "o1", "user-1", FIRST).await;
+        bind(&store, "o2", "user-1", FIRST).await;
         assert_eq!(
             server.cli(&["TTL", "wxmint:{wx0123456789abcdef:o1}:left"]),
             "-1"
@@ -4339,12 +4382,12 @@ mod redis_only {
         );
         for number in 0..1500 {
             let name = format!("user-{number}");
-            bind(&store, &format!("o{number}"), &name, 1).await;
+            bind(&store, &format!("o{number}"), &name, FIRST).await;
         }
         let at = DateTime::from_timestamp(1_000_000_000, 0).expect("an instant");
-        bind(&store.at(at), "earlier", "user-earlier", 1).await;
+        bind(&store.at(at), "earlier", "user-earlier", FIRST).await;
         store
-            .intend(&person("intended"), 0, &intent("user-1"))
+            .intend(&person("intended"), None, &intent("user-1"))
             .await
             .expect("intended");
         assert_eq!(store.note_dissolved(&person("gone")).await, Ok(true));
@@ -4362,7 +4405,7 @@ mod redis_only {
         assert_eq!(
             gone,
             Ok(BindingState::Free {
-                generation: 0,
+                generation: None,
                 dissolved: true
             })
         );
@@ -4399,7 +4442,7 @@ mod redis_only {
         for number in 0..3000 {
             server
                 .store()
-                .intend(&person(&format!("o{number}")), 0, &intent("u"))
+                .intend(&person(&format!("o{number}")), None, &intent("u"))
                 .await
                 .expect("intended");
         }

@@ -37,7 +37,7 @@ pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
 pub use self::redis::stored::{
-    BindingState, Bound, COMPUTED, Decision, Intent, UNPROVEN_LINK_KEPT,
+    BindingState, Bound, Decision, Generation, Intent, UNPROVEN_LINK_KEPT,
 };
 pub use self::redis::stream::{
     Doubt, Forgotten, Lives, REVOCATIONS_KEPT, ReadRevocations, Revocation,
@@ -123,7 +123,7 @@ pub enum Recorded {
         /// that this record begins. Session keys are stored only for persons with a binding or a
         /// computed user, so the erasure of a person is final until a login binds the person again,
         /// even if logins were in progress.
-        kept_for: Option<u64>,
+        kept_for: Option<Generation>,
     },
     Limited(TooMany),
     /// Nothing is recorded: see [`UnboundPolicy::ReportOnly`].
@@ -138,7 +138,7 @@ pub enum Recorded {
 pub enum TokenState {
     /// The token has not been revoked. It was issued to one of these persons: those of its user in
     /// its app, each with the generation of the binding.
-    People(Vec<(Person, u64)>),
+    People(Vec<(Person, Generation)>),
     /// All tokens of its user were revoked, and this one with them. `told`: whether the revocation
     /// is in the stream, so that a repetition has nothing left to do.
     RevokedWithUser { told: bool },

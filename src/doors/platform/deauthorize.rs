@@ -335,7 +335,7 @@ mod tests {
                 per_user: 1,
             };
             let free = SettledState::Free {
-                generation: 0,
+                generation: None,
                 dissolved: false,
             };
             let bound = binder

@@ -38,7 +38,7 @@ fn attempt(byte: u8) -> AttemptId {
 }
 
 const FREE: SettledState = SettledState::Free {
-    generation: 0,
+    generation: None,
     dissolved: false,
 };
 
@@ -50,7 +50,7 @@ fn intent(name: &str, by_unionid: bool) -> Intent {
     }
 }
 
-async fn bind(store: &Store, person: &Person, name: &str) -> u64 {
+async fn bind(store: &Store, person: &Person, name: &str) -> Generation {
     let attempt = attempt(9);
     let binder = Binder {
         store,
@@ -104,7 +104,7 @@ async fn who_finds_a_rivals_intent_for_a_full_or_blocked_user_binds_to_their_own
             per_user: 1,
         };
         store
-            .intend(&lin, 0, &intent(refusing, false))
+            .intend(&lin, None, &intent(refusing, false))
             .await
             .expect("the rival's");
         let candidate = Named {
@@ -137,7 +137,7 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
         .await
         .expect("claimed");
     store
-        .intend(&lin, 0, &intent("deserted", true))
+        .intend(&lin, None, &intent("deserted", true))
         .await
         .expect("the rival's");
     let unionid = unionid();

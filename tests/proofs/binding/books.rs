@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{BindingState, Store};
+use wxmint_store::{BindingState, Generation, Store};
 
 use super::world::parse;
 use crate::stepping::Step;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Past {
-    pub(crate) generation: u64,
+    pub(crate) generation: Generation,
     pub(crate) user: UserId,
     /// By the count of steps.
     pub(crate) made: u64,
@@ -58,7 +58,7 @@ impl Books {
     pub(crate) fn binding_state(&self, person: &Person) -> BindingState {
         let state = self.states.get(person.openid.as_str()).cloned();
         state.unwrap_or(BindingState::Free {
-            generation: 0,
+            generation: None,
             dissolved: false,
         })
     }

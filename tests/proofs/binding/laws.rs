@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use wxmint_ids::{Person, UnionId, UserId, packed};
-use wxmint_store::{BindingState, Bound, Intent, StoreError};
+use wxmint_store::{BindingState, Bound, Generation, Intent, StoreError};
 
 use wxmint::accounts::Named;
 
@@ -42,7 +42,7 @@ pub(crate) fn of_a_change(
             },
         ) => {
             of_an_intent(intent, *dissolved, party, books)?;
-            *new == old + 1
+            new.number() == Generation::number_of_last(*old) + 1
         }
         (Intended { generation, intent }, BindingState::Bound(new)) => {
             new.generation == *generation && new.user == intent.user
@@ -54,7 +54,7 @@ pub(crate) fn of_a_change(
             Free {
                 generation: new, ..
             },
-        ) => old == new,
+        ) => Some(*old) == *new,
         (
             BindingState::Bound(old),
             Leaving {
@@ -71,7 +71,7 @@ pub(crate) fn of_a_change(
             Free {
                 generation: new, ..
             },
-        ) => old == new,
+        ) => Some(*old) == *new,
         _ => false,
     };
     hold(follows, || {

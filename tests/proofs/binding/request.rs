@@ -9,8 +9,8 @@ use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Confirm, StandIn};
 use wxmint_store::limits::Rate;
 use wxmint_store::{
-    AttemptId, BindingState, Bound, ExchangeTimestamp, LoginRecord, Recorded, Store, StoreError,
-    UnboundPolicy,
+    AttemptId, BindingState, Bound, ExchangeTimestamp, Generation, LoginRecord, Recorded, Store,
+    StoreError, UnboundPolicy,
 };
 
 use wxmint::accounts::Named;
@@ -269,7 +269,11 @@ impl Request {
     fn key(&self, place: &FreePlace<'_>) -> String {
         match place.unionid {
             Some(unionid) => format!("{} after {:?}", unionid.as_str(), place.deserted),
-            None => format!("{} {}", self.visit.person.openid.as_str(), place.generation),
+            None => format!(
+                "{} {}",
+                self.visit.person.openid.as_str(),
+                Generation::number_of_last(place.generation)
+            ),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use wxmint_ids::TokenId;
 use wxmint_keys::token::Issued;
+use wxmint_store::Generation;
 use wxmint_verify::{Claims, ends::Endable};
 
 use super::verifiers::{ISSUER, Verifier};
@@ -12,7 +13,7 @@ use crate::{Held, Millis, SECOND, at, hold};
 pub(crate) struct Token {
     pub(crate) user: usize,
     pub(crate) person: usize,
-    pub(crate) generation: u64,
+    pub(crate) generation: Generation,
     pub(crate) key: usize,
     pub(crate) issued: Issued,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxmint_keys::token::Issued;
-use wxmint_store::{Decision, Intent, Store, TokenState, UserState};
+use wxmint_store::{Decision, Generation, Intent, Store, TokenState, UserState};
 
 use super::laws::{End, Scope, Token};
 use super::store::{Fate, StoreCall};
@@ -29,7 +29,7 @@ pub(crate) enum Wish {
     Unbind {
         user: usize,
         person: usize,
-        generation: u64,
+        generation: Generation,
     },
     #[default]
     Key,
@@ -62,7 +62,8 @@ pub(crate) struct Request {
     dated: usize,
     /// The ends that others had begun by then and not finished. Their last step may come after the date.
     unfinished: Vec<End>,
-    generation: u64,
+    /// The generation of the binding, once a login is admitted.
+    generation: Option<Generation>,
     /// The second up to which it has ended, and after how many failovers.
     ended: Option<(i64, u32)>,
 }
@@ -197,10 +198,14 @@ impl World<'_> {
             return None;
         };
         match self.bindings[*person] {
-            Binding::To(bound, generation) => (*user, request.generation) = (bound, generation),
+            Binding::To(bound, generation) => {
+                *user = bound;
+                request.generation = Some(generation);
+            }
             Binding::Free if self.can_confirm() => {
-                self.generation += 1;
-                let (user, person, generation) = (*user, *person, self.generation);
+                self.generations += 1;
+                let (user, person) = (*user, *person);
+                let generation = Generation::from_number(self.generations);
                 let admits = async move |store: &Store| {
                     let intent = Intent {
                         user: user_id(user),
@@ -214,7 +219,7 @@ impl World<'_> {
                 if !matches!(self.directly(admits), Decision::Admitted { .. }) {
                     return None;
                 }
-                request.generation = generation;
+                request.generation = Some(generation);
                 self.bindings[person] = Binding::To(user, generation);
                 self.stores
                     .server
@@ -480,7 +485,7 @@ impl World<'_> {
         let token = Token {
             user,
             person,
-            generation: request.generation,
+            generation: request.generation.expect("an admitted login"),
             key,
             issued,
         };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use actix_web::rt::Runtime;
 use wxmint_ids::{Person, UserId};
-use wxmint_store::{ReadRevocations, Store, StoreError};
+use wxmint_store::{Generation, ReadRevocations, Store, StoreError};
 use wxmint_verify::ends::{PAGE_LIFE, PageRefused, RevocationsPage};
 
 use super::draws::Draws;
@@ -44,8 +44,8 @@ pub(crate) fn person_id(person: usize) -> Person {
 #[derive(Clone, Copy)]
 pub(crate) enum Binding {
     Free,
-    To(usize, u64),
-    Leaving(usize, u64),
+    To(usize, Generation),
+    Leaving(usize, Generation),
 }
 
 /// A replica of wxmint.
@@ -77,7 +77,8 @@ pub(crate) struct World<'a> {
     pub(crate) issuers: [Issuer; 2],
     pub(crate) verifiers: [Verifier; 2],
     pub(crate) bindings: [Binding; PEOPLE_OF_APP.len()],
-    pub(crate) generation: u64,
+    /// How many bindings have been made, of all persons. Each has its own generation.
+    pub(crate) generations: u64,
     pub(crate) single_session: bool,
     /// The life of tokens, in seconds.
     pub(crate) life: i64,
@@ -179,7 +180,7 @@ impl<'a> World<'a> {
             issuers: [Issuer::default(), Issuer::default()],
             verifiers,
             bindings: [Binding::Free; PEOPLE_OF_APP.len()],
-            generation: 0,
+            generations: 0,
             single_session,
             life,
             begun: 0,

@@ -64,7 +64,7 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
     // A late step of an unbinding revokes no token of the next binding.
     let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
     store
-        .dismiss(&user("user-1"), &owner, 1, now + 5)
+        .dismiss(&user("user-1"), &owner, FIRST, now + 5)
         .await
         .expect("dismissed");
     assert!(

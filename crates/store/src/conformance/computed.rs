@@ -55,7 +55,10 @@ fn issued(second: i64) -> Issued {
 async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store: Rc<Store>) {
     let ([first, second, _], lin) = (orders(&store, [0, 1, 2]).await, person("o1"));
     let (bound, _) = logged_in(&store, &login("o1", &first, "k1")).await;
-    assert_eq!((&bound.user, bound.generation), (&user(USER), COMPUTED));
+    assert_eq!(
+        (&bound.user, bound.generation),
+        (&user(USER), Generation::Computed)
+    );
     assert_eq!(bound.new_for, Some(first.mark));
     listed(&store, std::slice::from_ref(&lin)).await;
     assert_eq!(
@@ -75,9 +78,9 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
         (user(USER), None, second.began_at())
     );
     assert!(
-        matches!(store.binding_state(&lin).await, Ok(BindingState::Bound(bound)) if bound.generation == COMPUTED)
+        matches!(store.binding_state(&lin).await, Ok(BindingState::Bound(bound)) if bound.generation == Generation::Computed)
     );
-    let own = (lin.clone(), COMPUTED);
+    let own = (lin.clone(), Generation::Computed);
     let token = issued(first.began_at().timestamp());
     assert_eq!(
         store.token_state(&token).await,
@@ -103,13 +106,13 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     assert_eq!(store.last_login(&lin).await, Ok(Some(second.began_at())));
     let key = (second, sealed("k3"));
     store
-        .keep_session_key(&lin, COMPUTED, &key, None)
+        .keep_session_key(&lin, Generation::Computed, &key, None)
         .await
         .expect("not kept, because a logout has come");
     assert_eq!(store.session_keys(&lin).await, Ok(vec![]));
 
     let free = BindingState::Free {
-        generation: 0,
+        generation: None,
         dissolved: false,
     };
     assert_eq!(store.leave(&lin, &bound).await, Ok(free));
@@ -226,7 +229,7 @@ async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Stor
 
 async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
-    let (_, state) = bind(&store, "o1", "user-1", 1).await;
+    let (_, state) = bind(&store, "o1", "user-1", FIRST).await;
     let BindingState::Bound(made) = state else {
         panic!("bound")
     };
@@ -243,11 +246,11 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Sto
         panic!("{left:?}")
     };
     store
-        .dismiss(&user("user-1"), &person("o1"), 1, since)
+        .dismiss(&user("user-1"), &person("o1"), FIRST, since)
         .await
         .expect("dismissed");
     store
-        .set_free(&person("o1"), 1, &user("user-1"))
+        .set_free(&person("o1"), FIRST, &user("user-1"))
         .await
         .expect("free");
     assert_eq!(
@@ -276,13 +279,13 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
         .expect("blocked");
     logged_in(&store, &login("o1", &first, "k1")).await;
     assert_eq!(
-        store.intend(&person("o1"), 0, &intent("user-1")).await,
+        store.intend(&person("o1"), None, &intent("user-1")).await,
         Ok(FREE)
     );
     let intended = store
         .intend(
             &person("o1"),
-            0,
+            None,
             &Intent {
                 by_unionid: true,
                 ..intent("user-1")
@@ -290,15 +293,23 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
         )
         .await;
     assert!(
-        matches!(intended, Ok(BindingState::Intended { generation: 1, .. })),
+        matches!(
+            intended,
+            Ok(BindingState::Intended {
+                generation: FIRST,
+                ..
+            })
+        ),
         "{intended:?}"
     );
     assert_eq!(
-        store.admit(&person("o1"), 1, &intent("user-1"), 1).await,
+        store
+            .admit(&person("o1"), FIRST, &intent("user-1"), 1)
+            .await,
         Ok(Decision::Blocked)
     );
     store
-        .drop_intent(&person("o1"), 1, &user("user-1"))
+        .drop_intent(&person("o1"), FIRST, &user("user-1"))
         .await
         .expect("dropped");
     assert_eq!(
@@ -311,21 +322,21 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
     assert_eq!(
         store.stored_state(&person("o1")).await,
         Ok(BindingState::Free {
-            generation: 1,
+            generation: Some(FIRST),
             dissolved: false
         })
     );
     store
-        .intend(&person("o1"), 1, &intent(USER))
+        .intend(&person("o1"), Some(FIRST), &intent(USER))
         .await
         .expect("intended");
-    let decision = store.admit(&person("o1"), 2, &intent(USER), 1).await;
+    let decision = store.admit(&person("o1"), SECOND, &intent(USER), 1).await;
     assert!(
         matches!(decision, Ok(Decision::Admitted { .. })),
         "{decision:?}"
     );
     store
-        .settle(&person("o1"), 2, &user(USER), None, None)
+        .settle(&person("o1"), SECOND, &user(USER), None, None)
         .await
         .expect("bound");
     store
@@ -333,7 +344,7 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
         .await
         .expect("nothing to strike");
     let (bound, _) = logged_in(&store, &login("o1", &third, "k3")).await;
-    assert_eq!((bound.generation, bound.user), (2, user(USER)));
+    assert_eq!((bound.generation, bound.user), (SECOND, user(USER)));
     assert_eq!(
         store.people_of(&user(USER)).await,
         Ok(Some(vec![person("o1")]))
@@ -422,7 +433,7 @@ async fn who_draws_user_ids_yields_to_who_computes_them(store: Rc<Store>) {
 async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Store>) {
     let [first, second, _] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("computed", &first, "k1")).await;
-    bind(&store, "bound", "user-1", 1).await;
+    bind(&store, "bound", "user-1", FIRST).await;
     let elsewhere = Person {
         app: "wxother".parse().expect("an app"),
         ..person("computed")

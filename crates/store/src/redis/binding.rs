@@ -9,7 +9,7 @@ use super::session::{change_session, exchanged, owner};
 use super::stored::{StoredBinding, stored_binding};
 use super::{Call, Store, flag, name, packed, replace, script, unreadable};
 use crate::{
-    AttemptMark, BindingState, Bound, COMPUTED, Decision, Intent, Person, Result,
+    AttemptMark, BindingState, Bound, Decision, Generation, Intent, Person, Result,
     UNPROVEN_LINK_KEPT,
 };
 
@@ -31,7 +31,7 @@ impl Store {
     }
 
     /// The state of the person's binding. A person without a binding but with a computed user
-    /// counts as bound, with the generation [`COMPUTED`].
+    /// counts as bound, with [`Generation::Computed`].
     pub async fn binding_state(&self, person: &Person) -> Result<BindingState> {
         let asked = stored_binding(person).cmd("GET").arg(name::session(person));
         let (stored, session): (StoredBinding, Option<Vec<u8>>) =
@@ -66,15 +66,16 @@ impl Store {
             .state()
     }
 
-    /// Writes the intent to bind a person to a user, if the person is free and the last binding has
-    /// this `generation`. The intent has the next generation.
+    /// Writes the intent to bind a person to a user, if the person is free and the generation of
+    /// the last binding is `last` (`None` if there was no binding). The intent has the next
+    /// generation.
     pub async fn intend(
         &self,
         person: &Person,
-        generation: u64,
+        last: Option<Generation>,
         intent: &Intent,
     ) -> Result<BindingState> {
-        let script = change(person, "intend", generation);
+        let script = change(person, "intend", last);
         let script = script
             .arg(packed::user(&intent.user))
             .arg(flag(intent.made))
@@ -88,7 +89,7 @@ impl Store {
     pub async fn admit(
         &self,
         person: &Person,
-        generation: u64,
+        generation: Generation,
         intent: &Intent,
         per_app: u32,
     ) -> Result<Decision> {
@@ -102,7 +103,7 @@ impl Store {
         ]);
         let script = script
             .arg(packed::person(person))
-            .arg(generation)
+            .arg(generation.number())
             .arg(packed::app(&person.app))
             .arg(per_app);
         let sign: String = self
@@ -126,12 +127,12 @@ impl Store {
     pub async fn settle(
         &self,
         person: &Person,
-        generation: u64,
+        generation: Generation,
         user: &UserId,
         new_for: Option<AttemptMark>,
         unionid: Option<&UnionId>,
     ) -> Result<BindingState> {
-        let script = change(person, "bind", generation).arg(packed::user(user));
+        let script = change(person, "bind", Some(generation)).arg(packed::user(user));
         let script = script.arg("b").arg((self.clock)().timestamp());
         let script =
             script.arg(new_for.map(|AttemptMark(mark)| ("f", mark.to_be_bytes().to_vec())));
@@ -144,10 +145,10 @@ impl Store {
     pub async fn drop_intent(
         &self,
         person: &Person,
-        generation: u64,
+        generation: Generation,
         user: &UserId,
     ) -> Result<BindingState> {
-        let script = change(person, "drop", generation).arg(packed::user(user));
+        let script = change(person, "drop", Some(generation)).arg(packed::user(user));
         self.certain(person, self.link.run("settle", script).await?)
             .await
     }
@@ -155,10 +156,10 @@ impl Store {
     /// Begins to unbind a person and deletes the session keys. From now on, no login finds the
     /// binding. If the user is computed, only the revocations of its tokens remain.
     pub async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
-        if bound.generation == COMPUTED {
+        if bound.generation == Generation::Computed {
             return self.leave_computed(person, &bound.user).await;
         }
-        let script = change(person, "leave", bound.generation);
+        let script = change(person, "leave", Some(bound.generation));
         let script = script
             .arg(packed::user(&bound.user))
             .arg(self.latest_second(&name::binding(person)).await?);
@@ -209,7 +210,7 @@ impl Store {
         &self,
         user: &UserId,
         person: &Person,
-        generation: u64,
+        generation: Generation,
         since: i64,
     ) -> Result<()> {
         let [ends, list, clients] = [name::ends(user), name::user(user), name::clients(user)];
@@ -227,7 +228,7 @@ impl Store {
         let script = script::DISMISS
             .on(&keys)
             .arg(packed::person(person))
-            .arg(generation);
+            .arg(generation.number());
         let unpublished = self
             .link
             .run_confirmed("dismiss", script.arg(person.app.as_str()).arg(since))
@@ -239,10 +240,10 @@ impl Store {
     pub async fn set_free(
         &self,
         person: &Person,
-        generation: u64,
+        generation: Generation,
         user: &UserId,
     ) -> Result<BindingState> {
-        let script = change(person, "free", generation).arg(packed::user(user));
+        let script = change(person, "free", Some(generation)).arg(packed::user(user));
         self.link
             .run_confirmed::<StoredBinding>("set_free", script)
             .await?
@@ -394,16 +395,19 @@ impl Store {
     }
 }
 
-/// A step of the binding protocol, which has an effect only if the person's binding has this
-/// generation.
-fn change(person: &Person, step: &str, generation: u64) -> Call {
+/// A step of the binding protocol, which has an effect only if the person's binding, or the last
+/// one, has this generation. `None` if the person was never bound.
+fn change(person: &Person, step: &str, generation: Option<Generation>) -> Call {
     let keys: [&str; 4] = [
         &name::binding(person),
         &name::session(person),
         &name::logins(person),
         &name::left(person),
     ];
-    script::CHANGE_BINDING.on(&keys).arg(step).arg(generation)
+    script::CHANGE_BINDING
+        .on(&keys)
+        .arg(step)
+        .arg(Generation::number_of_last(generation))
 }
 
 fn link_unionid(person: &Person, user: &UserId, unionid: &UnionId) -> Call {

@@ -12,7 +12,7 @@ use super::clocks::APART;
 use super::stream::KEY_ENDS_KEPT;
 use super::{Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable};
 use crate::{
-    COMPUTED, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState,
+    Generation, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState,
 };
 
 /// The value of a token's revocation that has been added to the stream, but may not have reached
@@ -678,12 +678,13 @@ pub(super) fn admission(
     person: &[u8],
     decision: &[u8],
     app: &AppId,
-) -> Result<Option<(Person, u64)>> {
+) -> Result<Option<(Person, Generation)>> {
     let generation = match (decision.split_last(), person.starts_with(&packed::app(app))) {
-        (Some((b'c', _)), true) => Some(COMPUTED),
-        (Some((b'+' | b'*' | b'-', text)), true) => {
-            str::from_utf8(text).ok().and_then(|text| text.parse().ok())
-        }
+        (Some((b'c', _)), true) => Some(Generation::Computed),
+        (Some((b'+' | b'*' | b'-', text)), true) => str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .map(Generation::from_number),
         _ => return Ok(None),
     };
     let generation = generation.ok_or_else(|| unreadable("a user's list"))?;

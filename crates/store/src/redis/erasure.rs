@@ -12,7 +12,7 @@ use super::{
     Call, DRAWN, Store, binding::NO_PEOPLE, ends::admission, name, packed, replace, script,
     session, walk,
 };
-use crate::{Person, Result, StoreError};
+use crate::{Generation, Person, Result, StoreError};
 
 /// How long the generations of erased bindings are kept, so that a late command of a login that was
 /// in progress changes nothing. This is much longer than any request takes.
@@ -52,7 +52,7 @@ impl Store {
 
     /// The persons of an app who have been removed from the user's list, each with the generation
     /// of that binding.
-    pub async fn dismissed(&self, user: &UserId, app: &AppId) -> Result<Vec<(Person, u64)>> {
+    pub async fn dismissed(&self, user: &UserId, app: &AppId) -> Result<Vec<(Person, Generation)>> {
         let gone: HashMap<Vec<u8>, Vec<u8>> = self
             .link
             .run("gone", Call::of("HGETALL", name::gone(user)))

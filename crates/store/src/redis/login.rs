@@ -12,9 +12,9 @@ use super::stored::{StoredBinding, stored_binding};
 use super::{Call, NotedLife, Store, flag, name, packed, replace, script, unreadable};
 use crate::limits::TooMany;
 use crate::{
-    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ExchangeTimestamp, Intent, LIFE_HOLDS,
-    LIFE_NOTED_EVERY, Lives, LoginRecord, REVOCATIONS_KEPT, RateLimitKey, Recorded, Result,
-    UnboundPolicy,
+    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ExchangeTimestamp, Generation, Intent,
+    LIFE_HOLDS, LIFE_NOTED_EVERY, Lives, LoginRecord, REVOCATIONS_KEPT, RateLimitKey, Recorded,
+    Result, UnboundPolicy,
 };
 
 /// The answer about a computed user's list: its fields `block`, `ended` and `floor`, and the day on
@@ -272,7 +272,8 @@ impl Store {
         let kept_for = if sign == "-" {
             None
         } else {
-            Some(stored.generation()?)
+            // A session without a binding has a computed user.
+            Some(stored.generation()?.unwrap_or(Generation::Computed))
         };
         let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {

@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::UserId;
 
 use super::{Call, Store, flag, name, packed, script};
-use crate::{AttemptId, ExchangeTimestamp, ExchangedKey, PREVIOUS_KEY_TTL, Person, Result, Sealed};
+use crate::{
+    AttemptId, ExchangeTimestamp, ExchangedKey, Generation, PREVIOUS_KEY_TTL, Person, Result,
+    Sealed,
+};
 
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted.
 /// Encrypted data has no MAC, so each failure might reveal something about it.
@@ -101,12 +104,12 @@ impl Store {
     pub async fn keep_session_key(
         &self,
         person: &Person,
-        generation: u64,
+        generation: Generation,
         (order, sealed): &ExchangedKey,
         login: Option<DateTime<Utc>>,
     ) -> Result<()> {
         let script = change_session(person, "keep")
-            .arg(generation)
+            .arg(generation.number())
             .arg(line(order, 0, sealed));
         let script = script
             .arg(self.session_ttl.as_secs())

@@ -2,6 +2,8 @@
 //! and their form in Redis.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -20,18 +22,21 @@ pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);
 pub enum BindingState {
     /// The person has no binding.
     Free {
-        /// The generation of the last binding; 0 before the first.
-        generation: u64,
+        /// The generation of the last binding; `None` before the first.
+        generation: Option<Generation>,
         /// Whether the person has unbound. Then the person is not bound again without credentials.
         dissolved: bool,
     },
     /// An intent was written, and the user's list has to decide.
-    Intended { generation: u64, intent: Intent },
+    Intended {
+        generation: Generation,
+        intent: Intent,
+    },
     /// The person is bound.
     Bound(Bound),
     /// The person is no longer bound, but still on the user's list.
     Leaving {
-        generation: u64,
+        generation: Generation,
         user: UserId,
         /// The last second with which a token of the binding may be dated, since 1970.
         since: i64,
@@ -50,14 +55,53 @@ pub struct Intent {
     pub by_unionid: bool,
 }
 
-/// The generation of a person without a binding, whose user id was computed.
-pub const COMPUTED: u64 = 0;
+/// The generation of a person's binding. A late command for an old binding names an old generation,
+/// so it changes nothing.
+///
+/// Redis, the scripts and the tags of tokens have it as its [number](Self::number), in decimal. Only
+/// the list of a computed user has a day and `c` in its place (`admit.lua`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generation {
+    /// The person has a computed user, and no record of a binding. The number is 0.
+    Computed,
+    /// The number of the binding among the person's bindings, which begins with 1.
+    Numbered(NonZeroU64),
+}
+
+impl Generation {
+    /// The generation with this number; `Computed` for 0.
+    pub const fn from_number(number: u64) -> Self {
+        match NonZeroU64::new(number) {
+            Some(number) => Self::Numbered(number),
+            None => Self::Computed,
+        }
+    }
+
+    /// The number of this generation; 0 for `Computed`.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Computed => 0,
+            Self::Numbered(number) => number.get(),
+        }
+    }
+
+    /// The number of the last binding of a person; 0 before the first.
+    pub fn number_of_last(last: Option<Self>) -> u64 {
+        last.map_or(0, Self::number)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number().fmt(f)
+    }
+}
 
 /// A person's binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
-    /// The number of this binding among the person's bindings; [`COMPUTED`] for a computed user.
-    pub generation: u64,
+    /// Which of the person's bindings this is; [`Generation::Computed`] for a computed user.
+    pub generation: Generation,
     pub user: UserId,
     /// When the person was bound, to the second. For a computed user: the person's last login, or
     /// 1970 if it is not known.
@@ -89,7 +133,7 @@ impl Bound {
         let (bound_at, last_login, unionid, others, conflict, shared, new_for, blocked) =
             Default::default();
         Self {
-            generation: COMPUTED,
+            generation: Generation::Computed,
             user,
             bound_at,
             last_login,
@@ -152,15 +196,22 @@ impl StoredBinding {
         self.field(b'd').is_some()
     }
 
-    pub(super) fn generation(&self) -> Result<u64> {
-        let generation = self
-            .field(b'g')
-            .map_or(Some(0), |_| self.number(b'g')?.try_into().ok());
-        generation.ok_or_else(|| unreadable("a binding's generation"))
+    /// The generation of the last binding; `None` before the first.
+    pub(super) fn generation(&self) -> Result<Option<Generation>> {
+        if self.field(b'g').is_none() {
+            return Ok(None);
+        }
+        let number = self
+            .number(b'g')
+            .and_then(|number| u64::try_from(number).ok())
+            .ok_or_else(|| unreadable("a binding's generation"))?;
+        Ok(NonZeroU64::new(number).map(Generation::Numbered))
     }
 
     pub(super) fn state(self) -> Result<BindingState> {
-        let (is_set, generation) = (|name| self.field(name) == Some(b"1"), self.generation()?);
+        let is_set = |name| self.field(name) == Some(b"1");
+        let last = self.generation()?;
+        let numbered = || last.ok_or_else(|| unreadable("a binding's generation"));
         if let Some(user) = self.field(b'u') {
             let is_on = self.field(b's').is_some_and(|block| block.ends_with(b"on"));
             let time = |name| {
@@ -168,7 +219,7 @@ impl StoredBinding {
                     .and_then(|second| DateTime::from_timestamp(second, 0))
             };
             return Ok(BindingState::Bound(Bound {
-                generation,
+                generation: numbered()?,
                 user: packed::read_user(user)?,
                 bound_at: time(b'b').ok_or_else(|| unreadable("a binding's time"))?,
                 last_login: time(b'l'),
@@ -194,20 +245,23 @@ impl StoredBinding {
                 made: is_set(b'm'),
                 by_unionid: is_set(b'a'),
             };
-            return Ok(BindingState::Intended { generation, intent });
+            return Ok(BindingState::Intended {
+                generation: numbered()?,
+                intent,
+            });
         }
         if let Some(user) = self.field(b'q') {
             let since = self
                 .number(b't')
                 .ok_or_else(|| unreadable("when a person left"))?;
             return Ok(BindingState::Leaving {
-                generation,
+                generation: numbered()?,
                 user: packed::read_user(user)?,
                 since,
             });
         }
         Ok(BindingState::Free {
-            generation,
+            generation: last,
             dissolved: is_set(b'v'),
         })
     }
@@ -243,5 +297,26 @@ impl Store {
                 .later(Call::of("HDEL", name::binding(person)).arg("w"));
         }
         stored.state()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_is_stored_and_shown_as_its_number() {
+        let second = NonZeroU64::new(2).expect("not 0");
+        for (generation, number) in [
+            (Generation::Computed, 0),
+            (Generation::Numbered(NonZeroU64::MIN), 1),
+            (Generation::Numbered(second), 2),
+        ] {
+            assert_eq!(generation.number(), number);
+            assert_eq!(Generation::from_number(number), generation);
+            assert_eq!(generation.to_string(), number.to_string());
+            assert_eq!(Generation::number_of_last(Some(generation)), number);
+        }
+        assert_eq!(Generation::number_of_last(None), 0);
     }
 }

@@ -9,7 +9,7 @@ use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
 use super::{Store, name, packed, unreadable};
-use crate::{BindingState, Bound, COMPUTED, Person, Result, Sealed};
+use crate::{BindingState, Bound, Generation, Person, Result, Sealed};
 
 impl Store {
     /// The persons on the page that begins at `from`, of one app or of all apps, who have or had a
@@ -70,7 +70,7 @@ impl Store {
     pub async fn some_people(&self) -> Result<(usize, usize)> {
         let page = self.walk_people(None, &Place::default()).await?;
         let bindings = try_join_all(page.found.iter().map(|person| self.binding(person))).await?;
-        let is_computed = |bound: &Bound| bound.generation == COMPUTED;
+        let is_computed = |bound: &Bound| bound.generation == Generation::Computed;
         let (computed, bound): (Vec<_>, Vec<_>) =
             bindings.into_iter().flatten().partition(is_computed);
         Ok((computed.len(), bound.len()))
