@@ -267,9 +267,9 @@ impl LoginWorker {
             Recorded::Unbound => return Err(LoginError::Contended),
             Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await?),
         };
-        // A computed user may be on no list, so a later revocation cannot know that Redis' clock
-        // was ahead. Use the earlier clock.
-        let began = if self.ids.are_computed() {
+        // A later revocation of a person who is on no list cannot know that Redis' clock was ahead.
+        // Use the earlier clock.
+        let began = if self.ids.need_no_list() {
             attempt.now.min(at)
         } else {
             at

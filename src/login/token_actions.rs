@@ -191,7 +191,7 @@ impl LoginWorker {
             TokenState::People(people) => {
                 *person = self.own(token, people).map(|(person, _)| person);
                 let is_theirs = person.is_some()
-                    || self.ids.are_computed()
+                    || self.ids.need_no_list()
                     || is_of_client(&self.minter, token);
                 if everywhere && !is_theirs {
                     return Err(LoginError::TokenRevoked);
@@ -245,7 +245,7 @@ impl LoginWorker {
                 Some(own) if self.store.binding(&own.0).await?.is_none() => {
                     TokenState::People(vec![own])
                 }
-                _ if self.ids.are_computed() && self.store.finish_end_in_app(user, app).await? => {
+                _ if self.ids.need_no_list() && self.store.finish_end_in_app(user, app).await? => {
                     return Ok(());
                 }
                 _ => state,
@@ -253,7 +253,7 @@ impl LoginWorker {
         }
         let is_alive = matches!(state, TokenState::People(_));
         let holder = self.token_holder_in(token, state);
-        if is_alive && self.ids.are_computed() && matches!(holder, Err(LoginError::TokenRevoked)) {
+        if is_alive && self.ids.need_no_list() && matches!(holder, Err(LoginError::TokenRevoked)) {
             // The user's list was lost, and with it the person whose session key this is.
             return Ok(self.store.revoke_in_app(user, app).await?);
         }

@@ -58,8 +58,21 @@ impl UserIds {
         self.are_computed() && !self.listed
     }
 
+    /// Whether a person who is not on the user's list can have a valid token of the user. Computed
+    /// user ids need no list: it may be lost, or may not be kept at all. If user ids are drawn, all
+    /// people who are bound to the user are on the list.
+    pub(super) fn need_no_list(&self) -> bool {
+        self.are_computed()
+    }
+
+    /// Whether user ids are computed from openids.
     pub(super) fn are_of_openids(&self) -> bool {
         matches!(self.key, Some((IdKind::OpenId, _)))
+    }
+
+    /// Whether user ids are computed from unionids.
+    fn are_of_unionids(&self) -> bool {
+        matches!(self.key, Some((IdKind::UnionId, _)))
     }
 
     /// Compares if the process has not done so since its start, because the first login may come
@@ -279,7 +292,7 @@ impl LoginWorker {
         person: &Person,
         attempt: &mut Attempt<'_>,
     ) -> Result<LoginError> {
-        if !self.ids.are_computed() || self.ids.are_of_openids() {
+        if !self.ids.are_of_unionids() {
             return Ok(StoreError::OtherUserId.into());
         }
         let BindingState::Bound(bound) = self.store.binding_state(person).await? else {
@@ -294,7 +307,7 @@ impl LoginWorker {
 
     /// The user to whom the unionid is linked; `None` unless user ids are computed from unionids.
     async fn holder(&self, unionid: Option<&UnionId>) -> Result<Option<UserId>, StoreError> {
-        match unionid.filter(|_| self.ids.are_computed() && !self.ids.are_of_openids()) {
+        match unionid.filter(|_| self.ids.are_of_unionids()) {
             Some(unionid) => Box::pin(self.store.claim_unionid(unionid, None)).await,
             None => Ok(None),
         }
