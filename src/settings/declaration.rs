@@ -1,4 +1,4 @@
-//! What a row of `table.rs` says of a setting.
+//! The declaration of a setting: a row of `table.rs`.
 
 use wxmint_findings::Message;
 
@@ -45,7 +45,7 @@ pub(super) struct Declaration {
     pub(super) sidecar_form: Option<Texts>,
     /// The value if the variable is not set.
     pub(super) default: &'static str,
-    /// What holds if the variable is not set, if that is no fixed value. In Markdown.
+    /// The effect of leaving the variable out, if that is no fixed value. In Markdown.
     pub(super) default_words: Option<Texts>,
     /// A valid value, for a setting without a default.
     pub(super) example: &'static str,

@@ -146,7 +146,7 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
-/// What holds without the setting, its meaning, a sentence a line, and the pages to which the
+/// The effect of leaving the setting out, its meaning, a sentence a line, and the pages to which the
 /// meaning links.
 fn chinese_sentences(setting: &Declaration) -> Vec<String> {
     let default = match setting.default_words {
@@ -256,9 +256,9 @@ mod tests {
 
     #[test]
     fn a_comment_names_the_pages_to_which_the_meaning_links() {
-        let meaning = Unlinked::read("[一](a.md#b)、`x[:y]`、[二](a.md) 和 [三](c.md)");
+        let meaning = Unlinked::read("[一](keys.md#b)、`x[:y]`、[二](keys.md) 和 [三](redis.md)");
         assert_eq!(meaning.text, "一、`x[:y]`、二 和 三");
-        assert_eq!(meaning.pages, ["docs/a.md", "docs/c.md"]);
+        assert_eq!(meaning.pages, ["docs/keys.md", "docs/redis.md"]);
         let text = without_code_marks("`one` 和 `two words`");
         assert_eq!(text, "one 和 `two words`");
     }
