@@ -127,11 +127,13 @@ impl Run {
         begin: Instant,
     ) -> Result<(Duration, Vec<Duration>), Fault> {
         sleep_until((begin + phases.warm_up).into()).await;
-        let (started, before) = (Instant::now(), self.cpu_times()?);
+        let started = Instant::now();
+        let before = self.cpu_times()?;
         self.measuring.set(true);
         sleep_until((begin + phases.warm_up + phases.measured).into()).await;
         self.measuring.set(false);
-        let (took, after) = (started.elapsed(), self.cpu_times()?);
+        let took = started.elapsed();
+        let after = self.cpu_times()?;
         self.over.set(true);
         let used: Result<_, _> = after
             .iter()
@@ -200,9 +202,9 @@ pub(crate) fn ask_each(
     connections: usize,
     codes: impl Iterator<Item = String>,
 ) -> Result<(), Fault> {
-    let (target, codes) = (&target, &RefCell::new(codes));
+    let codes = &RefCell::new(codes);
     on_this_thread(async {
-        let ask = async || {
+        try_join_all((0..connections).map(async |_| {
             let mut connection = Connection::open(target.address).await?;
             loop {
                 let Some(code) = codes.borrow_mut().next() else {
@@ -212,10 +214,9 @@ pub(crate) fn ask_each(
                     .exchange(&(target.request)(&code), target.is_good)
                     .await?;
             }
-        };
-        try_join_all((0..connections).map(|_| ask()))
-            .await
-            .map(drop)
+        }))
+        .await?;
+        Ok(())
     })
 }
 
@@ -296,6 +297,16 @@ fn on_this_thread<T>(future: impl Future<Output = Result<T, Fault>>) -> Result<T
     LocalSet::new().block_on(&runtime, future)
 }
 
+/// Why a request has no response.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("no answer within 10 s")]
+    Late,
+    /// The connection was closed, or the response is not of HTTP.
+    #[error("{0}")]
+    Broken(Fault),
+}
+
 /// A persistent connection with a minimal HTTP client.
 struct Connection {
     address: SocketAddr,
@@ -327,14 +338,15 @@ impl Connection {
         if self.is_over {
             *self = Self::open(self.address).await?;
         }
-        let answered = self.ask(request).await?;
-        if answered.is_err() && self.answer.is_empty() && kept && request.starts_with("GET ") {
+        let may_repeat = kept && request.starts_with("GET ");
+        match self.ask(request).await {
             // The server may close a persistent connection at any time, as Apache does when all its threads are busy.
             // Then a request that changes nothing is sent again (RFC 9110, section 9.2.2).
-            *self = Self::open(self.address).await?;
-            self.ask(request).await??;
-        } else {
-            answered?;
+            Err(Unanswered::Broken(_)) if may_repeat && self.answer.is_empty() => {
+                *self = Self::open(self.address).await?;
+                self.ask(request).await?;
+            }
+            asked => asked?,
         }
         let answer = String::from_utf8_lossy(&self.answer);
         self.is_over = answer.contains("\r\nConnection: close\r\n");
@@ -344,17 +356,17 @@ impl Connection {
         Err(format!("an answer other than expected: {answer}").into())
     }
 
-    /// Fails if no response comes; returns any other error.
-    async fn ask(&mut self, request: &str) -> Result<Result<(), Fault>, Fault> {
+    async fn ask(&mut self, request: &str) -> Result<(), Unanswered> {
         self.answer.clear();
-        (self.last_used, self.is_used) = (Instant::now(), true);
+        self.last_used = Instant::now();
+        self.is_used = true;
         let asked = async {
             self.stream.write_all(request.as_bytes()).await?;
             self.read_answer().await
         };
-        Ok(timeout(STUCK, asked)
-            .await
-            .map_err(|_| "no answer within 10 s")?)
+        let in_time = timeout(STUCK, asked).await;
+        let answered = in_time.map_err(|_| Unanswered::Late)?;
+        answered.map_err(Unanswered::Broken)
     }
 
     async fn read_answer(&mut self) -> Result<(), Fault> {

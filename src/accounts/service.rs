@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde_json::{Value, json};
+use tokio::time::timeout_at;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::{KeyError, token::ExtraClaims, token::Minter, token::new_token_id};
 use wxmint_telemetry::{Metrics, Step};
@@ -84,25 +85,18 @@ impl ServiceAccounts {
     /// Builds the request for one attempt, with a token of its own, because the service may accept
     /// each token only once.
     fn request(&self, path: &str, body: &Value) -> Result<Request, KeyError> {
-        let (mut request, text) = (
-            Request::new(Method::POST, self.base.clone()),
-            body.to_string(),
-        );
+        let mut request = Request::new(Method::POST, self.base.clone());
         request.url_mut().set_path(&format!(
             "{}/{path}",
             self.base.path().trim_end_matches('/')
         ));
-        let (base, sent) = (
-            self.base.as_str(),
-            (request.method().as_str(), request.url().as_str()),
-        );
-        let (id, now) = (new_token_id(), (self.clock)());
+        let text = body.to_string();
         let token = self.minter.sign_request(
-            base.trim_end_matches('/'),
-            sent,
+            self.base.as_str().trim_end_matches('/'),
+            (request.method().as_str(), request.url().as_str()),
             text.as_bytes(),
-            &id,
-            now,
+            &new_token_id(),
+            (self.clock)(),
         )?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
             .expect("base64url and dots");
@@ -161,11 +155,8 @@ impl ServiceAccounts {
         read: ReadAnswer<A>,
         deadline: Instant,
     ) -> Result<A, CallFailure> {
-        let (step, request) = (
-            Step::call("accounts", label, Duration::ZERO),
-            self.request(path, body),
-        );
-        let mut request = request.map_err(CallFailure::Unsigned)?;
+        let step = Step::call("accounts", label, Duration::ZERO);
+        let mut request = self.request(path, body).map_err(CallFailure::Unsigned)?;
         if let Some(traceparent) = step.traceparent() {
             request.headers_mut().insert(
                 "traceparent",
@@ -173,14 +164,7 @@ impl ServiceAccounts {
             );
         }
         let started = Instant::now();
-        let answer = match tokio::time::timeout_at(deadline.into(), self.http.fetch(request)).await
-        {
-            Ok(Ok(fetched)) => {
-                read(fetched.status.as_u16(), &fetched.body).map_err(CallFailure::Unusable)
-            }
-            Ok(Err(error)) => Err(CallFailure::Fetch(error)),
-            Err(_) => Err(CallFailure::Late),
-        };
+        let answer = self.fetch(request, read, deadline).await;
         let outcome = answer
             .as_ref()
             .map_or_else(|failure| failure.consequences().label, |_| "ok");
@@ -191,6 +175,18 @@ impl ServiceAccounts {
             .observe(started.elapsed().as_secs_f64());
         step.end(answer.is_err().then_some(outcome));
         answer
+    }
+
+    async fn fetch<A>(
+        &self,
+        request: Request,
+        read: ReadAnswer<A>,
+        deadline: Instant,
+    ) -> Result<A, CallFailure> {
+        let fetched = timeout_at(deadline.into(), self.http.fetch(request)).await;
+        let in_time = fetched.map_err(|_| CallFailure::Late)?;
+        let answer = in_time.map_err(CallFailure::Fetch)?;
+        read(answer.status.as_u16(), &answer.body).map_err(CallFailure::Unusable)
     }
 }
 
@@ -333,21 +329,18 @@ mod tests {
             .expect("a URL");
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let ring = KeyRing::new(StoredKeys::of([key]).check().expect("a set"), now());
-        let (audience, ring) = (vec!["issuer".into()], Arc::new(ring.expect("it signs")));
         let minter = Arc::new(Minter::new(
             "issuer".into(),
-            audience,
+            vec!["issuer".into()],
             TokenTyp::AccessToken,
             TOTAL_TIMEOUT,
-            ring,
+            Arc::new(ring.expect("it signs")),
         ));
         let tls = Tls::reaching([&base]).expect("roots");
         let accounts = ServiceAccounts::new(&base, &tls, 64, minter, Metrics::default(), now, true)
             .expect("a client");
-        let (name, password) = (
-            "alice".parse().expect("a name"),
-            "wonderland".parse().expect("a password"),
-        );
+        let name = "alice".parse().expect("a name");
+        let password = "wonderland".parse().expect("a password");
         let mut waiting: Vec<LocalBoxFuture<'_, Result<Option<UserId>>>> = Vec::new();
         for address in [&["192.0.2.1"; 40][..], &["192.0.2.2"]].concat() {
             let mut check = accounts.check_password(&name, &password, address);

@@ -202,19 +202,18 @@ async fn outermost<B: MessageBody + 'static>(
 /// Checks the host name of a request to a listener on loopback. 421, because the request asks for a host that this
 /// listener does not serve (RFC 9110 section 15.5.20). A request without any host passes: browsers always send one.
 fn check_host(request: &ServiceRequest, only_loopback_names: bool) -> Result<(), Problem> {
-    let named = || {
-        request
-            .headers()
-            .get_all(HOST)
-            .all(|host| host.to_str().is_ok_and(is_loopback))
-    };
-    let in_target = || {
-        request
-            .uri()
-            .authority()
-            .is_none_or(|authority| is_loopback(authority.as_str()))
-    };
-    if !only_loopback_names || (named() && in_target()) {
+    if !only_loopback_names {
+        return Ok(());
+    }
+    let is_header_loopback = request
+        .headers()
+        .get_all(HOST)
+        .all(|host| host.to_str().is_ok_and(is_loopback));
+    let is_target_loopback = request
+        .uri()
+        .authority()
+        .is_none_or(|authority| is_loopback(authority.as_str()));
+    if is_header_loopback && is_target_loopback {
         return Ok(());
     }
     let detail = "This listener is for programs of this machine and answers to loopback host names alone. \
@@ -360,12 +359,15 @@ pub fn run_to_completion<T: 'static>(
         spawn(steps)
     };
     async move {
-        match task.await.map_err(|failed| failed.try_into_panic()) {
-            Ok(done) => done,
-            Err(Ok(panic)) => resume_unwind(panic),
-            // The task was cancelled because its worker is ending, and this task ends with it.
-            Err(Err(_)) => pending().await,
+        let failed = match task.await {
+            Ok(done) => return done,
+            Err(failed) => failed,
+        };
+        if failed.is_panic() {
+            resume_unwind(failed.into_panic());
         }
+        // The task was cancelled because its worker is ending, and this task ends with it.
+        pending().await
     }
 }
 

@@ -73,7 +73,8 @@ impl Endpoint {
     }
 
     pub(super) fn get<'q>(&self, query: impl IntoIterator<Item = (&'q str, &'q str)>) -> Request {
-        let (mut url, mut query) = (self.url.clone(), query.into_iter().peekable());
+        let mut url = self.url.clone();
+        let mut query = query.into_iter().peekable();
         if query.peek().is_some() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -148,56 +149,78 @@ impl WeChat {
         request: impl Fn(&Endpoint) -> Request,
         read: impl Fn(&[u8]) -> Result<T>,
     ) -> Result<T> {
+        let breaker = &self.endpoints[api as usize].breaker;
+        let permit = breaker.admit(&app.id, Instant::now())?;
+        let called = self.attempts(until, api, app, &request, &read).await;
+        let outcome = called
+            .as_ref()
+            .map_or_else(CallError::outcome, |_| CallOutcome::Succeeded);
+        permit.ended(outcome, Instant::now());
+        called
+    }
+
+    /// Makes one attempt, and another one if the first one's error allows it.
+    async fn attempts<T>(
+        &self,
+        until: Deadline,
+        api: Api,
+        app: &App,
+        request: &impl Fn(&Endpoint) -> Request,
+        read: &impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
+        let first = self.attempt(until, api, app, request, read).await;
+        let Err(error) = &first else { return first };
+        let spends_a_code = self.endpoints[api as usize].spends_a_code;
+        let Some(pause) = error.pause_before_another(spends_a_code) else {
+            return first;
+        };
+        sleep(pause).await;
+        let second = self.attempt(until, api, app, request, read).await;
+        if matches!(error, CallError::NotSent { .. }) {
+            second
+        } else {
+            second.map_err(CallError::after_an_answer)
+        }
+    }
+
+    async fn attempt<T>(
+        &self,
+        until: Deadline,
+        api: Api,
+        app: &App,
+        request: &impl Fn(&Endpoint) -> Request,
+        read: &impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<T> {
         let endpoint = &self.endpoints[api as usize];
-        let permit = endpoint.breaker.admit(&app.id, Instant::now())?;
+        let started = Instant::now();
+        let answer = match self.fetch(until, api, request(endpoint)).await {
+            Ok(body) => read(&body).map_err(|error| error.of_reading(&body)),
+            Err(error) => Err(error),
+        };
+        self.observer.call_ended(
+            endpoint.name,
+            &app.id,
+            answer.as_ref().err(),
+            started.elapsed(),
+        );
+        answer
+    }
+
+    /// Sends a request, and returns the body of the response. The status is ignored because it says
+    /// nothing.
+    async fn fetch(&self, until: Deadline, api: Api, request: Request) -> Result<Vec<u8>> {
         let http = if api == Api::MiniProgramCode {
             &self.pictures
         } else {
             &self.http
         };
-        let attempt = async || {
-            let started = Instant::now();
-            // The status is ignored because it says nothing.
-            let answer = match timeout_at(until, http.fetch(request(endpoint))).await {
-                Ok(Ok(Fetched { mut body, .. })) => {
-                    if api != Api::MiniProgramCode {
-                        blank_control_characters(&mut body);
-                    }
-                    read(&body).map_err(|error| error.of_reading(&body))
-                }
-                Ok(Err(error)) => Err(error.into()),
-                Err(_) => Err(CallError::unanswered("no answer within 5 s")),
-            };
-            self.observer.call_ended(
-                endpoint.name,
-                &app.id,
-                answer.as_ref().err(),
-                started.elapsed(),
-            );
-            answer
-        };
-        let attempts = async {
-            let first = attempt().await;
-            let Err(error) = &first else { return first };
-            let Some(pause) = error.pause_before_another(endpoint.spends_a_code) else {
-                return first;
-            };
-            sleep(pause).await;
-            let second = attempt().await;
-            if matches!(error, CallError::NotSent { .. }) {
-                second
-            } else {
-                second.map_err(CallError::after_an_answer)
-            }
-        };
-        let outcome = attempts.await;
-        permit.ended(
-            outcome
-                .as_ref()
-                .map_or_else(CallError::outcome, |_| CallOutcome::Succeeded),
-            Instant::now(),
-        );
-        outcome
+        let fetched = timeout_at(until, http.fetch(request)).await;
+        let in_time = fetched.map_err(|_| CallError::unanswered("no answer within 5 s"))?;
+        let Fetched { mut body, .. } = in_time?;
+        if api != Api::MiniProgramCode {
+            blank_control_characters(&mut body);
+        }
+        Ok(body)
     }
 }
 

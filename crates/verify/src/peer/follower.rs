@@ -75,7 +75,8 @@ impl RemoteEnds {
     ) -> Self {
         let feed = Feed::of(issuer);
         let (read, reading) = watch::channel(Reading::Unasked);
-        let (ends, when_stale) = (feed.ends(), settings.when_stale);
+        let ends = feed.ends();
+        let when_stale = settings.when_stale;
         let max_age = TimeDelta::from_std(settings.max_age).unwrap_or(TimeDelta::MAX);
         let follower = Follower {
             issuer: issuer.to_owned(),
@@ -125,15 +126,16 @@ impl RemoteEnds {
         let mut reading = self.reading.clone();
         loop {
             let known = *reading.borrow_and_update();
-            let waited = match (known, self.when_stale) {
+            let has_changed = match (known, self.when_stale) {
                 (Reading::Whole, _) => return,
                 (Reading::Partly { next, .. }, WhenStale::Open) => {
-                    timeout_at(next, reading.changed()).await
+                    let in_time = timeout_at(next, reading.changed()).await;
+                    in_time.is_ok_and(|changed| changed.is_ok())
                 }
-                _ => Ok(reading.changed().await),
+                _ => reading.changed().await.is_ok(),
             };
             // Either the wait timed out, or the follower is gone because the peer was dropped.
-            if !matches!(waited, Ok(Ok(()))) {
+            if !has_changed {
                 return;
             }
         }
@@ -199,7 +201,8 @@ impl Follower {
         self.keys.found().await;
         self.read.send_replace(Reading::begun(self.max_age));
         loop {
-            let (begun, fault) = (Instant::now(), self.catch_up().await.err());
+            let begun = Instant::now();
+            let fault = self.catch_up().await.err();
             // If this replica hangs, retry soon: the next request may reach another replica.
             let hangs =
                 matches!(fault, Some(Fault::NoAnswer(_))) && begun.elapsed() > self.every / 2;
@@ -324,17 +327,12 @@ mod tests {
 
     fn open_peer(reading: watch::Receiver<Reading>) -> RemoteEnds {
         let ends = Feed::of("https://login.example.com").ends();
-        let (max_age, when_stale, task) = (
-            TimeDelta::seconds(60),
-            WhenStale::Open,
-            tokio::spawn(pending()),
-        );
         RemoteEnds {
             ends,
             reading,
-            max_age,
-            when_stale,
-            task,
+            max_age: TimeDelta::seconds(60),
+            when_stale: WhenStale::Open,
+            task: tokio::spawn(pending()),
         }
     }
 

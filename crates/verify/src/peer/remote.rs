@@ -145,10 +145,8 @@ impl RemoteKeys {
             Stranger::Fetch => self.shared.wanted.notify_one(),
             Stranger::Wait => {}
         }
-        matches!(
-            timeout(STRANGERS_PATIENCE, ended.changed()).await,
-            Ok(Ok(()))
-        )
+        let in_time = timeout(STRANGERS_PATIENCE, ended.changed()).await;
+        in_time.is_ok_and(|has_ended| has_ended.is_ok())
     }
 
     /// Waits until keys are available.
@@ -177,12 +175,11 @@ impl Shared {
             return;
         };
         let is_new = before.is_none_or(|before| before.keys.keys != keys.keys);
-        let (number, since) = (number + u64::from(is_new), Instant::now());
         self.edition.store(Some(Arc::new(Edition {
             keys,
-            number,
+            number: number + u64::from(is_new),
             confirmed,
-            since,
+            since: Instant::now(),
             is_fetched: true,
         })));
     }
@@ -386,7 +383,8 @@ mod tests {
     #[test]
     fn keys_that_were_confirmed_in_the_future_are_as_old_as_they_are_ahead_and_never_younger_than_they_are_here()
      {
-        let (confirmed, keys) = (now(), Forge::of(Algorithm::EdDsa).keys);
+        let confirmed = now();
+        let keys = Forge::of(Algorithm::EdDsa).keys;
         let days = |days: u64| Duration::from_secs(days * 86_400);
         let since = Instant::now()
             .checked_sub(Duration::from_secs(1))
@@ -446,7 +444,8 @@ mod tests {
     #[tokio::test]
     async fn keys_that_an_issuer_calls_unchanged_are_confirmed_on_disk_too() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (issuer, day) = ("https://a.example", Duration::from_secs(86_400));
+        let issuer = "https://a.example";
+        let day = Duration::from_secs(86_400);
         let shelf = || Shelf::of(folder.path(), issuer, "https://a.example/jwks");
         let keys = Forge::of(Algorithm::EdDsa).keys;
         let body = serde_json::to_vec(&PublicKeySet::from_iter(keys.keys.iter())).expect("JSON");
