@@ -91,24 +91,26 @@ pub(crate) async fn check(redis: &Store) -> Result<(), Failure> {
 
 /// Repeats a step that Redis did not answer. Every step is idempotent.
 pub(crate) async fn retry<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
-    retry_after(&PAUSES, step).await
+    retry_after(&PAUSES, |_| true, step).await
 }
 
 /// Repeats a command's first step once, because an answer may be lost. Does not retry longer, so
 /// that a Redis that is away is reported at once.
 pub(crate) async fn at_first<T, E>(step: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
-    retry_after(&PAUSES[..1], step).await
+    retry_after(&PAUSES[..1], |_| true, step).await
 }
 
+/// Repeats a step after each of the pauses, as long as its error may pass.
 async fn retry_after<T, E>(
     pauses: &[Duration],
+    may_pass: impl Fn(&E) -> bool,
     step: impl AsyncFn() -> Result<T, E>,
 ) -> Result<T, E> {
     for pause in pauses {
-        if let Ok(done) = step().await {
-            return Ok(done);
+        match step().await {
+            Err(error) if may_pass(&error) => tokio::time::sleep(*pause).await,
+            done => return done,
         }
-        tokio::time::sleep(*pause).await;
     }
     step().await
 }
@@ -119,18 +121,17 @@ pub(crate) async fn walk_all<T>(
     read: impl AsyncFn(&Place) -> Result<Page<T>, StoreError>,
     mut add: impl FnMut(T) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let (mut place, mut keys, mut progress) = (Place::default(), 0, Progress::begin());
+    let mut place = Place::default();
+    let mut keys = 0;
+    let mut progress = Progress::begin();
     loop {
-        let step = async || match read(&place).await {
-            Err(error) if error.is_lasting() => Ok(Err(error)),
-            done => done.map(Ok),
-        };
+        let may_pass = |error: &StoreError| !error.is_lasting();
         let Page {
             found,
             of,
             next,
             may_miss,
-        } = retry(step).await??;
+        } = retry_after(&PAUSES, may_pass, async || read(&place).await).await?;
         if may_miss {
             return Err(Failure::unfinished(
                 "Redis was restarted meanwhile. Run the same command again.",
@@ -150,15 +151,11 @@ pub(crate) async fn walk_all<T>(
 fn by() -> String {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let is_own = |line: &&str| line.split(':').nth(2) == Some(&uid);
-    format!(
-        "command:{}",
-        users
-            .lines()
-            .find(is_own)
-            .and_then(|line| line.split(':').next())
-            .unwrap_or(&uid)
-    )
+    let own = users
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(&uid));
+    let name = own.and_then(|line| line.split(':').next()).unwrap_or(&uid);
+    format!("command:{name}")
 }
 
 #[cfg(test)]

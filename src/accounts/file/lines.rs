@@ -36,8 +36,33 @@ pub struct UsersFile {
     lines: Vec<Line>,
 }
 
-/// A user, or the text of a line that is a comment or blank.
-type Line = Result<User, String>;
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    User(User),
+    /// The text of a line that is a comment or blank.
+    Remark(String),
+}
+
+impl Line {
+    fn read(bytes: &[u8]) -> Result<Self, Message> {
+        let text = str::from_utf8(bytes).map_err(|_| message!(is_not_utf_8))?;
+        let text =
+            text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
+        if text.is_empty() || text.starts_with('#') {
+            Ok(Self::Remark(text.to_owned()))
+        } else {
+            Ok(Self::User(User::parse(text)?))
+        }
+    }
+
+    /// The text of the line, with its line break.
+    fn content(&self) -> String {
+        match self {
+            Self::User(user) => user.line(),
+            Self::Remark(text) => format!("{text}\n"),
+        }
+    }
+}
 
 impl UsersFile {
     /// Parses the file for `serve`. An empty file is refused unless `may_be_empty`, because a
@@ -60,10 +85,13 @@ impl UsersFile {
         let content = content
             .strip_suffix(b"\n")
             .ok_or_else(|| message!(does_not_end_with_line_break))?;
-        let (mut lines, mut named, mut claimed) = (Vec::new(), HashMap::new(), HashMap::new());
+        let mut lines = Vec::new();
+        // The lines of each name, and of each user id with its claims.
+        let mut named = HashMap::new();
+        let mut claimed = HashMap::new();
         for (bytes, number) in content.split(|&byte| byte == b'\n').zip(1..) {
-            let line = read_line(bytes).map_err(|fault| message!(on_line, number, fault))?;
-            if let Ok(User {
+            let line = Line::read(bytes).map_err(|fault| message!(on_line, number, fault))?;
+            if let Line::User(User {
                 name, id, claims, ..
             }) = &line
             {
@@ -85,41 +113,16 @@ impl UsersFile {
 
     /// The text of the file: a tab between two fields, a line break after each line.
     pub fn content(&self) -> Zeroizing<Vec<u8>> {
-        let written = |line: &Line| match line {
-            Err(remark) => format!("{remark}\n"),
-            Ok(User {
-                name,
-                hash,
-                id,
-                disabled,
-                claims,
-            }) => {
-                let disabled = if *disabled {
-                    DISABLED.to_string()
-                } else {
-                    String::new()
-                };
-                let tab = if claims.text.is_empty() { "" } else { "\t" };
-                format!(
-                    "{}\t{disabled}{}\t{id}{tab}{}\n",
-                    name.as_str(),
-                    hash.phc,
-                    claims.text
-                )
-            }
-        };
-        Zeroizing::new(
-            self.lines
-                .iter()
-                .map(written)
-                .collect::<String>()
-                .into_bytes(),
-        )
+        let text: String = self.lines.iter().map(Line::content).collect();
+        Zeroizing::new(text.into_bytes())
     }
 
     /// The users, in the order of the file.
     pub fn users(&self) -> impl Iterator<Item = &User> {
-        self.lines.iter().flatten()
+        self.lines.iter().filter_map(|line| match line {
+            Line::User(user) => Some(user),
+            Line::Remark(_) => None,
+        })
     }
 
     pub fn user(&self, name: &Username) -> Option<&User> {
@@ -127,7 +130,10 @@ impl UsersFile {
     }
 
     fn users_mut(&mut self) -> impl Iterator<Item = &mut User> {
-        self.lines.iter_mut().flatten()
+        self.lines.iter_mut().filter_map(|line| match line {
+            Line::User(user) => Some(user),
+            Line::Remark(_) => None,
+        })
     }
 
     pub fn user_mut(&mut self, name: &Username) -> Option<&mut User> {
@@ -143,23 +149,12 @@ impl UsersFile {
 
     /// Adds a user at the end. No other user may have the same name.
     pub fn add(&mut self, user: User) {
-        self.lines.push(Ok(user));
+        self.lines.push(Line::User(user));
     }
 
     pub fn remove(&mut self, name: &Username) {
         self.lines
-            .retain(|line| !matches!(line, Ok(user) if user.name == *name));
-    }
-}
-
-fn read_line(bytes: &[u8]) -> Result<Line, Message> {
-    let text = str::from_utf8(bytes).map_err(|_| message!(is_not_utf_8))?;
-    let text =
-        text.trim_matches(|around: char| around.is_whitespace() || around == BYTE_ORDER_MARK);
-    if text.is_empty() || text.starts_with('#') {
-        Ok(Err(text.to_owned()))
-    } else {
-        User::parse(text).map(Ok)
+            .retain(|line| !matches!(line, Line::User(user) if user.name == *name));
     }
 }
 
@@ -187,6 +182,29 @@ impl User {
             disabled: enabled.is_some(),
             claims: claims.parse()?,
         })
+    }
+
+    /// The text of the user's line, with its line break.
+    fn line(&self) -> String {
+        let Self {
+            name,
+            hash,
+            id,
+            disabled,
+            claims,
+        } = self;
+        let disabled = if *disabled {
+            DISABLED.to_string()
+        } else {
+            String::new()
+        };
+        let tab = if claims.text.is_empty() { "" } else { "\t" };
+        format!(
+            "{}\t{disabled}{}\t{id}{tab}{}\n",
+            name.as_str(),
+            hash.phc,
+            claims.text
+        )
     }
 }
 
@@ -244,20 +262,15 @@ mod tests {
 
     #[test]
     fn a_file_in_use_that_holds_nothing_is_being_written() {
-        let parsed = |text: &str, may_be_empty| {
-            UsersFile::parse_in_use(text.as_bytes(), may_be_empty).is_ok()
-        };
-        let (of_nobody, empty) = ("# nobody\n", "");
-        let cases = [
-            (of_nobody, false),
-            (of_nobody, true),
-            (empty, true),
-            (empty, false),
-        ];
-        assert_eq!(
-            cases.map(|(text, may_be_empty)| parsed(text, may_be_empty)),
-            [true, true, true, false]
-        );
+        for (text, may_be_empty, is_read) in [
+            ("# nobody\n", false, true),
+            ("# nobody\n", true, true),
+            ("", true, true),
+            ("", false, false),
+        ] {
+            let parsed = UsersFile::parse_in_use(text.as_bytes(), may_be_empty);
+            assert_eq!(parsed.is_ok(), is_read, "{text:?} {may_be_empty}");
+        }
     }
 
     #[test]
@@ -306,23 +319,17 @@ mod tests {
         file.set_claims(&"u-2".parse().expect("an id"), &ClaimsColumn::default());
         let text = text.replace("alice\t", "alice\t!").replace("\troles=c", "");
         assert_eq!(file.content().as_slice(), text.as_bytes());
-        let (same, one_word) = (
-            format!("a {HASH} u-1 roles=x\nb !{HASH} u-1 roles=x\n"),
-            "roles=x",
-        );
-        assert_eq!(
-            parse(&same)
-                .users()
-                .filter(|user| user.claims.text == one_word)
-                .count(),
-            2
-        );
+        let same = format!("a {HASH} u-1 roles=x\nb !{HASH} u-1 roles=x\n");
+        let same = parse(&same);
+        let claims: Vec<_> = same.users().map(|user| &*user.claims.text).collect();
+        assert_eq!(claims, ["roles=x"; 2]);
     }
 
     #[test]
     fn the_error_names_the_number_of_a_broken_line_and_not_its_content() {
         let user = format!("alice\t{HASH}\tu-1");
-        let (long, weak) = ("n".repeat(513), HASH.replace("t=2", "t=1"));
+        let long = "n".repeat(513);
+        let weak = HASH.replace("t=2", "t=1");
         for (line, fault) in [
             (
                 "hunter2".to_owned(),
