@@ -198,7 +198,7 @@ impl LoginWorker {
         match claim {
             Claim::Granted(order) => Ok(order),
             Claim::Taken => Err(LoginError::CodeUsed),
-            Claim::Limited(refused) => Err(LoginError::too_many(IP)(refused)),
+            Claim::Limited(refused) => Err(LoginError::TooMany { limit: IP, refused }),
         }
     }
 
@@ -263,7 +263,12 @@ impl LoginWorker {
                 may_be_ended,
                 kept_for,
             } => (state, at, may_be_ended, kept_for),
-            Recorded::Limited(refused) => return Err(LoginError::too_many(OPENID)(refused)),
+            Recorded::Limited(refused) => {
+                return Err(LoginError::TooMany {
+                    limit: OPENID,
+                    refused,
+                });
+            }
             Recorded::Unbound => return Err(LoginError::Contended),
             Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await?),
         };
@@ -274,7 +279,6 @@ impl LoginWorker {
         } else {
             at
         };
-        let (at, may_be_ended) = (began, may_be_ended || began.timestamp() < at.timestamp());
         let LoginRecord {
             person,
             order,
@@ -287,8 +291,8 @@ impl LoginWorker {
             state,
             key: (order, session_key),
             kept_for,
-            at,
-            may_be_ended,
+            at: began,
+            may_be_ended: may_be_ended || began.timestamp() < at.timestamp(),
         })
     }
 }

@@ -156,21 +156,12 @@ impl LoginWorker {
     /// Asks for credentials. The ticket replaces the login code, which has been used.
     async fn ask(&self, exchanged: &ExchangedLogin) -> Result<LoginError> {
         let ticket = Ticket::random();
-        let (person, unionid, key) = (
-            exchanged.person.clone(),
-            exchanged.unionid.clone(),
-            exchanged.key.clone(),
-        );
-        self.store
-            .keep_ticket(
-                &ticket,
-                &TicketHolder {
-                    person,
-                    unionid,
-                    key,
-                },
-            )
-            .await?;
+        let holder = TicketHolder {
+            person: exchanged.person.clone(),
+            unionid: exchanged.unionid.clone(),
+            key: exchanged.key.clone(),
+        };
+        self.store.keep_ticket(&ticket, &holder).await?;
         Ok(LoginError::BindingRequired(ticket))
     }
 
@@ -186,8 +177,8 @@ impl LoginWorker {
         self.note_life().await?;
         self.store
             .count(&self.meter_of(attempt.address))
-            .await?
-            .map_err(LoginError::too_many(IP))?;
+            .await
+            .map_err(LoginError::of_limit(IP))?;
         let taken = self.store.take_ticket(ticket, &attempt.id).await?;
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
         let (
@@ -247,15 +238,11 @@ mod tests {
             app: app.parse().expect("an AppID"),
             openid: openid.parse().expect("an openid"),
         };
-        let (lin, mei, elsewhere) = (
-            person("wx1", "lin"),
-            person("wx1", "mei"),
-            person("wx2", "lin"),
-        );
-        let (one, other): (UnionId, UnionId) = (
-            "u1".parse().expect("a unionid"),
-            "u2".parse().expect("a unionid"),
-        );
+        let lin = person("wx1", "lin");
+        let mei = person("wx1", "mei");
+        let elsewhere = person("wx2", "lin");
+        let one: UnionId = "u1".parse().expect("a unionid");
+        let other: UnionId = "u2".parse().expect("a unionid");
         let left: UserId = "left".parse().expect("a user id");
         let key = |person, generation: Option<Generation>, unionid, deserted| {
             new_user_key(

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use wxmint_ids::{AppId, UserId};
-use wxmint_store::{StoreError, Ticket, limits::TooMany};
+use wxmint_store::limits::{LimitError, TooMany};
+use wxmint_store::{StoreError, Ticket};
 use wxmint_verify::KeyError;
 use wxmint_wechat::{CallError, Malformed, Verdict};
 
@@ -158,8 +159,12 @@ impl LoginError {
         }
     }
 
-    pub(crate) fn too_many(limit: &'static str) -> impl FnOnce(TooMany) -> Self {
-        move |refused| Self::TooMany { limit, refused }
+    /// The error of an event that `limit` has not admitted.
+    pub(crate) fn of_limit(limit: &'static str) -> impl FnOnce(LimitError) -> Self {
+        move |error| match error {
+            LimitError::TooMany(refused) => Self::TooMany { limit, refused },
+            LimitError::Store(error) => error.into(),
+        }
     }
 }
 

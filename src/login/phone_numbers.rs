@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use wxmint_ids::{Person, Phone, PhoneCode, is_code_of_wechat};
-use wxmint_store::limits::{Rate, Reservation};
+use wxmint_store::limits::{LimitError, Rate, Reservation};
 use wxmint_store::{AttemptId, RateLimitKey, counted_phone_code};
 use wxmint_wechat::ByToken;
 
@@ -84,11 +84,12 @@ impl LoginWorker {
         let counted_of_person = self
             .store
             .count(&of_person)
-            .await?
-            .map_err(LoginError::too_many(PER_PERSON))?;
-        let counted_of_app = match self.store.count(&of_app).await? {
+            .await
+            .map_err(LoginError::of_limit(PER_PERSON))?;
+        let counted_of_app = match self.store.count(&of_app).await {
             Ok(counted) => counted,
-            Err(refused) => {
+            Err(LimitError::Store(error)) => return Err(error.into()),
+            Err(LimitError::TooMany(refused)) => {
                 self.store.uncount(&of_person, counted_of_person).await?;
                 let app = person.app.as_str();
                 bounded!(
@@ -97,7 +98,10 @@ impl LoginWorker {
                     app,
                     "the app has had as many phone numbers as WXMINT_PHONE_NUMBERS_PER_APP allows"
                 );
-                return Err(LoginError::too_many(PER_APP)(refused));
+                return Err(LoginError::TooMany {
+                    limit: PER_APP,
+                    refused,
+                });
             }
         };
         let counted = CountedNumber {

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Utc};
 use wxmint_keys::vault::Vault;
-use wxmint_store::limits::{Rate, Reservation};
+use wxmint_store::limits::{LimitError, Rate, Reservation};
 use wxmint_store::{
     AttemptId, FAILED_PAUSE, KeptToken, Lent, RateLimitKey, Store, StoreError, short_digest,
 };
@@ -83,6 +83,10 @@ pub struct Usable {
 pub struct HeldToken(ArcSwapOption<(Arc<Usable>, DateTime<Utc>)>);
 
 impl HeldToken {
+    fn hold(&self, token: Arc<Usable>, now: DateTime<Utc>) {
+        self.0.store(Some(Arc::new((token, now))));
+    }
+
     /// `None` if the token was held for too long, or the clock has stepped back.
     fn at(&self, now: DateTime<Utc>) -> Option<Arc<Usable>> {
         let held = self.0.load_full()?;
@@ -110,10 +114,9 @@ impl AccessTokens<'_> {
         let held = self.acting().map(CodeExchanger::held);
         let obtained = async |refused| {
             let usable = Arc::new(self.obtain(refused).await?);
-            held.inspect(|held| {
-                held.0
-                    .store(Some(Arc::new((Arc::clone(&usable), self.store.now()))))
-            });
+            if let Some(held) = held {
+                held.hold(Arc::clone(&usable), self.store.now());
+            }
             Ok::<_, LoginError>(usable)
         };
         let attempts = async {
@@ -216,16 +219,20 @@ impl AccessTokens<'_> {
                 Lent::Renew(kept) => (kept, true),
                 Lent::Fetch => return self.fetch(refused.as_ref()).await,
                 Lent::Failed => {
-                    let failed =
-                        || not_for("fetching an access token has just failed", FAILED_PAUSE);
-                    return Err(self
-                        .acting()
-                        .and_then(CodeExchanger::refusal)
-                        .map_or_else(failed, Into::into));
+                    let refusal = self.acting().and_then(CodeExchanger::refusal);
+                    return Err(match refusal {
+                        Some(refusal) => refusal.into(),
+                        None => not_for("fetching an access token has just failed", FAILED_PAUSE),
+                    });
                 }
                 Lent::Wait => {
-                    let late = || not_for("an access token is still being fetched", FAILED_PAUSE);
-                    tokio::time::sleep(pauses.next().ok_or_else(late)?).await;
+                    let Some(pause) = pauses.next() else {
+                        return Err(not_for(
+                            "an access token is still being fetched",
+                            FAILED_PAUSE,
+                        ));
+                    };
+                    tokio::time::sleep(pause).await;
                     continue;
                 }
             };
@@ -259,17 +266,18 @@ impl AccessTokens<'_> {
         let patience = self
             .exchange()
             .map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
-        match tokio::time::timeout(patience, self.fetch(None)).await {
-            Ok(Ok(successor)) => return successor,
-            Ok(Err(error)) => {
-                tracing::warn!(app = %self.app.id, %error, "an access token was not renewed")
-            }
-            Err(_) => {
-                tracing::warn!(app = %self.app.id, ?patience, "an access token was not renewed in time");
-                self.give_up().await;
+        let Ok(renewed) = tokio::time::timeout(patience, self.fetch(None)).await else {
+            tracing::warn!(app = %self.app.id, ?patience, "an access token was not renewed in time");
+            self.give_up().await;
+            return old;
+        };
+        match renewed {
+            Ok(successor) => successor,
+            Err(error) => {
+                tracing::warn!(app = %self.app.id, %error, "an access token was not renewed");
+                old
             }
         }
-        old
     }
 
     async fn fetch(&self, refused: Option<&Refused>) -> Result<Usable> {
@@ -314,9 +322,10 @@ impl AccessTokens<'_> {
                 format!("{by}{}", rate.period.as_secs()),
                 rate,
             );
-            match self.store.count(&meter).await? {
+            match self.store.count(&meter).await {
                 Ok(counted) => all.push((meter, counted)),
-                Err(too_many) => {
+                Err(LimitError::Store(error)) => return Err(error.into()),
+                Err(LimitError::TooMany(too_many)) => {
                     self.uncount(all).await?;
                     return Err(not_for(
                         "WeChat lets no other access token be forced yet",
@@ -401,15 +410,13 @@ fn renew_in(expires_in: Duration, is_of_exchange: bool) -> Duration {
 }
 
 async fn in_time<T>(steps: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |_| {
-        Err(CallError::Unanswered {
+    let Ok(outcome) = tokio::time::timeout(TOTAL_TIMEOUT, steps).await else {
+        return Err(CallError::Unanswered {
             reason: "no answer within 6 s".into(),
         }
-        .into())
+        .into());
     };
-    tokio::time::timeout(TOTAL_TIMEOUT, steps)
-        .await
-        .unwrap_or_else(late)
+    outcome
 }
 
 fn not_for(reason: &str, retry_after: Duration) -> LoginError {

@@ -177,8 +177,8 @@ impl LoginWorker {
         let counted = self
             .store
             .count(&meter)
-            .await?
-            .map_err(LoginError::too_many(USERNAME))?;
+            .await
+            .map_err(LoginError::of_limit(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {
             self.store.uncount(&meter, counted).await?;
@@ -316,16 +316,10 @@ mod tests {
     fn a_date_is_a_minute_ahead_of_this_machine_at_most_and_before_exp_which_it_does_not_move() {
         let at = |second| DateTime::from_timestamp(second, 0).expect("a date");
         assert_eq!((latest(at(100), 700), latest(at(100), 110)), (160, 109));
-        let [app, id, user] = ["wx1", "a", "u1"];
-        let (app, id, user) = (
-            app.parse().expect("an AppID"),
-            id.parse().expect("an id"),
-            user.parse().expect("an id"),
-        );
         let token = Issued {
-            user,
-            app,
-            id,
+            user: "u1".parse().expect("an id"),
+            app: "wx1".parse().expect("an AppID"),
+            id: "a".parse().expect("an id"),
             issued_at: 100,
             expires_at: 700,
         };

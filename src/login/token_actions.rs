@@ -114,9 +114,9 @@ impl LoginWorker {
     pub(crate) async fn count(&self, meter: &RateLimitKey, limit: &'static str) -> Result<()> {
         self.store
             .count(meter)
-            .await?
-            .map(drop)
-            .map_err(LoginError::too_many(limit))
+            .await
+            .map_err(LoginError::of_limit(limit))?;
+        Ok(())
     }
 
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
@@ -235,11 +235,9 @@ impl LoginWorker {
     /// dismissed, and the person has no other binding. A computed binding is on no list by then.
     /// All that is known is that its revocation has yet to reach verifiers.
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<()> {
-        let (user, app, mut state) = (
-            &token.user,
-            &token.app,
-            self.store.token_state(&issued(token)).await?,
-        );
+        let user = &token.user;
+        let app = &token.app;
+        let mut state = self.store.token_state(&issued(token)).await?;
         if matches!(state, TokenState::Revoked { .. }) {
             state = match self.own(token, self.store.dismissed(user, app).await?) {
                 Some(own) if self.store.binding(&own.0).await?.is_none() => {
@@ -308,13 +306,11 @@ impl LoginWorker {
 
 /// The claims by which a token can be revoked.
 pub fn issued(token: &Verified<Claims>) -> Issued {
-    let (user, app, id) = (token.user.clone(), token.app.clone(), token.id.clone());
-    let (issued_at, expires_at) = (token.issued_at.timestamp(), token.expires_at.timestamp());
     Issued {
-        user,
-        app,
-        id,
-        issued_at,
-        expires_at,
+        user: token.user.clone(),
+        app: token.app.clone(),
+        id: token.id.clone(),
+        issued_at: token.issued_at.timestamp(),
+        expires_at: token.expires_at.timestamp(),
     }
 }

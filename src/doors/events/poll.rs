@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::{sync::OwnedSemaphorePermit, task::yield_now, time::sleep};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Problem, ProblemCode, private, read_body};
-use wxmint_store::limits::{Rate, TooMany};
+use wxmint_store::limits::{LimitError, Rate};
 use wxmint_store::{
     REVOCATIONS_KEPT, RateLimitKey, ReadRevocations, Revocation, StoreError, short_digest,
 };
@@ -77,26 +77,24 @@ struct Events {
     responses((status = 200, description = "Events", body = Events)))]
 pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door): AtDoor) -> Answer {
     let receiver = door.receiver(&request).await?;
-    let (name, place) = (&*receiver.name, door.place(&receiver.name)?);
+    let name = &*receiver.name;
+    let place = door.place(name)?;
     let meter = RateLimitKey::new("polls", name, RATE);
-    worker
-        .login
-        .store
-        .count(&meter)
-        .await
-        .map_err(LoginError::from)?
-        .map_err(|TooMany { retry_after }| {
-            Problem::new(
-                ProblemCode::RateLimited,
-                "Too many polls. Wait, then go on.",
-            )
-            .retry_after(retry_after)
-        })?;
+    let counted = worker.login.store.count(&meter).await;
+    counted.map_err(|error| match error {
+        LimitError::TooMany(refused) => Problem::new(
+            ProblemCode::RateLimited,
+            "Too many polls. Wait, then go on.",
+        )
+        .retry_after(refused.retry_after),
+        LimitError::Store(error) => LoginError::from(error).into(),
+    })?;
     let body = read_body(payload, LONGEST_POLL).await?;
     let poll: Poll = serde_json::from_slice(&body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
         Problem::invalid(format!(
-            "The body is no poll of RFC 8936: line {line}, column {column}. The least is `{{}}`."
+            "The body is no poll of RFC 8936: line {}, column {}. The least is `{{}}`.",
+            error.line(),
+            error.column()
         ))
     })?;
     let most = poll.max_events.unwrap_or(USUAL_EVENTS).min(MOST_EVENTS);
@@ -121,19 +119,17 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
             "a receiver has refused an event"
         );
     }
-    let (begun, is_urgent) = (
-        Instant::now(),
-        most == 0 || poll.return_immediately == Some(true),
-    );
+    let begun = Instant::now();
+    let is_urgent = most == 0 || poll.return_immediately == Some(true);
     loop {
         // Authenticates again, because the secret may have been removed while the poll waited.
         door.receiver(&request).await?;
         let events = asked.events().await?;
         if !events.sets.is_empty() || is_urgent || begun.elapsed() + LOOKS > PATIENCE {
-            let unread = |body: BoxBody| Unread(body.try_into_bytes().unwrap_or_default(), place);
-            return Ok(
-                private(events).map_body(|_, body| BoxBody::new(Bytes::from_owner(unread(body))))
-            );
+            return Ok(private(events).map_body(|_, body| {
+                let unread = Unread(body.try_into_bytes().unwrap_or_default(), place);
+                BoxBody::new(Bytes::from_owner(unread))
+            }));
         }
         sleep(LOOKS).await;
     }
@@ -163,13 +159,11 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Stores how far the receiver has acknowledged the stream, and returns the events that follow.
     async fn events(&self) -> Result<Events, LoginError> {
-        // The cursor up to which the receiver has acknowledged the stream.
-        let (store, key) = (
-            &self.worker.login.store,
-            ["wxmint:receiver:", self.receiver].concat(),
-        );
-        let (mut place, mut unseen) =
-            (store.kept(&key).await?.unwrap_or_default(), self.done.len());
+        let store = &self.worker.login.store;
+        // The key of the cursor up to which the receiver has acknowledged the stream.
+        let key = ["wxmint:receiver:", self.receiver].concat();
+        let mut place = store.kept(&key).await?.unwrap_or_default();
+        let mut unseen = self.done.len();
         loop {
             let read = self
                 .read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS))
@@ -193,7 +187,8 @@ impl Asked<'_> {
             store
                 .keep(&key, &noted.cursor, 3 * REVOCATIONS_KEPT)
                 .await?;
-            (place, unseen) = (noted.cursor, unseen.saturating_sub(first));
+            place = noted.cursor;
+            unseen = unseen.saturating_sub(first);
         }
     }
 
@@ -211,18 +206,17 @@ impl Asked<'_> {
 
     /// Whether a revocation needs no event. A receiver sees in the JWKS that a key was revoked.
     fn is_done(&self, ended: &Revocation) -> bool {
-        let id = || {
-            event_id(
-                self.worker.issuer.settings.issuer.as_str(),
-                self.receiver,
-                ended,
-            )
-        };
-        matches!(ended, Revocation::Key { .. }) || self.done.contains(&id())
+        if matches!(ended, Revocation::Key { .. }) {
+            return true;
+        }
+        let issuer = self.worker.issuer.settings.issuer.as_str();
+        let id = event_id(issuer, self.receiver, ended);
+        self.done.contains(&id)
     }
 
     async fn signed(&self, read: &ReadRevocations) -> Result<Events, LoginError> {
-        let (issuer, now) = (self.worker.issuer.settings.issuer.as_str(), now());
+        let issuer = self.worker.issuer.settings.issuer.as_str();
+        let now = now();
         let events: Vec<_> = read
             .ends
             .iter()

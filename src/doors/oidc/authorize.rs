@@ -15,8 +15,8 @@ use super::page::{Page, page, refused};
 use super::request::{AuthorizeRequest, Refused, read};
 use super::{AtDoor, Oidc, logout::see_other, own_jwt::OwnJwt, root, wechat, with_sites};
 use crate::doors::scan::page::{open_request, visitor};
-use crate::doors::scan::store::{Grant, Poll};
 use crate::doors::scan::{Scan, clients::Clients, to_oauth, token::tell_of_theft};
+use crate::doors::scan::{requests::NotGranted, store::Grant};
 use crate::{issuer::state::IssuerWorker, login::Result};
 
 /// The name of this door in a device request. Grants for the login page cannot be fetched by the
@@ -145,16 +145,17 @@ async fn polled(
         return Ok(private(json!({"state": "expired"})));
     };
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
-    let state = match worker
+    let fetched = worker
         .login
         .fetch_grant(&code, (asked.client, DOOR), &visitor(request).address, give)
-        .await?
-    {
+        .await;
+    let state = match fetched {
         Ok(to) => {
             scan.count(&asked.client.id, "redeemed");
             return Ok(private(json!({"location": to})));
         }
-        Err(Poll::Repeated(token)) => {
+        Err(NotGranted::Failed(error)) => return Err(error.into()),
+        Err(NotGranted::Repeated(token)) => {
             scan.count(&asked.client.id, "repeated");
             oidc.count(&asked.client.id, "repeated");
             tell_of_theft(request, &token, "a device code was used twice");
@@ -163,11 +164,11 @@ async fn polled(
             }
             "expired"
         }
-        Err(Poll::Pending { scanned: false }) => "wait",
-        Err(Poll::Pending { scanned: true }) => "scanned",
-        Err(Poll::TooSoon) => "slow",
-        Err(Poll::Denied) => "denied",
-        Err(_) => "expired",
+        Err(NotGranted::Pending { scanned: false }) => "wait",
+        Err(NotGranted::Pending { scanned: true }) => "scanned",
+        Err(NotGranted::TooSoon) => "slow",
+        Err(NotGranted::Denied) => "denied",
+        Err(NotGranted::Expired | NotGranted::Unknown) => "expired",
     };
     Ok(private(json!({"state": state})))
 }

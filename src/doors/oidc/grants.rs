@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wxmint_ids::{AppId, UserId};
 use wxmint_keys::token::{ExtraClaims, Issued, SignedToken};
-use wxmint_store::Bound;
+use wxmint_store::{Bound, StoreError};
 
 use super::family::{self, Family, Rotation, hash};
 use super::request::{AuthorizeRequest, OFFLINE};
 use crate::doors::scan::store::{Grant, json as written_json};
 use crate::doors::scan::{clients::Client, requests::retry_for_5_s};
-use crate::login::{LoginWorker, Result};
+use crate::login::{LoginError, LoginWorker, Result};
 
 /// How long a code is valid, and for how much longer a second use is recognised.
 const CODE_TTL: Duration = Duration::from_secs(60);
@@ -52,18 +52,66 @@ pub(super) struct Given {
     pub(super) user: UserId,
 }
 
-pub(super) enum NotGiven {
-    /// The code or refresh token is unknown, another client's, or too old. It may be a guess.
-    Unknown,
-    /// The code or refresh token was used before, so its family was revoked. Holds the family's
-    /// first token.
-    Theft(Box<Issued>),
-    /// The login has been revoked since, or can no longer be renewed. Holds the family's first
-    /// token.
-    Revocation(Box<Issued>),
+/// What a site shows for the first tokens of a login (RFC 6749 section 4.1.3, RFC 7636 section
+/// 4.5).
+pub(super) struct ShownCode<'a> {
+    pub(super) code: &'a str,
+    pub(super) redirect_uri: &'a str,
+    pub(super) verifier: &'a str,
 }
 
-pub(super) type Outcome = Result<Result<Given, NotGiven>>;
+impl ShownCode<'_> {
+    /// Whether the code was made for this address and this verifier.
+    fn fits(&self, kept: &CodeGrant) -> bool {
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, self.verifier.as_bytes()));
+        let is_verifier = (43..=128).contains(&self.verifier.len())
+            && verify_slices_are_equal(challenge.as_bytes(), kept.challenge.as_bytes()).is_ok();
+        is_verifier && self.redirect_uri == kept.redirect_uri
+    }
+}
+
+/// The facts of a token response.
+pub(super) struct NewTokens<'a> {
+    pub(super) family: &'a Family,
+    pub(super) issued: Issued,
+    pub(super) refresh_token: Option<String>,
+    pub(super) claims: &'a ExtraClaims,
+    pub(super) nonce: Option<&'a str>,
+}
+
+/// Why a site gets no tokens.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotGiven {
+    /// It may be a guess.
+    #[error("the code or refresh token is unknown, another client's, or too old")]
+    Unknown,
+    /// Holds the family's first token.
+    #[error("the code or refresh token was used before, so its family was revoked")]
+    Theft(Box<Issued>),
+    /// Holds the family's first token.
+    #[error("the login has been revoked since, or can no longer be renewed")]
+    Revocation(Box<Issued>),
+    /// The site has got no tokens by this request, and may repeat it.
+    #[error(transparent)]
+    Failed(#[from] LoginError),
+}
+
+impl NotGiven {
+    pub(super) fn revocation(family: &Family) -> Self {
+        Self::Revocation(Box::new(family.first.clone()))
+    }
+
+    /// Whether the site may repeat the request.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
+
+impl From<StoreError> for NotGiven {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 /// For how many seconds after a login the client may renew its tokens.
 pub(super) fn refresh_life(client: &Client) -> Option<i64> {
@@ -85,14 +133,12 @@ impl LoginWorker {
             scope,
             ..
         } = request.clone();
-        let (
-            code,
-            Grant {
-                token: first,
-                claims,
-                mark,
-            },
-        ) = (family::random(), grant);
+        let Grant {
+            token: first,
+            claims,
+            mark,
+        } = grant;
+        let code = family::random();
         let family = Family {
             first,
             app: app.clone(),
@@ -102,14 +148,13 @@ impl LoginWorker {
             key: String::new(),
             is_told: false,
         };
-        let made_at = self.store.now().timestamp();
         let kept = CodeGrant {
             family,
             redirect_uri,
             challenge,
             nonce,
             claims,
-            made_at,
+            made_at: self.store.now().timestamp(),
         };
         self.store
             .keep(
@@ -125,27 +170,23 @@ impl LoginWorker {
     /// the code may be sent again.
     pub(super) async fn redeem_code(
         &self,
-        code: &str,
-        [address, verifier]: [&str; 2],
+        shown: &ShownCode<'_>,
         client: &Client,
-    ) -> Outcome {
-        let found: Option<CodeGrant> = self.find(&family::hashed_key("code", code)).await?;
+    ) -> Result<Given, NotGiven> {
+        let found: Option<CodeGrant> = self.find(&family::hashed_key("code", shown.code)).await?;
         let found = found.filter(|kept| kept.family.first.app == client.id.0);
         let Some(mut kept) = found else {
-            return Ok(Err(NotGiven::Unknown));
+            return Err(NotGiven::Unknown);
         };
         let life = refresh_life(client).filter(|_| kept.family.scope.ends_with(OFFLINE));
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         kept.family.is_told = client.logout_receiver.is_some();
         // If the app is missing at the moment, the request fails and the code stays valid.
         self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
-        let (used, own) = (family::hashed_key("used", code), family::random());
-        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
-        let is_verifier = (43..=128).contains(&verifier.len())
-            && verify_slices_are_equal(challenge.as_bytes(), kept.challenge.as_bytes()).is_ok();
-        let fits = is_verifier && address == kept.redirect_uri;
-        let redeemed = self.redeem_once((code, fits), kept, client, &own).await;
-        if redeemed.is_err() {
+        let own = family::random();
+        let redeemed = self.redeem_once(shown, kept, client, &own).await;
+        if redeemed.as_ref().is_err_and(NotGiven::is_failure) {
+            let used = family::hashed_key("used", shown.code);
             retry_for_5_s(async || self.store.discard_own(&used, &own).await).await?;
         }
         redeemed
@@ -154,11 +195,29 @@ impl LoginWorker {
     /// Uses the code up, even if the verifier or the address is wrong. `own` identifies this use.
     async fn redeem_once(
         &self,
-        (code, fits): (&str, bool),
+        shown: &ShownCode<'_>,
         kept: CodeGrant,
         client: &Client,
         own: &str,
-    ) -> Outcome {
+    ) -> Result<Given, NotGiven> {
+        if !self.use_up(shown.code, own).await? {
+            self.revoke_family(&kept.family).await?;
+            // Further uses are counted as unknown codes, and revoke nothing again.
+            self.store
+                .discard(&family::hashed_key("code", shown.code))
+                .await?;
+            return Err(NotGiven::Theft(Box::new(kept.family.first)));
+        }
+        let now = self.store.now();
+        let is_late = now.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64;
+        if is_late || !shown.fits(&kept) {
+            return Err(NotGiven::Unknown);
+        }
+        self.begin_family(kept, client, now).await
+    }
+
+    /// Returns whether this use of the code, which `own` identifies, is the first.
+    async fn use_up(&self, code: &str, own: &str) -> Result<bool> {
         let used = family::hashed_key("used", code);
         let first = async || self.store.keep_first(&used, own, 2 * CODE_KNOWN).await;
         // Asks again, because a lost answer from Redis must not look like a second use.
@@ -167,51 +226,45 @@ impl LoginWorker {
         } else {
             first().await?
         };
-        if found != own {
-            self.revoke_family(&kept.family).await?;
-            // Further uses are counted as unknown codes, and revoke nothing again.
-            self.store
-                .discard(&family::hashed_key("code", code))
-                .await?;
-            return Ok(Err(NotGiven::Theft(Box::new(kept.family.first))));
-        }
-        let now = self.store.now();
-        if now.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64 || !fits {
-            return Ok(Err(NotGiven::Unknown));
-        }
+        Ok(found == own)
+    }
+
+    /// Stores the family of a code that was just used up, and gives its first tokens.
+    async fn begin_family(
+        &self,
+        kept: CodeGrant,
+        client: &Client,
+        now: DateTime<Utc>,
+    ) -> Result<Given, NotGiven> {
         let CodeGrant {
             mut family,
             nonce,
             claims,
             ..
         } = kept;
-        let (key, secret) = (family::random(), family::random());
+        let key = family::random();
+        let secret = family::random();
         family.key = hash(&key);
-        let refresh = family
+        let refresh_token = family
             .until
             .map(|_| family::written(family.sid(), 1, &key, &secret));
+        let next = refresh_token.as_deref().map(hash).unwrap_or_default();
         self.make_room(&family).await?;
-        self.keep_family(
-            &family,
-            refresh.as_deref().map(hash).unwrap_or_default(),
-            now,
-        )
-        .await?;
+        self.keep_family(&family, next, now).await?;
         // A revocation of the user from here on finds the family. An earlier revocation is seen
         // here.
         if self.bound_of(&family).await?.is_none() {
             self.revoke_family(&family).await?;
-            return Ok(Err(NotGiven::Revocation(Box::new(family.first))));
+            return Err(NotGiven::revocation(&family));
         }
-        self.give(
-            client,
-            &family,
-            (family.first.clone(), refresh),
-            &claims,
-            nonce.as_deref(),
-            now,
-        )
-        .await
+        let new = NewTokens {
+            issued: family.first.clone(),
+            family: &family,
+            refresh_token,
+            claims: &claims,
+            nonce: nonce.as_deref(),
+        };
+        Ok(self.give(client, new, now)?)
     }
 
     /// Stores the family before anybody has a token of it.
@@ -221,7 +274,10 @@ impl LoginWorker {
         next: String,
         at: DateTime<Utc>,
     ) -> Result<()> {
-        let (store, first, sid, life) = (&self.store, &family.first, family.sid(), family.life(at));
+        let store = &self.store;
+        let first = &family.first;
+        let sid = family.sid();
+        let life = family.life(at);
         let given = Rotation {
             salt: String::new(),
             token: first.clone(),
@@ -242,11 +298,8 @@ impl LoginWorker {
         // The user's revocations are kept as long as the family can live. Revocations at the client
         // and at the app both find the family. The note is confirmed by replicas, so replicas of
         // the same primary have the family, too.
-        store
-            .note_renewals(Duration::from_secs(
-                u64::try_from(until - first.issued_at).unwrap_or_default(),
-            ))
-            .await?;
+        let renewable = u64::try_from(until - first.issued_at).unwrap_or_default();
+        store.note_renewals(Duration::from_secs(renewable)).await?;
         let longest = Issued {
             expires_at: until.max(first.expires_at),
             ..first.clone()
@@ -263,15 +316,19 @@ impl LoginWorker {
     }
 
     /// Signs the access token and the id token, and makes the token response.
-    pub(super) async fn give(
+    pub(super) fn give(
         &self,
         client: &Client,
-        family: &Family,
-        (issued, refresh_token): (Issued, Option<String>),
-        claims: &ExtraClaims,
-        nonce: Option<&str>,
+        new: NewTokens<'_>,
         now: DateTime<Utc>,
-    ) -> Outcome {
+    ) -> Result<Given> {
+        let NewTokens {
+            family,
+            issued,
+            refresh_token,
+            claims,
+            nonce,
+        } = new;
         let access_token = self
             .minter
             .with(&client.audience, client.token_ttl)
@@ -287,21 +344,19 @@ impl LoginWorker {
             "sid": family.sid(),
             "amr": ["wechat"],
         });
-        nonce
-            .into_iter()
-            .for_each(|nonce| about["nonce"] = nonce.into());
+        if let Some(nonce) = nonce {
+            about["nonce"] = nonce.into();
+        }
         let id_token = self.minter.sign_id(about, &access_token, now)?;
-        let expires_in = (issued.expires_at - self.store.now().timestamp()).max(0);
-        let (token_type, scope, user) = ("Bearer", family.scope.clone(), issued.user);
-        Ok(Ok(Given {
+        Ok(Given {
             access_token,
-            token_type,
-            expires_in,
+            token_type: "Bearer",
+            expires_in: (issued.expires_at - self.store.now().timestamp()).max(0),
             id_token,
             refresh_token,
-            scope,
-            user,
-        }))
+            scope: family.scope.clone(),
+            user: issued.user,
+        })
     }
 }
 
@@ -317,16 +372,13 @@ mod tests {
     use crate::doors::scan::clients::Clients;
     use crate::doors::servers::RedisServer;
     use crate::issuer::caller::tests::issuer;
-    use crate::login::LoginError;
 
     /// Redis fails after the use of the code. A site that waits and asks again must not look like a
     /// thief.
     #[actix_web::test]
     async fn a_code_whose_use_was_answered_by_a_fault_can_be_used_again_and_once() {
-        let (server, key) = (
-            RedisServer::start().await,
-            PrivateJwk::generate(Algorithm::Es256, now()).expect("a key"),
-        );
+        let server = RedisServer::start().await;
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
             .login_worker()
             .expect("a worker");
@@ -346,7 +398,8 @@ mod tests {
             id,
             now(),
         );
-        let (redirect_uri, verifier) = ("https://grafana.example.com/".to_owned(), "v".repeat(43));
+        let redirect_uri = "https://grafana.example.com/".to_owned();
+        let verifier = "v".repeat(43);
         let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
         let asked = AuthorizeRequest {
             issuer: "https://login.example.com",
@@ -367,24 +420,28 @@ mod tests {
             .make_code(&asked, grant, &app.parse().expect("an app"))
             .await
             .expect("a code");
-        let redeem = async || {
-            login
-                .redeem_code(&code, [&redirect_uri, &verifier], client)
-                .await
+        let shown = ShownCode {
+            code: &code,
+            redirect_uri: &redirect_uri,
+            verifier: &verifier,
         };
+        let redeem = async || login.redeem_code(&shown, client).await;
         for _ in 0..2 {
             server.cli(&["ACL", "SETUSER", "default", "-zadd"]);
             let refused = redeem().await;
             assert!(
-                matches!(refused, Err(LoginError::StoreUnavailable(_))),
+                matches!(
+                    refused,
+                    Err(NotGiven::Failed(LoginError::StoreUnavailable(_)))
+                ),
                 "no list of logins can be written"
             );
             server.cli(&["ACL", "SETUSER", "default", "+@all"]);
         }
         assert!(
-            matches!(redeem().await, Ok(Err(NotGiven::Revocation(_)))),
+            matches!(redeem().await, Err(NotGiven::Revocation(_))),
             "nobody is bound"
         );
-        assert!(matches!(redeem().await, Ok(Err(NotGiven::Theft(_)))));
+        assert!(matches!(redeem().await, Err(NotGiven::Theft(_))));
     }
 }

@@ -16,7 +16,7 @@ use wxmint_store::{RateLimitKey, TokenState, limits::Rate};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::family::{self, Family, RefreshToken, Rotation, hash};
-use super::grants::{Given, NotGiven, Outcome, refresh_life};
+use super::grants::{Given, NewTokens, NotGiven, refresh_life};
 use crate::doors::scan::requests::retry_for_5_s;
 use crate::doors::scan::{clients::Client, store::json, store::read};
 use crate::login::{LoginError, LoginWorker, OPENID, Result, client_tag};
@@ -70,32 +70,8 @@ enum Found {
 
 impl LoginWorker {
     /// Exchanges a refresh token for new tokens.
-    pub(super) async fn refresh(&self, shown: &str, client: &Client) -> Outcome {
-        let Some(token) = RefreshToken::read(shown) else {
-            return Ok(Err(NotGiven::Unknown));
-        };
-        let Some(family) = self.family_of(&token, client).await? else {
-            return Ok(Err(NotGiven::Unknown));
-        };
-        let now = self.store.now();
-        let until =
-            refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
-        let has_app = client.app == family.app || client.web_apps.contains(&family.app);
-        // Refused without revoking the family: the client may get `refresh` or the app back.
-        if !has_app || now.timestamp() >= until.min(family.until.unwrap_or_default()) {
-            return Ok(Err(NotGiven::Revocation(Box::new(family.first))));
-        }
-        let before = self.find_rotation(family.sid(), token.number - 1).await?;
-        let before = before.filter(|before| before.next == hash(shown));
-        let Some(before) = before else {
-            return self.theft(&family).await;
-        };
-        let shown = Shown {
-            client,
-            family,
-            token,
-            before,
-        };
+    pub(super) async fn refresh(&self, shown: &str, client: &Client) -> Result<Given, NotGiven> {
+        let shown = self.find_shown(shown, client).await?;
         // Dated before revocations are checked, so that each later revocation covers the token.
         let life = client.token_ttl.unwrap_or(self.minter.ttl());
         let at = self.store.date_renewal(&shown.family.first, life).await?;
@@ -108,63 +84,93 @@ impl LoginWorker {
         match found? {
             Found::Begun => self.renew(&shown, &own).await,
             Found::Given(given) => self.repeat(&shown, &given).await,
-            Found::Spent => self.theft(&shown.family).await,
+            Found::Spent => Err(self.theft(&shown.family).await?),
         }
+    }
+
+    /// Finds the family of a refresh token, and the use that gave the token. Refuses a token whose
+    /// family can no longer be renewed, and a token that was never given.
+    async fn find_shown<'a>(
+        &self,
+        text: &'a str,
+        client: &'a Client,
+    ) -> Result<Shown<'a>, NotGiven> {
+        let Some(token) = RefreshToken::read(text) else {
+            return Err(NotGiven::Unknown);
+        };
+        let Some(family) = self.family_of(&token, client).await? else {
+            return Err(NotGiven::Unknown);
+        };
+        let now = self.store.now();
+        let until =
+            refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
+        let has_app = client.app == family.app || client.web_apps.contains(&family.app);
+        // Refused without revoking the family: the client may get `refresh` or the app back.
+        if !has_app || now.timestamp() >= until.min(family.until.unwrap_or_default()) {
+            return Err(NotGiven::revocation(&family));
+        }
+        let before = self.find_rotation(family.sid(), token.number - 1).await?;
+        let before = before.filter(|before| before.next == hash(text));
+        let Some(before) = before else {
+            return Err(self.theft(&family).await?);
+        };
+        Ok(Shown {
+            client,
+            family,
+            token,
+            before,
+        })
     }
 
     /// Counts a renewal, and makes it. If it fails, removes the count and the begun renewal. If
     /// Redis is away and both stay, the next request makes the renewal anew.
-    async fn renew(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
-        let meter = RateLimitKey::new(RENEWALS, shown.family.list(), self.policy.limit_openid);
-        let counted = self.store.count(&meter).await.map_err(LoginError::from);
-        let renewed =
-            match counted.and_then(|counted| counted.map_err(LoginError::too_many(OPENID))) {
-                Ok(counted) => {
-                    let renewed = self.renew_counted(shown, begun).await;
-                    if renewed.is_err() {
-                        _ = self.store.uncount(&meter, counted).await;
-                    }
-                    renewed
-                }
-                Err(error) => Err(error),
-            };
-        if renewed.is_err() {
+    async fn renew(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<Given, NotGiven> {
+        let renewed = self.count_and_renew(shown, begun).await;
+        if renewed.as_ref().is_err_and(NotGiven::is_failure) {
             _ = self.store.discard_own(&shown.key(), &json(begun)).await;
         }
         renewed
     }
 
-    async fn renew_counted(&self, shown: &Shown<'_>, begun: &Rotation) -> Outcome {
-        let Some(claims) = self.allowed(&shown.family, &shown.before).await? else {
-            self.revoke_family(&shown.family).await?;
-            return Ok(Err(NotGiven::Revocation(Box::new(
-                shown.family.first.clone(),
-            ))));
-        };
-        self.note_renewal(shown, begun).await?;
-        match self.answer(shown, begun, &claims).await? {
-            Ok(given) => self.note_as_given(shown, begun, given).await,
-            refused => Ok(refused),
+    async fn count_and_renew(
+        &self,
+        shown: &Shown<'_>,
+        begun: &Rotation,
+    ) -> Result<Given, NotGiven> {
+        let meter = RateLimitKey::new(RENEWALS, shown.family.list(), self.policy.limit_openid);
+        let counted = self
+            .store
+            .count(&meter)
+            .await
+            .map_err(LoginError::of_limit(OPENID))?;
+        let renewed = self.renew_counted(shown, begun).await;
+        if renewed.as_ref().is_err_and(NotGiven::is_failure) {
+            _ = self.store.uncount(&meter, counted).await;
         }
+        renewed
+    }
+
+    async fn renew_counted(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<Given, NotGiven> {
+        let claims = self.allowed_or_revoked(shown).await?;
+        self.note_renewal(shown, begun).await?;
+        let given = self.answer(shown, begun, &claims).await?;
+        self.note_as_given(shown, begun, given).await
     }
 
     /// Answers a renewal again. The account backend is asked again.
-    async fn repeat(&self, shown: &Shown<'_>, given: &Rotation) -> Outcome {
+    async fn repeat(&self, shown: &Shown<'_>, given: &Rotation) -> Result<Given, NotGiven> {
         let meter = RateLimitKey::new(REPEATS, shown.key(), REPEATS_RATE);
-        self.store
-            .count(&meter)
-            .await?
-            .map_err(LoginError::too_many(OPENID))?;
-        let Some(claims) = self.allowed(&shown.family, &shown.before).await? else {
-            self.revoke_family(&shown.family).await?;
-            return Ok(Err(NotGiven::Revocation(Box::new(
-                shown.family.first.clone(),
-            ))));
-        };
+        self.count(&meter, OPENID).await?;
+        let claims = self.allowed_or_revoked(shown).await?;
         self.answer(shown, given, &claims).await
     }
 
-    async fn answer(&self, shown: &Shown<'_>, given: &Rotation, claims: &ExtraClaims) -> Outcome {
+    async fn answer(
+        &self,
+        shown: &Shown<'_>,
+        given: &Rotation,
+        claims: &ExtraClaims,
+    ) -> Result<Given, NotGiven> {
         let Shown {
             client,
             family,
@@ -174,49 +180,77 @@ impl LoginWorker {
         // Another request may have revoked the family meanwhile without having seen this token.
         if self.find_family(family.sid()).await?.is_none() {
             self.end_if_alive(&given.token).await?;
-            return Ok(Err(NotGiven::Revocation(Box::new(family.first.clone()))));
+            return Err(NotGiven::revocation(family));
         }
-        let tokens = (given.token.clone(), Some(token.next(&given.salt)));
-        self.give(client, family, tokens, claims, None, self.store.now())
-            .await
+        let new = NewTokens {
+            family,
+            issued: given.token.clone(),
+            refresh_token: Some(token.next(&given.salt)),
+            claims,
+            nonce: None,
+        };
+        Ok(self.give(client, new, self.store.now())?)
     }
 
     /// Notes that a renewal is given. This is the last step: if a later step failed, the repeated
     /// request would look like theft.
-    async fn note_as_given(&self, shown: &Shown<'_>, begun: &Rotation, given: Given) -> Outcome {
+    async fn note_as_given(
+        &self,
+        shown: &Shown<'_>,
+        begun: &Rotation,
+        given: Given,
+    ) -> Result<Given, NotGiven> {
         let noted = Rotation {
             given_at: Some(self.store.now().timestamp()),
             ..begun.clone()
         };
-        let (key, begun, noted) = (shown.key(), json(begun), json(&noted));
+        let key = shown.key();
+        let begun = json(begun);
+        let noted = json(&noted);
         let note = async || self.store.replace_kept(&key, &begun, &noted).await;
-        let outcome = if let Ok(is_noted) = note().await {
+        let is_noted = if let Ok(is_noted) = note().await {
             Ok(is_noted)
         } else {
             note().await
         };
-        match outcome {
-            Ok(true) => Ok(Ok(given)),
-            Ok(false) if self.find_family(shown.family.sid()).await?.is_none() => Ok(Err(
-                NotGiven::Revocation(Box::new(shown.family.first.clone())),
-            )),
+        match is_noted {
+            Ok(true) => Ok(given),
+            Ok(false) if self.find_family(shown.family.sid()).await?.is_none() => {
+                Err(NotGiven::revocation(&shown.family))
+            }
             // This request took so long that another request has begun the renewal anew.
-            Ok(false) => Err(LoginError::Contended),
+            Ok(false) => Err(LoginError::Contended.into()),
             Err(error) => {
-                let store = self.store.clone();
-                let take_back =
-                    async move || store.replace_kept(&key, &noted, &begun).await.map(drop);
-                // The client need not wait: the note matters only for late repetitions.
-                drop(run_to_completion(async move {
-                    for _ in 0..TAKEN_BACK {
-                        if retry_for_5_s(&take_back).await.is_ok() {
-                            return;
-                        }
-                    }
-                }));
+                self.take_back_note(key, noted, begun);
                 Err(error.into())
             }
         }
+    }
+
+    /// Replaces a note whose answer may have reached nobody by the begun renewal. The client need
+    /// not wait for this, because the note matters only for late repetitions.
+    fn take_back_note(&self, key: String, noted: String, begun: String) {
+        let store = self.store.clone();
+        let taking_back = run_to_completion(async move {
+            for _ in 0..TAKEN_BACK {
+                let take_back = async || store.replace_kept(&key, &noted, &begun).await;
+                if retry_for_5_s(take_back).await.is_ok() {
+                    return;
+                }
+            }
+        });
+        // The task goes on without anybody who waits for it.
+        drop(taking_back);
+    }
+
+    /// The claims of the account backend. Revokes the family if [`Self::allowed`] has none.
+    async fn allowed_or_revoked(&self, shown: &Shown<'_>) -> Result<ExtraClaims, NotGiven> {
+        let family = &shown.family;
+        let Some(claims) = self.allowed(family, &shown.before).await? else {
+            self.revoke_family(family).await?;
+            return Err(NotGiven::revocation(family));
+        };
+        Ok(claims)
     }
 
     /// The claims of the account backend. `None` if the login, or the access token beside the
@@ -246,30 +280,30 @@ impl LoginWorker {
         of: &Client,
     ) -> Result<Option<Family>> {
         let found: Option<Family> = self.find(&family::key("family", token.sid)).await?;
-        let is_own = |family: &Family| family.first.app == of.id.0 && family.key == hash(token.key);
-        Ok(found.filter(|family| family.until.is_some() && is_own(family)))
+        Ok(found.filter(|family| {
+            let is_own = family.first.app == of.id.0 && family.key == hash(token.key);
+            family.until.is_some() && is_own
+        }))
     }
 
-    /// Revokes the family of a refresh token that was used twice. If the login has been revoked
-    /// meanwhile, its records are gone, and this is no theft.
-    async fn theft(&self, family: &Family) -> Outcome {
-        let (lives, first) = (
-            self.find_family(family.sid()).await?.is_some(),
-            Box::new(family.first.clone()),
-        );
+    /// Revokes the family of a refresh token that was used twice, and returns why there are no
+    /// tokens. If the login has been revoked meanwhile, its records are gone, and this is no theft.
+    async fn theft(&self, family: &Family) -> Result<NotGiven> {
+        let lives = self.find_family(family.sid()).await?.is_some();
         self.revoke_family(family).await?;
-        Ok(Err(if lives {
-            NotGiven::Theft(first)
+        Ok(if lives {
+            NotGiven::Theft(Box::new(family.first.clone()))
         } else {
-            NotGiven::Revocation(first)
-        }))
+            NotGiven::revocation(family)
+        })
     }
 
     /// Begins this renewal, or finds the renewal for the same refresh token. If several requests
     /// come at once, the first begins the renewal, and the others wait until it is given. `at` is
     /// the present second by Redis' clock.
     async fn find_or_begin(&self, shown: &Shown<'_>, own: &Rotation, at: i64) -> Result<Found> {
-        let (key, own) = (shown.key(), json(own));
+        let key = shown.key();
+        let own = json(own);
         for _ in 0..LOOKS {
             let Some(held) = self.store.kept(&key).await? else {
                 let life = shown.family.life(self.store.now());
@@ -325,11 +359,9 @@ impl LoginWorker {
             token,
             ..
         } = shown;
-        let (minter, salt, now) = (
-            self.minter.with(&[], client.token_ttl),
-            family::random(),
-            self.store.now(),
-        );
+        let minter = self.minter.with(&[], client.token_ttl);
+        let salt = family::random();
+        let now = self.store.now();
         // The date is at least the login's: no revocation covers the login, so none covers a token
         // that is dated later. The date is not ahead of this machine's clock: verifiers without
         // leeway would reject such a token.
@@ -359,7 +391,9 @@ impl LoginWorker {
             token,
             ..
         } = shown;
-        let (store, sid, number) = (&self.store, family.sid(), token.number);
+        let store = &self.store;
+        let sid = family.sid();
+        let number = token.number;
         // Even a token that has just expired can revoke the login, because verifiers may still
         // accept it.
         let life = self.minter.with(&[], client.token_ttl).ttl() + 2 * MAX_LEEWAY;
@@ -461,18 +495,13 @@ mod tests {
             now(),
         );
         let at = first.issued_at;
-        let (app, until) = (
-            "wx0123456789abcdef".parse().expect("an app"),
-            Some(at + 86_400),
-        );
-        let (mark, scope, key) = ("mark".to_owned(), "openid".to_owned(), hash("key"));
         let family = Family {
             first,
-            app,
-            mark,
-            scope,
-            until,
-            key,
+            app: "wx0123456789abcdef".parse().expect("an app"),
+            mark: "mark".to_owned(),
+            scope: "openid".to_owned(),
+            until: Some(at + 86_400),
+            key: hash("key"),
             is_told: false,
         };
         let mut texts = vec![family::written(family.sid(), 1, "key", "secret")];
@@ -549,7 +578,7 @@ mod tests {
         assert_eq!(rotate(&login, &texts[0]).await, None, "too late");
         assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
         assert!(
-            matches!(login.theft(&family).await, Ok(Err(NotGiven::Revocation(_)))),
+            matches!(login.theft(&family).await, Ok(NotGiven::Revocation(_))),
             "a logout came between"
         );
         login
@@ -561,10 +590,7 @@ mod tests {
             )
             .await
             .expect("kept");
-        assert!(matches!(
-            login.theft(&family).await,
-            Ok(Err(NotGiven::Theft(_)))
-        ));
+        assert!(matches!(login.theft(&family).await, Ok(NotGiven::Theft(_))));
     }
 
     /// This holds for all sites and all periods of renewal.
@@ -594,12 +620,11 @@ mod tests {
             now(),
         );
         let until = Some(first.issued_at + 30 * 86_400);
-        let (mark, scope) = ("mark".to_owned(), "openid".to_owned());
         let family = Family {
             first,
             app: app.parse().expect("an app"),
-            mark,
-            scope,
+            mark: "mark".to_owned(),
+            scope: "openid".to_owned(),
             until,
             key: hash("key"),
             is_told: false,
@@ -710,12 +735,12 @@ mod tests {
             let client = clients
                 .get(&"grafana".parse().expect("an id"))
                 .expect("the client");
-            let answer = login.refresh(&shown, client).await.expect("an answer");
-            assert!(
-                has_it == answer.is_ok()
-                    && (has_it || matches!(answer, Err(NotGiven::Revocation(_)))),
-                "{app}"
-            );
+            let answer = login.refresh(&shown, client).await;
+            if has_it {
+                assert!(answer.is_ok(), "{app}");
+            } else {
+                assert!(matches!(answer, Err(NotGiven::Revocation(_))), "{app}");
+            }
         }
     }
 
@@ -735,27 +760,21 @@ mod tests {
 
     /// A new login of a person whose user id was computed, and its refresh token.
     async fn kept(login: &LoginWorker) -> (Family, String) {
-        let (user, client) = (
-            "user-1".parse().expect("a user"),
-            "grafana".parse().expect("an id"),
-        );
+        let user = "user-1".parse().expect("a user");
+        let client = "grafana".parse().expect("an id");
         let id = login
             .minter
             .token_id(&client_tag(&client), now())
             .expect("random");
         let first = login.minter.issued(user, client, id, now());
-        let (app, until) = (
-            "wx0123456789abcdef".parse().expect("an app"),
-            Some(first.issued_at + 30 * 86_400),
-        );
-        let (mark, scope, key) = ("computed".to_owned(), "openid".to_owned(), hash("key"));
+        let until = Some(first.issued_at + 30 * 86_400);
         let family = Family {
             first,
-            app,
-            mark,
-            scope,
+            app: "wx0123456789abcdef".parse().expect("an app"),
+            mark: "computed".to_owned(),
+            scope: "openid".to_owned(),
             until,
-            key,
+            key: hash("key"),
             is_told: false,
         };
         let shown = family::written(family.sid(), 1, "key", "secret");
@@ -779,12 +798,10 @@ mod tests {
     #[actix_web::test]
     async fn a_guess_costs_one_read_and_writes_nothing() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let (calls, mut login) = (
-            Calls::default(),
-            issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
-                .login_worker()
-                .expect("a worker"),
-        );
+        let calls = Calls::default();
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
+            .login_worker()
+            .expect("a worker");
         login.store = Store::new(
             &StoreAccess::in_memory(now),
             Duration::ZERO,
@@ -798,7 +815,7 @@ mod tests {
             .expect("the client");
         assert!(matches!(
             login.refresh("sid~1~key~secret", client).await,
-            Ok(Err(NotGiven::Unknown))
+            Err(NotGiven::Unknown)
         ));
         assert_eq!(*calls.0.borrow(), ["kept_text"]);
     }

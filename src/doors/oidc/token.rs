@@ -1,12 +1,16 @@
 //! `/token` for sites: the grants for codes and refresh tokens, beside the device code grant.
 
+use std::borrow::Cow;
+
+use actix_web::HttpResponse;
 use async_trait::async_trait;
-use wxmint_http::{Answer, Problem, missing, origin};
+use wxmint_http::{Answer, Fields, Problem, missing, origin};
 use wxmint_ids::UserId;
 use wxmint_telemetry::audit::Event;
 
-use super::{LOGIN, Oidc, RENEWAL, grants::NotGiven, request::is_site};
-use crate::doors::scan::token::{Asked, FurtherGrants, GrantTypes, tell_of_theft, uncached};
+use super::grants::{NotGiven, ShownCode};
+use super::{LOGIN, Oidc, RENEWAL, request::is_site};
+use crate::doors::scan::token::{Asked, FurtherGrants, FurtherRefusal, tell_of_theft, uncached};
 use crate::{issuer::state::IssuerWorker, refusals::Refusal};
 
 pub(super) const CODE: &str = "authorization_code";
@@ -21,48 +25,40 @@ impl FurtherGrants for Oidc {
         asked: Asked<'_>,
         grant_type: &str,
         worker: &IssuerWorker,
-    ) -> Result<Answer, GrantTypes> {
-        let (_, _, client) = asked;
+    ) -> Result<HttpResponse, FurtherRefusal> {
+        let client = asked.client;
+        if !is_site(client) {
+            return Err(FurtherRefusal::OtherGrantTypes(&[]));
+        }
         match grant_type {
-            _ if !is_site(client) => Err(&[]),
-            CODE | REFRESH => Ok(give(asked, grant_type, worker, self).await),
-            _ if client.refresh.is_none() => Err(&[CODE]),
-            _ => Err(&[CODE, REFRESH]),
+            CODE | REFRESH => Ok(give(asked, grant_type, worker, self).await?),
+            _ if client.refresh.is_none() => Err(FurtherRefusal::OtherGrantTypes(&[CODE])),
+            _ => Err(FurtherRefusal::OtherGrantTypes(&[CODE, REFRESH])),
         }
     }
 }
 
-async fn give(
-    (request, fields, client): Asked<'_>,
-    grant_type: &str,
-    worker: &IssuerWorker,
-    oidc: &Oidc,
-) -> Answer {
-    let one = |name| {
-        Ok::<_, Problem>(
-            fields
-                .text(name)?
-                .ok_or_else(|| missing(name))?
-                .into_owned(),
-        )
-    };
-    let (activity, done, outcome) = if grant_type == CODE {
-        let (code, redirect_uri, verifier) =
-            (one("code")?, one("redirect_uri")?, one("code_verifier")?);
-        (
-            LOGIN,
-            "logged_in",
-            worker
-                .login
-                .redeem_code(&code, [&redirect_uri, &verifier], client)
-                .await,
-        )
+async fn give(asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker, oidc: &Oidc) -> Answer {
+    let Asked {
+        request,
+        fields,
+        client,
+    } = asked;
+    let (activity, done) = if grant_type == CODE {
+        (LOGIN, "logged_in")
     } else {
-        (
-            RENEWAL,
-            "renewed",
-            worker.login.refresh(&one("refresh_token")?, client).await,
-        )
+        (RENEWAL, "renewed")
+    };
+    let given = if grant_type == CODE {
+        let shown = ShownCode {
+            code: &field(fields, "code")?,
+            redirect_uri: &field(fields, "redirect_uri")?,
+            verifier: &field(fields, "code_verifier")?,
+        };
+        worker.login.redeem_code(&shown, client).await
+    } else {
+        let token = field(fields, "refresh_token")?;
+        worker.login.refresh(&token, client).await
     };
     let tell =
         |user: Option<&UserId>, outcome| oidc.tell(request, (activity, outcome), &client.id, user);
@@ -72,17 +68,17 @@ async fn give(
             .count_by(TRIES, &origin(request).address.unwrap_or_default())
             .await
     };
-    let refused = |error| {
-        let event = Event {
-            client: Some(client.id.clone()),
-            ..Event::new(activity, origin(request))
-        };
-        Refusal::from(error).tell(event, client.id.0.as_str())
-    };
-    let detail = match outcome.map_err(refused)? {
+    let detail = match given {
         Ok(given) => {
             tell(Some(&given.user), done);
             return Ok(uncached(given));
+        }
+        Err(NotGiven::Failed(error)) => {
+            let event = Event {
+                client: Some(client.id.clone()),
+                ..Event::new(activity, origin(request))
+            };
+            return Err(Refusal::from(error).tell(event, client.id.0.as_str()));
         }
         Err(NotGiven::Unknown) => {
             tell(None, "unknown");
@@ -101,4 +97,8 @@ async fn give(
         }
     };
     Err(Problem::invalid(detail).oauth("invalid_grant"))
+}
+
+fn field<'f>(fields: &'f Fields<'_>, name: &'static str) -> Result<Cow<'f, str>, Problem> {
+    fields.text(name)?.ok_or_else(|| missing(name))
 }

@@ -9,8 +9,9 @@ use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
+use wxmint_store::RateLimitKey;
+use wxmint_store::limits::{LimitError, Rate};
 use wxmint_store::walk::{Page, Place};
-use wxmint_store::{RateLimitKey, limits::Rate};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::follower::Follower;
@@ -80,11 +81,9 @@ impl Follower {
     /// stores that the merchants are gone. A second walk finds persons who were logging in during
     /// the first.
     async fn end_all(self: &Rc<Self>, new: Left) {
-        let (mut left, mut failed) = (self.taken_on(new).await, Vec::new());
-        // An app whose AppSecret is configured here as well stays, because people log in to it by
-        // that.
-        let is_due = |app: &&AppId| self.login.apps.all().choose(Some(app), None).is_err();
-        let due: BTreeSet<AppId> = left.keys().filter(is_due).cloned().collect();
+        let mut left = self.taken_on(new).await;
+        let mut failed = Vec::new();
+        let due = self.due(&left);
         if !due.is_empty() {
             let (oldest, began) = self.since().await;
             failed = self.walk(&due, oldest).await;
@@ -114,21 +113,33 @@ impl Follower {
         }
     }
 
+    /// The merchants whose tokens are to be revoked. An app whose AppSecret is configured here as
+    /// well is left out, because people log in to it by that.
+    fn due(&self, left: &Left) -> BTreeSet<AppId> {
+        let apps = self.login.apps.all();
+        left.keys()
+            .filter(|app| apps.choose(Some(app), None).is_err())
+            .cloned()
+            .collect()
+    }
+
     /// Whether the merchant is leaving; if `by` is given, whether by this entry.
     fn leaves(&self, app: &AppId, by: Option<&PlatformEntry>) -> bool {
         let known = self.platform.known();
-        let is_it = |entry: &PlatformEntry| by.is_none_or(|by| by == entry);
-        known
-            .merchants
-            .get(app)
-            .is_some_and(|it| it.state == MerchantState::Leaving && is_it(&it.entry))
+        known.merchants.get(app).is_some_and(|merchant| {
+            let is_by_entry = by.is_none_or(|by| *by == merchant.entry);
+            merchant.state == MerchantState::Leaving && is_by_entry
+        })
     }
 
     /// Stores that those merchants are gone none of whose persons has failed, and removes them from
     /// `left`.
     async fn note_gone(self: &Rc<Self>, left: &mut Left, failed: &[Due]) {
-        let is_done = |app: &AppId| !failed.iter().any(|(_, person)| person.app == *app);
-        for (app, entry) in left.extract_if(.., |app, _| is_done(app)).collect::<Left>() {
+        let unfinished: HashSet<&AppId> = failed.iter().map(|(_, person)| &person.app).collect();
+        let done: Left = left
+            .extract_if(.., |app, _| !unfinished.contains(app))
+            .collect();
+        for (app, entry) in done {
             let gone = MerchantState::Gone.entry(entry.at);
             match self
                 .note(&entry_of(&app), &gone, Expected::This(Some(&entry)))
@@ -157,10 +168,12 @@ impl Follower {
         let mut mine = Left::new();
         for (app, entry) in new {
             let meter = RateLimitKey::of_app(&app, COUNTED, digest_of(&entry), TRIED);
-            // If the store has not answered, it may have counted. Two walks do no harm.
             match self.login.store.count(&meter).await {
-                Ok(Err(later)) => self.look_again(app, entry, later.retry_after),
-                _ => drop(mine.insert(app, entry)),
+                Err(LimitError::TooMany(later)) => self.look_again(app, entry, later.retry_after),
+                // If the store has not answered, it may have counted. Two walks do no harm.
+                Ok(_) | Err(LimitError::Store(_)) => {
+                    mine.insert(app, entry);
+                }
             }
         }
         mine
@@ -196,9 +209,12 @@ impl Follower {
     async fn walk(&self, due: &BTreeSet<AppId>, since: DateTime<Utc>) -> Vec<Due> {
         let _one = self.walks.acquire().await;
         let only = due.first().filter(|_| due.len() == 1);
-        let (mut place, mut is_missing, mut failed) = (Some(Place::default()), false, Vec::new());
+        let mut place = Some(Place::default());
+        let mut is_missing = false;
+        let mut failed = Vec::new();
+        let hasher = RandomState::new();
         // Holds hashes, because a merchant may have millions of persons.
-        let (hasher, mut seen) = (RandomState::new(), HashSet::new());
+        let mut seen = HashSet::new();
         while let Some(from) = place {
             match self.login.store.walk_people(only, &from).await {
                 Ok(Page {
@@ -207,14 +223,15 @@ impl Follower {
                     may_miss,
                     ..
                 }) => {
-                    let is_new =
-                        |who: &Person| due.contains(&who.app) && seen.insert(hasher.hash_one(who));
-                    let people = found
-                        .into_iter()
-                        .filter(is_new)
-                        .map(|person| (since, person));
-                    failed.extend(self.end_each(people.collect()).await);
-                    (place, is_missing) = (next, is_missing || may_miss);
+                    let mut people = Vec::new();
+                    for person in found {
+                        if due.contains(&person.app) && seen.insert(hasher.hash_one(&person)) {
+                            people.push((since, person));
+                        }
+                    }
+                    failed.extend(self.end_each(people).await);
+                    place = next;
+                    is_missing |= may_miss;
                 }
                 Err(error) => {
                     bounded!(warn, "leaving", %error, "merchants have left: the walk over their people goes on from here");
@@ -265,21 +282,14 @@ impl Follower {
     /// Revokes a person's tokens in this app, unless the person's last login was before `since`. If
     /// no login is known, its record may have been lost, so the tokens are revoked.
     async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<()> {
-        match self
-            .login
-            .store
-            .binding(person)
-            .await?
-            .and_then(|bound| bound.last_login)
-        {
-            Some(last) if last < since => Ok(()),
-            _ => Operator {
-                store: &self.login.store,
-            }
-            .end_person(person)
-            .await
-            .map(drop),
+        let store = &self.login.store;
+        let bound = store.binding(person).await?;
+        let last_login = bound.and_then(|bound| bound.last_login);
+        if last_login.is_some_and(|last| last < since) {
+            return Ok(());
         }
+        Operator { store }.end_person(person).await?;
+        Ok(())
     }
 }
 
@@ -307,7 +317,8 @@ mod tests {
     #[actix_web::test]
     async fn the_second_walk_finds_who_was_bound_by_a_ticket_during_the_first() {
         let bed = Bed::start().await;
-        let (follower, store) = (bed.follower(), &bed.login.store);
+        let follower = bed.follower();
+        let store = &bed.login.store;
         let due = BTreeSet::from([app(1)]);
         bed.note(
             &entry_of(&app(1)),
@@ -326,7 +337,8 @@ mod tests {
                 .expect("a user")
         };
         let log_in = async |openid: &str, [code, login]: [DateTime<Utc>; 2]| {
-            let (person, attempt) = (person(openid), AttemptId::random());
+            let person = person(openid);
+            let attempt = AttemptId::random();
             let binder = Binder {
                 store,
                 person: &person,
@@ -356,11 +368,11 @@ mod tests {
                 .expect("kept");
         };
         let is_ended = async |openid: &str| {
-            let (id, second) = ("a-token".parse().expect("an id"), now().timestamp());
+            let second = now().timestamp();
             let token = Issued {
                 user: user(openid),
                 app: app(1),
-                id,
+                id: "a-token".parse().expect("an id"),
                 issued_at: second,
                 expires_at: second + 600,
             };

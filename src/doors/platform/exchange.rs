@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::{AttemptId, Claim, RateLimitKey, limits::Rate};
+use wxmint_store::limits::{LimitError, Rate};
+use wxmint_store::{AttemptId, Claim, RateLimitKey};
 use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Session, Verdict};
 use zeroize::Zeroizing;
 
@@ -50,10 +51,13 @@ const AT_ALL_MERCHANTS: u32 = 10;
 #[async_trait(?Send)]
 impl CodeExchanger for Platform {
     fn apps_are_unread(&self) -> Option<LoginError> {
-        let unasked = || not_yet("WeChat was not asked yet for the merchants of the platform");
-        let why =
-            || LoginError::from(self.refusal().unwrap_or_else(unasked)).of(&self.component.id);
-        (!self.known().is_compared).then(why)
+        if self.known().is_compared {
+            return None;
+        }
+        let why = self.refusal().unwrap_or_else(|| {
+            not_yet("WeChat was not asked yet for the merchants of the platform")
+        });
+        Some(LoginError::from(why).of(&self.component.id))
     }
 
     /// Counts the address at this merchant and over all merchants, and claims the code. The count
@@ -75,17 +79,22 @@ impl CodeExchanger for Platform {
         let claiming = login.store.claim_code(&app.id, code, &by.id, &meter);
         let (counted, claimed) = join(login.store.count(&all), claiming).await;
         let claim = claimed?;
-        let is_granted = matches!(claim, Claim::Granted(_));
-        if is_granted && !matches!(counted, Ok(Ok(_))) {
-            login.store.release_code(&app.id, code, &by.id).await?;
-            return Ok(counted?.err().map_or(claim, Claim::Limited));
+        if !matches!(claim, Claim::Granted(_)) {
+            if let Ok(counted) = counted {
+                // A login that the limit of one merchant refuses does not count against the limit
+                // of all merchants.
+                login.store.uncount(&all, counted).await?;
+            }
+            return Ok(claim);
         }
-        if let (false, Ok(Ok(counted))) = (is_granted, counted) {
-            // A login that the limit of one merchant refuses does not count against the limit of
-            // all merchants.
-            login.store.uncount(&all, counted).await?;
+        let Err(error) = counted else {
+            return Ok(claim);
+        };
+        login.store.release_code(&app.id, code, &by.id).await?;
+        match error {
+            LimitError::TooMany(refused) => Ok(Claim::Limited(refused)),
+            LimitError::Store(error) => Err(error.into()),
         }
-        Ok(claim)
     }
 
     async fn exchange(
@@ -155,8 +164,10 @@ impl CodeExchanger for Platform {
             // Several reports of the same token count once.
             let report = RateLimitKey::of_app(&tokens.app.id, COUNTED, refused, REPORTED);
             let counted = tokens.may_force("peer:", REPLACED).await?;
-            if tokens.store.count(&report).await?.is_err() {
-                tokens.uncount(counted).await?;
+            match tokens.store.count(&report).await {
+                Ok(_) => {}
+                Err(LimitError::TooMany(_)) => tokens.uncount(counted).await?,
+                Err(LimitError::Store(error)) => return Err(error.into()),
             }
         }
         Ok(())
@@ -177,7 +188,8 @@ impl CodeExchanger for Platform {
         else {
             return;
         };
-        let (known, app) = (self.known(), tokens.app);
+        let known = self.known();
+        let app = tokens.app;
         let merchant = known
             .merchants
             .get(&app.id)
@@ -194,20 +206,24 @@ impl CodeExchanger for Platform {
 
 impl AccessTokens<'_> {
     async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
-        let (component, known) = (&platform.component, platform.known());
+        let component = &platform.component;
+        let known = platform.known();
         let ticket = known
             .ticket
             .as_ref()
             .ok_or_else(|| not_yet("no ticket of the platform has come"))?;
-        let (at, sealed) = (ticket.at, Sealed::from_stored(ticket.value.clone()));
+        let at = ticket.at;
+        let sealed = Sealed::from_stored(ticket.value.clone());
         if let Some(refusal) = known
             .refusal
             .as_ref()
             .filter(|refusal| refusal.of_ticket == at)
         {
             let meter = RateLimitKey::of_app(&component.id, COUNTED, REFUSAL, ASKED_AGAIN);
-            if self.store.count(&meter).await?.is_err() {
-                return Err(refusal.error().into());
+            match self.store.count(&meter).await {
+                Ok(_) => {}
+                Err(LimitError::TooMany(_)) => return Err(refusal.error().into()),
+                Err(LimitError::Store(error)) => return Err(error.into()),
             }
         }
         let ticket = self.opened(&sealed, &component.id, "the platform's ticket")?;
@@ -260,7 +276,8 @@ impl AccessTokens<'_> {
     }
 
     async fn merchant_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
-        let (known, app) = (platform.known(), self.app);
+        let known = platform.known();
+        let app = self.app;
         let Some(Merchant {
             state: MerchantState::In(kind, sealed),
             entry,
@@ -368,7 +385,8 @@ mod tests {
             )
         };
         assert!(is_unasked(unread()));
-        let (stranger, apps) = (app(9), |ids: &[usize]| {
+        let stranger = app(9);
+        let apps = |ids: &[usize]| {
             let known = ids.iter().map(|id| App {
                 id: app(*id),
                 kind: AppKind::MiniProgram,
@@ -377,7 +395,7 @@ mod tests {
             CurrentApps::read(AppsSource::Given(known.collect()))
                 .expect("apps")
                 .all()
-        });
+        };
         for (known, hint, is_unread) in [
             (&[][..], None, true),
             (&[1, 2], None, false),
@@ -417,11 +435,11 @@ mod tests {
     /// all apps.
     fn refuses(bed: &Bed, number: usize, dead: &'static [&'static str]) {
         bed.wechat.says(move |request| {
-            let is_dead = || dead.iter().any(|token| request.contains(token));
             let is_exchange = request.contains("/sns/component/jscode2session");
+            let is_of_app = request.contains(app(number).as_str());
+            let is_dead = dead.iter().any(|token| request.contains(token));
             let refusal: Value = json!({"errcode": 40001, "errmsg": "invalid credential"});
-            (is_exchange && (request.contains(app(number).as_str()) || is_dead()))
-                .then_some(refusal)
+            (is_exchange && (is_of_app || is_dead)).then_some(refusal)
         });
     }
 
@@ -445,14 +463,10 @@ mod tests {
                 audit_context: &mut audit_context,
                 now: now(),
             };
-            let (app, proof) = (
-                Some(app(1)),
-                LoginProof::Code(code.parse().expect("a code")),
-            );
             let request = LoginRequest {
-                app,
+                app: Some(app(1)),
                 app_hint: None,
-                proof,
+                proof: LoginProof::Code(code.parse().expect("a code")),
                 identity: Identity::Nothing,
             };
             bed.login.log_in(request, &mut attempt).await

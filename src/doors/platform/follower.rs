@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use wxmint_ids::AppId;
-use wxmint_store::{RateLimitKey, limits::Rate};
+use wxmint_store::RateLimitKey;
+use wxmint_store::limits::{LimitError, Rate};
 use wxmint_wechat::CallError;
 
 use super::Platform;
@@ -55,10 +56,8 @@ pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
     let follower = Rc::new(Follower::new(login, platform, issuer));
     actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
     actix_web::rt::spawn(Rc::clone(&follower).ask_again_while_refused());
-    let (mut interval, mut compared_at) = (
-        actix_web::rt::time::interval(FOLLOWED_EVERY),
-        DateTime::<Utc>::MIN_UTC,
-    );
+    let mut interval = actix_web::rt::time::interval(FOLLOWED_EVERY);
+    let mut compared_at = DateTime::<Utc>::MIN_UTC;
     loop {
         interval.tick().await;
         if let Err(error) = follower.read().await {
@@ -89,18 +88,13 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(login: LoginWorker, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Self {
-        let (at_work, leaving, walks) = (
-            RefCell::default(),
-            RefCell::default(),
-            Semaphore::new(MOST_WALKS),
-        );
         Self {
             login,
             platform,
             issuer,
-            at_work,
-            leaving,
-            walks,
+            at_work: RefCell::default(),
+            leaving: RefCell::default(),
+            walks: Semaphore::new(MOST_WALKS),
         }
     }
 
@@ -140,14 +134,16 @@ impl Follower {
                 entries,
                 "the store had lost something of the platform: it is told again"
             );
-            let told = lost.iter().map(async |(entry, new)| {
-                self.note(entry, new, Expected::NotLater).await.map(drop)
-            });
+            let told = lost
+                .iter()
+                .map(async |(entry, new)| self.note(entry, new, Expected::NotLater).await);
             let told: Vec<_> = stream::iter(told)
                 .buffer_unordered(TOLD_AT_ONCE)
                 .collect()
                 .await;
-            told.into_iter().collect::<Result<(), _>>()?;
+            for is_noted in told {
+                is_noted?;
+            }
         }
         Ok(())
     }
@@ -192,7 +188,9 @@ impl Follower {
         for (app, code) in &known.codes {
             let change = format!("{app} {}", digest_of(code));
             if self.at_work.borrow_mut().insert(change.clone()) {
-                let (follower, app, code) = (Rc::clone(self), app.clone(), code.clone());
+                let follower = Rc::clone(self);
+                let app = app.clone();
+                let code = code.clone();
                 actix_web::rt::spawn(async move {
                     if let Err(error) = follower.let_in(&app, &code).await {
                         bounded!(warn, app.as_str(), app = %app, %error, "a merchant is not let in yet");
@@ -206,9 +204,13 @@ impl Follower {
 
     async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<()> {
         let meter = RateLimitKey::of_app(app, COUNTED, digest_of(code), TRIED);
-        if let Err(later) = self.login.store.count(&meter).await? {
-            actix_web::rt::time::sleep(later.retry_after).await;
-            return Ok(());
+        match self.login.store.count(&meter).await {
+            Ok(_) => {}
+            Err(LimitError::TooMany(later)) => {
+                actix_web::rt::time::sleep(later.retry_after).await;
+                return Ok(());
+            }
+            Err(LimitError::Store(error)) => return Err(error.into()),
         }
         let asked = self.ask_about(app, code).await;
         if now().timestamp() - code.at > CODE_LIVES || asked.as_ref().is_err_and(is_spent) {
@@ -256,10 +258,15 @@ impl Follower {
             "list",
             COMPARED_AT_MOST,
         );
-        while let Err(later) = self.login.store.count(&meter).await? {
-            actix_web::rt::time::sleep(later.retry_after).await;
+        loop {
+            match self.login.store.count(&meter).await {
+                Ok(_) => return self.compare_all().await,
+                Err(LimitError::TooMany(later)) => {
+                    actix_web::rt::time::sleep(later.retry_after).await;
+                }
+                Err(LimitError::Store(error)) => return Err(error.into()),
+            }
         }
-        self.compare_all().await
     }
 
     /// Asks again while WeChat refuses the platform's token, even if nobody logs in, so that
@@ -281,17 +288,17 @@ impl Follower {
 
 /// Whether WeChat no longer accepts the authorization code, or the merchant has left.
 fn is_spent(error: &LoginError) -> bool {
-    let is_gone = |error: &CallError| {
-        matches!(
-            error,
-            CallError::Refused {
-                errcode: 61009 | 61010,
+    matches!(
+        error,
+        LoginError::UnknownApp(_)
+            | LoginError::Misconfigured {
+                error: CallError::Refused {
+                    errcode: 61009 | 61010,
+                    ..
+                },
                 ..
             }
-        )
-    };
-    matches!(error, LoginError::UnknownApp(_))
-        || matches!(error, LoginError::Misconfigured { error, .. } if is_gone(error))
+    )
 }
 
 #[cfg(test)]

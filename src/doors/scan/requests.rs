@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use wxmint_http::Problem;
-use wxmint_keys::random;
+use wxmint_keys::{random, token::Issued};
 use wxmint_store::{AttemptId, RateLimitKey, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::ByToken;
 
@@ -34,6 +34,34 @@ const MOST_DRAWS: usize = 5;
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         LoginError::from(error).into()
+    }
+}
+
+/// Why a page gets no grant.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::doors) enum NotGranted {
+    #[error("no request of this client, at this door and with this app, has the device code")]
+    Unknown,
+    /// `scanned`: a phone has viewed the request.
+    #[error("the request waits for the person")]
+    Pending { scanned: bool },
+    #[error("the page has polled too soon: from now on it must wait 5 seconds longer")]
+    TooSoon,
+    #[error("the request was denied, or its token has been revoked")]
+    Denied,
+    #[error("the request or its token has expired")]
+    Expired,
+    /// Holds the token, which is revoked now.
+    #[error("the grant was fetched before")]
+    Repeated(Box<Issued>),
+    /// The page has got no grant by this request, and may repeat it.
+    #[error(transparent)]
+    Failed(#[from] LoginError),
+}
+
+impl From<StoreError> for NotGranted {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -70,27 +98,23 @@ impl LoginWorker {
             return Err(UnknownApp::NotConfigured.into());
         }
         self.count_by(REQUESTS, &counted_by).await?;
-        let (id, app, numbers) = (
-            client.id.clone(),
-            client.app.clone(),
-            client.matches.then(draw_numbers),
-        );
         let request = DeviceRequest {
-            client: id,
+            client: client.id.clone(),
             door,
-            app,
+            app: client.app.clone(),
             address,
             counted_by,
             browser,
-            numbers,
+            numbers: client.matches.then(draw_numbers),
         };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random();
             let most = self.policy.limit_open_requests;
-            let opened = Devices(&self.store)
+            let is_open = Devices(&self.store)
                 .open_device(&code, &request, most)
-                .await?;
-            if opened.map_err(LoginError::too_many(OPEN_REQUESTS))? {
+                .await
+                .map_err(LoginError::of_limit(OPEN_REQUESTS))?;
+            if is_open {
                 return Ok((code, request));
             }
         }
@@ -116,15 +140,21 @@ impl LoginWorker {
             return Ok(None);
         };
         let id = AttemptId::random().to_string();
-        let taken = devices.take_code(&client.app, address, &id).await?;
-        taken.map_err(LoginError::too_many(PICTURES))?;
+        devices
+            .take_code(&client.app, address, &id)
+            .await
+            .map_err(LoginError::of_limit(PICTURES))?;
         if !devices.count_picture(code).await? {
             devices.give_back_code(&client.app, address, &id).await?;
-            return Err(LoginError::too_many(PICTURES)(TooMany {
-                retry_after: found.expires_in,
-            }));
+            return Err(LoginError::TooMany {
+                limit: PICTURES,
+                refused: TooMany {
+                    retry_after: found.expires_in,
+                },
+            });
         }
-        let (scene, page) = (code.to_string(), client.page.as_deref());
+        let scene = code.to_string();
+        let page = client.page.as_deref();
         let draw =
             async |by: ByToken<'_>| by.mini_program_code(&scene, page, client.env_version).await;
         let drawn = self.by_access_token(&client.app, draw).await;
@@ -150,9 +180,10 @@ impl LoginWorker {
         (client, door): (&Client, &str),
         address: &str,
         give: impl AsyncFnOnce(Grant) -> Result<T>,
-    ) -> Result<Result<T, Poll>> {
+    ) -> Result<T, NotGranted> {
         self.choose(&self.apps.all(), Some(&client.app), None)?;
-        let (devices, attempt) = (Devices(&self.store), AttemptId::random());
+        let devices = Devices(&self.store);
+        let attempt = AttemptId::random();
         let ask = async |takes| {
             devices
                 .poll_device(code, (&client.id, door), &client.app, (&attempt, takes))
@@ -166,50 +197,72 @@ impl LoginWorker {
                 ask(takes).await
             }
         };
-        let mut polled = poll(false).await?;
-        if let Poll::Granted(grant) = &polled {
-            if grant.token.expires_at <= self.store.now().timestamp() {
-                return Ok(Err(Poll::Expired));
-            }
-            // A revocation of the user since the approval has revoked this token, too.
-            let is_over = self
-                .minter
-                .has_revoked_all(&grant.token, &client_tag(&client.id.0));
-            if is_over
-                || !matches!(
-                    self.store.token_state(&grant.token).await?,
-                    TokenState::People(_)
-                )
-            {
-                return Ok(Err(Poll::Denied));
-            }
-            let given = give(grant.clone()).await?;
-            polled = match poll(true).await {
-                Ok(Poll::Granted(taken)) if taken == *grant => return Ok(Ok(given)),
-                Ok(other) if !matches!(other, Poll::Granted(_)) => other,
-                // Redis failed, or the person has just approved again and the grant is another.
-                failed => {
-                    retry_for_5_s(async || devices.release_device(code, &attempt).await).await?;
-                    return Err(failed.map_or_else(LoginError::from, |_| LoginError::Contended));
+        let polled = poll(false).await?;
+        let grant = self.granted(polled, address).await?;
+        self.check_grant(&grant, client).await?;
+        let given = give(grant.clone()).await?;
+        let failure = match poll(true).await {
+            Ok(polled) => {
+                if self.granted(polled, address).await? == grant {
+                    return Ok(given);
                 }
-            };
-        }
-        if let Poll::Repeated(token) = &polled {
-            // Completes a revocation that an earlier request began and answered with 503.
-            if !self.store.token_state(token).await?.is_told() {
-                self.store.revoke_token(token).await?;
+                // The person has just approved again, and the grant is another.
+                LoginError::Contended
             }
-        } else if polled == Poll::Unknown {
-            self.count_by(TRIES, address).await?;
+            Err(error) => error.into(),
+        };
+        retry_for_5_s(async || devices.release_device(code, &attempt).await).await?;
+        Err(failure.into())
+    }
+
+    /// The grant that a poll has found. Counts an unknown device code against the client's
+    /// address, and revokes the token of a device code that is used twice.
+    async fn granted(&self, polled: Poll, address: &str) -> Result<Grant, NotGranted> {
+        match polled {
+            Poll::Granted(grant) => Ok(grant),
+            Poll::Pending { scanned } => Err(NotGranted::Pending { scanned }),
+            Poll::TooSoon => Err(NotGranted::TooSoon),
+            Poll::Denied => Err(NotGranted::Denied),
+            Poll::Expired => Err(NotGranted::Expired),
+            Poll::Unknown => {
+                self.count_by(TRIES, address).await?;
+                Err(NotGranted::Unknown)
+            }
+            Poll::Repeated(token) => {
+                // Completes a revocation that an earlier request began and answered with 503.
+                if !self.store.token_state(&token).await?.is_told() {
+                    self.store.revoke_token(&token).await?;
+                }
+                Err(NotGranted::Repeated(Box::new(token)))
+            }
         }
-        Ok(Err(polled))
+    }
+
+    /// Refuses a grant whose token has expired, or was revoked since the approval.
+    async fn check_grant(&self, grant: &Grant, client: &Client) -> Result<(), NotGranted> {
+        if grant.token.expires_at <= self.store.now().timestamp() {
+            return Err(NotGranted::Expired);
+        }
+        // A revocation of the user since the approval has revoked this token, too.
+        let is_over = self
+            .minter
+            .has_revoked_all(&grant.token, &client_tag(&client.id.0));
+        if is_over
+            || !matches!(
+                self.store.token_state(&grant.token).await?,
+                TokenState::People(_)
+            )
+        {
+            return Err(NotGranted::Denied);
+        }
+        Ok(())
     }
 }
 
 /// Releases an unused grant and retries for 5 s; an unreleased grant would look stolen.
-pub(in crate::doors) async fn retry_for_5_s(
-    step: impl AsyncFn() -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+pub(in crate::doors) async fn retry_for_5_s<T>(
+    step: impl AsyncFn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let until = Instant::now() + Duration::from_secs(5);
     loop {
         match step().await {
@@ -230,7 +283,8 @@ pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> O
 /// Three different numbers of two digits, and which of them the page shows.
 fn draw_numbers() -> ([String; 3], String) {
     // The remainders of 64 bits are as good as equally likely.
-    let (drawn, mut left) = (u64::from_be_bytes(*random()), Vec::from_iter(10..100));
+    let drawn = u64::from_be_bytes(*random());
+    let mut left = Vec::from_iter(10..100);
     let places = [drawn % 90, drawn / 90 % 89, drawn / (90 * 89) % 88];
     let numbers = places.map(|place| left.swap_remove(place as usize).to_string());
     let right = numbers[(drawn / (90 * 89 * 88) % 3) as usize].clone();
@@ -292,10 +346,8 @@ mod tests {
         let login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
             .login_worker()
             .expect("a worker");
-        let (app, devices): (AppId, _) = (
-            "wx0123456789abcdef".parse().expect("an app"),
-            Devices(&login.store),
-        );
+        let app: AppId = "wx0123456789abcdef".parse().expect("an app");
+        let devices = Devices(&login.store);
         let file = format!(
             r#"{{"clients":[{{"client_id":"tv","name":"TV","appid":"{app}","match":false}}]}}"#
         );
@@ -347,13 +399,16 @@ mod tests {
         for _ in 0..2 {
             let fault = async |_| Err::<(), _>(LoginError::Contended);
             let fetched = login.fetch_grant(&code, at, "192.0.2.1", fault).await;
-            assert!(matches!(fetched, Err(LoginError::Contended)));
+            assert!(matches!(
+                fetched,
+                Err(NotGranted::Failed(LoginError::Contended))
+            ));
         }
         let latest = RefCell::new(None);
         let meanwhile = async |_| Ok(latest.replace(Some(approve().await)));
         let fetched = login.fetch_grant(&code, at, "192.0.2.1", meanwhile).await;
         assert!(
-            matches!(fetched, Err(LoginError::Contended)),
+            matches!(fetched, Err(NotGranted::Failed(LoginError::Contended))),
             "the token would be another than the one that is kept"
         );
         let fetch = async || {
@@ -362,10 +417,10 @@ mod tests {
                 .await
         };
         let latest = latest.take().expect("a grant");
-        assert_eq!(fetch().await.expect("an answer"), Ok(latest.clone()));
-        assert_eq!(
-            fetch().await.expect("an answer"),
-            Err(Poll::Repeated(latest.token))
-        );
+        assert_eq!(fetch().await.expect("the grant"), latest);
+        assert!(matches!(
+            fetch().await,
+            Err(NotGranted::Repeated(token)) if *token == latest.token
+        ));
     }
 }

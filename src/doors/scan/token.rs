@@ -16,14 +16,16 @@ use wxmint_http::{
 use wxmint_identities::LONGEST_ASSERTION;
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
-use wxmint_store::{RateLimitKey, limits::Rate, short_digest};
+use wxmint_store::limits::{LimitError, Rate};
+use wxmint_store::{RateLimitKey, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::peer::NotVerified;
 use wxmint_verify::{Algorithm, MAX_LEEWAY, Refused};
 
 use super::clients::{Client, Clients};
 use super::page::OAuthError;
-use super::store::{Grant, OWN, Poll};
+use super::requests::NotGranted;
+use super::store::{Grant, OWN};
 use super::{ASKED, AtDoor, codes::DeviceCode, to_oauth};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
@@ -94,70 +96,58 @@ pub(super) async fn token(request: HttpRequest, payload: Payload, at: AtDoor) ->
 }
 
 /// A request to `/token`, its form, and its authenticated client.
-pub(in crate::doors) type Asked<'a> = (&'a HttpRequest, &'a Fields<'a>, &'a Client);
-pub(in crate::doors) type GrantTypes = &'static [&'static str];
+#[derive(Clone, Copy)]
+pub(in crate::doors) struct Asked<'a> {
+    pub(in crate::doors) request: &'a HttpRequest,
+    pub(in crate::doors) fields: &'a Fields<'a>,
+    pub(in crate::doors) client: &'a Client,
+}
+
+/// Why another door answers a request to `/token` without tokens.
+pub(in crate::doors) enum FurtherRefusal {
+    /// The door has no such grant for this client. Holds the grant types that it has.
+    OtherGrantTypes(&'static [&'static str]),
+    Refused(Problem),
+}
+
+impl From<Problem> for FurtherRefusal {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
 
 /// The grants of another door at the same endpoint.
 #[async_trait(?Send)]
 pub(in crate::doors) trait FurtherGrants {
-    /// Answers a request with this grant type. `Err` holds the grant types that the other door has
-    /// for this client, if this one is not among them.
+    /// Answers a request with this grant type.
     async fn grant(
         &self,
         asked: Asked<'_>,
         grant_type: &str,
         worker: &IssuerWorker,
-    ) -> Result<Answer, GrantTypes>;
+    ) -> Result<HttpResponse, FurtherRefusal>;
 }
 
 async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answer {
-    let ((worker, scan), clients, now) = (at, at.1.clients(), now());
+    let (worker, scan) = at;
+    let clients = scan.clients();
     let client = authenticate(request, fields, &clients, at).await?;
     let grant_type = fields
         .text("grant_type")?
         .ok_or_else(|| missing("grant_type"))?;
+    let asked = Asked {
+        request,
+        fields,
+        client,
+    };
     if grant_type != GRANT {
-        let granted = match request.app_data::<Data<dyn FurtherGrants>>() {
-            Some(further) => {
-                further
-                    .grant((request, fields, client), &grant_type, worker)
-                    .await
-            }
-            None => Err(&[][..]),
-        };
-        return granted.unwrap_or_else(|types| {
-            let types = [types, &[GRANT]].concat().join(" or ");
-            Err(Problem::invalid(format!("`grant_type` must be {types}."))
-                .oauth("unsupported_grant_type"))
-        });
+        return further_grant(asked, &grant_type, worker).await;
     }
     let code = fields
         .text("device_code")?
         .ok_or_else(|| missing("device_code"))?;
-    let code: DeviceCode = code.parse().map_err(|_| not_granted(&Poll::Unknown))?;
-    let address = origin(request).address.unwrap_or_default();
-    let give = async |Grant {
-                          token: issued,
-                          claims,
-                          ..
-                      }: Grant| {
-        let minter = worker.login.minter.with(&client.audience, client.token_ttl);
-        let (access_token, left) = (
-            minter.mint(&issued, &claims, now)?,
-            issued.expires_at - now.timestamp(),
-        );
-        Ok(TokenAnswer {
-            access_token,
-            token_type: "Bearer",
-            expires_in: left.max(0),
-            user_id: issued.user,
-        })
-    };
-    match worker
-        .login
-        .fetch_grant(&code, (client, OWN), &address, give)
-        .await?
-    {
+    let code: DeviceCode = code.parse().map_err(|_| not_granted(NotGranted::Unknown))?;
+    match fetch(asked, &code, worker).await {
         Ok(answer) => {
             scan.count(&client.id, "redeemed");
             tracing::info!(
@@ -167,14 +157,54 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answe
             );
             Ok(uncached(answer))
         }
-        Err(poll) => {
-            if let Poll::Repeated(token) = &poll {
+        Err(refusal) => {
+            if let NotGranted::Repeated(token) = &refusal {
                 scan.count(&client.id, "repeated");
                 tell_of_theft(request, token, "a device code was used twice");
             }
-            Err(not_granted(&poll))
+            Err(not_granted(refusal))
         }
     }
+}
+
+/// Asks the other door, if there is one, for a grant of this type.
+async fn further_grant(asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker) -> Answer {
+    let further = asked.request.app_data::<Data<dyn FurtherGrants>>();
+    let others = match further {
+        None => &[][..],
+        Some(further) => match further.grant(asked, grant_type, worker).await {
+            Ok(answer) => return Ok(answer),
+            Err(FurtherRefusal::Refused(problem)) => return Err(problem),
+            Err(FurtherRefusal::OtherGrantTypes(types)) => types,
+        },
+    };
+    let types = [others, &[GRANT]].concat().join(" or ");
+    Err(Problem::invalid(format!("`grant_type` must be {types}.")).oauth("unsupported_grant_type"))
+}
+
+/// Fetches the grant of a device code, and signs its token.
+async fn fetch(
+    asked: Asked<'_>,
+    code: &DeviceCode,
+    worker: &IssuerWorker,
+) -> Result<TokenAnswer, NotGranted> {
+    let client = asked.client;
+    let address = origin(asked.request).address.unwrap_or_default();
+    let now = now();
+    let sign = async |grant: Grant| {
+        let issued = grant.token;
+        let minter = worker.login.minter.with(&client.audience, client.token_ttl);
+        Ok(TokenAnswer {
+            access_token: minter.mint(&issued, &grant.claims, now)?,
+            token_type: "Bearer",
+            expires_in: (issued.expires_at - now.timestamp()).max(0),
+            user_id: issued.user,
+        })
+    };
+    worker
+        .login
+        .fetch_grant(code, (client, OWN), &address, sign)
+        .await
 }
 
 /// An answer with a token, which no cache may keep (RFC 6749 section 5.1).
@@ -195,41 +225,42 @@ pub(in crate::doors) fn tell_of_theft(request: &HttpRequest, token: &Issued, fou
         client_id = token.app.as_str(),
         "{found}, so its token was revoked"
     );
-    let (client, user) = (Some(ClientId(token.app.clone())), Some(token.user.clone()));
     let ended = Event {
-        client,
-        user,
+        client: Some(ClientId(token.app.clone())),
+        user: Some(token.user.clone()),
         note: Some(found.into()),
         ..Event::new(Activity::END, origin(request))
     };
     ended.tell_bounded(token.id.as_str());
 }
 
-fn not_granted(poll: &Poll) -> Problem {
-    let (code, detail) = match poll {
-        Poll::Pending { scanned: false } => {
+fn not_granted(refusal: NotGranted) -> Problem {
+    let has_scanned = matches!(refusal, NotGranted::Pending { scanned: true });
+    let (code, detail) = match refusal {
+        NotGranted::Failed(error) => return error.into(),
+        NotGranted::Pending { scanned: false } => {
             ("authorization_pending", "Nobody has scanned the code yet.")
         }
-        Poll::Pending { scanned: true } => (
+        NotGranted::Pending { scanned: true } => (
             "authorization_pending",
             "The code is scanned and not confirmed yet.",
         ),
-        Poll::TooSoon => (
+        NotGranted::TooSoon => (
             "slow_down",
             "Wait for 5 more seconds between two requests from now on.",
         ),
-        Poll::Denied => (
+        NotGranted::Denied => (
             "access_denied",
             "The person has said no, has chosen another number, or was logged out meanwhile. Begin anew.",
         ),
-        Poll::Expired => ("expired_token", "The code has expired. Begin anew."),
-        Poll::Granted(_) | Poll::Unknown | Poll::Repeated(_) => (
+        NotGranted::Expired => ("expired_token", "The code has expired. Begin anew."),
+        NotGranted::Unknown | NotGranted::Repeated(_) => (
             "invalid_grant",
             "This client has no such device_code, or its token was fetched before. Begin anew.",
         ),
     };
     let mut problem = Problem::invalid(detail).oauth(code);
-    problem.oauth_member = matches!(poll, Poll::Pending { scanned: true }).then_some("scanned");
+    problem.oauth_member = has_scanned.then_some("scanned");
     problem
 }
 
@@ -334,17 +365,19 @@ async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Res
         .find(assertion, iter::once(((), identity)), now())
         .await;
     let is_for_another = matches!(found, Err(NotVerified::Refused(Refused::Audience)));
-    let refused = || match is_for_another {
+    let Some(((), shown)) = identified(found)? else {
         // Many libraries put the endpoint's address into `aud`, which RFC 7523bis forbids: another
         // server could publish that address as its own endpoint, and replay here the assertions
         // that it receives.
-        true => unknown_client(format!(
-            "The assertion's `aud` must be the issuer's URL, {}, and not the address of an endpoint.",
-            worker.issuer.settings.issuer
-        )),
-        false => unknown_client("The client's assertion is not valid here."),
+        return Err(if is_for_another {
+            unknown_client(format!(
+                "The assertion's `aud` must be the issuer's URL, {}, and not the address of an endpoint.",
+                worker.issuer.settings.issuer
+            ))
+        } else {
+            unknown_client("The client's assertion is not valid here.")
+        });
     };
-    let ((), shown) = identified(found)?.ok_or_else(refused)?;
     if !identity.makes_assertions() {
         return Ok(());
     }
@@ -354,13 +387,11 @@ async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Res
     })?;
     let used = short_digest(&format!("{} {id}", client.id)).to_string();
     let meter = RateLimitKey::new("assertions", used, ONCE);
-    let counted = worker
-        .login
-        .store
-        .count(&meter)
-        .await
-        .map_err(LoginError::from)?;
-    counted
-        .map(drop)
-        .map_err(|_| unknown_client("The client's assertion was used before: sign another."))
+    match worker.login.store.count(&meter).await {
+        Ok(_) => Ok(()),
+        Err(LimitError::TooMany(_)) => Err(unknown_client(
+            "The client's assertion was used before: sign another.",
+        )),
+        Err(LimitError::Store(error)) => Err(LoginError::from(error).into()),
+    }
 }

@@ -14,9 +14,10 @@ use std::{cell::RefCell, num::NonZeroU32, rc::Rc, time::Duration};
 
 use redis::{Value, from_redis_value};
 use wxmint_ids::{AppId, Person};
+use wxmint_redis_link::Reason;
 
 use super::{Call, Store, name, script, unreadable};
-use crate::Result;
+use crate::{Result, StoreError};
 
 /// The number of parts of a period.
 const PARTS: u64 = 8;
@@ -41,6 +42,22 @@ pub struct Rate {
 pub struct TooMany {
     /// The event is admitted after this time, if no other event comes first.
     pub retry_after: Duration,
+}
+
+/// Why an event is not admitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    #[error("the limit is reached: repeat this after {:?}", .0.retry_after)]
+    TooMany(TooMany),
+    /// The event may have been counted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Reason> for LimitError {
+    fn from(reason: Reason) -> Self {
+        Self::Store(reason.into())
+    }
 }
 
 /// An event that was counted, with the number of its part. [`Store::uncount`] takes it back.
@@ -79,13 +96,15 @@ impl Rate {
     fn admit(self, counts: &mut Counts, now: u64) -> Result<Reservation, TooMany> {
         let part = self.part_at(now);
         counts.retain(|other, _| Self::counts(part, *other));
+        let mut left: u64 = counts.values().sum();
         // The newest part that must leave the window before another event fits.
-        let (mut left, mut last_in_the_way) = (counts.values().sum::<u64>(), None);
+        let mut last_in_the_way = None;
         for (part, events) in counts.iter() {
             if left < self.burst.into() {
                 break;
             }
-            (left, last_in_the_way) = (left - events, Some(*part));
+            left -= events;
+            last_in_the_way = Some(*part);
         }
         if let Some(last) = last_in_the_way {
             // The wait until the part `last` has left the window.
@@ -165,14 +184,11 @@ pub(super) struct Counter<'a> {
 pub(super) type EarlierParts = Rc<RefCell<HashMap<String, (u64, u64)>>>;
 
 impl Store {
-    /// Counts an event, or returns [`TooMany`] if the limit is reached.
-    pub async fn count(&self, meter: &RateLimitKey) -> Result<Result<Reservation, TooMany>> {
+    /// Counts an event, or refuses it with [`LimitError::TooMany`] if the limit is reached.
+    pub async fn count(&self, meter: &RateLimitKey) -> Result<Reservation, LimitError> {
         let counter = self.counter(meter);
-        self.decide(
-            &counter,
-            self.link.run("count", self.counting(&counter)).await?,
-        )
-        .await
+        let answer = self.link.run("count", self.counting(&counter)).await?;
+        self.decide(&counter, answer).await
     }
 
     /// Takes back an event that was counted.
@@ -241,7 +257,7 @@ impl Store {
         &self,
         counter: &Counter<'_>,
         answer: Value,
-    ) -> Result<Result<Reservation, TooMany>> {
+    ) -> Result<Reservation, LimitError> {
         let Some(earlier) = counter.earlier else {
             return self.decide_by_all(counter, answer).await;
         };
@@ -249,7 +265,7 @@ impl Store {
         // If the count is 1, this is the first event of its part once more: the key was lost, and
         // has no expiry.
         if own > 1 && earlier + own <= counter.meter.rate.burst.into() {
-            return Ok(Ok(Reservation(counter.part)));
+            return Ok(Reservation(counter.part));
         }
         // If the limit is reached, the next event reads the whole key, because it is probably
         // refused too.
@@ -260,8 +276,8 @@ impl Store {
             earlier: None,
             ..*counter
         };
-        self.decide_by_all(&anew, self.link.run("count", self.counting(&anew)).await?)
-            .await
+        let answer = self.link.run("count", self.counting(&anew)).await?;
+        self.decide_by_all(&anew, answer).await
     }
 
     /// Decides by all fields of the key.
@@ -269,7 +285,7 @@ impl Store {
         &self,
         counter: &Counter<'_>,
         answer: Value,
-    ) -> Result<Result<Reservation, TooMany>> {
+    ) -> Result<Reservation, LimitError> {
         let counted = Reservation(counter.part);
         let (_, _, _, fields): (Value, Value, Value, HashMap<String, u64>) =
             from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
@@ -283,17 +299,16 @@ impl Store {
             .filter(|(part, _)| **part != counted.0)
             .map(|(_, events)| events)
             .sum();
-        let decided = counter.meter.rate.admit(&mut parts, counter.now);
-        if decided.is_ok() {
-            let mut cells = self.earlier.borrow_mut();
-            if cells.len() >= MOST_CELLS {
-                cells.clear();
-            }
-            cells.insert(counter.meter.key.clone(), (counted.0, earlier));
-        } else {
+        if let Err(refused) = counter.meter.rate.admit(&mut parts, counter.now) {
             self.uncount(counter.meter, counted).await?;
+            return Err(LimitError::TooMany(refused));
         }
-        Ok(decided)
+        let mut cells = self.earlier.borrow_mut();
+        if cells.len() >= MOST_CELLS {
+            cells.clear();
+        }
+        cells.insert(counter.meter.key.clone(), (counted.0, earlier));
+        Ok(counted)
     }
 
     /// The counter's own parts among the fields of its key. Deletes fields that no longer count: an
@@ -305,7 +320,9 @@ impl Store {
         &Counter { meter, now, .. }: &Counter<'_>,
         held: HashMap<String, u64>,
     ) -> Result<Counts> {
-        let (mut own, mut gone, mut life) = (Counts::new(), Vec::new(), meter.rate.life());
+        let mut own = Counts::new();
+        let mut gone = Vec::new();
+        let mut life = meter.rate.life();
         for (field, events) in held {
             let mut ends = field.rsplit(':');
             let part = ends
@@ -406,7 +423,8 @@ mod tests {
     #[test]
     fn no_period_holds_more_than_the_limit() {
         for step in [1, 7, 333, 4_999, 9_999, 10_001, 79_999, 81_234] {
-            let (mut counts, mut admitted) = (Counts::default(), Vec::<u64>::new());
+            let mut counts = Counts::default();
+            let mut admitted = Vec::<u64>::new();
             for millis in (0..2_000_000).step_by(step) {
                 if RATE.admit(&mut counts, at(millis)).is_ok() {
                     admitted.push(millis);

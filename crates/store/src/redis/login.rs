@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration, time::Instant as Moment};
 
-use chrono::{DateTime, Utc};
 use redis::Value;
 use wxmint_ids::{AppId, LoginCode, UserId};
 
 use super::session::{line, micros, owner_text, quarter};
 use super::stored::{StoredBinding, stored_binding};
-use super::{Call, NotedLife, Store, flag, name, packed, replace, script, unreadable};
-use crate::limits::TooMany;
+use super::{Call, Store, flag, name, packed, replace, script, unreadable};
+use crate::limits::{LimitError, TooMany};
 use crate::{
     AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ExchangeTimestamp, Generation, Intent,
     LIFE_HOLDS, LIFE_NOTED_EVERY, Lives, LoginRecord, REVOCATIONS_KEPT, RateLimitKey, Recorded,
@@ -33,21 +32,20 @@ impl Store {
     /// is kept long enough even after the setting was shortened. Does nothing if the life was noted
     /// less than 5 minutes ago.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
-        let (now, url) = ((self.clock)(), self.link.access.url());
-        let is_fresh = |at: DateTime<Utc>| {
-            (now - at)
-                .to_std()
-                .is_ok_and(|since| since < LIFE_NOTED_EVERY)
+        let now = (self.clock)();
+        let url = self.link.access.url();
+        let is_noted = match &*self.noted_life.borrow() {
+            None => false,
+            Some((at_url, noted, at)) => {
+                let since = (now - at).to_std();
+                let is_fresh = since.is_ok_and(|since| since < LIFE_NOTED_EVERY);
+                Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh
+            }
         };
-        let is_noted = |(at_url, noted, at): &NotedLife| {
-            Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh(*at)
-        };
-        let is_noted = self.noted_life.borrow().as_ref().is_some_and(is_noted);
         if is_noted {
-            Ok(())
-        } else {
-            self.note_life_again(life, &Lives::default()).await
+            return Ok(());
         }
+        self.note_life_again(life, &Lives::default()).await
     }
 
     /// As [`Self::note_life`], but always writes, together with the lives that were `known` before,
@@ -81,7 +79,8 @@ impl Store {
         let script = known
             .pairs()
             .fold(script, |script, (life, last)| script.arg(life).arg(last));
-        Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
+        self.link.run::<u8>("note_life", script).await?;
+        Ok(())
     }
 
     /// Whether `known` has this life, noted recently enough to count until the next note.
@@ -101,7 +100,8 @@ impl Store {
             .arg(LIFE_HOLDS.as_secs())
             .arg("")
             .arg(0);
-        Ok(self.link.run::<u8>("note_life", script).await.map(drop)?)
+        self.link.run::<u8>("note_life", script).await?;
+        Ok(())
     }
 
     /// How long ago the oldest login may be that still has a token or a refresh token.
@@ -158,11 +158,9 @@ impl Store {
         attempt: &AttemptId,
         meter: &RateLimitKey,
     ) -> Result<Claim> {
-        let (counter, key, own) = (
-            self.counter(meter),
-            name::code(app, code),
-            attempt.to_string(),
-        );
+        let counter = self.counter(meter);
+        let key = name::code(app, code);
+        let own = attempt.to_string();
         let claiming = Call::of("SET", &key)
             .arg(&own)
             .arg("NX")
@@ -177,16 +175,18 @@ impl Store {
             .await?;
         let (counted, (set, time)): (Value, Claimed) = answers;
         let micros = self.clocks.told(sent, time);
-        // A repetition by the same attempt is granted again.
-        let holder = async || {
-            self.link
-                .run::<Option<String>>("claim_code", Call::of("GET", &key))
-                .await
+        let is_claimed = if set.is_some() {
+            true
+        } else {
+            // A repetition by the same attempt is granted again.
+            let asked = Call::of("GET", &key);
+            let holder: Option<String> = self.link.run("claim_code", asked).await?;
+            holder == Some(own)
         };
-        let is_claimed = set.is_some() || holder().await? == Some(own);
         let order = ExchangeTimestamp::new(micros, attempt);
-        let claim = match self.decide(&counter, counted).await? {
-            Err(refused) => Ok(Claim::Limited(refused)),
+        let claim = match self.decide(&counter, counted).await {
+            Err(LimitError::Store(error)) => return Err(error),
+            Err(LimitError::TooMany(refused)) => Ok(Claim::Limited(refused)),
             Ok(_) if !is_claimed => Ok(Claim::Taken),
             Ok(_) => self.usable(&order).map(|()| Claim::Granted(order)),
         };
@@ -251,7 +251,8 @@ impl Store {
         let (sign, rest) = recorded
             .split_at_checked(1)
             .ok_or_else(|| unreadable("a limit"))?;
-        let (full_until, has_binding) = (rest.trim_start_matches('b'), rest.starts_with('b'));
+        let full_until = rest.trim_start_matches('b');
+        let has_binding = rest.starts_with('b');
         if !full_until.is_empty() {
             let until = micros(full_until.parse().map_err(|_| unreadable("a limit"))?);
             return Ok(Recorded::Limited(TooMany {
@@ -275,7 +276,8 @@ impl Store {
             // A session without a binding has a computed user.
             Some(stored.generation()?.unwrap_or(Generation::Computed))
         };
-        let (mut state, at) = (self.certain(person, stored).await?, record.order.began_at());
+        let mut state = self.certain(person, stored).await?;
+        let at = record.order.began_at();
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
             may_be_ended =
                 has_stepped_back || seen.0.1.is_some_and(|ended| at.timestamp() <= ended);

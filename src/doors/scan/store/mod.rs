@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use wxmint_ids::{AppId, ClientId, Person, parsed};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_redis_link::{Call, Script};
-use wxmint_store::{AttemptId, Result, Store, limits::TooMany, short_digest, unreadable};
+use wxmint_store::limits::{LimitError, TooMany};
+use wxmint_store::{AttemptId, Result, Store, short_digest, unreadable};
 
 use super::browser::BrowserName;
 use super::codes::{DeviceCode, UserCode};
@@ -103,7 +104,7 @@ pub(in crate::doors) struct Grant {
 
 /// The answer to a page that polls for its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::doors) enum Poll {
+pub(super) enum Poll {
     /// No request of this client, at this door and with this app, has the device code.
     Unknown,
     /// The request waits for the person. `scanned`: a phone has viewed it.
@@ -132,22 +133,20 @@ pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Store);
 impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its outcome for [`DEVICE_END_KEPT`] longer. `false`
     /// if another request has its user code. At most `most` requests may be open under the same
-    /// `counted_by`; beyond that, `TooMany`.
+    /// `counted_by`; beyond that, [`LimitError::TooMany`].
     pub(super) async fn open_device(
         &self,
         code: &DeviceCode,
         asked: &DeviceRequest,
         most: u32,
-    ) -> Result<Result<bool, TooMany>> {
+    ) -> Result<bool, LimitError> {
         let digest = short_digest(code.expose()).to_string();
         let place = Place {
             app: &asked.app,
             counted_by: &asked.counted_by,
             id: &digest,
         };
-        if let Err(refused) = place.take(self.0, most).await? {
-            return Ok(Err(refused));
-        }
+        place.take(self.0, most).await?;
         let script = device(code.user_code(), "open")
             .arg(digest.as_str())
             .arg(DEVICE_TTL.as_secs());
@@ -172,11 +171,12 @@ impl Devices<'_> {
         let script = script.arg(&members).arg("request").arg(json(asked));
         let opened = self.0.link.run::<bool>("open_device", script).await;
         if matches!(opened, Ok(true)) {
-            return Ok(Ok(true));
+            return Ok(true);
         }
         let given_back = place.give_back(self.0).await;
         opened?;
-        given_back.map(|()| Ok(false))
+        given_back?;
+        Ok(false)
     }
 
     /// Finds a request that waits for a phone or was approved. If `scanned` is the request's app,
@@ -192,13 +192,11 @@ impl Devices<'_> {
         let Some((request, requested_at, left, approver)) = told else {
             return Ok(None);
         };
-        let (request, expires_in) = (read(REQUEST, &request)?, Duration::from_millis(left));
-        let approver = (!approver.is_empty()).then_some(approver);
         Ok(Some(FoundDevice {
-            request,
+            request: read(REQUEST, &request)?,
             requested_at,
-            expires_in,
-            approver,
+            expires_in: Duration::from_millis(left),
+            approver: (!approver.is_empty()).then_some(approver),
         }))
     }
 
@@ -209,7 +207,7 @@ impl Devices<'_> {
         app: &AppId,
         address: &str,
         id: &str,
-    ) -> Result<Result<(), TooMany>> {
+    ) -> Result<(), LimitError> {
         share::CODES.take(self.0, app, address, id).await
     }
 
@@ -371,15 +369,13 @@ async fn close(redis: &Store, code: &UserCode) {
     else {
         return;
     };
-    if let Ok(app) = app.parse() {
-        _ = Place {
-            app: &app,
-            counted_by: &counted_by,
-            id: &id,
-        }
-        .give_back(redis)
-        .await;
-    }
+    let Ok(app) = app.parse() else { return };
+    let place = Place {
+        app: &app,
+        counted_by: &counted_by,
+        id: &id,
+    };
+    _ = place.give_back(redis).await;
 }
 
 /// The slot of an open request. It counts against the limit of its address, for all clients
@@ -391,15 +387,13 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Takes the slot. If no slot is free, the error says how long to wait.
-    async fn take(&self, redis: &Store, most: u32) -> Result<Result<(), TooMany>> {
-        if let Err(refused) = self.take_of_address(redis, most).await? {
-            return Ok(Err(refused));
-        }
+    /// Takes the slot. If no slot is free, [`LimitError::TooMany`] says how long to wait.
+    async fn take(&self, redis: &Store, most: u32) -> Result<(), LimitError> {
+        self.take_of_address(redis, most).await?;
         let taken = share::OPEN_REQUESTS
             .take(redis, self.app, self.counted_by, self.id)
             .await;
-        if !matches!(taken, Ok(Ok(()))) {
+        if taken.is_err() {
             strike(redis, &open_devices(self.counted_by), self.id).await?;
         }
         taken
@@ -407,7 +401,7 @@ impl Place<'_> {
 
     /// Counts the request first, and removes it if it is one too many. So the limit holds even if
     /// many requests come at once.
-    async fn take_of_address(&self, redis: &Store, most: u32) -> Result<Result<(), TooMany>> {
+    async fn take_of_address(&self, redis: &Store, most: u32) -> Result<(), LimitError> {
         let list = open_devices(self.counted_by);
         let now = redis.now().timestamp();
         let life = DEVICE_TTL.as_secs() as i64;
@@ -424,13 +418,13 @@ impl Place<'_> {
         type Counted = (Value, Value, Value, u32, Names);
         let (_, _, _, open, oldest): Counted = redis.link.run("count_open", call).await?;
         if open <= most {
-            return Ok(Ok(()));
+            return Ok(());
         }
         strike(redis, &list, self.id).await?;
         let expires_at = oldest
             .first()
             .map_or(now, |(_, expires_at)| *expires_at as i64);
-        Ok(Err(TooMany {
+        Err(LimitError::TooMany(TooMany {
             retry_after: Duration::from_secs((expires_at - now).max(1).unsigned_abs()),
         }))
     }

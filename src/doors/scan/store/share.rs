@@ -15,7 +15,8 @@ use std::{sync::LazyLock, time::Duration};
 
 use wxmint_ids::AppId;
 use wxmint_redis_link::Script;
-use wxmint_store::{Result, Store, limits::TooMany};
+use wxmint_store::limits::{LimitError, TooMany};
+use wxmint_store::{Result, Store};
 
 use super::DEVICE_TTL;
 
@@ -58,7 +59,7 @@ impl Budget {
         app: &AppId,
         address: &str,
         id: &str,
-    ) -> Result<Result<(), TooMany>> {
+    ) -> Result<(), LimitError> {
         let [all, own] = self.keys(app, address);
         let call = SHARE
             .on(&[&all, &own])
@@ -70,9 +71,9 @@ impl Budget {
             .run("take_share", call.arg(self.total).arg(LITTLE))
             .await?;
         if wait == 0 {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        Ok(Err(TooMany {
+        Err(LimitError::TooMany(TooMany {
             retry_after: Duration::from_millis(wait),
         }))
     }
@@ -86,13 +87,8 @@ impl Budget {
         id: &str,
     ) -> Result<()> {
         let [all, own] = self.keys(app, address);
-        let _given: u64 = store
-            .link
-            .run(
-                "give_back_share",
-                SHARE.on(&[&all, &own]).arg("give back").arg(id),
-            )
-            .await?;
+        let call = SHARE.on(&[&all, &own]).arg("give back").arg(id);
+        store.link.run::<u64>("give_back_share", call).await?;
         Ok(())
     }
 
