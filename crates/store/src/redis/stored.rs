@@ -100,7 +100,7 @@ impl fmt::Display for Generation {
 /// A person's binding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
-    /// Which of the person's bindings this is; [`Generation::Computed`] for a computed user.
+    /// The number of this binding among the person's; [`Generation::Computed`] for a computed user.
     pub generation: Generation,
     pub user: UserId,
     /// When the person was bound, to the second. For a computed user: the person's last login, or
