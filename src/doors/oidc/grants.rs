@@ -52,8 +52,8 @@ pub(super) struct Given {
     pub(super) user: UserId,
 }
 
-/// What a site shows for the first tokens of a login (RFC 6749 section 4.1.3, RFC 7636 section
-/// 4.5).
+/// The code and its companions, which a site shows for the first tokens of a login (RFC 6749
+/// section 4.1.3, RFC 7636 section 4.5).
 pub(super) struct ShownCode<'a> {
     pub(super) code: &'a str,
     pub(super) redirect_uri: &'a str,
