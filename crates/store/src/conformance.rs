@@ -4271,6 +4271,90 @@ mod redis_only {
         }
     }
 
+    thread_local! {
+        /// A clock that stands still: the seconds that have passed since the beginning of a part of
+        /// [`HOURLY`].
+        static PASSED: cell::Cell<i64> = const { cell::Cell::new(0) };
+    }
+
+    /// Its parts have 450 s.
+    const HOURLY: Rate = Rate {
+        burst: 2,
+        period: Duration::from_secs(3600),
+    };
+
+    fn standing_still() -> DateTime<Utc> {
+        const BEGINNING: i64 = 3_777_778 * 450;
+        DateTime::from_timestamp(BEGINNING + PASSED.get(), 0).expect("a date")
+    }
+
+    /// Otherwise, a phone that tries again too early would be kept out for longer than it was told.
+    #[tokio::test(flavor = "local")]
+    async fn a_login_that_is_refused_by_the_limit_puts_no_later_one_off() {
+        let computed = UnboundPolicy::Computed {
+            user: user("6c207736-427e-88dc-acfd-5b0f649038f3"),
+            listed: false,
+        };
+        for (openid, if_unbound) in [
+            ("without-a-binding", UnboundPolicy::Counted),
+            ("with-a-computed-user", computed),
+            ("with-a-binding", UnboundPolicy::Intended(intent("user-1"))),
+        ] {
+            let access = StoreAccess::in_memory(standing_still);
+            for (passed, wait) in [
+                (0, None),
+                (500, None),
+                (1000, Some(3050)),
+                (2000, Some(2050)),
+                (4049, Some(1)),
+                (4050, None),
+                (4051, Some(449)),
+                (4500, None),
+            ] {
+                PASSED.set(passed);
+                let store = Store::new(&access, DAY, standing_still, ());
+                let micros = standing_still().timestamp_micros().unsigned_abs();
+                let order = ExchangeTimestamp::new(micros, &attempt_id(1));
+                let login = LoginRecord {
+                    rate: HOURLY,
+                    if_unbound: if_unbound.clone(),
+                    ..record(openid, &order, &format!("key {passed}"), "nobody")
+                };
+                let told = match store.record_login(&login).await.expect("recorded") {
+                    Recorded::Counted { .. } => None,
+                    Recorded::Limited(refused) => Some(refused.retry_after.as_secs()),
+                    other => panic!("{openid}: {other:?}"),
+                };
+                assert_eq!(told, wait, "{openid}, after {passed} s");
+            }
+        }
+    }
+
+    /// As of two user names for which one person tries passwords by turns.
+    #[tokio::test(flavor = "local")]
+    async fn what_was_counted_of_one_name_counts_for_no_other_name_of_the_person() {
+        let access = StoreAccess::in_memory(standing_still);
+        let store = Store::new(&access, DAY, standing_still, ());
+        let is_admitted = async |name: &str| {
+            let meter = RateLimitKey::of_person(&person("o1"), NAMES, name, HOURLY);
+            match store.count(&meter).await {
+                Ok(_) => true,
+                Err(LimitError::TooMany(_)) => false,
+                Err(LimitError::Store(error)) => panic!("an answer: {error}"),
+            }
+        };
+        PASSED.set(0);
+        assert!(is_admitted("lin").await);
+        // In the next part, what was counted in the first is in a cache.
+        PASSED.set(450);
+        let (mut of_mei, mut of_lin) = (0, 0);
+        for _ in 0..4 {
+            of_mei += u32::from(is_admitted("mei").await);
+            of_lin += u32::from(is_admitted("lin").await);
+        }
+        assert_eq!((of_mei, of_lin), (2, 1));
+    }
+
     #[tokio::test(flavor = "local")]
     async fn what_is_left_of_a_person_who_was_struck_off_expires_and_the_list_of_the_others_does_not()
      {
