@@ -11,7 +11,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore};
-use wxmint_ids::{AppId, IdKey, IdKind, UnionId, UserId};
+use wxmint_ids::{AppId, IdKey, IdKind, PhoneCode, UnionId, UserId};
 use wxmint_keys::{PrivateJwk, token::Issued};
 use wxmint_store::{Store, Ticket, TicketHolder, TokenState};
 use wxmint_verify::Algorithm;
@@ -370,4 +370,34 @@ async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refus
         .await;
     assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
     assert_eq!(audit_context.user, Some(user("lin")));
+}
+
+/// No WeChat answers here. It may have billed a number all the same, so the number stays counted.
+#[actix_web::test]
+async fn a_phone_number_that_the_apps_limit_refuses_is_not_charged_to_the_person() {
+    const PER_PERSON: u32 = 2;
+    let mut login = offline();
+    login.policy.phone_numbers_per_person = PER_PERSON;
+    login.policy.phone_numbers_per_app = 1;
+    let (lin, mei) = (person(APP, "o1"), person(APP, "o2"));
+    let mut codes = (0..).map(|number: u32| format!("code-{number}"));
+    let mut next_code = || -> PhoneCode {
+        let code = codes.next().expect("another one");
+        code.parse().expect("a code")
+    };
+    let refused = login.phone_of(&mei, &next_code()).await;
+    let refused = refused.expect_err("WeChat does not answer");
+    assert_eq!(refused.limit(), None, "{refused:?}");
+    for _ in 0..=PER_PERSON {
+        let refused = login.phone_of(&lin, &next_code()).await;
+        let refused = refused.expect_err("the app has had its number");
+        assert_eq!(refused.limit(), Some("phone_numbers_per_app"));
+    }
+    // As on the next day, when the app may have numbers again.
+    login.policy.phone_numbers_per_app = 10;
+    for limit in [None, None, Some("phone_numbers_per_person")] {
+        let refused = login.phone_of(&lin, &next_code()).await;
+        let refused = refused.expect_err("WeChat does not answer");
+        assert_eq!(refused.limit(), limit, "{refused:?}");
+    }
 }

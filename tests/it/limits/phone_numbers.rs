@@ -67,10 +67,11 @@ async fn a_person_has_so_many_phone_numbers_in_a_day_and_an_app_too_and_wechat_i
 /// Nor does a code count that WeChat does not know, because nothing is billed for it.
 #[tokio::test]
 async fn a_code_that_is_sent_again_counts_once_and_one_that_wechat_refuses_does_not_count() {
-    let bed = TestBed::builder()
-        .env("WXMINT_PHONE_NUMBERS_PER_PERSON", "2")
-        .start()
-        .await;
+    let limits = [
+        ("WXMINT_PHONE_NUMBERS_PER_PERSON", "2"),
+        ("WXMINT_PHONE_NUMBERS_PER_APP", "3"),
+    ];
+    let bed = TestBed::builder().envs(&limits).start().await;
     let lin = token_of(&bed, "lin").await;
     let anothers = bed.wechat.mint_phone_code("mei").await;
     for _ in 0..4 {
