@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use tempfile::TempDir;
+use wxmint_wechat::AppSecret;
 
 use super::*;
 
@@ -359,6 +360,37 @@ fn given_apps_never_change() {
     let given = CurrentApps::read(AppsSource::Given(vec![app(TWO), app(ONE)])).expect("apps");
     assert_eq!(given.all().names(), format!("{ONE} {TWO}"));
     assert!(!given.may_change());
+}
+
+/// The merchant's own AppSecret counts before the right that the merchant has given to the platform.
+#[test]
+fn an_app_with_a_secret_that_is_also_a_merchants_keeps_its_secret_when_files_are_read_again() {
+    let watched = Watched::with(&[ONE]);
+    let merchant = |name| App {
+        id: id(name),
+        kind: AppKind::MiniProgram,
+        secret: None,
+    };
+    watched
+        .current
+        .from_elsewhere_are([merchant(ONE), merchant(TWO)]);
+    let expect = |wanted: [(&str, Option<&str>); 2], is_changed: bool| {
+        let told = watched.look_twice();
+        let apps = watched.current.all();
+        let found: Vec<_> = apps
+            .iter()
+            .map(|app| (app.id.as_str(), app.secret.as_ref().map(AppSecret::expose)))
+            .collect();
+        assert_eq!(found, wanted);
+        assert_eq!(told, Ok(is_changed));
+    };
+    expect([(ONE, Some(SECRET)), (TWO, None)], false);
+    watched.write(ONE, ROTATED);
+    expect([(ONE, Some(ROTATED)), (TWO, None)], true);
+    watched.write(TWO, SECRET);
+    expect([(ONE, Some(ROTATED)), (TWO, Some(SECRET))], true);
+    watched.remove(ONE);
+    expect([(ONE, None), (TWO, Some(SECRET))], true);
 }
 
 #[test]

@@ -327,6 +327,30 @@ async fn unknown_kids_cost_the_issuer_one_fetch_and_its_keys_are_held_while_it_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_of_an_issuer_that_is_new_in_the_file_is_let_in_by_its_token_without_a_restart() {
+    let (former, next) = (Cluster::start().await, Cluster::start().await);
+    let line = |cluster: &Cluster| format!("orders issuer={} subject={ACCOUNT}\n", cluster.url());
+    let bed = TestBed::builder().operators(&line(&former)).start().await;
+    let [by_former, by_next] = [&former, &next].map(|cluster| cluster.token(json!({})));
+    until("the keys are fetched", PATIENCE, async || {
+        is_let_in(&bed, &by_former).await
+    })
+    .await;
+    whoami(&bed, &by_next)
+        .await
+        .expect_problem(401, "invalid_token");
+    let file = bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE");
+    fs::write(file, line(&next)).expect("our file");
+    until("the service is let in", READ_AGAIN_WITHIN, async || {
+        is_let_in(&bed, &by_next).await
+    })
+    .await;
+    whoami(&bed, &by_former)
+        .await
+        .expect_problem(401, "invalid_token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_whose_keys_cannot_be_had_lets_nobody_in_and_stops_nothing_else() {
     let (elsewhere, clusters) = (
         Cluster::start().await,
