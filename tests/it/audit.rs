@@ -3,6 +3,8 @@
 mod file;
 mod schema;
 
+use std::net::IpAddr;
+
 use self::schema::Schema;
 use crate::support::audit::is_audit;
 use crate::support::prelude::*;
@@ -487,6 +489,62 @@ async fn a_request_whose_client_hangs_up_is_noted_and_what_a_stranger_repeats_is
         told[0]["time"].as_i64() <= Some(first) && first <= last && told[1]["time"] == first,
         "{told:?}"
     );
+}
+
+/// Repeated events are folded into one, which tells only what they have in common.
+#[tokio::test]
+async fn whoever_guesses_a_secret_a_token_or_a_code_is_named_by_address_however_many_addresses_guess()
+ {
+    const TRIES: i64 = 3;
+    let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+    let mut watched = Watched::start(TestBed::builder()).await;
+    let service = watched.bed.service();
+    for address in addresses {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([])
+            .local_address(address.parse::<IpAddr>().ok());
+        let client = client.build().expect("a client");
+        let http = Http(client, watched.bed.http.1.clone());
+        for number in 0..TRIES {
+            let guess = format!("guess-{number}-of-{address}");
+            let on_admin = format!("http://{}/users/lin", service.admin);
+            let by_secret = [
+                http.0.get(on_admin),
+                http.0.post(service.url("/ssf/poll")).json(&json!({})),
+                http.0.post(service.url("/logout")),
+            ];
+            for request in by_secret {
+                http.send(request.bearer_auth(&guess))
+                    .await
+                    .expect_problem(401, "invalid_token");
+            }
+            let by_code = http.0.post(service.url("/login"));
+            http.send(by_code.json(&json!({"code": guess})))
+                .await
+                .expect_problem(400, "code_invalid");
+        }
+    }
+    service.signal(Signal::TERM);
+    assert!(watched.bed.services[0].end(PATIENCE).await.success());
+    let actions = ["login", "logout", "poll", "show"];
+    let mut guesses = BTreeMap::<_, i64>::new();
+    for event in watched.events() {
+        let action = event["metadata"]["event_code"].clone();
+        if actions.iter().any(|named| action == *named) {
+            let by = (action.to_string(), event["src_endpoint"]["ip"].to_string());
+            *guesses.entry(by).or_default() += event["count"].as_i64().unwrap_or(1);
+        }
+    }
+    let expected = actions.into_iter().flat_map(|action| {
+        addresses.map(|address| {
+            (
+                (json!(action).to_string(), json!(address).to_string()),
+                TRIES,
+            )
+        })
+    });
+    assert_eq!(guesses, expected.collect());
 }
 
 /// The command and its output stand in docs/operators.md.

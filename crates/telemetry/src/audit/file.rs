@@ -254,10 +254,19 @@ pub fn folder_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
+    use parking_lot::Mutex;
+
     use super::*;
+
+    /// Held by each test that writes events. The whole process counts lost events together, and the
+    /// next write to any file reports them.
+    static WRITING: Mutex<()> = Mutex::new(());
 
     #[test]
     fn a_loss_is_told_once_before_the_next_event() {
+        let _alone = WRITING.lock();
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit");
         let mut file = AuditFile::open(&path).expect("a file");
@@ -271,6 +280,36 @@ mod tests {
             loss.contains("\"event_code\":\"loss\"") && loss.contains("\"count\":3"),
             "{loss}"
         );
+    }
+
+    /// As at a rotation under load: SIGHUP comes while events wait for the disk, and more events
+    /// come after it.
+    #[test]
+    fn events_behind_a_sighup_go_into_the_new_file_however_many_wait_before_it() {
+        let _alone = WRITING.lock();
+        let folder = tempfile::tempdir().expect("a folder");
+        let [path, aside] = ["audit", "audit.1"].map(|name| folder.path().join(name));
+        let file = AuditFile::open(&path).expect("a file");
+        let (sender, queue) = channel();
+        let send = |text: &str| {
+            WAITING.fetch_add(1, Ordering::Relaxed);
+            let line = Message::Line(format!("{text}\n").into());
+            sender.send(line).expect("a queue");
+        };
+        let hang_up = || sender.send(Message::Reopen).expect("a queue");
+        for text in ["first", "second"] {
+            send(text);
+        }
+        hang_up();
+        send("third");
+        hang_up();
+        hang_up();
+        send("fourth");
+        drop(sender);
+        fs::rename(&path, &aside).expect("renamed");
+        file.write_all_of(&queue);
+        let [old, new] = [aside, path].map(|path| fs::read_to_string(path).unwrap_or_default());
+        assert_eq!((&*old, &*new), ("first\nsecond\n", "third\nfourth\n"));
     }
 
     #[test]
