@@ -228,3 +228,45 @@ fn outcome<B>(answer: &HttpResponse<B>) -> &'static str {
             .as_str()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    /// A dual-stack listener sees a proxy with an IPv4 address at a mapped one (RFC 4291 section
+    /// 2.5.5.2).
+    #[test]
+    fn the_id_and_the_client_that_a_trusted_proxy_names_count_also_on_a_dual_stack_listener() {
+        const ID: &str = "id-of-the-proxy";
+        const CLIENT: &str = "203.0.113.9";
+        for (peer, network, is_trusted) in [
+            ("10.0.0.1:4711", "10.0.0.0/8", true),
+            ("[::ffff:10.0.0.1]:4711", "10.0.0.0/8", true),
+            ("[::ffff:10.0.0.1]:4711", "::ffff:10.0.0.0/104", true),
+            ("[fd00::1]:4711", "fd00::/8", true),
+            ("198.51.100.1:4711", "10.0.0.0/8", false),
+            ("[::ffff:198.51.100.1]:4711", "10.0.0.0/8", false),
+            ("[64:ff9b::10.0.0.1]:4711", "10.0.0.0/8", false),
+        ] {
+            let proxies = TrustedProxies(vec![network.parse().expect("a network")]);
+            let request = TestRequest::default()
+                .peer_addr(peer.parse().expect("an address"))
+                .insert_header((REQUEST_ID, ID))
+                .insert_header((X_FORWARDED_FOR, CLIENT))
+                .app_data(proxies)
+                .to_srv_request();
+            RequestSpan::on_request_start(&request);
+            let origin = origin(request.request());
+            assert_eq!(
+                (
+                    origin.request_id.as_deref() == Some(ID),
+                    origin.address.as_deref() == Some(CLIENT)
+                ),
+                (is_trusted, is_trusted),
+                "{peer} of {network}: {origin:?}"
+            );
+        }
+    }
+}
