@@ -46,6 +46,17 @@ impl Connector {
         RedisAccess::fixed(url.parse().expect("a URL")).connector()
     }
 
+    /// A connection by this stream to whoever answers its `PING`.
+    #[cfg(test)]
+    pub(crate) async fn over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Connection {
+        self.enter(stream, |error| error.to_string().into())
+            .await
+            .unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
     pub(crate) async fn connect(&self, to: &Address) -> Result<Connection, Reason> {
         let has_tls = self.url.has_tls();
         let opening = async {

@@ -253,7 +253,10 @@ pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Res
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use std::pin::pin;
+
+    use futures_util::future::{Either, join, select};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::net::TcpListener;
     use tokio::task::LocalSet;
     use tokio::time::timeout;
@@ -314,6 +317,37 @@ mod tests {
             .await;
     }
 
+    /// As where a firewall drops the packets of a connection, or its node has died: neither side is
+    /// told.
+    #[tokio::test]
+    async fn after_a_call_without_an_answer_the_next_call_comes_by_another_connection() {
+        let (listener, server) = slow_server().await;
+        LocalSet::new()
+            .run_until(async {
+                // Nobody reads the other end of this connection any more.
+                let (near, mut far) = duplex(1024);
+                let entered = async {
+                    let mut ping = [0; 14];
+                    far.read_exact(&mut ping).await.expect("a PING");
+                    far.write_all(b"+PONG\r\n").await.expect("writable");
+                };
+                let (connection, ()) = join(server.connector.over(near), entered).await;
+                let attempt = in_background(async move { Ok(connection) });
+                assert!(attempt.clone().await.is_ok());
+                server.attempt.replace(Some(attempt));
+                assert_eq!(
+                    is_refused_by(&server, Instant::now()).await.problem,
+                    Problem::Silent
+                );
+                let deadline = Instant::now() + Duration::from_secs(60);
+                let refused = pin!(is_refused_by(&server, deadline));
+                let accepted = pin!(listener.accept());
+                let first = select(accepted, refused).await;
+                assert!(matches!(first, Either::Left((Ok(_), _))));
+            })
+            .await;
+    }
+
     #[tokio::test]
     async fn a_connection_that_failed_fails_nobody_after_a_pause() {
         let (listener, server) = slow_server().await;
@@ -332,7 +366,7 @@ mod tests {
                 );
                 tokio::time::sleep(PAUSE).await;
                 let asked = is_refused_by(&server, Instant::now() + Duration::from_secs(60));
-                let (_, accepted) = futures_util::future::join(asked, listener.accept()).await;
+                let (_, accepted) = join(asked, listener.accept()).await;
                 drop(accepted.expect("another attempt"));
             })
             .await;
