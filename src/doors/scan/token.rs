@@ -143,10 +143,7 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answe
     if grant_type != GRANT {
         return further_grant(asked, &grant_type, worker).await;
     }
-    let code = fields
-        .text("device_code")?
-        .ok_or_else(|| missing("device_code"))?;
-    let code: DeviceCode = code.parse().map_err(|_| not_granted(NotGranted::Unknown))?;
+    let code = device_code(asked)?;
     match fetch(asked, &code, worker).await {
         Ok(answer) => {
             scan.count(&client.id, "redeemed");
@@ -169,17 +166,26 @@ async fn grant(request: &HttpRequest, fields: &Fields<'_>, at: &AtDoor) -> Answe
 
 /// Asks the other door, if there is one, for a grant of this type.
 async fn further_grant(asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker) -> Answer {
-    let further = asked.request.app_data::<Data<dyn FurtherGrants>>();
-    let others = match further {
-        None => &[][..],
-        Some(further) => match further.grant(asked, grant_type, worker).await {
-            Ok(answer) => return Ok(answer),
-            Err(FurtherRefusal::Refused(problem)) => return Err(problem),
-            Err(FurtherRefusal::OtherGrantTypes(types)) => types,
-        },
+    let granted = match asked.request.app_data::<Data<dyn FurtherGrants>>() {
+        Some(further) => further.grant(asked, grant_type, worker).await,
+        None => Err(FurtherRefusal::OtherGrantTypes(&[])),
     };
-    let types = [others, &[GRANT]].concat().join(" or ");
-    Err(Problem::invalid(format!("`grant_type` must be {types}.")).oauth("unsupported_grant_type"))
+    granted.map_err(|refusal| match refusal {
+        FurtherRefusal::Refused(problem) => problem,
+        FurtherRefusal::OtherGrantTypes(others) => {
+            let types = [others, &[GRANT]].concat().join(" or ");
+            Problem::invalid(format!("`grant_type` must be {types}."))
+                .oauth("unsupported_grant_type")
+        }
+    })
+}
+
+fn device_code(asked: Asked<'_>) -> Result<DeviceCode, Problem> {
+    let code = asked
+        .fields
+        .text("device_code")?
+        .ok_or_else(|| missing("device_code"))?;
+    code.parse().map_err(|_| not_granted(NotGranted::Unknown))
 }
 
 /// Fetches the grant of a device code, and signs its token.
