@@ -212,3 +212,35 @@ async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account(
         algorithms
     );
 }
+
+/// Two back ends may number their assertions alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_of_one_back_end_uses_up_none_of_another_one_with_the_same_jti() {
+    let back_ends = ["shop", "desk"].map(|id| (id, ForgeKey::generate()));
+    let clients = back_ends.each_ref().map(|(id, key)| {
+        json!({"client_id": id, "name": id, "appid": APPID, "jwks": set(&[("own", key)])})
+    });
+    let bed = TestBed::builder().clients(&json!(clients)).start().await;
+    let signed = |(id, key): &(&str, ForgeKey), claims: Value| {
+        assertion(key, merged(&json!({"iss": id, "sub": id}), claims))
+    };
+    for back_end in &back_ends {
+        until("the keys are read", PATIENCE, async || {
+            shows(&bed, "", DEVICE, &signed(back_end, json!({})))
+                .await
+                .status
+                == 200
+        })
+        .await;
+    }
+    for jti in ["1", "2"] {
+        for back_end in &back_ends {
+            let shown = signed(back_end, json!({"jti": jti}));
+            let first = shows(&bed, "", DEVICE, &shown).await;
+            assert_eq!(first.status, 200, "{} {jti}: {first:?}", back_end.0);
+            shows(&bed, "", DEVICE, &shown)
+                .await
+                .expect_oauth(401, "invalid_client");
+        }
+    }
+}

@@ -256,6 +256,46 @@ async fn a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone(s
     );
 }
 
+/// Makes a request expire, as if its three minutes had passed.
+async fn expire(store: Devices<'_>, code: &DeviceCode) {
+    let expired = Call::of("HSET", key(code.user_code())).arg("until").arg(1);
+    store
+        .0
+        .link
+        .run::<Value>("expire", expired)
+        .await
+        .expect("expired");
+}
+
+/// Whoever has stolen the device code may wait until the request has expired.
+async fn a_second_use_of_a_device_code_is_recognised_after_its_request_has_expired(
+    store: Rc<Store>,
+) {
+    let store = Devices(&store);
+    let code = opened_device(store).await;
+    store
+        .claim_device(code.user_code(), &of("o1"), Some("47"))
+        .await
+        .expect("claimed");
+    store
+        .approve_device(code.user_code(), &of("o1"), &grant("a"))
+        .await
+        .expect("approved");
+    assert_eq!(poll_by(store, &code, 7).await, Poll::Granted(grant("a")));
+    expire(store, &code).await;
+    for attempt in [8, 9] {
+        assert_eq!(
+            poll_by(store, &code, attempt).await,
+            Poll::Repeated(grant("a").token)
+        );
+    }
+    assert_eq!(
+        poll_by(store, &code, 7).await,
+        Poll::Granted(grant("a")),
+        "the first use, whose answer was lost"
+    );
+}
+
 async fn whoever_has_looked_is_told_to_the_page(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
@@ -541,6 +581,7 @@ crate::conformance! {
     a_list_has_the_oldest_first_and_each_once
     an_approved_request_gives_one_token
     a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone
+    a_second_use_of_a_device_code_is_recognised_after_its_request_has_expired
     whoever_has_looked_is_told_to_the_page
     a_wrong_number_or_a_denial_ends_a_request
     a_claim_that_a_denial_overtakes_is_not_approved
@@ -575,16 +616,6 @@ mod redis_only {
         assert_eq!(server.cli(&["ZRANGE", list, "0", "-1"]), "new");
     }
 
-    /// Makes a request expire, as if its three minutes had passed.
-    fn expire(server: &RedisServer, code: &DeviceCode) {
-        server.cli(&[
-            "HSET",
-            &format!("wxmint:device:{{{}}}", code.user_code()),
-            "until",
-            "1",
-        ]);
-    }
-
     #[tokio::test(flavor = "local")]
     async fn an_expired_request_is_told_as_expired_for_ten_minutes_whatever_comes_then() {
         let server = RedisServer::start().await;
@@ -606,7 +637,7 @@ mod redis_only {
             .await
             .expect("approved");
         for code in [&open, &claimed, &approved] {
-            expire(&server, code);
+            expire(store, code).await;
             let user_code = code.user_code();
             assert_eq!(store.find_device(user_code, Some(&app())).await, Ok(None));
             assert_eq!(
