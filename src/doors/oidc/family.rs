@@ -505,6 +505,37 @@ mod conformance {
         );
     }
 
+    /// Otherwise the site would keep its own session: whoever repeats the request finds no login any
+    /// more.
+    #[actix_web::test]
+    async fn a_login_whose_logout_could_not_be_queued_is_kept_until_the_site_can_be_told() {
+        let login = worker();
+        let family = Family {
+            is_told: true,
+            ..family(&login, TimeDelta::zero(), None)
+        };
+        login
+            .keep_family(&family, String::new(), now())
+            .await
+            .expect("kept");
+        let queue = key("logouts", "grafana");
+        login
+            .store
+            .keep(&queue, "no queue", Duration::from_secs(60))
+            .await
+            .expect("kept");
+        assert!(login.revoke_family(&family).await.is_err());
+        let left = login.find_family(family.sid()).await.expect("an answer");
+        assert!(left.is_some(), "a repetition finds it");
+        login.store.discard(&queue).await.expect("gone");
+        login.revoke_family(&family).await.expect("ended");
+        let queued = names(&login.store, &queue).await.expect("an answer");
+        assert!(
+            matches!(&queued[..], [(logout, _)] if logout.ends_with(family.sid())),
+            "{queued:?}"
+        );
+    }
+
     fn end_of(token: &Issued) -> Revocation {
         let Issued {
             id,

@@ -362,9 +362,11 @@ impl LoginWorker {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::cell::Cell;
 
+    use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
+    use wxmint_store::{Store, StoreAccess, TokenState};
     use wxmint_verify::Algorithm;
 
     use super::*;
@@ -372,6 +374,62 @@ mod tests {
     use crate::doors::scan::clients::Clients;
     use crate::doors::servers::RedisServer;
     use crate::issuer::caller::tests::issuer;
+
+    const APP: &str = "wx0123456789abcdef";
+    const BACK: &str = "https://grafana.example.com/";
+
+    /// A file with one client.
+    fn clients() -> Clients {
+        let file = format!(
+            r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{APP}"}}]}}"#
+        );
+        Clients::parse(file.as_bytes(), Duration::MAX).expect("clients")
+    }
+
+    fn verifier() -> String {
+        "v".repeat(43)
+    }
+
+    /// A code of a login by the binding with this tag, and the first access token of the login.
+    async fn code_of(login: &LoginWorker, client: &Client, mark: &str) -> (String, Issued) {
+        let id = login.minter.token_id(mark, now()).expect("random");
+        let token = login.minter.issued(
+            "user-1".parse().expect("a user"),
+            client.id.0.clone(),
+            id,
+            now(),
+        );
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier().as_bytes()));
+        let asked = AuthorizeRequest {
+            issuer: "https://login.example.com",
+            client,
+            redirect_uri: BACK.into(),
+            state: None,
+            nonce: None,
+            challenge,
+            scope: "openid".into(),
+            id_token_hint: None,
+        };
+        let grant = Grant {
+            token: token.clone(),
+            claims: ExtraClaims::default(),
+            mark: mark.into(),
+        };
+        let code = login
+            .make_code(&asked, grant, &APP.parse().expect("an app"))
+            .await
+            .expect("a code");
+        (code, token)
+    }
+
+    async fn redeem(login: &LoginWorker, code: &str, client: &Client) -> Result<Given, NotGiven> {
+        let shown = ShownCode {
+            code,
+            redirect_uri: BACK,
+            verifier: &verifier(),
+        };
+        login.redeem_code(&shown, client).await
+    }
 
     /// Redis fails after the use of the code. A site that waits and asks again must not look like a
     /// thief.
@@ -383,52 +441,12 @@ mod tests {
             .login_worker()
             .expect("a worker");
         login.store = server.store();
-        let app = "wx0123456789abcdef";
-        let file = format!(
-            r#"{{"clients":[{{"client_id":"grafana","name":"Grafana","appid":"{app}"}}]}}"#
-        );
-        let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
-        let client = clients
-            .get(&"grafana".parse().expect("an id"))
-            .expect("the client");
-        let id = login.minter.token_id("mark", now()).expect("random");
-        let token = login.minter.issued(
-            "user-1".parse().expect("a user"),
-            client.id.0.clone(),
-            id,
-            now(),
-        );
-        let redirect_uri = "https://grafana.example.com/".to_owned();
-        let verifier = "v".repeat(43);
-        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.as_bytes()));
-        let asked = AuthorizeRequest {
-            issuer: "https://login.example.com",
-            client,
-            redirect_uri: redirect_uri.clone(),
-            state: None,
-            nonce: None,
-            challenge,
-            scope: "openid".into(),
-            id_token_hint: None,
-        };
-        let grant = Grant {
-            token,
-            claims: ExtraClaims::default(),
-            mark: "mark".into(),
-        };
-        let code = login
-            .make_code(&asked, grant, &app.parse().expect("an app"))
-            .await
-            .expect("a code");
-        let shown = ShownCode {
-            code: &code,
-            redirect_uri: &redirect_uri,
-            verifier: &verifier,
-        };
-        let redeem = async || login.redeem_code(&shown, client).await;
+        let clients = clients();
+        let client = clients.iter().next().expect("a client");
+        let (code, _) = code_of(&login, client, "mark").await;
         for _ in 0..2 {
             server.cli(&["ACL", "SETUSER", "default", "-zadd"]);
-            let refused = redeem().await;
+            let refused = redeem(&login, &code, client).await;
             assert!(
                 matches!(
                     refused,
@@ -439,9 +457,49 @@ mod tests {
             server.cli(&["ACL", "SETUSER", "default", "+@all"]);
         }
         assert!(
-            matches!(redeem().await, Err(NotGiven::Revocation(_))),
+            matches!(
+                redeem(&login, &code, client).await,
+                Err(NotGiven::Revocation(_))
+            ),
             "nobody is bound"
         );
-        assert!(matches!(redeem().await, Err(NotGiven::Theft(_))));
+        assert!(matches!(
+            redeem(&login, &code, client).await,
+            Err(NotGiven::Theft(_))
+        ));
+    }
+
+    /// Whoever has found the code in a log may be late.
+    #[actix_web::test]
+    async fn a_code_that_comes_again_within_ten_minutes_is_theft_and_ends_the_login_of_its_first_use()
+     {
+        thread_local!(static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) });
+        let clock = || now() + AHEAD.get();
+        let key =
+            PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
+            .login_worker()
+            .expect("a worker");
+        let clients = clients();
+        let client = clients.iter().next().expect("a client");
+        for (used_at, again_at) in [(0, 1), (0, 61), (30, 599)] {
+            AHEAD.set(TimeDelta::zero());
+            login.store = Store::new(&StoreAccess::in_memory(clock), Duration::ZERO, clock, ());
+            let (code, token) = code_of(&login, client, "computed").await;
+            AHEAD.set(TimeDelta::seconds(used_at));
+            let first = redeem(&login, &code, client).await;
+            assert!(first.is_ok(), "{used_at} s");
+            AHEAD.set(TimeDelta::seconds(again_at));
+            let again = redeem(&login, &code, client).await;
+            assert!(
+                matches!(again, Err(NotGiven::Theft(_))),
+                "{used_at} s, then {again_at} s"
+            );
+            let state = login.store.token_state(&token).await;
+            assert!(
+                matches!(state, Ok(TokenState::Revoked { .. })),
+                "{again_at} s: {state:?}"
+            );
+        }
     }
 }

@@ -463,7 +463,7 @@ mod tests {
 
     use chrono::TimeDelta;
     use wxmint_keys::PrivateJwk;
-    use wxmint_store::{Store, StoreAccess};
+    use wxmint_store::{Revocation, Store, StoreAccess};
     use wxmint_verify::Algorithm;
 
     use super::super::logout::end_login;
@@ -718,6 +718,68 @@ mod tests {
             );
             let left = login.find_family(family.sid()).await.expect("an answer");
             assert!(left.is_none(), "{seconds} s after the renewal");
+        }
+    }
+
+    /// By then the first access token has expired, and the notes of what has expired were purged.
+    #[actix_web::test]
+    async fn an_unbinding_ends_what_a_site_has_renewed_however_long_ago_the_person_has_logged_in() {
+        thread_local!(static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) });
+        let clock = || now() + AHEAD.get();
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
+            .login_worker()
+            .expect("a worker");
+        let clients = renewing("wx0123456789abcdef");
+        let client = clients.iter().next().expect("a client");
+        for days in [1, 29] {
+            AHEAD.set(TimeDelta::zero());
+            login.store = Store::new(&StoreAccess::in_memory(clock), Duration::ZERO, clock, ());
+            let (family, shown) = kept(&login).await;
+            AHEAD.set(TimeDelta::days(days));
+            login.store.forget_kept(100).await.expect("purged");
+            login
+                .renew_alone(&family, &shown, client)
+                .await
+                .expect("an answer")
+                .expect("renewed");
+            let renewed = login
+                .find_rotation(family.sid(), 1)
+                .await
+                .expect("an answer")
+                .expect("given")
+                .token;
+            login
+                .store
+                .revoke_in_app(&renewed.user, &family.app)
+                .await
+                .expect("ended");
+            let state = login.store.token_state(&renewed).await;
+            assert!(
+                matches!(state, Ok(TokenState::Revoked { .. })),
+                "{days} days: {state:?}"
+            );
+            let ends = login
+                .store
+                .revocations_after("", 10)
+                .await
+                .expect("an answer")
+                .expect("the beginning")
+                .ends;
+            let is_of_client = |end: &Revocation| matches!(end, Revocation::UserInApp { app, .. } if *app == client.id.0);
+            assert!(
+                ends.iter().any(is_of_client),
+                "{days} days: neither verifiers nor the site are told: {ends:?}"
+            );
+            let there = login
+                .store
+                .users_of_client(&client.id, clock().timestamp(), 10)
+                .await
+                .expect("an answer");
+            assert!(
+                matches!(&there[..], [(user, _)] if *user == renewed.user),
+                "{days} days: an end of the client's tokens finds nobody: {there:?}"
+            );
         }
     }
 

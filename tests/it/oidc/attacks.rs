@@ -314,7 +314,16 @@ async fn the_steps_of_the_page_are_the_pages_own_and_another_user_than_the_one_o
     }
 
     let asked = asks("grafana", BACK);
-    for (origin, status) in [("https://evil.example", 400), ("null", 400), (ISSUER, 200)] {
+    let [longer, port] = [".evil.example", ":8443"].map(|end| format!("{ISSUER}{end}"));
+    let plain = ISSUER.replace("https:", "http:");
+    for (origin, status) in [
+        ("https://evil.example", 400),
+        ("null", 400),
+        (&longer, 400),
+        (&port, 400),
+        (&plain, 400),
+        (ISSUER, 200),
+    ] {
         let post = bed
             .http
             .0

@@ -243,23 +243,38 @@ async fn a_neighbours_flood_voids_no_login_that_is_on_wechats_page() {
     );
 }
 
-/// Pictures of a stranger's page would push a browser's own ways out of its cookies.
+/// Pictures, frames and scripts of a stranger's page would push a browser's own ways out of its cookies.
 #[tokio::test]
 async fn a_part_of_another_page_begins_no_way() {
+    const PARTS: [&str; 9] = [
+        "image", "iframe", "frame", "script", "style", "embed", "object", "worker",
+        "empty", // what `fetch` asks for
+    ];
     let (builder, _folder) = with_apps();
     let bed = builder.start().await;
-    let picture = bed.http.0.get(
-        bed.service()
-            .url(&format!("/authorize/web?{}", asks("grafana", BACK))),
-    );
-    let refused = bed
-        .http
-        .send(picture.header("sec-fetch-dest", "image"))
-        .await;
-    assert!(
-        refused.status == 400 && refused.header("set-cookie").is_empty(),
-        "{refused:?}"
-    );
+    for (path, agent) in [("/authorize", IN_WECHAT), ("/authorize/web", "Firefox 150")] {
+        for (kind, status) in PARTS
+            .map(|part| (part, 400))
+            .into_iter()
+            .chain([("document", 303)])
+        {
+            let get = bed
+                .http
+                .0
+                .get(
+                    bed.service()
+                        .url(&format!("{path}?{}", asks("grafana", BACK))),
+                )
+                .header("user-agent", agent)
+                .header("sec-fetch-dest", kind);
+            let answer = bed.http.send(get).await;
+            assert_eq!(
+                (answer.status, answer.header("set-cookie").is_empty()),
+                (status, status == 400),
+                "{path} {kind}: {answer:?}"
+            );
+        }
+    }
 }
 
 /// WeCom cannot open an official account's page, although it has WeChat's name too.
@@ -379,6 +394,38 @@ async fn a_request_that_is_sent_ahead_of_time_spends_begins_and_ends_nothing() {
     assert_eq!(answer.status, 303, "{answer:?}");
     bed.service().get(&leave).await;
     bed.expect_ended(&site, "the person has come").await;
+}
+
+/// An auditor asks who was at this site, and who was turned away there.
+#[tokio::test]
+async fn the_audit_names_the_site_of_each_login_through_wechats_own_page() {
+    let (builder, _folder) = with_apps();
+    let bed = builder.users(&["lin"]).start().await;
+    for (appid, path, agent, refused) in [
+        (ACCOUNT, "/authorize", IN_WECHAT, Some("binding_required")),
+        (ACCOUNT, "/authorize", IN_WECHAT, None),
+        (SITE, "/authorize/web", "Firefox 150", None),
+    ] {
+        if refused.is_none() {
+            bed.log_in_at(APPID, "lin", password_of("lin"))
+                .await
+                .expect_login();
+        }
+        let Sent { cookie, state, .. } = sent(&bed, path, agent).await;
+        let answer = back(&bed, appid, "lin", &state, Some(&cookie)).await;
+        let status = if refused.is_some() { 403 } else { 303 };
+        assert_eq!(answer.status, status, "{appid}: {answer:?}");
+        let is_it = |event: &Value| {
+            event["metadata"]["event_code"] == "login"
+                && event["unmapped"]["app"] == appid
+                && event["status_detail"].as_str() == refused
+        };
+        let event = eventually("the event of the login", BUSY, async || {
+            bed.service().events().into_iter().find(is_it)
+        })
+        .await;
+        assert_eq!(event["unmapped"]["client"], "grafana", "{event}");
+    }
 }
 
 /// The page says what to do, and the site gets nothing.

@@ -250,6 +250,8 @@ fn ended_logins(listed: &[(String, f64)], before: i64, needs_sid: bool) -> Vec<O
 mod tests {
     use super::super::PAUSES;
     use super::*;
+    use crate::doors::scan::{clients::Clients, store::enlist};
+    use crate::doors::servers;
 
     #[test]
     fn a_logout_is_read_as_it_was_written() {
@@ -293,5 +295,45 @@ mod tests {
         assert_eq!(told(&listed, 110, true), ["old", "older", "new"]);
         assert_eq!(told(&listed, 100, false), ["old", "older"]);
         assert!(told(&listed, 89, false).is_empty() && told(&[], 110, false).is_empty());
+    }
+
+    /// Redis fails after the stream was read. The replica that has read it may be dead by the next
+    /// look.
+    #[tokio::test(flavor = "local")]
+    async fn a_logout_that_could_not_be_queued_is_queued_by_whichever_replica_looks_next() {
+        let store = servers::memory();
+        let file = r#"{"clients":[{"client_id":"grafana","name":"Grafana","appid":"wx0123456789abcdef",
+            "redirect_uris":["https://grafana.example.com/cb"],"backchannel_logout_uri":"https://grafana.example.com/out"}]}"#;
+        let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
+        let told: Vec<_> = clients.iter().collect();
+        let queue = family::key("logouts", "grafana");
+        let second = now().timestamp();
+        for user in ["user-1", "user-2"] {
+            let list = family::key("families", format_args!("grafana:{user}"));
+            enlist(&store, &list, "sid", (second - 5) as f64, LONGEST_LIFE)
+                .await
+                .expect("listed");
+        }
+        let looks = async || Cursor::read(&store).await?.go_on(&store, &told).await;
+        let revokes = async |user: &str| {
+            let user = user.parse().expect("a user");
+            store.revoke_user(&user, None).await.expect("revoked");
+        };
+
+        revokes("user-1").await;
+        store
+            .keep(&queue, "no queue", LONGEST_LIFE)
+            .await
+            .expect("kept");
+        assert!(looks().await.is_err(), "Redis does not take the logout");
+        store.discard(&queue).await.expect("gone");
+        revokes("user-2").await;
+        assert!(looks().await.is_ok());
+        let due = Queue::of(&told[0].id)
+            .due(&store, now().timestamp())
+            .await
+            .expect("an answer");
+        let users: Vec<_> = due.iter().map(|logout| logout.user.as_str()).collect();
+        assert_eq!(users, ["user-1", "user-2"]);
     }
 }
