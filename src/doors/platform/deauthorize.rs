@@ -295,22 +295,83 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{cell::Cell, sync::Arc};
 
     use wxmint_ids::UserId;
     use wxmint_keys::{PrivateJwk, token::Issued, vault::Sealed};
-    use wxmint_store::{AttemptId, ExchangeTimestamp, TokenState};
+    use wxmint_store::{AttemptId, ExchangeTimestamp, Store, TokenState};
     use wxmint_verify::Algorithm;
 
     use super::*;
     use crate::accounts::Named;
     use crate::clock::now;
-    use crate::doors::platform::{Platform, test_fixture::Bed, test_fixture::app};
+    use crate::doors::platform::Platform;
+    use crate::doors::platform::test_fixture::{Bed, app, until};
     use crate::issuer::caller::tests::issuer;
     use crate::login::{Binder, SettledState};
 
     const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
         "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
+
+    fn person(openid: &str) -> Person {
+        Person {
+            app: app(1),
+            openid: openid.parse().expect("an openid"),
+        }
+    }
+
+    fn user(openid: &str) -> UserId {
+        format!("user-of-{openid}").parse().expect("a user")
+    }
+
+    /// Logs a person in with a code of the first time, at the second time.
+    async fn log_in(store: &Store, openid: &str, [code, login]: [DateTime<Utc>; 2]) {
+        let (person, attempt) = (person(openid), AttemptId::random());
+        let binder = Binder {
+            store,
+            person: &person,
+            unionid: None,
+            attempt: &attempt,
+            per_user: 1,
+        };
+        let free = SettledState::Free {
+            generation: None,
+            dissolved: false,
+        };
+        let named = Named {
+            user: user(openid),
+            made: false,
+        };
+        let bound = binder.bind(&named, free).await.expect("bound");
+        let order = ExchangeTimestamp::new(code.timestamp_micros().unsigned_abs(), &attempt);
+        let key = (order, Sealed::nothing());
+        store
+            .keep_session_key(&person, bound.generation, &key, Some(login))
+            .await
+            .expect("kept");
+    }
+
+    /// Whether the token of this login has been revoked.
+    async fn is_ended(store: &Store, openid: &str, login: DateTime<Utc>) -> bool {
+        let token = Issued {
+            user: user(openid),
+            app: app(1),
+            id: "a-token".parse().expect("an id"),
+            issued_at: login.timestamp(),
+            expires_at: login.timestamp() + 600,
+        };
+        matches!(
+            store.token_state(&token).await,
+            Ok(TokenState::Revoked { .. })
+        )
+    }
+
+    /// The merchant leaves now.
+    async fn leaves(bed: &Bed) {
+        let leaving = MerchantState::Leaving.entry(now().timestamp());
+        bed.note(&entry_of(&app(1)), leaving.at, &leaving.value)
+            .await;
+    }
 
     /// The person was bound by a replica that did not know yet that the merchant had left. The code
     /// behind the ticket is older than the withdrawal.
@@ -320,73 +381,48 @@ mod tests {
         let follower = bed.follower();
         let store = &bed.login.store;
         let due = BTreeSet::from([app(1)]);
-        bed.note(
-            &entry_of(&app(1)),
-            now().timestamp(),
-            &MerchantState::Leaving.entry(0).value,
-        )
-        .await;
+        leaves(&bed).await;
         let (oldest, began) = follower.since().await;
-        let person = |openid: &str| Person {
-            app: app(1),
-            openid: openid.parse().expect("an openid"),
-        };
-        let user = |openid: &str| {
-            format!("user-of-{openid}")
-                .parse::<UserId>()
-                .expect("a user")
-        };
-        let log_in = async |openid: &str, [code, login]: [DateTime<Utc>; 2]| {
-            let person = person(openid);
-            let attempt = AttemptId::random();
-            let binder = Binder {
-                store,
-                person: &person,
-                unionid: None,
-                attempt: &attempt,
-                per_user: 1,
-            };
-            let free = SettledState::Free {
-                generation: None,
-                dissolved: false,
-            };
-            let bound = binder
-                .bind(
-                    &Named {
-                        user: user(openid),
-                        made: false,
-                    },
-                    free,
-                )
-                .await
-                .expect("bound");
-            let order = ExchangeTimestamp::new(code.timestamp_micros().unsigned_abs(), &attempt);
-            let key = (order, Sealed::nothing());
-            store
-                .keep_session_key(&person, bound.generation, &key, Some(login))
-                .await
-                .expect("kept");
-        };
-        let is_ended = async |openid: &str| {
-            let second = now().timestamp();
-            let token = Issued {
-                user: user(openid),
-                app: app(1),
-                id: "a-token".parse().expect("an id"),
-                issued_at: second,
-                expires_at: second + 600,
-            };
-            matches!(
-                store.token_state(&token).await,
-                Ok(TokenState::Revoked { .. })
-            )
-        };
         let before = began - TimeDelta::minutes(4);
-        log_in("before", [before; 2]).await;
-        assert!(follower.walk(&due, oldest).await.is_empty() && is_ended("before").await);
-        log_in("ticket", [before, now()]).await;
+        log_in(store, "before", [before; 2]).await;
+        assert!(follower.walk(&due, oldest).await.is_empty());
+        assert!(is_ended(store, "before", before).await);
+        let later = now();
+        log_in(store, "ticket", [before, later]).await;
         assert!(follower.walk(&due, began).await.is_empty());
-        assert!(is_ended("ticket").await);
+        assert!(is_ended(store, "ticket", later).await);
+    }
+
+    #[actix_web::test]
+    async fn when_a_replica_dies_that_has_begun_to_revoke_a_merchants_tokens_another_one_does() {
+        thread_local!(static NOW: Cell<DateTime<Utc>> = const { Cell::new(DateTime::UNIX_EPOCH) });
+        let (bed, login) = (Bed::start().await, now());
+        let store = &bed.login.store;
+        log_in(store, "lin", [login; 2]).await;
+        leaves(&bed).await;
+        let entry = bed.platform.known().merchants[&app(1)].entry.clone();
+        let leaving = Left::from([(app(1), entry)]);
+
+        // An event at the beginning of a period counts for nine eighths of the period.
+        let period = TRIED.period.as_secs() as i64;
+        let begins = (login.timestamp() / period - 1) * period;
+        NOW.set(DateTime::from_timestamp(begins, 0).expect("a date"));
+        let dead = bed.replica(|| NOW.get());
+        assert_eq!(dead.taken_on(leaving.clone()).await, leaving);
+        drop(dead);
+
+        let counts_until = NOW.get() + TRIED.period + TRIED.period / 8;
+        NOW.set(counts_until - Duration::from_millis(100));
+        let other = bed.replica(|| NOW.get());
+        other.end_leaving();
+        assert_eq!(*other.leaving.borrow(), leaving);
+        until("it looks again", async || other.leaving.borrow().is_empty()).await;
+        NOW.set(counts_until);
+        until("the token is revoked", async || {
+            other.end_leaving();
+            is_ended(store, "lin", login).await
+        })
+        .await;
     }
 
     #[actix_web::test]

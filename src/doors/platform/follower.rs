@@ -303,12 +303,98 @@ fn is_spent(error: &LoginError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use serde_json::json;
+    use wxmint_wechat::{AppKind, News, Push};
+    use zeroize::Zeroizing;
 
     use super::*;
-    use crate::doors::platform::test_fixture::Bed;
+    use crate::doors::platform::known::{MerchantState, entry_of};
+    use crate::doors::platform::test_fixture::{Bed, app, until};
 
     const LIST: &str = "api_get_authorizer_list";
+    const QUERY_AUTH: &str = "api_query_auth";
+
+    /// WeChat pushes that this merchant has authorised the platform in the second `created`, and
+    /// answers whoever asks about the code.
+    async fn authorises(bed: &Bed, number: usize, created: i64, code: &str) {
+        bed.wechat.says(move |request| {
+            request
+                .contains(QUERY_AUTH)
+                .then(|| json!({"authorization_info": {"authorizer_appid": app(number)}}))
+        });
+        let news = News::Authorized {
+            app: app(number),
+            code: Zeroizing::new(code.to_owned()).into(),
+        };
+        bed.platform
+            .note_push(&bed.login, Push { created, news }, code)
+            .await
+            .expect("noted");
+        bed.follow().await;
+    }
+
+    /// Follows the store and works until the merchant is known by its code.
+    async fn until_let_in(bed: &Bed, follower: &Rc<Follower>, number: usize, code: &str) {
+        until("the merchant is let in", async || {
+            follower.read().await.expect("read");
+            follower.work();
+            bed.platform.known().merchant_of(code, now()) == Some(&app(number))
+        })
+        .await;
+    }
+
+    /// The second is all that WeChat says of the time of a push.
+    #[actix_web::test]
+    async fn a_merchant_that_authorises_in_the_second_of_its_last_change_is_let_in_and_by_no_code_from_before()
+     {
+        let (bed, second) = (Bed::start().await, now().timestamp());
+        let follower = bed.follower();
+        let sealed = bed.login.vault.load().seal("an old token", &app(2));
+        let states = [
+            MerchantState::Gone,
+            MerchantState::Leaving,
+            MerchantState::In(AppKind::MiniProgram, sealed),
+        ];
+        for (number, state) in states.iter().enumerate() {
+            let entry = state.entry(second);
+            bed.note(&entry_of(&app(number)), entry.at, &entry.value)
+                .await;
+            let asked = bed.wechat.asked(QUERY_AUTH);
+            authorises(&bed, number, second - 1, &format!("early-{number}")).await;
+            assert_eq!(bed.platform.known().codes.len(), 0, "{state:?}");
+            let code = format!("code-{number}");
+            authorises(&bed, number, second, &code).await;
+            let waiting: Vec<_> = bed.platform.known().codes.keys().cloned().collect();
+            assert_eq!(waiting, [app(number)], "{state:?}");
+            until_let_in(&bed, &follower, number, &code).await;
+            assert_eq!(bed.wechat.asked(QUERY_AUTH), asked + 1, "{state:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn when_a_replica_dies_that_has_begun_to_ask_about_a_code_another_one_asks() {
+        thread_local!(static NOW: Cell<DateTime<Utc>> = const { Cell::new(DateTime::UNIX_EPOCH) });
+        let (bed, second) = (Bed::start().await, now().timestamp());
+        authorises(&bed, 1, second, "code").await;
+        let change = digest_of(&bed.platform.known().codes[&app(1)]);
+        let meter = RateLimitKey::of_app(&app(1), COUNTED, change, TRIED);
+
+        // An event at the beginning of a period counts for nine eighths of the period.
+        let period = TRIED.period.as_secs() as i64;
+        let begins = DateTime::from_timestamp((second / period - 1) * period, 0).expect("a date");
+        let dead = bed.login.store.at(begins);
+        dead.count(&meter).await.expect("it begins");
+
+        let counts_until = begins + TRIED.period + TRIED.period / 8;
+        NOW.set(counts_until - Duration::from_millis(100));
+        let other = bed.replica(|| NOW.get());
+        other.work();
+        until("it looks again", async || other.at_work.borrow().is_empty()).await;
+        NOW.set(counts_until);
+        until_let_in(&bed, &other, 1, "code").await;
+    }
 
     #[actix_web::test]
     async fn readiness_warns_until_wechats_list_of_merchants_was_compared() {
@@ -348,17 +434,14 @@ mod tests {
         });
         bed.platform.compare_soon.notify_one();
         actix_web::rt::spawn(Rc::clone(&follower).compare_now_and_then());
-        let known = async |is_so: &dyn Fn() -> bool| {
-            for _ in 0..100 {
+        let known = async |what: &str, is_so: &dyn Fn() -> bool| {
+            until(what, async || {
                 follower.read().await.expect("read");
-                if is_so() {
-                    return;
-                }
-                actix_web::rt::time::sleep(FOLLOWED_EVERY / 5).await;
-            }
-            panic!("not within 5 s");
+                is_so()
+            })
+            .await;
         };
-        known(&|| bed.platform.known().refusal.is_some()).await;
+        known("a refusal", &|| bed.platform.known().refusal.is_some()).await;
         // The operator has put the address on the list, and half a minute has passed.
         bed.wechat.says(|_| None);
         bed.half_a_minute_passes().await;
@@ -368,7 +451,7 @@ mod tests {
             drop(follower.ask_for_component_token().await);
             follower.read().await.expect("read");
         }
-        known(&|| bed.wechat.asked(LIST) == 1).await;
-        known(&|| bed.platform.known().is_compared).await;
+        known("the list", &|| bed.wechat.asked(LIST) == 1).await;
+        known("the comparison", &|| bed.platform.known().is_compared).await;
     }
 }

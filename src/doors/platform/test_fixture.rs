@@ -2,13 +2,16 @@
 
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use actix_web::rt::spawn;
+use actix_web::rt::{spawn, time::sleep, time::timeout};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use wxmint_ids::AppId;
 use wxmint_keys::PrivateJwk;
 use wxmint_redis_link::Call;
+use wxmint_store::Store;
 use wxmint_verify::Algorithm;
 
 use super::Platform;
@@ -113,6 +116,17 @@ impl Bed {
         ))
     }
 
+    /// Another replica, whose clock is `clock`.
+    pub(super) fn replica(&self, clock: fn() -> DateTime<Utc>) -> Rc<Follower> {
+        let mut login = self.worker();
+        login.store = Store::new(&self.issuer.redis, Duration::ZERO, clock, ());
+        Rc::new(Follower::new(
+            login,
+            Arc::clone(&self.platform),
+            Arc::clone(&self.issuer),
+        ))
+    }
+
     /// Another worker with the same store.
     pub(super) fn worker(&self) -> LoginWorker {
         worker(&self.issuer, &self.platform)
@@ -175,4 +189,15 @@ fn worker(issuer: &Arc<Issuer>, platform: &Arc<Platform>) -> LoginWorker {
 
 pub(super) fn app(number: usize) -> AppId {
     format!("wx{number:016x}").parse().expect("an AppID")
+}
+
+/// Waits until a condition holds, which `ask` may bring about.
+pub(super) async fn until(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+    let holds = async {
+        while !ask().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let within = timeout(Duration::from_secs(60), holds).await;
+    assert!(within.is_ok(), "{what}: not within a minute");
 }
