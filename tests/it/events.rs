@@ -199,6 +199,32 @@ async fn what_is_acknowledged_out_of_order_is_sent_again_and_nothing_is_lost() {
     assert_eq!(seen, 1500, "each once");
 }
 
+/// A receiver that is told of no more comes back at its next scheduled poll.
+#[tokio::test]
+async fn a_receiver_that_asks_for_few_events_or_none_is_told_that_more_wait_until_none_does() {
+    let bed = receivers().start().await;
+    fill(&bed, users(1..9));
+    let asks = async |most: usize, ack: &[&String]| {
+        let (page, more) = events(&bed, SECRET, json!({"maxEvents": most, "ack": ack})).await;
+        assert!(page.len() <= most, "{most}: {page:?}");
+        (page, more)
+    };
+    let (first, more) = asks(5, &[]).await;
+    assert_eq!((first.len(), more), (5, true));
+    // Its answer was lost the first time.
+    for _ in 0..2 {
+        assert!(asks(0, &ids(&first)).await.1, "three wait");
+    }
+    let (one, more) = asks(1, &ids(&first)).await;
+    assert_eq!((one.len(), more), (1, true), "two wait behind it");
+    let (two, more) = asks(2, &[]).await;
+    assert_eq!((two.len(), more), (2, true), "one waits behind them");
+    assert!(asks(0, &ids(&two)).await.1, "one waits");
+    let (last, more) = asks(1, &[]).await;
+    assert_eq!((last.len(), more), (1, false));
+    assert!(!asks(0, &ids(&last)).await.1, "none waits");
+}
+
 #[tokio::test]
 async fn events_are_for_receivers_alone_and_are_no_access_tokens() {
     let bed = receivers().start().await;
