@@ -10,14 +10,18 @@ use axum::{Json, Router};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::future::join;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Semaphore;
 use wxmint_ids::{AppId, IdKey, IdKind, PhoneCode, UnionId, UserId};
 use wxmint_keys::{PrivateJwk, token::Issued};
 use wxmint_store::{Store, Ticket, TicketHolder, TokenState};
 use wxmint_verify::Algorithm;
+use wxmint_wechat::{AppKind, AppSecret};
 
 use super::*;
 use crate::accounts::{self, Accounts, Named, Password, Username};
+use crate::apps::{AppsSource, CurrentApps};
 use crate::clock::now;
 use crate::issuer::caller::tests::issuer;
 
@@ -50,6 +54,38 @@ impl WeChatOfTest {
             may_answer,
         }
     }
+}
+
+/// A stand-in for WeChat that answers one request and cannot be reached from then on: its URL, and
+/// a socket that keeps others from its port.
+fn answering_once(answer: &Value) -> (String, TcpSocket) {
+    let [listening, kept] = [(); 2].map(|()| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseport(true).expect("two sockets at a port");
+        socket
+    });
+    let any = "127.0.0.1:0".parse().expect("an address");
+    listening.bind(any).expect("a free port");
+    let address = listening.local_addr().expect("its address");
+    kept.bind(address).expect("the same port");
+    let listener = listening.listen(1).expect("a listener");
+    let body = answer.to_string();
+    spawn(async move {
+        let (mut connection, _) = listener.accept().await.expect("a connection");
+        drop(listener);
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let read = connection.read_buf(&mut request).await;
+            assert!(read.is_ok_and(|bytes| bytes > 0), "a whole request");
+        }
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let written = connection.write_all(answer.as_bytes()).await;
+        written.expect("written");
+    });
+    (format!("http://{address}"), kept)
 }
 
 fn session(unionid: Option<&str>) -> Value {
@@ -100,6 +136,13 @@ fn by_code() -> LoginRequest {
         proof: LoginProof::Code(code),
         identity: Identity::Nothing,
     }
+}
+
+async fn log_in_by_code(login: &LoginWorker) -> Result<LoggedIn> {
+    let mut audit_context = AuditContext::default();
+    login
+        .log_in(by_code(), &mut attempt(&mut audit_context))
+        .await
 }
 
 /// A login with a password, by the ticket of a person of this app.
@@ -230,6 +273,67 @@ async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_a
         "while WeChat is asked: the address itself, and another one"
     );
     assert!(is_free(ADDRESS), "WeChat has answered");
+}
+
+/// Whoever repeats the login, as the answer says, sends the same code.
+#[actix_web::test]
+async fn a_code_can_be_sent_again_after_a_login_that_was_refused_before_wechat_was_asked() {
+    let wechat = WeChatOfTest::answering(session(None)).await;
+    wechat.may_answer.add_permits(1);
+    let login = worker(&wechat.url);
+    let lives = "wxmint:{wxmint:revoked}:lives";
+    login
+        .store
+        .keep(lives, "no lives", Duration::from_secs(60))
+        .await
+        .expect("kept");
+    let refused = log_in_by_code(&login).await;
+    assert!(
+        matches!(refused, Err(LoginError::StoreUnavailable(_))),
+        "{refused:?}"
+    );
+    login.store.discard(lives).await.expect("gone");
+    let mut taken = Vec::new();
+    while let Ok(place) = login.wechat.place_for(ADDRESS) {
+        taken.push(place);
+    }
+    let refused = log_in_by_code(&login).await;
+    assert!(
+        matches!(
+            refused,
+            Err(LoginError::WeChatUnavailable(CallError::NotSent { .. }))
+        ),
+        "{refused:?}"
+    );
+    taken.pop();
+    log_in_by_code(&login).await.expect("a token");
+    assert_eq!(wechat.asked.load(Ordering::Relaxed), 1);
+}
+
+/// A login of a website has two calls, and the first one uses up the code.
+#[actix_web::test]
+async fn the_code_of_a_website_is_used_also_if_only_the_call_for_the_unionid_cannot_be_sent() {
+    let granted = json!({
+        "openid": "oabcdefghijklmnopqrstuvwxyz0",
+        "access_token": "80_a",
+        "scope": "snsapi_login",
+    });
+    let (wechat, _port) = answering_once(&granted);
+    let website = App {
+        kind: AppKind::Website,
+        ..App::mini_program(APP.parse().expect("an app"), AppSecret::new("a secret"))
+    };
+    let mut login = worker(&wechat);
+    let apps = CurrentApps::read(AppsSource::Given(vec![website])).expect("an app");
+    login.apps = Arc::new(apps);
+    let failed = log_in_by_code(&login).await.expect_err("no unionid");
+    let text = failed.to_string();
+    assert!(
+        matches!(failed, LoginError::WeChatUnavailable(_)) && text.contains("was not sent"),
+        "{text}"
+    );
+    let again = log_in_by_code(&login).await;
+    assert!(matches!(again, Err(LoginError::CodeUsed)), "{again:?}");
 }
 
 /// Revocations are kept for the longest lifetime of tokens that is noted. A token with a longer
