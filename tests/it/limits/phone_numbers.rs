@@ -64,7 +64,8 @@ async fn a_person_has_so_many_phone_numbers_in_a_day_and_an_app_too_and_wechat_i
     );
 }
 
-/// Nor does a code count that WeChat does not know, because nothing is billed for it.
+/// Nothing is billed for a code that WeChat does not know. So it counts neither for the person nor
+/// for the app, where it would take the numbers of others.
 #[tokio::test]
 async fn a_code_that_is_sent_again_counts_once_and_one_that_wechat_refuses_does_not_count() {
     let limits = [
@@ -73,6 +74,7 @@ async fn a_code_that_is_sent_again_counts_once_and_one_that_wechat_refuses_does_
     ];
     let bed = TestBed::builder().envs(&limits).start().await;
     let lin = token_of(&bed, "lin").await;
+    let mei = token_of(&bed, "mei").await;
     let anothers = bed.wechat.mint_phone_code("mei").await;
     for _ in 0..4 {
         ask(&bed, &lin, &anothers)
@@ -100,6 +102,9 @@ async fn a_code_that_is_sent_again_counts_once_and_one_that_wechat_refuses_does_
     ask(&bed, &lin, &code)
         .await
         .expect_problem(400, "code_used");
+    let of_mei = async || ask(&bed, &mei, &bed.wechat.mint_phone_code("mei").await).await;
+    assert_eq!(of_mei().await.status, 200, "the third of the app");
+    of_mei().await.expect_problem(429, "rate_limited");
 }
 
 /// Each is counted before its code is known as counted.
