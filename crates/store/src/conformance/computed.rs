@@ -500,3 +500,56 @@ conformance! {
     who_draws_user_ids_yields_to_who_computes_them
     a_walk_finds_who_is_bound_and_whose_user_is_computed
 }
+
+mod redis_only {
+    use super::*;
+
+    /// As long as something is left to do, a repetition finds the person. Otherwise it would be
+    /// answered as done, and the tokens would stay valid.
+    #[tokio::test(flavor = "local")]
+    async fn an_unbinding_that_failed_anywhere_is_done_by_a_repetition() {
+        let (server, lin) = (RedisServer::start().await, person("o1"));
+        let ends = format!("wxmint:user:{{{USER}}}:ends");
+        let may = |right| vec!["ACL", "SETUSER", "default", right];
+        let stream = "wxmint:revoked";
+        for (what, breaks, mends) in [
+            ("the session keys", may("-set"), may("+set")),
+            (
+                "the revocation",
+                vec!["SET", &ends, "no ends"],
+                vec!["DEL", &ends],
+            ),
+            (
+                "its entry in the stream",
+                vec!["SET", stream, "no stream"],
+                vec!["DEL", stream],
+            ),
+            ("the list", may("-hdel"), may("+hdel")),
+            ("the session", may("-del"), may("+del")),
+        ] {
+            server.cli(&["FLUSHALL"]);
+            let store = server.store();
+            let [order, ..] = orders(&store, [0, 1, 2]).await;
+            let (bound, _) = logged_in(&store, &login("o1", &order, "k1")).await;
+            listed(&store, std::slice::from_ref(&lin)).await;
+            server.cli(&breaks);
+            store.leave(&lin, &bound).await.expect_err(what);
+            server.cli(&mends);
+            let found = store.binding(&lin).await.expect("an answer").expect(what);
+            assert_eq!(
+                (&found.user, found.generation),
+                (&user(USER), Generation::Computed)
+            );
+            assert_eq!(store.leave(&lin, &found).await, Ok(FREE), "{what}");
+            let token = issued(order.began_at().timestamp());
+            let state = store.token_state(&token).await;
+            assert!(matches!(state, Ok(TokenState::Revoked { .. })), "{what}");
+            let covers = |end: &Revocation| matches!(end, Revocation::UserInApp { before, .. } if *before >= token.issued_at);
+            let told = read_after(&store, "").await.0;
+            assert!(told.iter().any(covers), "{what}: {told:?}");
+            assert_eq!(store.session_keys(&lin).await, Ok(vec![]), "{what}");
+            let people = store.people_of(&user(USER)).await;
+            assert_eq!(people.map(Option::unwrap_or_default), Ok(vec![]), "{what}");
+        }
+    }
+}
