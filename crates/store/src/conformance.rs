@@ -3021,6 +3021,62 @@ mod redis_only {
         assert_eq!(fields, BTreeSet::from(["g", "q", "t"].map(str::to_owned)));
     }
 
+    /// When the earlier login counts no more, the later one still does.
+    #[tokio::test(flavor = "local")]
+    async fn whoever_has_no_session_key_any_more_has_each_login_counted_for_its_own_time() {
+        thread_local!(static AHEAD: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) });
+        fn clock() -> DateTime<Utc> {
+            servers::now() + AHEAD.get()
+        }
+        let store = Store::new(&StoreAccess::in_memory(clock), DAY, clock, ());
+        let rate = Rate {
+            burst: 2,
+            period: Duration::from_secs(8 * 3600),
+        };
+        let log_in = async |openid: &str, attempt| {
+            let micros = clock().timestamp_micros() as u64;
+            let order = ExchangeTimestamp::new(micros, &attempt_id(attempt));
+            let login = LoginRecord {
+                rate,
+                ..record(openid, &order, "k", openid)
+            };
+            log_in(&store, &login).await
+        };
+        let is_counted = |recorded: &Recorded| matches!(recorded, Recorded::Counted { .. });
+        let people = ["logged-out", "unbound", "blocked"];
+        for openid in people {
+            let first = log_in(openid, 1).await;
+            assert!(is_counted(&first), "{openid}: {first:?}");
+            bind(&store, openid, openid, FIRST).await;
+        }
+        AHEAD.set(TimeDelta::hours(4));
+        for openid in people {
+            let (second, person) = (log_in(openid, 2).await, person(openid));
+            assert!(is_counted(&second), "{openid}: {second:?}");
+            match openid {
+                "logged-out" => store.forget(&person, None).await.expect("forgotten"),
+                "unbound" => {
+                    let left = store.leave(&person, &bound_to(FIRST, openid)).await;
+                    left.expect("left");
+                }
+                _ => {
+                    let blocked = store.note_block(&person, &user(openid), 1, true).await;
+                    blocked.expect("blocked");
+                }
+            }
+        }
+        AHEAD.set(TimeDelta::hours(10));
+        for openid in people {
+            let third = log_in(openid, 3).await;
+            assert!(is_counted(&third), "{openid}, the first is over: {third:?}");
+            let fourth = log_in(openid, 4).await;
+            assert!(
+                matches!(fourth, Recorded::Limited(_)),
+                "{openid}, the second counts: {fourth:?}"
+            );
+        }
+    }
+
     #[tokio::test(flavor = "local")]
     async fn a_login_after_the_clock_has_stepped_back_counts_once() {
         let server = RedisServer::start().await;
