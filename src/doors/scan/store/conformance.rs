@@ -364,6 +364,36 @@ async fn a_claim_that_a_denial_overtakes_is_not_approved(store: Rc<Store>) {
     );
 }
 
+/// A claim that is older than [`CLAIM`] lets the same person try again, and nobody else.
+async fn an_approval_that_takes_long_is_taken_over_by_nobody_else(store: Rc<Store>) {
+    let redis = &store;
+    let store = Devices(redis);
+    let code = opened_device(store).await;
+    let claim = async |openid| {
+        let number = Some("47");
+        store
+            .claim_device(code.user_code(), &of(openid), number)
+            .await
+    };
+    for _ in 0..2 {
+        assert_eq!(claim("o1").await, Ok(Decided::Claimed));
+        let long_ago = Call::of("HSET", key(code.user_code()))
+            .arg("claimed")
+            .arg(1);
+        redis
+            .link
+            .run::<Value>("claim_device", long_ago)
+            .await
+            .expect("as if minutes had passed");
+        assert_eq!(claim("o2").await, Ok(Decided::Gone));
+    }
+    let approved = store
+        .approve_device(code.user_code(), &of("o1"), &grant("a"))
+        .await;
+    assert_eq!(approved, Ok(true));
+    assert_eq!(poll(store, &code).await, Poll::Granted(grant("a")));
+}
+
 async fn a_device_code_is_of_one_client_and_whole(store: Rc<Store>) {
     let store = Devices(&store);
     let code = opened_device(store).await;
@@ -585,6 +615,7 @@ crate::conformance! {
     whoever_has_looked_is_told_to_the_page
     a_wrong_number_or_a_denial_ends_a_request
     a_claim_that_a_denial_overtakes_is_not_approved
+    an_approval_that_takes_long_is_taken_over_by_nobody_else
     a_device_code_is_of_one_client_and_whole
     an_address_has_so_many_open_requests_at_most
     fifty_greedy_addresses_leave_half_of_the_codes_to_those_who_take_little
