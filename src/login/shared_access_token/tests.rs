@@ -413,6 +413,26 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end() {
     assert_eq!(verdict(bed.phone(0).await), Some(Verdict::Misconfigured));
 }
 
+/// WeChat may have refused it for no reason, or to one service alone.
+#[tokio::test]
+async fn a_token_that_is_called_bad_while_wechat_fails_is_still_used_by_all_who_find_it_good() {
+    let bed = Bed::start();
+    let lent = bed.tokens(0).lend(None).await.expect("a token").token;
+    bed.fault(json!({"kind": "errcode", "errcode": 45009, "path": STABLE_TOKEN}))
+        .await;
+    bed.tokens(0)
+        .lend(Some(&lent))
+        .await
+        .map(|usable| usable.expires_in)
+        .expect_err("no other token");
+    for later in [0, 2, 6900] {
+        AHEAD.set(TimeDelta::seconds(later));
+        let usable = bed.tokens(1).lend(None).await.expect("a token");
+        assert_eq!(usable.token.expose(), lent.expose(), "{later} s later");
+    }
+    assert_eq!(bed.asked(STABLE_TOKEN).await, 2);
+}
+
 #[tokio::test]
 async fn a_token_that_another_vault_sealed_is_fetched_anew() {
     let bed = Bed::start();

@@ -304,6 +304,17 @@ mod redis_only {
             (50_000..=60_000).contains(&lives_for(&server)),
             "the longer of a token's and its renewal's"
         );
+        give_up(&store, 1).await;
+        assert!(
+            (50_000..=60_000).contains(&lives_for(&server)),
+            "a token's that was not renewed"
+        );
+        assert_eq!(lend_another(&store, 2, &token("t1")).await, Lent::Fetch);
+        give_up(&store, 2).await;
+        assert!(
+            (50_000..=60_000).contains(&lives_for(&server)),
+            "a token's that somebody has called bad and that was not replaced"
+        );
     }
 
     #[tokio::test(flavor = "local")]
