@@ -90,7 +90,7 @@ impl Feed {
     }
 
     #[cfg(test)]
-    pub(super) fn holding_at_most(self, most: usize) -> Self {
+    pub(crate) fn holding_at_most(self, most: usize) -> Self {
         Self { most, ..self }
     }
 

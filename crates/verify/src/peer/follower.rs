@@ -323,17 +323,29 @@ impl Follower {
 mod tests {
     use std::future::pending;
 
-    use super::*;
+    use serde_json::json;
 
-    fn open_peer(reading: watch::Receiver<Reading>) -> RemoteEnds {
-        let ends = Feed::of("https://login.example.com").ends();
+    use super::*;
+    use crate::Algorithm;
+    use crate::ends::{PAGE_TYP, RevocationHash};
+    use crate::verifier::tests::{Forge, ISSUER, NOW, at, with};
+
+    fn peer_with(
+        ends: Arc<Ends>,
+        when_stale: WhenStale,
+        reading: watch::Receiver<Reading>,
+    ) -> RemoteEnds {
         RemoteEnds {
             ends,
             reading,
             max_age: TimeDelta::seconds(60),
-            when_stale: WhenStale::Open,
+            when_stale,
             task: tokio::spawn(pending()),
         }
+    }
+
+    fn open_peer(reading: watch::Receiver<Reading>) -> RemoteEnds {
+        peer_with(Feed::of(ISSUER).ends(), WhenStale::Open, reading)
     }
 
     #[tokio::test(start_paused = true)]
@@ -379,6 +391,49 @@ mod tests {
             assert_eq!(begun.elapsed().as_secs(), seconds);
             assert!(!ends.must_refuse(now()), "ready, and refuses");
             pages.abort();
+        }
+    }
+
+    /// The feed was read to its end a moment ago, so its age tells nothing.
+    #[tokio::test]
+    async fn a_peer_that_dropped_revocations_for_lack_of_room_is_stale_until_they_have_expired() {
+        let forge = Forge::of(Algorithm::Es256);
+        let mut feed = Feed::of(ISSUER).holding_at_most(1);
+        let header = with(&forge.header, "typ", PAGE_TYP).to_string();
+        let mut read_at = |seconds, revoked| {
+            let page = json!({
+                "iss": ISSUER, "iat": seconds, "exp": seconds + 300, "after": "", "cursor": "",
+                "more": false, "revoked": revoked,
+            });
+            feed.accept(
+                &forge.sign(&header, &page.to_string()),
+                &forge.keys,
+                at(seconds),
+            )
+            .expect("accepted");
+            feed.ends()
+        };
+        let token = |id, until| json!(["jti", RevocationHash::of(ISSUER, id), until]);
+        let revoked = json!([token("dropped", NOW + 100), token("held", NOW + 500)]);
+        // It may be needed for the leeway of verifiers after its date.
+        for (seconds, revoked, is_stale) in [
+            (NOW, json!([]), false),
+            (NOW, revoked, true),
+            (NOW + 159, json!([]), true),
+            (NOW + 160, json!([]), false),
+        ] {
+            let ends = read_at(seconds, revoked);
+            for (when_stale, must_refuse) in
+                [(WhenStale::Closed, is_stale), (WhenStale::Open, false)]
+            {
+                let (_read, reading) = watch::channel(Reading::Whole);
+                let peer = peer_with(Arc::clone(&ends), when_stale, reading);
+                assert_eq!(
+                    (peer.is_stale(at(seconds)), peer.must_refuse(at(seconds))),
+                    (is_stale, must_refuse),
+                    "{when_stale:?} {seconds}"
+                );
+            }
         }
     }
 }

@@ -339,6 +339,9 @@ pub(super) fn jitter() -> f64 {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
+    use std::future::{pending, poll_fn};
+    use std::pin::Pin;
+    use std::task::Poll;
 
     use chrono::TimeDelta;
 
@@ -378,6 +381,37 @@ mod tests {
                 "{keys:?}"
             );
         }
+    }
+
+    /// Asks once. A poll that is pending waits.
+    async fn asked(waits: &mut Pin<Box<impl Future<Output = bool>>>) -> Poll<bool> {
+        poll_fn(|context| Poll::Ready(waits.as_mut().poll(context))).await
+    }
+
+    /// Each of them holds a connection of a stranger's.
+    #[tokio::test]
+    async fn of_requests_with_an_unknown_kid_so_many_wait_at_a_time_and_the_next_is_refused_at_once()
+     {
+        let never = Place::OfOthers(Box::new(|| Box::pin(pending())));
+        let keys = RemoteKeys::start(
+            "https://a.example",
+            never,
+            Duration::MAX,
+            None,
+            Arc::new(()),
+        );
+        let request = || Box::pin(keys.look_again());
+        let mut waiting: Vec<_> = (0..STRANGERS_WAITING).map(|_| request()).collect();
+        for waits in &mut waiting {
+            assert_eq!(asked(waits).await, Poll::Pending);
+        }
+        assert_eq!(asked(&mut request()).await, Poll::Ready(false));
+        drop(waiting.pop());
+        assert_eq!(
+            asked(&mut request()).await,
+            Poll::Pending,
+            "the place of one who has left"
+        );
     }
 
     #[test]

@@ -92,20 +92,47 @@ impl Issuer {
 
     /// A peer that polls the feed all the time.
     async fn eager_peer(&self) -> Peer {
+        self.eager_peer_with(()).await
+    }
+
+    async fn eager_peer_with(&self, watcher: impl Watcher + 'static) -> Peer {
         let every = Duration::from_millis(50);
         let eager = Revocations {
             every,
             ..Revocations::beside(&self.jwks_url)
         };
-        self.peer(|trusted| trusted.revocations = Some(eager)).await
+        self.watched(|trusted| trusted.revocations = Some(eager), watcher)
+            .await
     }
 
     async fn peer(&self, change: impl FnOnce(&mut TrustedIssuer)) -> Peer {
+        self.watched(change, ()).await
+    }
+
+    async fn watched(
+        &self,
+        change: impl FnOnce(&mut TrustedIssuer),
+        watcher: impl Watcher + 'static,
+    ) -> Peer {
         let mut trusted = TrustedIssuer::at(self.jwks_url.clone(), policy());
         change(&mut trusted);
-        let peer = Peer::start(vec![trusted]).expect("a peer");
+        let peer = Peer::watched(vec![trusted], Arc::new(watcher)).expect("a peer");
         timeout(PATIENCE, peer.has_keys()).await.expect("keys");
         peer
+    }
+
+    /// Waits until keys and pages were requested so often.
+    async fn until_asked(&self, keys: usize, pages: usize) {
+        let asked = async {
+            loop {
+                let asked = self.published().asked;
+                if asked[0] >= keys && asked[1] >= pages {
+                    return;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, asked).await.expect("asked");
     }
 }
 
@@ -295,4 +322,50 @@ async fn pages_of_a_key_that_stays_unknown_cost_one_fetch_of_keys_each() {
         keys <= pages + 1,
         "{keys} fetches of keys, the first among them, for {pages} pages"
     );
+}
+
+/// Keeps the reasons of the pages that were refused.
+#[derive(Clone, Default)]
+struct Refusals(Arc<Mutex<Vec<&'static str>>>);
+
+impl Watcher for Refusals {
+    fn fetched(&self, _: &str, _: FetchOutcome) {}
+
+    fn page_refused(&self, _: &str, reason: &'static str) {
+        self.0.lock().expect("no panic").push(reason);
+    }
+}
+
+/// An alert on the rate of refused pages lasts as long as the outage.
+#[tokio::test]
+async fn each_refused_page_of_an_outage_is_counted_and_not_the_first_alone() {
+    let (issuer, refusals) = (Issuer::start(None), Refusals::default());
+    let _peer = issuer.eager_peer_with(refusals.clone()).await;
+    // The fourth request comes after three answers were judged.
+    issuer.until_asked(0, 4).await;
+    let counted = refusals.0.lock().expect("no panic").clone();
+    assert!(counted.len() >= 3, "{counted:?}");
+}
+
+/// A sidecar does not check the signature of a token again while the token's proof holds.
+#[tokio::test]
+async fn a_proof_ends_when_the_issuer_withdraws_its_key_and_publishes_no_other() {
+    let (issuer, withdrawn) = (Issuer::start(Some(json!([]))), Forge::of(Algorithm::Es256));
+    issuer.published().jwks = jwks(&[&issuer.forge, &withdrawn]);
+    let peer = issuer.eager_peer().await;
+    timeout(PATIENCE, peer.is_ready()).await.expect("ready");
+    let (_, proof) = peer.prove(&token(&withdrawn), now()).await.expect("valid");
+    assert!(peer.holds(&proof, now()));
+    // The keys are fetched again because of a page that an unknown key has signed.
+    let of_unknown_key = page(&Forge::of(Algorithm::Es256), json!([]));
+    let left = jwks(&[&issuer.forge]);
+    *issuer.published() = Published {
+        jwks: left,
+        page: Some(of_unknown_key),
+        asked: [0; 2],
+    };
+    // Before the second request, the answer to the first is in use.
+    issuer.until_asked(2, 0).await;
+    assert!(!peer.holds(&proof, now()));
+    assert_eq!(peer.verify(&issuer.token(), now()).await.err(), None);
 }
