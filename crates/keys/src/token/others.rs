@@ -229,6 +229,32 @@ mod tests {
         }
     }
 
+    /// This process still has the old file, in which the signing key is not revoked.
+    #[test]
+    fn no_page_of_the_feed_is_signed_by_a_key_that_has_left_the_jwks() {
+        let [gone, old, new] = [-1000, 0, 1000].map(|later| {
+            PrivateJwk::generate(Algorithm::Es256, now() + TimeDelta::seconds(later))
+                .expect("a key")
+        });
+        for (has_new, signs) in [(true, &new), (false, &old)] {
+            let keys = [&gone, &old, &new].map(Clone::clone);
+            let keys = &keys[..if has_new { 3 } else { 2 }];
+            let mut file: Value =
+                serde_json::from_slice(&StoredKeys::of(keys).content()).expect("JSON");
+            file["keys"][0]["exp"] = now().timestamp().into();
+            let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
+            let ring = Arc::new(KeyRing::new(set, now()).expect("a ring"));
+            let (audience, typ) = (vec!["a".into()], TokenTyp::AccessToken);
+            let minter = Minter::new("i".into(), audience, typ, LIFE, Arc::clone(&ring));
+            ring.note_revoked(&[old.kid().to_owned()]);
+            assert_eq!(
+                minter.kid_of_pages(now()).expect("a key"),
+                signs.kid(),
+                "with a key that is published only: {has_new}"
+            );
+        }
+    }
+
     #[test]
     fn token_ids_are_128_bits_and_differ() {
         let [one, other] = [new_token_id(), new_token_id()];
