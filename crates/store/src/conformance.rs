@@ -3904,7 +3904,7 @@ mod redis_only {
     /// entry of the stream names it.
     #[tokio::test(flavor = "local")]
     async fn the_record_of_an_end_is_kept_as_long_as_a_login_of_a_site_can_be_renewed() {
-        let [minutes, weeks] = [5 * 60, 20 * 86_400].map(Duration::from_secs);
+        let [minutes, days, weeks] = [5 * 60, 3 * 86_400, 20 * 86_400].map(Duration::from_secs);
         for how in ["of a user", "of an app", "of a client", "by another login"] {
             AHEAD.set(TimeDelta::zero());
             let access = StoreAccess::in_memory(|| servers::now() + AHEAD.get());
@@ -3917,11 +3917,15 @@ mod redis_only {
                 ..token("first", at)
             };
             let (first, until) = (login(now - 9, minutes), now + weeks.as_secs() as i64);
+            // The refresh tokens of another site of the user expire earlier.
+            let of_wiki = Issued {
+                app: "wiki".parse().expect("a client"),
+                ..login(now - 9, days)
+            };
             store.note_life(minutes).await.expect("noted");
-            store
-                .note_client_token(&login(now - 9, weeks), &app())
-                .await
-                .expect("noted");
+            for noted in [&login(now - 9, weeks), &of_wiki] {
+                store.note_client_token(noted, &app()).await.expect("noted");
+            }
             match how {
                 "of a user" => store.revoke_user(&first.user, None).await.expect("ended"),
                 "of an app" => store
@@ -3952,6 +3956,9 @@ mod redis_only {
                 async || !matches!(store.token_state(&first).await, Ok(TokenState::People(_)));
             assert!(is_ended().await, "{how}: nothing of it can be renewed");
             assert_eq!(store.forget_kept(100).await, Ok(0), "{how}");
+            AHEAD.set(TimeDelta::seconds(of_wiki.expires_at - now + 300));
+            store.forget_kept(100).await.expect("looked at");
+            assert!(is_ended().await, "{how}: only the other site's is over");
             AHEAD.set(TimeDelta::seconds(until - now + 300));
             assert_eq!(store.forget_kept(100).await, Ok(1), "{how}");
             assert!(
