@@ -282,6 +282,53 @@ async fn an_old_page_is_signed_once_for_all_readers_and_a_collected_cursor_leads
     );
 }
 
+/// Redis does not answer, so that whoever has a turn keeps it for a while. A process that has not made the newest pages
+/// itself has each reader of them wait for a turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_pages_from_many_addresses_of_one_network_has_the_turns_of_one_client() {
+    let bed = TestBed::builder()
+        .services(2)
+        .breakable_redis()
+        .start()
+        .await;
+    let (mut cursors, mut newest) = (Vec::new(), String::new());
+    for kid in kids(32) {
+        fill(&bed, [kid]);
+        newest = page_after(&bed, &newest).await.text("cursor").to_owned();
+        cursors.push(newest.clone());
+    }
+    bed.redis_link().withhold_answers().await;
+    let service = &bed.services[1];
+    let refused = async |cursor: &str, address: String| {
+        let asked = service
+            .http
+            .0
+            .get(service.url(&format!("/revocations?after={cursor}")));
+        let answer = service
+            .http
+            .send(asked.header("x-forwarded-for", address))
+            .await;
+        let detail = answer
+            .expect_problem(503, "store_unavailable")
+            .member("detail");
+        detail.starts_with("Too many pages of the feed are asked for at once.")
+    };
+    // On a busy machine they may come so slowly that turns have passed meanwhile.
+    until("its turns are taken", BUSY * 3, async || {
+        let of_network = cursors
+            .iter()
+            .enumerate()
+            .map(|(host, cursor)| refused(cursor, format!("2001:db8:1:2:{host:x}::1")));
+        let (of_network, of_another) = tokio::join!(
+            join_all(of_network),
+            refused(&newest, "2001:db8:1:3::1".to_owned())
+        );
+        assert!(!of_another, "the turns of another network");
+        of_network.contains(&true)
+    })
+    .await;
+}
+
 /// A client that sends `request` and reads no more than the status. The kernel keeps as little as it can for it.
 pub(crate) fn who_does_not_read(service: &Service, request: &str) -> (TcpStream, String) {
     let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
