@@ -372,11 +372,13 @@ mod tests {
         );
         write(&format!("alice {HASH} u-1\nhunter2\n"));
         assert_eq!(reload(), (Ok(None), 2));
-        let said = reload().0.expect_err("broken");
-        assert!(
-            said.contains("users: line 2: must be a user name") && !said.contains("hunter2"),
-            "{said}"
-        );
+        for look in ["first", "next"] {
+            let said = reload().0.expect_err(look);
+            assert!(
+                said.contains("users: line 2: must be a user name") && !said.contains("hunter2"),
+                "{said}"
+            );
+        }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("our file");
         assert!(reload().0.expect_err("exposed").contains("run: chmod 600"));
         fs::remove_file(&path).expect("our file");
@@ -423,6 +425,56 @@ mod tests {
             [Ok(None), Ok(Some(true)), Ok(Some(false))]
         );
         assert_eq!(keys.set().lives.len(), 2);
+    }
+
+    /// Otherwise the log and `/readyz` would say that it can be used, while the old keys sign.
+    #[test]
+    fn a_refused_key_file_is_refused_again_at_each_look_until_it_is_mended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        let key = |hours| {
+            PrivateJwk::generate(Algorithm::EdDsa, now() + TimeDelta::hours(hours)).expect("a key")
+        };
+        let (signing, other) = (key(-1), key(-2));
+        let file_of = |keys: &[PrivateJwk]| -> serde_json::Value {
+            serde_json::from_slice(&StoredKeys::of(keys).content()).expect("JSON")
+        };
+        let write = |content: &str| {
+            let _ = fs::remove_file(&path);
+            create_private(&path, content.as_bytes()).expect("written");
+        };
+        let right = file_of(std::slice::from_ref(&signing));
+        write(&right.to_string());
+        let (mut file, content) = WatchedFile::open(&path).expect("our file");
+        let set = StoredKeys::parse(&content)
+            .and_then(|stored| stored.check())
+            .expect("a set");
+        let keys = KeyRing::new(set, now()).expect("a ring");
+        let mut reload = || reload_keys(&keys, &mut file, |_| ());
+
+        let (mut damaged, mut early) = (right.clone(), right.clone());
+        damaged["keys"][0]["kid"] = "another".into();
+        early["keys"][0]["nbf"] = (now() + TimeDelta::hours(1)).timestamp().into();
+        for (wrong, why) in [
+            ("{".to_owned(), "not a JWK Set"),
+            (r#"{"keys":[]}"#.to_owned(), "has no key"),
+            (damaged.to_string(), "thumbprint"),
+            (file_of(&[other]).to_string(), "is missing, which signs"),
+            (early.to_string(), "no key may sign yet"),
+        ] {
+            write(&wrong);
+            assert_eq!(reload(), Ok(None), "half of it may be there");
+            for _ in 0..3 {
+                let refused = reload().expect_err(why);
+                assert!(refused.contains(why), "{refused}");
+            }
+            write(&right.to_string());
+            assert_eq!([reload(), reload()], [Ok(None), Ok(Some(false))], "{why}");
+        }
+        assert_eq!(
+            keys.set().signing(now()).map(|key| key.public().kid()),
+            Ok(signing.kid())
+        );
     }
 
     /// An emergency must not wait until another mistake of the file is corrected.

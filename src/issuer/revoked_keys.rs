@@ -28,15 +28,15 @@ pub(super) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
     let (store, mut published) = (Rc::new(store), Vec::new());
     move |noted| {
         for key in noted.iter().filter(|key| !published.contains(*key)) {
-            actix_web::rt::spawn(revoke_key(Rc::clone(&store), key.kid.clone()));
+            actix_web::rt::spawn(revoke_key(Rc::clone(&store), key.kid.clone(), AGAIN));
         }
         published = noted.to_vec();
     }
 }
 
 /// Tells verifiers to refuse whatever the key has signed. Every replica tries until the store has
-/// taken the revocation.
-async fn revoke_key(store: Rc<Store>, kid: String) {
+/// taken the revocation, with this pause between two tries.
+async fn revoke_key(store: Rc<Store>, kid: String, pause: Duration) {
     for failed in 0_u32.. {
         match store.revoke_key(&kid).await {
             Ok(false) => return,
@@ -46,7 +46,7 @@ async fn revoke_key(store: Rc<Store>, kid: String) {
             }
             Err(_) => {}
         }
-        actix_web::rt::time::sleep(AGAIN).await;
+        actix_web::rt::time::sleep(pause).await;
     }
     tracing::warn!(
         kid,
@@ -171,11 +171,55 @@ impl Issuer {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use chrono::TimeDelta;
+    use futures_util::future::join;
+    use wxmint_store::{Revocation, StoreAccess};
     use wxmint_verify::Algorithm;
 
     use super::*;
     use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
+
+    /// Counts the calls that have failed.
+    #[derive(Clone, Default)]
+    struct Failed(Rc<Cell<u32>>);
+
+    impl wxmint_redis_link::Observer for Failed {
+        fn call_ended(&self, _: &'static str, is_answered: bool, _: Duration) {
+            self.0.update(|failed| failed + u32::from(!is_answered));
+        }
+    }
+
+    /// Until then the thief's tokens are accepted, however long Redis is away.
+    #[actix_web::test]
+    async fn a_revoked_key_is_published_however_often_the_store_has_not_taken_it() {
+        const FEED: &str = "wxmint:revoked";
+        let (failed, life) = (Failed::default(), Duration::from_secs(3600));
+        let access = StoreAccess::in_memory(now);
+        let store = Rc::new(Store::new(&access, life, now, failed.clone()));
+        // Nothing can be added to a text.
+        store.keep(FEED, "no feed", life).await.expect("kept");
+        let is_over = Cell::new(false);
+        let publishes = async {
+            revoke_key(Rc::clone(&store), "stolen".into(), Duration::ZERO).await;
+            is_over.set(true);
+        };
+        let is_mended = async {
+            while failed.0.get() <= 3 * LOGGED {
+                assert!(!is_over.get(), "given up after {} times", failed.0.get());
+                tokio::task::yield_now().await;
+            }
+            store.discard(FEED).await.expect("gone");
+        };
+        join(publishes, is_mended).await;
+        let feed = store.revocations_after("", 10).await.expect("read");
+        let names: Vec<_> = feed.expect("the oldest").ends;
+        assert!(
+            matches!(&names[..], [Revocation::Key { kid, .. }] if kid == "stolen"),
+            "{names:?}"
+        );
+    }
 
     #[test]
     fn a_set_may_lack_a_key_only_if_it_was_ended_or_no_token_of_it_can_be_left() {

@@ -234,6 +234,36 @@ mod tests {
         }
     }
 
+    /// Whoever sits on the way to that one could be any user of its issuer.
+    #[test]
+    fn of_several_issuers_none_may_have_its_keys_come_over_http_from_another_machine() {
+        let [https, local, elsewhere] = [
+            "https://a.example/jwks",
+            "http://127.0.0.1:8080/jwks",
+            "http://wxmint.wxmint.svc:8080/jwks",
+        ];
+        let with = |urls: [&str; 2], danger| {
+            let urls = urls.join(",");
+            read(&[
+                ("WXMINT_ISSUER", "https://a.example,https://b.example"),
+                ("WXMINT_JWKS_URL", &urls),
+                ("WXMINT_DANGEROUS_JWKS_OVER_HTTP", danger),
+            ])
+            .map(drop)
+        };
+        for safe in [https, local] {
+            assert_eq!(with([safe, https], "false"), Ok(()));
+            for urls in [[safe, elsewhere], [elsewhere, safe]] {
+                let refused = with(urls, "false").expect_err("one of them is exposed");
+                assert!(
+                    refused.contains("WXMINT_JWKS_URL is an http URL of another machine"),
+                    "{urls:?}: {refused}"
+                );
+                assert_eq!(with(urls, "true"), Ok(()));
+            }
+        }
+    }
+
     #[test]
     fn each_issuer_has_a_feed_of_its_own_unless_it_is_off() {
         let two = [
