@@ -2,6 +2,7 @@
 
 use crate::support::prelude::*;
 use std::os::unix::fs::PermissionsExt;
+use wxmint::secret_files::Held;
 
 /// Due at once, since the set's key is of another algorithm; and then not again for days.
 const DUE: [&str; 3] = ["rotate", "--alg", "EdDSA"];
@@ -185,4 +186,96 @@ fn no_command_replaces_a_set_unasked_or_leaves_half_of_a_set() {
         keys(&new, &["generate", "--replace", "--yes"]).contains("EdDSA key"),
         "the algorithm of the last key"
     );
+}
+
+/// The command `waits` waits until the command `comes_first` has changed the file. Returns what that one has written:
+/// it is run on a copy, and the test holds and replaces the file in its place.
+async fn after_another(
+    path: &Path,
+    command: impl Fn(&Path, &[&str]) -> Command,
+    comes_first: &[&str],
+    waits: &[&str],
+) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("copy");
+    fs::copy(path, &copy).expect("a copy");
+    Ended::of(&mut command(&copy, comes_first), "").expect_success();
+    let written = fs::read(&copy).expect("the copy");
+
+    let held = Held::wait(path).expect("held");
+    let mut waiting = Process::spawn("wxmint", &mut command(path, waits));
+    let id = waiting.id().to_string();
+    // proc_locks(5): an arrow stands before each process that waits for a lock.
+    until("it waits", PATIENCE, async || {
+        let locks = fs::read_to_string("/proc/locks").expect("Linux");
+        let mut waiting = locks.lines().filter(|line| line.contains("-> "));
+        waiting.any(|line| line.split_whitespace().any(|word| word == id))
+    })
+    .await;
+    held.replace(&written).expect("replaced");
+    drop(held);
+    let end = waiting.end(PATIENCE).await;
+    assert!(end.success(), "{waits:?}: {}", waiting.log());
+    written
+}
+
+/// Otherwise a rotation brings back a key that was retired in an emergency, and its revocation is lost.
+#[tokio::test]
+async fn a_command_that_has_waited_for_another_one_changes_what_that_one_has_written() {
+    let (_folder, path) = key_file();
+    let kid = kids(&path).remove(0);
+    after_another(
+        &path,
+        keys_command,
+        &["retire", &kid, "--now", "--yes"],
+        &DUE,
+    )
+    .await;
+    let set: Value = serde_json::from_slice(&fs::read(&path).expect("the set")).expect("JSON");
+    assert!(!kids_of(&set).contains(&kid), "the retired key is back");
+    assert_eq!(set["revoked"][0]["kid"], kid, "its revocation is lost");
+    let algorithms = set["keys"].as_array().expect("keys").iter();
+    assert!(
+        algorithms.map(|key| &key["alg"]).any(|alg| alg == "EdDSA"),
+        "no key was published"
+    );
+
+    let users = UsersFile::of(&["alice", "bob"]);
+    let (first, then) = (["remove", "alice"], ["disable", "bob"]);
+    let written = after_another(&users.path(), users_command, &first, &then).await;
+    let file = fs::read_to_string(users.path()).expect("the users");
+    assert!(
+        !file.contains("alice") && file.contains("bob") && file.as_bytes() != written,
+        "{file}"
+    );
+
+    let configuration = Configuration::new("EdDSA");
+    let vault = PathBuf::from(configuration.value("WXMINT_VAULT_KEY_FILE"));
+    let rotate = |file: &Path, words: &[&str]| {
+        let mut command = wxmint();
+        command.args(words).env_clear();
+        command.env("WXMINT_VAULT_KEY_FILE", file);
+        command
+    };
+    let words = ["vault", "rotate"];
+    let written = after_another(&vault, rotate, &words, &words).await;
+    assert!(
+        fs::read(&vault).expect("the keys") == written,
+        "a new key waited already"
+    );
+
+    let clients = configuration.path("clients.json");
+    let of_clients = |file: &Path, words: &[&str]| {
+        let mut command = wxmint();
+        command.arg("clients").args(words).env_clear();
+        command.args(["--name", "晨光商城", "--appid", APPID, "--public", "--file"]);
+        command.arg(file);
+        command
+    };
+    Ended::of(&mut of_clients(&clients, &["add", "one"]), "").expect_success();
+    after_another(&clients, of_clients, &["add", "two"], &["add", "three"]).await;
+    let file = fs::read_to_string(&clients).expect("the clients");
+    for id in ["one", "two", "three"] {
+        assert!(file.contains(&format!("\"{id}\"")), "{id}: {file}");
+    }
 }
