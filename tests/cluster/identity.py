@@ -1,10 +1,14 @@
-"""Services without a secret, by tokens of the API server's own. Nothing here needs a node: wxmint runs beside the API server."""
+"""Services without a secret, by tokens of the API server's own."""
 
+import json
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
-from asked import PROGRAM, ask, bearer, call, kubectl, run, until
-from cluster import API, RUN, succeeds
+from asked import PROGRAM, ask, bearer, call, elsewhere, get, kubectl, network_of, replicas, rolled_out, run, secret, until
+from cluster import API, NODE, RUN, apply, succeeds
+from rollout import processes_of
+from world import HERE, SECOND_APPID, container, install, issuer, namespace, pod, runs
 
 KUBERNETES, ISSUER = "https://kubernetes.default.svc", "https://login.example.com"
 ORDERS = "system:serviceaccount:shop:orders"
@@ -40,7 +44,8 @@ def is_known(shown):
 
 
 def a_service_account_opens_the_admin_listener_until_its_token_expires_and_no_other_does():
-    """Also after the account was deleted, which no offline check sees. Without its line, it ends at once."""
+    """Also after the account was deleted, which no offline check sees. Without its line, it ends at once. It needs no node: wxmint runs beside the
+    API server."""
     for namespace in ("shop", "other"):
         kubectl("create", "namespace", namespace)
         kubectl("create", "serviceaccount", "orders", namespace=namespace)
@@ -70,3 +75,45 @@ def a_service_account_opens_the_admin_listener_until_its_token_expires_and_no_ot
         assert answers(mine) == 200, "until it expires"
         (FOLDER / "admin.tokens").write_text("# nobody\n")
         until("the line is gone", lambda: answers(mine) == 401)
+
+
+def payment(where, account, audience):
+    """A service's pod with the token of its account for this audience, as k8s/README says; its network and the token."""
+    projected = {"sources": [{"serviceAccountToken": {"path": "token", "audience": audience, "expirationSeconds": 3600}}]}
+    idle = container("idle", "redis-server", "--port", "8443", "--save", "", volumeMounts=[{"name": "wxmint", "mountPath": "/var/run/wxmint"}])
+    kubectl("create", "serviceaccount", account, namespace=where)
+    labels = {"wxmint/looks-up-openids": "true"}
+    apply(where, pod(account, idle, labels=labels, volumes=[{"name": "wxmint", "projected": projected}], serviceAccountName=account))
+    runs(where, account)
+    made = get(f"pod/{account}", namespace=where)
+    return network_of(made), Path(f"/proc/{processes_of(made)[0]}/root/var/run/wxmint/token").read_text()
+
+
+def a_pods_own_token_opens_the_admin_listener():
+    """As k8s/README says: wxmint gets the cluster's keys by its own pod's token, and a service's pod shows its own."""
+    where, shop = "tokens", "payments"
+    issuer(where, SECOND_APPID)
+    cluster = json.loads(kubectl("get", "--raw", "/.well-known/openid-configuration"))["issuer"]
+    namespace(shop, looks_up_openids="allowed")
+    network, token_of_payment = payment(shop, "payment", f"{ISSUER}/admin")
+    _, of_another_account = payment(shop, "another", f"{ISSUER}/admin")
+    _, for_another_audience = payment(shop, "elsewhere", ISSUER)
+    keys = "jwks=https://kubernetes.default.svc/openid/v1/jwks ca=/var/run/cluster/ca.crt token=/var/run/cluster/token"
+    line = f"payment issuer={cluster} subject=system:serviceaccount:{shop}:payment {keys} read,wechat\n"
+    secret("wxmint-admin-tokens", where, admin__tokens=line)
+    own = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+           {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}]
+    api = {"to": [{"ipBlock": {"cidr": f"{NODE}/32"}}], "ports": [{"port": 443}, {"port": 6443}]}
+    install(where, "wxmint", {
+        "appid": SECOND_APPID,
+        "extraVolumes": [*HERE["extraVolumes"], {"name": "cluster", "projected": {"sources": own}}],
+        "extraVolumeMounts": [*HERE["extraVolumeMounts"], {"name": "cluster", "mountPath": "/var/run/cluster", "readOnly": True}],
+        "networkPolicy": {**HERE["networkPolicy"], "extraEgress": [*HERE["networkPolicy"]["extraEgress"], api]},
+    })
+    rolled_out("wxmint", where)
+    for at in replicas("wxmint", where):
+        answer = lambda shown, at=at: elsewhere(network, "call", "GET", f"http://{at}:9090/whoami", None, bearer(shown))[::2]
+        until("the keys are had", lambda answer=answer: answer(token_of_payment)[0] == 200)
+        assert answer(token_of_payment)[1]["name"] == "payment", answer(token_of_payment)
+        assert answer(of_another_account)[0] == 401, "of another account"
+        assert answer(for_another_audience)[0] == 401, "for another audience"

@@ -44,6 +44,7 @@ NODE = [
     sidecar.a_ban_is_obeyed_within_ten_seconds,
     sidecar.both_hold_while_the_issuer_and_the_service_are_rolled,
     peers.a_pod_without_rights_verifies_tokens_by_the_services_keys,
+    identity.a_pods_own_token_opens_the_admin_listener,
     network.only_those_whom_a_policy_names_reach_wxmint_and_redis,
     network.wxmint_reaches_nothing_else,
     network.the_defaults_shut_wxmint_and_redis_too,
