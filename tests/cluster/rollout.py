@@ -7,10 +7,11 @@ import signal
 import statistics
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from asked import get, kubectl, pods, ready, refused, rolled_out, run, seconds_until, service
-from cluster import RUN, until
+from asked import address, call, get, kubectl, pods, ready, refused, rolled_out, run, seconds_until, service
+from cluster import RUN, start, succeeds, until
 from load import Load, capacity
 from world import APPID, codes, issuer
 
@@ -112,6 +113,7 @@ def judged(load, audit, acts):
     assert all(in_time.values()), "the codes have come to an end"
     for act in ("roll", "drain"):
         assert not [login for login in in_time[act] if login.retried], f"{act}: sent to where nobody listens"
+        assert not [login for login in in_time[act] if login.status == "cut"], f"{act}: cut while its replica went"
     users = collections.Counter(login.user for login in load.answered if login.user)
     assert set(users.values()) == {1}, "two people are one user"
     counted = {request: times for request, times in audit.logins.items() if request in by_id}
@@ -144,3 +146,49 @@ def no_login_is_lost_while_replicas_come_and_go():
 def prepared(count):
     """Codes for as many, fetched before the load begins."""
     return [code for start in range(0, count, 10000) for code in codes(min(10000, count - start))]
+
+
+def programs(*names):
+    """The node's own programs of these names that run: process id and command line."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes().decode().split("\0")[:-1]
+        except OSError:
+            continue
+        if words and Path(words[0]).name in names:
+            found.append((int(place.name), words))
+    return found
+
+
+def a_node_that_restarts_brings_everybody_back():
+    """Every process of every pod is killed at once, with the runtime and the kubelet, as by a loss of power. Redis comes back empty."""
+    issuer()
+    host, count = service("wxmint"), len(pods("wxmint"))
+    kept = {name: programs(name)[0][1] for name in ("containerd", "kubelet")}
+    in_pods = [int(place.parent.name) for place in Path("/proc").glob("[0-9]*/cgroup") if b"kubepods" in read(place)]
+    for process in [process for process, _ in programs("kubelet", "containerd", "containerd-shim-runc-v2")] + in_pods:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    assert not logs_in(f"http://{host}"), "something is left"
+    start("containerd", *kept["containerd"][1:])
+    until("containerd answers", lambda: succeeds("ctr", "version"))
+    start("kubelet", *kept["kubelet"][1:])
+    took = seconds_until(lambda: logs_in(f"http://{host}"), 170)
+    until("all replicas are ready", lambda: sum(map(ready, pods("wxmint"))) == count)
+    assert all(logs_in(f"http://{address(pod)}:8080") for pod in pods("wxmint"))
+    return f"the first login after {took:.0f} s"
+
+
+def logs_in(at):
+    """Whether a new person logs in there. The simulator that makes the person is in a pod, too, whose address changes with a restart."""
+    status, _, made = call("POST", f"http://{service('codes', 'wechat')}:8090/_simulator/codes", {"person": f"after-{time.time_ns()}", "appid": APPID, "count": 1, "distinct_people": True})
+    return status == 200 and call("POST", f"{at}/login", {"code": made["codes"][0], "appid": APPID})[0] == 200
+
+
+def read(path):
+    """A file's content; nothing if it is gone."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

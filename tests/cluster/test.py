@@ -64,6 +64,7 @@ NODE = [
     helm.the_pods_run_as_the_user_that_the_platform_chooses,
     helm.autoscaling_that_is_switched_on_stops_no_replica,
     rollout.no_login_is_lost_while_replicas_come_and_go,
+    rollout.a_node_that_restarts_brings_everybody_back,
 ]
 
 
