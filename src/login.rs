@@ -13,16 +13,25 @@
 //!      │◀──────── token ───│                  │                   │
 //! ```
 
+mod account_check;
+mod admission;
+mod app_calls;
+mod attempt;
 mod bind;
 mod binder;
 mod client_tokens;
+mod credentials;
 mod error;
 mod exchange;
+mod exchanged_login;
+mod issuance;
+mod limits;
+mod login_record;
 mod operator;
 mod phone_numbers;
+mod request;
 mod service_api;
 mod shared_access_token;
-mod steps;
 #[cfg(test)]
 mod tests;
 mod token_actions;
@@ -36,20 +45,25 @@ use wxmint_store::{AttemptId, Bound, Claim, ExchangeTimestamp, Generation, Login
 use wxmint_telemetry::Step;
 use wxmint_wechat::{App, CallError, Session, SessionKey};
 
+pub use self::admission::Admission;
+pub use self::attempt::{Attempt, AuditContext};
+use self::binder::is_settled;
 pub use self::binder::{Binder, FreePlace, SettledState, UnionIdLink};
 pub use self::client_tokens::{client_tag, is_of_client};
+pub use self::credentials::Credentials;
 pub use self::error::{LoginError, Result};
 pub use self::exchange::CodeExchanger;
+use self::exchanged_login::ExchangedLogin;
+use self::issuance::binding_tag;
+pub(crate) use self::limits::IP;
+pub use self::limits::{DEVICE, OPENID, USERNAME};
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
+pub use self::request::{LoggedIn, LoginProof, LoginRequest};
 pub use self::service_api::UserSignature;
 pub use self::shared_access_token::{AccessTokens, HeldToken, Refused, Usable, fingerprint};
-pub use self::steps::{Admitted, Attempt, AuditContext};
-use self::steps::{ExchangedLogin, binding_tag, is_settled};
 pub use self::token_actions::{TokenHolder, issued};
 pub use self::user_ids::UserIds;
-pub(crate) use self::worker::IP;
-pub use self::worker::{DEVICE, OPENID, USERNAME};
-pub use self::worker::{Identity, LoggedIn, LoginPolicy, LoginProof, LoginRequest, LoginWorker};
+pub use self::worker::{LoginPolicy, LoginWorker};
 use crate::accounts::Accepts;
 
 impl LoginWorker {
@@ -59,7 +73,7 @@ impl LoginWorker {
         request: LoginRequest,
         attempt: &mut Attempt<'_>,
     ) -> Result<LoggedIn> {
-        let Admitted {
+        let Admission {
             exchanged,
             bound,
             extra,
@@ -106,8 +120,8 @@ impl LoginWorker {
         &self,
         request: LoginRequest,
         attempt: &mut Attempt<'_>,
-    ) -> Result<Admitted> {
-        self.check_accepted(&request.identity)?;
+    ) -> Result<Admission> {
+        self.check_accepted(&request.credentials)?;
         let exchanged = match &request.proof {
             LoginProof::Code(code) => {
                 let apps = self.apps.all();
@@ -116,7 +130,9 @@ impl LoginWorker {
                 if !is_code_of_wechat(code.as_str()) {
                     return Err(LoginError::CodeInvalid);
                 }
-                if matches!(request.identity, Identity::Phone(_)) && !app.kind.has_session_keys() {
+                if matches!(request.credentials, Credentials::Phone(_))
+                    && !app.kind.has_session_keys()
+                {
                     return Err(LoginError::NoSessionKeys);
                 }
                 let place = self.wechat.place_for(attempt.address)?;
@@ -134,19 +150,21 @@ impl LoginWorker {
         }
         // Without credentials, a ticket would only buy the next ticket.
         if matches!(
-            (&request.proof, &request.identity),
-            (LoginProof::Ticket(_), Identity::Nothing)
+            (&request.proof, &request.credentials),
+            (LoginProof::Ticket(_), Credentials::Nothing)
         ) {
             return Err(LoginError::TicketInvalid);
         }
         let known = exchanged.bound().and_then(|bound| bound.unionid.as_ref());
         if exchanged.unionid.as_ref().or(known).is_none()
-            && self.need_unionid(&exchanged.person.app)
+            && self
+                .ids
+                .need_unionid(&exchanged.person.app, &self.apps.all())
         {
             return Err(LoginError::UnionIdMissing);
         }
         let (candidate, extra) = self
-            .identify(&exchanged, request.identity, attempt)
+            .identify(&exchanged, request.credentials, attempt)
             .await?
             .unzip();
         // A settled binding needs no further call. The future of the calls is boxed, so that this
@@ -168,7 +186,7 @@ impl LoginWorker {
                 )
                 .await?;
         }
-        Ok(Admitted {
+        Ok(Admission {
             exchanged,
             bound,
             extra,
@@ -183,8 +201,8 @@ impl LoginWorker {
         code: &LoginCode,
         attempt: &Attempt<'_>,
     ) -> Result<ExchangeTimestamp> {
-        self.ids.ask_first(&self.store).await?;
-        self.ids.check_agreed()?;
+        self.ids.agreement.ask_first(&self.store).await?;
+        self.ids.agreement.check_agreed()?;
         self.minter.check(attempt.now)?;
         self.note_life().await?;
         let claim = match self.exchange_of(app) {

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wxmint::issuer::LoginBody;
-use wxmint::login::{Identity, LoginProof};
+use wxmint::login::{Credentials, LoginProof};
 use wxmint_fuzz::check_login;
 
 fuzz_target!(|body: &[u8]| {
@@ -29,10 +29,10 @@ fuzz_target!(|body: &[u8]| {
             asked.app.as_ref().map(|app| app.as_str())
         );
         let sent = ["username", "password", "phone_code"].map(|name| members[name].is_string());
-        let expected = match &asked.identity {
-            Identity::Nothing => [false, false, false],
-            Identity::Password(..) => [true, true, false],
-            Identity::Phone(_) => [false, false, true],
+        let expected = match &asked.credentials {
+            Credentials::Nothing => [false, false, false],
+            Credentials::Password(..) => [true, true, false],
+            Credentials::Phone(_) => [false, false, true],
         };
         assert_eq!(sent, expected);
     }

@@ -1,6 +1,6 @@
 //! This must hold for the fields of a login, in JSON and in a form.
 
-use wxmint::login::{Identity, LoginProof, LoginRequest};
+use wxmint::login::{Credentials, LoginProof, LoginRequest};
 use wxmint_http::Problem;
 
 /// Seeds contain this in place of a password in the wrong field.
@@ -15,13 +15,13 @@ pub fn check_login(asked: &Result<LoginRequest, Problem>) {
             if let LoginProof::Code(code) = &asked.proof {
                 assert!(is_visible(code.as_str()));
             }
-            match &asked.identity {
-                Identity::Nothing => {}
-                Identity::Password(name, password) => {
+            match &asked.credentials {
+                Credentials::Nothing => {}
+                Credentials::Password(name, password) => {
                     assert!((1..=512).contains(&name.as_str().chars().count()));
                     assert!((1..=1024).contains(&password.expose().chars().count()));
                 }
-                Identity::Phone(code) => assert!(is_visible(code.as_str())),
+                Credentials::Phone(code) => assert!(is_visible(code.as_str())),
             }
             let app = asked.app.as_ref().map_or("-", |app| app.as_str());
             assert!(
@@ -50,10 +50,10 @@ pub fn is_the_same(
                 (LoginProof::Ticket(one), LoginProof::Ticket(other)) => one == other,
                 _ => false,
             };
-            let identities = match (&one.identity, &other.identity) {
-                (Identity::Nothing, Identity::Nothing) => true,
-                (Identity::Phone(one), Identity::Phone(other)) => one == other,
-                (Identity::Password(one, first), Identity::Password(other, second)) => {
+            let identities = match (&one.credentials, &other.credentials) {
+                (Credentials::Nothing, Credentials::Nothing) => true,
+                (Credentials::Phone(one), Credentials::Phone(other)) => one == other,
+                (Credentials::Password(one, first), Credentials::Password(other, second)) => {
                     one == other && first.expose() == second.expose()
                 }
                 _ => false,

@@ -32,7 +32,7 @@ pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingDat
     let act = AdminRequest::begin("look_up", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| {
         let found = operating.operator().bindings_of(user).await?;
-        operating.worker.check_listed(!found.is_empty())?;
+        operating.worker.ids.check_listed(!found.is_empty())?;
         let wechat = found.into_iter().map(ShownBinding::from).collect();
         Ok::<_, LoginError>(WeChatOfUser {
             user_id: user.clone(),
@@ -68,7 +68,7 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
         let is_known = operating.operator().dissolve(user, app).await?;
         operating.worker.abandon(user, app).await?;
         operating.worker.check_app(app, is_known)?;
-        operating.worker.check_listed(is_known)
+        operating.worker.ids.check_listed(is_known)
     })
     .await
 }

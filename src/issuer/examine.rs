@@ -186,10 +186,10 @@ impl Issuer {
     async fn examine_user_ids(&self, redis: Option<&Store>) -> Finding {
         let (mut compared, mut people) = (Ok(None), None);
         if let Some(redis) = redis {
-            compared = self.ids.compare(redis, false).await;
+            compared = self.ids.agreement.compare(redis, false).await;
             people = redis.some_people().await.ok();
         }
-        let own = self.ids.key_fingerprint();
+        let own = self.ids.agreement.own.as_str();
         let found = match people {
             Some((computed, bound)) => message!(user_ids_are, own, computed, bound),
             None => message!(user_ids_are_not_counted, own),

@@ -196,7 +196,7 @@ pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
         else {
             continue;
         };
-        if issuer.ids.wait_for_others() {
+        if issuer.ids.agreement.wait_for_others() {
             // The start of the process waits for this too, and says so.
             continue;
         }
@@ -223,7 +223,7 @@ async fn compare_ids(
     (wait, now): (Duration, Instant),
 ) -> Result<Option<Finding>, StoreError> {
     let has_waited = now.saturating_duration_since(*answers_since.get_or_insert(now)) >= wait;
-    let found = ids.compare(store, has_waited).await;
+    let found = ids.agreement.compare(store, has_waited).await;
     if found.is_err() {
         *answers_since = None;
     }

@@ -9,7 +9,7 @@ use wxmint_http::{Fields, Problem, ProblemCode};
 use wxmint_ids::UserId;
 use wxmint_keys::token::SignedToken;
 
-use crate::login::{Identity, LoginProof, LoginRequest};
+use crate::login::{Credentials, LoginProof, LoginRequest};
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a
 /// `phone_code`.
@@ -129,14 +129,14 @@ fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
         (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
     };
     let app = fields.parse("appid")?;
-    let identity = match (
+    let credentials = match (
         fields.parse("username")?,
         fields.parse("password")?,
         fields.parse("phone_code")?,
     ) {
-        (None, None, None) => Identity::Nothing,
-        (Some(username), Some(password), None) => Identity::Password(username, password),
-        (None, None, Some(phone_code)) => Identity::Phone(phone_code),
+        (None, None, None) => Credentials::Nothing,
+        (Some(username), Some(password), None) => Credentials::Password(username, password),
+        (None, None, Some(phone_code)) => Credentials::Phone(phone_code),
         (Some(_), None, _) => return Err(alone("password")),
         (None, Some(_), _) => return Err(alone("username")),
         (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
@@ -145,7 +145,7 @@ fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
         app,
         app_hint: None,
         proof,
-        identity,
+        credentials,
     })
 }
 
@@ -267,8 +267,9 @@ mod tests {
     #[test]
     fn a_login_is_by_one_proof_and_at_most_one_identity() {
         let ticket = "AAAAAAAAAAAAAAAAAAAAAA";
-        let shown =
-            |body: &str| json(body).map(|asked| format!("{:?} {:?}", asked.proof, asked.identity));
+        let shown = |body: &str| {
+            json(body).map(|asked| format!("{:?} {:?}", asked.proof, asked.credentials))
+        };
         for (members, expected) in [
             (r#""code":"a""#.to_owned(), "Code(LoginCode(…)) Nothing"),
             (
@@ -401,7 +402,7 @@ mod tests {
         let query = "code=a&username=lin&password=p%20p";
         let asked = LoginBody::from_query(query, true);
         let Ok(LoginRequest {
-            identity: Identity::Password(name, password),
+            credentials: Credentials::Password(name, password),
             ..
         }) = asked
         else {

@@ -238,7 +238,7 @@ async fn check_all(issuer: &Issuer, store: &Store) -> Result<Vec<Finding>, Store
         Vec::new()
     };
     found.extend(issuer.learn_revoked_keys(store, now()).await?);
-    found.extend(issuer.ids.compare(store, false).await?);
+    found.extend(issuer.ids.agreement.compare(store, false).await?);
     found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));
     Ok(found)
 }

@@ -5,9 +5,10 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_store::{BindingState, Bound, Generation, Ticket, TicketHolder, short_digest};
 
+use super::exchanged_login::ExchangedLogin;
 use super::{
-    Attempt, Binder, ExchangedLogin, FreePlace, LoginError, LoginWorker, Operator, Result,
-    SettledState, UnionIdLink,
+    Attempt, Binder, FreePlace, LoginError, LoginWorker, Operator, Result, SettledState,
+    UnionIdLink,
 };
 use super::{IP, operator::release_unionid};
 use crate::accounts::{Accepts, Named};

@@ -417,3 +417,10 @@ impl Binder<'_> {
         }
     }
 }
+
+/// Whether a login without credentials needs no further step: [`Binder::link`]
+/// would ask the store nothing, and answer [`UnionIdLink::Known`].
+pub(super) fn is_settled(bound: &Bound, unionid: Option<&UnionId>) -> bool {
+    let is_linked = unionid.is_none_or(|unionid| bound.unionid.as_ref() == Some(unionid));
+    is_linked && !bound.shared && bound.conflict.is_none() && !bound.blocked
+}

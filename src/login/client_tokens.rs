@@ -3,37 +3,20 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
-use wxmint_ids::{AppId, ClientId, Person, UserId};
+use wxmint_ids::{AppId, ClientId, Person};
 use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::{BindingState, Bound, Generation, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 
-use super::steps::{binding_tag, dated, latest};
-use super::{Admitted, LoginError, LoginWorker, Result};
+use super::issuance::{binding_tag, dated, latest};
+use super::{Admission, LoginError, LoginWorker, Result};
 
 /// The tag of a person without a binding, because the user id is computed. An unbinding revokes the
 /// user's tokens of the app, so there is no binding to look up.
 const OF_COMPUTED: &str = "computed";
 
-impl Admitted {
-    /// The person who logs in.
-    pub fn person(&self) -> &Person {
-        &self.exchanged.person
-    }
-
-    /// The business user, for the token's `sub`.
-    pub fn user(&self) -> &UserId {
-        &self.bound.user
-    }
-
-    /// The tag of the binding, for [`LoginWorker::still_bound`].
-    pub fn mark(&self) -> String {
-        recipient_tag(&self.exchanged.person, self.bound.generation)
-    }
-}
-
 impl LoginWorker {
-    /// The token that this minter may sign for the client, dated like that of a login (`steps.rs`).
+    /// The token that this minter may sign for the client, dated like that of a login.
     /// Clients verify tokens with third-party libraries, some of which refuse an `iat` that is
     /// ahead of their clock. So if the clock of Redis is ahead, the token is dated with this
     /// machine's second, unless a revocation covers that second. With `WXMINT_SINGLE_SESSION` the
@@ -43,12 +26,12 @@ impl LoginWorker {
         &self,
         ClientId(client): &ClientId,
         minter: &Minter,
-        admitted: &Admitted,
+        admission: &Admission,
         now: DateTime<Utc>,
     ) -> Result<Issued> {
-        let Admitted {
+        let Admission {
             exchanged, bound, ..
-        } = admitted;
+        } = admission;
         let app = &exchanged.person.app;
         let id = minter.token_id(&client_tag(client), now)?;
         let logged_in_at = exchanged.at.timestamp();
@@ -91,7 +74,7 @@ impl LoginWorker {
         };
         let is_alive = dated == token.issued_at
             && self
-                .still_bound(app, &admitted.mark(), &token)
+                .still_bound(app, &admission.mark(), &token)
                 .await?
                 .is_some();
         if is_alive {

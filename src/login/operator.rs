@@ -9,7 +9,7 @@ use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
 use wxmint_store::{AttemptId, BindingState, Bound, ErasedPerson, Store, StoreError, UserState};
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
-use super::{Binder, Result, SettledState, worker::COUNTED_OF_A_PERSON};
+use super::{Binder, Result, SettledState, limits::COUNTED_OF_A_PERSON};
 use crate::apps::Apps;
 
 /// The actions of an operator. Every action may be repeated, and a repetition finishes an

@@ -8,6 +8,7 @@ use wxmint_store::limits::{LimitError, Rate, Reservation};
 use wxmint_store::{AttemptId, RateLimitKey, counted_phone_code};
 use wxmint_wechat::ByToken;
 
+use super::limits::NUMBERS;
 use super::{LoginError, LoginWorker, Result};
 
 const A_DAY: Duration = Duration::from_secs(86_400);
@@ -17,8 +18,6 @@ const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
 /// The two limits, as log and audit name them.
 const PER_PERSON: &str = "phone_numbers_per_person";
 const PER_APP: &str = "phone_numbers_per_app";
-/// The kind under which a person's phone numbers are counted.
-pub(super) const NUMBERS: &str = "numbers";
 
 /// A phone number that was counted for the person and for the app.
 struct CountedNumber {

@@ -11,7 +11,7 @@ use wxmint_wechat::{
     AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, Verdict, user_signature,
 };
 
-use super::{LoginError, LoginWorker, Result, Usable, worker::ENCRYPT_KEYS};
+use super::{LoginError, LoginWorker, Result, Usable, limits::ENCRYPT_KEYS};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -69,26 +69,6 @@ impl LoginWorker {
             .map_err(|error| error.of(&app.id))
     }
 
-    /// Refuses an app that is not configured, unless records of it are kept (`is_kept`): the people
-    /// of an app that has left the configuration can still be looked up and erased.
-    pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<()> {
-        if is_kept {
-            Ok(())
-        } else {
-            self.choose(&self.apps.all(), Some(app), None).map(drop)
-        }
-    }
-
-    /// Refuses a user none of whose people `is_known`, if users have no lists that could name their
-    /// people (`WXMINT_USER_INDEX=false`).
-    pub fn check_listed(&self, is_known: bool) -> Result<()> {
-        if is_known || !self.ids.are_unlisted() {
-            Ok(())
-        } else {
-            Err(LoginError::NotListed)
-        }
-    }
-
     /// Makes a call with the person's session key. `None` if WeChat calls the key stale; that is
     /// noted beside the stored key.
     pub(super) async fn by_session_key<T>(
@@ -129,7 +109,7 @@ impl LoginWorker {
             .into_iter()
             .flatten()
             .max_by_key(|(_, kept)| kept.as_ref().map(|(at, _)| *at));
-        self.check_listed(latest.is_some())?;
+        self.ids.check_listed(latest.is_some())?;
         let (person, kept) = latest.ok_or(LoginError::UnknownPerson)?;
         let (at, sealed) = kept
             .filter(|(_, sealed)| !sealed.is_stale())

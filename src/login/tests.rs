@@ -134,7 +134,7 @@ fn by_code() -> LoginRequest {
         app: None,
         app_hint: None,
         proof: LoginProof::Code(code),
-        identity: Identity::Nothing,
+        credentials: Credentials::Nothing,
     }
 }
 
@@ -165,12 +165,12 @@ async fn by_ticket(login: &LoginWorker, app: &str) -> LoginRequest {
     let [name, password] = ["lin", "password"];
     let name: Username = name.parse().unwrap_or_else(|wrong| panic!("{wrong}"));
     let password: Password = password.parse().unwrap_or_else(|wrong| panic!("{wrong}"));
-    let identity = Identity::Password(name, password);
+    let credentials = Credentials::Password(name, password);
     LoginRequest {
         app: None,
         app_hint: None,
         proof: LoginProof::Ticket(ticket),
-        identity,
+        credentials,
     }
 }
 

@@ -1,29 +1,18 @@
 //! Requests of a person with a token. The token alone decides whose session key is used: it acts on
 //! the binding under which it was issued, and nothing else in a request names a person.
 
-use std::time::Duration;
-
 use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
-use wxmint_store::{
-    AttemptId, Generation, RateLimitKey, StoreError, TokenState, limits::Rate, short_digest,
-};
+use wxmint_store::{AttemptId, Generation, RateLimitKey, StoreError, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
 use wxmint_wechat::{ByToken, SessionKey};
 
-use super::worker::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
+use super::issuance::binding_tag;
+use super::limits::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
 use super::{
-    LoginError, LoginWorker, OPENID, Operator, Result, binding_tag, is_of_client,
-    operator::release_unionid,
+    LoginError, LoginWorker, OPENID, Operator, Result, is_of_client, operator::release_unionid,
 };
 use crate::accounts::Accepts;
-
-/// How often a person can unbind. With the account backend `auto`, each unbinding leaves a user
-/// behind.
-const UNBINDING_RATE: Rate = Rate {
-    burst: 10,
-    period: Duration::from_secs(86_400),
-};
 
 /// The person and user of a valid token, for one request.
 pub struct TokenHolder {
@@ -95,28 +84,6 @@ impl LoginWorker {
     pub async fn phone_number(&self, holder: &TokenHolder, code: &PhoneCode) -> Result<Phone> {
         self.count_call(&holder.person, PHONE).await?;
         self.phone_of(&holder.person, code).await
-    }
-
-    /// Counts a call before it is made, because one person must not decide how often it happens: a
-    /// call of WeChat's API uses up the quota of the app, and a logout or an unbinding writes to
-    /// Redis and reaches all verifiers.
-    pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<()> {
-        let of_logins = (self.policy.limit_openid, OPENID);
-        let (rate, limit) = if kind == UNBINDINGS {
-            (UNBINDING_RATE, UNBINDINGS)
-        } else {
-            of_logins
-        };
-        self.count(&RateLimitKey::of_person(person, kind, "", rate), limit)
-            .await
-    }
-
-    pub(crate) async fn count(&self, meter: &RateLimitKey, limit: &'static str) -> Result<()> {
-        self.store
-            .count(meter)
-            .await
-            .map_err(LoginError::of_limit(limit))?;
-        Ok(())
     }
 
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.

@@ -10,7 +10,7 @@ use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{ExchangeTimestamp, Generation, Opening};
 use wxmint_wechat::{DataCheck, OpenedData, SessionKey, UserData};
 
-use super::{LoginError, LoginWorker, Result, SettledState, TokenHolder, worker::USER_DATA};
+use super::{LoginError, LoginWorker, Result, SettledState, TokenHolder, limits::USER_DATA};
 
 impl LoginWorker {
     /// The data without openId, unionId and watermark. Tries the current session key and, for ten

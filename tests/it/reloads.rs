@@ -188,21 +188,29 @@ const ROWS: &[Row] = &[
             status(NEW_SECRET).await == 200 && status(OLD_SECRET).await == 401
         }
     ),
-    row!("users", "passwords", ["src/login/steps.rs"], |scene| {
-        scene
-            .bed
-            .log_in_at(APPID, "chen", password_of("chen"))
-            .await
-            .status
-            == 200
-    }),
-    row!("users", "who may log in", ["src/login/steps.rs"], |scene| {
-        scene.log_in("mei").await.json()["code"] == "user_blocked"
-    }),
+    row!(
+        "users",
+        "passwords",
+        ["src/login/credentials.rs"],
+        |scene| {
+            scene
+                .bed
+                .log_in_at(APPID, "chen", password_of("chen"))
+                .await
+                .status
+                == 200
+        }
+    ),
+    row!(
+        "users",
+        "who may log in",
+        ["src/login/account_check.rs"],
+        |scene| scene.log_in("mei").await.json()["code"] == "user_blocked"
+    ),
     row!(
         "users",
         "claims of tokens",
-        ["src/login/steps.rs"],
+        ["src/login/account_check.rs"],
         |scene| scene.log_in("lin").await.claims()["roles"] == json!(["editor"])
     ),
     row!(
@@ -231,7 +239,7 @@ const ROWS: &[Row] = &[
     row!(
         "apps",
         "services that ask for an access token",
-        ["src/login/worker.rs", "src/login/service_api.rs"],
+        ["src/login/app_calls.rs", "src/login/service_api.rs"],
         |scene| {
             let path = format!("/wechat/{OTHER_APPID}/access-token");
             scene.by_service("GET", &path, &Value::Null).await.status == 200
@@ -535,7 +543,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
                 "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs",
             ),
             (
-                "src/login/worker.rs",
+                "src/login/app_calls.rs",
                 "seals an access token, once in two hours",
             ),
         ],
@@ -575,7 +583,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
             ("src/doors/platform/follower.rs", "tests/it/platforms"),
             ("src/login/bind.rs", "a step of a login"),
             ("src/login/user_data.rs", "tests/it/binding/moved_apps.rs"),
-            ("src/login/user_ids.rs", "a step of a login"),
+            ("src/login/login_record.rs", "a step of a login"),
         ],
     ),
     (

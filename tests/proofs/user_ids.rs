@@ -97,7 +97,11 @@ impl World<'_> {
 
     fn compare(&self, at: usize, has_waited: bool) {
         self.runtime
-            .block_on(self.processes[at].compare(&self.store, has_waited))
+            .block_on(
+                self.processes[at]
+                    .agreement
+                    .compare(&self.store, has_waited),
+            )
             .expect("it answers");
     }
 

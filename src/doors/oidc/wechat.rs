@@ -25,7 +25,7 @@ use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
 use super::{AtDoor, authorize::let_in, logout::see_other, root, with_sites};
 use crate::doors::scan::clients::Client;
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
-use crate::login::{Attempt, Identity, LoginError, LoginProof, LoginRequest, Result};
+use crate::login::{Attempt, Credentials, LoginError, LoginProof, LoginRequest, Result};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
@@ -350,7 +350,7 @@ async fn log_in(
         app: Some(app.clone()),
         app_hint: None,
         proof,
-        identity: Identity::Nothing,
+        credentials: Credentials::Nothing,
     };
     let log_in = async |attempt: &mut Attempt<'_>| {
         let admitted = worker.login.admit(login, attempt).await?;

@@ -372,7 +372,7 @@ mod tests {
     use crate::apps::{AppsSource, CurrentApps};
     use crate::doors::platform::known::COMPARED;
     use crate::doors::platform::test_fixture::{Bed, app};
-    use crate::login::{AuditContext, Identity, LoginProof, LoginRequest};
+    use crate::login::{AuditContext, Credentials, LoginProof, LoginRequest};
 
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
@@ -467,7 +467,7 @@ mod tests {
                 app: Some(app(1)),
                 app_hint: None,
                 proof: LoginProof::Code(code.parse().expect("a code")),
-                identity: Identity::Nothing,
+                credentials: Credentials::Nothing,
             };
             bed.login.log_in(request, &mut attempt).await
         };

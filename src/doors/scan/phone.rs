@@ -23,7 +23,7 @@ use super::{
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, state::IssuerWorker};
 use crate::login::{
-    Admitted, Attempt, DEVICE, LoginError, LoginRequest, LoginWorker, OPENID, Result,
+    Admission, Attempt, DEVICE, LoginError, LoginRequest, LoginWorker, OPENID, Result,
 };
 use crate::{clock::now, refusals::Refusal};
 
@@ -170,7 +170,7 @@ impl Holder {
     }
 
     /// Whether the holder is the person who logs in. Without a person, app and user are compared.
-    fn is(&self, admitted: &Admitted) -> bool {
+    fn is(&self, admitted: &Admission) -> bool {
         match &self.person {
             Some(person) => person == admitted.person(),
             None => self.app == admitted.person().app && self.user == *admitted.user(),
@@ -443,7 +443,7 @@ impl LoginWorker {
     pub(in crate::doors) async fn grant(
         &self,
         to: &Client,
-        admitted: &Admitted,
+        admitted: &Admission,
         now: DateTime<Utc>,
     ) -> Result<Grant> {
         let minter = self.minter.with(&to.audience, to.token_ttl);

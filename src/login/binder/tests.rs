@@ -6,7 +6,7 @@ use wxmint_ids::UnionId;
 use wxmint_keys::token::Issued;
 use wxmint_store::{Store, StoreAccess, TokenState};
 
-use super::{super::Operator, super::steps::is_settled, *};
+use super::{super::Operator, *};
 
 fn store() -> Store {
     use crate::clock::now;

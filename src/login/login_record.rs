@@ -1,0 +1,120 @@
+//! Records a login in the store, with the intent to bind a person whom the store does not know.
+
+use futures_util::future::join;
+use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_store::{
+    BindingState, Generation, Intent, LoginRecord, Recorded, StoreError, UnboundPolicy,
+};
+
+use super::{Attempt, LoginError, LoginWorker, Result};
+use crate::accounts::Named;
+
+impl LoginWorker {
+    /// Records a login. It is recorded a second time in two cases: for an unbound person, with the
+    /// intent to bind, and for a person with a computed user whose unionid is bound to another user
+    /// in another app. If the computed user is new, the person becomes that other user. A person
+    /// who has got the computed id before, or who has removed a binding, keeps the computed user,
+    /// and [`Binder::link`](super::Binder::link) reports the conflict.
+    pub(super) async fn record_login(
+        &self,
+        record: &mut LoginRecord,
+        unionid: Option<&UnionId>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Recorded> {
+        let (recorded, holder) = join(self.store.record_login(record), self.holder(unionid)).await;
+        let (recorded, holder) = (recorded?, holder?);
+        match (&recorded, holder) {
+            (Recorded::Unbound, _) => {
+                record.if_unbound = self.meet(&record.person, unionid, attempt).await?
+            }
+            (
+                Recorded::Counted {
+                    state: BindingState::Bound(bound),
+                    ..
+                },
+                Some(user),
+            ) if bound.generation == Generation::Computed
+                && bound.user != user
+                && !bound.blocked
+                && self
+                    .store
+                    .people_of(&user)
+                    .await?
+                    .is_some_and(|people| !people.is_empty()) =>
+            {
+                let (person, computed) = (&record.person, &bound.user);
+                let BindingState::Free {
+                    generation,
+                    dissolved,
+                } = self.store.stored_state(person).await?
+                else {
+                    return Ok(self.store.record_login(record).await?);
+                };
+                let is_new = bound.new_for.is_some() && !dissolved;
+                let user = if is_new { user } else { computed.clone() };
+                let intent = Intent {
+                    user,
+                    made: is_new,
+                    by_unionid: is_new,
+                };
+                let state = self.store.intend(person, generation, &intent).await?;
+                Box::pin(self.binder(person, unionid, &attempt.id).settle(state)).await?;
+                self.store.strike_off(computed, person).await?;
+                if is_new {
+                    record.if_unbound = UnboundPolicy::Intended(intent);
+                }
+            }
+            _ => return Ok(recorded),
+        }
+        Ok(self.store.record_login(record).await?)
+    }
+
+    /// Why a login is refused if the person's session belongs to another computed user. The id keys
+    /// have been compared, so WeChat must have named another unionid than before, and the user id
+    /// would change.
+    pub(super) async fn other_user(
+        &self,
+        person: &Person,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<LoginError> {
+        if !self.ids.are_of_unionids() {
+            return Ok(StoreError::OtherUserId.into());
+        }
+        let BindingState::Bound(bound) = self.store.binding_state(person).await? else {
+            return Ok(LoginError::Contended);
+        };
+        attempt.audit_context.user = Some(bound.user.clone());
+        Ok(LoginError::UnionIdChanged {
+            user: bound.user,
+            app: person.app.clone(),
+        })
+    }
+
+    /// The user to whom the unionid is linked; `None` unless user ids are computed from unionids.
+    async fn holder(&self, unionid: Option<&UnionId>) -> Result<Option<UserId>, StoreError> {
+        match unionid.filter(|_| self.ids.are_of_unionids()) {
+            Some(unionid) => Box::pin(self.store.claim_unionid(unionid, None)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// How to record a person whom the store does not know. No credentials are needed, so the login
+    /// is recorded together with the intent to bind the person.
+    async fn meet(
+        &self,
+        person: &Person,
+        unionid: Option<&UnionId>,
+        attempt: &Attempt<'_>,
+    ) -> Result<UnboundPolicy> {
+        // A person who will be refused is counted first.
+        if unionid.is_none() && self.ids.need_unionid(&person.app, &self.apps.all()) {
+            return Ok(UnboundPolicy::Counted);
+        }
+        let Named { user, .. } = self.accounts.new_user("", attempt.now).await?;
+        Ok(UnboundPolicy::Intended(
+            self.binder(person, unionid, &attempt.id)
+                .intent_for(user, unionid, None)
+                .await?,
+        ))
+    }
+}
