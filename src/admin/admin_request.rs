@@ -12,20 +12,20 @@ use wxmint_keys::vault::Vault;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
-use crate::login::{LoginError, LoginWorker, Operator};
+use crate::login::{LoginError, LoginParts, Operator};
 use crate::refusals::Refusal;
 
-/// The state that requests on the admin listener need: the secrets, and a worker with its own
-/// connections to the store and to WeChat.
+/// The state that requests on the admin listener need: the secrets, and the parts of a login with
+/// connections of their own to the store and to WeChat.
 pub(crate) struct Operating {
     pub(crate) tokens: CurrentAdminTokens,
-    pub(crate) worker: LoginWorker,
+    pub(crate) login: LoginParts,
 }
 
 impl Operating {
     pub(crate) fn operator(&self) -> Operator<'_> {
         Operator {
-            store: &self.worker.store,
+            store: &self.login.store,
         }
     }
 }
@@ -54,11 +54,11 @@ impl<T: Target> AdminRequest<T> {
     ) -> Result<Self, Problem> {
         let mut event = Event::new(Activity::request(action), origin(request));
         let path = request.match_info().load().unwrap_or_default();
-        let target = T::named_by(&path, &mut event, &operating.worker.vault.load_full());
+        let target = T::named_by(&path, &mut event, &operating.login.vault.load_full());
         event.app_kind = event
             .app
             .as_ref()
-            .and_then(|app| operating.worker.apps.all().kind_told(app));
+            .and_then(|app| operating.login.apps.all().kind_told(app));
         let because = |event: &Event, why: &Problem| Event {
             refused: Some(why.code.as_str().into()),
             ..event.clone()
@@ -152,27 +152,26 @@ impl AdminRequest<Person> {
         + 'static,
     ) -> Done {
         let changing = async move {
-            let (worker, app) = (&self.operating.worker, &self.target.app);
+            let (login, app) = (&self.operating.login, &self.target.app);
             let changed = work(&self.operating.operator(), &self.target).await;
-            let computed = worker
+            let calls = login.app_calls();
+            let computed = login
                 .ids
                 .of_openid(&self.target)
-                .filter(|_| worker.check_app(app, false).is_ok());
+                .filter(|_| calls.check_app(app, false).is_ok());
             let changed = match (changed, computed) {
                 // The session that names the user may have expired, and Redis may have lost it.
                 (Ok((None, more)), Some(user)) => {
-                    let mut done = worker.store.revoke_in_app(&user, app).await;
+                    let mut done = login.store.revoke_in_app(&user, app).await;
                     if done.is_ok() && self.action == "erase_person" {
-                        done = worker.store.strike_off(&user, &self.target).await;
+                        done = login.store.strike_off(&user, &self.target).await;
                     }
                     done.map(|()| (Some(user), more)).map_err(LoginError::from)
                 }
                 (changed, _) => changed,
             };
             self.event.user = changed.as_ref().ok().and_then(|(user, _)| user.clone());
-            self.done(
-                changed.and_then(|(user, more)| worker.check_app(app, user.is_some() || more)),
-            )
+            self.done(changed.and_then(|(user, more)| calls.check_app(app, user.is_some() || more)))
         };
         run_to_completion(changing).await
     }

@@ -11,7 +11,7 @@ use wxmint_telemetry::LastHour;
 
 use super::admin_request::{AdminRequest, OperatingData};
 use super::tokens::Right;
-use crate::login::{FoundUser, LoginError, LoginWorker, ShownBinding, ShownPerson, ShownUser};
+use crate::login::{FoundUser, LoginError, LoginParts, ShownBinding, ShownPerson, ShownUser};
 
 /// The answer of `GET /users/{user_id}/wechat`: peers need openids for calls of WeChat's API.
 #[derive(Serialize, ToSchema)]
@@ -32,7 +32,7 @@ pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingDat
     let act = AdminRequest::begin("look_up", Right::Read, &request, operating).await?;
     act.show(async |operating, user: &UserId| {
         let found = operating.operator().bindings_of(user).await?;
-        operating.worker.ids.check_listed(!found.is_empty())?;
+        operating.login.ids.check_listed(!found.is_empty())?;
         let wechat = found.into_iter().map(ShownBinding::from).collect();
         Ok::<_, LoginError>(WeChatOfUser {
             user_id: user.clone(),
@@ -66,9 +66,9 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
     let act = AdminRequest::begin("dissolve", Right::Operate, &request, operating).await?;
     act.run(async |operating, (user, app): &(UserId, AppId)| {
         let is_known = operating.operator().dissolve(user, app).await?;
-        operating.worker.abandon(user, app).await?;
-        operating.worker.check_app(app, is_known)?;
-        operating.worker.ids.check_listed(is_known)
+        operating.login.deserted_users().expire(user, app).await?;
+        operating.login.app_calls().check_app(app, is_known)?;
+        operating.login.ids.check_listed(is_known)
     })
     .await
 }
@@ -130,7 +130,10 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
     let act = AdminRequest::begin("look_up_person", Right::Read, &request, operating).await?;
     act.show(async |operating, person: &Person| {
         let found = operating.operator().look_up(person).await?;
-        operating.worker.check_app(&person.app, found.is_some())?;
+        operating
+            .login
+            .app_calls()
+            .check_app(&person.app, found.is_some())?;
         found.ok_or(LoginError::UnknownPerson)
     })
     .await
@@ -167,14 +170,14 @@ pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData)
     responses((status = 200, description = "The logins", body = LastHour)))]
 pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = AdminRequest::<()>::begin("activity", Right::Read, &request, operating).await?;
-    let read = |worker: &LoginWorker| {
+    let read = |login: &LoginParts| {
         let app: Option<AppId> =
             Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
         app.iter()
-            .try_for_each(|app| worker.check_app(app, false))?;
-        Ok::<_, Problem>(worker.metrics.last_hour(app.as_ref()))
+            .try_for_each(|app| login.app_calls().check_app(app, false))?;
+        Ok::<_, Problem>(login.metrics.last_hour(app.as_ref()))
     };
-    Ok(private(act.done(read(&act.operating.worker))?))
+    Ok(private(act.done(read(&act.operating.login))?))
 }
 
 /// The answer of `GET /find`.
@@ -200,7 +203,7 @@ pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answ
         let found = act
             .operating
             .operator()
-            .find(&id, &act.operating.worker.apps.all())
+            .find(&id, &act.operating.login.apps.all())
             .await;
         let first = found.as_ref().ok().and_then(|found| found.first());
         act.event.user = first.map(|found| found.user_id.clone());

@@ -68,8 +68,10 @@ pub(super) async fn sign(
             .await
             .and_then(|body| data_to_sign(&body)),
     )?;
-    act.show(async move |operating, (user, app)| operating.worker.sign(user, app, &data).await)
-        .await
+    act.show(async move |operating, (user, app)| {
+        operating.login.service_api().sign(user, app, &data).await
+    })
+    .await
 }
 
 /// Get the keys of wx.getUserCryptoManager
@@ -81,7 +83,9 @@ pub(super) async fn encrypt_keys(request: HttpRequest, operating: OperatingData)
         AdminRequest::<(UserId, AppId)>::begin("encrypt_keys", Right::WeChat, &request, operating)
             .await?;
     let keys = act
-        .run(async |operating, (user, app)| operating.worker.encrypt_keys(user, app).await)
+        .run(async |operating, (user, app)| {
+            operating.login.service_api().encrypt_keys(user, app).await
+        })
         .await?;
     Ok(private(EncryptKeys { keys }))
 }
@@ -95,8 +99,10 @@ pub(super) async fn access_token(request: HttpRequest, operating: OperatingData)
     let act =
         AdminRequest::<AppId>::begin("access_token", Right::WeChat, &request, operating).await?;
     Ok(shared(
-        &act.run(async |operating, app| operating.worker.access_token(app, None).await)
-            .await?,
+        &act.run(async |operating, app| {
+            operating.login.service_api().access_token(app, None).await
+        })
+        .await?,
     ))
 }
 
@@ -122,7 +128,11 @@ pub(super) async fn replace_access_token(
     let refused = AppAccessToken::new(refused);
     Ok(shared(
         &act.run(async move |operating, app| {
-            operating.worker.access_token(app, Some(&refused)).await
+            operating
+                .login
+                .service_api()
+                .access_token(app, Some(&refused))
+                .await
         })
         .await?,
     ))

@@ -21,7 +21,7 @@ use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
 use super::{caller, feed_pages::FeedPages, state::Issuer};
 use crate::accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
-use crate::login::{LoginPolicy, LoginWorker, UserIds};
+use crate::login::{LoginParts, LoginPolicy, UserIds};
 use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
 use crate::settings::{AccountsSource, Settings};
 use crate::{apps::CurrentApps, clock::now};
@@ -202,7 +202,7 @@ impl Issuer {
         };
         // Each worker builds its own later, when errors can no longer be reported. So one is built
         // here.
-        issuer.login_worker()?;
+        issuer.login_parts()?;
         Ok(issuer)
     }
 
@@ -236,15 +236,15 @@ impl Issuer {
         })
     }
 
-    /// The login of one worker thread, with an HTTP client and a Redis connection of its own:
+    /// The parts of the login of one worker thread, with an HTTP client and a Redis connection of its own:
     /// shared ones cost twice the CPU when the load is light.
-    pub(crate) fn login_worker(&self) -> Result<LoginWorker, IssuerStartError> {
+    pub(crate) fn login_parts(&self) -> Result<LoginParts, IssuerStartError> {
         let Settings {
             wechat_url,
             wechat_proxy,
             ..
         } = &self.settings;
-        Ok(LoginWorker {
+        Ok(LoginParts {
             apps: Arc::clone(&self.apps),
             wechat: WeChat::new(
                 wechat_url,
@@ -270,7 +270,7 @@ impl Issuer {
             minter: Arc::clone(&self.minter),
             ids: Arc::clone(&self.ids),
             metrics: self.metrics.clone(),
-            exchange: self
+            exchanger: self
                 .doors
                 .iter()
                 .find_map(|open| Arc::clone(&open.door).exchange()),

@@ -9,7 +9,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};
-use crate::login::{LoginError, LoginWorker, is_of_client, issued};
+use crate::login::{LoginError, LoginParts, is_of_client, issued};
 use crate::{clock::now, refusals::Refusal};
 
 /// The body of `POST /logout`, which may be left out.
@@ -47,8 +47,11 @@ pub(super) async fn logout(
         ..event
     };
     let issuer = worker.issuer.clone();
-    let leaving = async move |login: &LoginWorker, token: &_, person: &mut _| {
-        login.log_out(token, everywhere, person).await?;
+    let leaving = async move |login: &LoginParts, token: &_, person: &mut _| {
+        login
+            .token_actions()
+            .log_out(token, everywhere, person)
+            .await?;
         let doors = if everywhere || !is_of_client(&issuer.minter, token) {
             &[]
         } else {
@@ -107,7 +110,7 @@ async fn leave(
     event: Event,
     token: Verified<Claims>,
     work: impl AsyncFnOnce(
-        &LoginWorker,
+        &LoginParts,
         &Verified<Claims>,
         &mut Option<Person>,
     ) -> Result<(), LoginError>
@@ -169,7 +172,8 @@ fn everywhere(body: &[u8]) -> Result<bool, Problem> {
     responses((status = 204, description = "Dissolved")))]
 pub(super) async fn dissolve(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
     let (event, token) = begin(Activity::UNBIND, &request, &worker)?;
-    let leaving =
-        async |login: &LoginWorker, token: &_, person: &mut _| login.unbind(token, person).await;
+    let leaving = async |login: &LoginParts, token: &_, person: &mut _| {
+        login.token_actions().unbind(token, person).await
+    };
     leave(worker, event, token, leaving).await
 }

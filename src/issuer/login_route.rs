@@ -110,7 +110,7 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
         let address = origin.address.as_deref().unwrap_or_default();
         let outcome = attempt
             .make(address, async |attempt| {
-                Ok(at.login.log_in(asked?, attempt).await?)
+                Ok(at.login.log_in().log_in(asked?, attempt).await?)
             })
             .await;
         let app = if is_of_page {

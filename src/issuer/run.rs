@@ -121,7 +121,7 @@ pub fn public_app(
 > {
     let worker = IssuerWorker {
         issuer: Arc::clone(issuer),
-        login: issuer.login_worker().expect(MADE_ONCE),
+        login: issuer.login_parts().expect(MADE_ONCE),
     };
     App::new()
         .app_data(Data::new(worker))
@@ -167,7 +167,7 @@ pub fn admin_app(
         };
         let operating = Operating {
             tokens: tokens.clone(),
-            worker: issuer.login_worker().expect(MADE_ONCE),
+            login: issuer.login_parts().expect(MADE_ONCE),
         };
         issuer
             .doors

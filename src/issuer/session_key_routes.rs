@@ -95,7 +95,8 @@ pub(super) async fn user_data(
     let opening = async move {
         worker
             .login
-            .user_data(&holder, &asked, now(), max_age)
+            .user_data()
+            .open(&holder, &asked, now(), max_age)
             .await
     };
     let data = run_to_completion(opening).await.map_err(by_token)?;
@@ -121,7 +122,13 @@ pub(super) async fn phone(
                 "{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."
             ))
         })?;
-    let exchange = async move { worker.login.phone_number(&holder, &code).await };
+    let exchange = async move {
+        worker
+            .login
+            .phone_numbers()
+            .phone_number(&holder, &code)
+            .await
+    };
     let Phone {
         number,
         pure_number,
@@ -139,9 +146,15 @@ pub(super) async fn phone(
     responses((status = 200, description = "Whether it is valid", body = SessionAnswer)))]
 pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
     let holder = holder_with_session_key(&request, &worker).await?;
-    let valid = run_to_completion(async move { worker.login.session_holds(&holder).await })
-        .await
-        .map_err(by_token)?;
+    let valid = run_to_completion(async move {
+        worker
+            .login
+            .session_key_actions()
+            .session_holds(&holder)
+            .await
+    })
+    .await
+    .map_err(by_token)?;
     Ok(private(SessionAnswer { valid }))
 }
 
@@ -150,9 +163,15 @@ pub(super) async fn session(request: HttpRequest, worker: web::Data<IssuerWorker
     responses((status = 204, description = "Replaced")))]
 pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Done {
     let holder = holder_with_session_key(&request, &worker).await?;
-    run_to_completion(async move { worker.login.reset_session(&holder).await })
-        .await
-        .map_err(by_token)
+    run_to_completion(async move {
+        worker
+            .login
+            .session_key_actions()
+            .reset_session(&holder)
+            .await
+    })
+    .await
+    .map_err(by_token)
 }
 
 fn by_token(error: LoginError) -> Problem {
@@ -164,7 +183,10 @@ async fn holder_with_session_key(
     worker: &IssuerWorker,
 ) -> Result<TokenHolder, Problem> {
     let holder = token_holder(request, worker).await?;
-    worker.login.check_has_session_keys(&holder.person.app)?;
+    worker
+        .login
+        .app_calls()
+        .check_has_session_keys(&holder.person.app)?;
     Ok(holder)
 }
 
@@ -173,7 +195,12 @@ pub(crate) async fn token_holder(
     worker: &IssuerWorker,
 ) -> Result<TokenHolder, Problem> {
     let token = worker.issuer.verify(request, now())?;
-    worker.login.token_holder(&token).await.map_err(by_token)
+    worker
+        .login
+        .token_actions()
+        .token_holder(&token)
+        .await
+        .map_err(by_token)
 }
 
 fn user_data_request(body: &[u8]) -> Result<UserData, Problem> {

@@ -14,7 +14,7 @@ use wxmint_verify::Verifier;
 
 use super::door::{Doors, OpenDoor};
 use super::feed_pages::FeedPages;
-use crate::login::{LoginWorker, UserIds};
+use crate::login::{LoginParts, UserIds};
 use crate::{
     accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps,
     secret_files::WatchedFile, settings::Settings,
@@ -57,5 +57,5 @@ pub struct Issuer {
 
 pub(crate) struct IssuerWorker {
     pub(crate) issuer: Arc<Issuer>,
-    pub(crate) login: LoginWorker,
+    pub(crate) login: LoginParts,
 }

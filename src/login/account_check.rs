@@ -4,9 +4,16 @@ use wxmint_ids::UserId;
 use wxmint_keys::token::ExtraClaims;
 use wxmint_store::Bound;
 
-use super::{LoginError, LoginWorker, Result};
+use super::{LoginError, Result};
+use crate::accounts::Accounts;
 
-impl LoginWorker {
+/// Asks the account backend whether a user may log in.
+#[derive(Clone, Copy)]
+pub struct AccountCheck<'a> {
+    pub(super) accounts: &'a dyn Accounts,
+}
+
+impl AccountCheck<'_> {
     /// Returns the claims that the account backend adds to the token: the `known` ones, if they
     /// were already asked for. Refuses a user who is blocked, or whom the account backend does not
     /// let log in any more.
@@ -26,6 +33,8 @@ impl LoginWorker {
         }
     }
 
+    /// The claims that the account backend adds to the user's token. Refuses a user whom the
+    /// account backend does not let log in.
     pub(super) async fn claims_of(&self, user: &UserId) -> Result<ExtraClaims> {
         self.accounts.check_login(user).await?.ok_or_else(|| {
             tracing::info!(

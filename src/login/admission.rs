@@ -26,7 +26,7 @@ impl Admission {
         &self.bound.user
     }
 
-    /// The tag of the binding, for [`LoginWorker::still_bound`].
+    /// The tag of the binding, for [`Issuance::still_bound`](super::Issuance::still_bound).
     pub fn mark(&self) -> String {
         recipient_tag(&self.exchanged.person, self.bound.generation)
     }

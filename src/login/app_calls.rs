@@ -1,34 +1,47 @@
 //! The app of a request, and calls of WeChat's API for it.
 
+use arc_swap::ArcSwap;
 use wxmint_ids::AppId;
-use wxmint_store::AttemptId;
-use wxmint_wechat::{App, ByToken, CallError};
+use wxmint_keys::vault::Vault;
+use wxmint_store::{AttemptId, Store};
+use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
-use super::{AccessTokens, CodeExchanger, LoginError, LoginWorker, Result};
-use crate::apps::Apps;
+use super::{AccessTokens, CodeExchanger, LoginError, Result};
+use crate::apps::{Apps, CurrentApps};
 
-impl LoginWorker {
+/// Chooses the app of a request, and makes calls of WeChat's API for it.
+#[derive(Clone, Copy)]
+pub struct AppCalls<'a> {
+    pub(super) apps: &'a CurrentApps,
+    pub(super) wechat: &'a WeChat,
+    pub(super) store: &'a Store,
+    pub(super) vault: &'a ArcSwap<Vault>,
+    /// Acts for the apps that have no AppSecret.
+    pub(super) exchanger: Option<&'a dyn CodeExchanger>,
+}
+
+impl<'a> AppCalls<'a> {
     /// Chooses by [`Apps::choose`]. An app is not called unknown as long as some apps have not been
     /// read.
-    pub(crate) fn choose<'a>(
+    pub(crate) fn choose<'apps>(
         &self,
-        apps: &'a Apps,
+        apps: &'apps Apps,
         wanted: Option<&AppId>,
         hint: Option<&AppId>,
-    ) -> Result<&'a App> {
+    ) -> Result<&'apps App> {
         apps.choose(wanted, hint).map_err(|unknown| {
             // If several apps are known, the client must name one, whatever apps are still unread.
             let may_be_unread = wanted.or(hint).is_some() || apps.iter().nth(1).is_none();
-            let exchange = self.exchange.as_ref().filter(|_| may_be_unread);
-            exchange
-                .and_then(|exchange| exchange.apps_are_unread())
+            let exchanger = self.exchanger.filter(|_| may_be_unread);
+            exchanger
+                .and_then(CodeExchanger::apps_are_unread)
                 .unwrap_or_else(|| unknown.into())
         })
     }
 
     /// The exchanger that acts for the app; `None` for an app that has an AppSecret.
-    pub fn exchange_of(&self, app: &App) -> Option<&dyn CodeExchanger> {
-        self.exchange.as_deref().filter(|_| app.secret.is_none())
+    pub fn exchanger_of(&self, app: &App) -> Option<&'a dyn CodeExchanger> {
+        self.exchanger.filter(|_| app.secret.is_none())
     }
 
     /// Refuses an app that is not configured, unless records of it are kept (`is_kept`): the people
@@ -39,6 +52,15 @@ impl LoginWorker {
         } else {
             self.choose(&self.apps.all(), Some(app), None).map(drop)
         }
+    }
+
+    /// Refuses the app of a login if it has left meanwhile: the revocation of the tokens of a
+    /// merchant that leaves has missed the token of this login.
+    pub(super) fn check_still_served(&self, app: &AppId) -> Result<()> {
+        if self.exchanger.is_some() {
+            self.choose(&self.apps.all(), Some(app), None)?;
+        }
+        Ok(())
     }
 
     /// Refuses an app whose people have no session keys. An app that has left the configuration is
@@ -67,16 +89,18 @@ impl LoginWorker {
             .map_err(|error| error.of(&app.id))
     }
 
-    pub(crate) fn access_tokens<'a>(&'a self, app: &'a App) -> AccessTokens<'a> {
-        let (wechat, store, vault) = (&self.wechat, &self.store, self.vault.load_full());
-        let (exchange, attempt) = (self.exchange.as_deref(), AttemptId::random());
+    /// The access token of the app, for one call.
+    pub(crate) fn access_tokens<'app>(&self, app: &'app App) -> AccessTokens<'app>
+    where
+        'a: 'app,
+    {
         AccessTokens {
-            wechat,
-            store,
-            vault,
-            exchange,
+            wechat: self.wechat,
+            store: self.store,
+            vault: self.vault.load_full(),
+            exchanger: self.exchanger,
             app,
-            attempt,
+            attempt: AttemptId::random(),
             may_replace: true,
         }
     }

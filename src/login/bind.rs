@@ -2,18 +2,48 @@
 //! password or a phone number proves, or a new user.
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{AppId, Person, UserId};
-use wxmint_store::{BindingState, Bound, Generation, Ticket, TicketHolder, short_digest};
+use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_store::{AttemptId, BindingState, Bound, Generation, Store, short_digest};
+use wxmint_telemetry::Metrics;
 
+use super::bind_tickets::ask_for_credentials;
 use super::exchanged_login::ExchangedLogin;
+use super::operator::release_unionid;
 use super::{
-    Attempt, Binder, FreePlace, LoginError, LoginWorker, Operator, Result, SettledState,
-    UnionIdLink,
+    Attempt, Binder, FreePlace, LoginError, LoginPolicy, Operator, Result, SettledState,
+    UnionIdLink, UserIds,
 };
-use super::{IP, operator::release_unionid};
-use crate::accounts::{Accepts, Named};
+use crate::accounts::{Accepts, Accounts, Named};
 
-impl LoginWorker {
+/// Finds the user of a person, and binds the person to the user.
+#[derive(Clone, Copy)]
+pub(super) struct Bind<'a> {
+    pub(super) store: &'a Store,
+    pub(super) accounts: &'a dyn Accounts,
+    pub(super) policy: &'a LoginPolicy,
+    pub(super) ids: &'a UserIds,
+    pub(super) metrics: &'a Metrics,
+}
+
+impl Bind<'_> {
+    /// The steps of a binding of this person, for one request.
+    pub(super) fn binder<'b>(
+        &'b self,
+        person: &'b Person,
+        unionid: Option<&'b UnionId>,
+        attempt: &'b AttemptId,
+    ) -> Binder<'b> {
+        Binder {
+            store: self.store,
+            person,
+            unionid,
+            attempt,
+            per_user: self.policy.bindings_per_user,
+        }
+    }
+
+    /// Finds the user to whom the person is bound, or binds the person to the `candidate`, whose
+    /// credentials were checked, or else to a new user.
     pub(super) async fn bind(
         &self,
         exchanged: &ExchangedLogin,
@@ -42,7 +72,7 @@ impl LoginWorker {
                 let make =
                     async |place: FreePlace<'_>| self.make_user(person, &place, attempt.now).await;
                 let Some(bound) = binder.bind_unasked(settled, make).await? else {
-                    return Err(self.ask(exchanged).await?);
+                    return Err(ask_for_credentials(self.store, exchanged).await?);
                 };
                 bound
             }
@@ -70,7 +100,7 @@ impl LoginWorker {
     /// Links the unionid to the user. If it is already linked to another user, the conflict is
     /// logged and counted. If that other user is blocked, the login is refused, because the person
     /// may have become a second user before WeChat named the unionid.
-    pub(crate) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
+    pub(super) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
         let user = bound.user.as_str();
         let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
         if let Some(unionid) = binder
@@ -80,7 +110,7 @@ impl LoginWorker {
                 .ids
                 .of_unionid(unionid)
                 .filter(|computed| *computed != bound.user)
-            && (Operator { store: &self.store }).knows(&computed).await?
+            && (Operator { store: self.store }).knows(&computed).await?
         {
             self.store
                 .share_unionid(unionid, &[&computed, &bound.user])
@@ -96,7 +126,7 @@ impl LoginWorker {
                     "one unionid, two users: both are kept; see wxmint bindings export"
                 );
                 if bound.blocked {
-                    Operator { store: &self.store }.end(&bound.user).await?;
+                    Operator { store: self.store }.end(&bound.user).await?;
                 }
             }
             (UnionIdLink::Blocked(other), _) => {
@@ -107,7 +137,7 @@ impl LoginWorker {
                 );
                 if !bound.shared {
                     // Tokens that were issued before WeChat named the unionid may still be valid.
-                    Operator { store: &self.store }
+                    Operator { store: self.store }
                         .revoke_in_app(&bound.user, &binder.person.app)
                         .await?;
                     self.store.note_shared(binder.person, &bound.user).await?;
@@ -115,7 +145,7 @@ impl LoginWorker {
                 return Err(LoginError::Blocked);
             }
             (UnionIdLink::Gone, Some(unionid)) => {
-                release_unionid(&self.store, unionid, &bound.user).await?
+                release_unionid(self.store, unionid, &bound.user).await?
             }
             _ => {}
         }
@@ -152,57 +182,6 @@ impl LoginWorker {
                 .await?
                 .user,
         ))
-    }
-
-    /// Asks for credentials. The ticket replaces the login code, which has been used.
-    async fn ask(&self, exchanged: &ExchangedLogin) -> Result<LoginError> {
-        let ticket = Ticket::random();
-        let holder = TicketHolder {
-            person: exchanged.person.clone(),
-            unionid: exchanged.unionid.clone(),
-            key: exchanged.key.clone(),
-        };
-        self.store.keep_ticket(&ticket, &holder).await?;
-        Ok(LoginError::BindingRequired(ticket))
-    }
-
-    /// Redeems the bind ticket of an earlier login that lacked credentials. Refuses the ticket of
-    /// another app than `app`.
-    pub(super) async fn redeem(
-        &self,
-        ticket: &Ticket,
-        app: Option<&AppId>,
-        attempt: &mut Attempt<'_>,
-    ) -> Result<ExchangedLogin> {
-        self.minter.check(attempt.now)?;
-        self.note_life().await?;
-        self.store
-            .count(&self.meter_of(attempt.address))
-            .await
-            .map_err(LoginError::of_limit(IP))?;
-        let taken = self.store.take_ticket(ticket, &attempt.id).await?;
-        let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
-        let (
-            TicketHolder {
-                person,
-                unionid,
-                key,
-            },
-            at,
-        ) = taken.ok_or(LoginError::TicketInvalid)?;
-        (attempt.audit_context.app, attempt.audit_context.person) =
-            (Some(person.app.clone()), Some(person.clone()));
-        self.choose(&self.apps.all(), Some(&person.app), None)?;
-        let state = self.store.binding_state(&person).await?;
-        Ok(ExchangedLogin {
-            person,
-            unionid,
-            state,
-            key,
-            kept_for: None,
-            at,
-            may_be_ended: true,
-        })
     }
 }
 

@@ -4,10 +4,9 @@ use wxmint_ids::{Person, PhoneCode};
 use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{RateLimitKey, short_digest};
 
-use super::exchanged_login::ExchangedLogin;
 use super::limits::{NAMES, USERNAME};
-use super::{Attempt, LoginError, LoginWorker, Result};
-use crate::accounts::{Accepts, Named, Password, Username};
+use super::{AccountCheck, Attempt, LoginError, LoginLimits, PhoneNumbers, Result};
+use crate::accounts::{Accepts, Accounts, Named, Password, Username};
 
 /// Proves the business user.
 #[derive(Debug)]
@@ -19,7 +18,16 @@ pub enum Credentials {
     Phone(PhoneCode),
 }
 
-impl LoginWorker {
+/// Checks credentials.
+#[derive(Clone, Copy)]
+pub(super) struct CredentialCheck<'a> {
+    pub(super) accounts: &'a dyn Accounts,
+    pub(super) account_check: AccountCheck<'a>,
+    pub(super) limits: LoginLimits<'a>,
+    pub(super) phone_numbers: PhoneNumbers<'a>,
+}
+
+impl CredentialCheck<'_> {
     /// Refuses credentials that the account backend does not accept, because a password that is
     /// silently ignored would surprise the client.
     pub(super) fn check_accepted(&self, credentials: &Credentials) -> Result<()> {
@@ -38,20 +46,20 @@ impl LoginWorker {
     /// Checks the credentials. This happens after WeChat has accepted the code, so that each guess
     /// costs a fresh code. Returns the claims too: they are asked for before the binding is made,
     /// because a user who may not log in must not be bound.
-    pub(super) async fn identify(
+    pub(super) async fn check(
         &self,
-        exchanged: &ExchangedLogin,
+        person: &Person,
         credentials: Credentials,
         attempt: &mut Attempt<'_>,
     ) -> Result<Option<(Named, ExtraClaims)>> {
         let named = match credentials {
             Credentials::Nothing => return Ok(None),
             Credentials::Password(name, password) => {
-                self.check_password(&exchanged.person, &name, &password, attempt.address)
+                self.check_password(person, &name, &password, attempt.address)
                     .await?
             }
             Credentials::Phone(code) => {
-                let phone = Box::pin(self.phone_of(&exchanged.person, &code)).await?;
+                let phone = Box::pin(self.phone_numbers.phone_of(person, &code)).await?;
                 self.accounts
                     .user_of_phone(&phone)
                     .await?
@@ -62,7 +70,7 @@ impl LoginWorker {
             .audit_context
             .user
             .get_or_insert_with(|| named.user.clone());
-        let claims = self.claims_of(&named.user).await?;
+        let claims = self.account_check.claims_of(&named.user).await?;
         Ok(Some((named, claims)))
     }
 
@@ -76,15 +84,17 @@ impl LoginWorker {
         from: &str,
     ) -> Result<Named> {
         let digest = short_digest(&name.folded()).to_string();
-        let meter = RateLimitKey::of_person(person, NAMES, &digest, self.policy.limit_username);
+        let meter =
+            RateLimitKey::of_person(person, NAMES, &digest, self.limits.policy.limit_username);
         let counted = self
+            .limits
             .store
             .count(&meter)
             .await
             .map_err(LoginError::of_limit(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {
-            self.store.uncount(&meter, counted).await?;
+            self.limits.store.uncount(&meter, counted).await?;
         }
         checked?
             .map(|user| Named { user, made: false })

@@ -1,60 +1,105 @@
-//! Exchanges the login codes of apps that have no AppSecret here: a third party acts for the app
-//! with its own tokens. An app with an AppSecret needs none of this.
+//! The exchange: whose code is this? Claims a login code, so that it is sent once, and asks WeChat.
 
-use async_trait::async_trait;
-use wxmint_ids::LoginCode;
-use wxmint_store::{AttemptId, Claim};
-use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
+use wxmint_ids::{AppId, LoginCode};
+use wxmint_store::{AttemptId, Claim, ExchangeTimestamp, Store};
+use wxmint_wechat::{App, CallError, Session};
 
-use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginWorker, Refused, Result};
+use super::{AppCalls, Attempt, IP, Issuance, LoginError, LoginLimits, Result, UserIds};
 
-/// Acts for apps that have no AppSecret. Its futures are boxed, so that other logins' futures stay
-/// small.
-#[async_trait(?Send)]
-pub trait CodeExchanger {
-    /// The error to answer while not all apps have been read, so that no app can be called unknown.
-    fn apps_are_unread(&self) -> Option<LoginError>;
+/// Exchanges login codes at WeChat.
+pub(super) struct CodeExchange<'a> {
+    pub(super) calls: AppCalls<'a>,
+    pub(super) limits: LoginLimits<'a>,
+    pub(super) ids: &'a UserIds,
+    pub(super) issuance: Issuance<'a>,
+}
 
-    /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
-    async fn claim(
+/// WeChat's answer to a code.
+pub(super) struct ExchangedCode {
+    pub(super) session: Session,
+    /// Orders this exchange among those of the same person.
+    pub(super) order: ExchangeTimestamp,
+}
+
+impl CodeExchange<'_> {
+    /// Exchanges the code. Until WeChat has answered, the login takes up one of the calls that its
+    /// address may have in progress.
+    pub(super) async fn exchange(
         &self,
-        login: &LoginWorker,
         app: &App,
         code: &LoginCode,
         attempt: &Attempt<'_>,
-    ) -> Result<Claim>;
+    ) -> Result<ExchangedCode> {
+        let place = self.calls.wechat.place_for(attempt.address)?;
+        let order = self.claim(app, code, attempt).await?;
+        let session = self.ask_wechat(app, code, &attempt.id).await?;
+        drop(place);
+        Ok(ExchangedCode { session, order })
+    }
 
-    /// Exchanges a code at WeChat. Releases a code that was not sent, unless the error is
-    /// `NotSent`: then the caller does.
-    async fn exchange(
+    /// The first round trip counts the address and claims the code, so that no other request can
+    /// use it.
+    async fn claim(
         &self,
-        login: &LoginWorker,
+        app: &App,
+        code: &LoginCode,
+        attempt: &Attempt<'_>,
+    ) -> Result<ExchangeTimestamp> {
+        let store = self.limits.store;
+        self.ids.agreement.ask_first(store).await?;
+        self.ids.agreement.check_agreed()?;
+        self.issuance.prepare(attempt.now).await?;
+        let claim = match self.calls.exchanger_of(app) {
+            None => {
+                let of_address = self.limits.of_address(attempt.address);
+                store
+                    .claim_code(&app.id, code, &attempt.id, &of_address)
+                    .await?
+            }
+            Some(other) => other.claim(&self.limits, app, code, attempt).await?,
+        };
+        match claim {
+            Claim::Granted(order) => Ok(order),
+            Claim::Taken => Err(LoginError::CodeUsed),
+            Claim::Limited(refused) => Err(LoginError::TooMany { limit: IP, refused }),
+        }
+    }
+
+    /// Exchanges the code at WeChat. If the code was provably not sent, it is released, so that the
+    /// client can send it again.
+    async fn ask_wechat(
+        &self,
         app: &App,
         code: &LoginCode,
         attempt: &AttemptId,
-    ) -> Result<Session>;
+    ) -> Result<Session> {
+        let session = match self.calls.exchanger_of(app) {
+            None => self
+                .calls
+                .wechat
+                .exchange(app, code)
+                .await
+                .map_err(|error| LoginError::from(error).of(&app.id)),
+            Some(other) => {
+                let tokens = self.calls.access_tokens(app);
+                other.exchange(&tokens, code, attempt).await
+            }
+        };
+        if let Err(LoginError::WeChatUnavailable(CallError::NotSent { .. })) = session {
+            release_code(self.calls.store, &app.id, code, attempt).await;
+        }
+        session
+    }
+}
 
-    /// The third party's own app (WeChat's `component_appid`). Peers may have its access token too.
-    fn own_app(&self) -> &App;
-
-    /// The access token of the own app, which logins share for a minute.
-    fn held(&self) -> &HeldToken;
-
-    /// The error while the own app gets no access token until an operator or the third party has
-    /// fixed something.
-    fn refusal(&self) -> Option<CallError>;
-
-    /// Fetches a new access token, in place of the `refused` one if there is one.
-    async fn fetch(
-        &self,
-        tokens: &AccessTokens<'_>,
-        refused: Option<&Refused>,
-    ) -> Result<FetchedAccessToken>;
-
-    /// Counts a peer's report that WeChat has refused the token with this fingerprint, before
-    /// anything is fetched.
-    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()>;
-
-    /// Takes note of the error of a call for the app.
-    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError);
+/// Releases a code that was not sent to WeChat.
+pub(crate) async fn release_code(
+    store: &Store,
+    app: &AppId,
+    code: &LoginCode,
+    attempt: &AttemptId,
+) {
+    if let Err(error) = store.release_code(app, code, attempt).await {
+        tracing::warn!(%error, "a login code that was not sent could not be given back");
+    }
 }

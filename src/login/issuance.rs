@@ -1,47 +1,69 @@
-//! Dates the token of a login.
+//! The issuance: a dated token for its recipient, which is the app of the login or a client.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{Person, TokenId, UserId};
-use wxmint_keys::token::Issued;
-use wxmint_store::{Generation, StoreError};
+use futures_util::future::try_join_all;
+use wxmint_ids::{AppId, ClientId, Person};
+use wxmint_keys::token::{Issued, Minter};
+use wxmint_store::{BindingState, Bound, Generation, Store, StoreError, TokenState};
 use wxmint_verify::MAX_LEEWAY;
 
-use super::client_tokens::recipient_tag;
+use super::client_tokens::{OF_COMPUTED, client_tag, recipient_tag};
 use super::exchanged_login::ExchangedLogin;
-use super::{LoginError, LoginWorker, Result};
+use super::{Admission, Attempt, LoginError, Result};
 
-impl LoginWorker {
-    /// Notes the lifetime of this process's tokens in the store, so that revocations are kept
-    /// longer than the tokens live.
-    pub(crate) async fn note_life(&self) -> Result<(), StoreError> {
-        self.store.note_life(self.minter.ttl()).await
+/// Dates tokens.
+#[derive(Clone, Copy)]
+pub struct Issuance<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) minter: &'a Minter,
+    /// Whether a login revokes the user's earlier tokens (`WXMINT_SINGLE_SESSION`).
+    pub(crate) single_session: bool,
+}
+
+impl Issuance<'_> {
+    /// Fails if no key can sign now, so that no code or ticket is used up in vain. Notes the
+    /// lifetime of this process's tokens in the store, so that revocations are kept longer than the
+    /// tokens live.
+    pub(super) async fn prepare(&self, now: DateTime<Utc>) -> Result<()> {
+        self.minter.check(now)?;
+        Ok(self.store.note_life(self.minter.ttl()).await?)
     }
 
-    /// Dates the token with the second of the login. If a revocation of the user covers that
-    /// second, the first later second that none covers is used. With `WXMINT_SINGLE_SESSION` this
-    /// revokes the earlier tokens.
+    /// The token of a login for its app. It is dated with the second of the login. If a revocation
+    /// of the user covers that second, the first later second that none covers is used. With
+    /// `WXMINT_SINGLE_SESSION` this revokes the earlier tokens.
     ///
     /// Verifiers accept an `iat` at most one minute ahead of their clocks; this machine's clock
     /// stands for theirs. The `exp` is computed from the second of the login even if the `iat` is
     /// later, because revocations are kept no longer than such a token lives. A later `iat` means
     /// that something was revoked, perhaps with the binding itself, so the binding is looked up
     /// again.
-    pub(super) async fn date(
+    pub(super) async fn date_for_app(
         &self,
         exchanged: &ExchangedLogin,
-        (user, generation): (UserId, Generation),
-        id: TokenId,
-        new_user: bool,
-        now: DateTime<Utc>,
+        bound: Bound,
+        attempt: &Attempt<'_>,
     ) -> Result<Issued> {
+        let now = attempt.now;
         let ExchangedLogin {
             person,
             at,
             may_be_ended,
             ..
         } = exchanged;
+        let Bound {
+            user,
+            generation,
+            new_for,
+            ..
+        } = bound;
+        let id = self
+            .minter
+            .token_id(&binding_tag(person, generation), now)?;
+        // A user with a computed id may have existed before, so a revocation may cover this token.
+        let was_made = new_for == Some(attempt.id.mark()) && generation != Generation::Computed;
         let token = self.minter.issued(user, person.app.clone(), id, *at);
         let latest = latest(now, token.expires_at);
         if token.issued_at > latest {
@@ -51,10 +73,10 @@ impl LoginWorker {
         if token.expires_at <= now.timestamp() {
             return Err(StoreError::ClockBehind.into());
         }
-        let date = match self.policy.single_session {
+        let date = match self.single_session {
             true => self.store.revoke_earlier(&token, latest).await?,
             // A user whom this login has created has no revocations.
-            false if *may_be_ended && !new_user => {
+            false if *may_be_ended && !was_made => {
                 self.store.date_token(person, &token, latest).await?
             }
             false => Some(token.issued_at),
@@ -82,6 +104,121 @@ impl LoginWorker {
                 .ok_or(LoginError::Contended)?;
         }
         Ok(token)
+    }
+
+    /// How many seconds a token of the app is still valid. Its dates come from the clock of Redis,
+    /// which may be behind.
+    pub(super) fn expires_in(&self, issued: &Issued, now: DateTime<Utc>) -> u64 {
+        let left = u64::try_from(issued.expires_at - now.timestamp().max(issued.issued_at))
+            .unwrap_or_default();
+        left.min(self.minter.ttl().as_secs())
+    }
+
+    /// The token that this minter may sign for the client. It is dated like that of a login. Clients
+    /// verify tokens with third-party libraries, some of which refuse an `iat` that is ahead of
+    /// their clock. So if the clock of Redis is ahead, the token is dated with this
+    /// machine's second, unless a revocation covers that second. With `WXMINT_SINGLE_SESSION` the
+    /// clock of Redis counts even then, because the order of the dates decides which login stays
+    /// valid, and one clock must make that order.
+    pub async fn date_for_client(
+        &self,
+        ClientId(client): &ClientId,
+        minter: &Minter,
+        admission: &Admission,
+        now: DateTime<Utc>,
+    ) -> Result<Issued> {
+        let Admission {
+            exchanged, bound, ..
+        } = admission;
+        let app = &exchanged.person.app;
+        let id = minter.token_id(&client_tag(client), now)?;
+        let logged_in_at = exchanged.at.timestamp();
+        let at = if self.single_session {
+            exchanged.at
+        } else {
+            exchanged.at.min(now)
+        };
+        let mut token = minter.issued(bound.user.clone(), client.clone(), id, at);
+        let latest = latest(now, token.expires_at);
+        let of_app = Issued {
+            app: app.clone(),
+            ..token.clone()
+        };
+        let dates = [&of_app, &token].map(|token| self.store.date_of_client(token, latest));
+        let dates = try_join_all(dates)
+            .await?
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or(LoginError::Blocked)?;
+        let date = dates.into_iter().max().unwrap_or(token.issued_at);
+        // A revocation written since the login applies to it. A revocation dated in the future
+        // predates a clock step.
+        if date > logged_in_at && date <= (self.store.now_micros() / 1_000_000) as i64 + 1 {
+            return Err(LoginError::Contended);
+        }
+        token = dated(token, date, latest)?;
+        // A revocation of the app's tokens finds this note, and then covers the token. A revocation
+        // between the login and the note does not, so it is looked for below. An unbinding first
+        // removes the binding and then revokes the noted tokens: either the check below finds the
+        // binding gone, or the unbinding finds the note.
+        self.store.note_client_token(&token, app).await?;
+        let dated = match self.single_session {
+            true => self
+                .store
+                .revoke_earlier(&token, token.issued_at)
+                .await?
+                .ok_or(LoginError::Blocked)?,
+            false => token.issued_at,
+        };
+        let is_alive = dated == token.issued_at
+            && self
+                .still_bound(app, &admission.mark(), &token)
+                .await?
+                .is_some();
+        if is_alive {
+            Ok(token)
+        } else {
+            Err(LoginError::Contended)
+        }
+    }
+
+    /// The binding with this tag, under which a client's token was issued. `None` if the binding is
+    /// gone, or if the token or the tokens of the app have been revoked since.
+    pub async fn still_bound(
+        &self,
+        app: &AppId,
+        mark: &str,
+        token: &Issued,
+    ) -> Result<Option<Bound>> {
+        let of_app = Issued {
+            app: app.clone(),
+            ..token.clone()
+        };
+        let (state, of_client) = (
+            self.store.token_state(&of_app).await?,
+            self.store.token_state(token).await?,
+        );
+        let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else {
+            return Ok(None);
+        };
+        if self.minter.has_revoked_all(token, &client_tag(&token.app)) {
+            return Ok(None);
+        }
+        if mark == OF_COMPUTED {
+            return Ok(Some(Bound::computed(token.user.clone())));
+        }
+        let is_own = |(person, generation): &(Person, Generation)| {
+            recipient_tag(person, *generation) == mark
+        };
+        let Some((person, generation)) = people.into_iter().find(is_own) else {
+            return Ok(None);
+        };
+        let BindingState::Bound(bound) = self.store.binding_state(&person).await? else {
+            return Ok(None);
+        };
+        Ok(Some(bound).filter(|bound| {
+            bound.generation == generation && bound.user == token.user && !bound.blocked
+        }))
     }
 }
 

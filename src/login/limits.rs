@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use wxmint_ids::Person;
-use wxmint_store::{RateLimitKey, limits::Rate};
+use wxmint_store::{RateLimitKey, Store, limits::Rate};
 
-use super::{LoginError, LoginWorker, Result};
+use super::{LoginError, LoginPolicy, Result};
 
 /// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of
 /// `LoginPolicy`, and its label in the log and the audit events. No variable sets the limit of
@@ -51,8 +51,16 @@ const UNBINDING_RATE: Rate = Rate {
     period: Duration::from_secs(86_400),
 };
 
-impl LoginWorker {
-    pub(super) fn meter_of(&self, address: &str) -> RateLimitKey {
+/// Counts requests, and refuses those that are too many.
+#[derive(Clone, Copy)]
+pub struct LoginLimits<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) policy: &'a LoginPolicy,
+}
+
+impl LoginLimits<'_> {
+    /// The limit of logins of an address.
+    pub(super) fn of_address(&self, address: &str) -> RateLimitKey {
         RateLimitKey::new(IP, address, self.policy.limit_ip)
     }
 
@@ -70,6 +78,13 @@ impl LoginWorker {
             .await
     }
 
+    /// Counts a request of an address, with the rate of `limit_ip`.
+    pub(crate) async fn count_by_address(&self, kind: &'static str, address: &str) -> Result<()> {
+        self.count(&RateLimitKey::new(kind, address, self.policy.limit_ip), IP)
+            .await
+    }
+
+    /// Counts a request. `limit` is the name that the refusal has in the log and the audit events.
     pub(crate) async fn count(&self, meter: &RateLimitKey, limit: &'static str) -> Result<()> {
         self.store
             .count(meter)

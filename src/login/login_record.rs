@@ -1,21 +1,110 @@
-//! Records a login in the store, with the intent to bind a person whom the store does not know.
+//! Records a login in the store: counts the person, finds the binding, and stores the session key.
+//! If the store does not know the person, the login is recorded with the intent to bind the person.
 
+use arc_swap::ArcSwap;
 use futures_util::future::join;
 use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{
-    BindingState, Generation, Intent, LoginRecord, Recorded, StoreError, UnboundPolicy,
+    AttemptId, BindingState, Generation, Intent, LoginRecord, Recorded, Store, StoreError,
+    UnboundPolicy,
 };
+use wxmint_wechat::{App, SessionKey};
 
-use super::{Attempt, LoginError, LoginWorker, Result};
-use crate::accounts::Named;
+use super::exchange::ExchangedCode;
+use super::exchanged_login::ExchangedLogin;
+use super::{Attempt, Binder, LoginError, LoginPolicy, OPENID, Result, UserIds};
+use crate::accounts::{Accepts, Accounts, Named};
+use crate::apps::CurrentApps;
 
-impl LoginWorker {
+/// Records logins.
+pub(super) struct LoginRecorder<'a> {
+    pub(super) apps: &'a CurrentApps,
+    pub(super) store: &'a Store,
+    pub(super) vault: &'a ArcSwap<Vault>,
+    pub(super) accounts: &'a dyn Accounts,
+    pub(super) policy: &'a LoginPolicy,
+    pub(super) ids: &'a UserIds,
+}
+
+impl LoginRecorder<'_> {
+    /// The second round trip counts the person, finds the binding, and stores the session key
+    /// beside it.
+    pub(super) async fn record(
+        &self,
+        app: &App,
+        exchanged: ExchangedCode,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<ExchangedLogin> {
+        let ExchangedCode { session, order } = exchanged;
+        let person = Person {
+            app: app.id.clone(),
+            openid: session.openid,
+        };
+        attempt.audit_context.person = Some(person.clone());
+        let has_credentials = self.accounts.accepts() != Accepts::Nothing;
+        let seal = |key: &SessionKey| self.vault.load_full().seal(key.expose(), &person);
+        let mut record = LoginRecord {
+            session_key: session
+                .session_key
+                .as_ref()
+                .map_or_else(Sealed::nothing, seal),
+            if_unbound: self
+                .ids
+                .if_unbound(&person, session.unionid.as_ref(), has_credentials)?,
+            person,
+            order,
+            rate: self.policy.limit_openid,
+        };
+        let recorded = self
+            .record_login(&mut record, session.unionid.as_ref(), attempt)
+            .await?;
+        let (state, at, may_be_ended, kept_for) = match recorded {
+            Recorded::Counted {
+                state,
+                at,
+                may_be_ended,
+                kept_for,
+            } => (state, at, may_be_ended, kept_for),
+            Recorded::Limited(refused) => {
+                return Err(LoginError::TooMany {
+                    limit: OPENID,
+                    refused,
+                });
+            }
+            Recorded::Unbound => return Err(LoginError::Contended),
+            Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await?),
+        };
+        // A later revocation of a person who is on no list cannot know that Redis' clock was ahead.
+        // Use the earlier clock.
+        let began = if self.ids.need_no_list() {
+            attempt.now.min(at)
+        } else {
+            at
+        };
+        let LoginRecord {
+            person,
+            order,
+            session_key,
+            ..
+        } = record;
+        Ok(ExchangedLogin {
+            person,
+            unionid: session.unionid,
+            state,
+            key: (order, session_key),
+            kept_for,
+            at: began,
+            may_be_ended: may_be_ended || began.timestamp() < at.timestamp(),
+        })
+    }
+
     /// Records a login. It is recorded a second time in two cases: for an unbound person, with the
     /// intent to bind, and for a person with a computed user whose unionid is bound to another user
     /// in another app. If the computed user is new, the person becomes that other user. A person
     /// who has got the computed id before, or who has removed a binding, keeps the computed user,
     /// and [`Binder::link`](super::Binder::link) reports the conflict.
-    pub(super) async fn record_login(
+    async fn record_login(
         &self,
         record: &mut LoginRecord,
         unionid: Option<&UnionId>,
@@ -72,11 +161,7 @@ impl LoginWorker {
     /// Why a login is refused if the person's session belongs to another computed user. The id keys
     /// have been compared, so WeChat must have named another unionid than before, and the user id
     /// would change.
-    pub(super) async fn other_user(
-        &self,
-        person: &Person,
-        attempt: &mut Attempt<'_>,
-    ) -> Result<LoginError> {
+    async fn other_user(&self, person: &Person, attempt: &mut Attempt<'_>) -> Result<LoginError> {
         if !self.ids.are_of_unionids() {
             return Ok(StoreError::OtherUserId.into());
         }
@@ -116,5 +201,20 @@ impl LoginWorker {
                 .intent_for(user, unionid, None)
                 .await?,
         ))
+    }
+
+    fn binder<'b>(
+        &'b self,
+        person: &'b Person,
+        unionid: Option<&'b UnionId>,
+        attempt: &'b AttemptId,
+    ) -> Binder<'b> {
+        Binder {
+            store: self.store,
+            person,
+            unionid,
+            attempt,
+            per_user: self.policy.bindings_per_user,
+        }
     }
 }

@@ -8,8 +8,8 @@ use wxmint_store::limits::{LimitError, Rate, Reservation};
 use wxmint_store::{AttemptId, RateLimitKey, counted_phone_code};
 use wxmint_wechat::ByToken;
 
-use super::limits::NUMBERS;
-use super::{LoginError, LoginWorker, Result};
+use super::limits::{NUMBERS, PHONE};
+use super::{AppCalls, LoginError, LoginLimits, Result, TokenHolder};
 
 const A_DAY: Duration = Duration::from_secs(86_400);
 /// How long a counted code is remembered. WeChat accepts a code for 5 minutes.
@@ -28,16 +28,31 @@ struct CountedNumber {
     attempt: String,
 }
 
-impl LoginWorker {
+/// Phone numbers that WeChat verifies.
+#[derive(Clone, Copy)]
+pub struct PhoneNumbers<'a> {
+    pub(super) limits: LoginLimits<'a>,
+    pub(super) calls: AppCalls<'a>,
+}
+
+impl PhoneNumbers<'_> {
+    /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's
+    /// own.
+    pub async fn phone_number(&self, holder: &TokenHolder, code: &PhoneCode) -> Result<Phone> {
+        self.limits.count_call(&holder.person, PHONE).await?;
+        self.phone_of(&holder.person, code).await
+    }
+
     /// The phone number that `code` stands for, which must be this person's own.
     pub(super) async fn phone_of(&self, person: &Person, code: &PhoneCode) -> Result<Phone> {
         if !is_code_of_wechat(code.as_str()) {
             return Err(LoginError::PhoneCodeInvalid);
         }
-        self.check_has_session_keys(&person.app)?;
+        self.calls.check_has_session_keys(&person.app)?;
         let counted = self.count_number(person, code).await?;
         let exchange = async |by: ByToken<'_>| by.phone_number(code, &person.openid).await;
         let exchanged = self
+            .calls
             .by_access_token(&person.app, exchange)
             .await
             .map_err(|error| match error {
@@ -61,7 +76,7 @@ impl LoginWorker {
         code: &PhoneCode,
     ) -> Result<Option<CountedNumber>> {
         let key = counted_phone_code(&person.app, code);
-        if self.store.kept(&key).await?.is_some() {
+        if self.limits.store.kept(&key).await?.is_some() {
             return Ok(None);
         }
         let a_day = |burst| Rate {
@@ -72,24 +87,28 @@ impl LoginWorker {
             person,
             NUMBERS,
             "",
-            a_day(self.policy.phone_numbers_per_person),
+            a_day(self.limits.policy.phone_numbers_per_person),
         );
         let of_app = RateLimitKey::of_app(
             &person.app,
             NUMBERS,
             "",
-            a_day(self.policy.phone_numbers_per_app),
+            a_day(self.limits.policy.phone_numbers_per_app),
         );
         let counted_of_person = self
+            .limits
             .store
             .count(&of_person)
             .await
             .map_err(LoginError::of_limit(PER_PERSON))?;
-        let counted_of_app = match self.store.count(&of_app).await {
+        let counted_of_app = match self.limits.store.count(&of_app).await {
             Ok(counted) => counted,
             Err(LimitError::Store(error)) => return Err(error.into()),
             Err(LimitError::TooMany(refused)) => {
-                self.store.uncount(&of_person, counted_of_person).await?;
+                self.limits
+                    .store
+                    .uncount(&of_person, counted_of_person)
+                    .await?;
                 let app = person.app.as_str();
                 bounded!(
                     error,
@@ -112,6 +131,7 @@ impl LoginWorker {
         // The code is marked only after it was counted, so that two requests with one code at the
         // same time cannot get past the limits.
         if self
+            .limits
             .store
             .keep_first(&counted.key, &counted.attempt, CODE_KNOWN)
             .await?
@@ -127,7 +147,8 @@ impl LoginWorker {
     /// day.
     async fn give_number_back(&self, counted: CountedNumber) {
         let given_back = async {
-            self.store
+            self.limits
+                .store
                 .discard_own(&counted.key, &counted.attempt)
                 .await?;
             self.uncount_number(&counted).await
@@ -141,8 +162,8 @@ impl LoginWorker {
         let CountedNumber {
             of_person, of_app, ..
         } = counted;
-        self.store.uncount(&of_person.0, of_person.1).await?;
-        self.store.uncount(&of_app.0, of_app.1).await?;
+        self.limits.store.uncount(&of_person.0, of_person.1).await?;
+        self.limits.store.uncount(&of_app.0, of_app.1).await?;
         Ok(())
     }
 }

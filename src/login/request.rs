@@ -1,10 +1,11 @@
 //! The request and the answer of a login.
 
-use wxmint_ids::{AppId, LoginCode, UserId};
+use wxmint_ids::{AppId, LoginCode, UserId, is_code_of_wechat};
 use wxmint_keys::token::SignedToken;
 use wxmint_store::Ticket;
+use wxmint_wechat::App;
 
-use super::Credentials;
+use super::{Credentials, LoginError, Result};
 
 /// A login, as the client asked for it.
 #[derive(Debug)]
@@ -16,6 +17,21 @@ pub struct LoginRequest {
     pub app_hint: Option<AppId>,
     pub proof: LoginProof,
     pub credentials: Credentials,
+}
+
+impl LoginRequest {
+    /// Refuses a code that is no code of WeChat's, and a phone code for an app that has none.
+    pub(super) fn check_fits(&self, app: &App) -> Result<()> {
+        if let LoginProof::Code(code) = &self.proof
+            && !is_code_of_wechat(code.as_str())
+        {
+            return Err(LoginError::CodeInvalid);
+        }
+        if matches!(self.credentials, Credentials::Phone(_)) && !app.kind.has_session_keys() {
+            return Err(LoginError::NoSessionKeys);
+        }
+        Ok(())
+    }
 }
 
 /// Proves the WeChat identity of the client.

@@ -7,11 +7,11 @@ use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::StoreError;
-use wxmint_wechat::{
-    AppAccessToken, AppKind, ByToken, CallError, EncryptKey, SessionKey, Verdict, user_signature,
-};
+use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey, user_signature};
 
-use super::{LoginError, LoginWorker, Result, Usable, limits::ENCRYPT_KEYS};
+use super::limits::ENCRYPT_KEYS;
+use super::session_keys::SessionKeys;
+use super::{CodeExchanger, LoginError, LoginLimits, Result, Usable, UserIds};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -25,7 +25,15 @@ pub struct UserSignature {
 /// The time of a login, and the session key that it brought.
 type KeptKey = (DateTime<Utc>, Sealed);
 
-impl LoginWorker {
+/// Requests of the business's own services.
+#[derive(Clone, Copy)]
+pub struct ServiceApi<'a> {
+    pub(super) ids: &'a UserIds,
+    pub(super) limits: LoginLimits<'a>,
+    pub(super) keys: SessionKeys<'a>,
+}
+
+impl ServiceApi<'_> {
     /// Signs `data`, byte for byte, with the session key of the user's latest login in the app.
     /// WeChat is not asked.
     pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature> {
@@ -40,9 +48,10 @@ impl LoginWorker {
     /// who logged in last in the app.
     pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>> {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
-        self.count_call(&person, ENCRYPT_KEYS).await?;
+        self.limits.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |by: ByToken<'_>| by.encrypt_keys(&person.openid, &key).await;
-        self.by_session_key(&person, &sealed, ask)
+        self.keys
+            .call(&person, &sealed, ask)
             .await?
             .ok_or(LoginError::SessionKeyMissing)
     }
@@ -53,41 +62,21 @@ impl LoginWorker {
         app: &AppId,
         refused: Option<&AppAccessToken>,
     ) -> Result<Usable> {
-        let apps = self.apps.all();
-        let own = self
-            .exchange
-            .as_ref()
-            .map(|exchange| exchange.own_app())
+        let calls = &self.keys.calls;
+        let apps = calls.apps.all();
+        let own = calls
+            .exchanger
+            .map(CodeExchanger::own_app)
             .filter(|own| own.id == *app);
-        let app = own.map_or_else(|| self.choose(&apps, Some(app), None), Ok)?;
+        let app = own.map_or_else(|| calls.choose(&apps, Some(app), None), Ok)?;
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }
-        self.access_tokens(app)
+        calls
+            .access_tokens(app)
             .lend(refused)
             .await
             .map_err(|error| error.of(&app.id))
-    }
-
-    /// Makes a call with the person's session key. `None` if WeChat calls the key stale; that is
-    /// noted beside the stored key.
-    pub(super) async fn by_session_key<T>(
-        &self,
-        person: &Person,
-        sealed: &Sealed,
-        call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
-    ) -> Result<Option<T>> {
-        match self.by_access_token(&person.app, call).await {
-            Err(LoginError::WeChatUnavailable(error))
-                if error.verdict() == Some(Verdict::StaleSession) =>
-            {
-                if !sealed.is_stale() {
-                    self.store.reseal(person, sealed, &sealed.stale()).await?;
-                }
-                Ok(None)
-            }
-            answered => answered.map(Some),
-        }
     }
 
     async fn latest_session(
@@ -95,9 +84,10 @@ impl LoginWorker {
         user: &UserId,
         app: &AppId,
     ) -> Result<(Person, KeptKey, SessionKey)> {
-        self.check_app(app, false)?;
-        self.check_has_session_keys(app)?;
+        self.keys.calls.check_app(app, false)?;
+        self.keys.calls.check_has_session_keys(app)?;
         let of_app = self
+            .limits
             .store
             .people_of(user)
             .await?
@@ -114,7 +104,10 @@ impl LoginWorker {
         let (at, sealed) = kept
             .filter(|(_, sealed)| !sealed.is_stale())
             .ok_or(LoginError::SessionKeyMissing)?;
-        let unsealed = self.unseal(&self.vault.load_full(), &sealed, &person).await;
+        let unsealed = self
+            .keys
+            .unseal(&self.keys.calls.vault.load_full(), &sealed, &person)
+            .await;
         let (key, sealed) = unsealed.ok_or(LoginError::SessionKeyMissing)?;
         Ok((person, (at, sealed), key))
     }
@@ -126,10 +119,11 @@ impl LoginWorker {
         person: Person,
         user: &UserId,
     ) -> Result<Option<(Person, Option<KeptKey>)>, StoreError> {
-        let kept = self.store.session_keys(&person).await?;
+        let kept = self.limits.store.session_keys(&person).await?;
         // Read last, because the person may have left the user and logged in as another one
         // meanwhile.
         let bound = self
+            .limits
             .store
             .binding(&person)
             .await?

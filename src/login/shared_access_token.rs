@@ -61,7 +61,7 @@ pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
     pub store: &'a Store,
     pub vault: Arc<Vault>,
-    pub exchange: Option<&'a dyn CodeExchanger>,
+    pub exchanger: Option<&'a dyn CodeExchanger>,
     pub app: &'a App,
     pub attempt: AttemptId,
     /// Whether another token may be fetched in place of one that WeChat refuses.
@@ -168,24 +168,24 @@ impl AccessTokens<'_> {
     }
 
     async fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
-        if let (Some(exchange), Err(error)) = (self.exchange, &outcome) {
-            exchange.note_error(self, error).await;
+        if let (Some(exchanger), Err(error)) = (self.exchanger, &outcome) {
+            exchanger.note_error(self, error).await;
         }
         outcome
     }
 
     /// The exchanger that fetches the app's tokens; `None` for an app whose tokens WeChat gives for
     /// its AppSecret.
-    fn exchange(&self) -> Option<&dyn CodeExchanger> {
-        self.exchange
+    fn exchanger_of_app(&self) -> Option<&dyn CodeExchanger> {
+        self.exchanger
             .filter(|_| self.app.secret.is_none())
             .or(self.acting())
     }
 
     /// The exchanger, if this is its own app.
     fn acting(&self) -> Option<&dyn CodeExchanger> {
-        self.exchange
-            .filter(|exchange| exchange.own_app().id == self.app.id)
+        self.exchanger
+            .filter(|exchanger| exchanger.own_app().id == self.app.id)
     }
 
     /// The token that all services of the business share.
@@ -199,8 +199,8 @@ impl AccessTokens<'_> {
             token: fingerprint(refused),
             by_force: true,
         });
-        if let (Some(exchange), Some(refused)) = (self.exchange(), &refused) {
-            in_time(exchange.count_report(self, &refused.token)).await?;
+        if let (Some(exchanger), Some(refused)) = (self.exchanger_of_app(), &refused) {
+            in_time(exchanger.count_report(self, &refused.token)).await?;
         }
         self.noted(in_time(self.obtain(refused)).await).await
     }
@@ -264,7 +264,7 @@ impl AccessTokens<'_> {
     /// The successor of `old`, or `old` itself if there is none soon.
     async fn renew(&self, old: Usable) -> Usable {
         let patience = self
-            .exchange()
+            .exchanger_of_app()
             .map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
         let Ok(renewed) = tokio::time::timeout(patience, self.fetch(None)).await else {
             tracing::warn!(app = %self.app.id, ?patience, "an access token was not renewed in time");
@@ -281,8 +281,8 @@ impl AccessTokens<'_> {
     }
 
     async fn fetch(&self, refused: Option<&Refused>) -> Result<Usable> {
-        let fetched = match self.exchange() {
-            Some(exchange) => exchange.fetch(self, refused).await,
+        let fetched = match self.exchanger_of_app() {
+            Some(exchanger) => exchanger.fetch(self, refused).await,
             None => self.fetched(refused).await,
         };
         match &fetched {
@@ -370,7 +370,7 @@ impl AccessTokens<'_> {
             fingerprint: fingerprint(&fetched.token),
             expires_in: fetched.expires_in,
         };
-        let renew_in = renew_in(fetched.expires_in, self.exchange().is_some());
+        let renew_in = renew_in(fetched.expires_in, self.exchanger_of_app().is_some());
         if let Err(error) = self
             .store
             .keep_access_token(&self.app.id, &self.attempt, &kept, renew_in)

@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
-use wxmint_ids::{AppId, IdKey, IdKind, PhoneCode, UnionId, UserId};
-use wxmint_keys::{PrivateJwk, token::Issued};
-use wxmint_store::{Store, Ticket, TicketHolder, TokenState};
+use wxmint_ids::{AppId, IdKey, IdKind, Person, PhoneCode, UnionId, UserId};
+use wxmint_keys::{PrivateJwk, token::Issued, vault::Sealed};
+use wxmint_store::{AttemptId, ExchangeTimestamp, Store, Ticket, TicketHolder, TokenState};
 use wxmint_verify::Algorithm;
-use wxmint_wechat::{AppKind, AppSecret};
+use wxmint_wechat::{App, AppKind, AppSecret, CallError};
 
 use super::*;
-use crate::accounts::{self, Accounts, Named, Password, Username};
+use crate::accounts::{self, Accepts, Accounts, Named, Password, Username};
 use crate::apps::{AppsSource, CurrentApps};
 use crate::clock::now;
 use crate::issuer::caller::tests::issuer;
@@ -92,15 +92,15 @@ fn session(unionid: Option<&str>) -> Value {
     json!({"openid": "oabcdefghijklmnopqrstuvwxyz0", "session_key": "MDEyMzQ1Njc4OWFiY2RlZg==", "unionid": unionid})
 }
 
-fn worker(wechat: &str) -> LoginWorker {
+fn worker(wechat: &str) -> LoginParts {
     let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
     issuer(&key, ("WXMINT_WECHAT_URL", wechat))
-        .login_worker()
+        .login_parts()
         .expect("a worker")
 }
 
-/// A login worker whose logins never ask WeChat.
-fn offline() -> LoginWorker {
+/// The parts of a worker whose logins never ask WeChat.
+fn offline() -> LoginParts {
     worker("http://127.0.0.1:1")
 }
 
@@ -138,15 +138,16 @@ fn by_code() -> LoginRequest {
     }
 }
 
-async fn log_in_by_code(login: &LoginWorker) -> Result<LoggedIn> {
+async fn log_in_by_code(login: &LoginParts) -> Result<LoggedIn> {
     let mut audit_context = AuditContext::default();
     login
+        .log_in()
         .log_in(by_code(), &mut attempt(&mut audit_context))
         .await
 }
 
 /// A login with a password, by the ticket of a person of this app.
-async fn by_ticket(login: &LoginWorker, app: &str) -> LoginRequest {
+async fn by_ticket(login: &LoginParts, app: &str) -> LoginRequest {
     let ticket = Ticket::random();
     let order = ExchangeTimestamp::new(
         now().timestamp_micros().unsigned_abs(),
@@ -265,7 +266,7 @@ async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_a
         wechat.may_answer.add_permits(1);
         found
     };
-    let (logged_in, found) = join(login.log_in(by_code(), &mut attempt), meanwhile).await;
+    let (logged_in, found) = join(login.log_in().log_in(by_code(), &mut attempt), meanwhile).await;
     logged_in.expect("a token");
     assert_eq!(
         found,
@@ -353,6 +354,7 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     for request in [by_code(), by_ticket(&login, APP).await] {
         let mut audit_context = AuditContext::default();
         let refused = login
+            .log_in()
             .log_in(request, &mut attempt(&mut audit_context))
             .await;
         assert!(
@@ -369,6 +371,7 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     let request = by_ticket(&login, APP).await;
     let mut audit_context = AuditContext::default();
     login
+        .log_in()
         .log_in(request, &mut attempt(&mut audit_context))
         .await
         .expect("a token");
@@ -393,6 +396,7 @@ async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
         .expect("blocked");
     let mut audit_context = AuditContext::default();
     let refused = login
+        .log_in()
         .log_in(by_code(), &mut attempt(&mut audit_context))
         .await;
     assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
@@ -429,7 +433,8 @@ async fn once_a_banned_user_turns_out_to_be_another_one_too_that_ones_tokens_end
         .expect("bound");
     let (unionid, attempt) = (unionid(), AttemptId::random());
     login
-        .link(&login.binder(&lin, Some(&unionid), &attempt), &bound)
+        .bind()
+        .link(&login.bind().binder(&lin, Some(&unionid), &attempt), &bound)
         .await
         .expect("no error");
     assert!(is_ended(&login.store, "other", ELSEWHERE).await);
@@ -443,6 +448,7 @@ async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
         let request = by_ticket(&login, app).await;
         let mut audit_context = AuditContext::default();
         let answer = login
+            .log_in()
             .log_in(request, &mut attempt(&mut audit_context))
             .await;
         assert_eq!(answer.is_ok(), is_known, "{app}: {answer:?}");
@@ -470,6 +476,7 @@ async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refus
     let request = by_ticket(&login, APP).await;
     let mut audit_context = AuditContext::default();
     let refused = login
+        .log_in()
         .log_in(request, &mut attempt(&mut audit_context))
         .await;
     assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
@@ -489,18 +496,18 @@ async fn a_phone_number_that_the_apps_limit_refuses_is_not_charged_to_the_person
         let code = codes.next().expect("another one");
         code.parse().expect("a code")
     };
-    let refused = login.phone_of(&mei, &next_code()).await;
+    let refused = login.phone_numbers().phone_of(&mei, &next_code()).await;
     let refused = refused.expect_err("WeChat does not answer");
     assert_eq!(refused.limit(), None, "{refused:?}");
     for _ in 0..=PER_PERSON {
-        let refused = login.phone_of(&lin, &next_code()).await;
+        let refused = login.phone_numbers().phone_of(&lin, &next_code()).await;
         let refused = refused.expect_err("the app has had its number");
         assert_eq!(refused.limit(), Some("phone_numbers_per_app"));
     }
     // As on the next day, when the app may have numbers again.
     login.policy.phone_numbers_per_app = 10;
     for limit in [None, None, Some("phone_numbers_per_person")] {
-        let refused = login.phone_of(&lin, &next_code()).await;
+        let refused = login.phone_numbers().phone_of(&lin, &next_code()).await;
         let refused = refused.expect_err("WeChat does not answer");
         assert_eq!(refused.limit(), limit, "{refused:?}");
     }

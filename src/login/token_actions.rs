@@ -1,18 +1,15 @@
 //! Requests of a person with a token. The token alone decides whose session key is used: it acts on
 //! the binding under which it was issued, and nothing else in a request names a person.
 
-use wxmint_ids::{AppId, Person, Phone, PhoneCode, UserId};
-use wxmint_keys::{token::Issued, vault::Sealed};
-use wxmint_store::{AttemptId, Generation, RateLimitKey, StoreError, TokenState, short_digest};
+use wxmint_ids::{Person, UserId};
+use wxmint_keys::token::{Issued, Minter};
+use wxmint_store::{AttemptId, Generation, RateLimitKey, Store, TokenState, short_digest};
 use wxmint_verify::{Claims, Verified};
-use wxmint_wechat::{ByToken, SessionKey};
 
+use super::bind::Bind;
 use super::issuance::binding_tag;
-use super::limits::{CHECK, LOGOUTS, PHONE, RESET, UNBINDINGS};
-use super::{
-    LoginError, LoginWorker, OPENID, Operator, Result, is_of_client, operator::release_unionid,
-};
-use crate::accounts::Accepts;
+use super::limits::{LOGOUTS, UNBINDINGS};
+use super::{DesertedUsers, LoginError, LoginLimits, OPENID, Result, UserIds, is_of_client};
 
 /// The person and user of a valid token, for one request.
 pub struct TokenHolder {
@@ -23,7 +20,18 @@ pub struct TokenHolder {
     pub(super) attempt: AttemptId,
 }
 
-impl LoginWorker {
+/// Requests of whoever holds a token.
+#[derive(Clone, Copy)]
+pub struct TokenActions<'a> {
+    pub(super) store: &'a Store,
+    pub(super) minter: &'a Minter,
+    pub(super) ids: &'a UserIds,
+    pub(super) limits: LoginLimits<'a>,
+    pub(super) bind: Bind<'a>,
+    pub(super) deserted_users: DesertedUsers<'a>,
+}
+
+impl TokenActions<'_> {
     /// Finds the person to whom the token was issued. Refuses a revoked token, and a token whose
     /// binding is gone.
     pub async fn token_holder(&self, token: &Verified<Claims>) -> Result<TokenHolder> {
@@ -32,9 +40,7 @@ impl LoginWorker {
 
     fn token_holder_in(&self, token: &Verified<Claims>, state: TokenState) -> Result<TokenHolder> {
         let found = match state {
-            TokenState::People(people)
-                if people.is_empty() && is_of_client(&self.minter, token) =>
-            {
+            TokenState::People(people) if people.is_empty() && is_of_client(self.minter, token) => {
                 return Err(LoginError::ClientTokenNotAllowed);
             }
             TokenState::People(_) if self.ids.are_unlisted() => return Err(LoginError::NotListed),
@@ -79,64 +85,6 @@ impl LoginWorker {
         })
     }
 
-    /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's
-    /// own.
-    pub async fn phone_number(&self, holder: &TokenHolder, code: &PhoneCode) -> Result<Phone> {
-        self.count_call(&holder.person, PHONE).await?;
-        self.phone_of(&holder.person, code).await
-    }
-
-    /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
-    pub async fn session_holds(&self, holder: &TokenHolder) -> Result<bool> {
-        let kept = self.store.session_keys(&holder.person).await?;
-        let Some((key, sealed)) = self.current_key(&holder.person, &kept).await else {
-            return Ok(false);
-        };
-        self.count_call(&holder.person, CHECK).await?;
-        let check = async |by: ByToken<'_>| by.check_session(&holder.person.openid, &key).await;
-        Ok(self
-            .by_session_key(&holder.person, &sealed, check)
-            .await?
-            .is_some())
-    }
-
-    /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
-    pub async fn reset_session(&self, holder: &TokenHolder) -> Result<()> {
-        let TokenHolder {
-            person,
-            generation,
-            attempt,
-            ..
-        } = holder;
-        self.count_call(person, RESET).await?;
-        let (keys, order) = self.open_session(holder).await?;
-        // The new key is stored at once, because WeChat no longer accepts the old one.
-        let replacing = async {
-            let (old, stored) = self
-                .current_key(person, &keys)
-                .await
-                .ok_or(LoginError::NothingToReset)?;
-            let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
-            let new = self
-                .by_session_key(person, &stored, ask)
-                .await?
-                .ok_or(LoginError::NothingToReset)?;
-            let sealed = self.vault.load_full().seal(new.expose(), person);
-            Ok(self
-                .store
-                .keep_session_key(person, *generation, &(order, sealed), None)
-                .await?)
-        };
-        let replaced: Result<()> = replacing.await;
-        self.store.close(person, attempt, false).await?;
-        replaced
-    }
-
-    async fn current_key(&self, person: &Person, kept: &[Sealed]) -> Option<(SessionKey, Sealed)> {
-        self.unseal(&self.vault.load_full(), kept.first()?, person)
-            .await
-    }
-
     /// Revokes a token, or all of the user's tokens, and deletes the session keys: the token's own,
     /// unless a later login of the person has replaced it, or all. May be repeated with the same
     /// token; after a complete request, a repetition costs one look-up. Sets `person` to the person
@@ -157,15 +105,14 @@ impl LoginWorker {
             TokenState::Revoked { .. } | TokenState::RevokedWithUser { .. } => {}
             TokenState::People(people) => {
                 *person = self.own(token, people).map(|(person, _)| person);
-                let is_theirs = person.is_some()
-                    || self.ids.need_no_list()
-                    || is_of_client(&self.minter, token);
+                let is_theirs =
+                    person.is_some() || self.ids.need_no_list() || is_of_client(self.minter, token);
                 if everywhere && !is_theirs {
                     return Err(LoginError::TokenRevoked);
                 }
                 match person {
                     Some(own) => {
-                        self.count_call(own, LOGOUTS).await?;
+                        self.limits.count_call(own, LOGOUTS).await?;
                         self.store.forget(own, Some(issued.issued_at)).await?;
                     }
                     // A client's token names only the user. Each client has its own count, so that
@@ -173,11 +120,12 @@ impl LoginWorker {
                     None => {
                         let whose = short_digest(&format!("{} {}", token.app, token.user.as_str()))
                             .to_string();
-                        self.count(
-                            &RateLimitKey::new(LOGOUTS, whose, self.policy.limit_openid),
-                            OPENID,
-                        )
-                        .await?;
+                        self.limits
+                            .count(
+                                &RateLimitKey::new(LOGOUTS, whose, self.limits.policy.limit_openid),
+                                OPENID,
+                            )
+                            .await?;
                     }
                 }
                 if everywhere {
@@ -229,45 +177,17 @@ impl LoginWorker {
             ..
         } = holder?;
         *whom = Some(person.clone());
-        let permit = async || self.count_call(&person, UNBINDINGS).await;
+        let permit = async || self.limits.count_call(&person, UNBINDINGS).await;
         if self
+            .bind
             .binder(&person, None, &attempt)
             .dissolve(user, generation, permit)
             .await?
-            && let Err(error) = self.abandon(user, app).await
+            && let Err(error) = self.deserted_users.expire(user, app).await
         {
             tracing::warn!(%error, "the list of a user who has nobody left stays");
         }
         Ok(())
-    }
-
-    /// Deletes the notes of clients that have had tokens of a user through an app, once the user's
-    /// last person has left the app, because an erasure does not find a computed user whom the
-    /// person has left.
-    ///
-    /// Also lets the records of the user expire, if this service created the user, no people are
-    /// left and the user is not blocked. Only a unionid could lead to this user again, so its link
-    /// is deleted first.
-    pub async fn abandon(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
-        Operator { store: &self.store }
-            .forget_clients(user, app)
-            .await?;
-        let is_left = self.accounts.accepts() == Accepts::Nothing
-            && self.store.people_of(user).await? == Some(Vec::new());
-        if !is_left || self.store.user_state(user).await?.blocked {
-            return Ok(());
-        }
-        for person in self.store.ever_of(user).await? {
-            let left = self.store.left_by(&person).await?;
-            for unionid in left
-                .iter()
-                .filter(|(of, _)| of == user)
-                .flat_map(|(_, unionids)| unionids)
-            {
-                release_unionid(&self.store, unionid, user).await?;
-            }
-        }
-        self.store.expire_list(user).await
     }
 }
 

@@ -5,26 +5,37 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use wxmint_ids::{Person, UnionId};
-use wxmint_keys::vault::{Sealed, Vault};
-use wxmint_store::{ExchangeTimestamp, Generation, Opening};
-use wxmint_wechat::{DataCheck, OpenedData, SessionKey, UserData};
+use wxmint_ids::UnionId;
+use wxmint_keys::vault::Sealed;
+use wxmint_store::Generation;
+use wxmint_wechat::{DataCheck, OpenedData, UserData};
 
-use super::{LoginError, LoginWorker, Result, SettledState, TokenHolder, limits::USER_DATA};
+use super::bind::Bind;
+use super::limits::USER_DATA;
+use super::session_keys::SessionKeys;
+use super::{LoginError, LoginLimits, Result, SettledState, TokenHolder};
 
-impl LoginWorker {
+/// Decrypts and checks data of a token's holder.
+#[derive(Clone, Copy)]
+pub struct UserDataActions<'a> {
+    pub(super) limits: LoginLimits<'a>,
+    pub(super) keys: SessionKeys<'a>,
+    pub(super) bind: Bind<'a>,
+}
+
+impl UserDataActions<'_> {
     /// The data without openId, unionId and watermark. Tries the current session key and, for ten
     /// minutes after a login, the previous one. Each failure is counted; the eighth deletes the
     /// session key.
-    pub async fn user_data(
+    pub async fn open(
         &self,
         holder: &TokenHolder,
         request: &UserData,
         now: DateTime<Utc>,
         max_age: Duration,
     ) -> Result<Map<String, Value>> {
-        self.count_call(&holder.person, USER_DATA).await?;
-        let (keys, _) = self.open_session(holder).await?;
+        self.limits.count_call(&holder.person, USER_DATA).await?;
+        let (keys, _) = self.keys.open(holder).await?;
         let check = DataCheck {
             person: &holder.person,
             now,
@@ -32,6 +43,7 @@ impl LoginWorker {
         };
         let opened = self.try_keys(&keys, request, &check).await;
         if self
+            .limits
             .store
             .close(
                 &holder.person,
@@ -52,30 +64,15 @@ impl LoginWorker {
         Ok(data)
     }
 
-    pub(super) async fn open_session(
-        &self,
-        holder: &TokenHolder,
-    ) -> Result<(Vec<Sealed>, ExchangeTimestamp)> {
-        match self
-            .store
-            .open(&holder.person, &holder.user, &holder.attempt)
-            .await?
-        {
-            Opening::Keys(keys, order) => Ok((keys, order)),
-            Opening::NotBound => Err(LoginError::TokenRevoked),
-            Opening::Busy => Err(LoginError::Busy),
-        }
-    }
-
     async fn try_keys(
         &self,
         keys: &[Sealed],
         data: &UserData,
         check: &DataCheck<'_>,
     ) -> Option<OpenedData> {
-        let vault = self.vault.load_full();
+        let vault = self.keys.calls.vault.load_full();
         for sealed in keys {
-            let Some((key, _)) = self.unseal(&vault, sealed, check.person).await else {
+            let Some((key, _)) = self.keys.unseal(&vault, sealed, check.person).await else {
                 continue;
             };
             if let Some(opened) = data.open(&key, check) {
@@ -83,35 +80,6 @@ impl LoginWorker {
             }
         }
         None
-    }
-
-    /// Opens a sealed session key, and seals it again if it was sealed under an older vault key.
-    /// Also returns the sealed key as it is stored from then on. If its vault key is lost, the
-    /// person must log in again.
-    pub(super) async fn unseal(
-        &self,
-        vault: &Vault,
-        sealed: &Sealed,
-        person: &Person,
-    ) -> Option<(SessionKey, Sealed)> {
-        let opened = vault.open(sealed, person).inspect_err(|error| {
-            tracing::warn!(%error, "a session key that is kept cannot be used; its owner is told to log in again");
-        });
-        let key = SessionKey::from(opened.ok()?);
-        if vault.is_newest(sealed) {
-            return Some((key, sealed.clone()));
-        }
-        let anew = vault.seal(key.expose(), person);
-        let anew = if sealed.is_stale() {
-            anew.stale()
-        } else {
-            anew
-        };
-        if let Err(error) = self.store.reseal(person, sealed, &anew).await {
-            tracing::warn!(%error, "a session key stays under an older vault key");
-            return Some((key, sealed.clone()));
-        }
-        Some((key, anew))
     }
 
     /// Links a unionid that was found in the data, if the person has none yet. A known unionid
@@ -122,22 +90,23 @@ impl LoginWorker {
         let TokenHolder {
             person, attempt, ..
         } = holder;
-        if self
+        let calls = &self.keys.calls;
+        if calls
             .apps
             .all()
             .choose(Some(&person.app), None)
-            .map_or(true, |app| self.exchange_of(app).is_some())
+            .map_or(true, |app| calls.exchanger_of(app).is_some())
         {
             return Ok(());
         }
-        let binder = self.binder(person, Some(unionid), attempt);
+        let binder = self.bind.binder(person, Some(unionid), attempt);
         if let SettledState::Bound(bound) = binder
-            .settle(self.store.binding_state(person).await?)
+            .settle(self.limits.store.binding_state(person).await?)
             .await?
             && bound.unionid.is_none()
             && bound.generation != Generation::Computed
         {
-            self.link(&binder, &bound).await?;
+            self.bind.link(&binder, &bound).await?;
         }
         Ok(())
     }

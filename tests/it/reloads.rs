@@ -144,7 +144,7 @@ const ROWS: &[Row] = &[
     row!(
         "vault",
         "the sealing of session keys",
-        ["src/login.rs"],
+        ["src/login/login_record.rs"],
         |scene| {
             scene.log_in("lin").await.expect_login();
             scene.sealed_by("lin").await != scene.old_seal
@@ -539,7 +539,11 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
                 "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs",
             ),
             (
-                "src/login/token_actions.rs",
+                "src/login/session_key_actions.rs",
+                "seals a session key that WeChat has replaced",
+            ),
+            (
+                "src/login/session_keys.rs",
                 "opens as src/login/service_api.rs does: tests/it/user_data/vault_keys.rs",
             ),
             (
@@ -578,10 +582,9 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
             ("src/cli/doctor/wechat.rs", "a command"),
             ("src/doors/oidc/mod.rs", "the doctor"),
             ("src/doors/scan/mod.rs", "the doctor"),
-            ("src/doors/oidc/grants.rs", "tests/it/oidc/wechat.rs"),
             ("src/doors/platform/deauthorize.rs", "tests/it/platforms"),
             ("src/doors/platform/follower.rs", "tests/it/platforms"),
-            ("src/login/bind.rs", "a step of a login"),
+            ("src/login/identity.rs", "a step of a login"),
             ("src/login/user_data.rs", "tests/it/binding/moved_apps.rs"),
             ("src/login/login_record.rs", "a step of a login"),
         ],

@@ -123,7 +123,7 @@ async fn recorded(store: &Store, login: &LoginRecord) -> BindingState {
     }
 }
 
-/// Records a login as `LoginWorker::record` does: the intent is sent only if the store answers that
+/// Records a login as `login::login_record` does: the intent is sent only if the store answers that
 /// the person is unbound.
 async fn log_in(store: &Store, login: &LoginRecord) -> Recorded {
     let if_unbound = match login.if_unbound {

@@ -11,12 +11,14 @@ use wxmint_http::{
 use wxmint_ids::AppId;
 use wxmint_wechat::AppKind;
 
+use super::family::Families;
+use super::grants::CodeGrants;
 use super::page::{Page, page, refused};
 use super::request::{AuthorizeRequest, Refused, read};
 use super::{AtDoor, Oidc, logout::see_other, own_jwt::OwnJwt, root, wechat, with_sites};
 use crate::doors::scan::page::{open_request, visitor};
-use crate::doors::scan::{Scan, clients::Clients, to_oauth, token::tell_of_theft};
-use crate::doors::scan::{requests::NotGranted, store::Grant};
+use crate::doors::scan::requests::{DeviceFlow, NotGranted};
+use crate::doors::scan::{Scan, clients::Clients, store::Grant, to_oauth, token::tell_of_theft};
 use crate::{issuer::state::IssuerWorker, login::Result};
 
 /// The name of this door in a device request. Grants for the login page cannot be fetched by the
@@ -145,8 +147,7 @@ async fn polled(
         return Ok(private(json!({"state": "expired"})));
     };
     let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
-    let fetched = worker
-        .login
+    let fetched = DeviceFlow::of(&worker.login)
         .fetch_grant(&code, (asked.client, DOOR), &visitor(request).address, give)
         .await;
     let state = match fetched {
@@ -159,8 +160,9 @@ async fn polled(
             scan.count(&asked.client.id, "repeated");
             oidc.count(&asked.client.id, "repeated");
             tell_of_theft(request, &token, "a device code was used twice");
-            if let Some(family) = worker.login.find_family(token.id.as_str()).await? {
-                worker.login.revoke_family(&family).await?;
+            let families = Families::of(&worker.login);
+            if let Some(family) = families.find_family(token.id.as_str()).await? {
+                families.revoke_family(&family).await?;
             }
             "expired"
         }
@@ -193,7 +195,9 @@ pub(super) async fn let_in(
             "Another user has logged in than the one of id_token_hint.",
         ));
     }
-    let code = worker.login.make_code(asked, grant, app).await?;
+    let code = CodeGrants::of(&worker.login)
+        .make_code(asked, grant, app)
+        .await?;
     Ok(asked.back(&[("code", &code)]))
 }
 

@@ -29,7 +29,7 @@ pub(super) use self::queue::{Logout, queue};
 use super::{CATALOG, Oidc, clients, family};
 use crate::clock::now;
 use crate::doors::scan::clients::{Client, Clients, LogoutReceiver};
-use crate::{issuer::Issuer, login::LoginWorker};
+use crate::{issuer::Issuer, login::LoginParts};
 
 /// How often the stream of revocations and the queues are read.
 const LOOKS: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ const TOLD: Activity = Activity::at_door("Site Logout Notice", "site_logout_noti
 /// Tells sites of logouts for as long as the process runs. Does not use Redis if no client has a
 /// logout address.
 pub(super) async fn follow(door: Arc<Oidc>, issuer: Arc<Issuer>) {
-    let Ok(login) = issuer.login_worker() else {
+    let Ok(login) = issuer.login_parts() else {
         return;
     };
     let teller = Rc::new(Teller {
@@ -87,7 +87,7 @@ pub(super) async fn follow(door: Arc<Oidc>, issuer: Arc<Issuer>) {
 /// The part of a process that tells sites of logouts.
 struct Teller {
     door: Arc<Oidc>,
-    login: LoginWorker,
+    login: LoginParts,
     /// Identifies this process in the lease.
     own: String,
     /// The HTTP client, and the addresses that it was made for.

@@ -15,12 +15,13 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wxmint_ids::{AppId, is_base64url, parsed};
 use wxmint_keys::token::Issued;
-use wxmint_store::{short_digest, unreadable};
+use wxmint_store::{Store, short_digest, unreadable};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::backchannel::{Logout, queue};
-use crate::doors::scan::store::{enlist, names, read, strike};
-use crate::login::{LoginWorker, Result};
+use crate::doors::scan::clients::Client;
+use crate::doors::scan::store::{enlist, json, names, read, strike};
+use crate::login::{Issuance, LoginParts, Result};
 
 /// How many access tokens of a login can be valid at a time: one for each five minutes of a day. If
 /// there are more, the oldest is revoked.
@@ -169,7 +170,21 @@ fn access_token(family: &Family, id: &str, expires_at: f64) -> Result<Issued> {
     })
 }
 
-impl LoginWorker {
+/// The families in the store, and the access tokens of their logins.
+#[derive(Clone, Copy)]
+pub(super) struct Families<'a> {
+    pub(super) store: &'a Store,
+    pub(super) issuance: Issuance<'a>,
+}
+
+impl<'a> Families<'a> {
+    pub(super) fn of(login: &'a LoginParts) -> Self {
+        Self {
+            store: &login.store,
+            issuance: login.issuance(),
+        }
+    }
+
     pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         Ok(self
             .store
@@ -200,7 +215,7 @@ impl LoginWorker {
     pub(super) async fn make_room(&self, family: &Family) -> Result<()> {
         let (list, sid) = (family.list(), family.sid());
         let mut listed = enlist(
-            &self.store,
+            self.store,
             &list,
             sid,
             family.first.issued_at as f64,
@@ -208,7 +223,7 @@ impl LoginWorker {
         )
         .await?;
         listed.retain(|(other, _)| other != sid);
-        let most = if self.policy.single_session {
+        let most = if self.issuance.single_session {
             1
         } else {
             MOST_LOGINS
@@ -220,11 +235,12 @@ impl LoginWorker {
                 Some(new)
                     if most == 1
                         && self
+                            .issuance
                             .still_bound(&new.app, &new.mark, &new.first)
                             .await?
                             .is_some() => {}
                 Some(oldest) => self.revoke_family(&oldest).await?,
-                None => strike(&self.store, &list, sid).await?,
+                None => strike(self.store, &list, sid).await?,
             }
         }
         Ok(())
@@ -237,7 +253,7 @@ impl LoginWorker {
         let life = token.expires_at - token.issued_at + 2 * MAX_LEEWAY.as_secs() as i64;
         let life = Duration::from_secs(u64::try_from(life).unwrap_or_default());
         let given = enlist(
-            &self.store,
+            self.store,
             &list,
             token.id.as_str(),
             token.expires_at as f64,
@@ -248,7 +264,7 @@ impl LoginWorker {
         for (id, expires_at) in given.iter().take(excess) {
             self.end_if_alive(&access_token(family, id, *expires_at)?)
                 .await?;
-            strike(&self.store, &list, id).await?;
+            strike(self.store, &list, id).await?;
         }
         Ok(())
     }
@@ -257,7 +273,7 @@ impl LoginWorker {
     /// that request, or here. A deleted family renews nothing, so nothing is left of it once its
     /// access tokens have expired.
     pub(super) async fn revoke_family(&self, family: &Family) -> Result<()> {
-        let (store, sid, first) = (&self.store, family.sid(), &family.first);
+        let (store, sid, first) = (self.store, family.sid(), &family.first);
         // Queued first, because nothing would repeat this once the login has been revoked.
         if family.is_told {
             let logout = Logout {
@@ -286,7 +302,7 @@ impl LoginWorker {
     /// Revokes the tokens that can still be valid, and returns the numbers of the last refresh
     /// tokens.
     async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>> {
-        let given = names(&self.store, &key("tokens", family.sid())).await?;
+        let given = names(self.store, &key("tokens", family.sid())).await?;
         let given = given
             .iter()
             .map(|(id, expires_at)| access_token(family, id, *expires_at));
@@ -326,6 +342,58 @@ impl LoginWorker {
             return Ok(false);
         }
         Ok(self.store.revoke_token(token).await.map(|()| true)?)
+    }
+
+    /// Finds the family of a refresh token of this client, even if the token has been used. Does
+    /// not wait for replicas, because the token may be a guess.
+    pub(super) async fn family_of(
+        &self,
+        token: &RefreshToken<'_>,
+        of: &Client,
+    ) -> Result<Option<Family>> {
+        let found: Option<Family> = self.find(&key("family", token.sid)).await?;
+        Ok(found.filter(|family| {
+            let is_own = family.first.app == of.id.0 && family.key == hash(token.key);
+            family.until.is_some() && is_own
+        }))
+    }
+
+    /// Stores the family before anybody has a token of it.
+    pub(super) async fn keep_family(
+        &self,
+        family: &Family,
+        next: String,
+        at: DateTime<Utc>,
+    ) -> Result<()> {
+        let store = self.store;
+        let first = &family.first;
+        let sid = family.sid();
+        let life = family.life(at);
+        let given = Rotation {
+            salt: String::new(),
+            token: first.clone(),
+            next,
+            begun_at: None,
+            given_at: None,
+        };
+        store
+            .keep(&rotation_key(sid, 0), &json(&given), life)
+            .await?;
+        store.keep(&key("last", sid), "0", life).await?;
+        store.keep(&key("family", sid), &json(family), life).await?;
+        let Some(until) = family.until else {
+            return Ok(());
+        };
+        // The user's revocations are kept as long as the family can live. Revocations at the client
+        // and at the app both find the family. The note is confirmed by replicas, so replicas of
+        // the same primary have the family, too.
+        let renewable = u64::try_from(until - first.issued_at).unwrap_or_default();
+        store.note_renewals(Duration::from_secs(renewable)).await?;
+        let longest = Issued {
+            expires_at: until.max(first.expires_at),
+            ..first.clone()
+        };
+        Ok(store.note_client_token(&longest, &family.app).await?)
     }
 }
 
@@ -375,15 +443,15 @@ mod conformance {
     use crate::issuer::caller::tests::issuer;
 
     /// A worker whose tokens live for an hour.
-    fn worker() -> LoginWorker {
+    fn worker() -> LoginParts {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         issuer(&key, ("WXMINT_TOKEN_TTL", "1h"))
-            .login_worker()
+            .login_parts()
             .expect("a worker")
     }
 
     /// The family of a login that was `ago` before now.
-    fn family(login: &LoginWorker, ago: TimeDelta, until: Option<i64>) -> Family {
+    fn family(login: &LoginParts, ago: TimeDelta, until: Option<i64>) -> Family {
         let (user, client) = (
             "user-1".parse().expect("a user"),
             "grafana".parse().expect("an id"),
@@ -418,7 +486,10 @@ mod conformance {
             login.store = right.at(now() + ahead);
             let token = family(&login, TimeDelta::seconds(ago), None).first;
             assert_eq!(
-                login.end_if_alive(&token).await.expect("an answer"),
+                Families::of(&login)
+                    .end_if_alive(&token)
+                    .await
+                    .expect("an answer"),
                 is_ended,
                 "{ago} {ahead}"
             );
@@ -443,13 +514,16 @@ mod conformance {
         let alive = family(&login, TimeDelta::zero(), None);
         let renewable = [day, TimeDelta::zero()].map(|ago| family(&login, ago, Some(later)));
         for ended in renewable.iter().chain([&alive, &family(&login, day, None)]) {
-            login
+            Families::of(&login)
                 .keep_family(ended, String::new(), now())
                 .await
                 .expect("kept");
-            login.revoke_family(ended).await.expect("ended");
+            Families::of(&login)
+                .revoke_family(ended)
+                .await
+                .expect("ended");
             assert!(
-                login
+                Families::of(&login)
                     .find_family(ended.sid())
                     .await
                     .expect("an answer")
@@ -476,7 +550,7 @@ mod conformance {
             TimeDelta::zero(),
             Some((now() + TimeDelta::days(20)).timestamp()),
         );
-        login
+        Families::of(&login)
             .keep_family(&family, String::new(), now())
             .await
             .expect("kept");
@@ -486,18 +560,24 @@ mod conformance {
             .keep(&rotation, "no token", Duration::from_secs(60))
             .await
             .expect("kept");
-        login.revoke_family(&family).await.expect_err("unreadable");
+        Families::of(&login)
+            .revoke_family(&family)
+            .await
+            .expect_err("unreadable");
         assert!(
-            login
+            Families::of(&login)
                 .find_family(family.sid())
                 .await
                 .expect("an answer")
                 .is_some()
         );
         login.store.discard(&rotation).await.expect("gone");
-        login.revoke_family(&family).await.expect("ended");
+        Families::of(&login)
+            .revoke_family(&family)
+            .await
+            .expect("ended");
         assert!(
-            login
+            Families::of(&login)
                 .find_family(family.sid())
                 .await
                 .expect("an answer")
@@ -514,7 +594,8 @@ mod conformance {
             is_told: true,
             ..family(&login, TimeDelta::zero(), None)
         };
-        login
+        let families = Families::of(&login);
+        families
             .keep_family(&family, String::new(), now())
             .await
             .expect("kept");
@@ -524,11 +605,11 @@ mod conformance {
             .keep(&queue, "no queue", Duration::from_secs(60))
             .await
             .expect("kept");
-        assert!(login.revoke_family(&family).await.is_err());
-        let left = login.find_family(family.sid()).await.expect("an answer");
+        assert!(families.revoke_family(&family).await.is_err());
+        let left = families.find_family(family.sid()).await.expect("an answer");
         assert!(left.is_some(), "a repetition finds it");
         login.store.discard(&queue).await.expect("gone");
-        login.revoke_family(&family).await.expect("ended");
+        families.revoke_family(&family).await.expect("ended");
         let queued = names(&login.store, &queue).await.expect("an answer");
         assert!(
             matches!(&queued[..], [(logout, _)] if logout.ends_with(family.sid())),
@@ -569,9 +650,15 @@ mod conformance {
         };
         let given = [-3000, -1, 100, 900].map(token);
         for token in &given {
-            login.note_given(&family, token).await.expect("noted");
+            Families::of(&login)
+                .note_given(&family, token)
+                .await
+                .expect("noted");
         }
-        login.revoke_family(&family).await.expect("ended");
+        Families::of(&login)
+            .revoke_family(&family)
+            .await
+            .expect("ended");
         let ends = async || {
             login
                 .store
@@ -589,7 +676,7 @@ mod conformance {
         assert_eq!(ended, expected, "but for the one that has expired");
 
         for number in 1000..1003 + MOST_TOKENS as i64 {
-            login
+            Families::of(&login)
                 .note_given(&family, &token(number))
                 .await
                 .expect("noted");

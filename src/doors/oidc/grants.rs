@@ -10,14 +10,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wxmint_ids::{AppId, UserId};
-use wxmint_keys::token::{ExtraClaims, Issued, SignedToken};
-use wxmint_store::{Bound, StoreError};
+use wxmint_keys::token::{ExtraClaims, Issued, Minter, SignedToken};
+use wxmint_store::{Bound, Store, StoreError};
 
-use super::family::{self, Family, Rotation, hash};
+use super::family::{self, Families, Family, hash};
 use super::request::{AuthorizeRequest, OFFLINE};
 use crate::doors::scan::store::{Grant, json as written_json};
 use crate::doors::scan::{clients::Client, requests::retry_for_5_s};
-use crate::login::{LoginError, LoginWorker, Result};
+use crate::login::{AppCalls, LoginError, LoginParts, Result};
 
 /// How long a code is valid, and for how much longer a second use is recognised.
 const CODE_TTL: Duration = Duration::from_secs(60);
@@ -118,7 +118,25 @@ pub(super) fn refresh_life(client: &Client) -> Option<i64> {
     i64::try_from(client.refresh?.as_secs()).ok()
 }
 
-impl LoginWorker {
+/// Codes of sites, and the tokens that are given for them.
+#[derive(Clone, Copy)]
+pub(super) struct CodeGrants<'a> {
+    pub(super) families: Families<'a>,
+    pub(super) store: &'a Store,
+    calls: AppCalls<'a>,
+    pub(super) minter: &'a Minter,
+}
+
+impl<'a> CodeGrants<'a> {
+    pub(super) fn of(login: &'a LoginParts) -> Self {
+        Self {
+            families: Families::of(login),
+            store: &login.store,
+            calls: login.app_calls(),
+            minter: &login.minter,
+        }
+    }
+
     /// Makes a code for the grant of a person who has logged in through `app`.
     pub(super) async fn make_code(
         &self,
@@ -173,7 +191,10 @@ impl LoginWorker {
         shown: &ShownCode<'_>,
         client: &Client,
     ) -> Result<Given, NotGiven> {
-        let found: Option<CodeGrant> = self.find(&family::hashed_key("code", shown.code)).await?;
+        let found: Option<CodeGrant> = self
+            .families
+            .find(&family::hashed_key("code", shown.code))
+            .await?;
         let found = found.filter(|kept| kept.family.first.app == client.id.0);
         let Some(mut kept) = found else {
             return Err(NotGiven::Unknown);
@@ -182,7 +203,7 @@ impl LoginWorker {
         kept.family.until = life.map(|life| kept.family.first.issued_at.saturating_add(life));
         kept.family.is_told = client.logout_receiver.is_some();
         // If the app is missing at the moment, the request fails and the code stays valid.
-        self.choose(&self.apps.all(), Some(&kept.family.app), None)?;
+        self.calls.check_app(&kept.family.app, false)?;
         let own = family::random();
         let redeemed = self.redeem_once(shown, kept, client, &own).await;
         if redeemed.as_ref().is_err_and(NotGiven::is_failure) {
@@ -201,7 +222,7 @@ impl LoginWorker {
         own: &str,
     ) -> Result<Given, NotGiven> {
         if !self.use_up(shown.code, own).await? {
-            self.revoke_family(&kept.family).await?;
+            self.families.revoke_family(&kept.family).await?;
             // Further uses are counted as unknown codes, and revoke nothing again.
             self.store
                 .discard(&family::hashed_key("code", shown.code))
@@ -249,12 +270,12 @@ impl LoginWorker {
             .until
             .map(|_| family::written(family.sid(), 1, &key, &secret));
         let next = refresh_token.as_deref().map(hash).unwrap_or_default();
-        self.make_room(&family).await?;
-        self.keep_family(&family, next, now).await?;
+        self.families.make_room(&family).await?;
+        self.families.keep_family(&family, next, now).await?;
         // A revocation of the user from here on finds the family. An earlier revocation is seen
         // here.
         if self.bound_of(&family).await?.is_none() {
-            self.revoke_family(&family).await?;
+            self.families.revoke_family(&family).await?;
             return Err(NotGiven::revocation(&family));
         }
         let new = NewTokens {
@@ -267,51 +288,13 @@ impl LoginWorker {
         Ok(self.give(client, new, now)?)
     }
 
-    /// Stores the family before anybody has a token of it.
-    pub(super) async fn keep_family(
-        &self,
-        family: &Family,
-        next: String,
-        at: DateTime<Utc>,
-    ) -> Result<()> {
-        let store = &self.store;
-        let first = &family.first;
-        let sid = family.sid();
-        let life = family.life(at);
-        let given = Rotation {
-            salt: String::new(),
-            token: first.clone(),
-            next,
-            begun_at: None,
-            given_at: None,
-        };
-        store
-            .keep(&family::rotation_key(sid, 0), &written_json(&given), life)
-            .await?;
-        store.keep(&family::key("last", sid), "0", life).await?;
-        store
-            .keep(&family::key("family", sid), &written_json(family), life)
-            .await?;
-        let Some(until) = family.until else {
-            return Ok(());
-        };
-        // The user's revocations are kept as long as the family can live. Revocations at the client
-        // and at the app both find the family. The note is confirmed by replicas, so replicas of
-        // the same primary have the family, too.
-        let renewable = u64::try_from(until - first.issued_at).unwrap_or_default();
-        store.note_renewals(Duration::from_secs(renewable)).await?;
-        let longest = Issued {
-            expires_at: until.max(first.expires_at),
-            ..first.clone()
-        };
-        Ok(store.note_client_token(&longest, &family.app).await?)
-    }
-
     /// The binding through which the person has logged in, unless the login has been revoked since.
     pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>> {
         // If the app is missing at the moment, the request fails and revokes nothing.
-        self.choose(&self.apps.all(), Some(&family.app), None)?;
-        self.still_bound(&family.app, &family.mark, &family.first)
+        self.calls.check_app(&family.app, false)?;
+        self.families
+            .issuance
+            .still_bound(&family.app, &family.mark, &family.first)
             .await
     }
 
@@ -391,7 +374,7 @@ mod tests {
     }
 
     /// A code of a login by the binding with this tag, and the first access token of the login.
-    async fn code_of(login: &LoginWorker, client: &Client, mark: &str) -> (String, Issued) {
+    async fn code_of(login: &LoginParts, client: &Client, mark: &str) -> (String, Issued) {
         let id = login.minter.token_id(mark, now()).expect("random");
         let token = login.minter.issued(
             "user-1".parse().expect("a user"),
@@ -415,20 +398,20 @@ mod tests {
             claims: ExtraClaims::default(),
             mark: mark.into(),
         };
-        let code = login
+        let code = CodeGrants::of(login)
             .make_code(&asked, grant, &APP.parse().expect("an app"))
             .await
             .expect("a code");
         (code, token)
     }
 
-    async fn redeem(login: &LoginWorker, code: &str, client: &Client) -> Result<Given, NotGiven> {
+    async fn redeem(login: &LoginParts, code: &str, client: &Client) -> Result<Given, NotGiven> {
         let shown = ShownCode {
             code,
             redirect_uri: BACK,
             verifier: &verifier(),
         };
-        login.redeem_code(&shown, client).await
+        CodeGrants::of(login).redeem_code(&shown, client).await
     }
 
     /// Redis fails after the use of the code. A site that waits and asks again must not look like a
@@ -438,7 +421,7 @@ mod tests {
         let server = RedisServer::start().await;
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         login.store = server.store();
         let clients = clients();
@@ -478,7 +461,7 @@ mod tests {
         let key =
             PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         let clients = clients();
         let client = clients.iter().next().expect("a client");

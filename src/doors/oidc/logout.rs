@@ -12,7 +12,7 @@ use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
 use wxmint_store::{RateLimitKey, TokenState};
 
-use super::family::{RefreshToken, key};
+use super::family::{Families, RefreshToken, key};
 use super::own_jwt::OwnJwt;
 use super::page::{Page, Why, page, refused};
 use super::request::{Query, is_registered, is_site, with};
@@ -23,7 +23,7 @@ use crate::doors::scan::clients::Client;
 use crate::doors::scan::token::authenticate;
 use crate::doors::scan::{page::OAuthError, to_oauth};
 use crate::issuer::state::IssuerWorker;
-use crate::login::{LoginError, LoginWorker, OPENID, Result, is_of_client, issued};
+use crate::login::{LoginError, LoginParts, OPENID, Result, is_of_client, issued};
 
 /// The limit of requests to `/userinfo`, counted by token.
 const USERINFO: &str = "oidc-userinfo";
@@ -40,7 +40,11 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
     let client =
         client.filter(|client| is_site(client) && is_of_client(&worker.issuer.minter, &token));
     let client = client.ok_or_else(no_valid_token)?;
-    worker.login.count_by(USERINFO, token.id.as_str()).await?;
+    worker
+        .login
+        .limits()
+        .count_by_address(USERINFO, token.id.as_str())
+        .await?;
     allow_site(&request, |origin| {
         client.origins.iter().any(|own| own == origin)
     });
@@ -101,10 +105,11 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
         Some(user) => oidc.tell(request, LOGGED_OUT, &client.id, Some(&user)),
         None => {
             at.0.login
-                .count_by(TRIES, &origin(request).address.unwrap_or_default())
+                .limits()
+                .count_by_address(TRIES, &origin(request).address.unwrap_or_default())
                 .await?;
             if let Some(refresh) = RefreshToken::read(&token) {
-                at.0.login.find_family(refresh.sid).await?;
+                Families::of(&at.0.login).find_family(refresh.sid).await?;
             }
         }
     }
@@ -113,12 +118,12 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
 
 /// Revokes a token. Returns its user if it was a valid token of this client.
 async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Option<UserId>> {
-    let login = &worker.login;
+    let families = Families::of(&worker.login);
     if let Some(refresh) = RefreshToken::read(token) {
-        let Some(family) = login.family_of(&refresh, client).await? else {
+        let Some(family) = families.family_of(&refresh, client).await? else {
             return Ok(None);
         };
-        return login
+        return families
             .revoke_family(&family)
             .await
             .map(|()| Some(family.first.user));
@@ -127,28 +132,31 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else {
         return Ok(None);
     };
-    end_login(login, issued).await
+    end_login(&worker.login, issued).await
 }
 
 /// Revokes the login that began with this access token, or that gave it in a renewal. If Redis has
 /// lost the login, revokes the token only. Returns the user if anything was valid.
-pub(super) async fn end_login(login: &LoginWorker, token: Issued) -> Result<Option<UserId>> {
+pub(super) async fn end_login(login: &LoginParts, token: Issued) -> Result<Option<UserId>> {
     // Each login has its own limit, so nobody can keep others from logging out. The first request
     // already revokes the login.
     login
+        .limits()
         .count(
             &RateLimitKey::new(TRIES, token.id.as_str(), login.policy.limit_openid),
             OPENID,
         )
         .await?;
     let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;
-    let was_alive = match login
+    let families = Families::of(login);
+    let was_alive = match families
         .find_family(renewed_of.as_deref().unwrap_or(token.id.as_str()))
         .await?
     {
-        Some(family) => login.revoke_family(&family).await.map(|()| true)?,
+        Some(family) => families.revoke_family(&family).await.map(|()| true)?,
         None => {
-            login.store.token_state(&token).await?.is_told() || login.end_if_alive(&token).await?
+            login.store.token_state(&token).await?.is_told()
+                || families.end_if_alive(&token).await?
         }
     };
     Ok(was_alive.then_some(token.user))

@@ -41,7 +41,7 @@ use super::scan::{Scan, VARIABLE, clients::Clients};
 use crate::issuer::door::{Door, DoorRow};
 use crate::issuer::route_constants::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::{Issuer, state::IssuerWorker};
-use crate::login::{LoginError, LoginWorker};
+use crate::login::{LoginError, LoginParts};
 
 routes! {
     #[openapi(tags((name = "sites", description = "For sites that speak OpenID Connect")))]
@@ -208,7 +208,7 @@ impl Door for Oidc {
         members
     }
 
-    async fn end_login(&self, login: &LoginWorker, token: Issued) -> Result<(), LoginError> {
+    async fn end_login(&self, login: &LoginParts, token: Issued) -> Result<(), LoginError> {
         logout::end_login(login, token).await.map(drop)
     }
 

@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use wxmint_http::run_to_completion;
-use wxmint_keys::token::{ExtraClaims, Issued};
-use wxmint_store::{RateLimitKey, TokenState, limits::Rate};
+use wxmint_keys::token::{ExtraClaims, Issued, Minter};
+use wxmint_store::{RateLimitKey, Store, TokenState, limits::Rate};
 use wxmint_verify::MAX_LEEWAY;
 
-use super::family::{self, Family, RefreshToken, Rotation, hash};
-use super::grants::{Given, NewTokens, NotGiven, refresh_life};
+use super::family::{self, Families, Family, RefreshToken, Rotation, hash};
+use super::grants::{CodeGrants, Given, NewTokens, NotGiven, refresh_life};
 use crate::doors::scan::requests::retry_for_5_s;
 use crate::doors::scan::{clients::Client, store::json, store::read};
-use crate::login::{LoginError, LoginWorker, OPENID, Result, client_tag};
+use crate::login::{AccountCheck, LoginError, LoginLimits, LoginParts, OPENID, Result, client_tag};
 
 /// For how many seconds the same refresh token gets the same answer, because answers can get lost.
 const ANSWERED_AGAIN: i64 = 30;
@@ -68,7 +68,29 @@ enum Found {
     Spent,
 }
 
-impl LoginWorker {
+/// Renewals of the tokens of sites.
+#[derive(Clone, Copy)]
+pub(super) struct Renewals<'a> {
+    store: &'a Store,
+    minter: &'a Minter,
+    families: Families<'a>,
+    grants: CodeGrants<'a>,
+    accounts: AccountCheck<'a>,
+    limits: LoginLimits<'a>,
+}
+
+impl<'a> Renewals<'a> {
+    pub(super) fn of(login: &'a LoginParts) -> Self {
+        Self {
+            store: &login.store,
+            minter: &login.minter,
+            families: Families::of(login),
+            grants: CodeGrants::of(login),
+            accounts: login.account_check(),
+            limits: login.limits(),
+        }
+    }
+
     /// Exchanges a refresh token for new tokens.
     pub(super) async fn refresh(&self, shown: &str, client: &Client) -> Result<Given, NotGiven> {
         let shown = self.find_shown(shown, client).await?;
@@ -90,15 +112,15 @@ impl LoginWorker {
 
     /// Finds the family of a refresh token, and the use that gave the token. Refuses a token whose
     /// family can no longer be renewed, and a token that was never given.
-    async fn find_shown<'a>(
+    async fn find_shown<'s>(
         &self,
-        text: &'a str,
-        client: &'a Client,
-    ) -> Result<Shown<'a>, NotGiven> {
+        text: &'s str,
+        client: &'s Client,
+    ) -> Result<Shown<'s>, NotGiven> {
         let Some(token) = RefreshToken::read(text) else {
             return Err(NotGiven::Unknown);
         };
-        let Some(family) = self.family_of(&token, client).await? else {
+        let Some(family) = self.families.family_of(&token, client).await? else {
             return Err(NotGiven::Unknown);
         };
         let now = self.store.now();
@@ -109,7 +131,10 @@ impl LoginWorker {
         if !has_app || now.timestamp() >= until.min(family.until.unwrap_or_default()) {
             return Err(NotGiven::revocation(&family));
         }
-        let before = self.find_rotation(family.sid(), token.number - 1).await?;
+        let before = self
+            .families
+            .find_rotation(family.sid(), token.number - 1)
+            .await?;
         let before = before.filter(|before| before.next == hash(text));
         let Some(before) = before else {
             return Err(self.theft(&family).await?);
@@ -137,7 +162,8 @@ impl LoginWorker {
         shown: &Shown<'_>,
         begun: &Rotation,
     ) -> Result<Given, NotGiven> {
-        let meter = RateLimitKey::new(RENEWALS, shown.family.list(), self.policy.limit_openid);
+        let rate = self.limits.policy.limit_openid;
+        let meter = RateLimitKey::new(RENEWALS, shown.family.list(), rate);
         let counted = self
             .store
             .count(&meter)
@@ -160,7 +186,7 @@ impl LoginWorker {
     /// Answers a renewal again. The account backend is asked again.
     async fn repeat(&self, shown: &Shown<'_>, given: &Rotation) -> Result<Given, NotGiven> {
         let meter = RateLimitKey::new(REPEATS, shown.key(), REPEATS_RATE);
-        self.count(&meter, OPENID).await?;
+        self.limits.count(&meter, OPENID).await?;
         let claims = self.allowed_or_revoked(shown).await?;
         self.answer(shown, given, &claims).await
     }
@@ -178,8 +204,8 @@ impl LoginWorker {
             ..
         } = shown;
         // Another request may have revoked the family meanwhile without having seen this token.
-        if self.find_family(family.sid()).await?.is_none() {
-            self.end_if_alive(&given.token).await?;
+        if self.families.find_family(family.sid()).await?.is_none() {
+            self.families.end_if_alive(&given.token).await?;
             return Err(NotGiven::revocation(family));
         }
         let new = NewTokens {
@@ -189,7 +215,7 @@ impl LoginWorker {
             claims,
             nonce: None,
         };
-        Ok(self.give(client, new, self.store.now())?)
+        Ok(self.grants.give(client, new, self.store.now())?)
     }
 
     /// Notes that a renewal is given. This is the last step: if a later step failed, the repeated
@@ -213,9 +239,10 @@ impl LoginWorker {
         } else {
             note().await
         };
+        let sid = shown.family.sid();
         match is_noted {
             Ok(true) => Ok(given),
-            Ok(false) if self.find_family(shown.family.sid()).await?.is_none() => {
+            Ok(false) if self.families.find_family(sid).await?.is_none() => {
                 Err(NotGiven::revocation(&shown.family))
             }
             // This request took so long that another request has begun the renewal anew.
@@ -247,7 +274,7 @@ impl LoginWorker {
     async fn allowed_or_revoked(&self, shown: &Shown<'_>) -> Result<ExtraClaims, NotGiven> {
         let family = &shown.family;
         let Some(claims) = self.allowed(family, &shown.before).await? else {
-            self.revoke_family(family).await?;
+            self.families.revoke_family(family).await?;
             return Err(NotGiven::revocation(family));
         };
         Ok(claims)
@@ -262,35 +289,21 @@ impl LoginWorker {
         ) {
             return Ok(None);
         }
-        let Some(bound) = self.bound_of(family).await? else {
+        let Some(bound) = self.grants.bound_of(family).await? else {
             return Ok(None);
         };
-        match self.allow(&bound, None).await {
+        match self.accounts.allow(&bound, None).await {
             Ok(claims) => Ok(Some(claims)),
             Err(LoginError::Blocked | LoginError::AccountDenied) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Finds the family of a refresh token of this client, even if the token has been used. Does
-    /// not wait for replicas, because the token may be a guess.
-    pub(super) async fn family_of(
-        &self,
-        token: &RefreshToken<'_>,
-        of: &Client,
-    ) -> Result<Option<Family>> {
-        let found: Option<Family> = self.find(&family::key("family", token.sid)).await?;
-        Ok(found.filter(|family| {
-            let is_own = family.first.app == of.id.0 && family.key == hash(token.key);
-            family.until.is_some() && is_own
-        }))
-    }
-
     /// Revokes the family of a refresh token that was used twice, and returns why there are no
     /// tokens. If the login has been revoked meanwhile, its records are gone, and this is no theft.
     async fn theft(&self, family: &Family) -> Result<NotGiven> {
-        let lives = self.find_family(family.sid()).await?.is_some();
-        self.revoke_family(family).await?;
+        let lives = self.families.find_family(family.sid()).await?.is_some();
+        self.families.revoke_family(family).await?;
         Ok(if lives {
             NotGiven::Theft(Box::new(family.first.clone()))
         } else {
@@ -342,6 +355,7 @@ impl LoginWorker {
     /// gone, too.
     async fn unless_overtaken(&self, shown: &Shown<'_>) -> Result<Found> {
         let gave_it = self
+            .families
             .find_rotation(shown.family.sid(), shown.token.number - 1)
             .await?;
         Ok(if gave_it.is_some() {
@@ -391,7 +405,7 @@ impl LoginWorker {
             token,
             ..
         } = shown;
-        let store = &self.store;
+        let store = self.store;
         let sid = family.sid();
         let number = token.number;
         // Even a token that has just expired can revoke the login, because verifiers may still
@@ -400,7 +414,7 @@ impl LoginWorker {
         store
             .keep(&family::key("sid", begun.token.id.as_str()), sid, life)
             .await?;
-        if self.last_number(sid).await? < number {
+        if self.families.last_number(sid).await? < number {
             store
                 .keep(
                     &family::key("last", sid),
@@ -409,7 +423,7 @@ impl LoginWorker {
                 )
                 .await?;
         }
-        self.note_given(family, &begun.token).await?;
+        self.families.note_given(family, &begun.token).await?;
         // An honest client no longer uses the refresh token before the last. Its access token lives
         // on until it expires.
         if let Some(old) = number.checked_sub(2) {
@@ -429,6 +443,7 @@ impl LoginWorker {
     ) -> Result<Option<String>> {
         let token = RefreshToken::read(shown).expect("a refresh token");
         let before = self
+            .families
             .find_rotation(family.sid(), token.number - 1)
             .await?
             .expect("it was given");
@@ -479,7 +494,7 @@ mod tests {
         let key =
             PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         let store = login.store.clone();
         let file = r#"{"clients":[{"client_id":"grafana","name":"Grafana","appid":"wx0123456789abcdef"}]}"#;
@@ -522,7 +537,7 @@ mod tests {
             .await
             .expect("kept");
 
-        let rotate = async |login: &LoginWorker, text: &str| {
+        let rotate = async |login: &LoginParts, text: &str| {
             let token = RefreshToken::read(text).expect("a refresh token");
             let shown = Shown {
                 client,
@@ -530,14 +545,17 @@ mod tests {
                 token,
                 before: start.clone(),
             };
-            let begun = login.begun(&shown, at).expect("a token");
-            let rotation = match login
+            let begun = Renewals::of(&login).begun(&shown, at).expect("a token");
+            let rotation = match Renewals::of(&login)
                 .find_or_begin(&shown, &begun, at)
                 .await
                 .expect("an answer")
             {
                 Found::Begun => {
-                    login.note_renewal(&shown, &begun).await.expect("noted");
+                    Renewals::of(&login)
+                        .note_renewal(&shown, &begun)
+                        .await
+                        .expect("noted");
                     let given = Rotation {
                         given_at: Some(login.store.now().timestamp()),
                         ..begun.clone()
@@ -576,9 +594,18 @@ mod tests {
         login.store = store;
         rotate(&login, &texts[2]).await.expect("renewed");
         assert_eq!(rotate(&login, &texts[0]).await, None, "too late");
-        assert_eq!(login.last_number(family.sid()).await.expect("an answer"), 3);
+        assert_eq!(
+            Families::of(&login)
+                .last_number(family.sid())
+                .await
+                .expect("an answer"),
+            3
+        );
         assert!(
-            matches!(login.theft(&family).await, Ok(NotGiven::Revocation(_))),
+            matches!(
+                Renewals::of(&login).theft(&family).await,
+                Ok(NotGiven::Revocation(_))
+            ),
             "a logout came between"
         );
         login
@@ -590,7 +617,10 @@ mod tests {
             )
             .await
             .expect("kept");
-        assert!(matches!(login.theft(&family).await, Ok(NotGiven::Theft(_))));
+        assert!(matches!(
+            Renewals::of(&login).theft(&family).await,
+            Ok(NotGiven::Theft(_))
+        ));
     }
 
     /// This holds for all sites and all periods of renewal.
@@ -600,7 +630,7 @@ mod tests {
         let clock = || now() + AHEAD.get();
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         let access = StoreAccess::in_memory(clock);
         login.store = Store::new(&access, Duration::ZERO, clock, ());
@@ -630,7 +660,7 @@ mod tests {
             is_told: false,
         };
         let mut shown = family::written(family.sid(), 1, "key", "secret");
-        login
+        Families::of(&login)
             .keep_family(&family, hash(&shown), now())
             .await
             .expect("kept");
@@ -650,7 +680,7 @@ mod tests {
         let before = keys().await;
         for _ in 0..300 {
             AHEAD.set(AHEAD.get() + TimeDelta::minutes(5));
-            shown = login
+            shown = Renewals::of(&login)
                 .renew_alone(&family, &shown, client)
                 .await
                 .expect("an answer")
@@ -690,7 +720,7 @@ mod tests {
         let clock = || now() + AHEAD.get();
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         let clients = renewing("wx0123456789abcdef");
         let client = clients
@@ -700,12 +730,12 @@ mod tests {
             AHEAD.set(TimeDelta::zero());
             login.store = Store::new(&StoreAccess::in_memory(clock), Duration::ZERO, clock, ());
             let (family, shown) = kept(&login).await;
-            login
+            Renewals::of(&login)
                 .renew_alone(&family, &shown, client)
                 .await
                 .expect("an answer")
                 .expect("renewed");
-            let renewed = login
+            let renewed = Families::of(&login)
                 .find_rotation(family.sid(), 1)
                 .await
                 .expect("an answer")
@@ -716,7 +746,10 @@ mod tests {
                 end_login(&login, renewed).await.expect("ended"),
                 Some(family.first.user.clone())
             );
-            let left = login.find_family(family.sid()).await.expect("an answer");
+            let left = Families::of(&login)
+                .find_family(family.sid())
+                .await
+                .expect("an answer");
             assert!(left.is_none(), "{seconds} s after the renewal");
         }
     }
@@ -728,7 +761,7 @@ mod tests {
         let clock = || now() + AHEAD.get();
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         let clients = renewing("wx0123456789abcdef");
         let client = clients.iter().next().expect("a client");
@@ -738,12 +771,12 @@ mod tests {
             let (family, shown) = kept(&login).await;
             AHEAD.set(TimeDelta::days(days));
             login.store.forget_kept(100).await.expect("purged");
-            login
+            Renewals::of(&login)
                 .renew_alone(&family, &shown, client)
                 .await
                 .expect("an answer")
                 .expect("renewed");
-            let renewed = login
+            let renewed = Families::of(&login)
                 .find_rotation(family.sid(), 1)
                 .await
                 .expect("an answer")
@@ -789,7 +822,7 @@ mod tests {
         let key =
             PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::hours(1)).expect("a key");
         let login = issuer(&key, ("WXMINT_TOKEN_TTL", "1h"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         let (_, shown) = kept(&login).await;
         for (app, has_it) in [("wxfedcba9876543210", false), ("wx0123456789abcdef", true)] {
@@ -797,7 +830,7 @@ mod tests {
             let client = clients
                 .get(&"grafana".parse().expect("an id"))
                 .expect("the client");
-            let answer = login.refresh(&shown, client).await;
+            let answer = Renewals::of(&login).refresh(&shown, client).await;
             if has_it {
                 assert!(answer.is_ok(), "{app}");
             } else {
@@ -821,7 +854,7 @@ mod tests {
     }
 
     /// A new login of a person whose user id was computed, and its refresh token.
-    async fn kept(login: &LoginWorker) -> (Family, String) {
+    async fn kept(login: &LoginParts) -> (Family, String) {
         let user = "user-1".parse().expect("a user");
         let client = "grafana".parse().expect("an id");
         let id = login
@@ -840,7 +873,7 @@ mod tests {
             is_told: false,
         };
         let shown = family::written(family.sid(), 1, "key", "secret");
-        login
+        Families::of(&login)
             .keep_family(&family, hash(&shown), now())
             .await
             .expect("kept");
@@ -862,7 +895,7 @@ mod tests {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let calls = Calls::default();
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         login.store = Store::new(
             &StoreAccess::in_memory(now),
@@ -876,7 +909,9 @@ mod tests {
             .get(&"grafana".parse().expect("an id"))
             .expect("the client");
         assert!(matches!(
-            login.refresh("sid~1~key~secret", client).await,
+            Renewals::of(&login)
+                .refresh("sid~1~key~secret", client)
+                .await,
             Err(NotGiven::Unknown)
         ));
         assert_eq!(*calls.0.borrow(), ["kept_text"]);

@@ -18,11 +18,12 @@ use wxmint_redis_link::{Call, scan::Place, scan::Slots};
 use wxmint_store::{Store, StoreAccess};
 use wxmint_verify::Algorithm;
 
-use super::family::{self, Family, hash};
+use super::family::{self, Families, Family, hash};
+use super::renewal::Renewals;
 use crate::clock::now;
 use crate::doors::scan::clients::{Client, Clients};
 use crate::issuer::caller::tests::issuer;
-use crate::login::LoginWorker;
+use crate::login::LoginParts;
 
 const APP: &str = "wx0123456789abcdef";
 const SITE: &str = "grafana";
@@ -53,7 +54,7 @@ struct Held {
 }
 
 struct Business {
-    login: LoginWorker,
+    login: LoginParts,
     clients: Clients,
     /// The logins at the site that can be renewed, each with its refresh token.
     logins: Vec<(Family, String)>,
@@ -64,7 +65,7 @@ impl Business {
     fn new() -> Self {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let mut login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         login.store = Store::new(
             &StoreAccess::in_memory(clock),
@@ -151,8 +152,11 @@ impl Business {
             is_told: false,
         };
         let shown = family::written(family.sid(), 1, "key", "secret");
-        self.login.make_room(&family).await.expect("room");
-        self.login
+        Families::of(&self.login)
+            .make_room(&family)
+            .await
+            .expect("room");
+        Families::of(&self.login)
             .keep_family(&family, hash(&shown), clock())
             .await
             .expect("kept");
@@ -162,8 +166,7 @@ impl Business {
     async fn renew_all(&mut self) {
         for number in 0..self.logins.len() {
             let (family, shown) = &self.logins[number];
-            let next = self
-                .login
+            let next = Renewals::of(&self.login)
                 .renew_alone(family, shown, self.site())
                 .await
                 .expect("an answer");
@@ -190,7 +193,7 @@ impl Business {
     async fn day(&mut self, has_sites: bool) {
         let (logouts, everywhere) = (PEOPLE / 100, PEOPLE / 1_000);
         for step in 0..STEPS {
-            self.login.note_life().await.expect("noted");
+            self.note_life().await;
             if has_sites && step == AT_WORK.start {
                 for number in 0..AT_SITES {
                     self.log_in_at_the_site(number).await;
@@ -204,7 +207,10 @@ impl Business {
                     std::mem::take(&mut self.logins).into_iter().enumerate()
                 {
                     if number % 5 == 0 {
-                        self.login.revoke_family(&family).await.expect("ended");
+                        Families::of(&self.login)
+                            .revoke_family(&family)
+                            .await
+                            .expect("ended");
                     }
                 }
             }
@@ -217,6 +223,12 @@ impl Business {
             AHEAD.set(AHEAD.get() + STEP);
             self.forget().await;
         }
+    }
+
+    /// Notes the life of tokens, as each login does, so that revocations are kept longer.
+    async fn note_life(&self) {
+        let life = self.login.minter.ttl();
+        self.login.store.note_life(life).await.expect("noted");
     }
 
     async fn held(&self) -> Held {
@@ -273,7 +285,7 @@ fn length(value: &Value) -> usize {
 async fn days(has_sites: bool, number: u32) -> Vec<Held> {
     AHEAD.set(TimeDelta::zero());
     let mut business = Business::new();
-    business.login.note_life().await.expect("noted");
+    business.note_life().await;
     let mut held = vec![business.held().await];
     for _ in 0..number {
         business.day(has_sites).await;
@@ -285,7 +297,7 @@ async fn days(has_sites: bool, number: u32) -> Vec<Held> {
     held.push(business.held().await);
     // The last login at a site can be renewed for 30 days.
     AHEAD.set(AHEAD.get() + TimeDelta::days(30));
-    business.login.note_life().await.expect("noted");
+    business.note_life().await;
     business.forget().await;
     held.push(business.held().await);
     held
@@ -339,7 +351,7 @@ async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_b
     let five = Duration::from_secs(300);
     let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
     business.login.minter = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
-        .login_worker()
+        .login_parts()
         .expect("a worker")
         .minter;
     business.login.store.note_life(five).await.expect("noted");

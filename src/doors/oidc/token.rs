@@ -8,8 +8,8 @@ use wxmint_http::{Answer, Fields, Problem, missing, origin};
 use wxmint_ids::UserId;
 use wxmint_telemetry::audit::Event;
 
-use super::grants::{NotGiven, ShownCode};
-use super::{LOGIN, Oidc, RENEWAL, request::is_site};
+use super::grants::{CodeGrants, NotGiven, ShownCode};
+use super::{LOGIN, Oidc, RENEWAL, renewal::Renewals, request::is_site};
 use crate::doors::scan::token::{Asked, FurtherGrants, FurtherRefusal, tell_of_theft, uncached};
 use crate::{issuer::state::IssuerWorker, refusals::Refusal};
 
@@ -49,23 +49,25 @@ async fn give(asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker, oidc: &
     } else {
         (RENEWAL, "renewed")
     };
+    let login = &worker.login;
     let given = if grant_type == CODE {
         let shown = ShownCode {
             code: &field(fields, "code")?,
             redirect_uri: &field(fields, "redirect_uri")?,
             verifier: &field(fields, "code_verifier")?,
         };
-        worker.login.redeem_code(&shown, client).await
+        CodeGrants::of(login).redeem_code(&shown, client).await
     } else {
         let token = field(fields, "refresh_token")?;
-        worker.login.refresh(&token, client).await
+        Renewals::of(login).refresh(&token, client).await
     };
     let tell =
         |user: Option<&UserId>, outcome| oidc.tell(request, (activity, outcome), &client.id, user);
     let count = async || {
         worker
             .login
-            .count_by(TRIES, &origin(request).address.unwrap_or_default())
+            .limits()
+            .count_by_address(TRIES, &origin(request).address.unwrap_or_default())
             .await
     };
     let detail = match given {

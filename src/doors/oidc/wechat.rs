@@ -24,6 +24,7 @@ use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
 use super::{AtDoor, authorize::let_in, logout::see_other, root, with_sites};
 use crate::doors::scan::clients::Client;
+use crate::doors::scan::store::Grant;
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
 use crate::login::{Attempt, Credentials, LoginError, LoginProof, LoginRequest, Result};
 use crate::{apps::UnknownApp, refusals::Refusal};
@@ -180,7 +181,8 @@ fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
     ];
     let of_other = worker
         .login
-        .exchange_of(app)
+        .app_calls()
+        .exchanger_of(app)
         .map(|other| ("component_appid", other.own_app().id.as_str()));
     let members = members
         .into_iter()
@@ -316,7 +318,8 @@ fn way_of(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Option<W
 async fn is_first(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<bool> {
     worker
         .login
-        .count_by(RETURNED, &origin(request).address.unwrap_or_default())
+        .limits()
+        .count_by_address(RETURNED, &origin(request).address.unwrap_or_default())
         .await?;
     let own = random();
     let kept = worker
@@ -353,11 +356,8 @@ async fn log_in(
         credentials: Credentials::Nothing,
     };
     let log_in = async |attempt: &mut Attempt<'_>| {
-        let admitted = worker.login.admit(login, attempt).await?;
-        let grant = worker
-            .login
-            .grant(asked.client, &admitted, attempt.now)
-            .await?;
+        let admission = worker.login.log_in().admit(login, attempt).await?;
+        let grant = Grant::issue(&worker.login, asked.client, &admission, attempt.now).await?;
         Ok(let_in(worker, asked, grant, &app).await?)
     };
     let outcome = attempt.make(event.address(), log_in).await;

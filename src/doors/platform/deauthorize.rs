@@ -431,7 +431,7 @@ mod tests {
         for hours in [0, 2, -2] {
             let ahead = TimeDelta::hours(hours);
             let issuer = Arc::new(issuer(&key, ("WXMINT_TOKEN_TTL", "1h")));
-            let mut login = issuer.login_worker().expect("a worker");
+            let mut login = issuer.login_parts().expect("a worker");
             login.store = login.store.at(now() + ahead);
             login
                 .store

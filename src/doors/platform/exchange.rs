@@ -19,8 +19,8 @@ use super::known::{
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
 use crate::login::{
-    AccessTokens, Attempt, CodeExchanger, HeldToken, IP, LoginError, LoginWorker, Refused, Result,
-    fingerprint,
+    AccessTokens, Attempt, CodeExchanger, HeldToken, IP, LoginError, LoginLimits, Refused, Result,
+    fingerprint, release_code,
 };
 
 /// How often a token that WeChat has refused is replaced. The limits keep the wait for the next
@@ -64,33 +64,33 @@ impl CodeExchanger for Platform {
     /// at one merchant keeps a burst at one merchant from affecting the others.
     async fn claim(
         &self,
-        login: &LoginWorker,
+        limits: &LoginLimits<'_>,
         app: &App,
         code: &LoginCode,
         by: &Attempt<'_>,
     ) -> Result<Claim> {
-        let rate = login.policy.limit_ip;
+        let rate = limits.policy.limit_ip;
         let meter = RateLimitKey::new(IP, format!("{} {}", by.address, app.id), rate);
         let rate = Rate {
             burst: rate.burst.saturating_mul(AT_ALL_MERCHANTS),
             ..rate
         };
         let all = RateLimitKey::new(IP, format!("{} *", by.address), rate);
-        let claiming = login.store.claim_code(&app.id, code, &by.id, &meter);
-        let (counted, claimed) = join(login.store.count(&all), claiming).await;
+        let claiming = limits.store.claim_code(&app.id, code, &by.id, &meter);
+        let (counted, claimed) = join(limits.store.count(&all), claiming).await;
         let claim = claimed?;
         if !matches!(claim, Claim::Granted(_)) {
             if let Ok(counted) = counted {
                 // A login that the limit of one merchant refuses does not count against the limit
                 // of all merchants.
-                login.store.uncount(&all, counted).await?;
+                limits.store.uncount(&all, counted).await?;
             }
             return Ok(claim);
         }
         let Err(error) = counted else {
             return Ok(claim);
         };
-        login.store.release_code(&app.id, code, &by.id).await?;
+        limits.store.release_code(&app.id, code, &by.id).await?;
         match error {
             LimitError::TooMany(refused) => Ok(Claim::Limited(refused)),
             LimitError::Store(error) => Err(error.into()),
@@ -99,22 +99,21 @@ impl CodeExchanger for Platform {
 
     async fn exchange(
         &self,
-        login: &LoginWorker,
-        app: &App,
+        tokens: &AccessTokens<'_>,
         code: &LoginCode,
         attempt: &AttemptId,
     ) -> Result<Session> {
         let sent = Cell::new(false);
         let ask = async |by: ByToken<'_>| {
             sent.set(true);
-            by.exchange_for(app, code).await
+            by.exchange_for(tokens.app, code).await
         };
-        let exchanged = login.access_tokens(app).by_component(self, ask).await;
+        let exchanged = tokens.by_component(self, ask).await;
         if let Err(LoginError::UnknownApp(_)) = exchanged {
             self.compare_soon.notify_one(); // WeChat's push of the withdrawal may have been lost
         }
         if !sent.get() {
-            login.give_back(app, code, attempt).await;
+            release_code(tokens.store, &tokens.app.id, code, attempt).await;
         }
         exchanged.map_err(|error| error.of(&self.component.id))
     }
@@ -403,6 +402,7 @@ mod tests {
         ] {
             let refused = bed
                 .login
+                .app_calls()
                 .choose(&apps(known), None, hint)
                 .expect_err("none is named");
             assert_eq!(
@@ -469,7 +469,7 @@ mod tests {
                 proof: LoginProof::Code(code.parse().expect("a code")),
                 credentials: Credentials::Nothing,
             };
-            bed.login.log_in(request, &mut attempt).await
+            bed.login.log_in().log_in(request, &mut attempt).await
         };
         log_in("0123456789abcdef0123456789abcde0")
             .await
@@ -491,7 +491,7 @@ mod tests {
     #[actix_web::test]
     async fn one_merchants_refusals_leave_the_others_what_replaces_a_token_that_dies() {
         let bed = Bed::start().await;
-        let exchange = bed.login.exchange.as_deref().expect("one");
+        let exchanger = bed.login.exchanger.as_deref().expect("one");
         let code: LoginCode = "0123456789abcdef0123456789abcdef".parse().expect("a code");
         let log_in = async |number: usize| {
             let merchant = App {
@@ -500,9 +500,9 @@ mod tests {
                 secret: None,
             };
             let attempt = AttemptId::random();
-            let session = exchange
-                .exchange(&bed.login, &merchant, &code, &attempt)
-                .await;
+            let tokens = bed.login.app_calls();
+            let tokens = tokens.access_tokens(&merchant);
+            let session = exchanger.exchange(&tokens, &code, &attempt).await;
             bed.follow().await;
             session
         };

@@ -15,7 +15,7 @@ use super::Platform;
 use super::deauthorize::{Left, MOST_WALKS};
 use super::known::{COUNTED, code_of, digest_of, done_code};
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
-use crate::login::{LoginError, LoginWorker, Result};
+use crate::login::{LoginError, LoginParts, Result};
 use crate::{clock::now, issuer::Issuer};
 
 /// How often the store is asked whether something has changed.
@@ -50,7 +50,7 @@ const TOLD_AT_ONCE: usize = 32;
 
 /// Follows the platform's state in the store, and does the work for its merchants.
 pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
-    let Ok(login) = issuer.login_worker() else {
+    let Ok(login) = issuer.login_parts() else {
         return;
     };
     let follower = Rc::new(Follower::new(login, platform, issuer));
@@ -76,7 +76,7 @@ pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
 
 /// The part of a process that works for a platform.
 pub(super) struct Follower {
-    pub(super) login: LoginWorker,
+    pub(super) login: LoginParts,
     pub(super) platform: Arc<Platform>,
     issuer: Arc<Issuer>,
     /// The codes that are being worked on, each as app and digest of its entry.
@@ -87,7 +87,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(login: LoginWorker, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Self {
+    pub(super) fn new(login: LoginParts, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Self {
         Self {
             login,
             platform,

@@ -16,7 +16,7 @@ use super::known::{
     sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
-use crate::login::{AccessTokens, LoginError, LoginWorker, Refused, Result, fingerprint};
+use crate::login::{AccessTokens, LoginError, LoginParts, Refused, Result, fingerprint};
 
 const COMPARED_AT_ONCE: usize = 8;
 /// For how many seconds WeChat's list may still name a merchant that has left.
@@ -29,7 +29,7 @@ impl Platform {
     /// Stores what a push says. `digest` is the digest of the push's signature.
     pub(super) async fn note_push(
         &self,
-        login: &LoginWorker,
+        login: &LoginParts,
         push: Push,
         digest: &str,
     ) -> Result<()> {
@@ -102,7 +102,9 @@ impl Follower {
     }
 
     fn tokens(&self) -> AccessTokens<'_> {
-        self.login.access_tokens(&self.platform.component)
+        self.login
+            .app_calls()
+            .access_tokens(&self.platform.component)
     }
 
     async fn kind_of(&self, app: &AppId) -> Result<AppKind> {

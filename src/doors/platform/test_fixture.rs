@@ -20,7 +20,7 @@ use super::known::TICKET;
 use super::store::{Expected, PlatformEntry, entries, note_entry};
 use crate::clock::now;
 use crate::issuer::{Issuer, caller::tests::issuer};
-use crate::login::LoginWorker;
+use crate::login::LoginParts;
 
 const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
     "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
@@ -74,7 +74,7 @@ pub(super) struct Bed {
     pub(super) wechat: WeChatOfTest,
     pub(super) issuer: Arc<Issuer>,
     pub(super) platform: Arc<Platform>,
-    pub(super) login: LoginWorker,
+    pub(super) login: LoginParts,
 }
 
 impl Bed {
@@ -128,7 +128,7 @@ impl Bed {
     }
 
     /// Another worker with the same store.
-    pub(super) fn worker(&self) -> LoginWorker {
+    pub(super) fn worker(&self) -> LoginParts {
         worker(&self.issuer, &self.platform)
     }
 
@@ -181,9 +181,9 @@ impl Bed {
     }
 }
 
-fn worker(issuer: &Arc<Issuer>, platform: &Arc<Platform>) -> LoginWorker {
-    let mut login = issuer.login_worker().expect("a worker");
-    login.exchange = Some(Arc::clone(platform) as _);
+fn worker(issuer: &Arc<Issuer>, platform: &Arc<Platform>) -> LoginParts {
+    let mut login = issuer.login_parts().expect("a worker");
+    login.exchanger = Some(Arc::clone(platform) as _);
     login
 }
 

@@ -19,7 +19,9 @@ use super::browser::BrowserName;
 use super::codes::UserCode;
 use super::store::{DEVICE_TTL, OWN, POLL_INTERVAL};
 use super::token::{authenticate, refused};
-use super::{ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::gone, to_oauth};
+use super::{
+    ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::DeviceFlow, requests::gone, to_oauth,
+};
 use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` if WeChat refuses to draw a code. WeChat's quota is per minute, and an unpublished
@@ -155,7 +157,9 @@ pub(in crate::doors) async fn open_request(
         client: Some(client.id.clone()),
         ..Event::new(ASKED, origin)
     };
-    let opened = worker.login.ask_phone((client, door), visitor).await;
+    let opened = DeviceFlow::of(&worker.login)
+        .ask_phone((client, door), visitor)
+        .await;
     scan.count(
         &client.id,
         if opened.is_ok() { "started" } else { "refused" },
@@ -259,7 +263,9 @@ pub(super) async fn picture(
     let room = room(&PICTURES)?;
     let drawn = run_to_completion(async move {
         let _permit = room;
-        worker.login.picture(&code, &scan.clients(), &address).await
+        DeviceFlow::of(&worker.login)
+            .picture(&code, &scan.clients(), &address)
+            .await
     })
     .await;
     let picture = drawn.map_err(no_picture)?.ok_or_else(|| gone().problem)?;

@@ -23,7 +23,7 @@ use super::{
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, state::IssuerWorker};
 use crate::login::{
-    Admission, Attempt, DEVICE, LoginError, LoginRequest, LoginWorker, OPENID, Result,
+    Admission, Attempt, DEVICE, LoginError, LoginParts, LoginRequest, OPENID, Result,
 };
 use crate::{clock::now, refusals::Refusal};
 
@@ -85,7 +85,9 @@ pub(super) async fn look(
     let (holder, event) = begin(LOOKED, &request, &worker).await?;
     let (mut client, clients) = (None, scan.clients());
     let shown = async {
-        let found = worker.login.look(&holder, &code, &mut client).await?;
+        let found = PhoneApproval::of(&worker.login)
+            .look(&holder, &code, &mut client)
+            .await?;
         let name = of_request(&clients, &found.request)
             .ok_or_else(gone)?
             .name
@@ -122,7 +124,9 @@ pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan
     let (holder, event) = begin(DENIED, &request, &worker).await?;
     run_to_completion(async move {
         let mut client = None;
-        let denied = worker.login.deny(&holder, &code, &mut client).await;
+        let denied = PhoneApproval::of(&worker.login)
+            .deny(&holder, &code, &mut client)
+            .await;
         told(&scan, Event { client, ..event }, "denied", denied)
     })
     .await
@@ -140,7 +144,7 @@ impl Holder {
     /// The holder of the request's token, which must have been issued to a mini program.
     async fn of(request: &HttpRequest, worker: &IssuerWorker) -> Result<Self, Problem> {
         let token = worker.issuer.verify(request, now())?;
-        match worker.login.token_holder(&token).await {
+        match worker.login.token_actions().token_holder(&token).await {
             Ok(holder) => Ok(Self {
                 app: token.app.clone(),
                 user: holder.user,
@@ -170,10 +174,10 @@ impl Holder {
     }
 
     /// Whether the holder is the person who logs in. Without a person, app and user are compared.
-    fn is(&self, admitted: &Admission) -> bool {
+    fn is(&self, admission: &Admission) -> bool {
         match &self.person {
-            Some(person) => person == admitted.person(),
-            None => self.app == admitted.person().app && self.user == *admitted.user(),
+            Some(person) => person == admission.person(),
+            None => self.app == admission.person().app && self.user == *admission.user(),
         }
     }
 }
@@ -259,8 +263,7 @@ pub(super) async fn approve(
         let clients = scan.clients();
         let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);
         let approve = async |attempt: &mut Attempt<'_>| {
-            worker
-                .login
+            PhoneApproval::of(&worker.login)
                 .approve(&code, (login, number), shown.as_ref(), &clients, attempt)
                 .await
         };
@@ -290,7 +293,17 @@ fn not_yours() -> Refusal {
     Problem::new(ProblemCode::Forbidden, detail).into()
 }
 
-impl LoginWorker {
+/// Device requests, as phones view and decide them.
+#[derive(Clone, Copy)]
+struct PhoneApproval<'a> {
+    login: &'a LoginParts,
+}
+
+impl<'a> PhoneApproval<'a> {
+    fn of(login: &'a LoginParts) -> Self {
+        Self { login }
+    }
+
     /// Shows a device request to the person whose phone has scanned its code. Sets `client` to the
     /// request's client, even if the person may not see the request.
     async fn look(
@@ -301,7 +314,7 @@ impl LoginWorker {
     ) -> Result<FoundDevice, Refusal> {
         let code: &UserCode = &code.parse().map_err(|()| gone())?;
         self.count_holder(holder).await?;
-        let found = Devices(&self.store)
+        let found = Devices(&self.login.store)
             .find_device(code, Some(&holder.app))
             .await?;
         let found = found
@@ -327,7 +340,7 @@ impl LoginWorker {
             _ => {}
         }
         let code = code.parse().map_err(|()| gone())?;
-        if Devices(&self.store)
+        if Devices(&self.login.store)
             .deny_device(&code, &holder.approver())
             .await?
         {
@@ -349,7 +362,7 @@ impl LoginWorker {
         attempt: &mut Attempt<'_>,
     ) -> Result<(), Refusal> {
         self.count_approval(holder, attempt).await?;
-        let found = Devices(&self.store)
+        let found = Devices(&self.login.store)
             .find_device(code, None)
             .await?
             .ok_or_else(gone)?;
@@ -380,12 +393,12 @@ impl LoginWorker {
             app: Some(app),
             ..login
         };
-        let admitted = self.admit(login, attempt).await?;
-        if holder.is_some_and(|holder| !holder.is(&admitted)) {
+        let admission = self.login.log_in().admit(login, attempt).await?;
+        if holder.is_some_and(|holder| !holder.is(&admission)) {
             return Err(not_yours());
         }
-        let person = approver(admitted.person());
-        match Devices(&self.store)
+        let person = approver(admission.person());
+        match Devices(&self.login.store)
             .claim_device(code, &person, number.as_deref())
             .await?
         {
@@ -394,14 +407,14 @@ impl LoginWorker {
             Decided::WrongNumber => return Err(Problem::new(NUMBER_MISMATCH, WRONG_NUMBER).into()),
             Decided::Gone => return Err(gone()),
         }
-        let grant = self.grant(client, &admitted, attempt.now).await?;
-        let approved = Devices(&self.store)
+        let grant = Grant::issue(self.login, client, &admission, attempt.now).await?;
+        let approved = Devices(&self.login.store)
             .approve_device(code, &person, &grant)
             .await?;
         // If the request was not approved just now, either the page has just fetched the token of
         // an earlier approval by the same person, or somebody has denied the request.
         let is_done = approved
-            || Devices(&self.store)
+            || Devices(&self.login.store)
                 .claim_device(code, &person, number.as_deref())
                 .await?
                 == Decided::Approved;
@@ -416,7 +429,11 @@ impl LoginWorker {
         attempt: &mut Attempt<'_>,
     ) -> Result<()> {
         let Some(holder) = holder else {
-            return self.count_by(TRIES, attempt.address).await;
+            return self
+                .login
+                .limits()
+                .count_by_address(TRIES, attempt.address)
+                .await;
         };
         let audit_context = &mut *attempt.audit_context;
         audit_context.app = Some(holder.app.clone());
@@ -427,31 +444,38 @@ impl LoginWorker {
 
     /// Counts a request of the phone by its person, or else by its user.
     async fn count_holder(&self, holder: &Holder) -> Result<()> {
+        let limits = self.login.limits();
         match &holder.person {
-            Some(person) => self.count_call(person, DEVICE).await,
+            Some(person) => limits.count_call(person, DEVICE).await,
             None => {
-                self.count(
-                    &RateLimitKey::new(HOLDERS, holder.of_user(), self.policy.limit_openid),
-                    OPENID,
-                )
-                .await
+                limits
+                    .count(
+                        &RateLimitKey::new(HOLDERS, holder.of_user(), limits.policy.limit_openid),
+                        OPENID,
+                    )
+                    .await
             }
         }
     }
+}
 
+impl Grant {
     /// Issues the token that the client may fetch.
-    pub(in crate::doors) async fn grant(
-        &self,
+    pub(in crate::doors) async fn issue(
+        login: &LoginParts,
         to: &Client,
-        admitted: &Admission,
+        admission: &Admission,
         now: DateTime<Utc>,
-    ) -> Result<Grant> {
-        let minter = self.minter.with(&to.audience, to.token_ttl);
-        let token = self.issue(&to.id, &minter, admitted, now).await?;
-        Ok(Grant {
+    ) -> Result<Self> {
+        let minter = login.minter.with(&to.audience, to.token_ttl);
+        let token = login
+            .issuance()
+            .date_for_client(&to.id, &minter, admission, now)
+            .await?;
+        Ok(Self {
             token,
-            claims: admitted.extra.clone(),
-            mark: admitted.mark(),
+            claims: admission.extra.clone(),
+            mark: admission.mark(),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use wxmint_http::Problem;
 use wxmint_keys::{random, token::Issued};
-use wxmint_store::{AttemptId, RateLimitKey, StoreError, TokenState, limits::TooMany};
+use wxmint_store::{AttemptId, StoreError, TokenState, limits::TooMany};
 use wxmint_wechat::ByToken;
 
 use super::UNKNOWN_DEVICE_CODE;
@@ -15,7 +15,7 @@ use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::page::Visitor;
 use super::store::{DeviceRequest, Devices, Grant, Poll};
-use crate::login::{IP, LoginError, LoginWorker, Result, client_tag};
+use crate::login::{LoginError, LoginParts, Result, client_tag};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// The limit of open device requests of an address (`WXMINT_LIMIT_OPEN_REQUESTS`).
@@ -71,7 +71,17 @@ pub(super) fn gone() -> Refusal {
     Problem::new(UNKNOWN_DEVICE_CODE, detail).into()
 }
 
-impl LoginWorker {
+/// Device requests, as pages ask for them.
+#[derive(Clone, Copy)]
+pub(in crate::doors) struct DeviceFlow<'a> {
+    login: &'a LoginParts,
+}
+
+impl<'a> DeviceFlow<'a> {
+    pub(in crate::doors) fn of(login: &'a LoginParts) -> Self {
+        Self { login }
+    }
+
     /// Opens a device request. Fails if the client's app has no session keys, if the client's id is
     /// also an app's, or if the address has too many requests.
     pub(in crate::doors) async fn ask_phone(
@@ -84,8 +94,10 @@ impl LoginWorker {
             counted_by,
             browser,
         } = visitor;
-        let apps = self.apps.all();
+        let apps = self.login.apps.all();
         if !self
+            .login
+            .app_calls()
             .choose(&apps, Some(&client.app), None)?
             .kind
             .has_session_keys()
@@ -97,7 +109,10 @@ impl LoginWorker {
             // would also revoke the tokens of the other.
             return Err(UnknownApp::NotConfigured.into());
         }
-        self.count_by(REQUESTS, &counted_by).await?;
+        self.login
+            .limits()
+            .count_by_address(REQUESTS, &counted_by)
+            .await?;
         let request = DeviceRequest {
             client: client.id.clone(),
             door,
@@ -109,8 +124,8 @@ impl LoginWorker {
         };
         for _ in 0..MOST_DRAWS {
             let code = DeviceCode::random();
-            let most = self.policy.limit_open_requests;
-            let is_open = Devices(&self.store)
+            let most = self.login.policy.limit_open_requests;
+            let is_open = Devices(&self.login.store)
                 .open_device(&code, &request, most)
                 .await
                 .map_err(LoginError::of_limit(OPEN_REQUESTS))?;
@@ -129,8 +144,8 @@ impl LoginWorker {
         clients: &Clients,
         address: &str,
     ) -> Result<Option<Vec<u8>>> {
-        self.count_by(TRIES, address).await?;
-        let devices = Devices(&self.store);
+        self.login.limits().count_by_address(TRIES, address).await?;
+        let devices = Devices(&self.login.store);
         let found = devices
             .find_device(code, None)
             .await?
@@ -157,17 +172,16 @@ impl LoginWorker {
         let page = client.page.as_deref();
         let draw =
             async |by: ByToken<'_>| by.mini_program_code(&scene, page, client.env_version).await;
-        let drawn = self.by_access_token(&client.app, draw).await;
+        let drawn = self
+            .login
+            .app_calls()
+            .by_access_token(&client.app, draw)
+            .await;
         if drawn.is_err() {
             devices.give_back_code(&client.app, address, &id).await?;
             devices.uncount_picture(code).await?;
         }
         drawn.map(Some)
-    }
-
-    pub(in crate::doors) async fn count_by(&self, kind: &'static str, address: &str) -> Result<()> {
-        self.count(&RateLimitKey::new(kind, address, self.policy.limit_ip), IP)
-            .await
     }
 
     /// Gives the page its grant once: calls `give` with the grant and returns the result. The
@@ -181,8 +195,8 @@ impl LoginWorker {
         address: &str,
         give: impl AsyncFnOnce(Grant) -> Result<T>,
     ) -> Result<T, NotGranted> {
-        self.choose(&self.apps.all(), Some(&client.app), None)?;
-        let devices = Devices(&self.store);
+        self.login.app_calls().check_app(&client.app, false)?;
+        let devices = Devices(&self.login.store);
         let attempt = AttemptId::random();
         let ask = async |takes| {
             devices
@@ -225,13 +239,13 @@ impl LoginWorker {
             Poll::Denied => Err(NotGranted::Denied),
             Poll::Expired => Err(NotGranted::Expired),
             Poll::Unknown => {
-                self.count_by(TRIES, address).await?;
+                self.login.limits().count_by_address(TRIES, address).await?;
                 Err(NotGranted::Unknown)
             }
             Poll::Repeated(token) => {
                 // Completes a revocation that an earlier request began and answered with 503.
-                if !self.store.token_state(&token).await?.is_told() {
-                    self.store.revoke_token(&token).await?;
+                if !self.login.store.token_state(&token).await?.is_told() {
+                    self.login.store.revoke_token(&token).await?;
                 }
                 Err(NotGranted::Repeated(Box::new(token)))
             }
@@ -240,16 +254,17 @@ impl LoginWorker {
 
     /// Refuses a grant whose token has expired, or was revoked since the approval.
     async fn check_grant(&self, grant: &Grant, client: &Client) -> Result<(), NotGranted> {
-        if grant.token.expires_at <= self.store.now().timestamp() {
+        if grant.token.expires_at <= self.login.store.now().timestamp() {
             return Err(NotGranted::Expired);
         }
         // A revocation of the user since the approval has revoked this token, too.
         let is_over = self
+            .login
             .minter
             .has_revoked_all(&grant.token, &client_tag(&client.id.0));
         if is_over
             || !matches!(
-                self.store.token_state(&grant.token).await?,
+                self.login.store.token_state(&grant.token).await?,
                 TokenState::People(_)
             )
         {
@@ -311,7 +326,7 @@ mod tests {
     async fn a_client_whose_id_is_the_appid_of_an_app_opens_no_request() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let issuer = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"));
-        let login = issuer.login_worker().expect("a worker");
+        let login = issuer.login_parts().expect("a worker");
         let file =
             r#"{"clients":[{"client_id":"wxpartner","name":"TV","appid":"wx0123456789abcdef"}]}"#;
         let clients = Clients::parse(file.as_bytes(), Duration::MAX).expect("clients");
@@ -325,7 +340,9 @@ mod tests {
                 address,
                 browser: BrowserName::default(),
             };
-            login.ask_phone((client, ""), visitor).await
+            DeviceFlow::of(&login)
+                .ask_phone((client, ""), visitor)
+                .await
         };
         ask().await.expect("a request");
         issuer.apps.from_elsewhere_are([App {
@@ -344,7 +361,7 @@ mod tests {
     async fn a_device_code_that_was_answered_by_a_fault_gives_a_token_afterwards_and_once() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let login = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"))
-            .login_worker()
+            .login_parts()
             .expect("a worker");
         let app: AppId = "wx0123456789abcdef".parse().expect("an app");
         let devices = Devices(&login.store);
@@ -365,7 +382,7 @@ mod tests {
             address,
             browser: BrowserName::default(),
         };
-        let (code, _) = login
+        let (code, _) = DeviceFlow::of(&login)
             .ask_phone((client, ""), visitor)
             .await
             .expect("a request");
@@ -398,7 +415,9 @@ mod tests {
         let at = (client, "");
         for _ in 0..2 {
             let fault = async |_| Err::<(), _>(LoginError::Contended);
-            let fetched = login.fetch_grant(&code, at, "192.0.2.1", fault).await;
+            let fetched = DeviceFlow::of(&login)
+                .fetch_grant(&code, at, "192.0.2.1", fault)
+                .await;
             assert!(matches!(
                 fetched,
                 Err(NotGranted::Failed(LoginError::Contended))
@@ -406,13 +425,15 @@ mod tests {
         }
         let latest = RefCell::new(None);
         let meanwhile = async |_| Ok(latest.replace(Some(approve().await)));
-        let fetched = login.fetch_grant(&code, at, "192.0.2.1", meanwhile).await;
+        let fetched = DeviceFlow::of(&login)
+            .fetch_grant(&code, at, "192.0.2.1", meanwhile)
+            .await;
         assert!(
             matches!(fetched, Err(NotGranted::Failed(LoginError::Contended))),
             "the token would be another than the one that is kept"
         );
         let fetch = async || {
-            login
+            DeviceFlow::of(&login)
                 .fetch_grant(&code, at, "192.0.2.1", async |grant| Ok(grant))
                 .await
         };

@@ -24,7 +24,7 @@ use wxmint_verify::{Algorithm, MAX_LEEWAY, Refused};
 
 use super::clients::{Client, Clients};
 use super::page::OAuthError;
-use super::requests::NotGranted;
+use super::requests::{DeviceFlow, NotGranted};
 use super::store::{Grant, OWN};
 use super::{ASKED, AtDoor, codes::DeviceCode, to_oauth};
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
@@ -207,8 +207,7 @@ async fn fetch(
             user_id: issued.user,
         })
     };
-    worker
-        .login
+    DeviceFlow::of(&worker.login)
         .fetch_grant(code, (client, OWN), &address, sign)
         .await
 }

@@ -5,8 +5,8 @@ use parking_lot::Mutex;
 use wxmint_findings::Finding;
 use wxmint_store::{DRAWN, Store, StoreError};
 
-/// What this process has seen of the fingerprint in the store: the kind and the fingerprint of the
-/// id key, or [`DRAWN`]. All processes must have the same one. A process that finds another one
+/// Whether this process agrees with the fingerprint in the store: the kind and the fingerprint of
+/// the id key, or [`DRAWN`]. All processes must have the same one. A process that finds another one
 /// logs nobody in.
 pub struct Agreement {
     /// The fingerprint of this process.

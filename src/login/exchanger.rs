@@ -1,0 +1,59 @@
+//! Exchanges the login codes of apps that have no AppSecret here: a third party acts for the app
+//! with its own tokens. An app with an AppSecret needs none of this.
+
+use async_trait::async_trait;
+use wxmint_ids::LoginCode;
+use wxmint_store::{AttemptId, Claim};
+use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
+
+use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginLimits, Refused, Result};
+
+/// Acts for apps that have no AppSecret. Its futures are boxed, so that other logins' futures stay
+/// small.
+#[async_trait(?Send)]
+pub trait CodeExchanger {
+    /// The error to answer while not all apps have been read, so that no app can be called unknown.
+    fn apps_are_unread(&self) -> Option<LoginError>;
+
+    /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
+    async fn claim(
+        &self,
+        limits: &LoginLimits<'_>,
+        app: &App,
+        code: &LoginCode,
+        attempt: &Attempt<'_>,
+    ) -> Result<Claim>;
+
+    /// Exchanges a code of the app of `tokens` at WeChat. Releases a code that was not sent, unless
+    /// the error is `NotSent`: then the caller does.
+    async fn exchange(
+        &self,
+        tokens: &AccessTokens<'_>,
+        code: &LoginCode,
+        attempt: &AttemptId,
+    ) -> Result<Session>;
+
+    /// The third party's own app (WeChat's `component_appid`). Peers may have its access token too.
+    fn own_app(&self) -> &App;
+
+    /// The access token of the own app, which logins share for a minute.
+    fn held(&self) -> &HeldToken;
+
+    /// The error while the own app gets no access token until an operator or the third party has
+    /// fixed something.
+    fn refusal(&self) -> Option<CallError>;
+
+    /// Fetches a new access token, in place of the `refused` one if there is one.
+    async fn fetch(
+        &self,
+        tokens: &AccessTokens<'_>,
+        refused: Option<&Refused>,
+    ) -> Result<FetchedAccessToken>;
+
+    /// Counts a peer's report that WeChat has refused the token with this fingerprint, before
+    /// anything is fetched.
+    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()>;
+
+    /// Takes note of the error of a call for the app.
+    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError);
+}
