@@ -62,7 +62,7 @@ pub use self::deserted_users::DesertedUsers;
 pub use self::error::{LoginError, Result};
 pub(crate) use self::exchange::release_code;
 use self::exchanged_login::ExchangedLogin;
-pub use self::exchanger::CodeExchanger;
+pub use self::exchanger::{CodeExchanger, CodeExchangers, ComponentTokens};
 pub use self::issuance::Issuance;
 pub(crate) use self::limits::IP;
 pub use self::limits::{DEVICE, LoginLimits, OPENID, USERNAME};

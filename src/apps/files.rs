@@ -9,7 +9,7 @@ use serde::Deserialize;
 use wxmint_findings::{Message, json_places::line_of};
 use wxmint_ids::AppId;
 use wxmint_upstream::site;
-use wxmint_wechat::{App, AppKind, AppSecret};
+use wxmint_wechat::{App, AppExchanger, AppKind, AppSecret};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
@@ -39,8 +39,7 @@ impl Found {
         let length = |configured: &Configured| {
             configured
                 .app
-                .secret
-                .as_ref()
+                .secret()
                 .map_or(0, |secret| secret.expose().len())
         };
         match read(id, path) {
@@ -177,7 +176,7 @@ impl Written {
             app: App {
                 id,
                 kind,
-                secret: Some(secret),
+                exchanger: AppExchanger::Secret(secret),
             },
             origins,
             unionid_required,

@@ -63,7 +63,7 @@ impl CurrentApps {
         let own = before
             .0
             .values()
-            .filter(|configured| configured.app.secret.is_some())
+            .filter(|configured| configured.app.secret().is_some())
             .cloned();
         self.put(
             &before,

@@ -3,12 +3,14 @@
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use tempfile::TempDir;
-use wxmint_wechat::AppSecret;
+use wxmint_wechat::{AppExchanger, AppSecret};
 
 use super::*;
 
 const ONE: &str = "wx0000000000000001";
 const TWO: &str = "wx0000000000000002";
+/// The component AppID of a third-party platform.
+const PLATFORM: &str = "wx0000000000000003";
 const SECRET: &str = "00112233445566778899aabbccddeeff";
 const ROTATED: &str = "ffeeddccbbaa99887766554433221100";
 
@@ -49,7 +51,7 @@ impl Watched {
                 .map(|app| {
                     (
                         app.id.to_string(),
-                        app.secret.as_ref().expect("a secret").expose().to_owned(),
+                        app.secret().expect("a secret").expose().to_owned(),
                     )
                 })
                 .collect(),
@@ -369,7 +371,7 @@ fn an_app_with_a_secret_that_is_also_a_merchants_keeps_its_secret_when_files_are
     let merchant = |name| App {
         id: id(name),
         kind: AppKind::MiniProgram,
-        secret: None,
+        exchanger: AppExchanger::Component(id(PLATFORM)),
     };
     watched
         .current
@@ -379,7 +381,7 @@ fn an_app_with_a_secret_that_is_also_a_merchants_keeps_its_secret_when_files_are
         let apps = watched.current.all();
         let found: Vec<_> = apps
             .iter()
-            .map(|app| (app.id.as_str(), app.secret.as_ref().map(AppSecret::expose)))
+            .map(|app| (app.id.as_str(), app.secret().map(AppSecret::expose)))
             .collect();
         assert_eq!(found, wanted);
         assert_eq!(told, Ok(is_changed));
@@ -402,8 +404,7 @@ fn a_login_in_flight_keeps_its_apps() {
     assert_eq!(
         kept.choose(None, None)
             .expect("an app")
-            .secret
-            .as_ref()
+            .secret()
             .expect("a secret")
             .expose(),
         SECRET
@@ -426,7 +427,7 @@ fn a_json_file_names_kind_and_sites_and_a_mistake_in_it_changes_nothing_and_repe
         let may_read =
             [Some(id(TWO)), None, Some(id(ONE))].map(|of| apps.have_origin(of.as_ref(), site));
         two.kind == AppKind::Website
-            && two.secret.as_ref().expect("a secret").expose() == SECRET
+            && two.secret().expect("a secret").expose() == SECRET
             && may_read == [true, true, false]
     };
     assert!(is_as_before() && watched.current.all().names() == format!("{ONE} {TWO} (website)"));

@@ -270,10 +270,11 @@ impl Issuer {
             minter: Arc::clone(&self.minter),
             ids: Arc::clone(&self.ids),
             metrics: self.metrics.clone(),
-            exchanger: self
+            exchangers: self
                 .doors
                 .iter()
-                .find_map(|open| Arc::clone(&open.door).exchange()),
+                .filter_map(|open| Arc::clone(&open.door).exchanger())
+                .collect(),
         })
     }
 }

@@ -112,8 +112,8 @@ pub trait Door: Any + Send + Sync {
         false
     }
 
-    /// Acts for apps without an AppSecret.
-    fn exchange(self: Arc<Self>) -> Option<Arc<dyn CodeExchanger>> {
+    /// The exchanger of the apps that the door brings, which have no AppSecret.
+    fn exchanger(self: Arc<Self>) -> Option<Arc<dyn CodeExchanger>> {
         None
     }
 

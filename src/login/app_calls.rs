@@ -6,7 +6,7 @@ use wxmint_keys::vault::Vault;
 use wxmint_store::{AttemptId, Store};
 use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
-use super::{AccessTokens, CodeExchanger, LoginError, Result};
+use super::{AccessTokens, CodeExchangers, LoginError, Result};
 use crate::apps::{Apps, CurrentApps};
 
 /// Chooses the app of a request, and makes calls of WeChat's API for it.
@@ -16,8 +16,7 @@ pub struct AppCalls<'a> {
     pub(super) wechat: &'a WeChat,
     pub(super) store: &'a Store,
     pub(super) vault: &'a ArcSwap<Vault>,
-    /// Acts for the apps that have no AppSecret.
-    pub(super) exchanger: Option<&'a dyn CodeExchanger>,
+    pub(super) exchangers: &'a CodeExchangers,
 }
 
 impl<'a> AppCalls<'a> {
@@ -32,16 +31,13 @@ impl<'a> AppCalls<'a> {
         apps.choose(wanted, hint).map_err(|unknown| {
             // If several apps are known, the client must name one, whatever apps are still unread.
             let may_be_unread = wanted.or(hint).is_some() || apps.iter().nth(1).is_none();
-            let exchanger = self.exchanger.filter(|_| may_be_unread);
-            exchanger
-                .and_then(CodeExchanger::apps_are_unread)
-                .unwrap_or_else(|| unknown.into())
+            let unread = if may_be_unread {
+                self.exchangers.apps_are_unread()
+            } else {
+                None
+            };
+            unread.unwrap_or_else(|| unknown.into())
         })
-    }
-
-    /// The exchanger that acts for the app; `None` for an app that has an AppSecret.
-    pub fn exchanger_of(&self, app: &App) -> Option<&'a dyn CodeExchanger> {
-        self.exchanger.filter(|_| app.secret.is_none())
     }
 
     /// Refuses an app that is not configured, unless records of it are kept (`is_kept`): the people
@@ -57,7 +53,7 @@ impl<'a> AppCalls<'a> {
     /// Refuses the app of a login if it has left meanwhile: the revocation of the tokens of a
     /// merchant that leaves has missed the token of this login.
     pub(super) fn check_still_served(&self, app: &AppId) -> Result<()> {
-        if self.exchanger.is_some() {
+        if !self.exchangers.is_empty() {
             self.choose(&self.apps.all(), Some(app), None)?;
         }
         Ok(())
@@ -98,7 +94,7 @@ impl<'a> AppCalls<'a> {
             wechat: self.wechat,
             store: self.store,
             vault: self.vault.load_full(),
-            exchanger: self.exchanger,
+            component: self.exchangers.tokens_of(app),
             app,
             attempt: AttemptId::random(),
             may_replace: true,

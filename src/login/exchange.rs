@@ -49,7 +49,7 @@ impl CodeExchange<'_> {
         self.ids.agreement.ask_first(store).await?;
         self.ids.agreement.check_agreed()?;
         self.issuance.prepare(attempt.now).await?;
-        let claim = match self.calls.exchanger_of(app) {
+        let claim = match self.calls.exchangers.of(app) {
             None => {
                 let of_address = self.limits.of_address(attempt.address);
                 store
@@ -73,7 +73,7 @@ impl CodeExchange<'_> {
         code: &LoginCode,
         attempt: &AttemptId,
     ) -> Result<Session> {
-        let session = match self.calls.exchanger_of(app) {
+        let session = match self.calls.exchangers.of(app) {
             None => self
                 .calls
                 .wechat

@@ -1,10 +1,12 @@
-//! Exchanges the login codes of apps that have no AppSecret here: a third party acts for the app
-//! with its own tokens. An app with an AppSecret needs none of this.
+//! Exchanges the login codes of apps that have no AppSecret here: a third party acts for the app with
+//! its own tokens. An app with an AppSecret needs none of this.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use wxmint_ids::LoginCode;
+use wxmint_ids::{AppId, LoginCode};
 use wxmint_store::{AttemptId, Claim};
-use wxmint_wechat::{App, CallError, FetchedAccessToken, Session};
+use wxmint_wechat::{App, AppExchanger, CallError, FetchedAccessToken, Session};
 
 use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginLimits, Refused, Result};
 
@@ -33,6 +35,13 @@ pub trait CodeExchanger {
         attempt: &AttemptId,
     ) -> Result<Session>;
 
+    /// The access tokens of the third party and of the apps that it acts for.
+    fn tokens(&self) -> &dyn ComponentTokens;
+}
+
+/// The access tokens of a third party (WeChat's component), and of the apps that it acts for.
+#[async_trait(?Send)]
+pub trait ComponentTokens {
     /// The third party's own app (WeChat's `component_appid`). Peers may have its access token too.
     fn own_app(&self) -> &App;
 
@@ -56,4 +65,58 @@ pub trait CodeExchanger {
 
     /// Takes note of the error of a call for the app.
     async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError);
+}
+
+/// The exchangers of the open doors.
+#[derive(Clone, Default)]
+pub struct CodeExchangers(Vec<Arc<dyn CodeExchanger>>);
+
+impl CodeExchangers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The error to answer while not all apps have been read, so that no app can be called unknown.
+    pub(super) fn apps_are_unread(&self) -> Option<LoginError> {
+        self.0
+            .iter()
+            .find_map(|exchanger| exchanger.apps_are_unread())
+    }
+
+    /// The exchanger of the app; `None` for an app that has an AppSecret.
+    pub(super) fn of(&self, app: &App) -> Option<&dyn CodeExchanger> {
+        match &app.exchanger {
+            AppExchanger::Secret(_) => None,
+            AppExchanger::Component(component) => self.with_own_app(component),
+        }
+    }
+
+    /// The tokens of the third party that acts for the app, or whose own app it is; `None` for an
+    /// app whose tokens WeChat gives for its AppSecret.
+    pub(super) fn tokens_of(&self, app: &App) -> Option<&dyn ComponentTokens> {
+        let component = match &app.exchanger {
+            AppExchanger::Secret(_) => &app.id,
+            AppExchanger::Component(component) => component,
+        };
+        self.with_own_app(component).map(CodeExchanger::tokens)
+    }
+
+    /// The app, if it is a third party's own one.
+    pub(super) fn own_app(&self, id: &AppId) -> Option<&App> {
+        self.with_own_app(id)
+            .map(|exchanger| exchanger.tokens().own_app())
+    }
+
+    fn with_own_app(&self, id: &AppId) -> Option<&dyn CodeExchanger> {
+        self.0
+            .iter()
+            .map(|exchanger| &**exchanger)
+            .find(|exchanger| exchanger.tokens().own_app().id == *id)
+    }
+}
+
+impl FromIterator<Arc<dyn CodeExchanger>> for CodeExchangers {
+    fn from_iter<I: IntoIterator<Item = Arc<dyn CodeExchanger>>>(exchangers: I) -> Self {
+        Self(exchangers.into_iter().collect())
+    }
 }

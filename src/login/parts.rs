@@ -16,7 +16,7 @@ use super::identity::Identification;
 use super::login_record::LoginRecorder;
 use super::session_keys::SessionKeys;
 use super::{
-    AccountCheck, AppCalls, CodeExchanger, DesertedUsers, Issuance, LogIn, LoginLimits,
+    AccountCheck, AppCalls, CodeExchangers, DesertedUsers, Issuance, LogIn, LoginLimits,
     LoginPolicy, PhoneNumbers, ServiceApi, SessionKeyActions, TokenActions, UserDataActions,
     UserIds,
 };
@@ -35,7 +35,7 @@ pub struct LoginParts {
     pub ids: Arc<UserIds>,
     pub metrics: Metrics,
     /// Acts for the apps that have no AppSecret.
-    pub exchanger: Option<Arc<dyn CodeExchanger>>,
+    pub exchangers: CodeExchangers,
 }
 
 /// The use cases.
@@ -101,7 +101,7 @@ impl LoginParts {
             wechat: &self.wechat,
             store: &self.store,
             vault: &self.vault,
-            exchanger: self.exchanger.as_deref(),
+            exchangers: &self.exchangers,
         }
     }
 

@@ -11,7 +11,7 @@ use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey, us
 
 use super::limits::ENCRYPT_KEYS;
 use super::session_keys::SessionKeys;
-use super::{CodeExchanger, LoginError, LoginLimits, Result, Usable, UserIds};
+use super::{LoginError, LoginLimits, Result, Usable, UserIds};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -64,10 +64,7 @@ impl ServiceApi<'_> {
     ) -> Result<Usable> {
         let calls = &self.keys.calls;
         let apps = calls.apps.all();
-        let own = calls
-            .exchanger
-            .map(CodeExchanger::own_app)
-            .filter(|own| own.id == *app);
+        let own = calls.exchangers.own_app(app);
         let app = own.map_or_else(|| calls.choose(&apps, Some(app), None), Ok)?;
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);

@@ -16,7 +16,7 @@ use wxmint_store::{
 };
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
-use super::{CodeExchanger, LoginError, Result};
+use super::{ComponentTokens, LoginError, Result};
 
 /// The limit for one call, including the fetch of a token before it, and both once more if the
 /// token is refused.
@@ -34,9 +34,9 @@ const PAUSES: [u64; 8] = [25, 50, 100, 200, 400, 400, 400, 425];
 const RENEWED_BEFORE_END: Duration = Duration::from_secs(270);
 /// A request that renews has a valid token, and waits no longer than this for the successor.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// The same for a token that a [`CodeExchanger`] fetches. WeChat gives such a token only once: if
+/// The same for a token that a third party fetches. WeChat gives such a token only once: if
 /// nobody waits for the answer, the token is lost, and the old one expires soon.
-const RENEWAL_TIMEOUT_OF_EXCHANGE: Duration = Duration::from_secs(5);
+const RENEWAL_TIMEOUT_OF_COMPONENT: Duration = Duration::from_secs(5);
 /// How often WeChat lets a new token be forced: a second time within 30 s has no effect, and the
 /// 21st time in a day is refused.
 const FORCED: [Rate; 2] = [
@@ -61,7 +61,8 @@ pub struct AccessTokens<'a> {
     pub wechat: &'a WeChat,
     pub store: &'a Store,
     pub vault: Arc<Vault>,
-    pub exchanger: Option<&'a dyn CodeExchanger>,
+    /// The tokens of the third party that acts for the app, or whose own app it is.
+    pub component: Option<&'a dyn ComponentTokens>,
     pub app: &'a App,
     pub attempt: AttemptId,
     /// Whether another token may be fetched in place of one that WeChat refuses.
@@ -111,7 +112,7 @@ impl AccessTokens<'_> {
         &self,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<T> {
-        let held = self.acting().map(CodeExchanger::held);
+        let held = self.acting().map(ComponentTokens::held);
         let obtained = async |refused| {
             let usable = Arc::new(self.obtain(refused).await?);
             if let Some(held) = held {
@@ -168,24 +169,16 @@ impl AccessTokens<'_> {
     }
 
     async fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
-        if let (Some(exchanger), Err(error)) = (self.exchanger, &outcome) {
-            exchanger.note_error(self, error).await;
+        if let (Some(component), Err(error)) = (self.component, &outcome) {
+            component.note_error(self, error).await;
         }
         outcome
     }
 
-    /// The exchanger that fetches the app's tokens; `None` for an app whose tokens WeChat gives for
-    /// its AppSecret.
-    fn exchanger_of_app(&self) -> Option<&dyn CodeExchanger> {
-        self.exchanger
-            .filter(|_| self.app.secret.is_none())
-            .or(self.acting())
-    }
-
-    /// The exchanger, if this is its own app.
-    fn acting(&self) -> Option<&dyn CodeExchanger> {
-        self.exchanger
-            .filter(|exchanger| exchanger.own_app().id == self.app.id)
+    /// The third party, if this is its own app.
+    fn acting(&self) -> Option<&dyn ComponentTokens> {
+        self.component
+            .filter(|component| component.own_app().id == self.app.id)
     }
 
     /// The token that all services of the business share.
@@ -199,8 +192,8 @@ impl AccessTokens<'_> {
             token: fingerprint(refused),
             by_force: true,
         });
-        if let (Some(exchanger), Some(refused)) = (self.exchanger_of_app(), &refused) {
-            in_time(exchanger.count_report(self, &refused.token)).await?;
+        if let (Some(component), Some(refused)) = (self.component, &refused) {
+            in_time(component.count_report(self, &refused.token)).await?;
         }
         self.noted(in_time(self.obtain(refused)).await).await
     }
@@ -219,7 +212,7 @@ impl AccessTokens<'_> {
                 Lent::Renew(kept) => (kept, true),
                 Lent::Fetch => return self.fetch(refused.as_ref()).await,
                 Lent::Failed => {
-                    let refusal = self.acting().and_then(CodeExchanger::refusal);
+                    let refusal = self.acting().and_then(ComponentTokens::refusal);
                     return Err(match refusal {
                         Some(refusal) => refusal.into(),
                         None => not_for("fetching an access token has just failed", FAILED_PAUSE),
@@ -264,8 +257,8 @@ impl AccessTokens<'_> {
     /// The successor of `old`, or `old` itself if there is none soon.
     async fn renew(&self, old: Usable) -> Usable {
         let patience = self
-            .exchanger_of_app()
-            .map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_EXCHANGE);
+            .component
+            .map_or(RENEWAL_TIMEOUT, |_| RENEWAL_TIMEOUT_OF_COMPONENT);
         let Ok(renewed) = tokio::time::timeout(patience, self.fetch(None)).await else {
             tracing::warn!(app = %self.app.id, ?patience, "an access token was not renewed in time");
             self.give_up().await;
@@ -281,8 +274,8 @@ impl AccessTokens<'_> {
     }
 
     async fn fetch(&self, refused: Option<&Refused>) -> Result<Usable> {
-        let fetched = match self.exchanger_of_app() {
-            Some(exchanger) => exchanger.fetch(self, refused).await,
+        let fetched = match self.component {
+            Some(component) => component.fetch(self, refused).await,
             None => self.fetched(refused).await,
         };
         match &fetched {
@@ -370,7 +363,7 @@ impl AccessTokens<'_> {
             fingerprint: fingerprint(&fetched.token),
             expires_in: fetched.expires_in,
         };
-        let renew_in = renew_in(fetched.expires_in, self.exchanger_of_app().is_some());
+        let renew_in = renew_in(fetched.expires_in, self.component.is_some());
         if let Err(error) = self
             .store
             .keep_access_token(&self.app.id, &self.attempt, &kept, renew_in)
@@ -398,11 +391,11 @@ pub fn fingerprint(token: &AppAccessToken) -> String {
 
 /// How long to wait before a token that is valid for `expires_in` is renewed. If little time is
 /// left, this is in its last tenth, so that WeChat is not asked again and again for the same token.
-/// A token of a [`CodeExchanger`] has no successor until one is asked for, so it is renewed in its
+/// A token of a third party has no successor until one is asked for, so it is renewed in its
 /// last twelfth.
-fn renew_in(expires_in: Duration, is_of_exchange: bool) -> Duration {
+fn renew_in(expires_in: Duration, is_of_component: bool) -> Duration {
     expires_in
-        - if is_of_exchange {
+        - if is_of_component {
             expires_in / 12
         } else {
             RENEWED_BEFORE_END.min(expires_in / 10)

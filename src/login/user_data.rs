@@ -95,7 +95,7 @@ impl UserDataActions<'_> {
             .apps
             .all()
             .choose(Some(&person.app), None)
-            .map_or(true, |app| calls.exchanger_of(app).is_some())
+            .map_or(true, |app| app.secret().is_none())
         {
             return Ok(());
         }

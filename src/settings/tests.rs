@@ -653,7 +653,7 @@ fn a_secret_comes_from_its_file_or_from_the_variable_and_not_from_both() {
     };
     assert_eq!(
         (
-            app.secret.as_ref().expect("a secret").expose(),
+            app.secret().expect("a secret").expose(),
             secret_file.as_ref()
         ),
         ("fedcba9876543210fedcba9876543210", Some(&file))

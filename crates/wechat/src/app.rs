@@ -16,9 +16,18 @@ pub struct App {
     pub id: AppId,
     /// The kind, which decides how codes are exchanged.
     pub kind: AppKind,
-    /// The AppSecret, which is sent only to WeChat. `None` for a merchant's app: a third-party
-    /// platform makes its calls with the platform's token.
-    pub secret: Option<AppSecret>,
+    /// Exchanges the app's codes and fetches its access tokens.
+    pub exchanger: AppExchanger,
+}
+
+/// The party that exchanges the codes of an app and fetches its access tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppExchanger {
+    /// WeChat, for the app's own AppSecret. It is sent only to WeChat.
+    Secret(AppSecret),
+    /// The third-party platform with this component AppID. The app is a merchant's, and the platform
+    /// makes its calls with the platform's token.
+    Component(AppId),
 }
 
 impl App {
@@ -27,14 +36,22 @@ impl App {
         Self {
             id,
             kind: AppKind::MiniProgram,
-            secret: Some(secret),
+            exchanger: AppExchanger::Secret(secret),
+        }
+    }
+
+    /// The AppSecret. `None` if a platform acts for the app.
+    pub fn secret(&self) -> Option<&AppSecret> {
+        match &self.exchanger {
+            AppExchanger::Secret(secret) => Some(secret),
+            AppExchanger::Component(_) => None,
         }
     }
 
     /// The AppSecret, for calls that send it. Fails if a platform acts for the app.
     pub(super) fn own_secret(&self) -> Result<&AppSecret> {
         let reason = "the app has no AppSecret: a platform acts for it";
-        self.secret.as_ref().ok_or_else(|| CallError::NotSent {
+        self.secret().ok_or_else(|| CallError::NotSent {
             reason: reason.into(),
             retry_after: Duration::ZERO,
         })

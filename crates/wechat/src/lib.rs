@@ -26,8 +26,8 @@ mod user_data;
 
 pub use api::{Api, Verdict};
 pub use app::{
-    App, AppAccessToken, AppKind, AppSecret, AuthorizationCode, ComponentTicket, PersonAccessToken,
-    RefreshToken, SessionKey,
+    App, AppAccessToken, AppExchanger, AppKind, AppSecret, AuthorizationCode, ComponentTicket,
+    PersonAccessToken, RefreshToken, SessionKey,
 };
 pub use call_error::{CallError, Result};
 pub use client::{ByToken, MAX_PICTURE, Observer, WeChat};

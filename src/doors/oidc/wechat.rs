@@ -17,7 +17,7 @@ use wxmint_ids::LoginCode;
 use wxmint_keys::vault::Vault;
 use wxmint_store::AttemptId;
 use wxmint_telemetry::audit::{Activity, Event};
-use wxmint_wechat::{App, AppKind};
+use wxmint_wechat::{App, AppExchanger, AppKind};
 
 use super::family::{hash, hashed_key, random};
 use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
@@ -179,15 +179,14 @@ fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
         ("redirect_uri", &callback),
         ("response_type", "code"),
     ];
-    let of_other = worker
-        .login
-        .app_calls()
-        .exchanger_of(app)
-        .map(|other| ("component_appid", other.own_app().id.as_str()));
+    let component = match &app.exchanger {
+        AppExchanger::Secret(_) => None,
+        AppExchanger::Component(id) => Some(("component_appid", id.as_str())),
+    };
     let members = members
         .into_iter()
         .chain([("scope", scope), ("state", state)])
-        .chain(of_other);
+        .chain(component);
     let url = Url::parse_with_params(&format!("{host}/{path}"), members).map(String::from);
     url.unwrap_or_default() + "#wechat_redirect"
 }

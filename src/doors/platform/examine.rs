@@ -27,7 +27,9 @@ pub(super) async fn examine(
         Err(error) => return Finding::unchecked(CHECK, error),
     };
     // Doors that are examined next may belong to a merchant's app.
-    issuer.apps.from_elsewhere_are(known.apps());
+    issuer
+        .apps
+        .from_elsewhere_are(known.apps(&platform.component.id));
     let age = known
         .ticket
         .as_ref()
@@ -61,7 +63,10 @@ pub(super) async fn examine(
             .await
             .or_else(|| troubled(&known))
             .unwrap_or_else(|| {
-                let merchants = count(known.apps().count(), ["merchant", "个商家"]);
+                let merchants = count(
+                    known.apps(&platform.component.id).count(),
+                    ["merchant", "个商家"],
+                );
                 Finding::ok(
                     CHECK,
                     message!(CATALOG: acts_for_merchants, came, merchants),

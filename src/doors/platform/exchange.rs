@@ -19,8 +19,8 @@ use super::known::{
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
 use crate::login::{
-    AccessTokens, Attempt, CodeExchanger, HeldToken, IP, LoginError, LoginLimits, Refused, Result,
-    fingerprint, release_code,
+    AccessTokens, Attempt, CodeExchanger, ComponentTokens, HeldToken, IP, LoginError, LoginLimits,
+    Refused, Result, fingerprint, release_code,
 };
 
 /// How often a token that WeChat has refused is replaced. The limits keep the wait for the next
@@ -118,6 +118,13 @@ impl CodeExchanger for Platform {
         exchanged.map_err(|error| error.of(&self.component.id))
     }
 
+    fn tokens(&self) -> &dyn ComponentTokens {
+        self
+    }
+}
+
+#[async_trait(?Send)]
+impl ComponentTokens for Platform {
     fn own_app(&self) -> &App {
         &self.component
     }
@@ -365,7 +372,7 @@ mod tests {
     use std::sync::Arc;
 
     use serde_json::{Value, json};
-    use wxmint_wechat::AppKind;
+    use wxmint_wechat::{AppExchanger, AppKind};
 
     use super::*;
     use crate::apps::{AppsSource, CurrentApps};
@@ -389,7 +396,7 @@ mod tests {
             let known = ids.iter().map(|id| App {
                 id: app(*id),
                 kind: AppKind::MiniProgram,
-                secret: None,
+                exchanger: AppExchanger::Component(bed.platform.component.id.clone()),
             });
             CurrentApps::read(AppsSource::Given(known.collect()))
                 .expect("apps")
@@ -452,7 +459,7 @@ mod tests {
         let merchant = App {
             id: app(1),
             kind: AppKind::MiniProgram,
-            secret: None,
+            exchanger: AppExchanger::Component(bed.platform.component.id.clone()),
         };
         bed.issuer.apps.from_elsewhere_are([merchant]);
         let log_in = async |code: &str| {
@@ -491,18 +498,17 @@ mod tests {
     #[actix_web::test]
     async fn one_merchants_refusals_leave_the_others_what_replaces_a_token_that_dies() {
         let bed = Bed::start().await;
-        let exchanger = bed.login.exchanger.as_deref().expect("one");
         let code: LoginCode = "0123456789abcdef0123456789abcdef".parse().expect("a code");
         let log_in = async |number: usize| {
             let merchant = App {
                 id: app(number),
                 kind: AppKind::MiniProgram,
-                secret: None,
+                exchanger: AppExchanger::Component(bed.platform.component.id.clone()),
             };
             let attempt = AttemptId::random();
             let tokens = bed.login.app_calls();
             let tokens = tokens.access_tokens(&merchant);
-            let session = exchanger.exchange(&tokens, &code, &attempt).await;
+            let session = bed.platform.exchange(&tokens, &code, &attempt).await;
             bed.follow().await;
             session
         };

@@ -118,7 +118,7 @@ impl Follower {
         }
         self.issuer
             .apps
-            .from_elsewhere_are(self.platform.learn(state).apps());
+            .from_elsewhere_are(self.platform.learn(state).apps(&self.platform.component.id));
         self.issuer.metrics.apps_are(
             self.issuer
                 .apps

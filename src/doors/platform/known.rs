@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::AppId;
 use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::short_digest;
-use wxmint_wechat::{App, AppKind, CallError, Verdict};
+use wxmint_wechat::{App, AppExchanger, AppKind, CallError, Verdict};
 
 use super::store::{PlatformEntry, PlatformState};
 
@@ -343,14 +343,15 @@ impl Known {
         self.ticket.as_ref().is_some_and(opens)
     }
 
-    pub(super) fn apps(&self) -> impl Iterator<Item = App> {
+    /// The apps of the merchants for whom the platform with this component acts.
+    pub(super) fn apps(&self, component: &AppId) -> impl Iterator<Item = App> {
         self.merchants
             .iter()
             .filter_map(|(id, merchant)| match merchant.state {
                 MerchantState::In(kind, _) => Some(App {
                     id: id.clone(),
                     kind,
-                    secret: None,
+                    exchanger: AppExchanger::Component(component.clone()),
                 }),
                 _ => None,
             })

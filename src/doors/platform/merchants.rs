@@ -372,7 +372,10 @@ mod tests {
             bed.follow().await;
             assert_eq!(
                 (
-                    bed.platform.known().apps().count(),
+                    bed.platform
+                        .known()
+                        .apps(&bed.platform.component.id)
+                        .count(),
                     bed.platform.known().is_compared
                 ),
                 (40 - odd, is_compared)

@@ -110,7 +110,7 @@ impl Door for Platform {
         );
     }
 
-    fn exchange(self: Arc<Self>) -> Option<Arc<dyn CodeExchanger>> {
+    fn exchanger(self: Arc<Self>) -> Option<Arc<dyn CodeExchanger>> {
         Some(self)
     }
 }

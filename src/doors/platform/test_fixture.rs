@@ -20,7 +20,7 @@ use super::known::TICKET;
 use super::store::{Expected, PlatformEntry, entries, note_entry};
 use crate::clock::now;
 use crate::issuer::{Issuer, caller::tests::issuer};
-use crate::login::LoginParts;
+use crate::login::{CodeExchanger, CodeExchangers, LoginParts};
 
 const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
     "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
@@ -183,7 +183,8 @@ impl Bed {
 
 fn worker(issuer: &Arc<Issuer>, platform: &Arc<Platform>) -> LoginParts {
     let mut login = issuer.login_parts().expect("a worker");
-    login.exchanger = Some(Arc::clone(platform) as _);
+    let exchanger: Arc<dyn CodeExchanger> = Arc::clone(platform) as _;
+    login.exchangers = CodeExchangers::from_iter([exchanger]);
     login
 }
 

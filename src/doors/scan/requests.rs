@@ -313,7 +313,7 @@ mod tests {
     use wxmint_ids::{AppId, Person};
     use wxmint_keys::PrivateJwk;
     use wxmint_verify::Algorithm;
-    use wxmint_wechat::{App, AppKind};
+    use wxmint_wechat::{App, AppExchanger, AppKind};
 
     use super::*;
     use crate::clock::now;
@@ -348,7 +348,7 @@ mod tests {
         issuer.apps.from_elsewhere_are([App {
             id: client.id.0.clone(),
             kind: AppKind::MiniProgram,
-            secret: None,
+            exchanger: AppExchanger::Component("wxplatform".parse().expect("an AppID")),
         }]);
         assert!(matches!(
             ask().await,

@@ -161,7 +161,7 @@ impl Bed {
             wechat: &self.replicas[replica],
             store: &self.shelf,
             vault: Arc::clone(&self.vault),
-            exchanger: None,
+            component: None,
             app: &self.app,
             attempt: AttemptId::new(*uuid::Uuid::new_v4().as_bytes()),
             may_replace: true,
