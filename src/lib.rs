@@ -7,9 +7,11 @@
 //! A peer written in Rust needs only the crate `wxmint-verify`.
 
 #[macro_use]
-extern crate wxmint_findings;
-#[macro_use]
 extern crate wxmint_telemetry;
+
+// First, because the other rooms use its macro `message!`.
+#[macro_use]
+pub mod findings;
 
 pub mod accounts;
 pub mod admin;
@@ -17,6 +19,7 @@ pub mod apps;
 pub mod cli;
 pub mod clock;
 pub mod doors;
+pub mod identities;
 pub mod issuer;
 pub mod login;
 pub mod redis_checks;

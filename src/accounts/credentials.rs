@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
-use wxmint_findings::Message;
 use wxmint_ids::unprintable;
 use zeroize::Zeroizing;
+
+use crate::findings::Message;
 
 /// A business user's name as it was typed, without surrounding spaces. It has 1 to 512 characters,
 /// and no control characters.

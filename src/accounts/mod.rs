@@ -9,7 +9,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
-use wxmint_findings::Message;
 use wxmint_ids::{Phone, UserId};
 use wxmint_keys::token::ExtraClaims;
 
@@ -18,6 +17,7 @@ pub use self::file::{ClaimsColumn, FileAccounts, StoredHash, User, UsersFile};
 pub use self::service::{
     ServiceAccounts, Unusable, read_admission, read_checked, read_found, read_made,
 };
+use crate::findings::Message;
 
 /// The credentials that the backend accepts besides WeChat's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

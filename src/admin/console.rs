@@ -13,13 +13,13 @@ use actix_web::{HttpRequest, HttpResponse, body::MessageBody};
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore};
 use utoipa::ToSchema;
-use wxmint_findings::{Doctor, Finding};
 use wxmint_http::page::{CSS, HTML, JS, SHARED, answer};
 use wxmint_http::{Answer, Problem, ProblemCode, private, readable};
 
 use super::admin_request::{AdminRequest, OperatingData};
 use super::tokens::Right;
 use crate::clock::now;
+use crate::findings::{Doctor, Finding};
 
 const FILES: [(&str, &str, &str); 5] = [
     ("console.css", CSS, include_str!("console/console.css")),

@@ -9,7 +9,6 @@ mod users;
 pub(crate) mod wechat;
 
 use actix_web::web::{Data, ServiceConfig};
-use wxmint_findings::Doctor;
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::described::{BearerSecurity, Routes};
 use wxmint_http::routes;
@@ -18,6 +17,7 @@ use wxmint_http::viewer::{self, Description};
 pub use self::console::Panel;
 pub use self::tokens::{AdminTokens, CurrentAdminTokens};
 use self::{admin_request::Operating, console::LatestDiagnosis};
+use crate::findings::Doctor;
 
 pub(crate) const PATHS: &str = "\
     This listener has /livez, /readyz and /metrics, and if WXMINT_ADMIN_TOKENS_FILE is set, the console at /console and \

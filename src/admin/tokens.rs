@@ -9,12 +9,12 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use derive_more::{Display, FromStr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wxmint_findings::{Finding, Message};
 use wxmint_http::{Problem, ProblemCode, bearer_token, identified, no_valid_token};
-use wxmint_identities::{Issuers, ServiceIdentity, examine, take_members};
 use wxmint_verify::peer::NotVerified;
 
 use crate::clock::now;
+use crate::findings::{Finding, Message};
+use crate::identities::{Issuers, ServiceIdentity, examine, take_members};
 
 /// How many requests of one secret may be in progress at once: four fifths of the listener's
 /// connections. Each may wait for Redis or WeChat, and the probes and the other secrets need

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Deserialize;
-use wxmint_findings::{Message, json_places::line_of};
 use wxmint_ids::AppId;
 use wxmint_upstream::site;
 use wxmint_wechat::{App, AppExchanger, AppKind, AppSecret};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured};
+use crate::findings::{Message, json_places::line_of};
 use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
 /// The most bytes of such a file: more than an AppSecret and a hundred origins have. A large file

@@ -4,11 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use wxmint_findings::Message;
 use wxmint_wechat::App;
 
 use super::files::{Found, names_in};
 use super::{Apps, Configured, CurrentApps, names};
+use crate::findings::Message;
 
 /// Where the configured apps come from.
 #[derive(Debug, Clone)]

@@ -2,7 +2,6 @@
 
 use std::{fs, time::Duration};
 
-use wxmint_findings::Status;
 use wxmint_http::run_to_end;
 use wxmint_store::walk::{PAGE, Page, Place};
 use wxmint_store::{Store, StoreAccess, StoreError};
@@ -10,6 +9,7 @@ use wxmint_telemetry::{Metrics, audit};
 
 use super::output::{Language, Progress, say};
 use super::{Failure, serve::init_log, variables};
+use crate::findings::Status;
 use crate::settings::{AUDIT, LOG_FORMAT, StoreSettings, read_one};
 use crate::{clock::now, login::Operator, redis_checks::fitness};
 

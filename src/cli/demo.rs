@@ -7,7 +7,6 @@ use actix_web::web;
 use clap::Args;
 use reqwest::Url;
 use serde_json::{Value, json};
-use wxmint_findings::Doctor;
 use wxmint_http::{Listeners, listen, page, run_to_end, serve, stop_signal};
 use wxmint_keys::{PrivateJwk, StoredKeys, random, vault::Vault};
 use wxmint_simulator::{
@@ -19,6 +18,7 @@ use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
 use super::{Failure, key_line, output::print, ready::client, serve::init_log, simulator};
+use crate::findings::Doctor;
 use crate::issuer::door::{Doors, OpenDoor};
 use crate::issuer::{self, Issuer, Routes};
 use crate::settings::{AppsSource, Settings, SidecarSettings};

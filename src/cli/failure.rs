@@ -2,13 +2,13 @@
 
 use std::{fmt::Display, io, process::ExitCode};
 
-use wxmint_findings::Message;
 use wxmint_keys::rotation::Refusal;
 use wxmint_store::StoreError;
 use wxmint_verify::KeyError;
 
 use super::output::{Language, say};
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, remarks};
+use crate::findings::Message;
 use crate::{
     issuer::IssuerStartError, login::LoginError, secret_files::FileError, settings::Faults,
 };

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::{env, os::unix::fs::DirBuilderExt};
 
 use clap::Args;
-use wxmint_findings::Message;
 use wxmint_ids::AppId;
 use wxmint_keys::{PrivateJwk, StoredKeys, rotation::CLOCK_SKEW};
 use wxmint_verify::Algorithm;
@@ -16,6 +15,7 @@ use super::keys::checked;
 use super::output::{Language, ask_hidden, print, say};
 use super::{Failure, key_line};
 use crate::clock::now;
+use crate::findings::Message;
 use crate::secret_files::{create_private, one_value};
 use crate::settings::env_file::{self, quoted};
 use crate::settings::example::{self, Values};

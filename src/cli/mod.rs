@@ -25,11 +25,11 @@ use chrono::TimeDelta;
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 use clap_complete::{Shell, generate};
 use clap_mangen::Man;
-use wxmint_findings::Message;
 use wxmint_keys::random;
 use zeroize::Zeroizing;
 
 use self::{failure::Failure, output::Language};
+use crate::findings::Message;
 use crate::issuer::door::{DoorCommand, Doors};
 use crate::settings::{Role, Variable, env_file, parse_duration};
 

@@ -4,9 +4,9 @@
 use std::env;
 
 use chrono::TimeDelta;
-use wxmint_findings::{Finding, Message};
 
 use super::{keys::short_lead, variables};
+use crate::findings::{Finding, Message};
 use crate::settings::{Faults, Settings, SidecarSettings, env_file, nearest_to_unknown};
 
 fn remark(found: impl Into<Message>, advice: impl Into<Message>) -> Finding {

@@ -4,12 +4,12 @@ use std::io;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
-use wxmint_findings::{Finding, Message};
 use wxmint_http::{Listeners, raise_file_limit, run_to_end, stop_signal};
 use wxmint_telemetry::{Audit, LogFormat, Traces};
 
 use super::doctor::{self, DoctorArgs};
 use super::{Failure, load_env_file, remarks, variables};
+use crate::findings::{Finding, Message};
 use crate::issuer::{self, Issuer, IssuerStartError, door::Doors};
 use crate::settings::{Settings, SidecarSettings};
 use crate::sidecar;

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use clap::Subcommand;
-use wxmint_findings::{Message, cure_of_vault};
 use wxmint_keys::vault::{Vault, with_new_key};
 use wxmint_keys::{random, rotation::whole_second};
 
 use super::output::{print, say};
 use super::{Failure, span, variables};
 use crate::clock::{date, now};
+use crate::findings::{Message, cure_of_vault};
 use crate::secret_files::{Held, MAKE_VAULT_KEY, read_private};
 use crate::settings::{KEY_PREPUBLISH, VAULT_KEY_FILE, read_one};
 

@@ -5,9 +5,7 @@ use std::sync::{Arc, atomic::AtomicI64};
 use std::{convert::Infallible, io, num::NonZero, thread};
 
 use arc_swap::ArcSwap;
-use wxmint_findings::{Finding, Message};
 use wxmint_http::{Readiness, TrustedProxies};
-use wxmint_identities::PeerKeys;
 use wxmint_ids::IdKey;
 use wxmint_keys::token::Minter;
 use wxmint_keys::{KeyRing, KeySet, vault::Vault};
@@ -21,6 +19,8 @@ use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
 use super::{caller, feed_pages::FeedPages, state::Issuer};
 use crate::accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
+use crate::findings::{Finding, Message};
+use crate::identities::PeerKeys;
 use crate::login::{LoginParts, LoginPolicy, UserIds};
 use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
 use crate::settings::{AccountsSource, Settings};

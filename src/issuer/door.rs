@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use clap::{ArgMatches, Command};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
-use wxmint_findings::{Finding, Message};
 use wxmint_http::described::Routes;
 use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
@@ -16,6 +15,7 @@ use wxmint_store::Store;
 
 use super::{Issuer, IssuerStartError};
 use crate::admin::{CurrentAdminTokens, Panel};
+use crate::findings::{Finding, Message};
 use crate::login::{CodeExchanger, LoginError, LoginParts};
 use crate::settings::Settings;
 

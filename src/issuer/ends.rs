@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use wxmint_findings::Finding;
 use wxmint_store::{AttemptId, CLOCKS_APART, Doubt, Lives, Revocation, Store, StoreError};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::Issuer;
 use crate::clock::now;
+use crate::findings::Finding;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 const LOOKS_IN_A_MINUTE: u64 = 30;

@@ -4,7 +4,6 @@ use std::{fmt::Display, path::Path, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryFutureExt;
-use wxmint_findings::{Finding, Message, Status, count, cure_of_vault};
 use wxmint_keys::rotation::{CLOCK_SKEW, KeyLife, LEEWAY};
 use wxmint_keys::{KeySet, vault::VaultError};
 use wxmint_store::{Store, StoreError};
@@ -12,6 +11,7 @@ use wxmint_verify::KeyError;
 
 use super::{Issuer, IssuerStartError, door::OpenDoor};
 use crate::clock::date;
+use crate::findings::{Finding, Message, Status, count, cure_of_vault};
 use crate::secret_files::{FileError, MAKE_KEYS, WatchedFile};
 
 /// Keys sign for 30 days, unless the rotation was told otherwise. After this time, the rotation was

@@ -5,13 +5,13 @@
 use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};
 
-use wxmint_findings::{Finding, Status};
 use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Reason, RedisUrl};
 use wxmint_store::{Store, StoreError};
 
 use super::Issuer;
 use crate::clock::now;
+use crate::findings::{Finding, Status};
 use crate::login::UserIds;
 use crate::redis_checks::{self, own_clock};
 

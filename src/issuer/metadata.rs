@@ -10,7 +10,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Map, json};
 use wxmint_http::Answer;
-use wxmint_identities::OWN;
 use wxmint_keys::rotation::max_age;
 use wxmint_store::short_digest;
 use wxmint_upstream::Upstream;
@@ -19,6 +18,7 @@ use wxmint_verify::{Algorithm, PublicKey, PublicKeySet};
 use super::revocations::{ALL_REVOKED, later};
 use super::{Issuer, state::IssuerWorker};
 use crate::clock::now;
+use crate::identities::OWN;
 
 /// How often the JWKS of peers is fetched. Less than any useful prepublication time, so that a new
 /// key is published here before the peer signs with it.

@@ -5,7 +5,6 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use wxmint_findings::Status;
 use wxmint_http::Readiness;
 use wxmint_keys::{KeyRing, KeySet, RevokedKey, StoredKeys, vault::Vault};
 use wxmint_store::{Store, StoreAccess};
@@ -15,6 +14,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use super::revoked_keys::{check_replacement, publisher};
 use super::{Issuer, health::check_redis};
 use crate::accounts::{FileAccounts, UsersFile};
+use crate::findings::Status;
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
 use crate::{admin::AdminTokens, apps::Apps, clock::now};
 

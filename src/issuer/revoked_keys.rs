@@ -8,7 +8,6 @@
 use std::{path::Path, rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use wxmint_findings::Finding;
 use wxmint_keys::{KeySet, RevokedKey};
 use wxmint_store::{Result, Store};
 use wxmint_verify::{MAX_LEEWAY, PublicKey};
@@ -16,6 +15,7 @@ use wxmint_verify::{MAX_LEEWAY, PublicKey};
 use super::Issuer;
 use super::examine::{end_by_hand, leaves_early};
 use crate::clock::now;
+use crate::findings::Finding;
 
 /// How long to wait before a key's revocation is written again, if the store did not take it.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -10,7 +10,6 @@ use actix_web::{App, Error, middleware::from_fn};
 use futures_util::{FutureExt, future::join};
 use prometheus_client::registry::Registry;
 use tracing_actix_web::TracingLogger;
-use wxmint_findings::{Doctor, Finding, Status};
 use wxmint_http::viewer::Description;
 use wxmint_http::{
     Listeners, LogAddresses, RequestSpan, ServerLimits, nothing_else, serve, serve_admin,
@@ -26,6 +25,7 @@ use super::{
 };
 use crate::admin::{self, admin_request::Operating};
 use crate::clock::now;
+use crate::findings::{Doctor, Finding, Status};
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than
 /// Kubernetes' grace period.

@@ -5,7 +5,6 @@ use std::sync::{Arc, atomic::AtomicI64};
 
 use arc_swap::ArcSwap;
 use wxmint_http::{Readiness, TrustedProxies};
-use wxmint_identities::PeerKeys;
 use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
 use wxmint_store::StoreAccess;
 use wxmint_telemetry::Metrics;
@@ -14,6 +13,7 @@ use wxmint_verify::Verifier;
 
 use super::door::{Doors, OpenDoor};
 use super::feed_pages::FeedPages;
+use crate::identities::PeerKeys;
 use crate::login::{LoginParts, UserIds};
 use crate::{
     accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps,

@@ -5,9 +5,10 @@ use std::{cmp::Reverse, collections::HashSet, time::Duration};
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
-use wxmint_findings::{Finding, Status, count};
 use wxmint_redis_link::{CLUSTER_SLOTS, DEADLINE, Reason, RedisClient, Server, State, member};
 use wxmint_store::{CLOCK_IS_FAR, CLOCKS_APART};
+
+use crate::findings::{Finding, Status, count};
 
 /// If data was written and no snapshot was made for this long, Redis makes none at all. In seconds.
 const SNAPSHOT_IS_OVERDUE: i64 = 24 * 3600;

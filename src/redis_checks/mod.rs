@@ -8,12 +8,12 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, join4, try_join_all};
 use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep};
-use wxmint_findings::{Finding, Message, Status, with_unchecked};
 use wxmint_redis_link::{Cause, DEADLINE, Primary, Reason, RedisClient, Server, describe, slot_of};
 use wxmint_store::Store;
 
 use self::fitness::{alone, worst};
 pub use self::fitness::{fitness, lacks, own_clock};
+use crate::findings::{Finding, Message, Status, with_unchecked};
 
 /// The names of the checks of Redis.
 pub const REDIS_CHECKS: [&str; 8] = [

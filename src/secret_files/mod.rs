@@ -9,11 +9,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
-use wxmint_findings::Message;
 use zeroize::Zeroizing;
 
 pub use self::exposure::exposed;
 pub use self::watched::{Settled, WatchedFile};
+
+use crate::findings::Message;
 
 /// Why a secret file cannot be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,7 @@
 //! The declaration of a setting: a row of `table.rs`.
 
-use wxmint_findings::Message;
-
 use super::forms::{time_within, within};
+use crate::findings::Message;
 
 /// The process that reads settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::{env, sync::OnceLock};
 
 use rustix::{fs::OFlags, process::geteuid};
-use wxmint_findings::{Finding, Message};
 
 use super::table::declared;
+use crate::findings::{Finding, Message};
 use crate::secret_files::BYTE_ORDER_MARK;
 
 pub const NAME: &str = ".env";

@@ -7,12 +7,12 @@ use actix_web::http::header::HeaderName;
 use derive_more::Display;
 use ipnet::IpNet;
 use reqwest::Url;
-use wxmint_findings::Message;
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
 use wxmint_verify::REGISTERED_CLAIMS;
 
 use super::{AccountsSource, is_secure};
+use crate::findings::Message;
 
 /// `600/5m`: 600 at once, and 600 in each period of 5 minutes.
 pub(super) fn rate(text: &str) -> Option<Rate> {

@@ -2,11 +2,10 @@
 
 use std::{collections::HashMap, fmt, io, path::Path};
 
-use wxmint_findings::Message;
-
 use super::declaration::Role;
 use super::table::{declaration, declared};
 use super::variable::{RENAMED, Variable, nearest_to_unknown};
+use crate::findings::Message;
 use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
 /// One variable that is missing or wrong. Never holds its value.

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use wxmint_findings::Message;
-
 use super::declaration::{Declaration, Role};
 use super::table::{declaration, declared};
+use crate::findings::Message;
 
 /// An environment variable, and how its value is parsed.
 pub struct Variable<T> {

@@ -4,7 +4,6 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use reqwest::Url;
-use wxmint_findings::Message;
 use wxmint_ids::{AppId, IdKind};
 use wxmint_redis_link::{RedisUrl, WrongUrl};
 use wxmint_upstream::ProxyUrl;
@@ -13,6 +12,7 @@ use wxmint_wechat::AppSecret;
 
 use super::forms::{self, IssuerUrl, list, parse_duration, parsed, unless, within, word};
 use super::{AccountsSource, redis, variable::Variable};
+use crate::findings::Message;
 
 /// The name of a variable: OpenTelemetry's variables keep their names, and all others begin with
 /// `WXMINT_`.

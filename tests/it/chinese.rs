@@ -12,11 +12,7 @@ fn every_text_is_there_once_is_used_and_is_chinese() {
             .split_whitespace()
             .collect()
     };
-    let below = |kind| {
-        ["src", "crates/findings/src", "crates/identities/src"]
-            .map(|folder| files_of(kind, &repository(folder)))
-            .concat()
-    };
+    let below = |kind| files_of(kind, &repository("src"));
     let sources: Vec<String> = below("rs").into_iter().map(read).collect();
     for path in below("json")
         .into_iter()

@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, str};
 
-use wxmint_findings::Message;
 use wxmint_ids::{UserId, foreign_id};
 use zeroize::Zeroizing;
 
 use super::claims_column::{BYTE_ORDER_MARK, ClaimsColumn};
 use super::hash::StoredHash;
 use crate::accounts::Username;
+use crate::findings::Message;
 
 /// Stands before the hash of a disabled user, as in shadow(5).
 const DISABLED: char = '!';

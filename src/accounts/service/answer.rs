@@ -4,11 +4,11 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, error::Category};
-use wxmint_findings::Message;
 use wxmint_ids::{InvalidForeignId, UserId, foreign_id};
 use wxmint_keys::token::{ExtraClaims, InvalidClaims, unchecked_claims};
 
 use crate::accounts::Named;
+use crate::findings::Message;
 
 /// Why a response cannot be used. The texts are for the operator, complete "the account backend did
 /// not answer: …", and repeat nothing of the response.

@@ -1,11 +1,11 @@
 //! Checks whether the account backend answers as it should. The requests change nothing: they send
 //! a password that nobody has.
 
-use wxmint_findings::Finding;
 use wxmint_ids::UserId;
 use wxmint_store::AttemptId;
 
 use crate::accounts::{Accounts, AccountsError};
+use crate::findings::Finding;
 use crate::issuer::Issuer;
 use crate::settings::{AccountsSource, Settings};
 
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::accounts::Unusable;
-    use wxmint_findings::Status;
+    use crate::findings::Status;
 
     #[tokio::test]
     async fn where_a_file_cannot_be_used_the_checks_of_files_tell_it_alone() {

@@ -3,7 +3,6 @@
 use std::{fs::FileType, os::unix::fs::FileTypeExt, path::PathBuf};
 
 use ipnet::IpNet;
-use wxmint_findings::{Finding, Message, count, with_unchecked};
 use wxmint_store::Store;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
 use wxmint_telemetry::{Audit, Metrics};
@@ -11,6 +10,7 @@ use wxmint_telemetry::{Audit, Metrics};
 use super::{Tell, accounts, faulty, remarked, verifiers::published, wechat};
 use crate::apps::{AppsSource, IGNORED, is_copy};
 use crate::cli::{remarks, variables};
+use crate::findings::{Finding, Message, count, with_unchecked};
 use crate::issuer::{Issuer, door::Doors, is_free, open_redis};
 use crate::redis_checks::{self, REDIS_CHECKS};
 use crate::settings::{Settings, value_files};
@@ -219,7 +219,7 @@ mod tests {
     use std::os::unix::fs::{lchown, symlink};
 
     use super::*;
-    use wxmint_findings::Status;
+    use crate::findings::Status;
 
     #[test]
     fn a_link_that_the_file_of_audit_events_may_not_be_is_found() {

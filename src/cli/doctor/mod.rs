@@ -16,11 +16,11 @@ use clap::{Args, Subcommand};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Dispatch, dispatcher::set_default};
-use wxmint_findings::{Doctor, Finding, Status, with_unchecked};
 use wxmint_http::run_to_end;
 
 use super::output::{Language, complete, json, print, say};
 use super::{EXIT_FAULTS, EXIT_UNFINISHED, Failure, remarks};
+use crate::findings::{Doctor, Finding, Status, with_unchecked};
 use crate::issuer::door::Doors;
 use crate::settings::{Fault, Faults, env_file};
 

@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
-use wxmint_findings::{Finding, Message, count, usable};
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::PublishedKeys;
 use wxmint_verify::ends::{Feed, MAX_PAGE, PageRefused};
@@ -15,6 +14,7 @@ use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
 
 use super::{Tell, faulty, remarked, wechat::clock};
 use crate::cli::{remarks, variables};
+use crate::findings::{Finding, Message, count, usable};
 use crate::settings::{IssuerUrl, SidecarSettings};
 use crate::{clock::now, issuer::Issuer, issuer::route_constants};
 

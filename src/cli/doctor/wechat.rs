@@ -4,12 +4,12 @@ use std::{fmt::Display, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
-use wxmint_findings::{Finding, Message};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{ProxyUrl, Tls};
 use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
 
 use crate::apps::{self, CurrentApps};
+use crate::findings::{Finding, Message};
 use crate::{clock::now, settings::Settings};
 
 pub(super) const CHECKS: [&str; 3] = ["wechat.reach", "wechat.credentials", "wechat.clock"];
@@ -157,7 +157,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use wxmint_findings::Status;
+    use crate::findings::Status;
     use wxmint_wechat::{Api, read_access_token};
 
     #[test]

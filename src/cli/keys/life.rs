@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use wxmint_findings::Finding;
 use wxmint_keys::rotation::{
     self, CLOCK_SKEW, KeyLife, KeyState, Retirement, RotationStep, Successor,
 };
@@ -12,6 +11,7 @@ use wxmint_verify::Algorithm;
 use super::{Failure, PolicyArgs, place::KeysPlace, print, say};
 use crate::cli::output::{Language, confirm};
 use crate::clock::{date, now};
+use crate::findings::Finding;
 
 pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
     let (keys, now) = (place.read()?, now());

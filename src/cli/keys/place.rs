@@ -9,9 +9,9 @@ use derive_more::Display;
 #[cfg(feature = "kubernetes")]
 use super::cluster::{FIELD, KeysSecret};
 use super::{Failure, variables};
+use crate::findings::Message;
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{KEYS, read_one};
-use wxmint_findings::Message;
 use wxmint_keys::{KeySet, StoredKeys};
 use zeroize::Zeroizing;
 

@@ -2,11 +2,11 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use wxmint_findings::Message;
 use zeroize::Zeroizing;
 
 use super::{Failure, ask_hidden};
 use crate::accounts::{Password, Username};
+use crate::findings::Message;
 
 /// The bytes of the longest password, with its line break.
 const LONGEST_LINE: u64 = 4 * Password::MAX_CHARS as u64 + 2;

@@ -17,7 +17,6 @@ use futures_util::future::join_all;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde_json::json;
-use wxmint_findings::{Finding, count};
 use wxmint_ids::ClientId;
 use wxmint_keys::token::new_token_id;
 use wxmint_store::{Store, StoreError};
@@ -29,6 +28,7 @@ pub(super) use self::queue::{Logout, queue};
 use super::{CATALOG, Oidc, clients, family};
 use crate::clock::now;
 use crate::doors::scan::clients::{Client, Clients, LogoutReceiver};
+use crate::findings::{Finding, count};
 use crate::{issuer::Issuer, login::LoginParts};
 
 /// How often the stream of revocations and the queues are read.

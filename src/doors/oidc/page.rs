@@ -3,11 +3,11 @@
 
 use actix_web::http::header::{self, AcceptLanguage};
 use actix_web::{HttpRequest, HttpResponse};
-use wxmint_findings::{Catalog, catalog_entry};
 use wxmint_http::page::{HTML, answer};
 use wxmint_http::{Answer, Problem, ProblemCode, pairs};
 
 use super::root;
+use crate::findings::{Catalog, catalog_entry};
 use crate::{doors::scan::clients::Client, issuer::state::IssuerWorker};
 
 /// The texts of the pages by code, in English and Chinese.

@@ -1,10 +1,10 @@
 //! Whether merchants of a third-party platform can log in.
 
-use wxmint_findings::{Finding, Message, count};
 use wxmint_store::{Store, StoreError, walk::Place};
 
 use super::known::{Known, Refusal};
 use super::{CATALOG, Platform, store::entries};
+use crate::findings::{Finding, Message, count};
 use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer};
 
 const MOST_NAMED: usize = 5;
@@ -144,11 +144,11 @@ fn cure(refusal: &Refusal) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use wxmint_findings::Status;
 
     use super::*;
     use crate::doors::platform::known::COMPARED;
     use crate::doors::platform::test_fixture::Bed;
+    use crate::findings::Status;
 
     #[actix_web::test]
     async fn merchants_of_whom_wechat_was_never_told_cannot_log_in() {

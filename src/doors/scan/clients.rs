@@ -8,12 +8,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use reqwest::Url;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use wxmint_findings::{Message, json_places::line_of};
-use wxmint_identities::{ServiceIdentity, WrongMember};
 use wxmint_ids::{AppId, ClientId, IdKind, is_visible};
 use wxmint_upstream::{is_redirect_uri, is_secure, site};
 
 use super::CATALOG;
+use crate::findings::{Message, json_places::line_of};
+use crate::identities::{ServiceIdentity, WrongMember};
 use crate::settings::parse_duration;
 
 /// A client of the file, after its check.

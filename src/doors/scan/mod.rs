@@ -19,15 +19,15 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use wxmint_findings::{Catalog, Finding, count};
 use wxmint_http::ProblemCode::{self, *};
 use wxmint_http::{Answer, routes};
-use wxmint_identities::{Issuers, examine};
 use wxmint_ids::{AppId, ClientId};
 use wxmint_store::Store;
 use wxmint_telemetry::audit::Activity;
 
 use self::clients::Clients;
+use crate::findings::{Catalog, Finding, count};
+use crate::identities::{Issuers, examine};
 use crate::issuer::door::{Door, DoorRow, Opened};
 use crate::issuer::examine::{load, unusable_file};
 use crate::issuer::reload::{reload, watch};

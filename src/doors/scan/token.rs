@@ -13,7 +13,6 @@ use wxmint_http::{
     Answer, ClientCredentials, Fields, Problem, allow_site, identified, missing, origin, private,
     read_form, run_to_completion, unknown_client,
 };
-use wxmint_identities::LONGEST_ASSERTION;
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::{Issued, SignedToken};
 use wxmint_store::limits::{LimitError, Rate};
@@ -27,6 +26,7 @@ use super::page::OAuthError;
 use super::requests::{DeviceFlow, NotGranted};
 use super::store::{Grant, OWN};
 use super::{ASKED, AtDoor, codes::DeviceCode, to_oauth};
+use crate::identities::LONGEST_ASSERTION;
 use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";

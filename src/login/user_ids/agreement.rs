@@ -1,8 +1,8 @@
 //! Compares how this process makes user ids with what the store says, so that no process gives
 //! people other user ids.
 
+use crate::findings::Finding;
 use parking_lot::Mutex;
-use wxmint_findings::Finding;
 use wxmint_store::{DRAWN, Store, StoreError};
 
 /// Whether this process agrees with the fingerprint in the store: the kind and the fingerprint of
@@ -131,10 +131,10 @@ impl Agreement {
 #[cfg(test)]
 mod tests {
     use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
-    use wxmint_findings::Message;
     use wxmint_ids::{IdKey, IdKind};
 
     use super::*;
+    use crate::findings::Message;
     use crate::login::UserIds;
 
     /// The advice for the fingerprint that the store holds.

@@ -20,16 +20,15 @@ pub struct Message {
 /// unknown code and a wrong number of arguments. For the texts of a door, its catalog stands before
 /// the code: `message!(CATALOG: may_ask, client)`. A text that is the same in both languages needs
 /// no code: `message!("{}: {}", path, error)`.
-#[macro_export]
 macro_rules! message {
-    ($code:ident $(, $argument:expr)* $(,)?) => { $crate::message!($crate::CATALOG: $code $(, $argument)*) };
+    ($code:ident $(, $argument:expr)* $(,)?) => { message!($crate::findings::CATALOG: $code $(, $argument)*) };
     ($words:path: $code:ident $(, $argument:expr)* $(,)?) => {{
         const TEXTS: [&str; 2] =
-            $crate::catalog_entry($words, stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
-        $crate::Message::filled(TEXTS, &[$(&$argument),*])
+            $crate::findings::catalog_entry($words, stringify!($code), <[&str]>::len(&[$(stringify!($argument)),*]));
+        $crate::findings::Message::filled(TEXTS, &[$(&$argument),*])
     }};
     ($words:literal $(, $argument:expr)+) => {
-        $crate::Message::new(
+        $crate::findings::Message::new(
             format_args!($words $(, $argument)+),
             format_args!($words $(, format_args!("{:#}", $argument))+),
         )
@@ -38,10 +37,9 @@ macro_rules! message {
 
 /// Implements `From` for errors: their `Display` is the English, and the macro has the Chinese.
 /// Quoted values stay as they are.
-#[macro_export]
 macro_rules! in_chinese {
     ($($error:ty: $($which:pat => $chinese:literal $([$argument:expr])?),+;)+) => { $(
-        impl From<$error> for $crate::Message {
+        impl From<$error> for $crate::findings::Message {
             fn from(error: $error) -> Self {
                 match &error {
                     $($which => Self::new(format_args!("{error}"), format_args!($chinese $(, $argument)?)),)+
@@ -55,11 +53,15 @@ macro_rules! in_chinese {
 pub type Catalog = &'static [[&'static str; 3]];
 
 /// The texts of the core.
-pub const CATALOG: Catalog = &include!("texts.json");
+pub(crate) const CATALOG: Catalog = &include!("texts.json");
 
 /// The English and the Chinese of a code. Does not compile if the catalog lacks the code, or has it
 /// with another number of arguments.
-pub const fn catalog_entry(words: Catalog, code: &str, arguments: usize) -> [&'static str; 2] {
+pub(crate) const fn catalog_entry(
+    words: Catalog,
+    code: &str,
+    arguments: usize,
+) -> [&'static str; 2] {
     let (mut at, code) = (0, code.as_bytes());
     while at < words.len() {
         let ([known, english, chinese], mut same) = (words[at], 0);
@@ -101,8 +103,8 @@ impl Message {
         }
     }
 
-    #[doc(hidden)]
-    pub fn filled([english, chinese]: [&str; 2], arguments: &[&dyn Display]) -> Self {
+    /// A message of a catalog's two texts, with the arguments in their places.
+    pub(crate) fn filled([english, chinese]: [&str; 2], arguments: &[&dyn Display]) -> Self {
         let both = |argument: &&dyn Display| [argument.to_string(), format!("{argument:#}")];
         let arguments: Vec<_> = arguments.iter().map(both).collect();
         Self {

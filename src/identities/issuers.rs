@@ -11,7 +11,6 @@ use futures_util::future::join_all;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde::Deserialize;
-use wxmint_findings::{Finding, count, message, usable};
 use wxmint_upstream::{Tls, Upstream};
 use wxmint_verify::peer::{NotVerified, OtherIssuer};
 use wxmint_verify::{
@@ -19,6 +18,7 @@ use wxmint_verify::{
 };
 
 use super::{ServiceIdentity, secure};
+use crate::findings::{Finding, count, usable};
 
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 64 << 10;

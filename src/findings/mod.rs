@@ -1,5 +1,8 @@
-//! Findings on a configuration, each with advice, for readiness and for `wxmint doctor`. Each text
-//! is in English and in Chinese.
+//! Findings on a configuration, each with advice, for the log, readiness and `wxmint doctor`. This
+//! room does not know how a finding is found or shown.
+//!
+//! Each text stands in English and in Chinese behind a code in `texts.json`; the macro `message!`
+//! refuses a code without texts. Errors of wxmint's crates have their Chinese in `of_crates.rs`.
 
 #[macro_use]
 mod message;
@@ -12,8 +15,7 @@ use std::{pin::Pin, sync::Arc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-#[doc(hidden)]
-pub use self::message::{CATALOG, catalog_entry};
+pub(crate) use self::message::{CATALOG, catalog_entry};
 pub use self::message::{Catalog, Message};
 pub use self::of_crates::{cure_of_vault, usable};
 

@@ -1,17 +1,28 @@
 //! Services that authenticate by a token that wxmint has not issued, in place of a secret: the
 //! token of a Kubernetes ServiceAccount, a SPIFFE JWT-SVID, or a client's own assertion (RFC 7523).
+//! This room does not know which rights a service has.
+//!
+//! - A token counts for one issuer, subject and audience. It lives for 24 hours at most, and an
+//!   assertion for 5 minutes. `wxmint-verify` checks it, and refuses `alg` `none` and HS256, tokens
+//!   of other kinds, and more than 8 KiB.
+//! - Keys come from the issuer's metadata, a URL, a file or the setting itself, over https or from
+//!   this machine. They are fetched every few minutes, and at most once in 10 s because of unknown
+//!   `kid`s. They are kept for a day while the issuer is away.
+//! - The pod's own token is sent to no URL but the one that the setting names.
+//!
+//! `tests/it/services.rs` has the attacks.
 
 mod issuers;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use reqwest::Url;
-use wxmint_findings::{Message, message, usable};
 use wxmint_upstream::is_secure;
 use wxmint_verify::PublishedKeys;
 
 pub use self::issuers::{Issuers, OWN, PeerKeys, examine};
 use self::issuers::{Place, Trust};
+use crate::findings::{Message, usable};
 
 /// The longest life of a token that is accepted: a day. A projected ServiceAccount token lives for
 /// an hour, unless its pod asks for another life.
