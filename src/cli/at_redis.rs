@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use wxmint_http::run_to_end;
 use wxmint_store::walk::{PAGE, Page, Place};
 use wxmint_store::{Store, StoreAccess, StoreError};
-use wxmint_telemetry::{Metrics, audit};
+use wxmint_telemetry::audit;
 
 use super::output::{Language, Progress, say};
 use super::{Failure, serve::init_log, variables};
@@ -40,7 +40,7 @@ pub(crate) fn open() -> Result<Store, Failure> {
         &StoreAccess::new(access),
         Duration::ZERO,
         now,
-        Metrics::default(),
+        (),
     ))
 }
 

@@ -22,6 +22,7 @@ use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::findings::{Finding, Message};
 use crate::identities::PeerKeys;
 use crate::login::{LoginParts, LoginPolicy, UserIds};
+use crate::observers::CallMetrics;
 use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
 use crate::settings::{AccountsSource, Settings};
 use crate::{apps::CurrentApps, clock::now};
@@ -214,9 +215,14 @@ impl Issuer {
     pub(super) fn store(&self) -> Store {
         let ttl = self.settings.session_key_ttl;
         match self.settings.store.url {
-            Some(_) => Store::new(&self.redis, ttl, now, self.metrics.clone()),
+            Some(_) => Store::new(&self.redis, ttl, now, self.call_metrics()),
             None => Store::new(&self.redis, ttl, now, ()),
         }
+    }
+
+    /// The observer of the calls of Redis and WeChat.
+    fn call_metrics(&self) -> CallMetrics {
+        CallMetrics(self.metrics.clone())
     }
 
     /// The account backend, for one worker thread.
@@ -251,7 +257,7 @@ impl Issuer {
                 wechat_proxy.as_ref(),
                 &self.tls,
                 self.workers,
-                self.metrics.clone(),
+                self.call_metrics(),
             )?,
             store: self.store(),
             vault: Arc::clone(&self.vault),

@@ -13,6 +13,7 @@ use super::Issuer;
 use crate::clock::now;
 use crate::findings::{Finding, Status};
 use crate::login::UserIds;
+use crate::observers::show_redis;
 use crate::redis_checks::{self, own_clock};
 
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -65,7 +66,7 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
 /// while.
 async fn look_at_all(issuer: &Issuer, redis: &Store) {
     let state = redis.link.state().await.unwrap_or_default();
-    issuer.metrics.redis_is(&state);
+    show_redis(&issuer.metrics, &state);
     if state.primaries.is_empty() && state.slots.is_none() {
         // No primary answers, so it is unknown whether anything is still missing.
         return;

@@ -26,6 +26,7 @@ use super::{
 use crate::admin::{self, admin_request::Operating};
 use crate::clock::now;
 use crate::findings::{Doctor, Finding, Status};
+use crate::observers::show_keys;
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than
 /// Kubernetes' grace period.
@@ -193,7 +194,7 @@ fn exposition(issuer: &Issuer) -> String {
         .metrics
         .ready
         .set(issuer.readiness.check().is_ok().into());
-    issuer.metrics.keys_are(&keys.lives, &keys.in_feed, now());
+    show_keys(&issuer.metrics, &keys.lives, &keys.in_feed, now());
     let mut of_doors = Registry::with_prefix("wxmint");
     issuer
         .doors

@@ -10,7 +10,6 @@ use wxmint_store::{DRAWN, UnboundPolicy};
 use self::agreement::Agreement;
 use super::{LoginError, Result};
 use crate::apps::Apps;
-use crate::findings::Finding;
 
 /// How user ids are made: drawn and bound, or computed with a key.
 pub struct UserIds {

@@ -185,6 +185,38 @@ fn every_crate_depends_on_what_the_map_allows() {
     assert_eq!(crates_of_the_manifests(), map_of("crate"));
 }
 
+/// The crates that a crate is compiled with, on any way.
+fn reached(crates: &Rooms, from: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![from.to_owned()];
+    while let Some(name) = left.pop() {
+        for needed in &crates[&name] {
+            if found.insert(needed.clone()) {
+                left.push(needed.clone());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_http_server_compiles_without_redis_wechat_and_private_keys() {
+    let crates = crates_of_the_manifests();
+    let reached = reached(&crates, "wxmint_http");
+    for other in [
+        "wxmint_keys",
+        "wxmint_redis_link",
+        "wxmint_store",
+        "wxmint_wechat",
+    ] {
+        assert!(crates.contains_key(other), "{other} is a crate");
+        assert!(
+            !reached.contains(other),
+            "wxmint_http is compiled with {other}: {reached:?}"
+        );
+    }
+}
+
 #[test]
 fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
     let (map, code) = (map_of("room"), rooms_of_the_code());

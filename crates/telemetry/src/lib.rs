@@ -12,7 +12,9 @@ use std::io;
 
 pub use self::audit::Audit;
 pub use self::log::{LogFormat, admit_line};
-pub use self::metrics::{LastHour, LoginInFlight, Metrics, RouteMetrics};
+pub use self::metrics::{
+    LastHour, LoginInFlight, Metrics, RedisState, RouteMetrics, ShownKey, WeChatOutcome,
+};
 pub use self::traces::{Step, Trace, Traces};
 
 /// Starts the log and the audit log. Fails if the file of audit events cannot be opened.

@@ -16,11 +16,9 @@ use prometheus_client::metrics::{
 };
 use prometheus_client::registry::{Metric, Registry, Unit};
 use wxmint_ids::AppId;
-use wxmint_keys::rotation::{KeyLife, states};
-use wxmint_redis_link::State;
 
 pub use self::hour::LastHour;
-pub use self::observed::{LoginInFlight, RouteMetrics};
+pub use self::observed::{LoginInFlight, RouteMetrics, WeChatOutcome};
 use self::{hour::Hour, observed::LoginLabels};
 use super::audit;
 
@@ -129,6 +127,39 @@ impl Default for Inner {
     }
 }
 
+/// The state of Redis, as metrics show it.
+#[derive(Debug, Clone, Default)]
+pub struct RedisState {
+    /// The addresses of the primaries that answer, each with the number of its online replicas.
+    pub primaries: Vec<(String, u32)>,
+    /// Whether all primaries answer.
+    pub all_answer: bool,
+    /// The number of slots that the answering primaries have; `None` without a Cluster.
+    pub slots: Option<usize>,
+    /// The number of replicas that each primary should have.
+    pub wanted: u32,
+    /// The difference between the slowest and the fastest clock of the answering primaries, in
+    /// seconds; `None` if none answers.
+    pub clock_difference: Option<f64>,
+    /// The number of keys that the answering primaries have evicted since they were started.
+    pub evicted: u64,
+}
+
+/// A signing key, as metrics show it.
+#[derive(Debug, Clone)]
+pub struct ShownKey {
+    /// The key's RFC 7638 thumbprint.
+    pub kid: String,
+    /// The name of the algorithm that the key signs with.
+    pub algorithm: &'static str,
+    /// `published`, `signing`, `retired`, `gone`, or `revoked` if verifiers reject the key.
+    pub state: String,
+    /// When the key first signs.
+    pub nbf: DateTime<Utc>,
+    /// When the key leaves the JWKS.
+    pub exp: Option<DateTime<Utc>>,
+}
+
 impl Metrics {
     /// Replaces the configured apps, each with its kind.
     pub fn apps_are(&self, apps: impl IntoIterator<Item = (AppId, &'static str)>) {
@@ -167,7 +198,7 @@ impl Metrics {
     }
 
     /// Sets the metrics of Redis to this state.
-    pub fn redis_is(&self, state: &State) {
+    pub fn redis_is(&self, state: &RedisState) {
         self.0.redis_primaries.set(state.primaries.len() as i64);
         self.0
             .redis_slots_covered
@@ -203,9 +234,8 @@ impl Metrics {
             .set(i64::from(outcome != OK));
     }
 
-    /// Replaces the signing keys by their state at `now`. Verifiers reject the keys that are
-    /// `revoked`.
-    pub fn keys_are(&self, keys: &[KeyLife], revoked: &[String], now: DateTime<Utc>) {
+    /// Replaces the signing keys by these, whose states are those of `now`.
+    pub fn keys_are(&self, keys: &[ShownKey], now: DateTime<Utc>) {
         self.0.key_age.clear();
         self.0.key_expiry.clear();
         let until = |time: DateTime<Utc>| (time - now).as_seconds_f64();
@@ -216,33 +246,19 @@ impl Metrics {
         self.0
             .next_key_activation
             .set(until_signing.fold(f64::NAN, f64::min));
-        for (
-            KeyLife {
-                kid,
-                algorithm,
-                nbf,
-                exp,
-            },
-            state,
-        ) in keys.iter().zip(states(keys, now))
-        {
-            if let Some(exp) = exp {
+        for key in keys {
+            if let Some(exp) = key.exp {
                 self.0
                     .key_expiry
-                    .get_or_create(&[("kid", kid.clone())])
-                    .set(until(*exp));
+                    .get_or_create(&[("kid", key.kid.clone())])
+                    .set(until(exp));
             }
-            let state = if revoked.contains(kid) {
-                "revoked".to_owned()
-            } else {
-                state.to_string()
-            };
             let labels = [
-                ("kid", kid.clone()),
-                ("alg", algorithm.name().to_owned()),
-                ("state", state),
+                ("kid", key.kid.clone()),
+                ("alg", key.algorithm.to_owned()),
+                ("state", key.state.clone()),
             ];
-            self.0.key_age.get_or_create(&labels).set(-until(*nbf));
+            self.0.key_age.get_or_create(&labels).set(-until(key.nbf));
         }
     }
 

@@ -8,11 +8,8 @@ use std::{collections::BTreeSet, env, fs, io::Read, thread};
 
 use chrono::{DateTime, TimeDelta};
 use wxmint_ids::AppId;
-use wxmint_keys::{SIGNED_WITH, rotation::KeyLife};
-use wxmint_redis_link::State;
-use wxmint_wechat::{CallError, Observer, Verdict};
 
-use super::{Audit, LogFormat, Metrics};
+use super::{Audit, LogFormat, Metrics, RedisState, ShownKey, WeChatOutcome};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const FILES: [&str; 3] = [
@@ -70,12 +67,8 @@ fn asked(text: &str) -> BTreeSet<(&str, Option<&str>)> {
     found
 }
 
-fn refused(errcode: i64) -> CallError {
-    CallError::Refused {
-        errcode,
-        errmsg: String::new(),
-        verdict: Verdict::Unknown,
-    }
+fn refused(errcode: &str) -> WeChatOutcome {
+    WeChatOutcome::Errcode(errcode.to_owned())
 }
 
 /// The exposition of `serve` after everything that it counts has happened.
@@ -90,20 +83,18 @@ fn printed() -> String {
         .answered("ok", Instant::now());
     drop(metrics.login_begins());
     metrics.login_ended(Some(app.clone()), "ok", took);
-    metrics.call_ended("code2session", &app, Some(&refused(-1)), took);
-    metrics.call_ended("getuserphonenumber", &app, None, took);
-    metrics.call_ended("code2session", &app, Some(&CallError::SnapshotUser), took);
-    wxmint_redis_link::Observer::call_ended(&metrics, "begin", true, took);
+    let failed = WeChatOutcome::Failed("snapshot_user".to_owned());
+    metrics.wechat_call_ended("code2session", &app, refused("-1"), took);
+    metrics.wechat_call_ended("getuserphonenumber", &app, WeChatOutcome::Ok, took);
+    metrics.wechat_call_ended("code2session", &app, failed, took);
+    metrics.redis_call_ended("begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
-    let state = State {
+    metrics.redis_is(&RedisState {
         primaries,
         slots: Some(16384),
         wanted: 1,
-        ..State::default()
-    };
-    metrics.redis_is(&State {
         clock_difference: Some(0.0),
-        ..state
+        ..RedisState::default()
     });
     metrics.apps_are([(app.clone(), "website")]);
     metrics.unionid_conflicts.inc();
@@ -114,18 +105,15 @@ fn printed() -> String {
         .observe(took.as_secs_f64());
     metrics.reloaded("keys", "ok");
     metrics.reloaded("users", "refused");
-    let (kid, algorithm, nbf) = ("key-1".to_owned(), SIGNED_WITH[0], DateTime::UNIX_EPOCH);
-    let exp = Some(nbf + TimeDelta::seconds(1));
-    metrics.keys_are(
-        &[KeyLife {
-            kid,
-            algorithm,
-            nbf,
-            exp,
-        }],
-        &[],
+    let nbf = DateTime::UNIX_EPOCH;
+    let key = ShownKey {
+        kid: "key-1".to_owned(),
+        algorithm: "ES256",
+        state: "signing".to_owned(),
         nbf,
-    );
+        exp: Some(nbf + TimeDelta::seconds(1)),
+    };
+    metrics.keys_are(&[key], nbf);
     metrics.exposition([])
 }
 
@@ -134,10 +122,10 @@ fn printed() -> String {
 fn evicted_keys_stay_what_they_are_while_a_primary_is_silent() {
     let metrics = Metrics::default();
     for (evicted, all_answer) in [(5, true), (0, false), (3, false)] {
-        metrics.redis_is(&State {
+        metrics.redis_is(&RedisState {
             evicted,
             all_answer,
-            ..State::default()
+            ..RedisState::default()
         });
         assert!(
             metrics
@@ -279,7 +267,7 @@ fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hu
         ] {
             metrics.login_ended(Some(app.clone()), outcome, took);
         }
-        metrics.call_ended("code2session", &app, Some(&refused(40029)), took);
+        metrics.wechat_call_ended("code2session", &app, refused("40029"), took);
     }
     let started = Instant::now();
     let text = metrics.exposition([]);

@@ -39,6 +39,10 @@ pub trait Observer {
     fn call_ended(&self, api: &'static str, app: &AppId, error: Option<&CallError>, took: Duration);
 }
 
+impl Observer for () {
+    fn call_ended(&self, _: &'static str, _: &AppId, _: Option<&CallError>, _: Duration) {}
+}
+
 /// A client of WeChat's API.
 pub struct WeChat {
     http: Upstream,
@@ -100,7 +104,8 @@ impl Endpoint {
 
 impl WeChat {
     /// Makes a client for the API at `base` (`https://api.weixin.qq.com`, or the simulator), for
-    /// one of `workers` threads. Its calls leave through the proxy, if there is one.
+    /// one of `workers` threads. Its calls leave through the proxy, if there is one. They are
+    /// reported to `observer`, which may be `()`.
     pub fn new(
         base: &Url,
         proxy: Option<&ProxyUrl>,
@@ -319,10 +324,6 @@ pub(super) fn believed(member: Option<String>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl Observer for () {
-        fn call_ended(&self, _: &'static str, _: &AppId, _: Option<&CallError>, _: Duration) {}
-    }
 
     #[test]
     fn one_address_leaves_another_one_a_place_at_the_same_app() {

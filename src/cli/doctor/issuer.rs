@@ -4,8 +4,8 @@ use std::{fs::FileType, os::unix::fs::FileTypeExt, path::PathBuf};
 
 use ipnet::IpNet;
 use wxmint_store::Store;
+use wxmint_telemetry::Audit;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
-use wxmint_telemetry::{Audit, Metrics};
 
 use super::{Tell, accounts, faulty, remarked, verifiers::published, wechat};
 use crate::apps::{AppsSource, IGNORED, is_copy};
@@ -60,7 +60,7 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
         settings.issuer.as_str(),
     )]);
     let issuer = Issuer::from_settings(settings.clone(), doors);
-    let connect = |access| Store::new(&access, settings.session_key_ttl, now, Metrics::default());
+    let connect = |access| Store::new(&access, settings.session_key_ttl, now, ());
     let (issuer, redis) = (
         &issuer,
         open_redis(&settings).map(|access| access.map(connect)),

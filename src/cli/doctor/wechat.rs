@@ -4,7 +4,6 @@ use std::{fmt::Display, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
-use wxmint_telemetry::Metrics;
 use wxmint_upstream::{ProxyUrl, Tls};
 use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
 
@@ -22,9 +21,7 @@ const AT_A_TIME: usize = 50;
 
 pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<Finding> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
-    let wechat = match Tls::reaching([url])
-        .and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()))
-    {
+    let wechat = match Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, ())) {
         Ok(wechat) => wechat,
         Err(error) => return CHECKS.map(|name| Finding::unchecked(name, &error)).into(),
     };

@@ -3,7 +3,6 @@
 use chrono::DateTime;
 use clap::{CommandFactory, Parser};
 use wxmint_http::run_to_end;
-use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
@@ -90,8 +89,7 @@ fn list(platform: &Platform) -> Result<(), Failure> {
 
 fn start_push(settings: &Settings, platform: &Platform) -> Result<(), Failure> {
     let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
-    let made =
-        Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, Metrics::default()));
+    let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, ()));
     let wechat = made.map_err(Failure::unfinished)?;
     run_to_end(async {
         wechat

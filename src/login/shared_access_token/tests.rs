@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use wxmint_ids::{OpenId, Phone};
 use wxmint_store::{Store, StoreAccess};
-use wxmint_telemetry::Metrics;
 use wxmint_upstream::Tls;
 use wxmint_wechat::AppSecret;
 
@@ -76,7 +75,7 @@ impl Bed {
         };
         let tls = Tls::from_system().expect("the system's certificates");
         let base = format!("http://{address}").parse().expect("a URL");
-        let replica = |()| WeChat::new(&base, None, &tls, 1, Metrics::default()).expect("a client");
+        let replica = |()| WeChat::new(&base, None, &tls, 1, ()).expect("a client");
         Self {
             address,
             stop: Some(stop),

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use wxmint_ids::AppId;
-use wxmint_wechat::CallError;
 
 use super::{Metrics, OK};
 use crate::Step;
@@ -139,8 +138,31 @@ impl Drop for LoginInFlight {
     }
 }
 
-impl wxmint_redis_link::Observer for Metrics {
-    fn call_ended(&self, call: &'static str, answered: bool, took: Duration) {
+/// How a call of WeChat's API has ended. The texts are labels of metrics, from a bounded set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WeChatOutcome {
+    /// WeChat has done what was asked.
+    Ok,
+    /// WeChat has answered with this errcode.
+    Errcode(String),
+    /// The call has failed without an errcode. The text names the kind of failure.
+    Failed(String),
+}
+
+impl WeChatOutcome {
+    /// The label of the error, if there is one.
+    fn error(&self) -> Option<&str> {
+        match self {
+            Self::Ok => None,
+            Self::Errcode(label) | Self::Failed(label) => Some(label),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts and times a call of Redis, as a step of the request. `answered`: whether it was
+    /// answered without an error.
+    pub fn redis_call_ended(&self, call: &'static str, answered: bool, took: Duration) {
         let labels = [
             ("operation", call),
             ("outcome", if answered { "ok" } else { "failed" }),
@@ -151,36 +173,36 @@ impl wxmint_redis_link::Observer for Metrics {
             .observe(took.as_secs_f64());
         Step::call("redis", call, took).end((!answered).then_some("unanswered"));
     }
-}
 
-impl wxmint_wechat::Observer for Metrics {
-    fn call_ended(
+    /// Counts and times an attempt of a call of WeChat's API, as a step of the request. `api` is
+    /// the call's name in metrics.
+    pub fn wechat_call_ended(
         &self,
         api: &'static str,
         app: &AppId,
-        error: Option<&CallError>,
+        outcome: WeChatOutcome,
         took: Duration,
     ) {
         self.0
             .wechat_request_duration
             .get_or_create(&[("api", api)])
             .observe(took.as_secs_f64());
-        let label = error.map(CallError::label);
-        Step::call("wechat", api, took).end(label.as_deref());
-        let (call, app) = (|| ("api", api.to_owned()), || ("app", self.label_of(app)));
-        match (label, error.and_then(CallError::verdict)) {
-            (None, _) if BILLED.contains(&api) => self
+        Step::call("wechat", api, took).end(outcome.error());
+        let call = || ("api", api.to_owned());
+        let app = || ("app", self.label_of(app));
+        match outcome {
+            WeChatOutcome::Ok if BILLED.contains(&api) => self
                 .0
                 .wechat_billed_calls
                 .get_or_create(&[call(), app()])
                 .inc(),
-            (None, _) => 0,
-            (Some(code), Some(_)) => self
+            WeChatOutcome::Ok => 0,
+            WeChatOutcome::Errcode(code) => self
                 .0
                 .wechat_errcodes
                 .get_or_create(&[call(), ("errcode", code), app()])
                 .inc(),
-            (Some(kind), None) => self
+            WeChatOutcome::Failed(kind) => self
                 .0
                 .wechat_failures
                 .get_or_create(&[call(), ("kind", kind)])
