@@ -196,7 +196,7 @@ impl Issuer {
             tls: Tls::reaching(reached)?,
             peers: settings.jwks_peers.iter().map(PeerKeys::at).collect(),
             workers: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
-            redis: redis.unwrap_or_else(|| StoreAccess::in_memory(now)),
+            redis: or_in_memory(redis),
             proxies: TrustedProxies(settings.trusted_proxies.clone()),
             pages: Arc::new(FeedPages::default()),
             settings,
@@ -373,6 +373,18 @@ fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
         settings.user_index,
         has_peers,
     ))
+}
+
+/// The Redis of the settings, or the store in memory if they name none.
+#[cfg(feature = "memory")]
+fn or_in_memory(redis: Option<StoreAccess>) -> StoreAccess {
+    redis.unwrap_or_else(|| StoreAccess::in_memory(now))
+}
+
+/// The Redis of the settings. This program has no store in memory.
+#[cfg(not(feature = "memory"))]
+fn or_in_memory(redis: Option<StoreAccess>) -> StoreAccess {
+    redis.expect("the settings refuse `memory:` in a program without the feature `memory`")
 }
 
 /// `None` if the settings ask for the store in memory.

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles, WrongUrl};
+use wxmint_redis_link::{Confirm, Program, RedisAccess, RedisUrl, TlsFiles};
 
 use super::variables::{REDIS_CA_FILE, REDIS_CERT_FILE, REDIS_KEY_FILE, REDIS_URL};
 use super::{Faults, Reader, forms::parsed, reader::read_secret_file, settings};
+use crate::findings::Message;
 use crate::secret_files::{Settled, read_private};
 
 settings! {
@@ -50,12 +51,17 @@ impl StoreSettings {
     }
 }
 
-/// Parses the URL of a store; `None` for `memory:`. The error says why it is no such URL.
-pub(super) fn parse(text: &str) -> Result<Option<RedisUrl>, WrongUrl> {
-    if text == "memory:" {
-        Ok(None)
-    } else {
-        text.parse().map(Some)
+/// Parses the URL of a store; `None` for `memory:`. The error says why it is no such URL, or that
+/// this program has no store in memory.
+pub(super) fn parse(text: &str) -> Result<Option<RedisUrl>, Message> {
+    parse_for(text, cfg!(feature = "memory"))
+}
+
+fn parse_for(text: &str, has_memory: bool) -> Result<Option<RedisUrl>, Message> {
+    match text {
+        "memory:" if has_memory => Ok(None),
+        "memory:" => Err(message!(memory_is_not_built_in)),
+        url => Ok(Some(url.parse::<RedisUrl>()?)),
     }
 }
 
@@ -85,5 +91,22 @@ fn read_tls(reader: &mut Reader, url: Option<&Option<RedisUrl>>) -> Option<TlsFi
             ca,
             client: certificate.zip(key),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_the_store_in_memory_refuses_it_and_says_what_to_name() {
+        assert!(parse_for("memory:", true).is_ok_and(|url| url.is_none()));
+        let refused = parse_for("memory:", false).expect_err("no store in memory");
+        assert!(refused.contains("built without the feature `memory`"));
+        assert!(refused.contains("redis://"));
+        for has_memory in [true, false] {
+            assert!(parse_for("redis://h", has_memory).is_ok_and(|url| url.is_some()));
+            assert!(parse_for("http://h", has_memory).is_err());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use reqwest::Url;
 use wxmint_ids::{AppId, IdKind};
-use wxmint_redis_link::{RedisUrl, WrongUrl};
+use wxmint_redis_link::RedisUrl;
 use wxmint_upstream::ProxyUrl;
 use wxmint_verify::peer::WhenStale;
 use wxmint_wechat::AppSecret;
@@ -57,7 +57,7 @@ variables! {
     APPID: AppId = |text| parsed(text).filter(|_| text.len() != 32);
     APP_SECRET: AppSecret = parsed;
     APPS_DIR: Option<PathBuf> = |text| unless("", text, parsed);
-    REDIS_URL: Result<Option<RedisUrl>, WrongUrl> = |text| Some(redis::parse(text));
+    REDIS_URL: Result<Option<RedisUrl>, Message> = |text| Some(redis::parse(text));
     REDIS_CA_FILE: Option<PathBuf> = |text| unless("", text, parsed);
     REDIS_CERT_FILE: Option<PathBuf> = |text| unless("", text, parsed);
     REDIS_KEY_FILE: Option<PathBuf> = |text| unless("", text, parsed);

@@ -1,8 +1,8 @@
 //! Everything that outlives a request: claimed codes, sealed session keys, bindings, tickets,
 //! revocations, limits.
 //!
-//! `redis` has the operations. They run on a real Redis or on the one of `memory`, under one
-//! conformance suite. Every write is idempotent, because a write whose answer was lost may have
+//! `redis` has the operations. They run on a real Redis or on the one of `memory`, a feature of this
+//! crate, under one conformance suite. Every write is idempotent, because a write whose answer was lost may have
 //! been executed: it carries the id of its attempt, which distinguishes a repetition from a rival
 //! request. Only limits count a repetition as an event of its own. Each step touches the keys of
 //! one person, one user or one unionid, because a Redis Cluster keeps these in different slots;
@@ -14,6 +14,7 @@ extern crate self as wxmint_store;
 
 mod conformance;
 mod error;
+#[cfg(any(test, feature = "memory"))]
 mod memory;
 mod redis;
 #[cfg(test)]

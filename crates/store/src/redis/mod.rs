@@ -25,14 +25,13 @@ use parking_lot::Mutex;
 use redis::Value;
 use wxmint_ids::{Person, packed};
 use wxmint_keys::vault::Sealed;
-use wxmint_redis_link::{Call, Confirm, Observer, Reason, RedisClient, RedisUrl, slot_of};
+use wxmint_redis_link::{Call, Observer, Reason, RedisClient, RedisUrl, slot_of};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
 use self::clocks::{Clocks, SteppedBack};
 use self::limits::EarlierParts;
 pub use self::script::unreadable;
 use self::script::{flag, replace};
-use crate::memory::Memory;
 use crate::{
     AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation,
     UnboundPolicy, limits::Rate,
@@ -61,11 +60,12 @@ impl StoreAccess {
         }
     }
 
-    /// Access to an empty Redis in memory, whose clock is `clock`.
+    /// Access to an empty Redis in memory, whose clock is `clock`. Needs the feature `memory`.
+    #[cfg(any(test, feature = "memory"))]
     pub fn in_memory(clock: fn() -> DateTime<Utc>) -> Self {
         Self::new(wxmint_redis_link::RedisAccess::to(
-            Memory::new(clock),
-            Confirm::Replicas(0),
+            crate::memory::Memory::new(clock),
+            wxmint_redis_link::Confirm::Replicas(0),
         ))
     }
 }
