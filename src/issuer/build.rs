@@ -1,7 +1,7 @@
 //! Builds the issuer: reads and checks what the settings name, or says why it cannot start; then
 //! the state that all workers share, and the state of each worker thread.
 
-use std::sync::{Arc, atomic::AtomicI64};
+use std::sync::Arc;
 use std::{convert::Infallible, io, num::NonZero, thread};
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,9 @@ use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
 
 use super::door::{DoorRow, Doors, OpenDoor};
+use super::ends::{LossMonitor, OldestToken};
 use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
+use super::revocations::Feed;
 use super::{caller, feed_pages::FeedPages, state::Issuer};
 use crate::accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
@@ -179,7 +181,7 @@ impl Issuer {
             .chain([&settings.wechat_url]);
         let issuer = Self {
             verifier: caller::verifier(&settings, settings.audience.clone()),
-            oldest_token: AtomicI64::new(i64::MAX),
+            oldest_token: OldestToken::default(),
             minter: Arc::new(minter),
             vault: Arc::new(ArcSwap::from_pointee(vault)),
             keys,
@@ -223,6 +225,29 @@ impl Issuer {
     /// The observer of the calls of Redis and WeChat.
     fn call_metrics(&self) -> CallMetrics {
         CallMetrics(self.metrics.clone())
+    }
+
+    pub(super) fn loss_monitor(&self) -> LossMonitor {
+        LossMonitor {
+            keys: Arc::clone(&self.keys),
+            oldest_token: self.oldest_token.clone(),
+            metrics: self.metrics.clone(),
+            readiness: self.readiness.clone(),
+            is_in_redis: self.settings.store.url.is_some(),
+        }
+    }
+
+    /// The revocation feed of one worker thread, which asks `store`.
+    pub(super) fn feed(&self, store: Store) -> Feed {
+        Feed {
+            issuer: self.settings.issuer.as_str().to_owned(),
+            keys: Arc::clone(&self.keys),
+            minter: Arc::clone(&self.minter),
+            vault: Arc::clone(&self.vault),
+            pages: Arc::clone(&self.pages),
+            proxies: self.proxies.clone(),
+            store,
+        }
     }
 
     /// The account backend, for one worker thread.

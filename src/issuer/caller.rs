@@ -1,7 +1,5 @@
 //! Verifies the token of a request, which this issuer must have signed.
 
-use std::sync::atomic::Ordering;
-
 use actix_web::HttpRequest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -39,8 +37,7 @@ impl Issuer {
             verified => verified,
         };
         let verified = verified.map_err(|refused| refused_token(&refused.to_string()))?;
-        self.oldest_token
-            .fetch_min(verified.issued_at.timestamp(), Ordering::Relaxed);
+        self.oldest_token.note(verified.issued_at);
         Ok(verified)
     }
 

@@ -3,15 +3,18 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::mem;
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use wxmint_http::Readiness;
+use wxmint_keys::KeyRing;
 use wxmint_store::{AttemptId, CLOCKS_APART, Doubt, Lives, Revocation, Store, StoreError};
+use wxmint_telemetry::Metrics;
 use wxmint_verify::MAX_LEEWAY;
 
-use super::Issuer;
 use crate::clock::now;
 use crate::findings::Finding;
 
@@ -27,7 +30,7 @@ const AT_ONCE: usize = 500;
 const TURN: (&str, Duration) = ("wxmint:{wxmint:revoked}:turn", Duration::from_secs(10));
 /// A key that could sign for this long before the store was found empty has signed tokens, so the
 /// installation is not new. A younger key proves nothing; then other signs count
-/// ([`Issuer::had_tokens`]).
+/// ([`LossMonitor::had_tokens`]).
 const IN_USE: TimeDelta = TimeDelta::hours(1);
 /// By how many seconds a token's `iat` and the second of a possible loss may differ because of
 /// clocks alone.
@@ -47,9 +50,9 @@ const FORGOTTEN_PAGE: usize = 500;
 /// million.
 const FORGOTTEN_PAGES: usize = 200;
 
-/// Restores lost revocations, and purges expired ones, for as long as the process runs.
-pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
-    let store = issuer.store();
+/// Restores lost revocations, and purges expired ones, for as long as the process runs. `life`: how
+/// long the tokens live that this process issues.
+pub(crate) async fn hold_ends(store: Store, life: Duration, monitor: LossMonitor) {
     let mut interval = actix_web::rt::time::interval(INTERVAL);
     let (mut held, mut lost, mut clock) = (RevocationCache::default(), 0, (Instant::now(), now()));
     let mut forgotten_to = None;
@@ -69,8 +72,9 @@ pub(super) async fn hold_ends(issuer: Arc<Issuer>) {
                 "Redis has lost revocations, which were made again, and perhaps blocks and bindings"
             );
         }
-        let _ = held.doubt(&store, issuer.minter.ttl()).await;
-        issuer.report_loss(&mut held, &store).await;
+        // A failed call has logged why, and the next look tries again.
+        let _ = held.doubt(&store, life).await;
+        monitor.report_loss(&mut held, &store).await;
     }
 }
 
@@ -142,7 +146,42 @@ struct RevocationCache {
     has_told_of_new: bool,
 }
 
-impl Issuer {
+/// The earliest `iat` of the tokens that this process was shown, in seconds since 1970: tokens were
+/// issued then.
+#[derive(Debug, Clone)]
+pub(crate) struct OldestToken(Arc<AtomicI64>);
+
+impl Default for OldestToken {
+    /// No token was shown yet.
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(i64::MAX)))
+    }
+}
+
+impl OldestToken {
+    /// Notes the `iat` of a valid token.
+    pub(crate) fn note(&self, issued_at: DateTime<Utc>) {
+        self.0.fetch_min(issued_at.timestamp(), Ordering::Relaxed);
+    }
+
+    /// Whether a token of clearly before this second was shown.
+    fn is_before(&self, second: i64) -> bool {
+        let oldest = self.0.load(Ordering::Relaxed);
+        oldest.saturating_add(CLOCKS_DIFFER) < second
+    }
+}
+
+/// Decides whether Redis may have lost revocations that are still needed, and reports it.
+pub(crate) struct LossMonitor {
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) oldest_token: OldestToken,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
+    /// False for the store in memory, which is empty at each start.
+    pub(crate) is_in_redis: bool,
+}
+
+impl LossMonitor {
     /// Warns while data of Redis may be lost. If this process knows of a loss, it tells all others
     /// through the store.
     async fn report_loss(&self, held: &mut RevocationCache, store: &Store) {
@@ -167,7 +206,7 @@ impl Issuer {
         if loss.is_some() {
             // A failed call has logged why. The next look tries again.
             let _ = store.note_loss(since).await;
-        } else if self.settings.store.url.is_some()
+        } else if self.is_in_redis
             && now().timestamp() - since < IN_USE.num_seconds()
             && !mem::replace(&mut held.has_told_of_new, true)
         {
@@ -185,7 +224,7 @@ impl Issuer {
     fn loss(&self, doubt: Option<Doubt>, lives: &Lives) -> Option<Finding> {
         let Doubt { since, is_certain } = doubt?;
         let needed_until = since + (lives.longest(since) + MAX_LEEWAY).as_secs() as i64;
-        let is_in_doubt = self.settings.store.url.is_some() && now().timestamp() <= needed_until;
+        let is_in_doubt = self.is_in_redis && now().timestamp() <= needed_until;
         let is_mended = self.keys.set().has_revoked_all_since(since);
         let is_lost = is_in_doubt && !is_mended && (is_certain || self.had_tokens(since));
         is_lost.then(|| {
@@ -201,18 +240,18 @@ impl Issuer {
     /// sign for [`IN_USE`], or a token of that time was shown here. A new installation has none of
     /// these signs.
     fn had_tokens(&self, since: i64) -> bool {
-        let (set, oldest_token) = (self.keys.set(), self.oldest_token.load(Ordering::Relaxed));
+        let set = self.keys.set();
         let is_in_use = set
             .lives
             .first()
             .is_some_and(|oldest| (oldest.nbf + IN_USE).timestamp() < since);
         let has_history =
             DateTime::from_timestamp(since, 0).is_some_and(|time| set.has_history(time));
-        has_history || is_in_use || oldest_token.saturating_add(CLOCKS_DIFFER) < since
+        has_history || is_in_use || self.oldest_token.is_before(since)
     }
 
     /// [`Self::loss`] for the doctor, once a process has looked at this Redis.
-    pub(super) async fn examine_loss(&self, redis: Option<&Store>) -> Option<Finding> {
+    pub(crate) async fn examine(&self, redis: Option<&Store>) -> Option<Finding> {
         let lives = redis?.revocations_after("", 1).await.ok()??.lives;
         self.loss(redis?.mark().await.ok()?.1, &lives)
     }
@@ -444,11 +483,10 @@ mod tests {
     use std::cell::Cell;
 
     use wxmint_ids::UserId;
-    use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
+    use wxmint_keys::{PrivateJwk, StoredKeys};
     use wxmint_store::StoreAccess;
     use wxmint_verify::Algorithm;
 
-    use super::super::caller::tests::issuer;
     use super::*;
 
     fn ends(store: &RevocationCache) -> Vec<&str> {
@@ -483,6 +521,18 @@ mod tests {
         Revocation::Key {
             kid: kid.into(),
             until: 4_000_000_000,
+        }
+    }
+
+    /// Of a process whose tokens these keys sign.
+    fn monitor(keys: &StoredKeys) -> LossMonitor {
+        let set = keys.check().expect("a set");
+        LossMonitor {
+            keys: Arc::new(KeyRing::new(set, now()).expect("a ring")),
+            oldest_token: OldestToken::default(),
+            metrics: Metrics::default(),
+            readiness: Readiness::starting(""),
+            is_in_redis: true,
         }
     }
 
@@ -562,7 +612,6 @@ mod tests {
     #[actix_web::test]
     async fn the_doctor_finds_that_redis_was_emptied_by_any_mark_of_earlier_tokens_and_finds_nothing_in_a_new_one()
      {
-        let redis = ("WXMINT_REDIS_URL", "redis://127.0.0.1");
         for (mark, may_be_lost) in [
             ("none", false),
             ("an old key", true),
@@ -574,28 +623,24 @@ mod tests {
         ] {
             let began = now() - TimeDelta::hours(if mark == "an old key" { 2 } else { 0 });
             let key = PrivateJwk::generate(Algorithm::Es256, began).expect("a key");
-            let mut issuer = issuer(&key, redis);
+            let mut keys = StoredKeys::of([key]);
             if mark.contains("replaced") {
-                let mut stored = StoredKeys::of([key]);
                 let new = PrivateJwk::generate(Algorithm::Es256, now() - TimeDelta::seconds(1))
                     .expect("a key");
                 let minutes = TimeDelta::minutes(if mark == "replaced keys" { -10 } else { 1 });
-                stored.replace(new, now() + minutes);
-                issuer.keys =
-                    Arc::new(KeyRing::new(stored.check().expect("a set"), now()).expect("a ring"));
+                keys.replace(new, now() + minutes);
             }
+            let monitor = monitor(&keys);
             let shown_at = if mark == "a token" {
                 now() - TimeDelta::minutes(5)
             } else {
                 now()
             };
             if mark.ends_with("token") {
-                issuer
-                    .oldest_token
-                    .fetch_min(shown_at.timestamp(), Ordering::Relaxed);
+                monitor.oldest_token.note(shown_at);
             }
             let store = Bed::new().process();
-            let is_found = async || issuer.examine_loss(Some(&store)).await.is_some();
+            let is_found = async || monitor.examine(Some(&store)).await.is_some();
             assert!(!is_found().await, "nobody has looked yet");
             store.note_life(LIFE).await.expect("noted");
             if mark == "seen" {
@@ -610,21 +655,19 @@ mod tests {
     #[actix_web::test]
     async fn what_one_process_knows_of_a_loss_all_learn() {
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
-        let [knows, other] =
-            [(); 2].map(|()| issuer(&key, ("WXMINT_REDIS_URL", "redis://127.0.0.1")));
+        let keys = StoredKeys::of([key]);
+        let (knows, other) = (monitor(&keys), monitor(&keys));
         let (bed, mut held) = (Bed::new(), RevocationCache::default());
         let store = bed.process();
         held.doubt(&store, LIFE).await.expect("asked");
         knows.report_loss(&mut held, &store).await;
         assert!(
-            other.examine_loss(Some(&store)).await.is_none(),
+            other.examine(Some(&store)).await.is_none(),
             "it may be a new installation"
         );
-        knows
-            .oldest_token
-            .store((now() - TimeDelta::hours(1)).timestamp(), Ordering::Relaxed);
+        knows.oldest_token.note(now() - TimeDelta::hours(1));
         knows.report_loss(&mut held, &store).await;
-        assert!(other.examine_loss(Some(&store)).await.is_some());
+        assert!(other.examine(Some(&store)).await.is_some());
     }
 
     /// This does not depend on the age of the process's key.

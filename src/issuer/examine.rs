@@ -86,11 +86,6 @@ fn anew(path: &Path) -> Message {
     message!(move_it_away_and_run, MAKE_KEYS, path.display())
 }
 
-/// The command that revokes a key, even one that the file does not have.
-pub(super) fn end_by_hand(kid: &str, path: &Path) -> Message {
-    message!(keys_retire_now, kid, path.display())
-}
-
 impl Issuer {
     /// The findings on the files of an issuer that can start, and on how they fit the content of
     /// Redis.
@@ -112,7 +107,7 @@ impl Issuer {
             self.examine_vault(redis).await,
         ];
         found.push(self.examine_user_ids(redis).await);
-        found.extend(self.examine_loss(redis).await);
+        found.extend(self.loss_monitor().examine(redis).await);
         if let Some((_, tokens)) = &self.admin_tokens {
             found.extend(tokens.examine().await);
         }

@@ -5,11 +5,13 @@
 use std::time::{Duration, Instant};
 use std::{mem, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Reason, RedisUrl};
 use wxmint_store::{Store, StoreError};
 
-use super::Issuer;
+use super::examine::leaves_early;
+use super::{Issuer, revoked_keys::learn_revoked_keys};
 use crate::clock::now;
 use crate::findings::{Finding, Status};
 use crate::login::UserIds;
@@ -39,7 +41,7 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
     let (mut tried, mut clock, mut unanswered) = (None, Status::Ok, 0);
     for look in 0.. {
         interval.tick().await;
-        issuer.judge_ended_keys(&redis).await;
+        issuer.judge_revoked_keys(&redis).await;
         if issuer.settings.store.url.is_none() {
             continue;
         }
@@ -58,6 +60,54 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
         );
         if look % LOOKS == 0 {
             look_at_all(&issuer, &redis).await;
+        }
+    }
+}
+
+impl Issuer {
+    /// Learns which keys in use, or of peers, were revoked. Returns a fault if a key in use is
+    /// revoked.
+    pub(super) async fn learn_revoked_keys(
+        &self,
+        store: &Store,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Finding>, StoreError> {
+        let of_peers = self.keys_of_peers(now);
+        learn_revoked_keys(&self.keys, &of_peers, &self.settings.keys, store, now).await
+    }
+
+    /// Learns the revoked keys again, and decides whether the process is ready.
+    ///
+    /// While the signing key is revoked, or no key signs, the process is not ready, because
+    /// verifiers refuse what it signs: tokens, and the pages of the feed. Replicas whose file is
+    /// right go on. If another key is revoked, tokens are good, and an unready process would take
+    /// the JWKS from verifiers for nothing: this is a warning. A process that starts is not ready
+    /// in either case, so that a rollout of a wrong file stops at its first replica.
+    async fn judge_revoked_keys(&self, store: &Store) {
+        let now = now();
+        // A failed call has logged why.
+        let Ok(found) = self.learn_revoked_keys(store, now).await else {
+            return;
+        };
+        let (keys, found) = (self.keys.set(), found.map(|finding| finding.to_string()));
+        let unfit = match keys.signing(now) {
+            Ok(key) => found
+                .as_deref()
+                .filter(|_| keys.is_revoked(key.public().kid())),
+            Err(_) => Some("no key signs by the clock of this machine: see wxmint keys list"),
+        };
+        self.readiness.unfit("keys", unfit);
+        if self.readiness.warns("keys", found.as_deref()) {
+            match found {
+                Some(reason) => tracing::error!(reason, "a key in use is revoked"),
+                None => tracing::info!("no key in use is revoked any more"),
+            }
+        }
+        let early = leaves_early(&keys, &self.settings.keys, self.settings.token_ttl, now);
+        let early = early.map(|finding| finding.to_string());
+        if let (true, Some(reason)) = (self.readiness.warns("keys_early", early.as_deref()), early)
+        {
+            tracing::warn!(reason, "tokens will outlive the key that has signed them");
         }
     }
 }

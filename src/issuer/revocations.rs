@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, run_to_completion};
-use wxmint_store::{ReadRevocations, StoreError};
+use arc_swap::ArcSwap;
+use wxmint_http::{
+    Answer, Problem, ProblemCode, TrustedProxies, limit_key, pairs, run_to_completion,
+};
+use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
+use wxmint_store::{ReadRevocations, Store, StoreError};
 use wxmint_verify::KeyError;
 use wxmint_verify::ends::{PAGE_LIFE, PAGE_MEDIA_TYPE, RevocationsPage};
 
 use super::feed_cursor::{Cursor, StreamId};
-use super::feed_pages::{CACHED, LaneName, Made, Page, Ticket};
-use super::state::IssuerWorker;
+use super::feed_pages::{CACHED, FeedPages, LaneName, Made, Page, Ticket};
 use crate::clock::now;
 
 /// The most revocations in a page, which then has 51 KB. Redis reads it in half a millisecond.
@@ -22,6 +25,21 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Such a process has an old key file, and verifiers refuse everything that it signs. Other
 /// processes serve them.
 pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
+
+/// The revocation feed, as one worker thread serves it.
+pub(crate) struct Feed {
+    /// The `iss` of its pages.
+    pub(crate) issuer: String,
+    /// The keys that sign its pages.
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) minter: Arc<Minter>,
+    /// Authenticates cursors.
+    pub(crate) vault: Arc<ArcSwap<Vault>>,
+    /// The pages in memory, which all workers share.
+    pub(crate) pages: Arc<FeedPages>,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) store: Store,
+}
 
 /// The feed of revocations for verifiers
 ///
@@ -34,23 +52,23 @@ pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
 #[utoipa::path(get, path = "/revocations", tag = "keys",
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
-pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWorker>) -> Answer {
+pub(super) async fn revocations(request: HttpRequest, feed: web::Data<Feed>) -> Answer {
     let after = pairs(request.query_string())
         .into_iter()
         .find(|(name, _)| name == "after");
     let after = after.map(|(_, cursor)| cursor).unwrap_or_default();
-    let client = limit_key(worker.issuer.proxies.client_of(&request));
-    let page = match page(&after, &client, &worker).await? {
+    let client = limit_key(feed.proxies.client_of(&request));
+    let page = match page(&after, &client, &feed).await? {
         Some(page) => page,
         // The cursor is too old. All readers with such a cursor share the page that begins at the
         // oldest revocation.
-        None => page("", &client, &worker)
+        None => page("", &client, &feed)
             .await?
             .ok_or_else(|| later("The revocation feed cannot be read now."))?,
     };
     page.next
         .iter()
-        .for_each(|next| worker.issuer.pages.gives(&client, next));
+        .for_each(|next| feed.pages.gives(&client, next));
     Ok(HttpResponse::Ok()
         .content_type(PAGE_MEDIA_TYPE)
         .insert_header((
@@ -63,13 +81,14 @@ pub(super) async fn revocations(request: HttpRequest, worker: web::Data<IssuerWo
 async fn page(
     after: &str,
     client: &str,
-    worker: &web::Data<IssuerWorker>,
+    feed: &web::Data<Feed>,
 ) -> Result<Option<Arc<Page>>, Problem> {
-    let (pages, vault) = (&worker.issuer.pages, worker.issuer.vault.load_full());
+    let (pages, vault) = (&feed.pages, feed.vault.load_full());
     let cursor = Cursor::read(after, &vault);
     // A cursor that was not made here leads to the first page.
     let after = cursor.map_or("", |_| after);
-    if let Some(kept) = kid_of_pages(worker)
+    if let Some(kept) = feed
+        .kid_of_pages()
         .ok()
         .and_then(|kid| pages.kept(after, &kid))
     {
@@ -81,7 +100,7 @@ async fn page(
     if let Some(ticket) = waits.ticket.take() {
         // Runs on if this client disconnects, because others may wait for the same page.
         drop(run_to_completion(make_in_turn(
-            web::Data::clone(worker),
+            web::Data::clone(feed),
             ticket,
         )));
     }
@@ -99,12 +118,12 @@ pub(super) fn later(reason: &str) -> Problem {
 }
 
 /// Makes a page for all who ask for it. So its failure is logged once for all of them.
-async fn make_in_turn(worker: web::Data<IssuerWorker>, mut ticket: Ticket) {
+async fn make_in_turn(feed: web::Data<Feed>, mut ticket: Ticket) {
     // While Redis is slow, pages that nobody waits for any more must not queue up.
     let Some(_turn) = ticket.turn().await else {
         return;
     };
-    let made = make(&worker, &ticket.cursor, ticket.lane).await;
+    let made = feed.make(&ticket.cursor, ticket.lane).await;
     let told = |error: &String| {
         bounded!(
             warn,
@@ -116,26 +135,28 @@ async fn make_in_turn(worker: web::Data<IssuerWorker>, mut ticket: Ticket) {
     ticket.done(made.inspect_err(told));
 }
 
-async fn make(worker: &IssuerWorker, after: &str, lane: LaneName) -> Made {
-    let maker = PageMaker {
-        worker,
-        kid: kid_of_pages(worker)?,
-    };
-    let vault = worker.issuer.vault.load_full();
-    match Cursor::read(after, &vault) {
-        Some(cursor) if lane == LaneName::Old && !cursor.is_shared => {
-            maker.lead_to_shared(after, cursor).await
+impl Feed {
+    async fn make(&self, after: &str, lane: LaneName) -> Made {
+        let maker = PageMaker {
+            feed: self,
+            kid: self.kid_of_pages()?,
+        };
+        let vault = self.vault.load_full();
+        match Cursor::read(after, &vault) {
+            Some(cursor) if lane == LaneName::Old && !cursor.is_shared => {
+                maker.lead_to_shared(after, cursor).await
+            }
+            cursor => maker.read(after, cursor).await,
         }
-        cursor => maker.read(after, cursor).await,
     }
-}
 
-/// The key that signs pages now.
-fn kid_of_pages(worker: &IssuerWorker) -> Result<String, String> {
-    if worker.issuer.keys.set().accepted(now()).next().is_none() {
-        return Err(ALL_REVOKED.into());
+    /// The key that signs pages now.
+    fn kid_of_pages(&self) -> Result<String, String> {
+        if self.keys.set().accepted(now()).next().is_none() {
+            return Err(ALL_REVOKED.into());
+        }
+        self.minter.kid_of_pages(now()).map_err(unsigned)
     }
-    worker.login.minter.kid_of_pages(now()).map_err(unsigned)
 }
 
 fn unsigned(error: KeyError) -> String {
@@ -148,7 +169,7 @@ fn of_store(error: StoreError) -> String {
 
 /// Makes one page.
 struct PageMaker<'a> {
-    worker: &'a IssuerWorker,
+    feed: &'a Feed,
     kid: String,
 }
 
@@ -159,8 +180,7 @@ impl PageMaker<'_> {
         let begun = Instant::now();
         let place = cursor.map_or("", |cursor| cursor.place);
         let read = self
-            .worker
-            .login
+            .feed
             .store
             .revocations_page(place, PAGE_ENDS)
             .await
@@ -175,14 +195,13 @@ impl PageMaker<'_> {
     /// that it lacks. All other readers are led to the beginning of the shared page in which their
     /// cursor lies. That page is made once for all of them, and they read a part of it twice.
     async fn lead_to_shared(&self, after: &str, cursor: Cursor<'_>) -> Made {
-        let pages = &self.worker.issuer.pages;
+        let pages = &self.feed.pages;
         let Some(place) = cursor.id() else {
             return self.read(after, Some(cursor)).await;
         };
         let begun = Instant::now();
         let near = self
-            .worker
-            .login
+            .feed
             .store
             .revocations_after(cursor.place, NEAR)
             .await
@@ -207,9 +226,9 @@ impl PageMaker<'_> {
     /// Reads the last shared page that is known to begin before this place. Returns the cursor at
     /// its beginning if the place is in it.
     async fn learn(&self, place: StreamId) -> Result<Option<String>, String> {
-        let pages = &self.worker.issuer.pages;
+        let pages = &self.feed.pages;
         let begins = pages.blocks.lock().before(place).unwrap_or_default();
-        let vault = self.worker.issuer.vault.load_full();
+        let vault = self.feed.vault.load_full();
         let cursor = Cursor::read(&begins, &vault);
         let begins = cursor.map_or("", |_| &begins);
         match self.read(begins, cursor).await? {
@@ -247,10 +266,7 @@ impl PageMaker<'_> {
         read: ReadRevocations,
         begun: Instant,
     ) -> Result<Arc<Page>, String> {
-        let (pages, vault) = (
-            &self.worker.issuer.pages,
-            self.worker.issuer.vault.load_full(),
-        );
+        let (pages, vault) = (&self.feed.pages, self.feed.vault.load_full());
         let is_new = cursor.is_none_or(|cursor| cursor.place != read.cursor);
         let end = Cursor {
             place: &read.cursor,
@@ -291,10 +307,7 @@ impl PageMaker<'_> {
         read: ReadRevocations,
         begun: Instant,
     ) -> Result<Arc<Page>, String> {
-        let (iss, iat) = (
-            self.worker.issuer.settings.issuer.as_str().to_owned(),
-            read.at.timestamp(),
-        );
+        let (iss, iat) = (self.feed.issuer.clone(), read.at.timestamp());
         let exp = iat + PAGE_LIFE.as_secs() as i64;
         let revoked = read
             .ends
@@ -311,12 +324,7 @@ impl PageMaker<'_> {
             more: read.more,
             revoked,
         };
-        let signed = self
-            .worker
-            .login
-            .minter
-            .sign_page(&page, now())
-            .map_err(unsigned)?;
+        let signed = self.feed.minter.sign_page(&page, now()).map_err(unsigned)?;
         Ok(Arc::new(Page {
             bytes: signed.into(),
             next,

@@ -8,14 +8,11 @@
 use std::{path::Path, rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use wxmint_keys::{KeySet, RevokedKey};
+use wxmint_keys::{KeyRing, KeySet, RevokedKey};
 use wxmint_store::{Result, Store};
 use wxmint_verify::{MAX_LEEWAY, PublicKey};
 
-use super::Issuer;
-use super::examine::{end_by_hand, leaves_early};
-use crate::clock::now;
-use crate::findings::Finding;
+use crate::findings::{Finding, Message};
 
 /// How long to wait before a key's revocation is written again, if the store did not take it.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -88,85 +85,55 @@ pub(super) fn check_replacement(
         return Err(format!(
             "key {kid} is missing, which {role}: if this is the wrong file, put the previous one back; if every token of this key is \
              to be refused, run: {}",
-            end_by_hand(kid, path)
+            revoke_by_hand(kid, path)
         ));
     }
     let is_back = |revoked: &&RevokedKey| after.lives.iter().any(|life| life.kid == revoked.kid);
     match before.revoked.iter().find(is_back) {
         Some(RevokedKey { kid, .. }) => Err(format!(
             "key {kid} is back although it was revoked, so that verifiers refuse what it signs; take it out again, run: {}",
-            end_by_hand(kid, path)
+            revoke_by_hand(kid, path)
         )),
         None => Ok(()),
     }
 }
 
-impl Issuer {
-    /// Learns which keys in use, or of peers, the feed revokes, so that this process refuses their
-    /// tokens like every verifier that follows the feed. Returns a fault if a key in use is
-    /// revoked. If the store does not answer, the known revocations stay.
-    pub(super) async fn learn_revoked_keys(
-        &self,
-        store: &Store,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Finding>> {
-        let (set, peers) = (self.keys.set(), self.keys_of_peers(now));
-        let kids: Vec<_> = set
-            .visible(now)
-            .chain(&peers)
-            .map(|key| key.kid().to_owned())
-            .collect();
-        self.keys.note_revoked(&store.ended_keys(&kids).await?);
-        let (set, path) = (self.keys.set(), &self.settings.keys);
-        let Some(kid) = set
-            .visible(now)
-            .map(PublicKey::kid)
-            .find(|kid| set.is_revoked(kid))
-        else {
-            return Ok(None);
-        };
-        let cure = message!(take_it_out_run, end_by_hand(kid, path));
-        Ok(Some(Finding::fault(
-            "keys",
-            message!(key_is_revoked, path.display(), kid),
-            cure,
-        )))
-    }
+/// Learns which keys in use, or of peers, the feed revokes, so that this process refuses their tokens
+/// like every verifier that follows the feed. Returns a fault if a key in use is revoked. `path`: the
+/// file of the keys in use. If the store does not answer, the known revocations stay.
+pub(crate) async fn learn_revoked_keys(
+    keys: &KeyRing,
+    of_peers: &[PublicKey],
+    path: &Path,
+    store: &Store,
+    now: DateTime<Utc>,
+) -> Result<Option<Finding>> {
+    let set = keys.set();
+    let kids: Vec<_> = set
+        .visible(now)
+        .chain(of_peers)
+        .map(|key| key.kid().to_owned())
+        .collect();
+    keys.note_revoked(&store.ended_keys(&kids).await?);
+    let set = keys.set();
+    let Some(kid) = set
+        .visible(now)
+        .map(PublicKey::kid)
+        .find(|kid| set.is_revoked(kid))
+    else {
+        return Ok(None);
+    };
+    let cure = message!(take_it_out_run, revoke_by_hand(kid, path));
+    Ok(Some(Finding::fault(
+        "keys",
+        message!(key_is_revoked, path.display(), kid),
+        cure,
+    )))
+}
 
-    /// Learns the revoked keys again, and decides whether the process is ready.
-    ///
-    /// While the signing key is revoked, or no key signs, the process is not ready, because
-    /// verifiers refuse what it signs: tokens, and the pages of the feed. Replicas whose file is
-    /// right go on. If another key is revoked, tokens are good, and an unready process would take
-    /// the JWKS from verifiers for nothing: this is a warning. A process that starts is not ready
-    /// in either case, so that a rollout of a wrong file stops at its first replica.
-    pub(super) async fn judge_ended_keys(&self, store: &Store) {
-        let now = now();
-        // A failed call has logged why.
-        let Ok(found) = self.learn_revoked_keys(store, now).await else {
-            return;
-        };
-        let (keys, found) = (self.keys.set(), found.map(|finding| finding.to_string()));
-        let unfit = match keys.signing(now) {
-            Ok(key) => found
-                .as_deref()
-                .filter(|_| keys.is_revoked(key.public().kid())),
-            Err(_) => Some("no key signs by the clock of this machine: see wxmint keys list"),
-        };
-        self.readiness.unfit("keys", unfit);
-        if self.readiness.warns("keys", found.as_deref()) {
-            match found {
-                Some(reason) => tracing::error!(reason, "a key in use is revoked"),
-                None => tracing::info!("no key in use is revoked any more"),
-            }
-        }
-        let early = leaves_early(&keys, &self.settings.keys, self.settings.token_ttl, now);
-        let early = early.map(|finding| finding.to_string());
-        if let (true, Some(reason)) = (self.readiness.warns("keys_early", early.as_deref()), early)
-        {
-            tracing::warn!(reason, "tokens will outlive the key that has signed them");
-        }
-    }
+/// The command that revokes a key, even one that the file does not have.
+fn revoke_by_hand(kid: &str, path: &Path) -> Message {
+    message!(keys_retire_now, kid, path.display())
 }
 
 #[cfg(test)]
@@ -179,7 +146,8 @@ mod tests {
     use wxmint_verify::Algorithm;
 
     use super::*;
-    use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
+    use crate::clock::now;
+    use wxmint_keys::{PrivateJwk, StoredKeys};
 
     /// Counts the calls that have failed.
     #[derive(Clone, Default)]

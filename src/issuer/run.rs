@@ -62,7 +62,11 @@ pub async fn run(
     })?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(health::follow_store(Arc::clone(&issuer)));
-    actix_web::rt::spawn(ends::hold_ends(Arc::clone(&issuer)));
+    actix_web::rt::spawn(ends::hold_ends(
+        issuer.store(),
+        issuer.minter.ttl(),
+        issuer.loss_monitor(),
+    ));
     issuer
         .metrics
         .phone_numbers_per_app
@@ -124,7 +128,9 @@ pub fn public_app(
         issuer: Arc::clone(issuer),
         login: issuer.login_parts().expect(MADE_ONCE),
     };
+    let feed = issuer.feed(worker.login.store.clone());
     App::new()
+        .app_data(Data::new(feed))
         .app_data(Data::new(worker))
         .app_data(description.clone())
         .app_data(issuer.proxies.clone())

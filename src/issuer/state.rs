@@ -1,7 +1,7 @@
 //! The state that all workers share, and the state of one worker. Routes and doors depend on these
 //! types, which know no route and no single door.
 
-use std::sync::{Arc, atomic::AtomicI64};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use wxmint_http::{Readiness, TrustedProxies};
@@ -12,6 +12,7 @@ use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
 use super::door::{Doors, OpenDoor};
+use super::ends::OldestToken;
 use super::feed_pages::FeedPages;
 use crate::identities::PeerKeys;
 use crate::login::{LoginParts, UserIds};
@@ -42,9 +43,7 @@ pub struct Issuer {
     /// The doors that are open.
     pub(crate) doors: Vec<OpenDoor>,
     pub(super) verifier: Verifier,
-    /// The earliest `iat` of the tokens that were shown here, in seconds since 1970: tokens were
-    /// issued then.
-    pub(super) oldest_token: AtomicI64,
+    pub(super) oldest_token: OldestToken,
     pub(crate) minter: Arc<Minter>,
     pub(crate) vault: Arc<ArcSwap<Vault>>,
     pub(super) tls: Tls,
