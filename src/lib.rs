@@ -25,6 +25,7 @@ pub mod login;
 mod observers;
 pub mod redis_checks;
 mod refusals;
+mod revocation;
 pub mod secret_files;
 pub mod settings;
 pub mod sidecar;

@@ -10,13 +10,14 @@ use wxmint_http::Readiness;
 use wxmint_redis_link::{Cause, Reason, RedisUrl};
 use wxmint_store::{Store, StoreError};
 
+use super::Issuer;
 use super::examine::leaves_early;
-use super::{Issuer, revoked_keys::learn_revoked_keys};
 use crate::clock::now;
 use crate::findings::{Finding, Status};
 use crate::login::UserIds;
 use crate::observers::show_redis;
 use crate::redis_checks::{self, own_clock};
+use crate::revocation::revoked_keys::learn_revoked_keys;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 /// One look in this many examines all of Redis.

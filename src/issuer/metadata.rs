@@ -15,10 +15,10 @@ use wxmint_store::short_digest;
 use wxmint_upstream::Upstream;
 use wxmint_verify::{Algorithm, PublicKey, PublicKeySet};
 
-use super::revocations::{ALL_REVOKED, later};
 use super::{Issuer, state::IssuerWorker};
 use crate::clock::now;
 use crate::identities::OWN;
+use crate::revocation::feed::route::{ALL_REVOKED, later};
 
 /// How often the JWKS of peers is fetched. Less than any useful prepublication time, so that a new
 /// key is published here before the peer signs with it.

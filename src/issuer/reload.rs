@@ -11,10 +11,10 @@ use wxmint_store::{Store, StoreAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_telemetry::audit::{Activity, Event};
 
-use super::revoked_keys::{check_replacement, publisher};
 use super::{Issuer, health::check_redis};
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::findings::Status;
+use crate::revocation::revoked_keys::{check_replacement, publisher};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
 use crate::{admin::AdminTokens, apps::Apps, clock::now};
 

@@ -15,8 +15,9 @@ use super::route_constants::{
 };
 use super::{
     Issuer, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata,
-    revocations, session_key_routes as session_key,
+    session_key_routes as session_key,
 };
+use crate::revocation::feed::route as feed;
 
 const ROOT: &str = "/";
 
@@ -42,7 +43,7 @@ routes! {
     GET "/wechat/session" session_key::session [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     POST "/wechat/session/reset" session_key::reset [ANY, OWN_TOKEN, SESSION_KEY, LIMIT, WECHAT], HEAD;
     READ "/.well-known/jwks.json" metadata::jwks [STORE], HEAD;
-    READ "/revocations" revocations::revocations [STORE], HEAD;
+    READ "/revocations" feed::revocations [STORE], HEAD;
     READ "/.well-known/openid-configuration" metadata::metadata [], HEAD;
     POST "/logout" leave::logout [ANY, TOKEN, LIMIT], BODY;
     DELETE "/binding" leave::dissolve [ANY, OWN_TOKEN, LIMIT], HEAD;

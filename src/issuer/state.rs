@@ -12,10 +12,9 @@ use wxmint_upstream::Tls;
 use wxmint_verify::Verifier;
 
 use super::door::{Doors, OpenDoor};
-use super::ends::OldestToken;
-use super::feed_pages::FeedPages;
 use crate::identities::PeerKeys;
 use crate::login::{LoginParts, UserIds};
+use crate::revocation::{cache::OldestToken, feed::FeedPages};
 use crate::{
     accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps,
     secret_files::WatchedFile, settings::Settings,

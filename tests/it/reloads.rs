@@ -74,13 +74,13 @@ const ROWS: &[Row] = &[
     row!(
         "keys",
         "the signature of the feed",
-        ["src/issuer/revocations.rs"],
+        ["src/revocation/feed/route.rs"],
         |scene| kid_of(&scene.bed.service().get("/revocations").await.body) == scene.kids[1]
     ),
     row!(
         "keys",
         "revocations of keys in the feed",
-        ["src/issuer/revoked_keys.rs", "src/issuer/reload.rs"],
+        ["src/revocation/revoked_keys.rs", "src/issuer/reload.rs"],
         |scene| {
             let (_, page) = decoded(&scene.bed.service().get("/revocations").await.body);
             let ended = page["revoked"].as_array().expect("a list").iter();
@@ -429,7 +429,7 @@ const ROWS: &[Row] = &[
     row!(
         "redis_url",
         "what looks after revocations",
-        ["src/issuer/ends.rs"],
+        ["src/revocation/cache.rs"],
         |scene| {
             scene
                 .other_redis()
@@ -493,7 +493,11 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
                 "the doctor: tests/it/doctor/files.rs",
             ),
             (
-                "src/issuer/ends.rs",
+                "src/issuer/health.rs",
+                "whether the process is ready: tests/it/ended_keys.rs",
+            ),
+            (
+                "src/revocation/cache.rs",
                 "whether a loss is mended: its own tests",
             ),
             ("src/cli/doctor/verifiers.rs", "a command"),
@@ -524,7 +528,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
                 "the mark of a cookie that lives for minutes",
             ),
             (
-                "src/issuer/revocations.rs",
+                "src/revocation/feed/route.rs",
                 "the mark of cursors: tests/it/old_pages.rs",
             ),
             ("src/doors/platform/merchants.rs", "tests/it/platforms"),

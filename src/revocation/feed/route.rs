@@ -13,8 +13,8 @@ use wxmint_store::{ReadRevocations, Store, StoreError};
 use wxmint_verify::KeyError;
 use wxmint_verify::ends::{PAGE_LIFE, PAGE_MEDIA_TYPE, RevocationsPage};
 
-use super::feed_cursor::{Cursor, StreamId};
-use super::feed_pages::{CACHED, FeedPages, LaneName, Made, Page, Ticket};
+use super::cursor::{Cursor, StreamId};
+use super::pages::{CACHED, FeedPages, LaneName, Made, Page, Ticket};
 use crate::clock::now;
 
 /// The most revocations in a page, which then has 51 KB. Redis reads it in half a millisecond.
@@ -24,7 +24,7 @@ const NEAR: usize = 64;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Such a process has an old key file, and verifiers refuse everything that it signs. Other
 /// processes serve them.
-pub(super) const ALL_REVOKED: &str = "All keys of this process are revoked.";
+pub(crate) const ALL_REVOKED: &str = "All keys of this process are revoked.";
 
 /// The revocation feed, as one worker thread serves it.
 pub(crate) struct Feed {
@@ -52,7 +52,7 @@ pub(crate) struct Feed {
 #[utoipa::path(get, path = "/revocations", tag = "keys",
     params(("after" = Option<String>, Query, description = "The `cursor` of the page before; left out at first")),
     responses((status = 200, description = "A page of the feed", content_type = "application/revocations+jwt", body = String)))]
-pub(super) async fn revocations(request: HttpRequest, feed: web::Data<Feed>) -> Answer {
+pub(crate) async fn revocations(request: HttpRequest, feed: web::Data<Feed>) -> Answer {
     let after = pairs(request.query_string())
         .into_iter()
         .find(|(name, _)| name == "after");
@@ -112,7 +112,7 @@ async fn page(
         .map_err(|_| unreadable())
 }
 
-pub(super) fn later(reason: &str) -> Problem {
+pub(crate) fn later(reason: &str) -> Problem {
     let detail = format!("{reason} Wait, then ask again.");
     Problem::new(ProblemCode::StoreUnavailable, detail).retry_after(PAUSE)
 }

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::feed_cursor::{Cursor, RECENT, StreamId};
-use super::feed_turns::{Reader, Turn, Turns};
+use super::cursor::{Cursor, RECENT, StreamId};
+use super::turns::{Reader, Turn, Turns};
 
 /// How long a page is served from memory to other requests for it.
 pub(super) const CACHED: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ pub(super) type Made = Result<Option<Arc<Page>>, String>;
 /// The pages, shared by all workers, so that each page is in memory once, however many clients read
 /// it and however slowly.
 #[derive(Default)]
-pub(super) struct FeedPages {
+pub(crate) struct FeedPages {
     lanes: [Lane; 3],
     kept: Mutex<Kept>,
     given: Mutex<Given>,

@@ -21,7 +21,7 @@ const LOGGED: u32 = 30;
 
 /// Publishes the revocations that a key file names, each once. The feed may lack even an old
 /// revocation, because perhaps no replica was running when the key was revoked.
-pub(super) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
+pub(crate) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
     let (store, mut published) = (Rc::new(store), Vec::new());
     move |noted| {
         for key in noted.iter().filter(|key| !published.contains(*key)) {
@@ -54,7 +54,7 @@ async fn revoke_key(store: Rc<Store>, kid: String, pause: Duration) {
 /// Refuses a set that lacks a key which signs, or whose tokens may still be valid, unless the set
 /// itself revokes the key, or the feed has its revocation. Refuses a set that brings back a revoked
 /// key.
-pub(super) fn check_replacement(
+pub(crate) fn check_replacement(
     before: &KeySet,
     after: &KeySet,
     path: &Path,
