@@ -23,8 +23,8 @@ use crate::findings::{Finding, Message};
 use crate::identities::PeerKeys;
 use crate::login::{LoginParts, LoginPolicy, UserIds};
 use crate::observers::CallMetrics;
-use crate::revocation::cache::{LossMonitor, OldestToken};
 use crate::revocation::feed::{Feed, FeedPages};
+use crate::revocation::possible_loss::{LossMonitor, OldestToken};
 use crate::secret_files::{MAKE_ID_KEY, MAKE_KEYS, MAKE_USERS, MAKE_VAULT_KEY, WatchedFile};
 use crate::settings::{AccountsSource, Settings};
 use crate::{apps::CurrentApps, clock::now};
@@ -228,13 +228,13 @@ impl Issuer {
     }
 
     pub(super) fn loss_monitor(&self) -> LossMonitor {
-        LossMonitor {
-            keys: Arc::clone(&self.keys),
-            oldest_token: self.oldest_token.clone(),
-            metrics: self.metrics.clone(),
-            readiness: self.readiness.clone(),
-            is_in_redis: self.settings.store.url.is_some(),
-        }
+        LossMonitor::new(
+            Arc::clone(&self.keys),
+            self.oldest_token.clone(),
+            self.metrics.clone(),
+            self.readiness.clone(),
+            self.settings.store.url.is_some(),
+        )
     }
 
     /// The revocation feed of one worker thread, which asks `store`.

@@ -18,7 +18,7 @@ use wxmint_verify::{Algorithm, PublicKey, PublicKeySet};
 use super::{Issuer, state::IssuerWorker};
 use crate::clock::now;
 use crate::identities::OWN;
-use crate::revocation::feed::route::{ALL_REVOKED, later};
+use crate::revocation::feed::{ALL_REVOKED, route::later};
 
 /// How often the JWKS of peers is fetched. Less than any useful prepublication time, so that a new
 /// key is published here before the peer signs with it.

@@ -27,7 +27,7 @@ use crate::admin::{self, admin_request::Operating};
 use crate::clock::now;
 use crate::findings::{Doctor, Finding, Status};
 use crate::observers::show_keys;
-use crate::revocation::cache;
+use crate::revocation::follow;
 
 /// How long requests in flight may take after a stop: twice the longest login, and less than
 /// Kubernetes' grace period.
@@ -63,7 +63,7 @@ pub async fn run(
     })?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(health::follow_store(Arc::clone(&issuer)));
-    actix_web::rt::spawn(cache::hold_ends(
+    actix_web::rt::spawn(follow::hold_ends(
         issuer.store(),
         issuer.minter.ttl(),
         issuer.loss_monitor(),

@@ -14,7 +14,7 @@ use wxmint_verify::Verifier;
 use super::door::{Doors, OpenDoor};
 use crate::identities::PeerKeys;
 use crate::login::{LoginParts, UserIds};
-use crate::revocation::{cache::OldestToken, feed::FeedPages};
+use crate::revocation::{feed::FeedPages, possible_loss::OldestToken};
 use crate::{
     accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps,
     secret_files::WatchedFile, settings::Settings,

@@ -74,7 +74,7 @@ const ROWS: &[Row] = &[
     row!(
         "keys",
         "the signature of the feed",
-        ["src/revocation/feed/route.rs"],
+        ["src/revocation/feed/page_maker.rs"],
         |scene| kid_of(&scene.bed.service().get("/revocations").await.body) == scene.kids[1]
     ),
     row!(
@@ -429,7 +429,7 @@ const ROWS: &[Row] = &[
     row!(
         "redis_url",
         "what looks after revocations",
-        ["src/revocation/cache.rs"],
+        ["src/revocation/follow.rs"],
         |scene| {
             scene
                 .other_redis()
@@ -497,7 +497,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
                 "whether the process is ready: tests/it/ended_keys.rs",
             ),
             (
-                "src/revocation/cache.rs",
+                "src/revocation/possible_loss.rs",
                 "whether a loss is mended: its own tests",
             ),
             ("src/cli/doctor/verifiers.rs", "a command"),
@@ -526,6 +526,10 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
             (
                 "src/doors/oidc/wechat.rs",
                 "the mark of a cookie that lives for minutes",
+            ),
+            (
+                "src/revocation/feed/page_maker.rs",
+                "the mark of cursors: tests/it/old_pages.rs",
             ),
             (
                 "src/revocation/feed/route.rs",

@@ -1136,7 +1136,7 @@ fn found(all: &[Kept], forms: &[(Named, String)]) -> Found {
     found
 }
 
-/// The processes have looked after the revocations, as src/revocation/cache.rs does.
+/// The processes have looked after the revocations, as src/revocation/follow.rs does.
 async fn old_revocations_are_forgotten() {
     let store = directly().at(later());
     let mut from = None;

@@ -1,0 +1,43 @@
+//! Follows the store for as long as the process runs: restores lost revocations, purges expired ones,
+//! and reports a possible loss.
+
+use std::time::{Duration, Instant};
+
+use wxmint_store::Store;
+
+use super::cache::RevocationCache;
+use super::clock_rules::has_gone_evenly;
+use super::possible_loss::LossMonitor;
+use super::purge::forget_pages;
+use crate::clock::now;
+
+const INTERVAL: Duration = Duration::from_secs(2);
+const LOOKS_IN_A_MINUTE: u64 = 30;
+
+/// Restores lost revocations, and purges expired ones, for as long as the process runs. `life`: how
+/// long the tokens live that this process issues.
+pub(crate) async fn hold_ends(store: Store, life: Duration, mut monitor: LossMonitor) {
+    let mut interval = actix_web::rt::time::interval(INTERVAL);
+    let (mut held, mut lost, mut clock) = (RevocationCache::default(), 0, (Instant::now(), now()));
+    let mut forgotten_to = None;
+    for look in 1.. {
+        interval.tick().await;
+        if look % LOOKS_IN_A_MINUTE == 0 {
+            held.note_minute();
+        }
+        if has_gone_evenly(&mut clock, (Instant::now(), now())) {
+            forget_pages(&store, &mut forgotten_to).await;
+            held.forget_old(&store);
+        }
+        lost = held.look_at_both(&store, lost).await;
+        if lost > 0 {
+            tracing::error!(
+                lost,
+                "Redis has lost revocations, which were made again, and perhaps blocks and bindings"
+            );
+        }
+        // A failed call has logged why, and the next look tries again.
+        let _ = held.doubt(&store, life).await;
+        monitor.report_loss(held.doubt, &held.lives, &store).await;
+    }
+}
