@@ -13,7 +13,9 @@ use wxmint_keys::token::{Minter, new_token_id};
 use wxmint_keys::vault::Vault;
 use wxmint_keys::{KeyRing, KeySet, PrivateJwk, SIGNED_WITH, StoredKeys};
 use wxmint_telemetry::{Step, Trace, Traces};
-use wxmint_verify::ends::{Endable, Ends, Feed, RevocationEntry, RevocationHash, RevocationsPage};
+use wxmint_verify::revocations::{
+    Endable, Ends, Feed, RevocationEntry, RevocationHash, RevocationsPage,
+};
 use wxmint_verify::{Algorithm, PublicKeySet, TokenTyp, Verifier, VerifierPolicy};
 use wxmint_wechat::{Api, DataCheck, SessionKey, UserData, read_session};
 

@@ -5,7 +5,7 @@ use wxmint_ids::{InvalidForeignId, InvalidId, InvalidIdKey};
 use wxmint_keys::vault::VaultError;
 use wxmint_redis_link::WrongUrl;
 use wxmint_upstream::FetchError;
-use wxmint_verify::ends::{MAX_PAGE, PageRefused};
+use wxmint_verify::revocations::{MAX_PAGE, PageRefused};
 use wxmint_verify::{KeyError, PublishedKeys};
 use wxmint_wechat::CallError;
 

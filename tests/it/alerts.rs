@@ -7,7 +7,7 @@ use crate::support::prelude::*;
 use crate::support::scan::{Scan, two_pages};
 
 const OF_THE_SIDECAR: [&str; 3] = ["wxmint_sidecar_", "wxmint_jwks_", "wxmint_revocations_"];
-/// Printed once a page has been refused: tests/it/sidecar/ended.rs reads it.
+/// Printed once a page has been refused: tests/it/sidecar/revoked.rs reads it.
 const REFUSED_PAGES: &str = "wxmint_revocations_refused_pages_total";
 /// Both print this of themselves.
 const BUILD: &str = concat!(

@@ -1,8 +1,8 @@
 //! From a WeChat identity to a business user and back: binding by password and ticket, what a user and a person may
 //! have, lost answers, several mini programs of one person, and what of it is written down for an auditor.
 
-mod ended_tokens;
 mod moved_apps;
+mod revoked_tokens;
 mod shut_out;
 mod tickets;
 

@@ -5,11 +5,11 @@ mod backchannel;
 mod budgets;
 mod conformance;
 mod dates;
-mod ends;
 mod erasure;
 mod faults;
 mod foreign;
 mod readable;
+mod revocations;
 mod wechat;
 
 use aws_lc_rs::digest::{SHA256, digest};

@@ -8,7 +8,7 @@ mod unknown;
 
 use crate::support::prelude::*;
 use base64::{Engine, engine::general_purpose};
-use wxmint_verify::ends::RevocationHash;
+use wxmint_verify::revocations::RevocationHash;
 
 const NAME: &str = "on-call";
 

@@ -494,7 +494,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
             ),
             (
                 "src/issuer/health.rs",
-                "whether the process is ready: tests/it/ended_keys.rs",
+                "whether the process is ready: tests/it/revoked_keys.rs",
             ),
             (
                 "src/revocation/possible_loss.rs",

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::support::prelude::*;
 use rustix::net::{self, AddressFamily, SocketType, sockopt::set_socket_recv_buffer_size};
 use wxmint::clock::now;
-use wxmint_verify::ends::RevocationHash;
+use wxmint_verify::revocations::RevocationHash;
 
 /// More clients than there is room for pages that nobody reads.
 const DO_NOT_READ: usize = 250;

@@ -3,9 +3,9 @@
 mod assertions;
 mod attacks;
 mod command;
-mod ends;
 mod limits;
 mod oauth;
+mod revocations;
 
 use crate::support::prelude::*;
 use crate::support::scan::{GRANT, SECRET, with_form};

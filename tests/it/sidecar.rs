@@ -3,7 +3,6 @@
 
 mod answers;
 mod claims;
-mod ended;
 #[path = "../peers/forge.rs"]
 pub(crate) mod forge;
 mod hostile;
@@ -11,9 +10,10 @@ mod hostile;
     dead_code,
     reason = "the stand-in of tests/peers, of which a part is needed"
 )]
-#[path = "../peers/ended/issuer.rs"]
+#[path = "../peers/revoked/issuer.rs"]
 mod issuer;
 mod issuers;
+mod revoked;
 mod secrets;
 mod signer;
 mod starting;

@@ -1,7 +1,7 @@
 //! User ids that are computed: the same after a loss of Redis and in another region, and nobody else's.
 
 mod keys;
-mod lost_ends;
+mod lost_revocations;
 mod regions;
 mod sites;
 mod unionids;

@@ -7,12 +7,12 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 use self::kinds::{GO, JAVA, NODE, PHP, PYTHON, SPRING, Service, Setting, WEBFLUX};
 
 use crate::checks;
-use crate::ended::{
+use crate::example::{Example, Started};
+use crate::key_source::{KeySource, bad_keys_spoil_themselves_only, follow};
+use crate::revoked::{
     Issuer, believes_no_old_keys, keeps_the_newest, obeys_a_page_of_a_new_key,
     obeys_no_wrong_clock, obeys_the_feed,
 };
-use crate::example::{Example, Started};
-use crate::key_source::{KeySource, bad_keys_spoil_themselves_only, follow};
 use crate::scene::Scene;
 use crate::support::{PATIENCE, Process, eventually, free_port, repository};
 
@@ -20,7 +20,7 @@ use crate::support::{PATIENCE, Process, eventually, free_port, repository};
 pub(crate) fn java(issuer: SocketAddr, settings: &[(&str, &str)], old: &[&str]) -> Started {
     let folder = crate::java_spring::copy("java-spring", settings);
     let ours = [
-        "tests/peers/ended/Orders.java",
+        "tests/peers/revoked/Orders.java",
         "examples/move/spring/src/main/java/com/example/orders/OldTokens.java",
     ];
     let mut javac = Command::new("javac");

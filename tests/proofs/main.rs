@@ -5,7 +5,7 @@
 
 mod binding;
 mod draws;
-mod ends;
+mod revocations;
 mod rotation;
 mod stepping;
 #[expect(

@@ -12,7 +12,7 @@ use wxmint::clock::now;
 use wxmint_ids::{Person, UserId};
 use wxmint_keys::{KeyRing, token::Minter};
 use wxmint_redis_link::DEADLINE;
-use wxmint_verify::ends::{Feed, MAX_PAGE_REVOCATIONS, PAGE_LIFE, RevocationsPage};
+use wxmint_verify::revocations::{Feed, MAX_PAGE_REVOCATIONS, PAGE_LIFE, RevocationsPage};
 use wxmint_verify::{PublishedKeys, TokenTyp, Verifier, VerifierPolicy};
 
 use crate::answer::{Answer, claims};

@@ -33,15 +33,15 @@ use self::limits::{Rate, TooMany};
 pub use self::redis::DRAWN;
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeTimestamp};
-pub use self::redis::ends::NotedClient;
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
+pub use self::redis::revocations::record::NotedClient;
+pub use self::redis::revocations::stream::{
+    Doubt, Forgotten, Lives, REVOCATIONS_KEPT, ReadRevocations, Revocation,
+};
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
 pub use self::redis::stored::{
     BindingState, Bound, Decision, Generation, Intent, UNPROVEN_LINK_KEPT,
-};
-pub use self::redis::stream::{
-    Doubt, Forgotten, Lives, REVOCATIONS_KEPT, ReadRevocations, Revocation,
 };
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, unreadable, walk};

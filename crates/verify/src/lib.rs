@@ -14,7 +14,6 @@
 
 mod algorithm;
 mod bearer_token;
-pub mod ends;
 pub mod ids;
 pub mod json;
 mod jws;
@@ -24,6 +23,7 @@ pub mod peer;
 mod public_key;
 mod published_keys;
 mod refused;
+pub mod revocations;
 mod token_typ;
 mod verifier;
 

@@ -45,7 +45,7 @@ pub use self::other_issuer::{FetchKeys, OtherIssuer};
 use self::remote::RemoteKeys;
 use self::shelf::Shelf;
 pub use self::trusted_issuer::{Revocations, TrustedIssuer, WhenStale};
-use crate::ends::{Endable, Ends};
+use crate::revocations::{Endable, Ends};
 use crate::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier};
 
 /// The current time, for background tasks: they have no caller that could pass it.

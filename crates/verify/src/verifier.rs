@@ -20,9 +20,9 @@ pub use header::UnverifiedIssuer;
 
 use self::claims::Dates;
 use self::header::{parts, typ};
-use super::ends::{Endable, Ends};
 use super::json::Object;
 use super::jws::Header;
+use super::revocations::{Endable, Ends};
 use super::{KeySource, Part, Refused, TokenTyp};
 
 /// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a

@@ -9,8 +9,8 @@ use reqwest::{Method, Request, Url};
 use serde::Deserialize;
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::PublishedKeys;
-use wxmint_verify::ends::{Feed, MAX_PAGE, PageRefused};
 use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
+use wxmint_verify::revocations::{Feed, MAX_PAGE, PageRefused};
 
 use super::{Tell, faulty, remarked, wechat::clock};
 use crate::cli::{remarks, variables};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use wxmint_store::{ReadRevocations, StoreError};
 use wxmint_verify::KeyError;
-use wxmint_verify::ends::{PAGE_LIFE, RevocationsPage};
+use wxmint_verify::revocations::{PAGE_LIFE, RevocationsPage};
 
 use super::Feed;
 use super::cursor::{Cursor, StreamId};

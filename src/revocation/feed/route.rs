@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use wxmint_http::{Answer, Problem, ProblemCode, limit_key, pairs, run_to_completion};
-use wxmint_verify::ends::PAGE_MEDIA_TYPE;
+use wxmint_verify::revocations::PAGE_MEDIA_TYPE;
 
 use super::Feed;
 use super::cursor::Cursor;

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use wxmint_ids::TokenId;
-use wxmint_verify::ends::{PAGE_TYP, RevocationsPage};
+use wxmint_verify::revocations::{PAGE_TYP, RevocationsPage};
 use wxmint_verify::{Algorithm, KeyError};
 
 use super::minter::{RANDOM_LEN, sign};

@@ -9,7 +9,7 @@ use wxmint_ids::{AppId, UnionId, UserId};
 use wxmint_redis_link::scan::{Place, Slots};
 
 use super::{
-    Call, DRAWN, Store, binding::NO_PEOPLE, ends::admission, name, packed, replace, script,
+    Call, DRAWN, Store, binding::NO_PEOPLE, name, packed, replace, revocations::admission, script,
     session, walk,
 };
 use crate::{Generation, Person, Result, StoreError};

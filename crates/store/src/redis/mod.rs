@@ -6,15 +6,14 @@
 pub(crate) mod access_token;
 mod binding;
 pub(crate) mod clocks;
-pub(crate) mod ends;
 pub(crate) mod erasure;
 pub mod limits;
 mod login;
 pub(crate) mod name;
+pub(crate) mod revocations;
 mod script;
 pub(crate) mod session;
 pub(crate) mod stored;
-pub(crate) mod stream;
 pub(crate) mod ticket;
 pub mod walk;
 

@@ -20,15 +20,15 @@ scripts! {
     END_LEASE = "end_lease";
     CHANGE_BINDING = "session" "change_binding";
     ADMIT = "admit";
-    DISMISS = "ends" "dismiss";
+    DISMISS = "revocations" "dismiss";
     LINK_UNIONID = "session" "link_unionid";
     NOTE_CLIENT = "note_client";
     FORGET_CLIENT = "forget_client";
     NOTE_LIFE = "note_life";
     KEEP_RECORDS = "keep_records";
-    NOTE_NOT_ENDED = "note_not_ended";
-    CHANGE_ENDS = "ends" "change_ends";
-    REVOKE_EARLIER = "ends" "revoke_earlier";
+    NOTE_NOT_ENDED = "note_not_revoked";
+    CHANGE_ENDS = "revocations" "change_revocations";
+    REVOKE_EARLIER = "revocations" "revoke_earlier";
     ERASE_PERSON = "session" "erase_person";
     CHANGE_LIST = "change_list";
     UNCOUNT = "uncount";
@@ -37,7 +37,7 @@ scripts! {
     REPLACE_KEPT = "replace_kept";
     TRY = "session" "try";
     CHANGE_SESSION = "session" "change_session";
-    PUBLISH_END = "ends" "publish_end";
+    PUBLISH_END = "revocations" "publish_revocation";
     TICKET = "ticket";
 }
 

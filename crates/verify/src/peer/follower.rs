@@ -14,7 +14,7 @@ use super::http::Http;
 use super::remote::{RemoteKeys, jitter};
 use super::{Revocations, Watcher, WhenStale, now};
 use crate::Refused;
-use crate::ends::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused};
+use crate::revocations::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused};
 
 /// The most pages that are requested without a pause. With 1,000 revocations each, they have twice
 /// as many revocations as are held.
@@ -327,7 +327,7 @@ mod tests {
 
     use super::*;
     use crate::Algorithm;
-    use crate::ends::{PAGE_TYP, RevocationHash};
+    use crate::revocations::{PAGE_TYP, RevocationHash};
     use crate::verifier::tests::{Forge, ISSUER, NOW, at, with};
 
     fn peer_with(

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::schedule::STRANGER_INTERVAL;
 use super::*;
-use crate::ends::{PAGE_TYP, RevocationHash};
+use crate::revocations::{PAGE_TYP, RevocationHash};
 use crate::verifier::tests::{Forge, ISSUER, policy, with};
 use crate::{Algorithm, PublicKeySet};
 

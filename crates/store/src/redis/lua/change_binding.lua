@@ -42,7 +42,7 @@ elseif intended then
     if redis.call('HEXISTS', KEYS[1], 'f') == 0 then
       -- The user existed before, so revocations may cover the tokens of the next login. All of them
       -- have been made already, so the first login that looks them up finds them
-      -- (note_not_ended.lua).
+      -- (note_not_revoked.lua).
       redis.call('HSET', KEYS[1], 'd', 0)
     end
     redis.call('HDEL', KEYS[1], 'v', 'i', 'm', 'a', 'r')

@@ -1,4 +1,4 @@
--- Removes a person from a user's list, and revokes the user's tokens of that app. Needs ends.lua.
+-- Removes a person from a user's list, and revokes the user's tokens of that app. Needs revocations.lua.
 -- KEYS: the user's revocations, the list, the user's clients, the persons who have left the list,
 -- and the generation of the person if the person was erased from it (one hash slot). ARGV: person,
 -- generation, appid, the second in which the person left. Answers the last second of a revocation

@@ -1,5 +1,5 @@
 -- Dates the token of a login, and revokes the tokens that the user was issued in the app before.
--- Needs ends.lua. KEYS: the user's revocations, the user's list, the user's clients (one hash
+-- Needs revocations.lua. KEYS: the user's revocations, the user's list, the user's clients (one hash
 -- slot). ARGV: appid, second of the login, latest second, the token's id, its exp, and the longest
 -- life of tokens that the caller knows, for which verifiers need the revocation. Answers the
 -- token's date, and the tokens with this same date, each with its exp, except the last one. Their

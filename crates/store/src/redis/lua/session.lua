@@ -188,7 +188,7 @@ end
 -- Deletes the session keys. Unless the person `leaves`, a session with an owner stays, with the
 -- order of the last exchange. If the person is bound, this notes two seconds on the binding: the
 -- present second, because the user's tokens may be revoked together with the keys
--- (note_not_ended.lua removes this note), and the second of the last exchange. The recent logins
+-- (note_not_revoked.lua removes this note), and the second of the last exchange. The recent logins
 -- move to a key of their own, so that a logout does not allow more logins.
 local function drop_keys(leaves)
   local lines, counts = session()

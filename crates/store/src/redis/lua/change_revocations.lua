@@ -1,6 +1,6 @@
 -- Dates a user's tokens, revokes them, blocks the user, or purges revocations. KEYS: the user's
 -- revocations, list and clients, or for 'token' the revocation of one token. ARGV: step, and the
--- step's arguments. Needs ends.lua. No revocation expires by the clock of Redis.
+-- step's arguments. Needs revocations.lua. No revocation expires by the clock of Redis.
 --   'date': dates the token of a login. Arguments: appid, second of the login, latest second.
 --     Answers the date, or false if the user is blocked. Notes nothing if the date is after the
 --     latest second.

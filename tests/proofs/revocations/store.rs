@@ -156,7 +156,7 @@ impl Server {
         compiler
             .args(["-shared", "-fPIC", "-o"])
             .arg(&library)
-            .arg(repository("tests/proofs/ends/clock.c"));
+            .arg(repository("tests/proofs/revocations/clock.c"));
         assert!(
             compiler.status().is_ok_and(|status| status.success()),
             "cc is needed; try: make setup"

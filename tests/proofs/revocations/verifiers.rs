@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys, token::Minter};
-use wxmint_verify::ends::{Feed, PageRefused, RevocationsPage};
+use wxmint_verify::revocations::{Feed, PageRefused, RevocationsPage};
 use wxmint_verify::{Algorithm, PublicKeySet, PublishedKeys, TokenTyp};
 
 use crate::{Millis, SECOND, at};

@@ -3,7 +3,7 @@
 use wxmint_ids::TokenId;
 use wxmint_keys::token::Issued;
 use wxmint_store::Generation;
-use wxmint_verify::{Claims, ends::Endable};
+use wxmint_verify::{Claims, revocations::Endable};
 
 use super::verifiers::{ISSUER, Verifier};
 use super::world::{USERS, World};

@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use redis::Value;
 use wxmint_ids::{AppId, TokenId, UserId};
-use wxmint_verify::ends::{RevocationEntry, RevocationHash};
+use wxmint_verify::revocations::{RevocationEntry, RevocationHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
-use super::ends::{change_ends, unless_ahead};
-use super::{Call, NOTE_KEPT, Store, clocks::APART, name, script, unreadable};
+use super::record::{change_ends, unless_ahead};
+use crate::redis::{Call, NOTE_KEPT, Store, clocks::APART, name, script, unreadable};
 use crate::{Result, StoreError};
 
 /// How long a revocation is needed at most: until no verifier can accept a token that was issued
@@ -63,14 +63,14 @@ pub enum Revocation {
 }
 
 /// The form of a revocation in the stream: its date stands between `head` and `tail`.
-pub(super) struct Form {
-    pub(super) head: String,
-    pub(super) tail: String,
+pub(in crate::redis) struct Form {
+    pub(in crate::redis) head: String,
+    pub(in crate::redis) tail: String,
 }
 
 impl Form {
     /// The form without the date, which identifies the revocation.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::redis) fn name(&self) -> String {
         [self.head.as_str(), &self.tail].concat()
     }
 }
@@ -110,7 +110,7 @@ impl Revocation {
         })
     }
 
-    pub(super) fn form(&self) -> Form {
+    pub(in crate::redis) fn form(&self) -> Form {
         let (head, tail) = match self {
             Self::User { user, before, .. } => (format!("sub {before} "), format!(" {user}")),
             Self::UserInApp {
@@ -171,7 +171,7 @@ impl Revocation {
 
     /// The same revocation with another date. The date of a token's revocation is always the
     /// token's `exp`.
-    pub(super) fn dated(mut self, date: i64) -> Self {
+    pub(in crate::redis) fn dated(mut self, date: i64) -> Self {
         match &mut self {
             Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => {
                 *until = date
@@ -222,7 +222,7 @@ impl fmt::Display for Doubt {
 }
 
 impl Doubt {
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(in crate::redis) fn read(text: &str) -> Option<Self> {
         let since = text.strip_suffix(LOST);
         Some(Self {
             since: since.unwrap_or(text).parse().ok()?,
@@ -282,7 +282,7 @@ impl Lives {
         self.0.is_empty()
     }
 
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (u64, i64)> {
+    pub(in crate::redis) fn pairs(&self) -> impl Iterator<Item = (u64, i64)> {
         self.0.iter().map(|(life, last)| (*life, *last))
     }
 }
@@ -432,7 +432,7 @@ impl Store {
     /// The revocation of a user's tokens is dated by the last token that may be left, by the lives
     /// in the store, but not before the date that it already has. Returns its date in the stream,
     /// and whether it was added now.
-    pub(super) async fn put_into_stream(
+    pub(in crate::redis) async fn put_into_stream(
         &self,
         ended: &Revocation,
         note: Option<Note<'_>>,
@@ -446,7 +446,7 @@ impl Store {
     }
 
     /// As [`Self::put_into_stream`], with the date that the revocation already has.
-    pub(super) async fn put_into_stream_again(
+    pub(in crate::redis) async fn put_into_stream_again(
         &self,
         ended: &Revocation,
         note: Option<Note<'_>>,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use actix_web::rt::Runtime;
 use wxmint_ids::{Person, UserId};
 use wxmint_store::{Generation, ReadRevocations, Store, StoreError};
-use wxmint_verify::ends::{PAGE_LIFE, PageRefused, RevocationsPage};
+use wxmint_verify::revocations::{PAGE_LIFE, PageRefused, RevocationsPage};
 
 use super::draws::Draws;
 use super::laws::Books;

@@ -8,9 +8,11 @@ use redis::Value;
 use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
-use super::clocks::APART;
 use super::stream::KEY_ENDS_KEPT;
-use super::{Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable};
+use crate::redis::clocks::APART;
+use crate::redis::{
+    Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable,
+};
 use crate::{
     Generation, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState,
 };
@@ -300,7 +302,7 @@ impl Store {
         }
     }
 
-    /// A step of `change_ends.lua` that takes three seconds. It covers tokens up to `last`, or up
+    /// A step of `change_revocations.lua` that takes three seconds. It covers tokens up to `last`, or up
     /// to now.
     async fn ending(&self, user: &UserId, step: &str, last: Option<i64>) -> Result<Call> {
         let latest = if let Some(last) = last {
@@ -526,7 +528,7 @@ impl Store {
 
     /// Revokes the user's tokens of the clients that were approved through this app, up to `last`,
     /// or up to now.
-    pub(super) async fn end_clients_of(
+    pub(in crate::redis) async fn end_clients_of(
         &self,
         user: &UserId,
         app: &AppId,
@@ -545,7 +547,7 @@ impl Store {
     }
 
     /// Revokes the user's tokens of one app or client, up to `last`, or up to now.
-    pub(super) async fn end_in_one_app(
+    pub(in crate::redis) async fn end_in_one_app(
         &self,
         user: &UserId,
         app: &AppId,
@@ -614,7 +616,7 @@ impl Store {
         })
     }
 
-    pub(super) async fn publish_app(
+    pub(in crate::redis) async fn publish_app(
         &self,
         user: &UserId,
         app: &AppId,
@@ -650,7 +652,7 @@ impl Store {
     }
 }
 
-pub(super) fn change_ends(user: &UserId, step: &str) -> Call {
+pub(in crate::redis) fn change_ends(user: &UserId, step: &str) -> Call {
     script::CHANGE_ENDS
         .on(&[name::ends(user), name::user(user), name::clients(user)])
         .arg(step)
@@ -665,7 +667,7 @@ fn published(user: &UserId, name: &str, second: i64, until: i64) -> Call {
 }
 
 /// The answer of a script, or the error that the clock of Redis is too far ahead.
-pub(super) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
+pub(in crate::redis) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
     match ahead {
         Some(seconds) => Err(StoreError::ClockAhead { seconds }),
         None => Ok(answer),
@@ -674,7 +676,7 @@ pub(super) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Result<T> {
 
 /// Reads an entry of a user's list, in the form of `admit.lua`: a person who is or was admitted in
 /// this app, with the generation. `None` for other entries.
-pub(super) fn admission(
+pub(in crate::redis) fn admission(
     person: &[u8],
     decision: &[u8],
     app: &AppId,
