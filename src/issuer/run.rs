@@ -63,7 +63,7 @@ pub async fn run(
     })?;
     actix_web::rt::spawn(await_fitness(Arc::clone(&issuer)));
     actix_web::rt::spawn(health::follow_store(Arc::clone(&issuer)));
-    actix_web::rt::spawn(follow::hold_ends(
+    actix_web::rt::spawn(follow::follow_revocations(
         issuer.store(),
         issuer.minter.ttl(),
         issuer.loss_monitor(),

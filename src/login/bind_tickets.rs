@@ -49,7 +49,7 @@ impl BindTickets<'_> {
             key,
             kept_for: None,
             at,
-            may_be_ended: true,
+            may_be_revoked: true,
         })
     }
 }

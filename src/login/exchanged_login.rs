@@ -17,7 +17,7 @@ pub(super) struct ExchangedLogin {
     /// When the code was claimed or the ticket redeemed, by the store's clock.
     pub(super) at: DateTime<Utc>,
     /// Whether a revocation may cover a token that is dated `at`.
-    pub(super) may_be_ended: bool,
+    pub(super) may_be_revoked: bool,
 }
 
 impl ExchangedLogin {

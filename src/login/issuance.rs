@@ -50,7 +50,7 @@ impl Issuance<'_> {
         let ExchangedLogin {
             person,
             at,
-            may_be_ended,
+            may_be_revoked,
             ..
         } = exchanged;
         let Bound {
@@ -76,7 +76,7 @@ impl Issuance<'_> {
         let date = match self.single_session {
             true => self.store.revoke_earlier(&token, latest).await?,
             // A user whom this login has created has no revocations.
-            false if *may_be_ended && !was_made => {
+            false if *may_be_revoked && !was_made => {
                 self.store.date_token(person, &token, latest).await?
             }
             false => Some(token.issued_at),

@@ -59,13 +59,13 @@ impl LoginRecorder<'_> {
         let recorded = self
             .record_login(&mut record, session.unionid.as_ref(), attempt)
             .await?;
-        let (state, at, may_be_ended, kept_for) = match recorded {
+        let (state, at, may_be_revoked, kept_for) = match recorded {
             Recorded::Counted {
                 state,
                 at,
-                may_be_ended,
+                may_be_revoked,
                 kept_for,
-            } => (state, at, may_be_ended, kept_for),
+            } => (state, at, may_be_revoked, kept_for),
             Recorded::Limited(refused) => {
                 return Err(LoginError::TooMany {
                     limit: OPENID,
@@ -95,7 +95,7 @@ impl LoginRecorder<'_> {
             key: (order, session_key),
             kept_for,
             at: began,
-            may_be_ended: may_be_ended || began.timestamp() < at.timestamp(),
+            may_be_revoked: may_be_revoked || began.timestamp() < at.timestamp(),
         })
     }
 

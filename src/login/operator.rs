@@ -54,11 +54,11 @@ impl Operator<'_> {
     /// the same for other users, in the apps of their people who share a unionid with the user's
     /// people.
     pub async fn end(&self, user: &UserId) -> Result<(), StoreError> {
-        self.end_one(user).await?;
+        self.revoke_one(user).await?;
         self.end_elsewhere(user).await
     }
 
-    async fn end_one(&self, user: &UserId) -> Result<(), StoreError> {
+    async fn revoke_one(&self, user: &UserId) -> Result<(), StoreError> {
         self.store.forget_keys(user, None, None).await?;
         self.store.revoke_user(user, None).await
     }
@@ -204,7 +204,7 @@ impl Operator<'_> {
     /// A login of one of the people at the same time either comes too early, and its token is
     /// revoked, or it makes a new binding, which stays.
     pub async fn forget(&self, user: &UserId) -> Result<Erased> {
-        self.end_one(user).await?;
+        self.revoke_one(user).await?;
         let (mut people, unionids) = self.store.named_elsewhere(user).await?;
         people.extend(self.store.ever_of(user).await?);
         let dissolved = self.dissolve_all(user, people.iter()).await?;
@@ -394,10 +394,10 @@ impl Operator<'_> {
         let UserState {
             blocked,
             revoked_before,
-            told,
+            published,
         } = self.store.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
-        let revoked_before = revoked_before.filter(|_| told);
+        let revoked_before = revoked_before.filter(|_| published);
         let last_login = bindings
             .iter()
             .filter_map(|(_, bound)| bound.last_login)
@@ -406,7 +406,7 @@ impl Operator<'_> {
         let wechat = bindings.into_iter().map(ShownBinding::from).collect();
         Ok(ShownUser {
             user_id: user.clone(),
-            blocked: blocked && told,
+            blocked: blocked && published,
             revoked_before,
             last_login,
             wechat,

@@ -98,7 +98,8 @@ impl TokenActions<'_> {
         let issued = issued(token);
         match self.store.token_state(&issued).await? {
             TokenState::Revoked { .. } if everywhere => return Err(LoginError::TokenRevoked),
-            TokenState::Revoked { told: true } | TokenState::RevokedWithUser { told: true } => {
+            TokenState::Revoked { published: true }
+            | TokenState::RevokedWithUser { published: true } => {
                 return Ok(());
             }
             // A repetition of a request that failed.
@@ -158,7 +159,9 @@ impl TokenActions<'_> {
                 Some(own) if self.store.binding(&own.0).await?.is_none() => {
                     TokenState::People(vec![own])
                 }
-                _ if self.ids.need_no_list() && self.store.finish_end_in_app(user, app).await? => {
+                _ if self.ids.need_no_list()
+                    && self.store.finish_revocation_in_app(user, app).await? =>
+                {
                     return Ok(());
                 }
                 _ => state,

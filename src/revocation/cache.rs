@@ -6,7 +6,7 @@ use std::mem;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use wxmint_store::{AttemptId, CLOCKS_APART, Doubt, Lives, Revocation, Store, StoreError};
+use wxmint_store::{AttemptId, CLOCKS_APART, Lives, PossibleLoss, Revocation, Store, StoreError};
 
 use super::clock_rules::seconds;
 use crate::clock::now;
@@ -23,7 +23,7 @@ pub(super) const TURN: (&str, Duration) = ("wxmint:{wxmint:revoked}:turn", Durat
 /// The revocations of the stream up to the cursor, in the text form that they have there.
 #[derive(Default)]
 pub(super) struct RevocationCache {
-    pub(super) ends: VecDeque<Box<str>>,
+    pub(super) revocations: VecDeque<Box<str>>,
     cursor: String,
     /// The revocations that this process has written to the stream, and has not read there yet:
     /// Redis may lose the youngest in a crash.
@@ -35,21 +35,21 @@ pub(super) struct RevocationCache {
     /// The records of the revocations before this index were checked.
     looked_at: usize,
     /// How many revocations were held at the last two full minutes. Redis had confirmed those of
-    /// the earlier minute. A failover may undo younger ones, which nobody was told of.
+    /// the earlier minute. A failover may undo younger ones, which nobody has read.
     pub(super) settled: [usize; 2],
     /// The mark of the Redis that this process has seen last. A Redis that was emptied gets another
     /// mark.
     mark: Option<String>,
     /// The possible loss: the second at which some process found that Redis had lost revocations,
     /// or knew of no token. The latter is true of a new Redis and of an emptied one. A later
-    /// revocation there does not remove the doubt.
-    pub(super) doubt: Option<Doubt>,
+    /// revocation there does not clear it.
+    pub(super) possible_loss: Option<PossibleLoss>,
 }
 
 impl RevocationCache {
     /// Notes how many revocations are held at a full minute.
     pub(super) fn note_minute(&mut self) {
-        self.settled = [self.settled[1], self.ends.len()];
+        self.settled = [self.settled[1], self.revocations.len()];
     }
 
     /// Checks the stream and the records. `lost` is how many lost revocations the previous look
@@ -70,7 +70,7 @@ impl RevocationCache {
             store
                 .take_made()
                 .iter()
-                .map(|ended| ended.to_string().into_boxed_str()),
+                .map(|revocation| revocation.to_string().into_boxed_str()),
         );
         let Some(read) = self.read(store).await? else {
             return self.restore(store).await;
@@ -78,13 +78,13 @@ impl RevocationCache {
         // One page more than this look has read, because a revocation may be read just before it is
         // reported as made.
         let newest: HashSet<&str> = self
-            .ends
+            .revocations
             .iter()
             .rev()
             .take(read + PAGE)
             .map(AsRef::as_ref)
             .collect();
-        self.made.retain(|end| !newest.contains(&**end));
+        self.made.retain(|text| !newest.contains(&**text));
         if self.made.is_empty() {
             Ok(0)
         } else {
@@ -98,12 +98,12 @@ impl RevocationCache {
     async fn read(&mut self, store: &Store) -> Result<Option<usize>, StoreError> {
         let (mut more, mut count) = (true, 0);
         while more {
-            let Some(read) = store.ends_after_entry(&self.cursor, PAGE).await? else {
+            let Some(read) = store.revocations_after_entry(&self.cursor, PAGE).await? else {
                 return Ok(None);
             };
             (self.cursor, self.known_lives, more) = (read.cursor, read.lives, read.more);
-            count += read.ends.len();
-            self.hold(read.ends);
+            count += read.revocations.len();
+            self.add(read.revocations);
         }
         let second = seconds(store).into_iter().min().unwrap_or_default();
         self.lives.take_on(&self.known_lives, second);
@@ -112,38 +112,45 @@ impl RevocationCache {
 
     /// Makes sure that the store knows the lifetimes of tokens, and finds out since when
     /// revocations may be missing, whichever process notes a lifetime first.
-    pub(super) async fn doubt(&mut self, store: &Store, life: Duration) -> Result<(), StoreError> {
+    pub(super) async fn note_possible_loss(
+        &mut self,
+        store: &Store,
+        life: Duration,
+    ) -> Result<(), StoreError> {
         let lost = self.lives.missing_from(&self.known_lives);
         if lost.is_empty() && store.knows_life(life, &self.known_lives) {
             store.note_life(life).await?;
         } else {
             store.note_life_again(life, &lost).await?;
         }
-        let (mark, mut doubt) = store.mark().await?;
+        let (mark, mut possible_loss) = store.mark().await?;
         if self.mark.is_some() && self.mark != mark {
             // This process has seen another mark before, so the Redis is not new.
             let since = now().timestamp();
             store.note_loss(since).await?;
-            doubt = Some(Doubt {
+            possible_loss = Some(PossibleLoss {
                 since,
                 is_certain: true,
             });
         }
-        (self.mark, self.doubt) = (mark, doubt);
+        (self.mark, self.possible_loss) = (mark, possible_loss);
         Ok(())
     }
 
-    pub(super) fn hold(&mut self, ends: Vec<Revocation>) {
-        self.ends
-            .extend(ends.iter().map(|ended| ended.to_string().into_boxed_str()));
-        for _ in MOST..self.ends.len() {
+    pub(super) fn add(&mut self, revocations: Vec<Revocation>) {
+        self.revocations.extend(
+            revocations
+                .iter()
+                .map(|revocation| revocation.to_string().into_boxed_str()),
+        );
+        for _ in MOST..self.revocations.len() {
             // Revocations of keys are kept, because a key stays revoked, and there are few.
             let oldest = self
-                .ends
+                .revocations
                 .iter()
-                .position(|end| !end.starts_with("kid "))
+                .position(|text| !text.starts_with("kid "))
                 .unwrap_or_default();
-            self.ends.remove(oldest);
+            self.revocations.remove(oldest);
         }
     }
 
@@ -155,31 +162,32 @@ impl RevocationCache {
         store: &Store,
         most: usize,
     ) -> Result<usize, StoreError> {
-        let from = if most < MOST && self.looked_at < self.ends.len() {
+        let from = if most < MOST && self.looked_at < self.revocations.len() {
             self.looked_at
         } else {
             0
         };
-        let until = self.ends.len().min(from + most);
+        let until = self.revocations.len().min(from + most);
         // A revocation that has expired by either clock may have been purged, and is not lost.
         let second = seconds(store).into_iter().max().unwrap_or_default();
         let needed =
-            (from..until).filter_map(|at| Some((at, Self::needed(&self.ends[at], second)?)));
-        let asked = stream::iter(needed).map(async |(at, end)| {
+            (from..until).filter_map(|at| Some((at, Self::needed(&self.revocations[at], second)?)));
+        let asked = stream::iter(needed).map(async |(at, revocation)| {
             store
-                .lacks_revocation(&end)
+                .lacks_revocation(&revocation)
                 .await
-                .map(|lacks| lacks.then_some((at, end)))
+                .map(|lacks| lacks.then_some((at, revocation)))
         });
         let lost: Vec<_> = asked
             .buffer_unordered(AT_ONCE)
-            .try_filter_map(async |end| Ok(end))
+            .try_filter_map(async |lacking| Ok(lacking))
             .try_collect()
             .await?;
         if lost.iter().any(|(at, _)| *at < self.settled[0]) {
             store.note_loss(now().timestamp()).await?;
         }
-        let records = stream::iter(&lost).map(|(_, ended)| store.record_revocation(ended));
+        let records =
+            stream::iter(&lost).map(|(_, revocation)| store.record_revocation(revocation));
         records
             .buffer_unordered(AT_ONCE)
             .try_collect::<()>()
@@ -189,18 +197,18 @@ impl RevocationCache {
     }
 
     /// Drops the revocations whose tokens have all expired.
-    pub(super) fn forget_old(&mut self, store: &Store) {
-        let ([own, redis], ends) = (seconds(store), mem::take(&mut self.ends));
-        self.ends = ends
+    pub(super) fn purge_expired(&mut self, store: &Store) {
+        let ([own, redis], revocations) = (seconds(store), mem::take(&mut self.revocations));
+        self.revocations = revocations
             .into_iter()
-            .filter(|end| Self::needed(end, own.min(redis)).is_some())
+            .filter(|text| Self::needed(text, own.min(redis)).is_some())
             .collect();
     }
 
     /// The revocation, if a token that it covers may still be valid in that second.
-    fn needed(end: &str, second: i64) -> Option<Revocation> {
-        let ended = Revocation::read(end)?;
-        ended.is_needed(second).then_some(ended)
+    fn needed(text: &str, second: i64) -> Option<Revocation> {
+        let revocation = Revocation::read(text)?;
+        revocation.is_needed(second).then_some(revocation)
     }
 
     async fn restore(&mut self, store: &Store) -> Result<usize, StoreError> {
@@ -227,31 +235,31 @@ impl RevocationCache {
             // are right. A later look tries again.
             return Ok(0);
         }
-        let mut known: HashSet<&str> = there.ends.iter().map(AsRef::as_ref).collect();
+        let mut known: HashSet<&str> = there.revocations.iter().map(AsRef::as_ref).collect();
         let lost = self
-            .ends
+            .revocations
             .iter()
             .chain(&self.made)
             .map(AsRef::as_ref)
             .enumerate()
-            .filter(|(_, end)| known.insert(*end));
+            .filter(|(_, text)| known.insert(*text));
         let lost: Vec<_> = lost
-            .filter_map(|(at, end)| Some((at, Self::needed(end, own.min(redis))?)))
+            .filter_map(|(at, text)| Some((at, Self::needed(text, own.min(redis))?)))
             .collect();
         // Later revocations must cover tokens with the earlier lifetimes, although today's tokens
         // may live shorter.
         store.restore_lives(&self.lives).await?;
         // The record of a revoked key stays after its entry has left the stream, so such a key was
         // not lost.
-        let kid = |(_, ended): &(_, Revocation)| {
-            if let Revocation::Key { kid, .. } = ended {
+        let kid = |(_, revocation): &(_, Revocation)| {
+            if let Revocation::Key { kid, .. } = revocation {
                 Some(kid.clone())
             } else {
                 None
             }
         };
         let kids: Vec<_> = lost.iter().filter_map(kid).collect();
-        let restored = lost.len() - store.ended_keys(&kids).await?.len();
+        let restored = lost.len() - store.revoked_keys(&kids).await?.len();
         if restored > 0 && lost.iter().any(|(at, _)| *at < self.settled[0]) {
             // Noted first, because a process that goes on after this one finds fewer lost
             // revocations.
@@ -259,14 +267,15 @@ impl RevocationCache {
         }
         for page in lost.chunks(PAGE) {
             store.keep(TURN.0, turn, TURN.1).await?;
-            let made = stream::iter(page).map(|(_, ended)| store.restore_revocation(ended));
+            let made =
+                stream::iter(page).map(|(_, revocation)| store.restore_revocation(revocation));
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
         let (lives, mark) = (mem::take(&mut self.lives), self.mark.take());
         *self = Self {
             lives,
             mark,
-            doubt: self.doubt,
+            possible_loss: self.possible_loss,
             ..there
         };
         Ok(restored)

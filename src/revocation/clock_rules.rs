@@ -9,25 +9,25 @@ use wxmint_store::Store;
 use crate::clock::now;
 
 /// Expired revocations are purged this often.
-const FORGOTTEN_EVERY: Duration = Duration::from_secs(60);
+const PURGED_EVERY: Duration = Duration::from_secs(60);
 /// The clock must have run steadily for this long first: a machine that starts with a wrong clock
 /// has corrected it by then.
-const EVEN_FOR: Duration = Duration::from_secs(60 * 60);
+const STEADY_FOR: Duration = Duration::from_secs(60 * 60);
 /// By how much this machine's clock may be corrected within that time.
 const CORRECTED: TimeDelta = TimeDelta::seconds(5);
 
-/// Whether this machine's clock has run steadily for [`EVEN_FOR`], because a clock that is ahead
+/// Whether this machine's clock has run steadily for [`STEADY_FOR`], because a clock that is ahead
 /// for a while must not make revocations look expired. From then on this is true once every
-/// [`FORGOTTEN_EVERY`]. After the clock was set, the time begins anew.
-pub(super) fn has_gone_evenly(
+/// [`PURGED_EVERY`]. After the clock was set, the time begins anew.
+pub(super) fn has_run_steadily(
     began: &mut (Instant, DateTime<Utc>),
     now: (Instant, DateTime<Utc>),
 ) -> bool {
     let (passed, by_clock) = (now.0 - began.0, now.1 - began.1);
     if (by_clock - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED {
         *began = now;
-    } else if passed >= EVEN_FOR {
-        *began = (began.0 + FORGOTTEN_EVERY, began.1 + FORGOTTEN_EVERY);
+    } else if passed >= STEADY_FOR {
+        *began = (began.0 + PURGED_EVERY, began.1 + PURGED_EVERY);
         return true;
     }
     false
@@ -44,13 +44,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_are_forgotten_once_the_clock_has_gone_evenly_for_an_hour_and_then_each_minute() {
+    fn revocations_are_purged_once_the_clock_has_run_steadily_for_an_hour_and_then_each_minute() {
         let (at, begun) = (Instant::now(), DateTime::UNIX_EPOCH);
         for moved in [TimeDelta::zero(), TimeDelta::hours(8), TimeDelta::hours(-8)] {
             let mut clock = (at, begun);
             let mut is_after = |seconds| {
                 let passed = Duration::from_secs(seconds);
-                has_gone_evenly(&mut clock, (at + passed, begun + passed + moved))
+                has_run_steadily(&mut clock, (at + passed, begun + passed + moved))
             };
             assert_eq!(
                 is_after(3600),
@@ -64,7 +64,7 @@ mod tests {
                 moved.is_zero(),
                 "it was not asked for an hour"
             );
-            assert!(is_after(7200), "since then it has gone evenly");
+            assert!(is_after(7200), "since then it has run steadily");
         }
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use wxmint_store::Store;
 
 use super::cache::RevocationCache;
-use super::clock_rules::has_gone_evenly;
+use super::clock_rules::has_run_steadily;
 use super::possible_loss::LossMonitor;
-use super::purge::forget_pages;
+use super::purge::purge_pages;
 use crate::clock::now;
 
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -16,20 +16,20 @@ const LOOKS_IN_A_MINUTE: u64 = 30;
 
 /// Restores lost revocations, and purges expired ones, for as long as the process runs. `life`: how
 /// long the tokens live that this process issues.
-pub(crate) async fn hold_ends(store: Store, life: Duration, mut monitor: LossMonitor) {
+pub(crate) async fn follow_revocations(store: Store, life: Duration, mut monitor: LossMonitor) {
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let (mut held, mut lost, mut clock) = (RevocationCache::default(), 0, (Instant::now(), now()));
-    let mut forgotten_to = None;
+    let (mut cache, mut lost, mut clock) = (RevocationCache::default(), 0, (Instant::now(), now()));
+    let mut purged_to = None;
     for look in 1.. {
         interval.tick().await;
         if look % LOOKS_IN_A_MINUTE == 0 {
-            held.note_minute();
+            cache.note_minute();
         }
-        if has_gone_evenly(&mut clock, (Instant::now(), now())) {
-            forget_pages(&store, &mut forgotten_to).await;
-            held.forget_old(&store);
+        if has_run_steadily(&mut clock, (Instant::now(), now())) {
+            purge_pages(&store, &mut purged_to).await;
+            cache.purge_expired(&store);
         }
-        lost = held.look_at_both(&store, lost).await;
+        lost = cache.look_at_both(&store, lost).await;
         if lost > 0 {
             tracing::error!(
                 lost,
@@ -37,7 +37,9 @@ pub(crate) async fn hold_ends(store: Store, life: Duration, mut monitor: LossMon
             );
         }
         // A failed call has logged why, and the next look tries again.
-        let _ = held.doubt(&store, life).await;
-        monitor.report_loss(held.doubt, &held.lives, &store).await;
+        let _ = cache.note_possible_loss(&store, life).await;
+        monitor
+            .report_loss(cache.possible_loss, &cache.lives, &store)
+            .await;
     }
 }

@@ -8,7 +8,7 @@ use crate::findings::Finding;
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_http::Readiness;
 use wxmint_keys::KeyRing;
-use wxmint_store::{Doubt, Lives, Store};
+use wxmint_store::{Lives, PossibleLoss, Store};
 use wxmint_telemetry::Metrics;
 use wxmint_verify::MAX_LEEWAY;
 
@@ -56,7 +56,7 @@ pub(crate) struct LossMonitor {
     /// False for the store in memory, which is empty at each start.
     is_in_redis: bool,
     /// Whether the log already says that this Redis held nothing.
-    has_told_of_new: bool,
+    has_logged_new: bool,
 }
 
 impl LossMonitor {
@@ -74,14 +74,19 @@ impl LossMonitor {
             metrics,
             readiness,
             is_in_redis,
-            has_told_of_new: false,
+            has_logged_new: false,
         }
     }
 
     /// Warns while data of Redis may be lost. If this process knows of a loss, it tells all others
     /// through the store.
-    pub(super) async fn report_loss(&mut self, doubt: Option<Doubt>, lives: &Lives, store: &Store) {
-        let loss = self.loss(doubt, lives);
+    pub(super) async fn report_loss(
+        &mut self,
+        possible_loss: Option<PossibleLoss>,
+        lives: &Lives,
+        store: &Store,
+    ) {
+        let loss = self.loss(possible_loss, lives);
         let reason = loss
             .as_ref()
             .map(|loss| format!("{}: {}", loss.found, loss.advice));
@@ -92,10 +97,10 @@ impl LossMonitor {
         ) {
             tracing::error!("{reason}");
         }
-        let Some(Doubt {
+        let Some(PossibleLoss {
             since,
             is_certain: false,
-        }) = doubt
+        }) = possible_loss
         else {
             return;
         };
@@ -104,7 +109,7 @@ impl LossMonitor {
             let _ = store.note_loss(since).await;
         } else if self.is_in_redis
             && now().timestamp() - since < IN_USE.num_seconds()
-            && !mem::replace(&mut self.has_told_of_new, true)
+            && !mem::replace(&mut self.has_logged_new, true)
         {
             tracing::info!(
                 "this Redis held nothing of wxmint's when it was first asked at {}, as that of a new installation: if tokens \
@@ -117,12 +122,12 @@ impl LossMonitor {
     }
 
     /// The finding, as long as revocations that Redis may have lost would still be needed.
-    fn loss(&self, doubt: Option<Doubt>, lives: &Lives) -> Option<Finding> {
-        let Doubt { since, is_certain } = doubt?;
+    fn loss(&self, possible_loss: Option<PossibleLoss>, lives: &Lives) -> Option<Finding> {
+        let PossibleLoss { since, is_certain } = possible_loss?;
         let needed_until = since + (lives.longest(since) + MAX_LEEWAY).as_secs() as i64;
-        let is_in_doubt = self.is_in_redis && now().timestamp() <= needed_until;
+        let may_matter = self.is_in_redis && now().timestamp() <= needed_until;
         let is_mended = self.keys.set().has_revoked_all_since(since);
-        let is_lost = is_in_doubt && !is_mended && (is_certain || self.had_tokens(since));
+        let is_lost = may_matter && !is_mended && (is_certain || self.had_tokens(since));
         is_lost.then(|| {
             Finding::warning(
                 "redis.persistence",

@@ -4,32 +4,32 @@ use wxmint_store::{Store, StoreError};
 
 /// Entries in a page of the purge. A page takes Redis less than a millisecond, or a few
 /// milliseconds if all of its entries have expired.
-const FORGOTTEN_PAGE: usize = 500;
+const PURGE_PAGE: usize = 500;
 /// Pages that are examined in a minute. The next minute goes on from there, so that an expired
 /// entry among entries that are needed for longer is found within two hours even if there are ten
 /// million.
-const FORGOTTEN_PAGES: usize = 200;
+const PURGE_PAGES: usize = 200;
 
 /// Purges the revocations in the store whose tokens have all expired. Goes on from where the last
 /// minute stopped.
-pub(super) async fn forget_pages(store: &Store, from: &mut Option<String>) {
-    if let Err(error) = forget_some(store, from).await {
+pub(super) async fn purge_pages(store: &Store, from: &mut Option<String>) {
+    if let Err(error) = purge_some(store, from).await {
         tracing::warn!(%error, "old revocations could not be deleted; tried again in a minute");
     }
 }
 
-async fn forget_some(store: &Store, from: &mut Option<String>) -> Result<(), StoreError> {
-    for _ in 0..FORGOTTEN_PAGES {
+async fn purge_some(store: &Store, from: &mut Option<String>) -> Result<(), StoreError> {
+    for _ in 0..PURGE_PAGES {
         *from = store
-            .forget_ends(from.as_deref(), FORGOTTEN_PAGE)
+            .purge_revocations(from.as_deref(), PURGE_PAGE)
             .await?
             .next;
         if from.is_none() {
             break;
         }
     }
-    for _ in 0..FORGOTTEN_PAGES {
-        if store.forget_kept(FORGOTTEN_PAGE).await? < FORGOTTEN_PAGE {
+    for _ in 0..PURGE_PAGES {
+        if store.purge_kept_records(PURGE_PAGE).await? < PURGE_PAGE {
             break;
         }
     }

@@ -114,7 +114,7 @@ pub(crate) async fn learn_revoked_keys(
         .chain(of_peers)
         .map(|key| key.kid().to_owned())
         .collect();
-    keys.note_revoked(&store.ended_keys(&kids).await?);
+    keys.note_revoked(&store.revoked_keys(&kids).await?);
     let set = keys.set();
     let Some(kid) = set
         .visible(now)
@@ -182,7 +182,7 @@ mod tests {
         };
         join(publishes, is_mended).await;
         let feed = store.revocations_after("", 10).await.expect("read");
-        let names: Vec<_> = feed.expect("the oldest").ends;
+        let names: Vec<_> = feed.expect("the oldest").revocations;
         assert!(
             matches!(&names[..], [Revocation::Key { kid, .. }] if kid == "stolen"),
             "{names:?}"
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_may_lack_a_key_only_if_it_was_ended_or_no_token_of_it_can_be_left() {
+    fn a_set_may_lack_a_key_only_if_it_was_revoked_or_no_token_of_it_can_be_left() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
         let key = |seconds| {
             PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::seconds(seconds))
@@ -199,14 +199,14 @@ mod tests {
         // A replica whose clock is as far ahead as is allowed has signed with `soon`. No replica
         // has signed with `later`.
         let [old, signing, soon, later] = [-7200, -3600, 60, 61].map(key);
-        let file = |keys: &[&PrivateJwk], exp: Option<i64>, ended: &[&PrivateJwk]| {
+        let file = |keys: &[&PrivateJwk], exp: Option<i64>, revoked: &[&PrivateJwk]| {
             let keys: Vec<_> = keys.iter().map(|&key| key.clone()).collect();
             let mut file: serde_json::Value =
                 serde_json::from_slice(&StoredKeys::of(keys.as_slice()).content()).expect("JSON");
             if let Some(seconds) = exp {
                 file["keys"][0]["exp"] = (now + TimeDelta::seconds(seconds)).timestamp().into();
             }
-            file["revoked"] = ended
+            file["revoked"] = revoked
                 .iter()
                 .map(|key| serde_json::json!({"kid": key.kid(), "at": 0}))
                 .collect::<Vec<_>>()
@@ -271,7 +271,7 @@ mod tests {
         };
         assert!(
             in_feed(&old).is_ok() && in_feed(&signing).is_err(),
-            "another replica has ended it"
+            "another replica has revoked it"
         );
         let expired = file(&[&old, &signing], Some(0), &[]);
         assert_eq!(
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_says_whether_the_missing_key_signs_and_which_command_ends_it() {
+    fn the_line_says_whether_the_missing_key_signs_and_which_command_revokes_it() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
         let [old, signing] = [-2, -1].map(|hours| {
             PrivateJwk::generate(Algorithm::EdDsa, now + TimeDelta::hours(hours)).expect("a key")

@@ -1,4 +1,4 @@
-//! Tests of the cache, of what it restores, and of what is told of a possible loss.
+//! Tests of the cache, of what it restores, and of what is reported of a possible loss.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use wxmint_http::Readiness;
 use wxmint_ids::UserId;
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
-use wxmint_store::{Doubt, Revocation, Store, StoreAccess};
+use wxmint_store::{PossibleLoss, Revocation, Store, StoreAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_verify::Algorithm;
 
@@ -16,8 +16,8 @@ use super::cache::{AT_ONCE, MOST, RevocationCache, TURN};
 use super::possible_loss::{LossMonitor, OldestToken};
 use crate::clock::now;
 
-fn ends(store: &RevocationCache) -> Vec<&str> {
-    store.ends.iter().map(AsRef::as_ref).collect()
+fn texts(cache: &RevocationCache) -> Vec<&str> {
+    cache.revocations.iter().map(AsRef::as_ref).collect()
 }
 
 fn users() -> [UserId; 2] {
@@ -33,10 +33,10 @@ thread_local! {
 
 const LIFE: Duration = Duration::from_secs(60);
 const MARK: &str = "wxmint:{wxmint:revoked}:mark";
-const DOUBT: &str = "wxmint:{wxmint:revoked}:doubt";
+const POSSIBLE_LOSS: &str = "wxmint:{wxmint:revoked}:doubt";
 
 /// The revocation of a user's tokens up to a second. They live for a minute.
-fn end_of(user: &UserId, before: i64) -> Revocation {
+fn revocation_of(user: &UserId, before: i64) -> Revocation {
     Revocation::User {
         user: user.clone(),
         before,
@@ -44,7 +44,7 @@ fn end_of(user: &UserId, before: i64) -> Revocation {
     }
 }
 
-fn end_of_key(kid: &str) -> Revocation {
+fn revocation_of_key(kid: &str) -> Revocation {
     Revocation::Key {
         kid: kid.into(),
         until: 4_000_000_000,
@@ -63,8 +63,8 @@ fn monitor(keys: &StoredKeys, oldest_token: OldestToken) -> LossMonitor {
     )
 }
 
-fn text_of(ended: &Revocation) -> String {
-    ended.to_string()
+fn text_of(revocation: &Revocation) -> String {
+    revocation.to_string()
 }
 
 impl Bed {
@@ -77,40 +77,43 @@ impl Bed {
     }
 
     /// Whether a process has noted a loss since the last call.
-    async fn is_doubted_anew(&self) -> bool {
-        let doubt = self.process().mark().await.expect("asked").1;
-        self.process().discard(DOUBT).await.expect("forgotten");
-        doubt.is_some_and(|doubt| doubt.is_certain)
+    async fn has_new_loss(&self) -> bool {
+        let loss = self.process().mark().await.expect("asked").1;
+        self.process()
+            .discard(POSSIBLE_LOSS)
+            .await
+            .expect("deleted");
+        loss.is_some_and(|loss| loss.is_certain)
     }
 
-    async fn doubt(&self) -> Option<Doubt> {
-        let (store, mut held) = (self.process(), RevocationCache::default());
+    async fn possible_loss(&self) -> Option<PossibleLoss> {
+        let (store, mut cache) = (self.process(), RevocationCache::default());
         assert_eq!(
-            (held.look(&store).await, held.doubt(&store, LIFE).await),
+            (
+                cache.look(&store).await,
+                cache.note_possible_loss(&store, LIFE).await
+            ),
             (Ok(0), Ok(()))
         );
-        held.doubt
+        cache.possible_loss
     }
 }
 
 #[actix_web::test]
-async fn a_store_that_knew_of_no_token_may_lack_ends_whoever_notes_one_first_and_whatever_comes_later()
+async fn a_store_that_knew_of_no_token_may_lack_revocations_whoever_notes_one_first_and_whatever_comes_later()
  {
     let empty = Bed::new();
-    let since = empty.doubt().await;
-    assert!(
-        since.is_some_and(|doubt| !doubt.is_certain),
-        "it may be new"
-    );
+    let since = empty.possible_loss().await;
+    assert!(since.is_some_and(|loss| !loss.is_certain), "it may be new");
     empty
         .process()
-        .restore_revocation(&end_of_key("one"))
+        .restore_revocation(&revocation_of_key("one"))
         .await
         .expect("made");
     assert_eq!(
-        empty.doubt().await,
+        empty.possible_loss().await,
         since,
-        "a restart and somebody else's end put no end there"
+        "a restart and somebody else's revocation put none there"
     );
     let asked = Bed::new();
     asked
@@ -118,7 +121,7 @@ async fn a_store_that_knew_of_no_token_may_lack_ends_whoever_notes_one_first_and
         .note_life(LIFE)
         .await
         .expect("a login comes before the first look");
-    assert!(asked.doubt().await.is_some());
+    assert!(asked.possible_loss().await.is_some());
 }
 
 #[actix_web::test]
@@ -128,10 +131,17 @@ async fn a_store_that_knows_of_a_token_lacks_nothing_also_once_that_has_expired(
         .note_life(wxmint_verify::LONGEST_LIFE)
         .await
         .expect("noted");
-    used.process().discard(DOUBT).await.expect("it is long ago");
-    assert_eq!(used.doubt().await, None);
+    used.process()
+        .discard(POSSIBLE_LOSS)
+        .await
+        .expect("it is long ago");
+    assert_eq!(used.possible_loss().await, None);
     AHEAD.set(TimeDelta::days(90));
-    assert_eq!(used.doubt().await, None, "nobody has logged in for months");
+    assert_eq!(
+        used.possible_loss().await,
+        None,
+        "nobody has logged in for months"
+    );
 }
 
 /// Each of these is a sign by itself: the age of the key, earlier keys, a token that was shown,
@@ -175,7 +185,7 @@ async fn the_doctor_finds_that_redis_was_emptied_by_any_mark_of_earlier_tokens_a
             store.note_loss(now().timestamp()).await.expect("noted");
         }
         assert_eq!(is_found().await, may_be_lost, "{mark}");
-        store.discard(DOUBT).await.expect("it is long ago");
+        store.discard(POSSIBLE_LOSS).await.expect("it is long ago");
         assert!(!is_found().await);
     }
 }
@@ -187,32 +197,36 @@ async fn what_one_process_knows_of_a_loss_all_learn() {
     let oldest_token = OldestToken::default();
     let mut knows = monitor(&keys, oldest_token.clone());
     let other = monitor(&keys, OldestToken::default());
-    let (bed, mut held) = (Bed::new(), RevocationCache::default());
+    let (bed, mut cache) = (Bed::new(), RevocationCache::default());
     let store = bed.process();
-    held.doubt(&store, LIFE).await.expect("asked");
-    knows.report_loss(held.doubt, &held.lives, &store).await;
+    cache.note_possible_loss(&store, LIFE).await.expect("asked");
+    knows
+        .report_loss(cache.possible_loss, &cache.lives, &store)
+        .await;
     assert!(
         other.examine(Some(&store)).await.is_none(),
         "it may be a new installation"
     );
     oldest_token.note(now() - TimeDelta::hours(1));
-    knows.report_loss(held.doubt, &held.lives, &store).await;
+    knows
+        .report_loss(cache.possible_loss, &cache.lives, &store)
+        .await;
     assert!(other.examine(Some(&store)).await.is_some());
 }
 
 /// This does not depend on the age of the process's key.
 #[actix_web::test]
-async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_ends_or_not() {
-    for has_end in [false, true] {
-        let (store, mut held) = (Bed::new().process(), RevocationCache::default());
+async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_revocations_or_not() {
+    for has_revocation in [false, true] {
+        let (store, mut cache) = (Bed::new().process(), RevocationCache::default());
         let mut looks = async || {
-            held.look(&store).await.expect("looked");
-            held.doubt(&store, LIFE).await.expect("asked");
-            held.doubt.is_some_and(|doubt| doubt.is_certain)
+            cache.look(&store).await.expect("looked");
+            cache.note_possible_loss(&store, LIFE).await.expect("asked");
+            cache.possible_loss.is_some_and(|loss| loss.is_certain)
         };
-        if has_end {
+        if has_revocation {
             store
-                .restore_revocation(&end_of_key("one"))
+                .restore_revocation(&revocation_of_key("one"))
                 .await
                 .expect("made");
         }
@@ -222,41 +236,44 @@ async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_ends_or
             "wxmint:revoked",
             "wxmint:{wxmint:revoked}",
             MARK,
-            DOUBT,
+            POSSIBLE_LOSS,
         ] {
             store.discard(key).await.expect("emptied");
         }
-        assert!(looks().await, "ends: {has_end}");
+        assert!(looks().await, "revocations: {has_revocation}");
         assert!(looks().await, "also once a life is noted again");
     }
 }
 
 #[actix_web::test]
 async fn lives_that_a_store_has_lost_are_noted_again_by_whoever_knows_them() {
-    let (store, mut held) = (Bed::new().process(), RevocationCache::default());
+    let (store, mut cache) = (Bed::new().process(), RevocationCache::default());
     let day = Duration::from_secs(86_400);
     store
         .note_life(day)
         .await
         .expect("noted by a process with another setting");
-    held.look(&store).await.expect("looked");
-    held.doubt(&store, LIFE).await.expect("asked");
+    cache.look(&store).await.expect("looked");
+    cache.note_possible_loss(&store, LIFE).await.expect("asked");
     store
         .discard("wxmint:{wxmint:revoked}:lives")
         .await
         .expect("lost");
-    held.look(&store).await.expect("looked");
-    held.doubt(&store, LIFE).await.expect("noted again");
+    cache.look(&store).await.expect("looked");
+    cache
+        .note_possible_loss(&store, LIFE)
+        .await
+        .expect("noted again");
     let [user, _] = users();
     store.revoke_user(&user, None).await.expect("made");
-    let ends = store
+    let revocations = store
         .revocations_after("", 1)
         .await
         .expect("read")
         .expect("the oldest")
-        .ends;
-    let [Revocation::User { before, until, .. }] = ends[..] else {
-        panic!("{ends:?}")
+        .revocations;
+    let [Revocation::User { before, until, .. }] = revocations[..] else {
+        panic!("{revocations:?}")
     };
     assert_eq!(
         until - before,
@@ -277,28 +294,28 @@ async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
     };
     let (before, after) = (store(), store());
     let ([lin, mei], second) = (users(), now().timestamp());
-    let needed = [end_of_key("one"), end_of(&lin, second)];
-    for ended in needed.iter().chain([&end_of(&mei, second - 200)]) {
-        before.restore_revocation(ended).await.expect("made");
+    let needed = [revocation_of_key("one"), revocation_of(&lin, second)];
+    for revocation in needed.iter().chain([&revocation_of(&mei, second - 200)]) {
+        before.restore_revocation(revocation).await.expect("made");
     }
-    let mut held = RevocationCache::default();
-    assert_eq!(held.look(&before).await, Ok(0));
-    let needed = needed.map(|ended| text_of(&ended));
-    held.hold(vec![end_of(&mei, second - 121)]);
-    held.forget_old(&before);
-    assert_eq!(ends(&held), needed, "its date and the leeway have passed");
+    let mut cache = RevocationCache::default();
+    assert_eq!(cache.look(&before).await, Ok(0));
+    let needed = needed.map(|revocation| text_of(&revocation));
+    cache.add(vec![revocation_of(&mei, second - 121)]);
+    cache.purge_expired(&before);
+    assert_eq!(texts(&cache), needed, "its date and the leeway have passed");
 
-    let other = end_of_key("other");
+    let other = revocation_of_key("other");
     after.restore_revocation(&other).await.expect("made");
-    held.hold(vec![end_of(&mei, second - 121)]);
+    cache.add(vec![revocation_of(&mei, second - 121)]);
     assert_eq!(
-        held.look(&after).await,
+        cache.look(&after).await,
         Ok(2),
         "the old one names no token that is left"
     );
-    assert_eq!(held.look(&after).await, Ok(0));
+    assert_eq!(cache.look(&after).await, Ok(0));
     assert_eq!(
-        ends(&held),
+        texts(&cache),
         [&text_of(&other), &needed[0], &needed[1]],
         "with the dates that they had"
     );
@@ -312,40 +329,40 @@ async fn what_a_store_loses_before_anybody_has_read_it_is_made_again() {
         now,
         (),
     );
-    let mut held = RevocationCache::default();
+    let mut cache = RevocationCache::default();
     store.revoke_key("one").await.expect("made");
     assert_eq!(
-        (held.look(&store).await, held.made.len()),
+        (cache.look(&store).await, cache.made.len()),
         (Ok(0), 0),
         "it is there"
     );
-    let two = text_of(&end_of_key("two"));
-    held.made.push(two.as_str().into());
-    assert_eq!(held.look(&store).await, Ok(1));
-    assert_eq!((held.look(&store).await, ends(&held).len()), (Ok(0), 2));
-    assert_eq!(ends(&held)[1], two);
+    let two = text_of(&revocation_of_key("two"));
+    cache.made.push(two.as_str().into());
+    assert_eq!(cache.look(&store).await, Ok(1));
+    assert_eq!((cache.look(&store).await, texts(&cache).len()), (Ok(0), 2));
+    assert_eq!(texts(&cache)[1], two);
 }
 
 #[actix_web::test]
-async fn what_redis_has_lost_in_part_is_doubted_but_neither_a_start_nor_what_another_process_has_done()
+async fn what_redis_has_lost_in_part_is_a_loss_but_neither_a_start_nor_what_another_process_has_done()
  {
     let (before, after, [lin, mei]) = (Bed::new(), Bed::new(), users());
     for (bed, user) in [(&before, &lin), (&before, &mei), (&after, &lin)] {
         bed.process().revoke_user(user, None).await.expect("made");
     }
     let (mut first, mut second) = (RevocationCache::default(), RevocationCache::default());
-    for held in [&mut first, &mut second] {
-        assert_eq!(held.look(&before.process()).await, Ok(0));
+    for cache in [&mut first, &mut second] {
+        assert_eq!(cache.look(&before.process()).await, Ok(0));
     }
     let store = after.process();
-    assert!(!after.is_doubted_anew().await, "a start");
+    assert!(!after.has_new_loss().await, "a start");
     first.settled = [2; 2];
     assert_eq!(
         first.look(&store).await,
         Ok(1),
-        "as after a backup from before mei's end"
+        "as after a backup from before mei's revocation"
     );
-    assert!(after.is_doubted_anew().await);
+    assert!(after.has_new_loss().await);
     assert_eq!(
         (second.look(&store).await, second.look(&store).await),
         (Ok(0), Ok(0)),
@@ -353,7 +370,7 @@ async fn what_redis_has_lost_in_part_is_doubted_but_neither_a_start_nor_what_ano
     );
     assert_eq!(first.look(&store).await, Ok(0));
     assert!(
-        !after.is_doubted_anew().await,
+        !after.has_new_loss().await,
         "another process has made it again"
     );
 
@@ -365,28 +382,32 @@ async fn what_redis_has_lost_in_part_is_doubted_but_neither_a_start_nor_what_ano
         first.settled = [settled; 2];
         assert_eq!(first.look_at_some(&store, AT_ONCE).await, Ok(1));
         assert_eq!(
-            after.is_doubted_anew().await,
+            after.has_new_loss().await,
             settled > 0,
             "what is young goes with a failover"
         );
     }
     assert_eq!(second.look_at_some(&store, AT_ONCE).await, Ok(0));
-    assert!(!after.is_doubted_anew().await);
+    assert!(!after.has_new_loss().await);
 }
 
 #[test]
-fn the_ends_of_keys_are_held_however_many_others_there_are() {
-    let (mut held, [user, _]) = (RevocationCache::default(), users());
-    let key = end_of_key("one");
-    held.hold(vec![key.clone()]);
-    held.hold(
+fn the_revocations_of_keys_are_kept_however_many_others_there_are() {
+    let (mut cache, [user, _]) = (RevocationCache::default(), users());
+    let key = revocation_of_key("one");
+    cache.add(vec![key.clone()]);
+    cache.add(
         (0..=MOST as i64)
-            .map(|before| end_of(&user, before))
+            .map(|before| revocation_of(&user, before))
             .collect(),
     );
-    let [first, second] = [text_of(&key), text_of(&end_of(&user, 2))];
+    let [first, second] = [text_of(&key), text_of(&revocation_of(&user, 2))];
     assert_eq!(
-        (held.ends.len(), &*held.ends[0], &*held.ends[1]),
+        (
+            cache.revocations.len(),
+            &*cache.revocations[0],
+            &*cache.revocations[1]
+        ),
         (MOST, &*first, &*second)
     );
 }
@@ -394,14 +415,14 @@ fn the_ends_of_keys_are_held_however_many_others_there_are() {
 #[actix_web::test]
 async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_before_or_after_the_loss()
  {
-    let (before, after, [lin, mei], mut held) =
+    let (before, after, [lin, mei], mut cache) =
         (Bed::new(), Bed::new(), users(), RevocationCache::default());
     before
         .process()
         .revoke_user(&mei, None)
         .await
         .expect("made");
-    assert_eq!(held.look(&before.process()).await, Ok(0));
+    assert_eq!(cache.look(&before.process()).await, Ok(0));
     let store = after.process();
     store.revoke_user(&lin, None).await.expect("made");
     let lose = async || {
@@ -420,11 +441,11 @@ async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_
     };
     lose().await;
     assert_eq!(
-        (held.look(&store).await, has_record().await),
+        (cache.look(&store).await, has_record().await),
         (Ok(1), false)
     );
     assert_eq!(
-        (held.look_at_some(&store, MOST).await, has_record().await),
+        (cache.look_at_some(&store, MOST).await, has_record().await),
         (Ok(1), true)
     );
 
@@ -434,9 +455,9 @@ async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_
             .await
             .expect("made");
     }
-    assert_eq!(held.look(&store).await, Ok(0));
+    assert_eq!(cache.look(&store).await, Ok(0));
     lose().await;
-    let mut looks = async || held.look_at_some(&store, AT_ONCE).await.expect("asked");
+    let mut looks = async || cache.look_at_some(&store, AT_ONCE).await.expect("asked");
     assert_eq!(
         looks().await + looks().await + looks().await,
         1,
@@ -449,30 +470,30 @@ async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_
 /// accepts revoked tokens.
 #[actix_web::test]
 async fn once_one_record_was_found_lost_the_next_look_writes_all_of_them_again() {
-    let (store, mut held) = (Bed::new().process(), RevocationCache::default());
+    let (store, mut cache) = (Bed::new().process(), RevocationCache::default());
     let users: Vec<UserId> = (0..3 * AT_ONCE)
         .map(|number| format!("user-{number}").parse().expect("a user"))
         .collect();
     for user in &users {
         store.revoke_user(user, None).await.expect("made");
     }
-    assert_eq!(held.look_at_both(&store, 0).await, 0);
+    assert_eq!(cache.look_at_both(&store, 0).await, 0);
     for user in &users {
         store
             .discard(&format!("wxmint:user:{{{user}}}:ends"))
             .await
             .expect("emptied");
     }
-    let first = held.look_at_both(&store, 0).await;
+    let first = cache.look_at_both(&store, 0).await;
     assert_eq!(
-        (first, held.look_at_both(&store, first).await),
+        (first, cache.look_at_both(&store, first).await),
         (AT_ONCE, 2 * AT_ONCE)
     );
 }
 
 #[actix_web::test]
-async fn one_process_at_a_time_makes_ends_again_and_another_one_goes_on_if_it_dies() {
-    let (before, after, [lin, mei], mut held) =
+async fn one_process_at_a_time_restores_revocations_and_another_one_goes_on_if_it_dies() {
+    let (before, after, [lin, mei], mut cache) =
         (Bed::new(), Bed::new(), users(), RevocationCache::default());
     for user in [&lin, &mei] {
         before
@@ -481,58 +502,58 @@ async fn one_process_at_a_time_makes_ends_again_and_another_one_goes_on_if_it_di
             .await
             .expect("made");
     }
-    assert_eq!(held.look(&before.process()).await, Ok(0));
+    assert_eq!(cache.look(&before.process()).await, Ok(0));
     let store = after.process();
     store
         .keep(TURN.0, "of another", TURN.1)
         .await
         .expect("its turn");
     assert_eq!(
-        (held.look(&store).await, store.kept(TURN.0).await),
+        (cache.look(&store).await, store.kept(TURN.0).await),
         (Ok(0), Ok(Some("of another".into())))
     );
-    assert_eq!(held.make_again(&store, "own").await, Ok(2));
+    assert_eq!(cache.make_again(&store, "own").await, Ok(2));
     assert_eq!(
         store.kept(TURN.0).await,
         Ok(Some("own".into())),
         "renewed with each page"
     );
     store.discard("wxmint:revoked").await.expect("lost again");
-    held.made.push(text_of(&end_of_key("one")).into());
-    assert_eq!(held.look(&store).await, Ok(0));
+    cache.made.push(text_of(&revocation_of_key("one")).into());
+    assert_eq!(cache.look(&store).await, Ok(0));
     AHEAD.set(TimeDelta::from_std(TURN.1).expect("a while") + TimeDelta::seconds(1));
     assert_eq!(
-        (held.look(&store).await, store.kept(TURN.0).await),
+        (cache.look(&store).await, store.kept(TURN.0).await),
         (Ok(3), Ok(None)),
         "it is given back"
     );
 }
 
 #[actix_web::test]
-async fn an_end_is_old_once_it_is_by_the_clock_of_redis_and_by_that_of_this_machine() {
+async fn a_revocation_has_expired_once_it_has_by_the_clock_of_redis_and_by_that_of_this_machine() {
     for (days, made_again) in [(-1, 1), (1, 0)] {
         AHEAD.set(TimeDelta::zero());
-        let (before, after, [user, _], mut held) =
+        let (before, after, [user, _], mut cache) =
             (Bed::new(), Bed::new(), users(), RevocationCache::default());
         // The clocks of these processes are right.
         let [store, other] = [&before, &after].map(|bed| Store::new(&bed.0, LIFE, now, ()));
         store.note_life(LIFE).await.expect("noted");
         let second = (now() + TimeDelta::days(days.min(0))).timestamp();
         store
-            .restore_revocation(&end_of(&user, second))
+            .restore_revocation(&revocation_of(&user, second))
             .await
             .expect("made");
         AHEAD.set(TimeDelta::days(days));
-        assert_eq!(held.look(&store).await, Ok(0));
-        held.forget_old(&store);
-        assert_eq!(held.ends.len(), 1, "{days}");
+        assert_eq!(cache.look(&store).await, Ok(0));
+        cache.purge_expired(&store);
+        assert_eq!(cache.revocations.len(), 1, "{days}");
         assert_eq!(
-            held.look(&other).await,
+            cache.look(&other).await,
             Ok(made_again),
             "none while Redis is ahead: {days}"
         );
         assert_eq!(
-            held.ends.len(),
+            cache.revocations.len(),
             1 - made_again,
             "it will be read, or tried again: {days}"
         );

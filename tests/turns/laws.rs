@@ -179,7 +179,7 @@ async fn page() -> String {
         cursor: read.cursor,
         more: read.more,
         revoked: read
-            .ends
+            .revocations
             .iter()
             .map(|ended| ended.published(ISSUER))
             .collect(),

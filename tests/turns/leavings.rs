@@ -1142,7 +1142,7 @@ async fn old_revocations_are_forgotten() {
     let mut from = None;
     loop {
         from = store
-            .forget_ends(from.as_deref(), 500)
+            .purge_revocations(from.as_deref(), 500)
             .await
             .expect("the store answers")
             .next;
@@ -1150,7 +1150,12 @@ async fn old_revocations_are_forgotten() {
             break;
         }
     }
-    while store.forget_kept(500).await.expect("the store answers") == 500 {}
+    while store
+        .purge_kept_records(500)
+        .await
+        .expect("the store answers")
+        == 500
+    {}
 }
 
 /// All lives pass: first those of tokens, after which records are kept alone that sites need.

@@ -1309,7 +1309,7 @@ async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Store>) {
         store.revoke_token(&token("a", now)).await.expect("ended");
         assert_eq!(
             store.token_state(&token("a", now)).await,
-            Ok(TokenState::Revoked { told: true })
+            Ok(TokenState::Revoked { published: true })
         );
         assert_eq!(store.token_state(&token("b", now)).await, of(&owner));
     }
@@ -1323,7 +1323,7 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
         .set_blocked(&user("user-1"), true)
         .await
         .expect("blocked");
-    let ended = TokenState::RevokedWithUser { told: false };
+    let ended = TokenState::RevokedWithUser { published: false };
     assert_eq!(
         store.token_state(&token("a", now)).await,
         Ok(ended),
@@ -1346,7 +1346,7 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
     let state = store.token_state(&token("a", now)).await;
     assert_eq!(
         state,
-        Ok(TokenState::RevokedWithUser { told: false }),
+        Ok(TokenState::RevokedWithUser { published: false }),
         "a block whose other steps were never taken"
     );
     store
@@ -1442,7 +1442,7 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
         .await
         .expect("ended");
     let ended = store.token_state(&token("a", at.timestamp())).await;
-    assert_eq!(ended, Ok(TokenState::RevokedWithUser { told: true }));
+    assert_eq!(ended, Ok(TokenState::RevokedWithUser { published: true }));
 }
 
 async fn ends_that_are_needed_are_not_forgotten(store: Rc<Store>) {
@@ -1452,15 +1452,15 @@ async fn ends_that_are_needed_are_not_forgotten(store: Rc<Store>) {
     store.revoke_token(&token("a", now)).await.expect("ended");
     store.revoke_key("a-kid").await.expect("ended");
     assert_eq!(
-        store.forget_ends(None, 100).await,
-        Ok(Forgotten {
-            ends: 0,
+        store.purge_revocations(None, 100).await,
+        Ok(Purged {
+            revocations: 0,
             next: None
         })
     );
     assert_eq!(
         store.token_state(&token("a", now)).await,
-        Ok(TokenState::Revoked { told: true })
+        Ok(TokenState::Revoked { published: true })
     );
     assert_eq!(read_after(store, "").await.0.len(), 2);
 }
@@ -1476,7 +1476,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     for old in [&asking, &token("c", now - 1)] {
         assert_eq!(
             store.token_state(old).await,
-            Ok(TokenState::RevokedWithUser { told: true })
+            Ok(TokenState::RevokedWithUser { published: true })
         );
     }
     assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
@@ -1491,7 +1491,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
         .expect("ended");
     assert_eq!(
         store.token_state(&newer).await,
-        Ok(TokenState::RevokedWithUser { told: true }),
+        Ok(TokenState::RevokedWithUser { published: true }),
         "even if the clock of the store is behind"
     );
 }
@@ -1508,7 +1508,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     }
     assert_eq!(
         store.token_state(&old).await,
-        Ok(TokenState::Revoked { told: false })
+        Ok(TokenState::Revoked { published: false })
     );
     store
         .admit(&person("o2"), FIRST, &wish(&user("user-1"), false), 1)
@@ -1530,7 +1530,7 @@ async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     );
     assert_eq!(
         store.token_state(&old).await,
-        Ok(TokenState::Revoked { told: false }),
+        Ok(TokenState::Revoked { published: false }),
         "whoever is bound now"
     );
     assert_eq!(store.token_state(&newer).await, of(&person("o2")));
@@ -1553,7 +1553,7 @@ async fn read_after(store: &Store, cursor: &str) -> (Vec<Revocation>, String) {
         .expect("read")
         .expect("a cursor of the stream");
     assert!(!read.more && (servers::now() - read.at).num_seconds().abs() <= 5);
-    (read.ends, read.cursor)
+    (read.revocations, read.cursor)
 }
 
 async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
@@ -1595,8 +1595,8 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
         assert_eq!(store.revoke_key("a-kid").await.expect("ended"), is_new);
     }
     let kids = ["a-kid", "another"].map(str::to_owned);
-    assert_eq!(store.ended_keys(&kids).await.expect("read"), kids[..1]);
-    assert_eq!(store.ended_keys(&[]).await.expect("read"), [""; 0]);
+    assert_eq!(store.revoked_keys(&kids).await.expect("read"), kids[..1]);
+    assert_eq!(store.revoked_keys(&[]).await.expect("read"), [""; 0]);
     let (ends, last) = read_after(store, &cursor).await;
     let [
         Revocation::User { before, .. },
@@ -1659,11 +1659,11 @@ async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(s
     assert_eq!(read_after(store, "").await.0, ended);
     assert_eq!(
         store.token_state(&token("a", now - 20)).await,
-        Ok(TokenState::Revoked { told: false })
+        Ok(TokenState::Revoked { published: false })
     );
     assert_ne!(
         store.token_state(&token("b", now - 19)).await,
-        Ok(TokenState::Revoked { told: false })
+        Ok(TokenState::Revoked { published: false })
     );
 }
 
@@ -1684,17 +1684,17 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(sto
         .await
         .expect("bound");
     let orders = orders(store, [0, 1, 2]).await;
-    let may_be_ended = async |order: &ExchangeTimestamp| match log_in(
+    let may_be_revoked = async |order: &ExchangeTimestamp| match log_in(
         store,
         &record("o1", order, "key", "user-1"),
     )
     .await
     {
-        Recorded::Counted { may_be_ended, .. } => may_be_ended,
+        Recorded::Counted { may_be_revoked, .. } => may_be_revoked,
         other => panic!("{other:?}"),
     };
-    may_be_ended(&orders[0]).await;
-    assert!(!may_be_ended(&orders[1]).await, "the short way");
+    may_be_revoked(&orders[0]).await;
+    assert!(!may_be_revoked(&orders[1]).await, "the short way");
     store
         .forget_keys(&user, Some(&owner.app), Some(&owner))
         .await
@@ -1703,7 +1703,7 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(sto
         .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("dismissed");
-    assert!(may_be_ended(&orders[2]).await);
+    assert!(may_be_revoked(&orders[2]).await);
 }
 
 /// With `WXMINT_SINGLE_SESSION`, the date of the login's token, which may be a minute ahead.
@@ -1721,7 +1721,7 @@ async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Store>) {
     assert_eq!(logged_in(&store, "b", now).await, now);
     assert_eq!(
         store.token_state(&token("a", now - 1)).await,
-        Ok(TokenState::Revoked { told: false })
+        Ok(TokenState::Revoked { published: false })
     );
     assert_eq!(
         store.token_state(&token("b", now)).await,
@@ -1858,7 +1858,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
     for token in [token("a", now + 23), of_page] {
         assert_eq!(
             store.token_state(&token).await,
-            Ok(TokenState::Revoked { told: false }),
+            Ok(TokenState::Revoked { published: false }),
             "{token:?}"
         );
     }
@@ -1972,7 +1972,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     let nothing = UserState {
         blocked: false,
         revoked_before: None,
-        told: true,
+        published: true,
     };
     assert_eq!(store.user_state(&user).await, Ok(nothing));
     let owner = person("o1");
@@ -1995,7 +1995,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     );
 
     store.set_blocked(&user, true).await.expect("blocked");
-    assert!(!store.user_state(&user).await.expect("a state").told);
+    assert!(!store.user_state(&user).await.expect("a state").published);
     store
         .revoke_user(&user, Some(7_000_000_000))
         .await
@@ -2003,7 +2003,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     let state = UserState {
         blocked: true,
         revoked_before: Some(7_000_000_000),
-        told: true,
+        published: true,
     };
     assert_eq!(store.user_state(&user).await, Ok(state));
     store.set_blocked(&user, false).await.expect("lifted");
@@ -2535,7 +2535,7 @@ async fn the_stream_is_read_in_parts(store: Rc<Store>) {
         .await
         .expect("read")
         .expect("the oldest");
-    assert_eq!((read.ends.len(), read.more), (3, true));
+    assert_eq!((read.revocations.len(), read.more), (3, true));
     let (rest, _) = read_after(store, &read.cursor).await;
     assert_eq!(kids(&rest), ["kid-3"]);
     for (cursor, most) in [("", 4), (&*read.cursor, 1)] {
@@ -2544,7 +2544,11 @@ async fn the_stream_is_read_in_parts(store: Rc<Store>) {
             .await
             .expect("read")
             .expect("a cursor of the stream");
-        assert_eq!((read.ends.len(), read.more), (most, false), "just full");
+        assert_eq!(
+            (read.revocations.len(), read.more),
+            (most, false),
+            "just full"
+        );
     }
 }
 
@@ -2910,7 +2914,7 @@ mod redis_only {
                 matches!(
                     store.record_login(&login).await,
                     Ok(Recorded::Counted {
-                        may_be_ended: true,
+                        may_be_revoked: true,
                         ..
                     })
                 )
@@ -2943,7 +2947,7 @@ mod redis_only {
         let asks = async |key: &str| {
             let [order, ..] = orders(&store, [0, 1, 2]).await;
             match log_in(&store, &record("o1", &order, key, "user-1")).await {
-                Recorded::Counted { may_be_ended, .. } => may_be_ended,
+                Recorded::Counted { may_be_revoked, .. } => may_be_revoked,
                 other => panic!("{other:?}"),
             }
         };
@@ -3243,14 +3247,14 @@ mod redis_only {
         ]);
         assert_eq!(
             store.token_state(&own).await,
-            Ok(TokenState::Revoked { told: false })
+            Ok(TokenState::Revoked { published: false })
         );
         server.cli(&["XADD", "wxmint:revoked", "*", "end", "kid k"]);
         for _ in 0..2 {
             store.revoke_token(&own).await.expect("ended");
             assert_eq!(
                 store.token_state(&own).await,
-                Ok(TokenState::Revoked { told: true })
+                Ok(TokenState::Revoked { published: true })
             );
             assert_eq!(server.cli(&["XLEN", "wxmint:revoked"]), "2", "once");
         }
@@ -3263,8 +3267,14 @@ mod redis_only {
         let ends = "wxmint:user:{user-1}:ends";
         let app = app();
         for (end, ended) in [
-            (format!("app:{app}"), TokenState::Revoked { told: false }),
-            ("before".into(), TokenState::RevokedWithUser { told: false }),
+            (
+                format!("app:{app}"),
+                TokenState::Revoked { published: false },
+            ),
+            (
+                "before".into(),
+                TokenState::RevokedWithUser { published: false },
+            ),
         ] {
             let second = now.to_string();
             server.cli(&[
@@ -3283,7 +3293,7 @@ mod redis_only {
             .expect("a repetition");
         assert_eq!(
             store.token_state(&with_user).await,
-            Ok(TokenState::RevokedWithUser { told: true })
+            Ok(TokenState::RevokedWithUser { published: true })
         );
     }
 
@@ -3721,25 +3731,25 @@ mod redis_only {
             server.store_at(|| servers::now() - TimeDelta::minutes(2)),
         ] {
             assert_eq!(
-                far.forget_ends(None, 100).await,
-                Ok(Forgotten {
-                    ends: 0,
+                far.purge_revocations(None, 100).await,
+                Ok(Purged {
+                    revocations: 0,
                     next: None
                 }),
                 "by one clock alone"
             );
             assert!((119..=121).contains(&far.clock_ahead().await.expect("an answer").abs()));
         }
-        let forgotten = store.forget_ends(None, 4).await.expect("forgotten");
-        assert_eq!(forgotten.ends, 2);
+        let forgotten = store.purge_revocations(None, 4).await.expect("forgotten");
+        assert_eq!(forgotten.revocations, 2);
         let rest = store
-            .forget_ends(forgotten.next.as_deref(), 100)
+            .purge_revocations(forgotten.next.as_deref(), 100)
             .await
             .expect("forgotten");
         assert_eq!(
             rest,
-            Forgotten {
-                ends: 3,
+            Purged {
+                revocations: 3,
                 next: None
             },
             "from where the first call has come"
@@ -3779,7 +3789,7 @@ mod redis_only {
         );
 
         // A record that is needed for longer than its entry is purged when its own time has come.
-        assert_eq!(store.forget_kept(100).await, Ok(0));
+        assert_eq!(store.purge_kept_records(100).await, Ok(0));
         for (key, field) in [(&second, "kept"), (&third, "untold:before")] {
             server.cli(&["HSET", key, field, "1"]);
         }
@@ -3791,7 +3801,7 @@ mod redis_only {
             "1",
             "user-3",
         ]);
-        assert_eq!(store.forget_kept(100).await, Ok(2));
+        assert_eq!(store.purge_kept_records(100).await, Ok(2));
         assert_eq!(
             (
                 server.cli(&["EXISTS", &second]),
@@ -3805,7 +3815,7 @@ mod redis_only {
             "the note of a renewal expires: {note}"
         );
         assert_eq!(server.cli(&["EXISTS", "wxmint:{wxmint:revoked}:kept"]), "0");
-        let kids = store.ended_keys(&["old-kid".into()]).await;
+        let kids = store.revoked_keys(&["old-kid".into()]).await;
         assert_eq!(
             kids,
             Ok(vec!["old-kid".into()]),
@@ -3840,7 +3850,11 @@ mod redis_only {
         );
         assert_eq!(read_after(&store, &cursor).await, (vec![], cursor.clone()));
         assert_eq!(
-            store.forget_ends(None, 100).await.expect("forgotten").ends,
+            store
+                .purge_revocations(None, 100)
+                .await
+                .expect("purged")
+                .revocations,
             1
         );
         assert_eq!(
@@ -3944,23 +3958,30 @@ mod redis_only {
                 }
             }
             AHEAD.set(TimeDelta::minutes(8));
-            assert!(store.forget_ends(None, 100).await.expect("forgotten").ends > 0);
+            assert!(
+                store
+                    .purge_revocations(None, 100)
+                    .await
+                    .expect("purged")
+                    .revocations
+                    > 0
+            );
             let told = store
                 .revocations_after("", 100)
                 .await
                 .expect("read")
                 .expect("the oldest")
-                .ends;
+                .revocations;
             assert!(told.is_empty(), "{how}: no verifier needs it: {told:?}");
             let is_ended =
                 async || !matches!(store.token_state(&first).await, Ok(TokenState::People(_)));
             assert!(is_ended().await, "{how}: nothing of it can be renewed");
-            assert_eq!(store.forget_kept(100).await, Ok(0), "{how}");
+            assert_eq!(store.purge_kept_records(100).await, Ok(0), "{how}");
             AHEAD.set(TimeDelta::seconds(of_wiki.expires_at - now + 300));
-            store.forget_kept(100).await.expect("looked at");
+            store.purge_kept_records(100).await.expect("looked at");
             assert!(is_ended().await, "{how}: only the other site's is over");
             AHEAD.set(TimeDelta::seconds(until - now + 300));
-            assert_eq!(store.forget_kept(100).await, Ok(1), "{how}");
+            assert_eq!(store.purge_kept_records(100).await, Ok(1), "{how}");
             assert!(
                 !is_ended().await,
                 "{how}: nothing is left that could be renewed"
@@ -4210,7 +4231,7 @@ mod redis_only {
         let ahead = token("a", now + 50);
         assert_eq!(
             store.token_state(&ahead).await,
-            Ok(TokenState::Revoked { told: false })
+            Ok(TokenState::Revoked { published: false })
         );
         let elsewhere = Issued {
             app: "wxother".parse().expect("an app"),
@@ -4223,7 +4244,7 @@ mod redis_only {
         store.revoke_user(&user, None).await.expect("ended");
         assert_eq!(
             store.token_state(&elsewhere).await,
-            Ok(TokenState::RevokedWithUser { told: true })
+            Ok(TokenState::RevokedWithUser { published: true })
         );
         let left = store.leave(&owner, &binding).await.expect("left");
         assert!(

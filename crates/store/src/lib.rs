@@ -37,7 +37,7 @@ pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::revocations::record::NotedClient;
 pub use self::redis::revocations::stream::{
-    Doubt, Forgotten, Lives, REVOCATIONS_KEPT, ReadRevocations, Revocation,
+    Lives, PossibleLoss, Purged, REVOCATIONS_KEPT, ReadRevocations, Revocation,
 };
 pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
 pub use self::redis::stored::{
@@ -119,7 +119,7 @@ pub enum Recorded {
         at: DateTime<Utc>,
         /// Whether a revocation may name a token that is dated `at`. If so, [`Store::date_token`]
         /// decides.
-        may_be_ended: bool,
+        may_be_revoked: bool,
         /// The generation of the binding with which the session key is stored, also of a binding
         /// that this record begins. Session keys are stored only for persons with a binding or a
         /// computed user, so the erasure of a person is final until a login binds the person again,
@@ -140,20 +140,20 @@ pub enum TokenState {
     /// The token has not been revoked. It was issued to one of these persons: those of its user in
     /// its app, each with the generation of the binding.
     People(Vec<(Person, Generation)>),
-    /// All tokens of its user were revoked, and this one with them. `told`: whether the revocation
+    /// All tokens of its user were revoked, and this one with them. `published`: whether the revocation
     /// is in the stream, so that a repetition has nothing left to do.
-    RevokedWithUser { told: bool },
-    /// The token itself was revoked, or all tokens of its user in its app were. `told`: whether the
+    RevokedWithUser { published: bool },
+    /// The token itself was revoked, or all tokens of its user in its app were. `published`: whether the
     /// revocation of the token itself is in the stream.
-    Revoked { told: bool },
+    Revoked { published: bool },
 }
 
 impl TokenState {
     /// Whether the token was revoked, and a repetition has nothing left to do.
-    pub fn is_told(&self) -> bool {
+    pub fn is_published(&self) -> bool {
         matches!(
             self,
-            Self::RevokedWithUser { told: true } | Self::Revoked { told: true }
+            Self::RevokedWithUser { published: true } | Self::Revoked { published: true }
         )
     }
 }
@@ -167,5 +167,5 @@ pub struct UserState {
     /// have expired.
     pub revoked_before: Option<i64>,
     /// Whether that revocation is in the stream, where verifiers learn of it.
-    pub told: bool,
+    pub published: bool,
 }

@@ -169,15 +169,15 @@ impl Asked<'_> {
                 .read(&place, self.most.max(unseen).clamp(1, MOST_EVENTS))
                 .await?;
             let first = read
-                .ends
+                .revocations
                 .iter()
-                .take_while(|ended| self.is_done(ended))
+                .take_while(|revocation| self.is_done(revocation))
                 .count();
             // A page that holds no revocation that this version can read is skipped.
-            if first == 0 && !(read.ends.is_empty() && read.more) {
+            if first == 0 && !(read.revocations.is_empty() && read.more) {
                 return self.signed(&read).await;
             }
-            let noted = if first == read.ends.len() {
+            let noted = if first == read.revocations.len() {
                 read
             } else {
                 self.read(&place, first).await?
@@ -205,12 +205,12 @@ impl Asked<'_> {
     }
 
     /// Whether a revocation needs no event. A receiver sees in the JWKS that a key was revoked.
-    fn is_done(&self, ended: &Revocation) -> bool {
-        if matches!(ended, Revocation::Key { .. }) {
+    fn is_done(&self, revocation: &Revocation) -> bool {
+        if matches!(revocation, Revocation::Key { .. }) {
             return true;
         }
         let issuer = self.worker.issuer.settings.issuer.as_str();
-        let id = event_id(issuer, self.receiver, ended);
+        let id = event_id(issuer, self.receiver, revocation);
         self.done.contains(&id)
     }
 
@@ -218,17 +218,17 @@ impl Asked<'_> {
         let issuer = self.worker.issuer.settings.issuer.as_str();
         let now = now();
         let events: Vec<_> = read
-            .ends
+            .revocations
             .iter()
-            .filter(|ended| !self.is_done(ended))
+            .filter(|revocation| !self.is_done(revocation))
             .collect();
         let mut sets = BTreeMap::new();
-        for (number, ended) in events.iter().take(self.most).enumerate() {
+        for (number, revocation) in events.iter().take(self.most).enumerate() {
             if number % SIGNED_AT_ONCE == SIGNED_AT_ONCE - 1 {
                 yield_now().await;
             }
-            let jti = event_id(issuer, self.receiver, ended);
-            let claims = claims(ended, issuer, self.receiver, &jti, now.timestamp());
+            let jti = event_id(issuer, self.receiver, revocation);
+            let claims = claims(revocation, issuer, self.receiver, &jti, now.timestamp());
             sets.insert(jti, self.worker.login.minter.sign_event(&claims, now)?);
         }
         Ok(Events {
@@ -242,9 +242,9 @@ impl Asked<'_> {
 /// it look like an access token. A single revoked token is named by its `jti`. If all tokens of a
 /// user up to the second `event_timestamp` are revoked, the event names the user, or the user and
 /// the app.
-fn claims(ended: &Revocation, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
+fn claims(revocation: &Revocation, iss: &str, aud: &str, jti: &str, iat: i64) -> Value {
     let user = |user: &str| json!({"format": "iss_sub", "iss": iss, "sub": user});
-    let (sub_id, before) = match ended {
+    let (sub_id, before) = match revocation {
         Revocation::User {
             user: id, before, ..
         } => (user(id.as_str()), Some(before)),
@@ -272,6 +272,6 @@ fn claims(ended: &Revocation, iss: &str, aud: &str, jti: &str, iat: i64) -> Valu
 
 /// The event's id. It is the same each time that the event is sent, so that a receiver recognises
 /// it.
-fn event_id(iss: &str, aud: &str, ended: &Revocation) -> String {
-    short_digest(&format!("{iss}\0{aud}\0{ended}")).to_string()
+fn event_id(iss: &str, aud: &str, revocation: &Revocation) -> String {
+    short_digest(&format!("{iss}\0{aud}\0{revocation}")).to_string()
 }

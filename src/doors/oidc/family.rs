@@ -537,7 +537,7 @@ mod conformance {
             .await
             .expect("an answer")
             .expect("the beginning")
-            .ends;
+            .revocations;
         assert_eq!(ends, [&renewable[1].first, &alive.first].map(end_of));
     }
 
@@ -666,7 +666,7 @@ mod conformance {
                 .await
                 .expect("an answer")
                 .expect("the beginning")
-                .ends
+                .revocations
         };
         let ended: HashSet<_> = ends().await.iter().map(ToString::to_string).collect();
         let expected: HashSet<_> = given[1..]

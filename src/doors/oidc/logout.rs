@@ -155,7 +155,7 @@ pub(super) async fn end_login(login: &LoginParts, token: Issued) -> Result<Optio
     {
         Some(family) => families.revoke_family(&family).await.map(|()| true)?,
         None => {
-            login.store.token_state(&token).await?.is_told()
+            login.store.token_state(&token).await?.is_published()
                 || families.end_if_alive(&token).await?
         }
     };

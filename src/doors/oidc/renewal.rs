@@ -692,7 +692,7 @@ mod tests {
             .await
             .expect("an answer")
             .expect("the beginning")
-            .ends;
+            .revocations;
         assert!(
             ends.is_empty(),
             "the old access tokens live out their minutes: {ends:?}"
@@ -770,7 +770,7 @@ mod tests {
             login.store = Store::new(&StoreAccess::in_memory(clock), Duration::ZERO, clock, ());
             let (family, shown) = kept(&login).await;
             AHEAD.set(TimeDelta::days(days));
-            login.store.forget_kept(100).await.expect("purged");
+            login.store.purge_kept_records(100).await.expect("purged");
             Renewals::of(&login)
                 .renew_alone(&family, &shown, client)
                 .await
@@ -798,7 +798,7 @@ mod tests {
                 .await
                 .expect("an answer")
                 .expect("the beginning")
-                .ends;
+                .revocations;
             let is_of_client = |end: &Revocation| matches!(end, Revocation::UserInApp { app, .. } if *app == client.id.0);
             assert!(
                 ends.iter().any(is_of_client),

@@ -179,7 +179,7 @@ impl Business {
         let (store, mut from) = (&self.login.store, None);
         loop {
             from = store
-                .forget_ends(from.as_deref(), 500)
+                .purge_revocations(from.as_deref(), 500)
                 .await
                 .expect("forgotten")
                 .next;
@@ -187,7 +187,7 @@ impl Business {
                 break;
             }
         }
-        while store.forget_kept(500).await.expect("forgotten") == 500 {}
+        while store.purge_kept_records(500).await.expect("forgotten") == 500 {}
     }
 
     async fn day(&mut self, has_sites: bool) {

@@ -244,7 +244,7 @@ impl<'a> DeviceFlow<'a> {
             }
             Poll::Repeated(token) => {
                 // Completes a revocation that an earlier request began and answered with 503.
-                if !self.login.store.token_state(&token).await?.is_told() {
+                if !self.login.store.token_state(&token).await?.is_published() {
                     self.login.store.revoke_token(&token).await?;
                 }
                 Err(NotGranted::Repeated(Box::new(token)))

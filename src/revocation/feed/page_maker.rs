@@ -13,7 +13,7 @@ use super::pages::{LaneName, Made, Page};
 use crate::clock::now;
 
 /// The most revocations in a page, which then has 51 KB. Redis reads it in half a millisecond.
-const PAGE_ENDS: usize = 1_000;
+const PAGE_REVOCATIONS: usize = 1_000;
 /// A reader that lacks at most this many revocations is nearly up to date.
 const NEAR: usize = 64;
 /// Such a process has an old key file, and verifiers refuse everything that it signs. Other
@@ -68,7 +68,7 @@ impl PageMaker<'_> {
         let read = self
             .feed
             .store
-            .revocations_page(place, PAGE_ENDS)
+            .revocations_page(place, PAGE_REVOCATIONS)
             .await
             .map_err(of_store)?;
         let Some(read) = read else { return Ok(None) };
@@ -137,7 +137,7 @@ impl PageMaker<'_> {
         begun: Instant,
     ) -> Result<Arc<Page>, String> {
         let nothing = ReadRevocations {
-            ends: Vec::new(),
+            revocations: Vec::new(),
             more: true,
             ..near
         };
@@ -196,9 +196,9 @@ impl PageMaker<'_> {
         let (iss, iat) = (self.feed.issuer.clone(), read.at.timestamp());
         let exp = iat + PAGE_LIFE.as_secs() as i64;
         let revoked = read
-            .ends
+            .revocations
             .iter()
-            .map(|ended| ended.published(&iss))
+            .map(|revocation| revocation.published(&iss))
             .collect();
         let next = read.more.then(|| cursor.clone());
         let page = RevocationsPage {

@@ -99,7 +99,7 @@ async fn make_in_turn(feed: web::Data<Feed>, mut ticket: Ticket) {
         return;
     };
     let made = feed.make(&ticket.cursor, ticket.lane).await;
-    let told = |error: &String| {
+    let log = |error: &String| {
         bounded!(
             warn,
             error,
@@ -107,5 +107,5 @@ async fn make_in_turn(feed: web::Data<Feed>, mut ticket: Ticket) {
             "no page of the revocation feed could be made"
         )
     };
-    ticket.done(made.inspect_err(told));
+    ticket.done(made.inspect_err(log));
 }

@@ -55,7 +55,10 @@ fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
         assert_eq!(read(&stores, &cursor).await, None);
         let all = read(&stores, "").await.expect("the stream has a beginning");
         assert_eq!(
-            (all.ends.len(), all.cursor.split_once('.').expect("an id").0),
+            (
+                all.revocations.len(),
+                all.cursor.split_once('.').expect("an id").0
+            ),
             (2, cursor.split_once('.').expect("an id").0)
         );
     });

@@ -121,7 +121,7 @@ impl Scheduled for World<'_> {
                 .for_each(|server| _ = server.replicate()),
             17 => self.fail_over(),
             18 if !self.is_hectic => self.restart(),
-            19 if self.draws.once_in(4) => self.forget_ends(),
+            19 if self.draws.once_in(4) => self.purge_revocations(),
             18 | 19 => self
                 .stores
                 .server
@@ -254,15 +254,16 @@ impl<'a> World<'a> {
             verifier.disturb(self.now);
             verifier.next_poll = self.now;
         }
-        self.forget_ends();
+        self.purge_revocations();
         self.note(format!("{time} s later"));
     }
 
     /// A replica of wxmint does this once a minute.
-    fn forget_ends(&mut self) {
-        let forgotten = self.directly(async |store: &Store| store.forget_ends(None, 1_000).await);
-        self.directly(async |store: &Store| store.forget_kept(1_000).await);
-        self.note(format!("{} ends are forgotten", forgotten.ends));
+    fn purge_revocations(&mut self) {
+        let purged =
+            self.directly(async |store: &Store| store.purge_revocations(None, 1_000).await);
+        self.directly(async |store: &Store| store.purge_kept_records(1_000).await);
+        self.note(format!("{} revocations are purged", purged.revocations));
     }
 
     /// The key file loses its first key. Whether it had it.
@@ -395,7 +396,7 @@ impl<'a> World<'a> {
             cursor: read.cursor,
             more: read.more,
             revoked: read
-                .ends
+                .revocations
                 .iter()
                 .map(|ended| ended.published(ISSUER))
                 .collect(),
@@ -405,7 +406,7 @@ impl<'a> World<'a> {
         if !page.revoked.is_empty() {
             self.note(format!(
                 "replica {issuer} makes a page: {:?} -> {:?}, {:?}",
-                page.after, page.cursor, read.ends
+                page.after, page.cursor, read.revocations
             ));
         }
         self.pages.push(signed.clone());

@@ -86,7 +86,7 @@ async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_othe
 ) {
     let (user, now) = (user("user-1"), second());
     assert_eq!(
-        store.finish_end_in_app(&user, &app()).await,
+        store.finish_revocation_in_app(&user, &app()).await,
         Ok(false),
         "none was begun"
     );
@@ -111,7 +111,10 @@ async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_othe
         .run::<u64>("untold", untold)
         .await
         .expect("noted");
-    assert_eq!(store.finish_end_in_app(&user, &app()).await, Ok(true));
+    assert_eq!(
+        store.finish_revocation_in_app(&user, &app()).await,
+        Ok(true)
+    );
     for (token, is_ended) in [
         (page_token("a", now), true),
         (page_token("c", now + 1), false),
@@ -246,7 +249,7 @@ async fn notes_of_a_users_clients_are_forgotten_by_their_own_date(store: Rc<Stor
     for token in [&good, &over] {
         store.note_client_token(token, &app()).await.expect("noted");
     }
-    store.forget_kept(10).await.expect("looked at");
+    store.purge_kept_records(10).await.expect("looked at");
     let clients = |noted: Vec<NotedClient>| {
         noted
             .into_iter()

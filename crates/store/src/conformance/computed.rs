@@ -20,10 +20,10 @@ async fn logged_in(store: &Store, login: &LoginRecord) -> (Bound, bool) {
     match store.record_login(login).await.expect("recorded") {
         Recorded::Counted {
             state: BindingState::Bound(bound),
-            may_be_ended,
+            may_be_revoked,
             kept_for: Some(_),
             ..
-        } => (bound, may_be_ended),
+        } => (bound, may_be_revoked),
         other => panic!("{other:?}"),
     }
 }
@@ -372,8 +372,8 @@ async fn ends_and_blocks_reach_a_computed_user(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("o1", &first, "k1")).await;
     store.revoke_user(&user(USER), None).await.expect("ended");
-    let (_, may_be_ended) = logged_in(&store, &login("o1", &second, "k2")).await;
-    assert!(may_be_ended);
+    let (_, may_be_revoked) = logged_in(&store, &login("o1", &second, "k2")).await;
+    assert!(may_be_revoked);
     let at = second.began_at().timestamp();
     let dated = store
         .date_token(&person("o1"), &issued(at), at + 50)

@@ -213,9 +213,13 @@ impl Store {
         generation: Generation,
         since: i64,
     ) -> Result<()> {
-        let [ends, list, clients] = [name::ends(user), name::user(user), name::clients(user)];
+        let [revocations, list, clients] = [
+            name::revocations(user),
+            name::user(user),
+            name::clients(user),
+        ];
         let keys: [&str; 5] = [
-            &ends,
+            &revocations,
             &list,
             &clients,
             &name::gone(user),
@@ -224,7 +228,8 @@ impl Store {
         // The tokens of clients come first, because the phone cannot repeat the request once its
         // own token is revoked. They are revoked up to the second in which the person left, because
         // this step may be repeated when there are newer tokens.
-        self.end_clients_of(user, &person.app, Some(since)).await?;
+        self.revoke_clients_of(user, &person.app, Some(since))
+            .await?;
         let script = script::DISMISS
             .on(&keys)
             .arg(packed::person(person))

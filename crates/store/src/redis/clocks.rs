@@ -213,7 +213,7 @@ impl Store {
     /// even after a failover. Fails if a failover has lost the date.
     pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
         if token.issued_at < date && date <= latest {
-            let asked = Call::of("HGET", name::ends(&token.user)).arg("dated");
+            let asked = Call::of("HGET", name::revocations(&token.user)).arg("dated");
             let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
             if noted.is_none_or(|noted| noted < date) {
                 return Err(StoreError::LostInFailover("the date of a token"));

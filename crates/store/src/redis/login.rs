@@ -11,9 +11,9 @@ use super::stored::{StoredBinding, stored_binding};
 use super::{Call, Store, flag, name, packed, replace, script, unreadable};
 use crate::limits::{LimitError, TooMany};
 use crate::{
-    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, Doubt, ExchangeTimestamp, Generation, Intent,
-    LIFE_HOLDS, LIFE_NOTED_EVERY, Lives, LoginRecord, REVOCATIONS_KEPT, RateLimitKey, Recorded,
-    Result, UnboundPolicy,
+    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, ExchangeTimestamp, Generation, Intent,
+    LIFE_HOLDS, LIFE_NOTED_EVERY, Lives, LoginRecord, PossibleLoss, REVOCATIONS_KEPT, RateLimitKey,
+    Recorded, Result, UnboundPolicy,
 };
 
 /// The answer about a computed user's list: its fields `block`, `ended` and `floor`, and the day on
@@ -50,7 +50,7 @@ impl Store {
 
     /// As [`Self::note_life`], but always writes, together with the lives that were `known` before,
     /// because the notes may be lost. A store without any life is new or was emptied: that is noted
-    /// as a [`Doubt`].
+    /// as a [`PossibleLoss`].
     pub async fn note_life_again(&self, life: Duration, known: &Lives) -> Result<()> {
         let now = (self.clock)();
         self.note_lives(Some(life), known).await?;
@@ -66,7 +66,7 @@ impl Store {
 
     async fn note_lives(&self, life: Option<Duration>, known: &Lives) -> Result<()> {
         let script = script::NOTE_LIFE
-            .on(&[name::LIVES, name::MARK, name::DOUBT])
+            .on(&[name::LIVES, name::MARK, name::POSSIBLE_LOSS])
             .arg((self.clock)().timestamp());
         let script = script.arg(
             life.map(|life| life.as_secs().to_string())
@@ -129,17 +129,20 @@ impl Store {
 
     /// The mark that identifies this Redis and changes if it was emptied; and since when it may
     /// lack revocations.
-    pub async fn mark(&self) -> Result<(Option<String>, Option<Doubt>)> {
-        let asked = Call::of("GET", name::MARK).cmd("GET").arg(name::DOUBT);
-        let (mark, doubt): (Option<String>, Option<String>) = self.link.run("mark", asked).await?;
-        Ok((mark, doubt.as_deref().and_then(Doubt::read)))
+    pub async fn mark(&self) -> Result<(Option<String>, Option<PossibleLoss>)> {
+        let asked = Call::of("GET", name::MARK)
+            .cmd("GET")
+            .arg(name::POSSIBLE_LOSS);
+        let (mark, possible_loss): (Option<String>, Option<String>) =
+            self.link.run("mark", asked).await?;
+        Ok((mark, possible_loss.as_deref().and_then(PossibleLoss::read)))
     }
 
     /// Notes that revocations were lost at this second.
     pub async fn note_loss(&self, second: i64) -> Result<()> {
         self.keep(
-            name::DOUBT,
-            &Doubt {
+            name::POSSIBLE_LOSS,
+            &PossibleLoss {
                 since: second,
                 is_certain: true,
             }
@@ -269,7 +272,7 @@ impl Store {
             .clocks
             .time_before_step()
             .is_some_and(|before| now <= before);
-        let mut may_be_ended = sign != "=" || has_stepped_back || stored.may_be_ended();
+        let mut may_be_revoked = sign != "=" || has_stepped_back || stored.may_be_revoked();
         let kept_for = if sign == "-" {
             None
         } else {
@@ -279,14 +282,14 @@ impl Store {
         let mut state = self.certain(person, stored).await?;
         let at = record.order.began_at();
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
-            may_be_ended =
-                has_stepped_back || seen.0.1.is_some_and(|ended| at.timestamp() <= ended);
+            may_be_revoked =
+                has_stepped_back || seen.0.1.is_some_and(|revoked| at.timestamp() <= revoked);
             state = BindingState::Bound(self.see(record, computed, seen, sign).await?);
         }
         Ok(Recorded::Counted {
             state,
             at,
-            may_be_ended,
+            may_be_revoked,
             kept_for,
         })
     }
@@ -344,10 +347,10 @@ impl Store {
         seen: SeenUser,
         sign: &str,
     ) -> Result<Bound> {
-        let (LoginRecord { person, order, .. }, ((block, ended, floor, seen), fields)) =
+        let (LoginRecord { person, order, .. }, ((block, revoked, floor, seen), fields)) =
             (record, seen);
         let people = fields
-            - [block.is_some(), ended.is_some(), floor.is_some()]
+            - [block.is_some(), revoked.is_some(), floor.is_some()]
                 .into_iter()
                 .filter(|it| *it)
                 .count();

@@ -40,15 +40,15 @@ names! {
         format!("{}:struck:{}:{}", self::user(user), person.app, person.openid.as_str());
     /// The revocations of the user's tokens. In the slot of the user's list, because one script
     /// reads both.
-    ends(user: &UserId) = self::user(user) + ":ends";
+    revocations(user: &UserId) = self::user(user) + ":ends";
     /// The revocation of one token. A key of its own, so that a lookup costs the same however many
     /// revocations the user has.
-    ended(user: &UserId, token: &TokenId) = format!("{}:ended:{token}", self::user(user));
+    revoked_token(user: &UserId, token: &TokenId) = format!("{}:ended:{token}", self::user(user));
     /// Notes that the revocation of a signing key is in the stream. In the slot of the stream.
-    ended_key(kid: &str) = format!("wxmint:{{{STREAM}}}:{kid}");
-    /// Notes for a while that a revocation is in the stream, with its date there. `ended`: the
+    revoked_key(kid: &str) = format!("wxmint:{{{STREAM}}}:{kid}");
+    /// Notes for a while that a revocation is in the stream, with its date there. `revocation`: the
     /// revocation without its date.
-    put(ended: &str) = format!("wxmint:{{{STREAM}}}:put:{ended}");
+    put(revocation: &str) = format!("wxmint:{{{STREAM}}}:put:{revocation}");
     union(unionid: &UnionId) = ["wxmint:union:{", unionid.as_str(), "}"].concat();
     /// The users who are in conflict about a unionid.
     shared(unionid: &UnionId) = union(unionid) + ":users";
@@ -80,7 +80,7 @@ pub(super) const RENEWALS: &str = "wxmint:{wxmint:revoked}:renewals";
 /// A random mark, made with the first life that is noted. It changes if Redis was emptied.
 pub(super) const MARK: &str = "wxmint:{wxmint:revoked}:mark";
 /// Since when revocations may be missing.
-pub(super) const DOUBT: &str = "wxmint:{wxmint:revoked}:doubt";
+pub(super) const POSSIBLE_LOSS: &str = "wxmint:{wxmint:revoked}:doubt";
 /// The users whose revocations have no entry in the stream any more but are still needed here, by
 /// the second up to which.
 pub(super) const KEPT: &str = "wxmint:{wxmint:revoked}:kept";
@@ -140,9 +140,13 @@ mod tests {
                 let user: UserId = format!("{}{rest}", char::from(first))
                     .parse()
                     .expect("a user id");
-                let ended = name::ended(&user, &"jti".parse().expect("a token id"));
-                let [list, gone, ends] = [name::user(&user), name::gone(&user), name::ends(&user)];
-                let keys = [list, gone, ends, ended];
+                let token = name::revoked_token(&user, &"jti".parse().expect("a token id"));
+                let [list, gone, revocations] = [
+                    name::user(&user),
+                    name::gone(&user),
+                    name::revocations(&user),
+                ];
+                let keys = [list, gone, revocations, token];
                 let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
                 assert_eq!(slots.len(), 1, "{keys:?}");
                 keys.into_iter()

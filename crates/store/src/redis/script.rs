@@ -26,8 +26,8 @@ scripts! {
     FORGET_CLIENT = "forget_client";
     NOTE_LIFE = "note_life";
     KEEP_RECORDS = "keep_records";
-    NOTE_NOT_ENDED = "note_not_revoked";
-    CHANGE_ENDS = "revocations" "change_revocations";
+    NOTE_NOT_REVOKED = "note_not_revoked";
+    CHANGE_REVOCATIONS = "revocations" "change_revocations";
     REVOKE_EARLIER = "revocations" "revoke_earlier";
     ERASE_PERSON = "session" "erase_person";
     CHANGE_LIST = "change_list";
@@ -37,7 +37,7 @@ scripts! {
     REPLACE_KEPT = "replace_kept";
     TRY = "session" "try";
     CHANGE_SESSION = "session" "change_session";
-    PUBLISH_END = "revocations" "publish_revocation";
+    PUBLISH_REVOCATION = "revocations" "publish_revocation";
     TICKET = "ticket";
 }
 

@@ -192,7 +192,7 @@ impl StoredBinding {
     /// Whether a revocation may cover the next login's token: the session keys were deleted,
     /// perhaps together with a revocation, or the person was bound to an existing user, and no
     /// later login has found its token valid.
-    pub(super) fn may_be_ended(&self) -> bool {
+    pub(super) fn may_be_revoked(&self) -> bool {
         self.field(b'd').is_some()
     }
 

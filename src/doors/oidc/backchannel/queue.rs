@@ -166,9 +166,9 @@ impl Cursor {
                 },
             };
             try_join_all(
-                read.ends
+                read.revocations
                     .iter()
-                    .map(|ended| queue_ended(store, clients, ended)),
+                    .map(|revocation| queue_logouts(store, clients, revocation)),
             )
             .await?;
             if read.cursor != self.0 {
@@ -184,12 +184,12 @@ impl Cursor {
 
 /// Queues a revocation of all logins of a user, or of all logins of a user at one client. The
 /// revocation of a single login queues itself, and the revocation of a key revokes no login.
-async fn queue_ended(
+async fn queue_logouts(
     store: &Store,
     clients: &[&Client],
-    ended: &Revocation,
+    revocation: &Revocation,
 ) -> Result<(), StoreError> {
-    let (user, at, before) = match ended {
+    let (user, at, before) = match revocation {
         Revocation::User { user, before, .. } => (user, None, *before),
         Revocation::UserInApp {
             user, app, before, ..
@@ -211,7 +211,7 @@ async fn queue_ended(
         let list = family::key("families", format_args!("{}:{user}", client.id));
         let asked = Call::of("ZRANGE", &list).arg(0).arg(-1).arg("WITHSCORES");
         let listed: Vec<(String, f64)> = store.link.run("logins_of_client", asked).await?;
-        for sid in ended_logins(&listed, before, receiver.needs_sid) {
+        for sid in revoked_logins(&listed, before, receiver.needs_sid) {
             queue(
                 store,
                 &client.id.0,
@@ -229,18 +229,18 @@ async fn queue_ended(
 
 /// The logins that a revocation of all of a user's tokens up to a second covers; a single `None` if
 /// it covers all logins. `listed` has each login with the second in which it began.
-fn ended_logins(listed: &[(String, f64)], before: i64, needs_sid: bool) -> Vec<Option<String>> {
-    let ended: Vec<_> = listed
+fn revoked_logins(listed: &[(String, f64)], before: i64, needs_sid: bool) -> Vec<Option<String>> {
+    let revoked: Vec<_> = listed
         .iter()
         .filter(|(_, begun)| *begun <= before as f64)
         .collect();
-    if ended.is_empty() {
+    if revoked.is_empty() {
         return Vec::new();
     }
-    if !needs_sid && ended.len() == listed.len() {
+    if !needs_sid && revoked.len() == listed.len() {
         return vec![None];
     }
-    ended
+    revoked
         .into_iter()
         .map(|(sid, _)| Some(sid.clone()))
         .collect()
@@ -286,7 +286,7 @@ mod tests {
             ("new".to_owned(), 110.0),
         ];
         let told = |listed: &[(String, f64)], before, needs_sid| {
-            ended_logins(listed, before, needs_sid)
+            revoked_logins(listed, before, needs_sid)
                 .into_iter()
                 .map(|sid| sid.unwrap_or("all".into()))
                 .collect::<Vec<_>>()

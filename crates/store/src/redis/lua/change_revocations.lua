@@ -102,11 +102,11 @@ end
 -- If there was only a note of 'renew', the key expires.
 redis.call('PERSIST', KEYS[1])
 if has_last then
-  return {false, end_app_and_tell(ARGV[5], math.max(tonumber(ARGV[6]), latest_dated()))}
+  return {false, revoke_app_to_publish(ARGV[5], math.max(tonumber(ARGV[6]), latest_dated()))}
 end
 now = math.max(now, tonumber(ARGV[2]), latest_dated())
 if step == 'app' then
-  return {false, end_app_and_tell(ARGV[5], now)}
+  return {false, revoke_app_to_publish(ARGV[5], now)}
 elseif step == 'renew' then
   redis.call('HSET', KEYS[1], 'dated', now)
   expire_note(ARGV[5])

@@ -11,12 +11,12 @@ if math.max(tonumber(decided or 0) - 1, erased) >= tonumber(ARGV[2]) then
 end
 if sign ~= '-' then
   redis.call('PERSIST', KEYS[1])
-  local untold = end_app_and_tell(ARGV[3], math.max(tonumber(ARGV[4]), latest_dated()))
+  local unpublished = revoke_app_to_publish(ARGV[3], math.max(tonumber(ARGV[4]), latest_dated()))
   -- This comes last, because Redis undoes nothing if a script fails, and a repetition that finds
   -- the sign skips this part.
   redis.call('HDEL', KEYS[2], ARGV[1])
   redis.call('HSET', KEYS[4], ARGV[1], ARGV[2] .. '-')
-  return untold
+  return unpublished
 end
 -- This writes, so that a repetition also waits until a replica has the revocation.
 redis.call('HSET', KEYS[1], 'app:' .. ARGV[3], redis.call('HGET', KEYS[1], 'app:' .. ARGV[3]) or ARGV[4] + 1)

@@ -2,8 +2,8 @@
 -- such a token may be left; and for lives of tokens, the mark of this Redis, and since when it may
 -- lack revocations (one hash slot). ARGV: the second of the caller's clock; the life that is issued
 -- now, or '', and how long until it is noted again at the latest; a new mark ('' for refresh
--- tokens), and how many seconds a doubt is kept; then lives that were known before, each with its
--- second. Deletes a life only if it has passed by both clocks.
+-- tokens), and how many seconds a possible loss is kept; then lives that were known before, each
+-- with its second. Deletes a life only if it has passed by both clocks.
 local now, own = tonumber(redis.call('TIME')[1]), tonumber(ARGV[1])
 local earlier, later = math.min(now, own), math.max(now, own)
 local lives = redis.call('HGETALL', KEYS[1])

@@ -48,7 +48,7 @@ end
 
 -- Revokes a user's tokens of one app up to a second. The field `app:` has the first second that is
 -- not revoked, and `untold:app:` has the last second that is not in the stream yet.
-local function end_app(app, second)
+local function revoke_app(app, second)
   local held = tonumber(redis.call('HGET', KEYS[1], 'app:' .. app) or '-1')
   redis.call('HSET', KEYS[1], 'app:' .. app, math.max(held, second + 1))
   keep_record_for_renewals()
@@ -61,10 +61,10 @@ local function note_on_list(second)
   redis.call('HSET', KEYS[2], 'ended', math.max(noted, second))
 end
 
-local function end_app_and_tell(app, second)
-  end_app(app, second)
+local function revoke_app_to_publish(app, second)
+  revoke_app(app, second)
   note_on_list(second)
-  local untold = math.max(tonumber(redis.call('HGET', KEYS[1], 'untold:app:' .. app) or '-1'), second)
-  redis.call('HSET', KEYS[1], 'untold:app:' .. app, untold)
-  return tostring(untold)
+  local unpublished = math.max(tonumber(redis.call('HGET', KEYS[1], 'untold:app:' .. app) or '-1'), second)
+  redis.call('HSET', KEYS[1], 'untold:app:' .. app, unpublished)
+  return tostring(unpublished)
 end

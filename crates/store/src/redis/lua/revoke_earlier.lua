@@ -13,7 +13,7 @@ if not iat then
 elseif iat > tonumber(ARGV[3]) then
   return {iat, {}}
 end
-end_app(app, iat - 1)
+revoke_app(app, iat - 1)
 keep_record(iat + tonumber(ARGV[6]))
 redis.call('PERSIST', KEYS[1])
 

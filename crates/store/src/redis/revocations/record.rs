@@ -8,7 +8,7 @@ use redis::Value;
 use wxmint_ids::{AppId, ClientId, Person, UserId};
 use wxmint_verify::MAX_LEEWAY;
 
-use super::stream::KEY_ENDS_KEPT;
+use super::stream::KEY_REVOCATIONS_KEPT;
 use crate::redis::clocks::APART;
 use crate::redis::{
     Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable,
@@ -21,7 +21,7 @@ use crate::{
 /// replicas.
 const ADDED: &str = "added";
 /// The value of a token's revocation that is in the stream, also at replicas.
-const TOLD: &str = "told";
+const PUBLISHED: &str = "told";
 
 /// A user may have tokens of this client until this second. The user approved the client through
 /// this app.
@@ -35,7 +35,7 @@ pub struct NotedClient {
 
 /// A revocation is written where [`Store::token_state`] finds it, then into the stream. It is
 /// answered once replicas have both, unless a login made it. A repetition performs the missing
-/// steps. No part of it expires by the store's clock, or may be evicted: [`Store::forget_ends`]
+/// steps. No part of it expires by the store's clock, or may be evicted: [`Store::purge_revocations`]
 /// purges it. While the store's clock is more than a minute ahead of this machine's, no revocation
 /// is made.
 impl Store {
@@ -57,12 +57,12 @@ impl Store {
         let asked = Call::of("HGETALL", name::user(user));
         let asked = asked
             .cmd("HMGET")
-            .arg(name::ends(user))
+            .arg(name::revocations(user))
             .arg(&fields)
             .cmd("GET")
-            .arg(name::ended(user, id));
+            .arg(name::revoked_token(user, id));
         type Found = (HashMap<Vec<u8>, Vec<u8>>, [Option<i64>; 3], Option<String>);
-        let (people, [before, untold, app_first], own): Found =
+        let (people, [before, unpublished, app_first], own): Found =
             self.link.run("token_state", asked).await?;
         // A block stays after the revocations have been purged.
         let is_blocked = people
@@ -70,12 +70,12 @@ impl Store {
             .is_some_and(|block| block.ends_with(b" on"));
         if is_blocked || before.is_some_and(|before| *issued_at <= before) {
             return Ok(TokenState::RevokedWithUser {
-                told: untold.is_none(),
+                published: unpublished.is_none(),
             });
         }
         if own.is_some() || app_first.is_some_and(|first| *issued_at < first) {
             return Ok(TokenState::Revoked {
-                told: own.is_some_and(|state| state == TOLD),
+                published: own.is_some_and(|state| state == PUBLISHED),
             });
         }
         let of_app = people
@@ -100,7 +100,7 @@ impl Store {
         let date = self.date_of_client(token, latest).await?;
         if date == Some(token.issued_at) {
             self.link.later(
-                script::NOTE_NOT_ENDED
+                script::NOTE_NOT_REVOKED
                     .on(&[&name::binding(person)])
                     .arg(date),
             );
@@ -110,7 +110,7 @@ impl Store {
 
     /// As [`Self::date_token`], for a token that does not belong to a login of the person.
     pub async fn date_of_client(&self, token: &Issued, latest: i64) -> Result<Option<i64>> {
-        let script = change_ends(&token.user, "date")
+        let script = change_revocations(&token.user, "date")
             .arg(token.app.as_str())
             .arg(token.issued_at)
             .arg(latest);
@@ -127,7 +127,7 @@ impl Store {
     pub async fn date_renewal(&self, first: &Issued, life: Duration) -> Result<i64> {
         let kept = 2 * life.as_secs() + NOTE_KEPT.as_secs();
         let script = self
-            .ending(&first.user, "renew", Some(first.issued_at))
+            .revoking(&first.user, "renew", Some(first.issued_at))
             .await?
             .arg(kept);
         unless_ahead(self.link.run_confirmed("date_renewal", script).await?)
@@ -135,7 +135,7 @@ impl Store {
 
     /// Revokes one token, until its `exp` and the leeway of verifiers have passed.
     pub async fn revoke_token(&self, token: &Issued) -> Result<()> {
-        self.end_one(token, true).await
+        self.revoke_one(token, true).await
     }
 
     /// Revokes all tokens that a user was issued up to and in this second of the store's clock, or
@@ -143,7 +143,7 @@ impl Store {
     /// `asked_at`: the `iat` of the token with which the request came. If this revocation already
     /// covers that token, nothing changes, so that a repetition does not revoke newer tokens.
     pub async fn revoke_user(&self, user: &UserId, asked_at: Option<i64>) -> Result<()> {
-        let script = self.ending(user, "user", None).await?.arg(asked_at);
+        let script = self.revoking(user, "user", None).await?.arg(asked_at);
         let unpublished = unless_ahead(self.link.run_confirmed("revoke_user", script).await?)?;
         self.publish(user, "before", unpublished, |before| Revocation::User {
             user: user.clone(),
@@ -158,25 +158,25 @@ impl Store {
     pub async fn revoke_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
         // The tokens of clients come first, because the phone cannot repeat the request once its
         // own token is revoked.
-        self.end_clients_of(user, app, None).await?;
-        self.end_in_one_app(user, app, None).await
+        self.revoke_clients_of(user, app, None).await?;
+        self.revoke_in_one_app(user, app, None).await
     }
 
     /// Adds a revocation of the user's tokens in one app to the stream, if one was made there
     /// before Redis failed. Returns whether there was one.
-    pub async fn finish_end_in_app(&self, user: &UserId, app: &AppId) -> Result<bool> {
-        let asked = Call::of("HGET", name::ends(user)).arg(format!("untold:app:{app}"));
+    pub async fn finish_revocation_in_app(&self, user: &UserId, app: &AppId) -> Result<bool> {
+        let asked = Call::of("HGET", name::revocations(user)).arg(format!("untold:app:{app}"));
         let Some(second): Option<i64> = self.link.run("revoke_in_app", asked).await? else {
             return Ok(false);
         };
-        self.end_clients_of(user, app, Some(second)).await?;
-        let ended = Revocation::UserInApp {
+        self.revoke_clients_of(user, app, Some(second)).await?;
+        let revocation = Revocation::UserInApp {
             user: user.clone(),
             app: app.clone(),
             before: second,
             until: second,
         };
-        self.record_revocation(&ended).await?;
+        self.record_revocation(&revocation).await?;
         self.publish_app(user, app, Some(second))
             .await
             .map(|()| true)
@@ -196,8 +196,11 @@ impl Store {
             issued_at,
             expires_at,
         } = newest;
-        let script =
-            script::REVOKE_EARLIER.on(&[name::ends(user), name::user(user), name::clients(user)]);
+        let script = script::REVOKE_EARLIER.on(&[
+            name::revocations(user),
+            name::user(user),
+            name::clients(user),
+        ]);
         let script = script
             .arg(app.as_str())
             .arg(*issued_at)
@@ -215,21 +218,21 @@ impl Store {
             return Ok(Some(date));
         }
         let before = date - 1;
-        let ended = Revocation::UserInApp {
+        let revocation = Revocation::UserInApp {
             user: user.clone(),
             app: app.clone(),
             before,
             until: before,
         };
-        let (until, _) = self.put_into_stream(&ended, None, false).await?;
+        let (until, _) = self.put_into_stream(&revocation, None, false).await?;
         if until > date + life {
             // Another replica has begun to issue tokens with a longer life than this process knew.
             let script = published(user, &format!("app:{app}"), before, until);
             self.link.run::<Value>("revoke_earlier", script).await?;
         }
-        let end = async |(id, expires_at): (String, i64)| {
-            let id = id.parse().map_err(|_| unreadable("a user's ends"))?;
-            self.end_one(
+        let revoke = async |(id, expires_at): (String, i64)| {
+            let id = id.parse().map_err(|_| unreadable("a user's revocations"))?;
+            self.revoke_one(
                 &Issued {
                     id,
                     expires_at,
@@ -239,7 +242,7 @@ impl Store {
             )
             .await
         };
-        try_join_all(earlier.into_iter().map(end)).await?;
+        try_join_all(earlier.into_iter().map(revoke)).await?;
         Ok(Some(date))
     }
 
@@ -247,24 +250,24 @@ impl Store {
     /// forever, because an old key file may come back at any time, and such notes are few. Returns
     /// whether the revocation was added to the stream now; a repetition adds nothing.
     pub async fn revoke_key(&self, kid: &str) -> Result<bool> {
-        let until = (self.clock)().timestamp() + KEY_ENDS_KEPT.as_secs() as i64;
-        let ended = Revocation::Key {
+        let until = (self.clock)().timestamp() + KEY_REVOCATIONS_KEPT.as_secs() as i64;
+        let revocation = Revocation::Key {
             kid: kid.to_owned(),
             until,
         };
         let (_, is_added) = self
-            .put_into_stream(&ended, Some((name::ended_key(kid), &["NX"])), true)
+            .put_into_stream(&revocation, Some((name::revoked_key(kid), &["NX"])), true)
             .await?;
         Ok(is_added)
     }
 
     /// The keys among `kids` that were revoked.
-    pub async fn ended_keys(&self, kids: &[String]) -> Result<Vec<String>> {
+    pub async fn revoked_keys(&self, kids: &[String]) -> Result<Vec<String>> {
         if kids.is_empty() {
             return Ok(Vec::new());
         }
         let asked = kids.iter().fold(Call::at(name::STREAM), |call, kid| {
-            call.cmd("GET").arg(name::ended_key(kid))
+            call.cmd("GET").arg(name::revoked_key(kid))
         });
         let notes: Vec<Option<String>> = self.link.run("ended_keys", asked).await?;
         Ok(kids
@@ -282,9 +285,9 @@ impl Store {
     /// the stream.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
         let script = if blocked {
-            self.ending(user, "block", Some(0)).await?
+            self.revoking(user, "block", Some(0)).await?
         } else {
-            change_ends(user, "unblock")
+            change_revocations(user, "unblock")
         };
         unless_ahead(self.link.run("set_blocked", script).await?)
     }
@@ -304,13 +307,13 @@ impl Store {
 
     /// A step of `change_revocations.lua` that takes three seconds. It covers tokens up to `last`, or up
     /// to now.
-    async fn ending(&self, user: &UserId, step: &str, last: Option<i64>) -> Result<Call> {
+    async fn revoking(&self, user: &UserId, step: &str, last: Option<i64>) -> Result<Call> {
         let latest = if let Some(last) = last {
             last
         } else {
             self.latest_second_of(user).await?
         };
-        Ok(change_ends(user, step)
+        Ok(change_revocations(user, step)
             .arg(latest)
             .arg((self.clock)().timestamp())
             .arg(APART.num_seconds()))
@@ -341,14 +344,14 @@ impl Store {
         let asked = Call::of("HGET", name::user(user))
             .arg("block")
             .cmd("HMGET")
-            .arg(name::ends(user));
+            .arg(name::revocations(user));
         let asked = asked.arg(&["before", "untold:before"]);
-        let (block, [revoked_before, untold]): (Option<String>, [_; 2]) =
+        let (block, [revoked_before, unpublished]): (Option<String>, [_; 2]) =
             self.link.run("user_state", asked).await?;
         Ok(UserState {
             blocked: block.is_some_and(|it| it.ends_with("on")),
             revoked_before,
-            told: untold.is_none(),
+            published: unpublished.is_none(),
         })
     }
 
@@ -367,26 +370,26 @@ impl Store {
     }
 
     /// Writes a revocation again that the store has lost.
-    pub async fn restore_revocation(&self, ended: &Revocation) -> Result<()> {
-        let Revocation::Key { kid, .. } = ended else {
-            self.record_revocation(ended).await?;
-            return self.put_into_stream_again(ended, None).await;
+    pub async fn restore_revocation(&self, revocation: &Revocation) -> Result<()> {
+        let Revocation::Key { kid, .. } = revocation else {
+            self.record_revocation(revocation).await?;
+            return self.put_into_stream_again(revocation, None).await;
         };
-        self.put_into_stream_again(ended, Some((name::ended_key(kid), &["KEEPTTL"])))
+        self.put_into_stream_again(revocation, Some((name::revoked_key(kid), &["KEEPTTL"])))
             .await
     }
 
     /// Whether the record of a revocation is missing, or covers less, although the stream still has
     /// the revocation.
-    pub async fn lacks_revocation(&self, ended: &Revocation) -> Result<bool> {
-        let held = |user| Call::of("HGET", name::ends(user));
-        let (asked, least) = match ended {
+    pub async fn lacks_revocation(&self, revocation: &Revocation) -> Result<bool> {
+        let held = |user| Call::of("HGET", name::revocations(user));
+        let (asked, least) = match revocation {
             Revocation::User { user, before, .. } => (held(user).arg("before"), *before),
             Revocation::UserInApp {
                 user, app, before, ..
             } => (held(user).arg(format!("app:{app}")), *before + 1),
             Revocation::Token { id, user, .. } => {
-                let asked = Call::of("GET", name::ended(user, id));
+                let asked = Call::of("GET", name::revoked_token(user, id));
                 return Ok(self
                     .link
                     .run::<Option<Vec<u8>>>("lacks_revocation", asked)
@@ -403,22 +406,22 @@ impl Store {
     }
 
     /// Writes only the record of a revocation, not its entry in the stream.
-    pub async fn record_revocation(&self, ended: &Revocation) -> Result<()> {
+    pub async fn record_revocation(&self, revocation: &Revocation) -> Result<()> {
         let restored = |user: &UserId, field: String, second: i64| {
-            change_ends(user, "restore")
+            change_revocations(user, "restore")
                 .arg(field)
                 .arg(second)
                 .arg(REVOCATIONS_KEPT.as_secs())
         };
-        let record = match ended {
+        let record = match revocation {
             Revocation::User { user, before, .. } => restored(user, "before".into(), *before),
             Revocation::UserInApp {
                 user, app, before, ..
             } => restored(user, format!("app:{app}"), *before + 1),
-            Revocation::Token { id, user, .. } => script::CHANGE_ENDS
-                .on(&[&name::ended(user, id)])
+            Revocation::Token { id, user, .. } => script::CHANGE_REVOCATIONS
+                .on(&[&name::revoked_token(user, id)])
                 .arg("token"),
-            Revocation::Key { kid, until } => Call::of("SET", name::ended_key(kid)).arg(*until),
+            Revocation::Key { kid, until } => Call::of("SET", name::revoked_key(kid)).arg(*until),
         };
         Ok(self
             .link
@@ -480,12 +483,12 @@ impl Store {
 
     /// Deletes these notes, because all their tokens have been revoked. Notes of later tokens stay.
     pub async fn forget_clients(&self, user: &UserId, noted: &[NotedClient]) -> Result<()> {
-        let forget = |key: &str, member: &[u8], until: i64| {
+        let delete = |key: &str, member: &[u8], until: i64| {
             let script = script::FORGET_CLIENT.on(&[key]).arg(member).arg(until);
             self.link.run_confirmed::<u8>("forget_client", script)
         };
         for NotedClient { client, app, until } in noted {
-            forget(
+            delete(
                 &name::clients(user),
                 format!("{client} {app}").as_bytes(),
                 *until,
@@ -497,7 +500,7 @@ impl Store {
             .iter()
             .filter(|note| !left.iter().any(|it| it.client == note.client))
         {
-            forget(&name::users_of_client(client), &packed::user(user), *until).await?;
+            delete(&name::users_of_client(client), &packed::user(user), *until).await?;
         }
         Ok(())
     }
@@ -528,7 +531,7 @@ impl Store {
 
     /// Revokes the user's tokens of the clients that were approved through this app, up to `last`,
     /// or up to now.
-    pub(in crate::redis) async fn end_clients_of(
+    pub(in crate::redis) async fn revoke_clients_of(
         &self,
         user: &UserId,
         app: &AppId,
@@ -541,20 +544,20 @@ impl Store {
             .filter_map(|note| note.split_once(' ').filter(|(_, of)| *of == app.as_str()))
         {
             let client = client.parse().map_err(|_| unreadable("a user's pages"))?;
-            self.end_in_one_app(user, &client, last).await?;
+            self.revoke_in_one_app(user, &client, last).await?;
         }
         Ok(())
     }
 
     /// Revokes the user's tokens of one app or client, up to `last`, or up to now.
-    pub(in crate::redis) async fn end_in_one_app(
+    pub(in crate::redis) async fn revoke_in_one_app(
         &self,
         user: &UserId,
         app: &AppId,
         last: Option<i64>,
     ) -> Result<()> {
         let script = self
-            .ending(user, "app", last)
+            .revoking(user, "app", last)
             .await?
             .arg(app.as_str())
             .arg(last);
@@ -563,11 +566,11 @@ impl Store {
     }
 
     /// Revokes a single token. With `confirmed`, waits until replicas have the revocation.
-    async fn end_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
-        let key = name::ended(&token.user, &token.id);
-        let ending = script::CHANGE_ENDS.on(&[&key]).arg("token");
-        let state: String = self.link.write("revoke_token", ending, confirmed).await?;
-        if state != TOLD && (confirmed || state != ADDED) {
+    async fn revoke_one(&self, token: &Issued, confirmed: bool) -> Result<()> {
+        let key = name::revoked_token(&token.user, &token.id);
+        let revoking = script::CHANGE_REVOCATIONS.on(&[&key]).arg("token");
+        let state: String = self.link.write("revoke_token", revoking, confirmed).await?;
+        if state != PUBLISHED && (confirmed || state != ADDED) {
             let Issued {
                 id,
                 user,
@@ -585,7 +588,7 @@ impl Store {
             .await?;
             // If this value is lost, a repetition only adds another entry to the stream.
             let mark = Call::of("SET", &key)
-                .arg(if confirmed { TOLD } else { ADDED })
+                .arg(if confirmed { PUBLISHED } else { ADDED })
                 .arg("XX");
             _ = self.link.run::<Value>("revoke_token", mark).await;
         }
@@ -595,9 +598,9 @@ impl Store {
     /// Adds a revocation to the stream, unless the same one was added in the last minute:
     /// simultaneous requests make the same revocation, and verifiers need to read it only once.
     /// Returns the date that it has in the stream.
-    async fn put_once(&self, ended: &Revocation, confirmed: bool) -> Result<i64> {
-        let note = name::put(&ended.form().name());
-        self.put_into_stream(ended, Some((note, &["NX", "EX", "60"])), confirmed)
+    async fn put_once(&self, revocation: &Revocation, confirmed: bool) -> Result<i64> {
+        let note = name::put(&revocation.form().name());
+        self.put_into_stream(revocation, Some((note, &["NX", "EX", "60"])), confirmed)
             .await
             .map(|(date, _)| date)
     }
@@ -622,13 +625,13 @@ impl Store {
         app: &AppId,
         unpublished: Option<i64>,
     ) -> Result<()> {
-        let ended = |before| Revocation::UserInApp {
+        let revocation_up_to = |before| Revocation::UserInApp {
             user: user.clone(),
             app: app.clone(),
             before,
             until: before,
         };
-        self.publish(user, &format!("app:{app}"), unpublished, ended)
+        self.publish(user, &format!("app:{app}"), unpublished, revocation_up_to)
             .await
     }
 
@@ -639,10 +642,10 @@ impl Store {
         user: &UserId,
         name: &str,
         unsent: Option<i64>,
-        end: impl Fn(i64) -> Revocation,
+        revocation_up_to: impl Fn(i64) -> Revocation,
     ) -> Result<()> {
         let Some(second) = unsent else { return Ok(()) };
-        let until = self.put_once(&end(second), true).await?;
+        let until = self.put_once(&revocation_up_to(second), true).await?;
         // This write must be confirmed: if a failover undid it, the revocation would count as
         // missing from the stream forever.
         Ok(self
@@ -652,15 +655,19 @@ impl Store {
     }
 }
 
-pub(in crate::redis) fn change_ends(user: &UserId, step: &str) -> Call {
-    script::CHANGE_ENDS
-        .on(&[name::ends(user), name::user(user), name::clients(user)])
+pub(in crate::redis) fn change_revocations(user: &UserId, step: &str) -> Call {
+    script::CHANGE_REVOCATIONS
+        .on(&[
+            name::revocations(user),
+            name::user(user),
+            name::clients(user),
+        ])
         .arg(step)
 }
 
 /// Notes in the user's record that a revocation is in the stream, with its date.
 fn published(user: &UserId, name: &str, second: i64, until: i64) -> Call {
-    change_ends(user, "published")
+    change_revocations(user, "published")
         .arg(format!("untold:{name}"))
         .arg(second)
         .arg(until)

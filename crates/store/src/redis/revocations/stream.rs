@@ -13,7 +13,7 @@ use wxmint_ids::{AppId, TokenId, UserId};
 use wxmint_verify::revocations::{RevocationEntry, RevocationHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
-use super::record::{change_ends, unless_ahead};
+use super::record::{change_revocations, unless_ahead};
 use crate::redis::{Call, NOTE_KEPT, Store, clocks::APART, name, script, unreadable};
 use crate::{Result, StoreError};
 
@@ -25,7 +25,8 @@ pub const REVOCATIONS_KEPT: Duration = LONGEST_LIFE
 /// How long the revocation of a key is needed: until the key's last token has expired. A replica
 /// may have signed that token a little later, and by another clock. A thief of the key can sign at
 /// any time, but by then no verifier uses a JWK Set that contains the key.
-pub(crate) const KEY_ENDS_KEPT: Duration = LONGEST_LIFE.saturating_add(Duration::from_secs(5 * 60));
+pub(crate) const KEY_REVOCATIONS_KEPT: Duration =
+    LONGEST_LIFE.saturating_add(Duration::from_secs(5 * 60));
 /// How much longer than its date a revocation stays in the store, in seconds: the leeway of
 /// verifiers, plus the difference that clocks may have. A verifier that has just started, and whose
 /// clock is behind the store's, still accepts the token until then.
@@ -200,17 +201,17 @@ impl From<BTreeMap<u64, i64>> for Lives {
 /// Revocations may be missing since `since`, because Redis had no life of tokens then: it is new,
 /// or was emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Doubt {
+pub struct PossibleLoss {
     /// In seconds since 1970.
     pub since: i64,
     /// Whether a process has seen that Redis held revocations before.
     pub is_certain: bool,
 }
 
-/// The suffix of a stored doubt that is certain.
+/// The suffix of a stored possible loss that is certain.
 const LOST: &str = " lost";
 
-impl fmt::Display for Doubt {
+impl fmt::Display for PossibleLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -221,7 +222,7 @@ impl fmt::Display for Doubt {
     }
 }
 
-impl Doubt {
+impl PossibleLoss {
     pub(in crate::redis) fn read(text: &str) -> Option<Self> {
         let since = text.strip_suffix(LOST);
         Some(Self {
@@ -294,7 +295,7 @@ pub struct ReadRevocations {
     /// `Clocks::page_time`.
     pub at: DateTime<Utc>,
     /// The revocations, without those that have expired.
-    pub ends: Vec<Revocation>,
+    pub revocations: Vec<Revocation>,
     /// The lives of tokens that may be left.
     pub lives: Lives,
     /// The cursor from which to continue; empty if the stream is empty. It is opaque to the reader.
@@ -316,11 +317,11 @@ struct Part {
     entries: Vec<Entry>,
 }
 
-/// The outcome of a step of [`Store::forget_ends`].
+/// The outcome of a step of [`Store::purge_revocations`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct Purged {
     /// The number of entries that were purged.
-    pub ends: usize,
+    pub revocations: usize,
     /// The id from which to continue; `None` at the end of the stream.
     pub next: Option<String>,
 }
@@ -352,7 +353,7 @@ impl Store {
 
     /// As [`Self::revocations_after`], but also `None` if the cursor's entry was purged. For a
     /// caller that wants to know whether the stream is still the same.
-    pub async fn ends_after_entry(
+    pub async fn revocations_after_entry(
         &self,
         cursor: &str,
         most: usize,
@@ -434,29 +435,29 @@ impl Store {
     /// and whether it was added now.
     pub(in crate::redis) async fn put_into_stream(
         &self,
-        ended: &Revocation,
+        revocation: &Revocation,
         note: Option<Note<'_>>,
         confirmed: bool,
     ) -> Result<(i64, bool)> {
-        let before = match ended {
+        let before = match revocation {
             Revocation::User { before, .. } | Revocation::UserInApp { before, .. } => Some(*before),
             Revocation::Token { .. } | Revocation::Key { .. } => None,
         };
-        self.put_dated(ended, before, note, confirmed).await
+        self.put_dated(revocation, before, note, confirmed).await
     }
 
     /// As [`Self::put_into_stream`], with the date that the revocation already has.
     pub(in crate::redis) async fn put_into_stream_again(
         &self,
-        ended: &Revocation,
+        revocation: &Revocation,
         note: Option<Note<'_>>,
     ) -> Result<()> {
-        self.put_dated(ended, None, note, true).await.map(drop)
+        self.put_dated(revocation, None, note, true).await.map(drop)
     }
 
     async fn put_dated(
         &self,
-        ended: &Revocation,
+        revocation: &Revocation,
         before: Option<i64>,
         note: Option<Note<'_>>,
         confirmed: bool,
@@ -464,13 +465,13 @@ impl Store {
         let keys = [name::STREAM, name::LIVES]
             .into_iter()
             .chain(note.as_ref().map(|(key, _)| &**key));
-        let Form { head, tail } = ended.form();
+        let Form { head, tail } = revocation.form();
         let before = before.map(|second| second.to_string()).unwrap_or_default();
-        let script = script::PUBLISH_END
+        let script = script::PUBLISH_REVOCATION
             .on(&keys.collect::<Vec<_>>())
             .arg(head)
             .arg(tail)
-            .arg(ended.until());
+            .arg(revocation.until());
         let script = script.arg(before).arg(LONGEST_LIFE.as_secs());
         let script = script
             .arg((self.clock)().timestamp())
@@ -481,7 +482,7 @@ impl Store {
         let (ahead, date, is_added) = answer;
         unless_ahead((ahead, ()))?;
         if is_added {
-            self.made.lock().push(ended.clone().dated(date));
+            self.made.lock().push(revocation.clone().dated(date));
         }
         Ok((date, is_added))
     }
@@ -541,17 +542,18 @@ impl Store {
         let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
         // A revocation that a later version wrote is skipped, so that verifiers still get the
         // others.
-        let ends = entries.iter().filter_map(|(id, (_, end))| {
+        let revocations = entries.iter().filter_map(|(id, (_, revocation))| {
             let unread =
                 || tracing::warn!(id, "this version cannot read an entry of wxmint:revoked");
-            Revocation::read(end).ok_or_else(unread).ok()
+            Revocation::read(revocation).ok_or_else(unread).ok()
         });
         // The earlier of both clocks counts, because one of them may be ahead.
         let present = second.min(at.timestamp());
-        let ends = ends.filter(|ended| ended.until().saturating_add(KEPT_AFTER) >= present);
+        let revocations = revocations
+            .filter(|revocation| revocation.until().saturating_add(KEPT_AFTER) >= present);
         Ok(ReadRevocations {
             at,
-            ends: ends.collect(),
+            revocations: revocations.collect(),
             lives,
             cursor,
             more,
@@ -563,7 +565,7 @@ impl Store {
     /// machine's by more than a minute. Revocations do not expire in Redis, because if the clock of
     /// Redis were ahead for a moment, revoked tokens would become valid again, and because a full
     /// Redis evicts keys that expire.
-    pub async fn forget_ends(&self, from: Option<&str>, most: usize) -> Result<Forgotten> {
+    pub async fn purge_revocations(&self, from: Option<&str>, most: usize) -> Result<Purged> {
         let Part {
             second,
             lives,
@@ -574,8 +576,8 @@ impl Store {
             .await?;
         let own = (self.clock)().timestamp();
         if (second - own).abs() > APART.num_seconds() {
-            return Ok(Forgotten {
-                ends: 0,
+            return Ok(Purged {
+                revocations: 0,
                 next: None,
             });
         }
@@ -592,13 +594,13 @@ impl Store {
             BTreeSet::<UserId>::new(),
             BTreeMap::<UserId, Vec<String>>::new(),
         );
-        for (_, (_, end)) in &over {
-            match Revocation::read(end) {
+        for (_, (_, revocation)) in &over {
+            match Revocation::read(revocation) {
                 Some(Revocation::User { user, .. } | Revocation::UserInApp { user, .. }) => {
                     _ = users.insert(user)
                 }
                 Some(Revocation::Token { id, user, .. }) => {
-                    let key = name::ended(&user, &id);
+                    let key = name::revoked_token(&user, &id);
                     tokens.entry(user).or_default().push(key);
                 }
                 // The note of a revoked key stays, because an old key file may come back at any
@@ -616,7 +618,7 @@ impl Store {
         });
         try_join_all(of_tokens).await?;
         let of_users = users.iter().map(async |user| {
-            match self.forget_record(user, present, &lives).await? {
+            match self.purge_record(user, present, &lives).await? {
                 // The record is still needed, but the purged entry will not lead to the user again.
                 Some(needed) => self.note_kept(user, Some(needed), 0).await,
                 None => Ok(()),
@@ -632,8 +634,8 @@ impl Store {
                 .arg(ids);
             self.link.run::<Value>("forget_ends", deleted).await?;
         }
-        Ok(Forgotten {
-            ends: over.len(),
+        Ok(Purged {
+            revocations: over.len(),
             next,
         })
     }
@@ -641,7 +643,7 @@ impl Store {
     /// Purges the records that were needed for longer than their entries in the stream, and the
     /// notes of the users' clients, of at most `most` users. Returns the number of users that were
     /// examined.
-    pub async fn forget_kept(&self, most: usize) -> Result<usize> {
+    pub async fn purge_kept_records(&self, most: usize) -> Result<usize> {
         let asked = Call::at(name::KEPT)
             .cmd("TIME")
             .cmd("HGETALL")
@@ -667,8 +669,8 @@ impl Store {
             let user = user
                 .parse()
                 .map_err(|_| unreadable("the users whose records are kept"))?;
-            let of_clients = self.forget_old_clients(&user, present).await?;
-            let of_record = self.forget_record(&user, present, &lives).await?;
+            let of_clients = self.purge_old_clients(&user, present).await?;
+            let of_record = self.purge_record(&user, present, &lives).await?;
             self.note_kept(&user, of_record.max(of_clients), *noted as i64)
                 .await
         });
@@ -677,7 +679,7 @@ impl Store {
     }
 
     /// Purges the record of a user's revocations, or returns until when it is needed.
-    async fn forget_record(
+    async fn purge_record(
         &self,
         user: &UserId,
         present: i64,
@@ -686,7 +688,7 @@ impl Store {
         // The note of a renewed token's date is kept as long as the token, with a margin in case a
         // clock is ahead.
         let note = 2 * lives.longest(present).as_secs() + NOTE_KEPT.as_secs();
-        let script = change_ends(user, "forget")
+        let script = change_revocations(user, "forget")
             .arg(present)
             .arg(REVOCATIONS_KEPT.as_secs())
             .arg(note);
@@ -695,7 +697,7 @@ impl Store {
 
     /// Purges the notes of clients whose tokens have expired. Returns when the last token of the
     /// other clients expires.
-    async fn forget_old_clients(&self, user: &UserId, present: i64) -> Result<Option<i64>> {
+    async fn purge_old_clients(&self, user: &UserId, present: i64) -> Result<Option<i64>> {
         let (old, left): (Vec<_>, Vec<_>) = self
             .clients_of(user)
             .await?
@@ -768,11 +770,11 @@ fn id_after(id: &str) -> Option<String> {
 }
 
 /// The date of an entry. An entry that a later version wrote is kept as long as any revocation.
-fn until((id, (_, end)): &Entry) -> i64 {
+fn until((id, (_, revocation)): &Entry) -> i64 {
     let put_at = || stream_id(id).map_or(0, |(millis, _)| (millis / 1_000) as i64);
-    Revocation::read(end).map_or_else(
+    Revocation::read(revocation).map_or_else(
         || put_at() + REVOCATIONS_KEPT.as_secs() as i64,
-        |ended| ended.until(),
+        |revocation| revocation.until(),
     )
 }
 
@@ -780,8 +782,8 @@ fn until((id, (_, end)): &Entry) -> i64 {
 /// after a failover that lost entries another entry may have the id. The date says when the entry
 /// is purged.
 fn cursor_of(entry: &Entry) -> String {
-    let (id, (_, end)) = entry;
-    let content = URL_SAFE_NO_PAD.encode(&digest(&SHA256, end.as_bytes()).as_ref()[..6]);
+    let (id, (_, revocation)) = entry;
+    let content = URL_SAFE_NO_PAD.encode(&digest(&SHA256, revocation.as_bytes()).as_ref()[..6]);
     format!("{id}.{}.{content}", until(entry))
 }
 
@@ -790,12 +792,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_read_as_it_was_written() {
+    fn a_revocation_is_read_as_it_was_written() {
         let (user, app) = (
             "user-1".parse::<UserId>().expect("a user"),
             "wx0123456789abcdef".parse().expect("an app"),
         );
-        for end in [
+        for revocation in [
             Revocation::User {
                 user: user.clone(),
                 before: 1,
@@ -817,9 +819,16 @@ mod tests {
                 until: 4,
             },
         ] {
-            assert_eq!(Revocation::read(&end.to_string()).as_ref(), Some(&end));
-            let later = end.clone().dated(99);
-            assert_eq!(later.form().name(), end.form().name(), "whatever its date");
+            assert_eq!(
+                Revocation::read(&revocation.to_string()).as_ref(),
+                Some(&revocation)
+            );
+            let later = revocation.clone().dated(99);
+            assert_eq!(
+                later.form().name(),
+                revocation.form().name(),
+                "whatever its date"
+            );
         }
         for wrong in [
             "",
@@ -851,26 +860,27 @@ mod tests {
     #[test]
     fn readers_who_begin_at_different_entries_soon_read_the_same_parts() {
         let (all, most) = (40_000, 1_000);
-        let mut ends = std::collections::BTreeMap::<usize, usize>::new();
+        let mut revocations = std::collections::BTreeMap::<usize, usize>::new();
         for begin in (0..20_000).step_by(997) {
             let mut from = begin;
             while from + most < all {
                 let length = where_readers_meet(&entries(from, most + 1), most);
                 assert!((most / 2 + 1..=most).contains(&length));
                 from += length;
-                *ends.entry(from).or_default() += 1;
+                *revocations.entry(from).or_default() += 1;
             }
         }
         let readers = (0..20_000).step_by(997).count();
         let after = |place: usize| {
-            ends.range(place..)
+            revocations
+                .range(place..)
                 .map(|(_, count)| *count)
                 .collect::<Vec<_>>()
         };
         assert!(
-            ends.len() < all / 300,
-            "{} ends for {readers} readers",
-            ends.len()
+            revocations.len() < all / 300,
+            "{} revocations for {readers} readers",
+            revocations.len()
         );
         assert!(
             after(30_000).iter().all(|count| *count == readers),
