@@ -14,7 +14,7 @@ use wxmint_keys::vault::Vault;
 use wxmint_keys::{KeyRing, KeySet, PrivateJwk, SIGNED_WITH, StoredKeys};
 use wxmint_telemetry::{Step, Trace, Traces};
 use wxmint_verify::revocations::{
-    Endable, Ends, Feed, RevocationEntry, RevocationHash, RevocationsPage,
+    RevocableToken, RevocationEntry, RevocationFeed, RevocationHash, RevocationSet, RevocationsPage,
 };
 use wxmint_verify::{Algorithm, PublicKeySet, TokenTyp, Verifier, VerifierPolicy};
 use wxmint_wechat::{Api, DataCheck, SessionKey, UserData, read_session};
@@ -147,9 +147,9 @@ mod ended {
     const A_PAGE: usize = 5_000;
 
     /// A verifier holds this when it has read so many ends of a feed.
-    fn held(number: usize, keys: &KeySet) -> Arc<Ends> {
+    fn held(number: usize, keys: &KeySet) -> Arc<RevocationSet> {
         let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
-        let (mut feed, second) = (Feed::of(ISSUER), now().timestamp());
+        let (mut feed, second) = (RevocationFeed::of(ISSUER), now().timestamp());
         for first in (0..number).step_by(A_PAGE) {
             let hash = |end: usize| RevocationHash::of(ISSUER, &end.to_string());
             let until = second + 86_400;
@@ -185,8 +185,8 @@ mod ended {
             )
             .expect("accepted");
         }
-        assert_eq!(feed.ends().count(), number);
-        feed.ends()
+        assert_eq!(feed.revocations().count(), number);
+        feed.revocations()
     }
 
     /// A sidecar asks this for each token, whether it remembers it or not.
@@ -196,7 +196,7 @@ mod ended {
         let keys = keys(Algorithm::EdDsa);
         let verifier = Verifier::new(VerifierPolicy::new(ISSUER, [ISSUER])).expect("a policy");
         let minter = minter(KeyRing::new(keys.clone(), now()).expect("a ring"));
-        let tokens: Vec<Endable> = (0..TOKENS)
+        let tokens: Vec<RevocableToken> = (0..TOKENS)
             .map(|index| {
                 let user = format!("0193f5b2-9c5e-7cc0-8000-{index:012}")
                     .parse()
@@ -206,7 +206,7 @@ mod ended {
                 let token = minter
                     .mint(&token, &Default::default(), now())
                     .expect("a token");
-                Endable::of(
+                RevocableToken::of(
                     ISSUER,
                     &verifier
                         .verify(token.expose(), &keys, now())
@@ -216,7 +216,7 @@ mod ended {
             })
             .collect();
         let (ends, mut next) = (held(number, &keys), tokens.iter().cycle());
-        bencher.bench_local(|| ends.has_ended(black_box(next.next().expect("a cycle"))));
+        bencher.bench_local(|| ends.is_revoked(black_box(next.next().expect("a cycle"))));
     }
 }
 

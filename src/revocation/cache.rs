@@ -1,5 +1,6 @@
-//! Holds the revocations that the stream of the store has, and restores those that the store has lost
-//! in a failover, or because it was emptied. Revocations whose tokens have all expired are dropped.
+//! Holds the revocations that the stream of the store has, and restores those that the store has
+//! lost in a failover, or because it was emptied. Revocations whose tokens have all expired are
+//! dropped.
 
 use std::collections::{HashSet, VecDeque};
 use std::mem;

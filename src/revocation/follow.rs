@@ -1,5 +1,5 @@
-//! Follows the store for as long as the process runs: restores lost revocations, purges expired ones,
-//! and reports a possible loss.
+//! Follows the store for as long as the process runs: restores lost revocations, purges expired
+//! ones, and reports a possible loss.
 
 use std::time::{Duration, Instant};
 

@@ -98,9 +98,9 @@ pub(crate) fn check_replacement(
     }
 }
 
-/// Learns which keys in use, or of peers, the feed revokes, so that this process refuses their tokens
-/// like every verifier that follows the feed. Returns a fault if a key in use is revoked. `path`: the
-/// file of the keys in use. If the store does not answer, the known revocations stay.
+/// Learns which keys in use, or of peers, the feed revokes, so that this process refuses their
+/// tokens like every verifier that follows the feed. Returns a fault if a key in use is revoked.
+/// `path`: the file of the keys in use. If the store does not answer, the known revocations stay.
 pub(crate) async fn learn_revoked_keys(
     keys: &KeyRing,
     of_peers: &[PublicKey],

@@ -64,24 +64,23 @@ impl SidecarMetrics {
         let help = "Time since an issuer's keys were last fetched; absent before they were";
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
         let help = "Pages of an issuer's revocation feed that were not received or not accepted, by reason";
-        let followed = peer.known().filter(|known| known.ends.is_some());
+        let followed = peer.known().filter(|known| known.revocations.is_some());
         followed.for_each(|known| drop(self.refused_pages(known.issuer, "no_answer")));
         registry.register(
             "revocations_refused_pages",
             help,
             self.refused_pages.clone(),
         );
-        let (held, age) = gauges(
-            peer.known()
-                .filter_map(|known| Some((known.issuer, known.ends?, known.ends_age))),
-        );
+        let (held, age) =
+            gauges(peer.known().filter_map(|known| {
+                Some((known.issuer, known.revocations?, known.revocations_age))
+            }));
         registry.register(
             "revocations_held",
-            "Ends of an issuer's tokens that are held",
+            "Revocations of an issuer's tokens that are held",
             held,
         );
-        let help =
-            "Age of what is known of an issuer's ends; absent before the feed was read to its end";
+        let help = "Age of what is known of an issuer's revocations; absent before the feed was read to its end";
         registry.register_with_unit("revocations_age", help, Unit::Seconds, age);
         let mut text = String::new();
         let complete = encode(&mut text, &registry);

@@ -136,7 +136,7 @@ async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
                 if what == "keys" {
                     known.lacks_keys
                 } else {
-                    known.lacks_ends
+                    known.lacks_revocations
                 }
             };
             let issuers: Vec<_> = sidecar

@@ -112,7 +112,7 @@ fn refusal(reason: NotVerified) -> (Problem, Outcome) {
         NotVerified::Refused(reason) => return refused(&reason.to_string()),
         NotVerified::NoKeys => (ProblemCode::KeysUnavailable, NO_KEYS, "no_keys"),
         NotVerified::StaleKeys => (ProblemCode::KeysUnavailable, STALE_KEYS, "no_keys"),
-        NotVerified::StaleEnds => (
+        NotVerified::StaleRevocations => (
             ProblemCode::RevocationsUnavailable,
             STALE_ENDS,
             "stale_ends",

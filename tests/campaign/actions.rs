@@ -279,7 +279,7 @@ impl Campaign {
             .peer
             .known()
             .next()
-            .and_then(|known| known.ends_age)
+            .and_then(|known| known.revocations_age)
             .unwrap_or(Duration::MAX);
         let knows_until = Instant::now()
             .checked_sub(age.saturating_add(WHOLE_SECOND))
@@ -289,7 +289,7 @@ impl Campaign {
         let verdict = match &verdict {
             Ok(claims) => Ok(claims.user.as_str().to_owned()),
             // That the feed is not read is found elsewhere.
-            Err(NotVerified::StaleEnds) => return,
+            Err(NotVerified::StaleRevocations) => return,
             Err(reason) => Err(reason.to_string()),
         };
         let verdict = verdict.as_ref().map(String::as_str).map_err(String::as_str);

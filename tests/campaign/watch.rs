@@ -40,7 +40,7 @@ fn check_feed(campaign: &Campaign) {
         .peer
         .known()
         .next()
-        .and_then(|known| known.ends_age)
+        .and_then(|known| known.revocations_age)
         .unwrap_or(Duration::MAX);
     let settled = KNOWN_WITHIN + campaign.plan.grace;
     if age > settled - Duration::from_secs(5)

@@ -12,7 +12,9 @@ use wxmint::clock::now;
 use wxmint_ids::{Person, UserId};
 use wxmint_keys::{KeyRing, token::Minter};
 use wxmint_redis_link::DEADLINE;
-use wxmint_verify::revocations::{Feed, MAX_PAGE_REVOCATIONS, PAGE_LIFE, RevocationsPage};
+use wxmint_verify::revocations::{
+    MAX_PAGE_REVOCATIONS, PAGE_LIFE, RevocationFeed, RevocationsPage,
+};
 use wxmint_verify::{PublishedKeys, TokenTyp, Verifier, VerifierPolicy};
 
 use crate::answer::{Answer, claims};
@@ -58,14 +60,14 @@ impl After {
             .await
             .done();
         let keys = PublishedKeys::read(jwks.body.as_bytes()).expect("a set of keys");
-        let mut feed = Feed::of(ISSUER);
+        let mut feed = RevocationFeed::of(ISSUER);
         feed.accept(&page().await, &keys, now())
             .expect("a page of this issuer");
         let verifier = Verifier::new(VerifierPolicy::new(ISSUER, AUDIENCES)).expect("a policy");
         let mut tokens = BTreeMap::new();
         for token in replica.tokens() {
             let follower = verifier
-                .verify_unless_ended(&token, &keys, &feed.ends(), now())
+                .verify_unless_revoked(&token, &keys, &feed.revocations(), now())
                 .is_ok();
             let issuer = replica.by(&token, "GET", NO_REQUEST, Value::Null).await;
             assert!([401, 403, 404].contains(&issuer.status), "{issuer:?}");

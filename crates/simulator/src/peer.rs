@@ -40,7 +40,7 @@ async fn orders_of_caller(request: HttpRequest, peer: Data<Peer>) -> HttpRespons
             HttpResponse::Ok().json(json!({"user_id": claims.user.as_str(), "orders": 2}))
         }
         Err(NotVerified::Refused(reason)) => {
-            let ended = reason == Refused::Ended;
+            let ended = reason == Refused::Revoked;
             HttpResponse::Unauthorized().json(json!({"ended": ended, "reason": reason.to_string()}))
         }
         Err(reason) => HttpResponse::ServiceUnavailable()

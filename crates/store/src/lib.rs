@@ -140,11 +140,11 @@ pub enum TokenState {
     /// The token has not been revoked. It was issued to one of these persons: those of its user in
     /// its app, each with the generation of the binding.
     People(Vec<(Person, Generation)>),
-    /// All tokens of its user were revoked, and this one with them. `published`: whether the revocation
-    /// is in the stream, so that a repetition has nothing left to do.
+    /// All tokens of its user were revoked, and this one with them. `published`: whether the
+    /// revocation is in the stream, so that a repetition has nothing left to do.
     RevokedWithUser { published: bool },
-    /// The token itself was revoked, or all tokens of its user in its app were. `published`: whether the
-    /// revocation of the token itself is in the stream.
+    /// The token itself was revoked, or all tokens of its user in its app were. `published`:
+    /// whether the revocation of the token itself is in the stream.
     Revoked { published: bool },
 }
 

@@ -38,14 +38,14 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use self::fetch::Place;
-use self::follower::RemoteEnds;
+use self::follower::RemoteRevocations;
 use self::http::Http;
 pub use self::http::StartError;
 pub use self::other_issuer::{FetchKeys, OtherIssuer};
 use self::remote::RemoteKeys;
 use self::shelf::Shelf;
 pub use self::trusted_issuer::{Revocations, TrustedIssuer, WhenStale};
-use crate::revocations::{Endable, Ends};
+use crate::revocations::{RevocableToken, RevocationSet};
 use crate::{Claims, PolicyError, Refused, UnverifiedIssuer, Verified, Verifier};
 
 /// The current time, for background tasks: they have no caller that could pass it.
@@ -92,7 +92,7 @@ pub enum NotVerified {
     /// The token is valid, but it may have been revoked since, because the revocation feed was not
     /// read for too long. Answer with 503.
     #[error("the issuer's revocation feed has not been read for too long")]
-    StaleEnds,
+    StaleRevocations,
 }
 
 /// The outcome of fetching an issuer's keys.
@@ -134,7 +134,7 @@ struct Trusted {
     issuer: String,
     verifier: Verifier,
     keys: Arc<RemoteKeys>,
-    ends: Option<RemoteEnds>,
+    revocations: Option<RemoteRevocations>,
 }
 
 impl Trusted {
@@ -158,7 +158,7 @@ impl Trusted {
             Arc::clone(watcher),
         );
         let follow = |feed| {
-            RemoteEnds::start(
+            RemoteRevocations::start(
                 &issuer,
                 feed,
                 Arc::clone(&keys),
@@ -166,20 +166,24 @@ impl Trusted {
                 Arc::clone(watcher),
             )
         };
-        let ends = trusted.revocations.as_ref().map(follow);
+        let revocations = trusted.revocations.as_ref().map(follow);
         Ok(Self {
             issuer,
             verifier,
             keys,
-            ends,
+            revocations,
         })
     }
 
     /// Looks up whether a token with a valid signature has been revoked.
-    fn ask_ends(&self, token: &Endable, now: DateTime<Utc>) -> Result<(), NotVerified> {
-        match &self.ends {
-            Some(ends) if ends.ends().has_ended(token) => Err(Refused::Ended.into()),
-            Some(ends) if ends.must_refuse(now) => Err(NotVerified::StaleEnds),
+    fn check_revocations(
+        &self,
+        token: &RevocableToken,
+        now: DateTime<Utc>,
+    ) -> Result<(), NotVerified> {
+        match &self.revocations {
+            Some(remote) if remote.revocations().is_revoked(token) => Err(Refused::Revoked.into()),
+            Some(remote) if remote.must_refuse(now) => Err(NotVerified::StaleRevocations),
             _ => Ok(()),
         }
     }
@@ -199,13 +203,13 @@ pub struct KnownOf<'a> {
     /// [`TrustedIssuer::keys_max_age`].
     pub lacks_keys: bool,
     /// The number of revocations that are held; `None` if the feed is not followed.
-    pub ends: Option<usize>,
+    pub revocations: Option<usize>,
     /// The age of the newest page that reached the end of the feed; `None` before the first.
-    pub ends_age: Option<Duration>,
+    pub revocations_age: Option<Duration>,
     /// Whether revocations may be missing, because the feed was never read to its end, was not read
     /// to its end for [`Revocations::max_age`], or has more revocations than the peer can hold.
     /// Revoked tokens are then accepted if [`WhenStale::Open`].
-    pub lacks_ends: bool,
+    pub lacks_revocations: bool,
 }
 
 /// Records which edition of an issuer's keys verified a token, and the parts of the token that a
@@ -215,7 +219,7 @@ pub struct KnownOf<'a> {
 pub struct Proof {
     issuer: usize,
     edition: u64,
-    token: Endable,
+    token: RevocableToken,
 }
 
 impl Proof {
@@ -225,7 +229,7 @@ impl Proof {
         Self {
             issuer,
             edition,
-            token: Endable::of("https://login.example.com", claims, "a-kid"),
+            token: RevocableToken::of("https://login.example.com", claims, "a-kid"),
         }
     }
 }
@@ -271,15 +275,15 @@ impl Peer {
     /// Waits until the peer has the keys of every issuer and has read every revocation feed to its
     /// end. For a feed that is [`WhenStale::Open`], it waits at most 10 s for each page and
     /// [`Revocations::max_age`] for all pages. If it gives up, [`Peer::known`] reports
-    /// [`KnownOf::lacks_ends`].
+    /// [`KnownOf::lacks_revocations`].
     pub async fn is_ready(&self) {
         self.has_keys().await;
-        for ends in self
+        for revocations in self
             .trusted
             .iter()
-            .filter_map(|trusted| trusted.ends.as_ref())
+            .filter_map(|trusted| trusted.revocations.as_ref())
         {
-            ends.found().await;
+            revocations.found().await;
         }
     }
 
@@ -320,7 +324,7 @@ impl Peer {
                 .keys
                 .believed(now)
                 .is_ok_and(|edition| edition.number == proof.edition)
-                && trusted.ask_ends(&proof.token, now).is_ok()
+                && trusted.check_revocations(&proof.token, now).is_ok()
         })
     }
 
@@ -329,19 +333,24 @@ impl Peer {
         let now = now();
         self.trusted.iter().map(
             move |Trusted {
-                      issuer, keys, ends, ..
+                      issuer,
+                      keys,
+                      revocations,
+                      ..
                   }| {
-                let lacks_ends = ends.as_ref().is_some_and(|ends| ends.is_stale(now));
-                let ends = ends.as_ref().map(RemoteEnds::ends);
+                let lacks_revocations = revocations
+                    .as_ref()
+                    .is_some_and(|revocations| revocations.is_stale(now));
+                let revocations = revocations.as_ref().map(RemoteRevocations::revocations);
                 KnownOf {
-                    lacks_ends,
+                    lacks_revocations,
                     lacks_keys: keys.believed(now).is_err(),
                     issuer,
                     keys: keys.edition().map_or(0, |edition| edition.keys.keys.len()),
                     keys_age: keys.age(now),
-                    ends: ends.map(Ends::count),
-                    ends_age: ends
-                        .and_then(|ends| ends.age(now))
+                    revocations: revocations.map(RevocationSet::count),
+                    revocations_age: revocations
+                        .and_then(|revocations| revocations.age(now))
                         .map(|age| age.to_std().unwrap_or_default()),
                 }
             },
@@ -370,7 +379,7 @@ impl Peer {
         let trusted = &self.trusted[issuer];
         let edition = trusted.keys.believed(now)?;
         let (claims, token) = trusted.verifier.prove(token, &edition.keys, now)?;
-        trusted.ask_ends(&token, now)?;
+        trusted.check_revocations(&token, now)?;
         Ok((
             claims,
             Proof {

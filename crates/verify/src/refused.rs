@@ -60,7 +60,7 @@ pub enum Refused {
     Typ,
     /// The issuer has revoked the token, its user's tokens, or its key.
     #[error("it was revoked before it expired")]
-    Ended,
+    Revoked,
     /// No published key has this `kid`.
     #[error("no published key has its `kid`")]
     UnknownKey,

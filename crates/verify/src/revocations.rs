@@ -5,20 +5,21 @@
 //! in one app up to a time, one token, or all tokens that one key has signed. The feed names users
 //! and tokens by a [`RevocationHash`], so that readers of the feed do not learn their ids.
 //!
-//! A [`Feed`] checks pages and adds their revocations to the [`Ends`] in which a verifier looks up
-//! a token. A `Feed` fetches nothing; `verify::peer` does, with the feature `fetch`.
+//! A [`RevocationFeed`] checks pages and adds their revocations to the [`RevocationSet`] in which a
+//! verifier looks up a token. A `RevocationFeed` fetches nothing; `verify::peer` does, with the
+//! feature `fetch`.
 
 mod feed;
 mod hash;
-mod held;
 mod page;
+mod set;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use self::feed::{Feed, MAX_PAGE, PageRefused};
+pub use self::feed::{MAX_PAGE, PageRefused, RevocationFeed};
 pub use self::hash::RevocationHash;
-pub use self::held::{Endable, Ends, MAX_HELD};
 pub use self::page::{
     MAX_PAGE_REVOCATIONS, PAGE_LIFE, PAGE_MEDIA_TYPE, PAGE_TYP, RevocationEntry, RevocationsPage,
 };
+pub use self::set::{MAX_HELD, RevocableToken, RevocationSet};

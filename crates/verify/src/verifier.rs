@@ -22,7 +22,7 @@ use self::claims::Dates;
 use self::header::{parts, typ};
 use super::json::Object;
 use super::jws::Header;
-use super::revocations::{Endable, Ends};
+use super::revocations::{RevocableToken, RevocationSet};
 use super::{KeySource, Part, Refused, TokenTyp};
 
 /// The longest token that is parsed, in bytes. Our tokens have about 500 bytes, and the head of a
@@ -163,17 +163,17 @@ impl Verifier {
         self.prove(token, keys, now).map(|(claims, _)| claims)
     }
 
-    /// As [`Verifier::verify`], and refuses a token that has been revoked ([`Refused::Ended`]).
-    pub fn verify_unless_ended(
+    /// As [`Verifier::verify`], and refuses a token that has been revoked ([`Refused::Revoked`]).
+    pub fn verify_unless_revoked(
         &self,
         token: &str,
         keys: &(impl KeySource + ?Sized),
-        ends: &Ends,
+        revocations: &RevocationSet,
         now: DateTime<Utc>,
     ) -> Result<Verified<Claims>, Refused> {
-        let (claims, endable) = self.prove(token, keys, now)?;
-        if ends.has_ended(&endable) {
-            Err(Refused::Ended)
+        let (claims, revocable) = self.prove(token, keys, now)?;
+        if revocations.is_revoked(&revocable) {
+            Err(Refused::Revoked)
         } else {
             Ok(claims)
         }
@@ -185,13 +185,13 @@ impl Verifier {
         token: &str,
         keys: &(impl KeySource + ?Sized),
         now: DateTime<Utc>,
-    ) -> Result<(Verified<Claims>, Endable), Refused> {
+    ) -> Result<(Verified<Claims>, RevocableToken), Refused> {
         let takes = |header: &Header| {
             typ(header).map(|typ| typ == TokenTyp::AccessToken || typ == self.typ)
         };
         let (claims, header) = self.open(token, keys, (now, Dates::Whole), takes, Claims::read)?;
-        let endable = Endable::of(&self.issuer, &claims, &header.kid);
-        Ok((Verified(claims), endable))
+        let revocable = RevocableToken::of(&self.issuer, &claims, &header.kid);
+        Ok((Verified(claims), revocable))
     }
 
     /// Verifies a token by which a service proves that it is `subject`: the token of a Kubernetes

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use wxmint_upstream::{Fetched, Tls, Upstream};
 use wxmint_verify::PublishedKeys;
 use wxmint_verify::peer::{Revocations, TrustedIssuer, WhenStale};
-use wxmint_verify::revocations::{Feed, MAX_PAGE, PageRefused};
+use wxmint_verify::revocations::{MAX_PAGE, PageRefused, RevocationFeed};
 
 use super::{Tell, faulty, remarked, wechat::clock};
 use crate::cli::{remarks, variables};
@@ -208,7 +208,11 @@ fn revocations(
     let text = page.and_then(|page| String::from_utf8(page).map_err(|_| message!(no_page_of_feed)));
     let refused =
         |error: PageRefused| message!(page_is_refused, error.reason(), Message::from(&error));
-    let accepted = text.and_then(|text| Feed::of(issuer).accept(&text, keys, now).map_err(refused));
+    let accepted = text.and_then(|text| {
+        RevocationFeed::of(issuer)
+            .accept(&text, keys, now)
+            .map_err(refused)
+    });
     let Err(reason) = accepted else {
         return Finding::ok("revocations", message!(feed_is_signed, issuer));
     };

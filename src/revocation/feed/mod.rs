@@ -1,7 +1,8 @@
 //! The revocation feed, which verifiers follow: signed pages of the stream of revocations.
 //!
-//! `route` answers a request. `pages` has the pages in memory, and `turns` decides which client makes
-//! a missing page, by `page_maker`. A `cursor` names the place in the stream at which a page begins.
+//! `route` answers a request. `pages` has the pages in memory, and `turns` decides which client
+//! makes a missing page, by `page_maker`. A `cursor` names the place in the stream at which a page
+//! begins.
 
 mod cursor;
 mod page_maker;

@@ -3,7 +3,7 @@
 use wxmint_ids::TokenId;
 use wxmint_keys::token::Issued;
 use wxmint_store::Generation;
-use wxmint_verify::{Claims, revocations::Endable};
+use wxmint_verify::{Claims, revocations::RevocableToken};
 
 use super::verifiers::{ISSUER, Verifier};
 use super::world::{USERS, World};
@@ -20,7 +20,7 @@ pub(crate) struct Token {
 
 impl Token {
     /// The parts of it that an end can name.
-    pub(crate) fn endable(&self, kid: &str) -> Endable {
+    pub(crate) fn revocable(&self, kid: &str) -> RevocableToken {
         let Issued {
             user,
             app,
@@ -30,7 +30,7 @@ impl Token {
         } = self.issued.clone();
         let [issued_at, expires_at] = [issued_at, expires_at].map(|second| at(second * SECOND));
         let (audience, not_before, others) = Default::default();
-        Endable::of(
+        RevocableToken::of(
             ISSUER,
             &Claims {
                 user,
@@ -85,7 +85,7 @@ impl End {
 /// The requests and the answers, as a bystander with the true clock writes it down.
 #[derive(Default)]
 pub(crate) struct Books {
-    pub(crate) tokens: Vec<(Token, Endable)>,
+    pub(crate) tokens: Vec<(Token, RevocableToken)>,
     /// The latest date ahead of the store's clock that a token of each user has got, and the same without those that a
     /// failover would take back.
     pub(crate) dated: [i64; USERS],
@@ -108,14 +108,14 @@ impl World<'_> {
         for number in 0..self.verifiers.len() {
             self.verifiers[number].hear(self.now);
             let verifier = &self.verifiers[number];
-            let (ends, clock) = (verifier.feed.ends(), self.now + verifier.clock);
+            let (ends, clock) = (verifier.feed.revocations(), self.now + verifier.clock);
             let valid = self
                 .books
                 .tokens
                 .iter()
                 .filter(|(token, _)| token.is_valid(clock));
-            for (token, endable) in valid {
-                self.judge(verifier, ends.has_ended(endable), token)
+            for (token, revocable) in valid {
+                self.judge(verifier, ends.is_revoked(revocable), token)
                     .map_err(|law| format!("verifier {number}, {:?}: {law}", token.issued.id))?;
             }
         }

@@ -498,8 +498,8 @@ impl World<'_> {
         if !is_ended_since && is_ended && !self.user_state(user).blocked {
             self.books.dead_on_arrival = Some(token.issued.id.clone());
         }
-        let endable = token.endable(&self.keys.kids[key]);
-        self.books.tokens.push((token, endable));
+        let revocable = token.revocable(&self.keys.kids[key]);
+        self.books.tokens.push((token, revocable));
     }
 
     fn answered(&mut self, request: &Request) {

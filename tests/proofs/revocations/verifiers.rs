@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys, token::Minter};
-use wxmint_verify::revocations::{Feed, PageRefused, RevocationsPage};
+use wxmint_verify::revocations::{PageRefused, RevocationFeed, RevocationsPage};
 use wxmint_verify::{Algorithm, PublicKeySet, PublishedKeys, TokenTyp};
 
 use crate::{Millis, SECOND, at};
@@ -55,7 +55,7 @@ impl Keys {
 }
 
 pub(crate) struct Verifier {
-    pub(crate) feed: Feed,
+    pub(crate) feed: RevocationFeed,
     /// Its clock shows so much beyond the true time.
     pub(crate) clock: Millis,
     pub(crate) next_poll: Millis,
@@ -69,7 +69,7 @@ impl Verifier {
     /// One that has just started, and holds nothing.
     pub(crate) fn start(clock: Millis, now: Millis) -> Self {
         Self {
-            feed: Feed::of(ISSUER),
+            feed: RevocationFeed::of(ISSUER),
             clock,
             next_poll: now,
             calm_since: now,
@@ -90,7 +90,7 @@ impl Verifier {
     /// How old it says that its knowledge is.
     pub(crate) fn age(&self, now: Millis) -> Option<Millis> {
         self.feed
-            .ends()
+            .revocations()
             .age(at(now + self.clock))
             .map(|age| age.num_milliseconds())
     }

@@ -178,7 +178,7 @@ mod tests {
                 Some("1"),
             ),
             (
-                Rejection::NotVerified(NotVerified::StaleEnds),
+                Rejection::NotVerified(NotVerified::StaleRevocations),
                 503,
                 None,
                 Some("1"),

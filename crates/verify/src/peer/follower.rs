@@ -14,7 +14,9 @@ use super::http::Http;
 use super::remote::{RemoteKeys, jitter};
 use super::{Revocations, Watcher, WhenStale, now};
 use crate::Refused;
-use crate::revocations::{Ends, Feed, MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused};
+use crate::revocations::{
+    MAX_HELD, MAX_PAGE, PAGE_MEDIA_TYPE, PageRefused, RevocationFeed, RevocationSet,
+};
 
 /// The most pages that are requested without a pause. With 1,000 revocations each, they have twice
 /// as many revocations as are held.
@@ -55,15 +57,15 @@ impl Reading {
 }
 
 /// The revocations of one issuer, kept up to date until this value is dropped.
-pub(super) struct RemoteEnds {
-    ends: Arc<Ends>,
+pub(super) struct RemoteRevocations {
+    revocations: Arc<RevocationSet>,
     reading: watch::Receiver<Reading>,
     max_age: TimeDelta,
     when_stale: WhenStale,
     task: JoinHandle<()>,
 }
 
-impl RemoteEnds {
+impl RemoteRevocations {
     /// Starts a task on the current tokio runtime that follows the feed. The task waits until there
     /// are keys to verify pages with.
     pub(super) fn start(
@@ -73,9 +75,9 @@ impl RemoteEnds {
         http: Http,
         watcher: Arc<dyn Watcher>,
     ) -> Self {
-        let feed = Feed::of(issuer);
+        let feed = RevocationFeed::of(issuer);
         let (read, reading) = watch::channel(Reading::Unasked);
-        let ends = feed.ends();
+        let revocations = feed.revocations();
         let when_stale = settings.when_stale;
         let max_age = TimeDelta::from_std(settings.max_age).unwrap_or(TimeDelta::MAX);
         let follower = Follower {
@@ -89,11 +91,11 @@ impl RemoteEnds {
             keys,
             watcher,
             read,
-            told: None,
+            reported: None,
             is_stale: false,
         };
         Self {
-            ends,
+            revocations,
             reading,
             max_age,
             when_stale,
@@ -101,8 +103,8 @@ impl RemoteEnds {
         }
     }
 
-    pub(super) fn ends(&self) -> &Ends {
-        &self.ends
+    pub(super) fn revocations(&self) -> &RevocationSet {
+        &self.revocations
     }
 
     /// Whether all tokens must be refused because revocations may be missing. A peer that is
@@ -117,7 +119,7 @@ impl RemoteEnds {
 
     /// Whether revocations may be missing.
     pub(super) fn is_stale(&self, now: DateTime<Utc>) -> bool {
-        is_stale(&self.ends, self.max_age, now)
+        is_stale(&self.revocations, self.max_age, now)
     }
 
     /// Waits until the feed has been read to its end. A peer that is [`WhenStale::Open`] gives up
@@ -142,14 +144,14 @@ impl RemoteEnds {
     }
 }
 
-impl Drop for RemoteEnds {
+impl Drop for RemoteRevocations {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-fn is_stale(ends: &Ends, max_age: TimeDelta, now: DateTime<Utc>) -> bool {
-    ends.age(now).is_none_or(|age| age > max_age) || ends.lacks(now)
+fn is_stale(revocations: &RevocationSet, max_age: TimeDelta, now: DateTime<Utc>) -> bool {
+    revocations.age(now).is_none_or(|age| age > max_age) || revocations.lacks(now)
 }
 
 /// Why the feed could not be read to its end, or is not held as a whole.
@@ -163,7 +165,7 @@ enum Fault {
     Page(#[from] PageRefused),
     #[error("after {PAGES_AT_ONCE} pages there are still more")]
     Endless,
-    #[error("more than {MAX_HELD} ends are needed, and the oldest were dropped")]
+    #[error("more than {MAX_HELD} revocations are needed, and the oldest were dropped")]
     Full,
 }
 
@@ -187,12 +189,12 @@ struct Follower {
     every: Duration,
     max_age: TimeDelta,
     when_stale: WhenStale,
-    feed: Feed,
+    feed: RevocationFeed,
     keys: Arc<RemoteKeys>,
     watcher: Arc<dyn Watcher>,
     read: watch::Sender<Reading>,
     /// The reason of the last fault, so that a fault that lasts is logged once.
-    told: Option<&'static str>,
+    reported: Option<&'static str>,
     is_stale: bool,
 }
 
@@ -223,7 +225,7 @@ impl Follower {
             let page = self.fetch().await?;
             if !self.accept(&page).await? {
                 self.read.send_replace(Reading::Whole);
-                return if self.feed.ends().lacks(now()) {
+                return if self.feed.revocations().lacks(now()) {
                     Err(Fault::Full)
                 } else {
                     Ok(())
@@ -285,11 +287,11 @@ impl Follower {
             self.watcher.page_refused(&self.issuer, reason);
         }
         match &fault {
-            Some(fault) if self.told != reason => {
+            Some(fault) if self.reported != reason => {
                 tracing::warn!(issuer = self.issuer, reason = %fault, "not all of the revocation feed is known; keeping the revocations that are known");
             }
-            None if self.told.is_some() => {
-                let held = self.feed.ends().count();
+            None if self.reported.is_some() => {
+                let held = self.feed.revocations().count();
                 tracing::info!(
                     issuer = self.issuer,
                     held,
@@ -298,11 +300,11 @@ impl Follower {
             }
             _ => {}
         }
-        self.told = reason;
+        self.reported = reason;
     }
 
     fn tell_staleness(&mut self) {
-        let is_stale = is_stale(&self.feed.ends(), self.max_age, now());
+        let is_stale = is_stale(&self.feed.revocations(), self.max_age, now());
         if is_stale && !self.is_stale {
             let then = match self.when_stale {
                 WhenStale::Open => "tokens that were revoked since are accepted",
@@ -312,7 +314,7 @@ impl Follower {
             tracing::warn!(
                 issuer = self.issuer,
                 max_age_s,
-                "the known ends are too old, or not all; {then}"
+                "the known revocations are too old, or not all; {then}"
             );
         }
         self.is_stale = is_stale;
@@ -331,12 +333,12 @@ mod tests {
     use crate::verifier::tests::{Forge, ISSUER, NOW, at, with};
 
     fn peer_with(
-        ends: Arc<Ends>,
+        revocations: Arc<RevocationSet>,
         when_stale: WhenStale,
         reading: watch::Receiver<Reading>,
-    ) -> RemoteEnds {
-        RemoteEnds {
-            ends,
+    ) -> RemoteRevocations {
+        RemoteRevocations {
+            revocations,
             reading,
             max_age: TimeDelta::seconds(60),
             when_stale,
@@ -344,34 +346,38 @@ mod tests {
         }
     }
 
-    fn open_peer(reading: watch::Receiver<Reading>) -> RemoteEnds {
-        peer_with(Feed::of(ISSUER).ends(), WhenStale::Open, reading)
+    fn open_peer(reading: watch::Receiver<Reading>) -> RemoteRevocations {
+        peer_with(
+            RevocationFeed::of(ISSUER).revocations(),
+            WhenStale::Open,
+            reading,
+        )
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_open_peer_refuses_tokens_until_the_feed_was_read_to_its_end_or_no_page_has_come_for_10_s()
      {
         let (read, reading) = watch::channel(Reading::Unasked);
-        let ends = open_peer(reading);
+        let revocations = open_peer(reading);
         sleep(Duration::from_secs(100)).await;
-        assert!(ends.must_refuse(now()), "there are no keys");
+        assert!(revocations.must_refuse(now()), "there are no keys");
         read.send_replace(Reading::begun(TimeDelta::seconds(60)));
         for _ in 0..2 {
             sleep(Duration::from_secs(9)).await;
             assert!(
-                ends.must_refuse(now()),
+                revocations.must_refuse(now()),
                 "the last page came 9 s ago, and there are more"
             );
             read.send_modify(|reading| *reading = reading.after_a_page());
         }
         let partly = *read.borrow();
         read.send_replace(Reading::Whole);
-        assert!(!ends.must_refuse(now()));
+        assert!(!revocations.must_refuse(now()));
         read.send_replace(partly);
         sleep(Duration::from_secs(10)).await;
-        assert!(!ends.must_refuse(now()), "no page has come for 10 s");
+        assert!(!revocations.must_refuse(now()), "no page has come for 10 s");
         read.send_modify(|reading| *reading = reading.after_a_page());
-        assert!(!ends.must_refuse(now()), "a page that comes later");
+        assert!(!revocations.must_refuse(now()), "a page that comes later");
     }
 
     #[tokio::test(start_paused = true)]
@@ -379,7 +385,7 @@ mod tests {
         for (pages, seconds) in [(0, 10), (1, 19), (3, 37), (100, 60)] {
             let begun = Instant::now();
             let (read, reading) = watch::channel(Reading::begun(TimeDelta::seconds(60)));
-            let ends = open_peer(reading);
+            let revocations = open_peer(reading);
             let pages = tokio::spawn(async move {
                 for _ in 0..pages {
                     sleep(Duration::from_secs(9)).await;
@@ -387,9 +393,9 @@ mod tests {
                 }
                 pending::<()>().await
             });
-            ends.found().await;
+            revocations.found().await;
             assert_eq!(begun.elapsed().as_secs(), seconds);
-            assert!(!ends.must_refuse(now()), "ready, and refuses");
+            assert!(!revocations.must_refuse(now()), "ready, and refuses");
             pages.abort();
         }
     }
@@ -398,7 +404,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_dropped_revocations_for_lack_of_room_is_stale_until_they_have_expired() {
         let forge = Forge::of(Algorithm::Es256);
-        let mut feed = Feed::of(ISSUER).holding_at_most(1);
+        let mut feed = RevocationFeed::of(ISSUER).holding_at_most(1);
         let header = with(&forge.header, "typ", PAGE_TYP).to_string();
         let mut read_at = |seconds, revoked| {
             let page = json!({
@@ -411,7 +417,7 @@ mod tests {
                 at(seconds),
             )
             .expect("accepted");
-            feed.ends()
+            feed.revocations()
         };
         let token = |id, until| json!(["jti", RevocationHash::of(ISSUER, id), until]);
         let revoked = json!([token("dropped", NOW + 100), token("held", NOW + 500)]);
@@ -422,12 +428,12 @@ mod tests {
             (NOW + 159, json!([]), true),
             (NOW + 160, json!([]), false),
         ] {
-            let ends = read_at(seconds, revoked);
+            let revocations = read_at(seconds, revoked);
             for (when_stale, must_refuse) in
                 [(WhenStale::Closed, is_stale), (WhenStale::Open, false)]
             {
                 let (_read, reading) = watch::channel(Reading::Whole);
-                let peer = peer_with(Arc::clone(&ends), when_stale, reading);
+                let peer = peer_with(Arc::clone(&revocations), when_stale, reading);
                 assert_eq!(
                     (peer.is_stale(at(seconds)), peer.must_refuse(at(seconds))),
                     (is_stale, must_refuse),

@@ -36,11 +36,11 @@ struct Published {
 
 impl Issuer {
     /// Starts an issuer with a feed of one page that has these revocations, or without a feed.
-    fn start(ended: Option<Value>) -> Self {
+    fn start(revoked: Option<Value>) -> Self {
         let forge = Forge::of(Algorithm::Es256);
         let published = Published {
             jwks: jwks(&[&forge]),
-            page: ended.map(|ended| page(&forge, ended)),
+            page: revoked.map(|revoked| page(&forge, revoked)),
             asked: [0; 2],
         };
         let published = Arc::new(Mutex::new(published));
@@ -143,11 +143,11 @@ fn jwks(signers: &[&Forge]) -> String {
     .expect("JSON")
 }
 
-fn page(signer: &Forge, ended: Value) -> String {
+fn page(signer: &Forge, revoked: Value) -> String {
     let iat = now().timestamp();
     let page = json!({
         "iss": ISSUER, "iat": iat, "exp": iat + 300, "after": "", "cursor": "", "more": false,
-        "revoked": ended,
+        "revoked": revoked,
     });
     signer.sign(
         &with(&signer.header, "typ", PAGE_TYP).to_string(),
@@ -208,20 +208,20 @@ async fn a_proof_holds_for_one_edition_of_the_keys() {
 #[tokio::test]
 async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and_an_open_one_what_has_no_end()
  {
-    let user_is_ended = json!([[
+    let user_is_revoked = json!([[
         "sub",
         RevocationHash::of(ISSUER, "user-1"),
         now().timestamp() + 60,
         now().timestamp() + 3600
     ]]);
-    let (stale, ended) = (
-        Some(NotVerified::StaleEnds),
-        Some(NotVerified::Refused(Refused::Ended)),
+    let (stale, revoked) = (
+        Some(NotVerified::StaleRevocations),
+        Some(NotVerified::Refused(Refused::Revoked)),
     );
     for (feed, closed_now, closed_later, open) in [
         (None, stale, stale, None),
         (Some(json!([])), None, stale, None),
-        (Some(user_is_ended), ended, ended, ended),
+        (Some(user_is_revoked), revoked, revoked, revoked),
     ] {
         let issuer = Issuer::start(feed.clone());
         for (when_stale, at_once, later) in [
@@ -246,8 +246,9 @@ async fn while_the_ends_are_unknown_or_too_old_a_closed_peer_accepts_nothing_and
                 timeout(PATIENCE, peer.is_ready()).await.expect("ready");
             }
             let token = issuer.token();
-            let waits =
-                async || peer.verify(&token, now()).await.err() == Some(NotVerified::StaleEnds);
+            let waits = async || {
+                peer.verify(&token, now()).await.err() == Some(NotVerified::StaleRevocations)
+            };
             let asked = async {
                 while when_stale == WhenStale::Open && waits().await {
                     tokio::task::yield_now().await;
@@ -279,27 +280,27 @@ async fn a_page_of_a_key_that_was_not_published_before_is_believed_though_a_stra
     assert_eq!(peer.verify(&valid, now()).await.err(), None);
     let unknown = Some(NotVerified::Refused(Refused::UnknownKey));
     assert_eq!(peer.verify(&token(&next), now()).await.err(), unknown);
-    let end = page(
+    let revocation = page(
         &next,
         json!([["kid", issuer.forge.header["kid"], now().timestamp() + 3600]]),
     );
     let both = jwks(&[&issuer.forge, &next]);
     *issuer.published() = Published {
         jwks: both,
-        page: Some(end),
+        page: Some(revocation),
         asked: [0; 2],
     };
-    let ended = async {
+    let revoked = async {
         while peer.verify(&valid, now()).await.is_ok() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(STRANGER_INTERVAL / 2, ended)
+    timeout(STRANGER_INTERVAL / 2, revoked)
         .await
-        .expect("ended soon");
+        .expect("revoked soon");
     assert_eq!(
         peer.verify(&valid, now()).await.err(),
-        Some(NotVerified::Refused(Refused::Ended))
+        Some(NotVerified::Refused(Refused::Revoked))
     );
     assert_eq!(issuer.published().asked[0], 1, "one fetch of the keys");
 }

@@ -55,7 +55,7 @@ pub struct Revocations {
 pub enum WhenStale {
     /// Tokens are accepted unless a known revocation names them. A warning is logged.
     Open,
-    /// No token is accepted: [`super::NotVerified::StaleEnds`].
+    /// No token is accepted: [`super::NotVerified::StaleRevocations`].
     Closed,
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::held::Forget;
-use super::{Ends, MAX_HELD, PAGE_TYP, RevocationEntry, RevocationsPage};
+use super::set::Expiry;
+use super::{MAX_HELD, PAGE_TYP, RevocationEntry, RevocationSet, RevocationsPage};
 use crate::{KeySource, MAX_LEEWAY, Refused, jws::Jws};
 
 /// The longest page that is read, in bytes. A page with [`super::MAX_PAGE_REVOCATIONS`] has about
@@ -14,7 +14,7 @@ pub const MAX_PAGE: usize = 2 * 1024 * 1024;
 /// The longest cursor that is sent back, in bytes. wxmint's cursors have about 50 bytes.
 const MAX_CURSOR: usize = 256;
 /// How often expired revocations are purged, in seconds.
-const FORGET_EVERY: i64 = 60;
+const PURGE_EVERY: i64 = 60;
 
 /// Why a page was refused. The revocations that the verifier holds do not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -66,25 +66,25 @@ impl PageRefused {
 
 /// A verifier's position in an issuer's revocation feed. The caller fetches the pages, for example
 /// `verify::peer`.
-pub struct Feed {
-    ends: Arc<Ends>,
+pub struct RevocationFeed {
+    revocations: Arc<RevocationSet>,
     cursor: String,
     /// The greatest `iat` of an accepted page. Expired revocations are purged by this time and not
     /// by the verifier's own clock, because a purged revocation is never fetched again.
     newest: i64,
-    forgotten_at: i64,
+    purged_at: i64,
     most: usize,
 }
 
-impl Feed {
+impl RevocationFeed {
     /// Begins before the first page, without revocations.
     pub fn of(issuer: &str) -> Self {
-        let ends = Arc::new(Ends::of(issuer));
+        let revocations = Arc::new(RevocationSet::of(issuer));
         Self {
-            ends,
+            revocations,
             cursor: String::new(),
             newest: i64::MIN,
-            forgotten_at: 0,
+            purged_at: 0,
             most: MAX_HELD,
         }
     }
@@ -95,8 +95,8 @@ impl Feed {
     }
 
     /// The revocations that are held, shared with the verifiers that look up tokens.
-    pub fn ends(&self) -> Arc<Ends> {
-        Arc::clone(&self.ends)
+    pub fn revocations(&self) -> Arc<RevocationSet> {
+        Arc::clone(&self.revocations)
     }
 
     /// The `after` of the next request; empty before the first page.
@@ -104,8 +104,8 @@ impl Feed {
         &self.cursor
     }
 
-    /// Checks a page that was requested with [`Feed::cursor`], and adds its revocations. Returns
-    /// whether there are more: then request the next page at once.
+    /// Checks a page that was requested with [`RevocationFeed::cursor`], and adds its revocations.
+    /// Returns whether there are more: then request the next page at once.
     pub fn accept(
         &mut self,
         page: &str,
@@ -135,8 +135,9 @@ impl Feed {
         jws.check(&header, &jws.signature()?, keys, at)?;
         let page: RevocationsPage =
             serde_json::from_slice(&jws.claims()?).map_err(|_| PageRefused::Claims)?;
-        let ends_its_key = |end: &RevocationEntry| matches!(end, RevocationEntry::Key { kid, .. } if *kid == *header.kid);
-        if self.ends.has_revoked_key(&header.kid) || page.revoked.iter().any(ends_its_key) {
+        let revokes_its_key = |entry: &RevocationEntry| matches!(entry, RevocationEntry::Key { kid, .. } if *kid == *header.kid);
+        if self.revocations.has_revoked_key(&header.kid) || page.revoked.iter().any(revokes_its_key)
+        {
             return Err(PageRefused::RevokedKey);
         }
         Ok(page)
@@ -146,7 +147,7 @@ impl Feed {
         let leeway = MAX_LEEWAY.as_secs() as i64;
         let since = |time: i64| now.timestamp().saturating_sub(time);
         match () {
-            () if page.iss != self.ends.issuer() => Err(Refused::Issuer.into()),
+            () if page.iss != self.revocations.issuer() => Err(Refused::Issuer.into()),
             () if since(page.exp) >= leeway => Err(Refused::Expired.into()),
             () if since(page.iat) < -leeway => Err(Refused::IssuedInFuture.into()),
             () if page.iat < self.newest.saturating_sub(leeway) => Err(PageRefused::Older),
@@ -161,21 +162,21 @@ impl Feed {
 
     fn take(&mut self, page: RevocationsPage) -> bool {
         self.newest = self.newest.max(page.iat);
-        let forget = Forget::at(self.newest);
+        let expiry = Expiry::at(self.newest);
         page.revoked
             .iter()
-            .for_each(|end| self.ends.add(end, &forget));
-        let is_full = self.ends.count() > self.most + self.most / 16;
-        if is_full || self.newest - self.forgotten_at >= FORGET_EVERY {
-            self.ends.forget(&forget);
-            self.forgotten_at = self.newest;
+            .for_each(|entry| self.revocations.add(entry, &expiry));
+        let is_full = self.revocations.count() > self.most + self.most / 16;
+        if is_full || self.newest - self.purged_at >= PURGE_EVERY {
+            self.revocations.purge_expired(&expiry);
+            self.purged_at = self.newest;
         }
         if is_full {
-            self.ends.keep_newest(self.most);
+            self.revocations.keep_newest(self.most);
         }
         self.cursor = page.cursor;
         if !page.more {
-            self.ends.known_until(page.iat);
+            self.revocations.known_until(page.iat);
         }
         page.more
     }

@@ -33,7 +33,7 @@ pub struct RevocationsPage {
     /// Whether there are already more revocations after this page.
     pub more: bool,
     /// At most [`MAX_PAGE_REVOCATIONS`] revocations, the oldest first.
-    #[serde(deserialize_with = "known_ends")]
+    #[serde(deserialize_with = "known_revocations")]
     pub revoked: Vec<RevocationEntry>,
 }
 
@@ -99,36 +99,39 @@ impl Serialize for RevocationEntry {
 /// Reads the revocations whose kinds this version knows. A revocation of an unknown kind is
 /// ignored, so that an issuer can be upgraded before its verifiers. A revocation of a known kind
 /// must have the right form.
-fn known_ends<'de, D: Deserializer<'de>>(
+fn known_revocations<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<RevocationEntry>, D::Error> {
-    let ends = Vec::<KnownEnd>::deserialize(deserializer)?;
-    Ok(ends.into_iter().filter_map(|KnownEnd(end)| end).collect())
+    let entries = Vec::<KnownEntry>::deserialize(deserializer)?;
+    Ok(entries
+        .into_iter()
+        .filter_map(|KnownEntry(entry)| entry)
+        .collect())
 }
 
 /// `None` if the kind is not known.
-struct KnownEnd(Option<RevocationEntry>);
+struct KnownEntry(Option<RevocationEntry>);
 
-impl<'de> Deserialize<'de> for KnownEnd {
+impl<'de> Deserialize<'de> for KnownEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(OneEnd)
+        deserializer.deserialize_seq(EntryVisitor)
     }
 }
 
-struct OneEnd;
+struct EntryVisitor;
 
-impl<'de> Visitor<'de> for OneEnd {
-    type Value = KnownEnd;
+impl<'de> Visitor<'de> for EntryVisitor {
+    type Value = KnownEntry;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array that begins with the kind of an end")
+        f.write_str("an array that begins with the kind of a revocation")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<KnownEnd, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<KnownEntry, A::Error> {
         #[derive(Deserialize)]
         struct Kind<'a>(#[serde(borrow)] Cow<'a, str>);
         let Kind(kind) = next(&mut items)?;
-        let end = match &*kind {
+        let entry = match &*kind {
             "sub" => Some(RevocationEntry::User {
                 user: next(&mut items)?,
                 before: next(&mut items)?,
@@ -151,14 +154,14 @@ impl<'de> Visitor<'de> for OneEnd {
         };
         // A later version may add items to a revocation.
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(KnownEnd(end))
+        Ok(KnownEntry(entry))
     }
 }
 
 fn next<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(items: &mut A) -> Result<T, A::Error> {
     items
         .next_element()?
-        .ok_or_else(|| A::Error::custom("an end is too short"))
+        .ok_or_else(|| A::Error::custom("a revocation is too short"))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const APP: &str = "wx0123456789abcdef";
 struct Scene {
     forge: Forge,
     keys: PublishedKeys,
-    feed: Feed,
+    feed: RevocationFeed,
 }
 
 impl Scene {
@@ -28,7 +28,7 @@ impl Scene {
         Self {
             forge,
             keys,
-            feed: Feed::of(ISSUER),
+            feed: RevocationFeed::of(ISSUER),
         }
     }
 
@@ -53,29 +53,29 @@ impl Scene {
     fn refused(&mut self, page: &str) -> PageRefused {
         let before = (
             self.feed.cursor().to_owned(),
-            self.feed.ends().count(),
-            self.feed.ends().age(now()),
+            self.feed.revocations().count(),
+            self.feed.revocations().age(now()),
         );
         let refused = self.take(page).expect_err("refused");
         let after = (
             self.feed.cursor().to_owned(),
-            self.feed.ends().count(),
-            self.feed.ends().age(now()),
+            self.feed.revocations().count(),
+            self.feed.revocations().age(now()),
         );
         assert_eq!(before, after, "{refused} changed something");
         refused
     }
 
-    fn has_ended(&self, token: &Endable) -> bool {
-        self.feed.ends().has_ended(token)
+    fn is_revoked(&self, token: &RevocableToken) -> bool {
+        self.feed.revocations().is_revoked(token)
     }
 
     /// A token of `user-1` in the app, issued at this time.
-    fn token(&self, iat: i64) -> Endable {
+    fn token(&self, iat: i64) -> RevocableToken {
         self.token_of("user-1", APP, "jti-1", iat)
     }
 
-    fn token_of(&self, user: &str, app: &str, id: &str, iat: i64) -> Endable {
+    fn token_of(&self, user: &str, app: &str, id: &str, iat: i64) -> RevocableToken {
         let claims = Claims {
             user: user.parse().expect("a user"),
             app: app.parse().expect("an app"),
@@ -86,7 +86,7 @@ impl Scene {
             not_before: None,
             others: serde_json::Map::new(),
         };
-        Endable::of(
+        RevocableToken::of(
             ISSUER,
             &claims,
             self.forge.header["kid"].as_str().expect("a kid"),
@@ -106,12 +106,12 @@ fn page_of(revoked: Value) -> Value {
 }
 
 /// Revokes a user's tokens up to a second. The last token of that second lives for a day.
-fn user_end(user: &str, before: i64) -> Value {
+fn user_entry(user: &str, before: i64) -> Value {
     json!(["sub", hash(user), before, before.saturating_add(LIFE)])
 }
 
 /// Revokes a user's tokens of the app.
-fn app_end(user: &str, before: i64) -> Value {
+fn app_entry(user: &str, before: i64) -> Value {
     json!([
         "app",
         hash(&format!("{user}\0{APP}")),
@@ -120,7 +120,7 @@ fn app_end(user: &str, before: i64) -> Value {
     ])
 }
 
-fn key_end(kid: &str) -> Value {
+fn key_entry(kid: &str) -> Value {
     json!(["kid", kid, NOW + LIFE])
 }
 
@@ -132,7 +132,7 @@ fn hash(value: &str) -> String {
 fn each_thing_wrong_with_a_page_refuses_it_whole() {
     let mut scene = Scene::new();
     scene.accept(&page_of(json!([["jti", hash("jti-9"), NOW + 60]])));
-    let ended = json!([user_end("user-1", NOW)]);
+    let ended = json!([user_entry("user-1", NOW)]);
     let next = with(&with(&page_of(ended), "after", "5-0"), "cursor", "6-0");
     for (name, value, refused) in [
         (
@@ -166,17 +166,17 @@ fn each_thing_wrong_with_a_page_refuses_it_whole() {
         ("revoked", json!({}), PageRefused::Claims),
         (
             "revoked",
-            json!([user_end("user-1", NOW), ["sub", "short", NOW, NOW]]),
+            json!([user_entry("user-1", NOW), ["sub", "short", NOW, NOW]]),
             PageRefused::Claims,
         ),
         (
             "revoked",
-            json!([user_end("user-1", NOW), ["sub", hash("user-2"), NOW]]),
+            json!([user_entry("user-1", NOW), ["sub", hash("user-2"), NOW]]),
             PageRefused::Claims,
         ),
         (
             "revoked",
-            json!([user_end("user-1", NOW), ["jti"]]),
+            json!([user_entry("user-1", NOW), ["jti"]]),
             PageRefused::Claims,
         ),
     ] {
@@ -200,10 +200,10 @@ fn each_thing_wrong_with_a_page_refuses_it_whole() {
         PageRefused::Claims,
         "a repeated member"
     );
-    assert!(!scene.has_ended(&scene.token(NOW)));
+    assert!(!scene.is_revoked(&scene.token(NOW)));
     scene.accept(&next);
     assert!(
-        scene.has_ended(&scene.token(NOW)),
+        scene.is_revoked(&scene.token(NOW)),
         "valid but for what was spoiled"
     );
     assert_eq!(scene.feed.cursor(), "6-0");
@@ -222,7 +222,7 @@ fn only_a_page_that_this_issuer_has_signed_as_a_page_is_one() {
     let [headers, payload, signature] = valid.split('.').collect::<Vec<_>>()[..] else {
         panic!("three parts")
     };
-    let other = scene.sign(&page_of(json!([key_end("a")])));
+    let other = scene.sign(&page_of(json!([key_entry("a")])));
     let spoiled = [
         (with_header("typ", json!("at+jwt")), "typ"),
         (with_header("typ", json!("JWT")), "typ"),
@@ -300,14 +300,17 @@ fn a_replayed_page_makes_the_knowledge_neither_younger_nor_older_and_one_of_long
     let mut scene = Scene::new();
     let old = scene.sign(&with(&page(), "iat", NOW - 40));
     assert_eq!(scene.take(&old), Ok(false));
-    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(40)));
+    assert_eq!(
+        scene.feed.revocations().age(now()),
+        Some(TimeDelta::seconds(40))
+    );
     assert_eq!(
         scene.take(&old),
         Ok(false),
         "the issuer caches a page for a second"
     );
     assert_eq!(
-        scene.feed.ends().age(now()),
+        scene.feed.revocations().age(now()),
         Some(TimeDelta::seconds(40)),
         "and says nothing new"
     );
@@ -317,11 +320,14 @@ fn a_replayed_page_makes_the_knowledge_neither_younger_nor_older_and_one_of_long
         Ok(false),
         "another replica answered, whose page is a little older"
     );
-    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::seconds(10)));
+    assert_eq!(
+        scene.feed.revocations().age(now()),
+        Some(TimeDelta::seconds(10))
+    );
     // If the clock is behind, the age is not negative.
     scene.accept(&with(&page(), "iat", NOW + 60));
     assert_eq!(scene.refused(&old), PageRefused::Older);
-    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
+    assert_eq!(scene.feed.revocations().age(now()), Some(TimeDelta::zero()));
 }
 
 #[test]
@@ -331,13 +337,13 @@ fn a_clock_that_has_stepped_back_makes_the_knowledge_older_until_a_page_is_accep
     let ages = [(-60, 0), (-600, 600), (-599, 601), (-60, 1140), (0, 1200)];
     for (seconds, age) in ages {
         assert_eq!(
-            scene.feed.ends().age(at(NOW + seconds)),
+            scene.feed.revocations().age(at(NOW + seconds)),
             Some(TimeDelta::seconds(age)),
             "{seconds} s"
         );
     }
     scene.accept(&page());
-    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
+    assert_eq!(scene.feed.revocations().age(now()), Some(TimeDelta::zero()));
 }
 
 #[test]
@@ -354,7 +360,7 @@ fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
     );
     assert!(scene.accept(&first));
     assert_eq!(
-        (scene.feed.cursor(), scene.feed.ends().age(now())),
+        (scene.feed.cursor(), scene.feed.revocations().age(now())),
         ("5-0", None)
     );
     let circle = scene.sign(&with(&with(&page(), "after", "5-0"), "more", true));
@@ -375,77 +381,83 @@ fn pages_follow_one_another_and_only_the_last_says_how_new_the_knowledge_is() {
         "7-0",
     );
     assert!(!scene.accept(&second));
-    assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("7-0", 2));
-    assert_eq!(scene.feed.ends().age(now()), Some(TimeDelta::zero()));
+    assert_eq!(
+        (scene.feed.cursor(), scene.feed.revocations().count()),
+        ("7-0", 2)
+    );
+    assert_eq!(scene.feed.revocations().age(now()), Some(TimeDelta::zero()));
     // The issuer no longer knows the cursor, and begins anew: the revocations that are held stay.
     assert!(!scene.accept(&with(&page(), "cursor", "1-0")));
-    assert_eq!((scene.feed.cursor(), scene.feed.ends().count()), ("1-0", 2));
+    assert_eq!(
+        (scene.feed.cursor(), scene.feed.revocations().count()),
+        ("1-0", 2)
+    );
 }
 
 #[test]
-fn a_token_is_ended_up_to_the_second_before_and_valid_from_the_next() {
+fn a_token_is_revoked_up_to_the_second_before_and_valid_from_the_next() {
     let mut scene = Scene::new();
     scene.accept(&page_of(json!([
-        user_end("user-1", NOW),
-        app_end("user-2", NOW)
+        user_entry("user-1", NOW),
+        app_entry("user-2", NOW)
     ])));
-    for (user, app, ended) in [
+    for (user, app, revoked) in [
         ("user-1", APP, true),
         ("user-1", "wx2", true),
         ("user-2", APP, true),
         ("user-2", "wx2", false),
         ("user-3", APP, false),
     ] {
-        let has_ended = |iat| scene.has_ended(&scene.token_of(user, app, "jti-1", iat));
+        let is_revoked = |iat| scene.is_revoked(&scene.token_of(user, app, "jti-1", iat));
         assert_eq!(
-            [NOW - 1000, NOW, NOW + 1].map(has_ended),
-            [ended, ended, false],
+            [NOW - 1000, NOW, NOW + 1].map(is_revoked),
+            [revoked, revoked, false],
             "{user} {app}"
         );
     }
 }
 
 #[test]
-fn one_token_or_one_key_is_ended_and_no_other() {
+fn one_token_or_one_key_is_revoked_and_no_other() {
     let mut scene = Scene::new();
     scene.accept(&page_of(json!([
         ["jti", hash("jti-1"), NOW + 60],
-        key_end("another")
+        key_entry("another")
     ])));
-    let has_ended = |scene: &Scene, id| scene.has_ended(&scene.token_of("user-1", APP, id, NOW));
+    let is_revoked = |scene: &Scene, id| scene.is_revoked(&scene.token_of("user-1", APP, id, NOW));
     assert_eq!(
-        ["jti-1", "jti-2"].map(|id| has_ended(&scene, id)),
+        ["jti-1", "jti-2"].map(|id| is_revoked(&scene, id)),
         [true, false]
     );
     // A user with the id of a token is not that token.
-    assert!(!scene.has_ended(&scene.token_of("jti-1", APP, "jti-2", NOW)));
+    assert!(!scene.is_revoked(&scene.token_of("jti-1", APP, "jti-2", NOW)));
 }
 
 #[test]
-fn a_page_cannot_end_the_key_that_signs_it_and_an_ended_key_signs_no_page() {
+fn a_page_cannot_revoke_the_key_that_signs_it_and_a_revoked_key_signs_no_page() {
     let (mut scene, successor) = (Scene::new(), Scene::new());
     scene.keys.keys.extend(successor.keys.keys.iter().cloned());
-    let end = page_of(json!([
-        user_end("user-1", NOW),
+    let entry = page_of(json!([
+        user_entry("user-1", NOW),
         ["kid", scene.forge.header["kid"], NOW + LIFE]
     ]));
-    let (by_itself, by_successor) = (scene.sign(&end), successor.sign(&end));
+    let (by_itself, by_successor) = (scene.sign(&entry), successor.sign(&entry));
     assert_eq!(scene.refused(&by_itself), PageRefused::RevokedKey);
     assert!(
-        !scene.has_ended(&scene.token(NOW)),
+        !scene.is_revoked(&scene.token(NOW)),
         "such a page counts for nothing else either"
     );
     assert_eq!(scene.take(&by_successor), Ok(false));
     assert!(
-        scene.has_ended(&scene.token(NOW + 1)),
-        "what the key has signed is ended"
+        scene.is_revoked(&scene.token(NOW + 1)),
+        "what the key has signed is revoked"
     );
     let later = scene.sign(&page());
     assert_eq!(scene.refused(&later), PageRefused::RevokedKey);
 }
 
 #[test]
-fn a_verifier_with_ends_refuses_what_they_name() {
+fn a_verifier_with_revocations_refuses_what_they_name() {
     let mut scene = Scene::new();
     let token = scene.forge.sign(
         &with(&scene.forge.header, "typ", "at+jwt").to_string(),
@@ -454,16 +466,16 @@ fn a_verifier_with_ends_refuses_what_they_name() {
     let verifier = Verifier::new(policy()).expect("a policy");
     let refused = |scene: &Scene| {
         verifier
-            .verify_unless_ended(&token, &scene.keys, &scene.feed.ends(), now())
+            .verify_unless_revoked(&token, &scene.keys, &scene.feed.revocations(), now())
             .err()
     };
     assert_eq!(refused(&scene), None);
-    scene.accept(&page_of(json!([user_end("user-1", NOW)])));
-    assert_eq!(refused(&scene), Some(Refused::Ended));
+    scene.accept(&page_of(json!([user_entry("user-1", NOW)])));
+    assert_eq!(refused(&scene), Some(Refused::Revoked));
 }
 
 #[test]
-fn ends_merge_by_the_later_time_in_any_order() {
+fn revocations_merge_by_the_later_time_in_any_order() {
     for times in [
         [NOW - 5, NOW, NOW - 9],
         [NOW, NOW - 9, NOW - 5],
@@ -471,14 +483,14 @@ fn ends_merge_by_the_later_time_in_any_order() {
     ] {
         let mut scene = Scene::new();
         for time in times {
-            scene.accept(&page_of(json!([user_end("user-1", time)])));
+            scene.accept(&page_of(json!([user_entry("user-1", time)])));
         }
         assert_eq!(
-            [NOW, NOW + 1].map(|iat| scene.has_ended(&scene.token(iat))),
+            [NOW, NOW + 1].map(|iat| scene.is_revoked(&scene.token(iat))),
             [true, false],
             "{times:?}"
         );
-        assert_eq!(scene.feed.ends().count(), 1);
+        assert_eq!(scene.feed.revocations().count(), 1);
     }
 }
 
@@ -494,12 +506,12 @@ fn later(scene: &mut Scene, seconds: i64) -> usize {
         .feed
         .accept(&page, &scene.keys, at(NOW + seconds))
         .expect("accepted");
-    scene.feed.ends().count()
+    scene.feed.revocations().count()
 }
 
 #[test]
-fn an_end_is_forgotten_two_minutes_after_its_own_date_and_not_before() {
-    for end in [
+fn a_revocation_is_purged_two_minutes_after_its_own_date_and_not_before() {
+    for entry in [
         json!(["sub", hash("user-1"), NOW, NOW + 500]),
         json!(["app", hash("user-1\0wx"), NOW - 9_000, NOW + 500]),
         json!(["jti", hash("jti-1"), NOW + 500]),
@@ -507,10 +519,10 @@ fn an_end_is_forgotten_two_minutes_after_its_own_date_and_not_before() {
     ] {
         let mut scene = Scene::new();
         let longer = json!(["jti", hash("of a token that lives longer"), NOW + 30 * LIFE]);
-        scene.accept(&page_of(json!([end, longer])));
+        scene.accept(&page_of(json!([entry, longer])));
         // The leeway of a verifier whose clock is a minute behind.
         let held = [500 + 119, 500 + 180].map(|seconds| later(&mut scene, seconds));
-        assert_eq!(held, [2, 1], "{end}: by its own date alone");
+        assert_eq!(held, [2, 1], "{entry}: by its own date alone");
     }
     // An expired revocation is not added.
     let mut scene = Scene::new();
@@ -520,33 +532,33 @@ fn an_end_is_forgotten_two_minutes_after_its_own_date_and_not_before() {
         ["jti", hash("b"), NOW - 120],
         ["kid", "c", NOW - 120],
     ])));
-    assert_eq!(scene.feed.ends().count(), 0);
+    assert_eq!(scene.feed.revocations().count(), 0);
 }
 
 #[test]
 fn of_two_ends_of_a_user_the_later_date_holds_both() {
     for order in [[0, 1], [1, 0]] {
-        let ends = [
+        let revocations = [
             json!(["sub", hash("user-1"), NOW, NOW + 100]),
             json!(["sub", hash("user-1"), NOW - 9, NOW + 900]),
         ];
         let mut scene = Scene::new();
         scene.accept(&page_of(json!(
-            order.map(|number: usize| ends[number].clone())
+            order.map(|number: usize| revocations[number].clone())
         )));
         assert_eq!(later(&mut scene, 900), 1);
         assert!(
-            scene.has_ended(&scene.token(NOW)) && !scene.has_ended(&scene.token(NOW + 1)),
+            scene.is_revoked(&scene.token(NOW)) && !scene.is_revoked(&scene.token(NOW + 1)),
             "{order:?}"
         );
     }
 }
 
 #[test]
-fn a_clock_that_is_ahead_for_a_while_forgets_nothing() {
+fn a_clock_that_is_ahead_for_a_while_purges_nothing() {
     let mut scene = Scene::new();
-    let end = page_of(json!([["sub", hash("user-1"), NOW - LIFE, NOW + 190]]));
-    scene.accept(&end);
+    let entry = page_of(json!([["sub", hash("user-1"), NOW - LIFE, NOW + 190]]));
+    scene.accept(&entry);
     let empty = scene.sign(&page());
     for (ahead, is_accepted) in [(300, true), (2 * 86_400, false)] {
         assert_eq!(
@@ -557,60 +569,60 @@ fn a_clock_that_is_ahead_for_a_while_forgets_nothing() {
             is_accepted,
             "{ahead} s"
         );
-        assert_eq!(scene.feed.ends().count(), 1, "{ahead} s");
+        assert_eq!(scene.feed.revocations().count(), 1, "{ahead} s");
     }
 }
 
 #[test]
-fn times_that_are_out_of_range_end_a_user_for_good_or_not_at_all() {
+fn times_that_are_out_of_range_revoke_a_user_for_good_or_not_at_all() {
     let mut scene = Scene::new();
     scene.accept(&page_of(json!([
-        user_end("user-1", i64::MAX),
+        user_entry("user-1", i64::MAX),
         ["sub", hash("user-2"), i64::MIN, NOW + LIFE]
     ])));
-    assert!(scene.has_ended(&scene.token_of("user-1", APP, "a", NOW + LIFE)));
-    assert!(!scene.has_ended(&scene.token_of("user-2", APP, "a", NOW)));
+    assert!(scene.is_revoked(&scene.token_of("user-1", APP, "a", NOW + LIFE)));
+    assert!(!scene.is_revoked(&scene.token_of("user-2", APP, "a", NOW)));
 }
 
 #[test]
 fn readers_ask_while_a_page_is_taken() {
     let mut scene = Scene::new();
-    let ends: Vec<_> = (0..10_000)
+    let revocations: Vec<_> = (0..10_000)
         .map(|number| json!(["jti", hash(&format!("other-{number}")), NOW + 60]))
         .collect();
-    let page = scene.sign(&page_of(json!(ends)));
-    scene.accept(&page_of(json!([user_end("user-1", NOW)])));
-    let (ends, token) = (scene.feed.ends(), scene.token(NOW));
+    let page = scene.sign(&page_of(json!(revocations)));
+    scene.accept(&page_of(json!([user_entry("user-1", NOW)])));
+    let (revocations, token) = (scene.feed.revocations(), scene.token(NOW));
     let reader = std::thread::spawn({
-        let ends = Arc::clone(&ends);
-        move || (0..200_000).all(|_| ends.has_ended(&token))
+        let revocations = Arc::clone(&revocations);
+        move || (0..200_000).all(|_| revocations.is_revoked(&token))
     });
     assert_eq!(scene.take(&page), Ok(false));
     assert!(
         reader.join().expect("a reader"),
         "what was revoked stays revoked meanwhile"
     );
-    assert_eq!(ends.count(), 10_001);
+    assert_eq!(revocations.count(), 10_001);
 }
 
 #[test]
 fn a_full_verifier_keeps_the_newest_of_the_kind_of_which_it_holds_most_and_says_so() {
     let scene = Scene::new();
-    let mut feed = Feed::of(ISSUER).holding_at_most(5);
-    let ends = feed.ends();
-    let mut take = |ended: Value, at_time: DateTime<Utc>| {
+    let mut feed = RevocationFeed::of(ISSUER).holding_at_most(5);
+    let revocations = feed.revocations();
+    let mut take = |revoked: Value, at_time: DateTime<Utc>| {
         let iat = at_time.timestamp();
-        let page = with(&with(&page_of(ended), "iat", iat), "exp", iat + 300);
+        let page = with(&with(&page_of(revoked), "iat", iat), "exp", iat + 300);
         feed.accept(&scene.sign(&page), &scene.keys, at_time)
             .expect("accepted");
-        (ends.count(), ends.lacks(at_time))
+        (revocations.count(), revocations.lacks(at_time))
     };
     let token = |id: &str, expires| json!(["jti", hash(id), expires]);
-    let user = |id: &str| user_end(id, NOW);
+    let user = |id: &str| user_entry(id, NOW);
     assert_eq!(
         take(
             json!([
-                key_end("another"),
+                key_entry("another"),
                 user("blocked"),
                 token("a", NOW + 100),
                 token("b", NOW + 200)
@@ -638,13 +650,15 @@ fn a_full_verifier_keeps_the_newest_of_the_kind_of_which_it_holds_most_and_says_
         take(json!([token("f", NOW + 900)]), at(NOW + 360)),
         (5, false)
     );
-    let has_ended = |user, id| ends.has_ended(&scene.token_of(user, APP, id, NOW));
+    let is_revoked = |user, id| revocations.is_revoked(&scene.token_of(user, APP, id, NOW));
     assert_eq!(
-        ["a", "b", "c", "d", "e", "f"].map(|id| has_ended("user", id)),
+        ["a", "b", "c", "d", "e", "f"].map(|id| is_revoked("user", id)),
         [false, false, false, true, true, true]
     );
-    assert!(has_ended("blocked", "g") && ends.has_revoked_key("another"));
+    assert!(is_revoked("blocked", "g") && revocations.has_revoked_key("another"));
     // Revoked keys are never dropped.
-    let keys: Vec<_> = (0..9).map(|number| key_end(&number.to_string())).collect();
+    let keys: Vec<_> = (0..9)
+        .map(|number| key_entry(&number.to_string()))
+        .collect();
     assert_eq!(take(json!(keys), at(NOW + 360)), (10, true));
 }

@@ -1,8 +1,8 @@
--- Removes a person from a user's list, and revokes the user's tokens of that app. Needs revocations.lua.
--- KEYS: the user's revocations, the list, the user's clients, the persons who have left the list,
--- and the generation of the person if the person was erased from it (one hash slot). ARGV: person,
--- generation, appid, the second in which the person left. Answers the last second of a revocation
--- that is not in the stream yet, or false.
+-- Removes a person from a user's list, and revokes the user's tokens of that app. Needs
+-- revocations.lua. KEYS: the user's revocations, the list, the user's clients, the persons who have
+-- left the list, and the generation of the person if the person was erased from it (one hash slot).
+-- ARGV: person, generation, appid, the second in which the person left. Answers the last second of
+-- a revocation that is not in the stream yet, or false.
 local held = redis.call('HGET', KEYS[2], ARGV[1]) or redis.call('HGET', KEYS[4], ARGV[1]) or ''
 local decided, sign = string.match(held, '^(%d+)(.)$')
 local erased = math.max(tonumber(redis.call('HGET', KEYS[2], 'floor') or '0'), tonumber(redis.call('GET', KEYS[5]) or '0'))

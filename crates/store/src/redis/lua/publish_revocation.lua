@@ -4,9 +4,10 @@
 -- if the date is known; the longest life that tokens can have; the second of the caller's clock,
 -- and by how many seconds Redis may be ahead; and the options of the SET that writes the note, if
 -- there is one. The note is written after the entry, because Redis undoes nothing if a script
--- fails. Needs revocations.lua. The date is when the last token that the revocation names expires. Answers
--- by how many seconds Redis is ahead, if that is too far; the date; and whether the revocation was
--- added. It is not added if the option is NX and there is a note, which has the date.
+-- fails. Needs revocations.lua. The date is when the last token that the revocation names expires.
+-- Answers by how many seconds Redis is ahead, if that is too far; the date; and whether the
+-- revocation was added. It is not added if the option is NX and there is a note, which has the
+-- date.
 local own = tonumber(ARGV[6])
 local now, ahead = now_or_ahead(own, ARGV[7])
 if ahead then

@@ -1,11 +1,11 @@
 -- Dates the token of a login, and revokes the tokens that the user was issued in the app before.
--- Needs revocations.lua. KEYS: the user's revocations, the user's list, the user's clients (one hash
--- slot). ARGV: appid, second of the login, latest second, the token's id, its exp, and the longest
--- life of tokens that the caller knows, for which verifiers need the revocation. Answers the
--- token's date, and the tokens with this same date, each with its exp, except the last one. Their
--- revocations have keys of their own, so the caller must revoke each of them. If the date is after
--- the latest second, nothing is revoked. If the user is blocked, nothing is done and the answer is
--- false.
+-- Needs revocations.lua. KEYS: the user's revocations, the user's list, the user's clients (one
+-- hash slot). ARGV: appid, second of the login, latest second, the token's id, its exp, and the
+-- longest life of tokens that the caller knows, for which verifiers need the revocation. Answers
+-- the token's date, and the tokens with this same date, each with its exp, except the last one.
+-- Their revocations have keys of their own, so the caller must revoke each of them. If the date is
+-- after the latest second, nothing is revoked. If the user is blocked, nothing is done and the
+-- answer is false.
 local app = ARGV[1]
 local iat = date(app, tonumber(ARGV[2]), tonumber(ARGV[3]))
 if not iat then

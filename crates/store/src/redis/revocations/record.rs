@@ -35,9 +35,9 @@ pub struct NotedClient {
 
 /// A revocation is written where [`Store::token_state`] finds it, then into the stream. It is
 /// answered once replicas have both, unless a login made it. A repetition performs the missing
-/// steps. No part of it expires by the store's clock, or may be evicted: [`Store::purge_revocations`]
-/// purges it. While the store's clock is more than a minute ahead of this machine's, no revocation
-/// is made.
+/// steps. No part of it expires by the store's clock, or may be evicted:
+/// [`Store::purge_revocations`] purges it. While the store's clock is more than a minute ahead of
+/// this machine's, no revocation is made.
 impl Store {
     /// Finds the owner of a token, and whether the token has been revoked.
     pub async fn token_state(&self, token: &Issued) -> Result<TokenState> {
@@ -305,8 +305,8 @@ impl Store {
         }
     }
 
-    /// A step of `change_revocations.lua` that takes three seconds. It covers tokens up to `last`, or up
-    /// to now.
+    /// A step of `change_revocations.lua` that takes three seconds. It covers tokens up to `last`,
+    /// or up to now.
     async fn revoking(&self, user: &UserId, step: &str, last: Option<i64>) -> Result<Call> {
         let latest = if let Some(last) = last {
             last

@@ -20,7 +20,7 @@ pub(super) const CLOCKS_DIFFER: Seconds = 60;
 /// each: making it takes about a microsecond, and a lookup among a million revocations a third of
 /// that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Endable {
+pub struct RevocableToken {
     user: RevocationHash,
     user_in_app: RevocationHash,
     token: RevocationHash,
@@ -28,7 +28,7 @@ pub struct Endable {
     issued_at: i64,
 }
 
-impl Endable {
+impl RevocableToken {
     /// Computes the hashes of a verified token. `kid` names the key that verified it.
     pub fn of(issuer: &str, claims: &Claims, kid: &str) -> Self {
         Self {
@@ -41,9 +41,9 @@ impl Endable {
     }
 }
 
-/// The revocations of one issuer. [`super::Feed`] adds to them while any number of threads look up
-/// tokens.
-pub struct Ends {
+/// The revocations of one issuer. [`super::RevocationFeed`] adds to them while any number of
+/// threads look up tokens.
+pub struct RevocationSet {
     issuer: String,
     /// By the hash of a user; `users_in_apps` by the hash of a user and an app.
     users: Table<UpTo>,
@@ -60,7 +60,7 @@ pub struct Ends {
     lacking_until: AtomicI64,
 }
 
-impl Ends {
+impl RevocationSet {
     pub(super) fn of(issuer: &str) -> Self {
         Self {
             issuer: issuer.to_owned(),
@@ -80,11 +80,11 @@ impl Ends {
 
     /// Whether a revocation names the token. A user's revocation names tokens with an `iat` up to
     /// its `before`; a token issued one second later is valid.
-    pub fn has_ended(&self, token: &Endable) -> bool {
+    pub fn is_revoked(&self, token: &RevocableToken) -> bool {
         let is_before = |table: &Table<UpTo>, hash| {
             table
                 .times(hash)
-                .is_some_and(|end| i64::from(end.before) >= token.issued_at)
+                .is_some_and(|up_to| i64::from(up_to.before) >= token.issued_at)
         };
         is_before(&self.users, &token.user)
             || is_before(&self.users_in_apps, &token.user_in_app)
@@ -131,16 +131,16 @@ impl Ends {
     }
 
     /// Adds a revocation unless it has expired. If its hash is held already, the later times count.
-    pub(super) fn add(&self, end: &RevocationEntry, forget: &Forget) {
+    pub(super) fn add(&self, entry: &RevocationEntry, expiry: &Expiry) {
         let (RevocationEntry::User { until, .. }
         | RevocationEntry::UserInApp { until, .. }
         | RevocationEntry::Token { until, .. }
-        | RevocationEntry::Key { until, .. }) = *end;
+        | RevocationEntry::Key { until, .. }) = *entry;
         let until = seconds(until);
-        if !forget.needs(until) {
+        if !expiry.needs(until) {
             return;
         }
-        match *end {
+        match *entry {
             RevocationEntry::User { user, before, .. } => self.users.put(
                 user,
                 UpTo {
@@ -168,11 +168,11 @@ impl Ends {
         }
     }
 
-    pub(super) fn forget(&self, forget: &Forget) {
-        self.users.retain(|until| forget.needs(until));
-        self.users_in_apps.retain(|until| forget.needs(until));
-        self.tokens.retain(|until| forget.needs(until));
-        self.keys.retain(|until| forget.needs(until));
+    pub(super) fn purge_expired(&self, expiry: &Expiry) {
+        self.users.retain(|until| expiry.needs(until));
+        self.users_in_apps.retain(|until| expiry.needs(until));
+        self.tokens.retain(|until| expiry.needs(until));
+        self.keys.retain(|until| expiry.needs(until));
     }
 
     /// Drops revocations until `most` are left. It drops from the largest of the three tables
@@ -211,11 +211,11 @@ impl Ends {
 
 /// Decides which revocations have expired: all tokens that they name have expired.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Forget {
+pub(super) struct Expiry {
     now: Seconds,
 }
 
-impl Forget {
+impl Expiry {
     /// `now` is the issuer's time, in seconds since 1970.
     pub(super) fn at(now: i64) -> Self {
         Self { now: seconds(now) }
