@@ -123,7 +123,7 @@ impl Issuer {
             .unwrap_or_else(|| keys(set, path, now));
         let Some(redis) = redis else { return found };
         match self.learn_revoked_keys(redis, now).await {
-            Ok(ended) => ended.unwrap_or(found),
+            Ok(revoked) => revoked.unwrap_or(found),
             Err(_) => sure(
                 false,
                 Finding {
@@ -310,12 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_leaves_early_until_its_last_token_has_expired_unless_it_was_ended() {
+    fn a_key_leaves_early_until_its_last_token_has_expired_unless_it_was_revoked() {
         let [key, next, gone] = [at(0), at(1000), at(2000)]
             .map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, nbf).expect("a key"));
         let token_ttl = Duration::from_secs(60);
         let owed = 1060 + (LEEWAY + CLOCK_SKEW).num_seconds();
-        for (exp, now, ended, is_early) in [
+        for (exp, now, revoked, is_early) in [
             (Some(owed - 1), 1000, None, true),
             (Some(owed - 1), owed - 1, None, true),
             (Some(owed - 1), owed, None, false),
@@ -326,13 +326,13 @@ mod tests {
             (Some(owed - 1), 1000, Some(1000), false),
         ] {
             let mut file = file(&[key.clone(), next.clone()], exp);
-            file["revoked"] = ended
+            file["revoked"] = revoked
                 .iter()
                 .map(|at| serde_json::json!({"kid": gone.kid(), "at": at}))
                 .collect();
             let set = KeySet::parse(file.to_string().as_bytes()).expect("a set");
             let found = leaves_early(&set, Path::new("k"), token_ttl, at(now));
-            assert_eq!(found.is_some(), is_early, "{exp:?} {now} {ended:?}");
+            assert_eq!(found.is_some(), is_early, "{exp:?} {now} {revoked:?}");
             let Some(Finding { found, advice, .. }) = found else {
                 continue;
             };

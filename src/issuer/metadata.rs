@@ -214,18 +214,18 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_key_of_a_peer_is_published_until_it_is_ended_here_or_the_peer_has_been_away_for_a_day()
+    async fn a_key_of_a_peer_is_published_until_it_is_revoked_here_or_the_peer_has_been_away_for_a_day()
      {
         let key = |algorithm| {
             PrivateJwk::generate(algorithm, now() - TimeDelta::hours(1)).expect("a key")
         };
-        let [own, ended, other] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(key);
+        let [own, revoked, other] = [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(key);
         let set = |key: &PrivateJwk| {
             issuer(key, ("WXMINT_TOKEN_TTL", "1h"))
                 .published(now(), true)
                 .expect("a set")
         };
-        let keys = [&ended, &other].map(|key| {
+        let keys = [&revoked, &other].map(|key| {
             set(key)["{\"keys\":[".len()..]
                 .trim_end_matches("]}")
                 .to_owned()
@@ -234,7 +234,7 @@ mod tests {
         let issuer = issuer(&own, ("WXMINT_JWKS_PEERS", &url));
         let published = |at, joins| {
             let set = issuer.published(at, joins).expect("a set");
-            [&own, &ended, &other].map(|key| set.contains(key.kid()))
+            [&own, &revoked, &other].map(|key| set.contains(key.kid()))
         };
         issuer.read_peers().await;
         assert_eq!(
@@ -243,7 +243,7 @@ mod tests {
         );
 
         let store = issuer.store();
-        store.revoke_key(ended.kid()).await.expect("ended");
+        store.revoke_key(revoked.kid()).await.expect("revoked");
         let found = issuer
             .learn_revoked_keys(&store, now())
             .await

@@ -149,7 +149,7 @@ fn tell(
 fn reload_keys(
     keys: &KeyRing,
     file: &mut WatchedFile,
-    end: impl FnOnce(&[RevokedKey]),
+    publish: impl FnOnce(&[RevokedKey]),
 ) -> Result<Option<bool>, String> {
     let Some(content) = file.look().map_err(|error| error.with_cure(None))? else {
         return Ok(None);
@@ -160,7 +160,7 @@ fn reload_keys(
     let stored = StoredKeys::parse(&content).map_err(|error| error.to_string())?;
     // Revokes keys even if the file is refused below, because an emergency must not wait until
     // another mistake is corrected.
-    end(&stored.revoked);
+    publish(&stored.revoked);
     let set = stored.check().map_err(|error| error.to_string())?;
     check_replacement(&keys.set(), &set, &file.path, now())?;
     let kids = || {
@@ -197,11 +197,11 @@ fn reload_keys(
 /// if a key of that set was revoked, because then another key has to sign at once.
 fn signs_unread(before: &[String], set: &KeySet, now: DateTime<Utc>) -> Option<String> {
     let kid = set.signing(now).ok()?.public().kid();
-    let has_ended = set
+    let has_revoked = set
         .revoked
         .iter()
         .any(|revoked| before.contains(&revoked.kid));
-    (!has_ended && !before.iter().any(|it| it == kid)).then(|| kid.to_owned())
+    (!has_revoked && !before.iter().any(|it| it == kid)).then(|| kid.to_owned())
 }
 
 fn without(these: &[String], those: &[String]) -> String {
@@ -505,8 +505,8 @@ mod tests {
         create_private(&path, changed.to_string().as_bytes()).expect("written");
         let mut told = Vec::new();
         let mut reload = || {
-            reload_keys(&keys, &mut file, |ended| {
-                told.extend(ended.iter().map(|key| key.kid.clone()))
+            reload_keys(&keys, &mut file, |revoked| {
+                told.extend(revoked.iter().map(|key| key.kid.clone()))
             })
         };
         assert_eq!(reload(), Ok(None));
@@ -516,18 +516,18 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_signs_before_verifiers_have_read_it_is_named_unless_another_was_ended() {
+    fn a_key_that_signs_before_verifiers_have_read_it_is_named_unless_another_was_revoked() {
         let key = |seconds| {
             PrivateJwk::generate(Algorithm::EdDsa, now() + TimeDelta::seconds(seconds))
                 .expect("a key")
         };
         let (old, by_hand, in_time) = (key(-100), key(-1), key(1000));
         let [old_kid, hand_kid] = [&old, &by_hand].map(|key| key.kid().to_owned());
-        let named = |keys: &[&PrivateJwk], ended: bool| {
+        let named = |keys: &[&PrivateJwk], revoked: bool| {
             let keys: Vec<_> = keys.iter().map(|&key| key.clone()).collect();
             let mut file: serde_json::Value =
                 serde_json::from_slice(&StoredKeys::of(keys.as_slice()).content()).expect("JSON");
-            if ended {
+            if revoked {
                 file["revoked"] = serde_json::json!([{"kid": old_kid, "at": now().timestamp()}]);
             }
             let stored = StoredKeys::parse(file.to_string().as_bytes()).expect("a file");

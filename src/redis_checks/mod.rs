@@ -40,9 +40,9 @@ const NEEDED: &str = "INFO server,TIME,EVAL return(1) 1 KEY,EVALSHA 0 1 KEY,GET 
                       HMGET KEY f,HSET KEY f v g,HDEL KEY f,HLEN KEY,HEXISTS KEY f,HINCRBY KEY f x,EXPIRE KEY 1,PERSIST KEY,\
                       PEXPIRE KEY 1,PEXPIREAT KEY 1";
 /// As [`NEEDED`], for revocations; people can log in without these commands.
-const NEEDED_FOR_ENDS: &str = "XADD KEY NOMKSTREAM * f v,XDEL KEY 1-1,XRANGE KEY - + COUNT 1,ZADD KEY XX 1 m,ZCARD KEY,\
+const NEEDED_FOR_REVOCATIONS: &str = "XADD KEY NOMKSTREAM * f v,XDEL KEY 1-1,XRANGE KEY - + COUNT 1,ZADD KEY XX 1 m,ZCARD KEY,\
                                ZRANGE KEY 0 0,ZREM KEY m,ZREMRANGEBYSCORE KEY 1 0,ZREMRANGEBYRANK KEY 1 0,ZSCORE KEY m,WAIT 0 1";
-/// As [`NEEDED_FOR_ENDS`]; only a Cluster has these commands.
+/// As [`NEEDED_FOR_REVOCATIONS`]; only a Cluster has these commands.
 const NEEDED_IN_CLUSTER: &str = "CLUSTER NODES,ASKING";
 
 /// Returns at least one finding for each of [`REDIS_CHECKS`]. `life` is the lifetime of tokens.
@@ -144,7 +144,7 @@ async fn millis(link: &RedisClient, server: &Server) -> Result<f64, Reason> {
 
 async fn rights_at_all(link: &RedisClient) -> Result<Vec<Finding>, Reason> {
     let further = link.is_cluster().then_some(NEEDED_IN_CLUSTER);
-    let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS]
+    let needed: Vec<_> = [NEEDED, NEEDED_FOR_REVOCATIONS]
         .into_iter()
         .chain(further)
         .flat_map(|all| all.split(','))
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     fn found(errors: &[(&str, &str)]) -> Finding {
-        let needed: Vec<_> = [NEEDED, NEEDED_FOR_ENDS]
+        let needed: Vec<_> = [NEEDED, NEEDED_FOR_REVOCATIONS]
             .iter()
             .flat_map(|all| all.split(','))
             .collect();
@@ -352,7 +352,7 @@ mod tests {
             .find(|line| line.starts_with("ACL SETUSER wxmint on"))
             .expect("a rule");
         let granted: BTreeSet<_> = rule.split(" +").skip(1).map(str::to_owned).collect();
-        let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_ENDS, NEEDED_IN_CLUSTER]
+        let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_REVOCATIONS, NEEDED_IN_CLUSTER]
             .iter()
             .flat_map(|all| all.split(','))
             .map(right)
@@ -377,7 +377,7 @@ mod tests {
         let called = called("call('", '\'')
             .chain(called("Call::of(\"", '"'))
             .chain(called(".cmd(\"", '"'));
-        let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_ENDS]
+        let needed: BTreeSet<_> = [NEEDED, NEEDED_FOR_REVOCATIONS]
             .iter()
             .flat_map(|all| all.split(','))
             .map(right)

@@ -132,7 +132,7 @@ impl LossMonitor {
             Finding::warning(
                 "redis.persistence",
                 message!(redis_lost_data),
-                message!(restore_and_end),
+                message!(restore_and_revoke),
             )
         })
     }

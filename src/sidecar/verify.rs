@@ -104,7 +104,7 @@ fn refused(reason: &str) -> (Problem, Outcome) {
 const NO_KEYS: &str =
     "The issuer's keys have not been fetched yet, so that no token can be verified. Try again.";
 const STALE_KEYS: &str = "The issuer has not confirmed its keys for too long, so that no token can be verified. Try again.";
-const STALE_ENDS: &str =
+const STALE_REVOCATIONS: &str =
     "It is not known at the moment whether the token has been revoked. Try again.";
 
 fn refusal(reason: NotVerified) -> (Problem, Outcome) {
@@ -114,7 +114,7 @@ fn refusal(reason: NotVerified) -> (Problem, Outcome) {
         NotVerified::StaleKeys => (ProblemCode::KeysUnavailable, STALE_KEYS, "no_keys"),
         NotVerified::StaleRevocations => (
             ProblemCode::RevocationsUnavailable,
-            STALE_ENDS,
+            STALE_REVOCATIONS,
             "stale_ends",
         ),
     };

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_ended_stays_ended() {
+    fn a_key_that_was_revoked_stays_revoked() {
         let mut keys =
             [0, 1000].map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, at(nbf)).expect("a key"));
         keys[0].exp = Some(at(2000).timestamp());
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(
             noted(&[]),
             [old.as_str(), "a peer's"],
-            "an end that the store has lost still holds"
+            "a revocation that the store has lost still holds"
         );
         ring.swap(set, at(1999)).expect("the same set");
         assert_eq!(

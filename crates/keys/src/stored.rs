@@ -179,7 +179,7 @@ impl StoredKeys {
         retirement: &Retirement,
         now: DateTime<Utc>,
     ) -> Result<(), KeyError> {
-        self.end(kid, now);
+        self.revoke(kid, now);
         if let Some(released) = &retirement.released {
             self.keys
                 .iter_mut()
@@ -206,12 +206,12 @@ impl StoredKeys {
     pub fn replace(&mut self, key: PrivateJwk, now: DateTime<Utc>) {
         self.all_revoked_at = Some((now + SPREADS_WITHIN).timestamp());
         let old = mem::replace(&mut self.keys, vec![key]);
-        old.iter().for_each(|key| self.end(key.kid(), now));
+        old.iter().for_each(|key| self.revoke(key.kid(), now));
     }
 
     /// Moves a key to `revoked`, even if it has not signed yet: a thief of the key could sign with
     /// it, and verifiers have fetched it already.
-    fn end(&mut self, kid: &str, now: DateTime<Utc>) {
+    fn revoke(&mut self, kid: &str, now: DateTime<Utc>) {
         self.keys.retain(|key| key.kid() != kid);
         self.revoked.retain(|revoked| revoked.kid != kid);
         self.revoked.push(RevokedKey {
@@ -230,7 +230,7 @@ mod tests {
     use crate::rotation::retire;
 
     #[test]
-    fn an_end_that_names_no_whole_kid_is_refused() {
+    fn a_revocation_that_names_no_whole_kid_is_refused() {
         let key = PrivateJwk::generate(Algorithm::EdDsa, DateTime::UNIX_EPOCH).expect("a key");
         let kid = key.kid().to_owned();
         for (named, shown) in [

@@ -40,8 +40,8 @@ async fn orders_of_caller(request: HttpRequest, peer: Data<Peer>) -> HttpRespons
             HttpResponse::Ok().json(json!({"user_id": claims.user.as_str(), "orders": 2}))
         }
         Err(NotVerified::Refused(reason)) => {
-            let ended = reason == Refused::Revoked;
-            HttpResponse::Unauthorized().json(json!({"ended": ended, "reason": reason.to_string()}))
+            let is_revoked = reason == Refused::Revoked;
+            HttpResponse::Unauthorized().json(json!({"ended": is_revoked, "reason": reason.to_string()}))
         }
         Err(reason) => HttpResponse::ServiceUnavailable()
             .json(json!({"ended": false, "reason": reason.to_string()})),

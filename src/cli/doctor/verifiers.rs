@@ -143,7 +143,7 @@ async fn of_issuer(web: &Result<Upstream, Message>, trusted: &TrustedIssuer) -> 
     );
     let date = fetched.as_ref().ok().and_then(|fetched| fetched.date());
     let keys = fetched.and_then(|fetched| read_keys(&fetched.body));
-    let ends = match (&trusted.revocations, &keys) {
+    let revocations = match (&trusted.revocations, &keys) {
         (Some(feed), Ok(keys)) => revocations(
             issuer,
             feed,
@@ -160,7 +160,7 @@ async fn of_issuer(web: &Result<Upstream, Message>, trusted: &TrustedIssuer) -> 
     };
     vec![
         jwks(issuer, &trusted.jwks_url, keys),
-        ends,
+        revocations,
         clock("clock", message!(latin_before_words, issuer), date, now()),
     ]
 }

@@ -427,19 +427,19 @@ mod tests {
             (given(&before, 1), given(&other, 65), given(&other, 86_400));
         stored.replace(new, now() + TimeDelta::seconds(1));
         let after = minter(stored.check().expect("a set"));
-        let has_ended = |token: &Issued| after.has_revoked_all(token, "wx1:o1:1");
+        let is_revoked = |token: &Issued| after.has_revoked_all(token, "wx1:o1:1");
         assert!(
-            has_ended(&first) && has_ended(&last),
+            is_revoked(&first) && is_revoked(&last),
             "up to a minute later, by a replica that has the old file"
         );
-        assert!(!has_ended(&much_later), "its key was rotated out since");
+        assert!(!is_revoked(&much_later), "its key was rotated out since");
         assert!(
-            !has_ended(&given(&after, 1)) && !has_ended(&given(&after, -50)),
+            !is_revoked(&given(&after, 1)) && !is_revoked(&given(&after, -50)),
             "nobody waits for the clocks"
         );
         assert!(
             !before.has_revoked_all(&first, "wx1:o1:1"),
-            "nothing has ended"
+            "nothing is revoked"
         );
     }
 

@@ -206,25 +206,25 @@ mod tests {
         let text =
             r#"{"iss":"i","iat":1,"exp":301,"after":"","cursor":"5-0","more":false,"revoked":[]}"#;
         let page: RevocationsPage = serde_json::from_str(text).expect("a page");
-        for (ended, signs) in [
+        for (revoked, signs) in [
             (&kids[..0], &kids[0]),
             (&kids[..1], &kids[1]),
             (&kids[..], &kids[0]),
         ] {
-            ring.note_revoked(ended);
+            ring.note_revoked(revoked);
             let header = part(&minter.sign_page(&page, now()).expect("signed"), 0);
             assert_eq!(
                 serde_json::from_slice::<Value>(&header).expect("JSON")["kid"],
                 **signs,
-                "{ended:?}"
+                "{revoked:?}"
             );
             // Verifiers would refuse a token or an event that a revoked key signs.
-            let is_signed = ended.is_empty();
-            assert_eq!(minter.check(now()).is_ok(), is_signed, "{ended:?}");
+            let is_signed = revoked.is_empty();
+            assert_eq!(minter.check(now()).is_ok(), is_signed, "{revoked:?}");
             assert_eq!(
                 minter.sign_event(&json!({}), now()).is_ok(),
                 is_signed,
-                "{ended:?}"
+                "{revoked:?}"
             );
         }
     }
