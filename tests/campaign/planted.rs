@@ -162,7 +162,7 @@ fn a_refusal_without_a_reason_is_found() {
 }
 
 #[test]
-fn an_ended_token_that_is_accepted_is_found() {
+fn a_revoked_token_that_is_accepted_is_found() {
     let (mut model, who, token) = somebody();
     model
         .logout(who, &token, false, &Message::Done, NOW)
@@ -182,7 +182,7 @@ fn an_ended_token_that_is_accepted_is_found() {
 }
 
 #[test]
-fn a_token_that_is_refused_without_an_end_is_found() {
+fn a_token_that_is_refused_without_a_revocation_is_found() {
     let (mut model, who, token) = somebody();
     let refused = problem(401, "invalid_token");
     found(

@@ -1,5 +1,5 @@
 //! The clock of Redis steps back, as in a failover to a machine whose clock is behind: that costs nobody a login, a
-//! token or a session key, and an end ends what the clock has dated before.
+//! token or a session key, and a revocation covers what the clock has dated before.
 
 use crate::support::prelude::*;
 
@@ -17,8 +17,8 @@ async fn bed_of(builder: Builder) -> (TestBed, TempDir) {
 
 const EIGHT_HOURS: i64 = 8 * 3600;
 
-async fn until_refused(follower: &Sidecar, ended: &Answer) {
-    let token = ended.member("access_token");
+async fn until_refused(follower: &Sidecar, revoked: &Answer) {
+    let token = revoked.member("access_token");
     let is_refused = async || follower.verify(&token).await.status == 401;
     until(
         "the follower knows the end",
@@ -29,9 +29,9 @@ async fn until_refused(follower: &Sidecar, ended: &Answer) {
 }
 
 /// `ended` is known to be ended by then.
-async fn is_accepted_by_followers(bed: &TestBed, login: &Answer, ended: &Answer) {
+async fn is_accepted_by_followers(bed: &TestBed, login: &Answer, revoked: &Answer) {
     let follower = bed.sidecar().ready().await;
-    until_refused(&follower, ended).await;
+    until_refused(&follower, revoked).await;
     let answer = follower.verify(&login.member("access_token")).await;
     assert_eq!(answer.status, 200, "{answer:?} {}", login.claims());
 }
@@ -69,15 +69,15 @@ async fn a_user_who_was_logged_out_everywhere_logs_in_again() {
 }
 
 /// The machine of Redis has local time in its hardware clock, and NTP has not come yet. The store's conformance suite
-/// holds each step, and the proof of ends clocks of any kind.
+/// holds each step, and the proof of revocations clocks of any kind.
 #[tokio::test]
-async fn a_clock_hours_ahead_brings_no_ended_token_back_and_locks_nobody_out_later() {
+async fn a_clock_hours_ahead_brings_no_revoked_token_back_and_locks_nobody_out_later() {
     let (bed, _folder) = bed_of(TestBed::builder()).await;
-    let (ended, good) = (
+    let (revoked, good) = (
         bed.log_in("lin").await.expect_login(),
         bed.log_in("bao").await.expect_login(),
     );
-    bed.log_out(&ended, true).await;
+    bed.log_out(&revoked, true).await;
     bed.redis.move_clock(EIGHT_HOURS);
     bed.service()
         .readyz_says(503, "behind the clock of Redis")
@@ -102,8 +102,8 @@ async fn a_clock_hours_ahead_brings_no_ended_token_back_and_locks_nobody_out_lat
         let login = bed.log_in(person).await.expect_login();
         assert!(bed.accepts(&login).await, "{}", login.claims());
     }
-    until_refused(&bed.sidecar().ready().await, &ended).await;
-    assert!(!bed.accepts(&ended).await, "{}", ended.claims());
+    until_refused(&bed.sidecar().ready().await, &revoked).await;
+    assert!(!bed.accepts(&revoked).await, "{}", revoked.claims());
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_clock_that_is_behind_by_a_tokens_life_is_named() {
 
 /// No list tells when these people have logged in.
 #[tokio::test]
-async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
+async fn a_revocation_names_the_tokens_of_computed_users_whom_no_list_names() {
     for (before, after, single_session) in [
         (50, 0, "false"),
         (0, -50, "false"),
@@ -139,14 +139,14 @@ async fn an_end_names_the_tokens_of_computed_users_whom_no_list_names() {
             .env("WXMINT_USER_INDEX", "false");
         let (bed, _folder) = bed_of(builder.env("WXMINT_SINGLE_SESSION", single_session)).await;
         bed.redis.move_clock(before);
-        let ended = bed.log_in("lin").await.expect_login();
+        let revoked = bed.log_in("lin").await.expect_login();
         bed.redis.move_clock(after);
-        bed.run(&["users", "revoke", &ended.member("user_id")])
+        bed.run(&["users", "revoke", &revoked.member("user_id")])
             .expect_success();
-        until_refused(&bed.sidecar().ready().await, &ended).await;
+        until_refused(&bed.sidecar().ready().await, &revoked).await;
         bed.redis.move_clock(after + 5);
         let again = bed.log_in("lin").await.expect_login();
-        is_accepted_by_followers(&bed, &again, &ended).await;
+        is_accepted_by_followers(&bed, &again, &revoked).await;
         bed.redis.move_clock(EIGHT_HOURS);
         bed.log_in("lin")
             .await
@@ -167,7 +167,7 @@ async fn with_one_login_a_login_waits_for_no_replica() {
     let before = bed.log_in("lin").await.expect_login();
     let login = bed.log_in("lin").await.expect_login();
     assert!(bed.accepts(&login).await && !bed.accepts(&before).await);
-    // A logout that was answered is certain, although its token was ended before.
+    // A logout that was answered is certain, although its token was revoked before.
     let token = before.member("access_token");
     let log_out = async || {
         bed.service()

@@ -83,7 +83,7 @@ async fn while_the_slot_of_a_user_is_moving_a_token_is_accepted_until_the_user_i
     let login = bed.for_good(log_in).await;
     let slot = bed
         .redis
-        .slot(&redis_keys::ends_of(&login.member("user_id")));
+        .slot(&redis_keys::revocations_of(&login.member("user_id")));
     let from = bed.redis.primary_of(slot).expect("an owner");
     let clients = redis_keys::clients_of(&login.member("user_id"));
     bed.redis.node(from).command::<()>(&[
@@ -94,7 +94,7 @@ async fn while_the_slot_of_a_user_is_moving_a_token_is_accepted_until_the_user_i
     ]);
     block_in_place(|| bed.redis.begin_move(slot, from, (from + 1) % 3));
     assert!(bed.accepts(&login).await);
-    bed.ends_user("block", "lin", &login, OPERATOR).await;
+    bed.revokes_user("block", "lin", &login, OPERATOR).await;
     assert!(!bed.accepts(&login).await);
     block_in_place(|| bed.redis.move_slot(slot, (from + 1) % 3));
     log_in().await.expect_problem(403, "user_blocked");

@@ -1,4 +1,5 @@
-//! The feed of ends, from outside: what is ended stands in it within a second, signed, in pages, and names nobody.
+//! The feed of revocations, from outside: what is revoked stands in it within a second, signed, in pages, and names
+//! nobody.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -21,7 +22,7 @@ impl Page {
             .unwrap_or_else(|| panic!("{name}: {}", self.0))
     }
 
-    fn ended(&self) -> &Vec<Value> {
+    fn revoked(&self) -> &Vec<Value> {
         self.0["revoked"].as_array().expect("an array")
     }
 }
@@ -48,8 +49,8 @@ async fn page_after(bed: &TestBed, cursor: &str) -> Page {
 
 /// Asks until the feed has this many ends after `cursor`: a page may be a second old.
 async fn revocations_after(bed: &TestBed, cursor: &str, count: usize) -> Page {
-    eventually("the ends are in the feed", BUSY, async || {
-        Some(page_after(bed, cursor).await).filter(|page| page.ended().len() >= count)
+    eventually("the revocations are in the feed", BUSY, async || {
+        Some(page_after(bed, cursor).await).filter(|page| page.revoked().len() >= count)
     })
     .await
 }
@@ -61,7 +62,7 @@ fn hash(bed: &TestBed, value: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_and_a_broken_store_says_so()
+async fn what_a_person_revokes_is_in_the_feed_of_every_replica_and_without_names_and_a_broken_store_says_so()
  {
     let bed = TestBed::builder()
         .services(2)
@@ -80,7 +81,7 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     bed.log_out(&one, false).await;
     let page = revocations_after(&bed, "", 1).await;
     assert_eq!(
-        page.ended(),
+        page.revoked(),
         &[json!([
             "jti",
             hash(&bed, claims["jti"].as_str().expect("a jti")),
@@ -100,9 +101,9 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
         unbound.member("user_id"),
     );
     let named: Vec<Value> = page
-        .ended()
+        .revoked()
         .iter()
-        .map(|end| json!([end[0], end[1]]))
+        .map(|revocation| json!([revocation[0], revocation[1]]))
         .collect();
     let in_app = format!("{successor}\0{APPID}");
     assert_eq!(
@@ -112,16 +113,16 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
             json!(["app", hash(&bed, &in_app)])
         ]
     );
-    for end in page.ended() {
-        let before = end[2].as_i64().expect("seconds");
+    for revocation in page.revoked() {
+        let before = revocation[2].as_i64().expect("seconds");
         assert!(
             (iat..=now().timestamp()).contains(&before),
-            "a second of the store's clock: {end}"
+            "a second of the store's clock: {revocation}"
         );
         assert_eq!(
-            end[3],
+            revocation[3],
             before + 86_400,
-            "until the last token of that second expires: {end}"
+            "until the last token of that second expires: {revocation}"
         );
     }
     let told = page.0.to_string();
@@ -131,11 +132,14 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     );
 
     let last = page.text("cursor").to_owned();
-    assert_eq!(page_after(&bed, &last).await.ended(), &Vec::<Value>::new());
+    assert_eq!(
+        page_after(&bed, &last).await.revoked(),
+        &Vec::<Value>::new()
+    );
     for unknown in ["1-1.AAAAAAAA", "x", "%00", &"9".repeat(3000)] {
         let page = revocations_after(&bed, unknown, 3).await;
         assert_eq!(
-            (page.text("after"), page.ended().len()),
+            (page.text("after"), page.revoked().len()),
             ("", 3),
             "from the oldest: {unknown}"
         );
@@ -153,34 +157,34 @@ async fn what_a_person_ends_is_in_the_feed_of_every_replica_and_without_names_an
     broken.await.expect_problem(503, "store_unavailable");
 }
 
-/// Puts ends into the stream as they stand there.
-pub(crate) fn fill(bed: &TestBed, ends: impl IntoIterator<Item = String>) {
+/// Puts revocations into the stream as they stand there.
+pub(crate) fn fill(bed: &TestBed, revocations: impl IntoIterator<Item = String>) {
     let script = "for _, text in ipairs(ARGV) do redis.call('XADD', KEYS[1], '*', 'end', text) end";
-    let ends: Vec<_> = ends.into_iter().collect();
+    let revocations: Vec<_> = revocations.into_iter().collect();
     let words = ["EVAL", script, "1", redis_keys::ENDS]
         .into_iter()
-        .chain(ends.iter().map(String::as_str));
+        .chain(revocations.iter().map(String::as_str));
     bed.redis.command::<()>(&words.collect::<Vec<_>>());
 }
 
-/// In 2100: nobody forgets an end of that date.
+/// In 2100: nobody forgets a revocation of that date.
 pub(crate) const FAR: i64 = 4_102_444_800;
 
-/// So many keys that were ended.
+/// So many keys that were revoked.
 pub(crate) fn kids(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("kid {FAR} {number:043}"))
 }
 
 /// The same as if they had been put there an hour ago: `from` of them stand there already.
-fn fill_earlier(bed: &TestBed, from: usize, ends: impl IntoIterator<Item = String>) {
+fn fill_earlier(bed: &TestBed, from: usize, revocations: impl IntoIterator<Item = String>) {
     let script =
         "for i = 2, #ARGV do redis.call('XADD', KEYS[1], ARGV[1] + i .. '-0', 'end', ARGV[i]) end";
     let first =
         (now().timestamp_millis() - 3_600_000 + i64::try_from(from).expect("few")).to_string();
-    let ends: Vec<_> = ends.into_iter().collect();
+    let revocations: Vec<_> = revocations.into_iter().collect();
     let words = ["EVAL", script, "1", redis_keys::ENDS, &first]
         .into_iter()
-        .chain(ends.iter().map(String::as_str));
+        .chain(revocations.iter().map(String::as_str));
     bed.redis.command::<()>(&words.collect::<Vec<_>>());
 }
 
@@ -230,10 +234,10 @@ async fn an_old_page_is_signed_once_for_all_readers_and_a_collected_cursor_leads
     let (last, full) = whole.split_last().expect("pages");
     assert!(
         full.iter()
-            .all(|page| (501..=1000).contains(&page.ended().len()))
+            .all(|page| (501..=1000).contains(&page.revoked().len()))
     );
     assert_eq!(
-        whole.iter().map(|page| page.ended().len()).sum::<usize>(),
+        whole.iter().map(|page| page.revoked().len()).sum::<usize>(),
         3_990
     );
     let old = whole[1].text("after");
@@ -256,18 +260,21 @@ async fn an_old_page_is_signed_once_for_all_readers_and_a_collected_cursor_leads
 
     let from_collected = pages_from(service, collected.clone(), "192.0.2.5").await;
     let (leads, after) = from_collected.split_first().expect("pages");
-    assert_eq!((leads.text("after"), leads.ended().len()), (&*collected, 0));
+    assert_eq!(
+        (leads.text("after"), leads.revoked().len()),
+        (&*collected, 0)
+    );
     let begins: Vec<_> = whole.iter().map(|page| page.text("after")).collect();
     assert!(
         begins[1..].contains(&leads.text("cursor")),
         "everybody's page: {begins:?}"
     );
-    let read: Vec<_> = after.iter().flat_map(Page::ended).collect();
+    let read: Vec<_> = after.iter().flat_map(Page::revoked).collect();
     assert!(
         read.len() < 3_990 && read.len() >= 3_990 - 1_700,
         "all that came after it, and a part of a page twice"
     );
-    assert_eq!(read.last(), last.ended().last().as_ref());
+    assert_eq!(read.last(), last.revoked().last().as_ref());
 
     // Whoever is nearly up to date gets what it lacks.
     let tip = last.text("cursor").to_owned();
@@ -276,7 +283,7 @@ async fn an_old_page_is_signed_once_for_all_readers_and_a_collected_cursor_leads
     assert_eq!(
         lacking
             .iter()
-            .map(|page| page.ended().len())
+            .map(|page| page.revoked().len())
             .collect::<Vec<_>>(),
         [10]
     );
@@ -344,19 +351,19 @@ pub(crate) fn who_does_not_read(service: &Service, request: &str) -> (TcpStream,
 
 /// Pages that they do not read may fill their room, and fill it again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_has_at_most_a_thousand_ends_and_nobody_who_does_not_read_keeps_others_from_the_feed()
+async fn a_page_has_at_most_a_thousand_revocations_and_nobody_who_does_not_read_keeps_others_from_the_feed()
  {
     let bed = TestBed::start().await;
     fill(&bed, kids(1001));
     let page = revocations_after(&bed, "", 1).await;
-    let first = page.ended().len();
+    let first = page.revoked().len();
     assert!(
         (501..=1000).contains(&first) && page.0["more"] == true,
         "{first}"
     );
     let next = page_after(&bed, page.text("cursor")).await;
     assert_eq!(
-        (next.ended().len(), &next.0["more"]),
+        (next.revoked().len(), &next.0["more"]),
         (1001 - first, &false.into())
     );
     let mut unread = Vec::new();
@@ -369,11 +376,11 @@ async fn a_page_has_at_most_a_thousand_ends_and_nobody_who_does_not_read_keeps_o
             assert_eq!(status, "200", "{path}");
             unread.push(connection);
         }
-        assert_eq!(page_after(&bed, "").await.ended().len(), first);
+        assert_eq!(page_after(&bed, "").await.revoked().len(), first);
         assert!(
             page_after(&bed, next.text("cursor"))
                 .await
-                .ended()
+                .revoked()
                 .is_empty()
         );
     }

@@ -1,9 +1,9 @@
-//! A key is ended by an act alone: what is merely missing from a key file ends nothing.
+//! A key is revoked by an act alone: what is merely missing from a key file revokes nothing.
 
 use crate::doctor::{Report, command_of, follow};
 use crate::support::prelude::*;
 
-/// A verifier asks every 5 s, so an end is known 10 s later at the latest.
+/// A verifier asks every 5 s, so a revocation is known 10 s later at the latest.
 const NEXT_PAGE: Duration = BUSY.saturating_add(Duration::from_secs(10));
 
 fn key_file(bed: &TestBed) -> PathBuf {
@@ -57,23 +57,24 @@ fn wrong_files(right: &Value, folder: &Path) -> [Value; 2] {
     [other, expired]
 }
 
-/// The ids of the keys that the feed calls ended.
-async fn ended(bed: &TestBed) -> Vec<String> {
+/// The ids of the keys that the feed calls revoked.
+async fn revoked(bed: &TestBed) -> Vec<String> {
     let page = decoded(&bed.service().get("/revocations").await.body).1;
-    let ends = page["revoked"]
+    let revocations = page["revoked"]
         .as_array()
         .expect("ends")
         .iter()
-        .filter(|end| end[0] == "kid");
-    ends.map(|end| end[1].as_str().expect("a kid").to_owned())
+        .filter(|revocation| revocation[0] == "kid");
+    revocations
+        .map(|revocation| revocation[1].as_str().expect("a kid").to_owned())
         .collect()
 }
 
-async fn until_ended(bed: &TestBed, kids: &[&str]) {
+async fn until_revoked(bed: &TestBed, kids: &[&str]) {
     until(
-        "the feed has the ends of the keys",
+        "the feed has the revocations of the keys",
         READ_AGAIN_WITHIN,
-        async || ended(bed).await == kids,
+        async || revoked(bed).await == kids,
     )
     .await;
 }
@@ -83,7 +84,7 @@ fn obey(text: &str) {
     follow(&format!("run: {} --yes", command_of(text)));
 }
 
-/// Another replica, with a key file in which this key was ended.
+/// Another replica, with a key file in which this key was revoked.
 async fn replica_without(bed: &mut TestBed, kid: &str) -> Service {
     let (right, other) = (key_file(bed), bed.configuration.path("other.json"));
     fs::copy(&right, &other).expect("a copy");
@@ -96,7 +97,7 @@ async fn replica_without(bed: &mut TestBed, kid: &str) -> Service {
     replica
 }
 
-/// How often the service has looked whether a key is ended.
+/// How often the service has looked whether a key is revoked.
 async fn looks(bed: &TestBed, outcome: &str) -> f64 {
     let labels = format!("{{operation=\"ended_keys\",outcome=\"{outcome}\"}}");
     bed.service()
@@ -108,7 +109,7 @@ async fn looks(bed: &TestBed, outcome: &str) -> f64 {
 
 /// For as long as it takes to read the file, and until verifiers have read the feed some more times.
 #[tokio::test]
-async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
+async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_revoked() {
     let bed = TestBed::start().await;
     let path = key_file(&bed);
     let sidecars = [
@@ -134,7 +135,7 @@ async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
         .await;
         after_the_next_reload(&bed, || replace(&path, &right.to_string())).await;
     }
-    // An end that happens now must still reach everybody, and nothing else may have been said.
+    // A revocation that happens now must still reach everybody, and nothing else may have been said.
     bed.log_out(&mei, false).await;
     for sidecar in &sidecars {
         until("the logout arrives", NEXT_PAGE, async || {
@@ -151,7 +152,7 @@ async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
     assert!(bed.accepts(&lin).await);
     assert_eq!(signs(&bed).await, kid);
     assert_eq!(
-        (ended(&bed).await, jwks_kids(&bed).await),
+        (revoked(&bed).await, jwks_kids(&bed).await),
         (Vec::new(), vec![kid])
     );
     let refused = bed.service().reasons("ERROR");
@@ -162,7 +163,7 @@ async fn a_key_that_is_missing_from_the_file_for_a_while_is_not_ended() {
 }
 
 #[tokio::test]
-async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_mends_the_file() {
+async fn a_refused_file_says_which_key_is_missing_and_the_command_that_revokes_it_mends_the_file() {
     let bed = TestBed::start().await;
     let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
     let kid = kid_of(&old.member("access_token"));
@@ -187,7 +188,7 @@ async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_m
         jwks_kids(&bed).await == kids_of(&other)
     })
     .await;
-    until_ended(&bed, &[&kid]).await;
+    until_revoked(&bed, &[&kid]).await;
     assert!(!bed.accepts(&old).await && signs(&bed).await == kids_of(&other)[0]);
     assert!(keys(&path, &["list"]).contains(&format!("{kid}  revoked")));
     let no_kid =
@@ -195,7 +196,7 @@ async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_m
     assert_eq!(
         no_kid.expect("it runs").status.code(),
         Some(64),
-        "a mistyped kid ends nothing"
+        "a mistyped kid revokes nothing"
     );
 
     // An older file does not bring the key back.
@@ -225,7 +226,7 @@ async fn a_refused_file_says_which_key_is_missing_and_the_command_that_ends_it_m
 }
 
 #[tokio::test]
-async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
+async fn a_key_in_use_that_is_revoked_is_a_fault_that_the_command_mends() {
     let mut bed = TestBed::builder().breakable_redis().start().await;
     let (path, old) = (key_file(&bed), bed.log_in("lin").await.expect_login());
     let kid = kid_of(&old.member("access_token"));
@@ -295,7 +296,7 @@ async fn a_key_in_use_that_is_ended_is_a_fault_that_the_command_mends() {
 }
 
 #[tokio::test]
-async fn a_file_may_lack_a_key_that_the_feed_calls_ended_and_a_published_one_warns_and_keeps_a_start_from_ready()
+async fn a_file_may_lack_a_key_that_the_feed_calls_revoked_and_a_published_one_warns_and_keeps_a_start_from_ready()
  {
     let mut bed = TestBed::start().await;
     let (path, kid) = (key_file(&bed), signs(&bed).await);
@@ -323,7 +324,7 @@ async fn a_file_may_lack_a_key_that_the_feed_calls_ended_and_a_published_one_war
     assert_eq!(
         jwks_kids(&bed).await,
         [signing.as_str()],
-        "the feed forgets ends, and the file is wrong"
+        "the feed forgets revocations, and the file is wrong"
     );
     let restarted = Service::start(&bed.configuration, bed.http.clone()).await;
     restarted.readyz_says(503, &published).await;
@@ -337,7 +338,7 @@ async fn a_file_may_lack_a_key_that_the_feed_calls_ended_and_a_published_one_war
 }
 
 #[tokio::test]
-async fn a_key_that_is_ended_while_redis_is_away_is_in_the_feed_once_redis_is_back() {
+async fn a_key_that_is_revoked_while_redis_is_away_is_in_the_feed_once_redis_is_back() {
     let bed = TestBed::builder().breakable_redis().start().await;
     let (path, kid) = (key_file(&bed), signs(&bed).await);
     bed.redis_link().cut().await;
@@ -348,7 +349,7 @@ async fn a_key_that_is_ended_while_redis_is_away_is_in_the_feed_once_redis_is_ba
         bed.service().get("/revocations").await.status == 200
     })
     .await;
-    until_ended(&bed, &[&kid]).await;
+    until_revoked(&bed, &[&kid]).await;
     bed.service()
         .says("this key was retired before its time")
         .await;

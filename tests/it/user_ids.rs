@@ -183,7 +183,7 @@ async fn whoever_leaves_is_the_same_user_again(bed: &TestBed, kind: &str) {
         match act {
             "logout" => bed.log_out(&login, false).await,
             "erase" => assert_eq!(bed.operate("DELETE", &person).await.status, 204),
-            _ => bed.ends_user(act, "wen", &login, OPERATOR).await,
+            _ => bed.revokes_user(act, "wen", &login, OPERATOR).await,
         }
         assert!(!bed.accepts(&login).await, "{kind}, {act}");
         if act == "unbind" {
@@ -216,7 +216,7 @@ async fn an_operator_dissolves_for_people_whom_no_list_names_and_the_answer_says
         let of_user = format!("/users/{user}/wechat/{APPID}");
         if index == "true" {
             bed.redis.command::<()>(&["FLUSHALL"]);
-            bed.ends_user(act, "lin", &login, OPERATOR).await;
+            bed.revokes_user(act, "lin", &login, OPERATOR).await;
         } else {
             let dissolved = bed.operate("DELETE", &of_user).await;
             assert!(

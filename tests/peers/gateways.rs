@@ -24,10 +24,10 @@ async fn higress_filters_with_the_sidecar_let_good_tokens_through_and_nothing_el
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn higress_filters_refuse_ended_users_and_retired_keys() {
+async fn higress_filters_refuse_revoked_users_and_retired_keys() {
     let scene = Scene::start().await;
     let sidecar = scene.sidecar().await;
-    checks::obeys_ends(&scene, &higress(&scene, sidecar.public).await.example).await;
+    checks::obeys_revocations(&scene, &higress(&scene, sidecar.public).await.example).await;
 }
 
 /// The question goes to the back end, whose 200 names nobody.
@@ -71,7 +71,7 @@ async fn higress_plugins_with_the_sidecar_let_good_tokens_through_and_nothing_el
     let link = Breakable::before(sidecar.public).await;
     let Started { example, .. } = &higress_with_plugins(&scene, link.address()).await;
     checks::asks_a_sidecar(&scene, example, &link).await;
-    checks::obeys_ends(&scene, example).await;
+    checks::obeys_revocations(&scene, example).await;
     envoy::blames_no_token(&scene, example, &link).await;
 }
 

@@ -31,14 +31,14 @@ mod spring_cloud_gateway {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "nightly"]
-    async fn lets_good_tokens_through_and_nothing_else_and_obeys_ends() {
+    async fn lets_good_tokens_through_and_nothing_else_and_obeys_revocations() {
         let scene = Scene::start().await;
         let Started { example, .. } = &gateway(&scene);
         checks::verifies_by_itself(&scene, example, &[], LOOKS_AT_THE_FEED).await;
         checks::identity_headers(&scene, example).await;
         passes_on_who_it_is_and_no_token(&scene, example, true).await;
         passes_on_who_opens_a_web_socket(&scene, example).await;
-        checks::obeys_ends(&scene, example).await;
+        checks::obeys_revocations(&scene, example).await;
     }
 
     async fn passes_on_who_opens_a_web_socket(scene: &Scene, example: &Example) {
@@ -77,11 +77,11 @@ mod sa_token {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "nightly, where Maven can have Sa-Token"]
-    async fn takes_our_tokens_alone_and_obeys_ends() {
+    async fn takes_our_tokens_alone_and_obeys_revocations() {
         let scene = Scene::start().await;
         let Started { example, .. } = &service(&scene, &[]);
         checks::verifies_by_itself(&scene, example, &[], LOOKS_AT_THE_FEED).await;
-        checks::obeys_ends(&scene, example).await;
+        checks::obeys_revocations(&scene, example).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -99,21 +99,21 @@ macro_rules! services {
 services! {
     go: GO, [
         takes_our_tokens_alone, says_503_until_it_has_keys, follows_keys_and_nonsense_costs_it_nothing,
-        takes_each_algorithm, refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
-        believes_no_keys_that_are_too_old, keeps_the_newest_ends
+        takes_each_algorithm, refuses_what_was_revoked, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        believes_no_keys_that_are_too_old, keeps_the_newest_revocations
     ];
     node: NODE, [
         takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
-        follows_keys_and_nonsense_costs_it_nothing, refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
-        believes_no_keys_that_are_too_old, keeps_the_newest_ends
+        follows_keys_and_nonsense_costs_it_nothing, refuses_what_was_revoked, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        believes_no_keys_that_are_too_old, keeps_the_newest_revocations
     ];
     python: PYTHON, [
         takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
-        refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
-        believes_no_keys_that_are_too_old, keeps_the_newest_ends
+        refuses_what_was_revoked, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        believes_no_keys_that_are_too_old, keeps_the_newest_revocations
     ];
-    java: JAVA, [refuses_what_was_ended, obeys_no_clock_that_is_wrong, keeps_the_newest_ends];
-    java_spring_boot: SPRING, [takes_our_tokens_alone_and_obeys_ends];
+    java: JAVA, [refuses_what_was_revoked, obeys_no_clock_that_is_wrong, keeps_the_newest_revocations];
+    java_spring_boot: SPRING, [takes_our_tokens_alone_and_obeys_revocations];
 }
 
 services! {
@@ -125,24 +125,24 @@ services! {
     ignore = "nightly, where Composer can have firebase/php-jwt",
     php: PHP, [
         takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys,
-        follows_keys_and_nonsense_costs_it_nothing, takes_each_algorithm, refuses_what_was_ended,
+        follows_keys_and_nonsense_costs_it_nothing, takes_each_algorithm, refuses_what_was_revoked,
         obeys_no_clock_that_is_wrong, learns_of_a_retired_key, believes_no_keys_that_are_too_old,
-        keeps_the_newest_ends
+        keeps_the_newest_revocations
     ]
 }
 
 services! {
     ignore = "nightly, with each Spring Boot",
     java_spring: SPRING, [
-        takes_our_tokens_alone_and_obeys_ends, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
-        takes_each_algorithm, refuses_what_was_ended, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
-        believes_no_keys_that_are_too_old, keeps_the_newest_ends
+        takes_our_tokens_alone_and_obeys_revocations, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
+        takes_each_algorithm, refuses_what_was_revoked, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
+        believes_no_keys_that_are_too_old, keeps_the_newest_revocations
     ]
 }
 
 services! {
     ignore = "nightly, with each Spring Boot",
-    java_spring_webflux: WEBFLUX, [takes_our_tokens_alone_and_obeys_ends, says_503_until_it_has_keys, refuses_what_was_ended]
+    java_spring_webflux: WEBFLUX, [takes_our_tokens_alone_and_obeys_revocations, says_503_until_it_has_keys, refuses_what_was_revoked]
 }
 
 async fn takes_our_tokens_alone(service: Service) {
@@ -151,11 +151,11 @@ async fn takes_our_tokens_alone(service: Service) {
     checks::verifies_by_itself(&scene, example, service.exceptions, service.fetches).await;
 }
 
-async fn takes_our_tokens_alone_and_obeys_ends(service: Service) {
+async fn takes_our_tokens_alone_and_obeys_revocations(service: Service) {
     let scene = Scene::start().await;
     let Started { example, .. } = &(service.start)(scene.address(), &[]);
     checks::verifies_by_itself(&scene, example, service.exceptions, service.fetches).await;
-    checks::obeys_ends(&scene, example).await;
+    checks::obeys_revocations(&scene, example).await;
 }
 
 async fn says_503_until_it_has_keys(service: Service) {
@@ -206,7 +206,7 @@ async fn takes_each_algorithm(service: Service) {
     }
 }
 
-async fn refuses_what_was_ended(service: Service) {
+async fn refuses_what_was_revoked(service: Service) {
     obeys_the_feed(
         |issuer, closed| service.start(issuer, closed, &[]),
         |started| &started.example,
@@ -247,7 +247,7 @@ async fn believes_no_keys_that_are_too_old(service: Service) {
     .await;
 }
 
-async fn keeps_the_newest_ends(service: Service) {
+async fn keeps_the_newest_revocations(service: Service) {
     keeps_the_newest(
         |issuer, closed| service.start(issuer, closed, &[service.full]),
         |started| &started.example,

@@ -236,7 +236,7 @@ mod oauth2_proxy {
         .await;
 
         assert_eq!(lin.visit(&site).await.status, 200);
-        bed.ends_user("block", "lin", &phone, OPERATOR).await;
+        bed.revokes_user("block", "lin", &phone, OPERATOR).await;
         until("the ban is known", PATIENCE, async || {
             page().await.status == 302
         })

@@ -41,7 +41,8 @@ async fn orders_of_caller(request: HttpRequest, peer: Data<Peer>) -> HttpRespons
         }
         Err(NotVerified::Refused(reason)) => {
             let is_revoked = reason == Refused::Revoked;
-            HttpResponse::Unauthorized().json(json!({"ended": is_revoked, "reason": reason.to_string()}))
+            HttpResponse::Unauthorized()
+                .json(json!({"ended": is_revoked, "reason": reason.to_string()}))
         }
         Err(reason) => HttpResponse::ServiceUnavailable()
             .json(json!({"ended": false, "reason": reason.to_string()})),

@@ -1293,7 +1293,7 @@ fn of(owner: &Person) -> Result<TokenState, StoreError> {
     Ok(TokenState::People(vec![(owner.clone(), FIRST)]))
 }
 
-async fn a_token_that_was_ended_stays_ended_and_no_other_is(store: Rc<Store>) {
+async fn a_token_that_was_revoked_stays_revoked_and_no_other_is(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
@@ -1323,10 +1323,10 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
         .set_blocked(&user("user-1"), true)
         .await
         .expect("blocked");
-    let ended = TokenState::RevokedWithUser { published: false };
+    let revoked = TokenState::RevokedWithUser { published: false };
     assert_eq!(
         store.token_state(&token("a", now)).await,
-        Ok(ended),
+        Ok(revoked),
         "verifiers are yet to be told"
     );
     let latest = now + 60;
@@ -1365,13 +1365,13 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
 }
 
 /// The clock has stepped back since a person's login.
-async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) {
+async fn a_revocation_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) {
     let store = &store;
     let now = servers::now().timestamp();
     let ahead = |seconds: i64, byte| {
         ExchangeTimestamp::new(((now + seconds) * 1_000_000) as u64, &attempt_id(byte))
     };
-    for (number, end) in ["of a user", "of an app", "of a person"]
+    for (number, revocation) in ["of a user", "of an app", "of a person"]
         .into_iter()
         .enumerate()
     {
@@ -1381,7 +1381,7 @@ async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) 
         let BindingState::Bound(bound) = state else {
             panic!("{state:?}")
         };
-        match end {
+        match revocation {
             "of a user" => store.revoke_user(&bound.user, None).await.expect("ended"),
             "of an app" => store
                 .revoke_in_app(&bound.user, &app())
@@ -1406,17 +1406,17 @@ async fn an_end_reaches_to_the_last_login_of_the_users_people(store: Rc<Store>) 
         };
         assert!(
             !matches!(state(40).await, Ok(TokenState::People(_))),
-            "{end}"
+            "{revocation}"
         );
         assert!(
             matches!(state(41).await, Ok(TokenState::People(_))),
-            "{end}"
+            "{revocation}"
         );
     }
 }
 
 /// A bind ticket is redeemed later than its exchange began.
-async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
+async fn a_revocation_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
     let store = &store;
     let owner = person("o1");
     let (_, state) = bind(store, "o1", "user-1", FIRST).await;
@@ -1441,11 +1441,11 @@ async fn an_end_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
         .revoke_user(&user("user-1"), None)
         .await
         .expect("ended");
-    let ended = store.token_state(&token("a", at.timestamp())).await;
-    assert_eq!(ended, Ok(TokenState::RevokedWithUser { published: true }));
+    let revoked = store.token_state(&token("a", at.timestamp())).await;
+    assert_eq!(revoked, Ok(TokenState::RevokedWithUser { published: true }));
 }
 
-async fn ends_that_are_needed_are_not_forgotten(store: Rc<Store>) {
+async fn revocations_that_are_needed_are_not_purged(store: Rc<Store>) {
     let store = &store;
     with_session(store, "o1").await;
     let now = servers::now().timestamp();
@@ -1465,7 +1465,7 @@ async fn ends_that_are_needed_are_not_forgotten(store: Rc<Store>) {
     assert_eq!(read_after(store, "").await.0.len(), 2);
 }
 
-async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<Store>) {
+async fn all_tokens_of_a_user_are_revoked_and_a_repetition_revokes_no_newer_ones(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
@@ -1496,7 +1496,7 @@ async fn all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones(store: Rc<
     );
 }
 
-async fn an_unbinding_ends_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
+async fn an_unbinding_revokes_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
@@ -1556,7 +1556,7 @@ async fn read_after(store: &Store, cursor: &str) -> (Vec<Revocation>, String) {
     (read.revocations, read.cursor)
 }
 
-async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
+async fn each_revocation_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
     let store = &store;
     let owner = with_session(store, "o1").await;
     let now = servers::now().timestamp();
@@ -1565,9 +1565,9 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
     for _ in 0..2 {
         store.revoke_token(&one).await.expect("ended");
     }
-    let (ends, cursor) = read_after(store, "").await;
+    let (revocations, cursor) = read_after(store, "").await;
     assert_eq!(
-        ends,
+        revocations,
         [Revocation::Token {
             id: one.id.clone(),
             user: user.clone(),
@@ -1597,7 +1597,7 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
     let kids = ["a-kid", "another"].map(str::to_owned);
     assert_eq!(store.revoked_keys(&kids).await.expect("read"), kids[..1]);
     assert_eq!(store.revoked_keys(&[]).await.expect("read"), [""; 0]);
-    let (ends, last) = read_after(store, &cursor).await;
+    let (revocations, last) = read_after(store, &cursor).await;
     let [
         Revocation::User { before, .. },
         Revocation::UserInApp {
@@ -1607,9 +1607,9 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
             before: earlier, ..
         },
         key,
-    ] = &ends[..]
+    ] = &revocations[..]
     else {
-        panic!("{ends:?}")
+        panic!("{revocations:?}")
     };
     assert_eq!((*before, *earlier), (now + 10, now + 19));
     assert!(
@@ -1637,7 +1637,9 @@ async fn each_end_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
     }
 }
 
-async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(store: Rc<Store>) {
+async fn an_unbinding_that_is_finished_later_revokes_no_token_of_the_next_binding(
+    store: Rc<Store>,
+) {
     let store = &store;
     let (owner, user, now) = (
         with_session(store, "o1").await,
@@ -1650,13 +1652,13 @@ async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(s
         .expect("dismissed");
     let (_, state) = bind(store, "o1", "user-1", FIRST).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
-    let ended = [Revocation::UserInApp {
+    let revoked = [Revocation::UserInApp {
         user,
         app: app(),
         before: now - 20,
         until: of_any_life(now - 20),
     }];
-    assert_eq!(read_after(store, "").await.0, ended);
+    assert_eq!(read_after(store, "").await.0, revoked);
     assert_eq!(
         store.token_state(&token("a", now - 20)).await,
         Ok(TokenState::Revoked { published: false })
@@ -1667,7 +1669,9 @@ async fn an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding(s
     );
 }
 
-async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends(store: Rc<Store>) {
+async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_revocations(
+    store: Rc<Store>,
+) {
     let store = &store;
     let (owner, user) = (person("o2"), user("user-1"));
     with_session(store, "o1").await;
@@ -1715,7 +1719,7 @@ fn dated(date: Result<Option<i64>>) -> i64 {
     date.expect("an answer").expect("nobody is blocked")
 }
 
-async fn a_login_can_end_the_earlier_tokens_of_its_app_alone(store: Rc<Store>) {
+async fn a_login_can_revoke_the_earlier_tokens_of_its_app_alone(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     assert_eq!(logged_in(&store, "b", now).await, now);
@@ -1772,11 +1776,11 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
     assert_eq!(refused, Ok(Some(now + 1)), "verifiers would not accept it");
     assert!(is_left("later", now + 1).await);
     assert_eq!(logged_in(store, "last", now + 1).await, now + 1);
-    let ended = read_after(store, "").await.0;
-    let tokens: BTreeSet<_> = ended
+    let revoked = read_after(store, "").await.0;
+    let tokens: BTreeSet<_> = revoked
         .iter()
-        .filter_map(|end| {
-            if let Revocation::Token { id, .. } = end {
+        .filter_map(|revocation| {
+            if let Revocation::Token { id, .. } = revocation {
                 Some(id.as_str())
             } else {
                 None
@@ -1788,22 +1792,22 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
         BTreeSet::from(["a", "b", "c", "late", "later"]),
         "and none that was refused"
     );
-    let before = |end: &Revocation| {
-        if let Revocation::UserInApp { before, .. } = end {
+    let before = |revocation: &Revocation| {
+        if let Revocation::UserInApp { before, .. } = revocation {
             Some(before - now)
         } else {
             None
         }
     };
     assert_eq!(
-        ended.iter().filter_map(before).collect::<Vec<_>>(),
+        revoked.iter().filter_map(before).collect::<Vec<_>>(),
         [-1, -1, -1, -1, -1, -1, -1, 0, 0],
-        "{ended:?}"
+        "{revoked:?}"
     );
 }
 
 /// The clock of the store has stepped back since the revocations were made.
-async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it(
+async fn a_token_is_dated_with_the_first_second_that_no_revocation_names_and_later_ones_name_it(
     store: Rc<Store>,
 ) {
     let store = &store;
@@ -1835,7 +1839,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
     store.revoke_in_app(&user, &owner.app).await.expect("ended");
     assert!(
         is_left(21).await,
-        "a token that was not issued is not ended"
+        "a token that was not issued is not revoked"
     );
     assert_eq!(date(60).await, 21);
     assert!(!is_left(20).await && is_left(21).await);
@@ -1867,7 +1871,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends
         .await
         .0
         .iter()
-        .map(|end| match end {
+        .map(|revocation| match revocation {
             Revocation::User { before, .. } | Revocation::UserInApp { before, .. } => before - now,
             other => panic!("{other:?}"),
         })
@@ -2396,7 +2400,7 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
     );
 }
 
-async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Store>) {
+async fn the_tokens_of_an_app_are_revoked_those_of_this_second_too(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     let other: AppId = "wxfedcba9876543210".parse().expect("an app");
@@ -2405,8 +2409,11 @@ async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Store>) {
             .revoke_in_app(&user("user-1"), &owner.app)
             .await
             .expect("ended");
-        let ended = store.token_state(&token("t1", now)).await;
-        assert!(matches!(ended, Ok(TokenState::Revoked { .. })), "{ended:?}");
+        let revoked = store.token_state(&token("t1", now)).await;
+        assert!(
+            matches!(revoked, Ok(TokenState::Revoked { .. })),
+            "{revoked:?}"
+        );
     }
     assert_eq!(store.token_state(&token("t2", now + 5)).await, of(&owner));
     let elsewhere = Issued {
@@ -2417,9 +2424,12 @@ async fn the_tokens_of_an_app_end_those_of_this_second_too(store: Rc<Store>) {
         store.token_state(&elsewhere).await,
         Ok(TokenState::People(vec![]))
     );
-    let (ends, _) = read_after(&store, "").await;
-    let is_app = |end: &Revocation| matches!(end, Revocation::UserInApp { before, .. } if (now..now + 5).contains(before));
-    assert!(!ends.is_empty() && ends.iter().all(is_app), "{ends:?}");
+    let (revocations, _) = read_after(&store, "").await;
+    let is_app = |revocation: &Revocation| matches!(revocation, Revocation::UserInApp { before, .. } if (now..now + 5).contains(before));
+    assert!(
+        !revocations.is_empty() && revocations.iter().all(is_app),
+        "{revocations:?}"
+    );
 }
 
 async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
@@ -2451,14 +2461,14 @@ fn of_any_life(before: i64) -> i64 {
     before + LONGEST_LIFE.as_secs() as i64
 }
 
-async fn an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left(store: Rc<Store>) {
+async fn a_revocation_is_dated_by_the_longest_life_of_tokens_that_may_be_left(store: Rc<Store>) {
     // The longest is neither the last in the order of their texts, nor the last that is noted.
     let [half, hour, day] = [1800, 3600, 100_000].map(Duration::from_secs);
     let life = async |number: usize| {
         let user = user(&format!("user-{number}"));
         store.revoke_user(&user, None).await.expect("ended");
-        let ends = read_after(&store, "").await.0;
-        match ends.last().expect("an end") {
+        let revocations = read_after(&store, "").await.0;
+        match revocations.last().expect("a revocation") {
             Revocation::User { before, until, .. } => Duration::from_secs((until - before) as u64),
             other => panic!("{other:?}"),
         }
@@ -2482,13 +2492,13 @@ async fn an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left(store: R
     assert_eq!(store.longest_login().await, Ok(20 * day));
 }
 
-async fn an_end_that_is_made_again_keeps_its_date(store: Rc<Store>) {
+async fn a_revocation_that_is_restored_keeps_its_date(store: Rc<Store>) {
     let now = second();
     store
         .note_life(Duration::from_secs(86_400))
         .await
         .expect("noted");
-    let ended = [
+    let revoked = [
         Revocation::User {
             user: user("user-1"),
             before: now,
@@ -2505,18 +2515,18 @@ async fn an_end_that_is_made_again_keeps_its_date(store: Rc<Store>) {
             until: now + 7,
         },
     ];
-    for end in &ended {
-        store.restore_revocation(end).await.expect("made");
+    for revocation in &revoked {
+        store.restore_revocation(revocation).await.expect("made");
     }
-    assert_eq!(read_after(&store, "").await.0, ended);
+    assert_eq!(read_after(&store, "").await.0, revoked);
 }
 
-fn kids(ends: &[Revocation]) -> Vec<&str> {
-    ends.iter().map(kid).collect()
+fn kids(revocations: &[Revocation]) -> Vec<&str> {
+    revocations.iter().map(kid).collect()
 }
 
-fn kid(end: &Revocation) -> &str {
-    match end {
+fn kid(revocation: &Revocation) -> &str {
+    match revocation {
         Revocation::Key { kid, .. } => kid,
         other => panic!("{other:?}"),
     }
@@ -2754,21 +2764,21 @@ crate::conformance! {
     no_more_tries_are_under_way_than_may_fail
     a_try_that_is_opened_or_closed_again_is_one
     a_session_key_is_resealed_only_if_it_is_still_the_one
-    a_token_that_was_ended_stays_ended_and_no_other_is
+    a_token_that_was_revoked_stays_revoked_and_no_other_is
     no_token_of_a_blocked_user_is_good
-    an_end_reaches_to_the_last_login_of_the_users_people
-    an_end_reaches_to_a_login_by_a_ticket
-    ends_that_are_needed_are_not_forgotten
-    all_tokens_of_a_user_end_and_a_repetition_ends_no_newer_ones
-    an_unbinding_ends_the_tokens_of_its_app_for_ever
-    each_end_is_in_the_stream_once_and_in_order
-    an_unbinding_that_is_finished_later_ends_no_token_of_the_next_binding
-    an_unbinding_has_the_users_other_people_of_the_app_look_at_the_ends
-    a_login_can_end_the_earlier_tokens_of_its_app_alone
+    a_revocation_reaches_to_the_last_login_of_the_users_people
+    a_revocation_reaches_to_a_login_by_a_ticket
+    revocations_that_are_needed_are_not_purged
+    all_tokens_of_a_user_are_revoked_and_a_repetition_revokes_no_newer_ones
+    an_unbinding_revokes_the_tokens_of_its_app_for_ever
+    each_revocation_is_in_the_stream_once_and_in_order
+    an_unbinding_that_is_finished_later_revokes_no_token_of_the_next_binding
+    an_unbinding_has_the_users_other_people_of_the_app_look_at_the_revocations
+    a_login_can_revoke_the_earlier_tokens_of_its_app_alone
     of_logins_in_one_second_the_last_ones_token_is_left
-    a_token_is_dated_with_the_first_second_that_no_end_names_and_later_ends_name_it
-    an_end_is_dated_by_the_longest_life_of_tokens_that_may_be_left
-    an_end_that_is_made_again_keeps_its_date
+    a_token_is_dated_with_the_first_second_that_no_revocation_names_and_later_ones_name_it
+    a_revocation_is_dated_by_the_longest_life_of_tokens_that_may_be_left
+    a_revocation_that_is_restored_keeps_its_date
     the_stream_is_read_in_parts
     a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block
     a_users_state_and_last_login_are_known_as_long_as_something_tells_them
@@ -2776,7 +2786,7 @@ crate::conformance! {
     once_a_person_is_erased_nothing_that_was_counted_names_them
     whom_a_person_has_left_is_known_until_the_person_is_struck_off
     a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while
-    the_tokens_of_an_app_end_those_of_this_second_too
+    the_tokens_of_an_app_are_revoked_those_of_this_second_too
     a_block_outlives_the_erasure_of_a_users_list
     a_replaced_key_is_kept_ten_minutes
     a_key_that_wechat_gives_again_pushes_no_other_out
@@ -2800,14 +2810,14 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
-    async fn an_end_of_a_later_version_keeps_verifiers_from_no_other() {
+    async fn a_revocation_of_a_later_version_keeps_verifiers_from_no_other() {
         let server = RedisServer::start().await;
         let store = server.store();
         store.revoke_key("one").await.expect("ended");
         server.cli(&["XADD", "wxmint:revoked", "*", "end", "device 1 abc"]);
         store.revoke_key("other").await.expect("ended");
-        let (ends, _) = read_after(&store, "").await;
-        assert_eq!(kids(&ends), ["one", "other"]);
+        let (revocations, _) = read_after(&store, "").await;
+        assert_eq!(kids(&revocations), ["one", "other"]);
     }
 
     #[tokio::test(flavor = "local")]
@@ -2879,7 +2889,7 @@ mod redis_only {
 
     /// The operator's connection has seen a later time of Redis.
     #[tokio::test(flavor = "local")]
-    async fn a_login_learns_by_a_computed_users_list_alone_that_tokens_were_ended() {
+    async fn a_login_learns_by_a_computed_users_list_alone_that_tokens_were_revoked() {
         let server = RedisServer::start().await;
         let (store, operator) = (server.store(), server.store());
         let later = servers::now().timestamp() + 60;
@@ -2941,7 +2951,8 @@ mod redis_only {
 
     /// Repeated logins need no lookups of revocations.
     #[tokio::test(flavor = "local")]
-    async fn a_login_asks_for_ends_until_one_has_found_none_after_the_session_keys_were_dropped() {
+    async fn a_login_asks_for_revocations_until_one_has_found_none_after_the_session_keys_were_dropped()
+     {
         let server = RedisServer::start().await;
         let store = server.store();
         let asks = async |key: &str| {
@@ -3234,7 +3245,8 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
-    async fn an_end_that_did_not_reach_the_stream_is_untold_until_a_repetition_puts_it_there() {
+    async fn a_revocation_that_did_not_reach_the_stream_is_unpublished_until_a_repetition_puts_it_there()
+     {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp());
         let [own, with_app, with_user] = ["a", "b", "c"].map(|id| token(id, now - 1));
@@ -3264,9 +3276,9 @@ mod redis_only {
             "Redis does not forget it by itself"
         );
 
-        let ends = "wxmint:user:{user-1}:ends";
+        let revocations = "wxmint:user:{user-1}:ends";
         let app = app();
-        for (end, ended) in [
+        for (revocation, revoked) in [
             (
                 format!("app:{app}"),
                 TokenState::Revoked { published: false },
@@ -3279,13 +3291,17 @@ mod redis_only {
             let second = now.to_string();
             server.cli(&[
                 "HSET",
-                ends,
-                &end,
+                revocations,
+                &revocation,
                 &second,
-                &format!("untold:{end}"),
+                &format!("untold:{revocation}"),
                 &second,
             ]);
-            assert_eq!(store.token_state(&with_app).await, Ok(ended), "{end}");
+            assert_eq!(
+                store.token_state(&with_app).await,
+                Ok(revoked),
+                "{revocation}"
+            );
         }
         store
             .revoke_user(&with_user.user, Some(now - 1))
@@ -3299,12 +3315,13 @@ mod redis_only {
 
     /// This holds even if no person is listed, and none has logged in since.
     #[tokio::test(flavor = "local")]
-    async fn a_process_that_follows_the_ends_or_makes_one_knows_that_the_clock_has_stepped_back() {
+    async fn a_process_that_follows_the_revocations_or_makes_one_knows_that_the_clock_has_stepped_back()
+     {
         thread_local!(static BEHIND: cell::Cell<TimeDelta> = const { cell::Cell::new(TimeDelta::zero()) });
         let access = StoreAccess::in_memory(|| servers::now() - BEHIND.get());
         for follows in [true, false] {
             let [store, other] = [(); 2].map(|()| Store::new(&access, DAY, servers::now, ()));
-            let (before, ended) = (second(), user(&format!("{follows}")));
+            let (before, revoked) = (second(), user(&format!("{follows}")));
             BEHIND.set(TimeDelta::zero());
             store.revocations_after("", 1).await.expect("a page");
             BEHIND.set(TimeDelta::minutes(5));
@@ -3313,8 +3330,8 @@ mod redis_only {
             }
             // Another worker of the process has not seen the time before the step.
             let maker = if follows { &other } else { &store };
-            maker.revoke_user(&ended, None).await.expect("ended");
-            let is_whole = |end: &Revocation| matches!(end, Revocation::User { user, before: last, .. } if *user == ended && *last >= before);
+            maker.revoke_user(&revoked, None).await.expect("ended");
+            let is_whole = |revocation: &Revocation| matches!(revocation, Revocation::User { user, before: last, .. } if *user == revoked && *last >= before);
             assert!(
                 read_after(&store, "").await.0.iter().any(is_whole),
                 "{follows}"
@@ -3372,7 +3389,8 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn a_list_that_failed_midway_is_changed_by_a_repetition() {
         let server = RedisServer::start().await;
-        let (store, user, ends) = (server.store(), user("user-1"), "wxmint:user:{user-1}:ends");
+        let (store, user, revocations) =
+            (server.store(), user("user-1"), "wxmint:user:{user-1}:ends");
         let may = |right: &str| _ = server.cli(&["ACL", "SETUSER", "default", right]);
         let owner = with_session(&store, "o1").await;
         let left = store
@@ -3382,24 +3400,24 @@ mod redis_only {
         let BindingState::Leaving { since, .. } = left else {
             panic!("{left:?}")
         };
-        server.cli(&["SET", ends, "no ends"]);
+        server.cli(&["SET", revocations, "no ends"]);
         store
             .dismiss(&user, &owner, FIRST, since)
             .await
             .expect_err("no ends");
-        server.cli(&["DEL", ends]);
+        server.cli(&["DEL", revocations]);
         store
             .dismiss(&user, &owner, FIRST, since)
             .await
             .expect("dismissed");
         let until = of_any_life(since);
-        let ended = Revocation::UserInApp {
+        let revoked = Revocation::UserInApp {
             user: user.clone(),
             app: app(),
             before: since,
             until,
         };
-        assert_eq!(read_after(&store, "").await.0, [ended]);
+        assert_eq!(read_after(&store, "").await.0, [revoked]);
         may("-hset");
         store
             .set_free(&owner, FIRST, &user)
@@ -3461,7 +3479,7 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
-    async fn what_a_token_check_reads_does_not_grow_with_ended_tokens_and_people_who_left() {
+    async fn what_a_token_check_reads_does_not_grow_with_revoked_tokens_and_people_who_left() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp());
         bind(&store, "owner", "user-1", FIRST).await;
@@ -3484,7 +3502,7 @@ mod redis_only {
         }
         let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"]
             .map(|key| server.cli(&["HLEN", key]));
-        let why = "the owner and the last second that is ended; the end of the app, and until when it is kept";
+        let why = "the owner and the last second that is revoked; the end of the app, and until when it is kept";
         assert_eq!(lengths, ["2", "2"], "{why}");
         assert_eq!(
             store
@@ -3519,7 +3537,7 @@ mod redis_only {
             (3590..=3600).contains(&since),
             "an hour without being noted again: {since}"
         );
-        let ends = async |number: usize| {
+        let revocations = async |number: usize| {
             new.revoke_user(&user(&format!("user-{number}")), None)
                 .await
                 .expect("ended");
@@ -3528,7 +3546,7 @@ mod redis_only {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(ends(1).await.1, 86_400);
+        assert_eq!(revocations(1).await.1, 86_400);
         // No such token was issued for an hour and three quarters of a day.
         let last = second() + 6 * 3600;
         server.cli(&[
@@ -3538,13 +3556,13 @@ mod redis_only {
             &last.to_string(),
         ]);
         assert_eq!(
-            ends(2).await.0,
+            revocations(2).await.0,
             last,
             "no longer than the last of the old tokens lives"
         );
         // The last of the old tokens has expired.
         server.cli(&["HSET", "wxmint:{wxmint:revoked}:lives", "86400", "1"]);
-        assert_eq!(ends(3).await.1, 600);
+        assert_eq!(revocations(3).await.1, 600);
         server
             .store()
             .note_life(Duration::from_secs(60))
@@ -3557,7 +3575,7 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
-    async fn requests_at_the_same_time_put_an_end_into_the_stream_once() {
+    async fn requests_at_the_same_time_put_a_revocation_into_the_stream_once() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let one = token("a", now);
@@ -3571,21 +3589,21 @@ mod redis_only {
             by_token
                 .into_iter()
                 .chain(by_user)
-                .all(|ended| ended.is_ok())
+                .all(|revoked| revoked.is_ok())
         );
-        let mut ends = read_after(&store, "").await.0;
+        let mut revocations = read_after(&store, "").await.0;
         assert!(
-            (2..=3).contains(&ends.len()),
-            "a second may have passed: {ends:?}"
+            (2..=3).contains(&revocations.len()),
+            "a second may have passed: {revocations:?}"
         );
-        ends.dedup();
-        assert!(ends.len() > 1);
+        revocations.dedup();
+        assert!(revocations.len() > 1);
     }
 
     /// Later revocations cover a renewed token, even if the clock steps back. If the user has no
     /// revocations, nothing is left behind.
     #[tokio::test(flavor = "local")]
-    async fn the_date_of_a_renewal_is_forgotten_unless_the_user_has_ends() {
+    async fn the_date_of_a_renewal_is_purged_unless_the_user_has_revocations() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let life = async |expected: &dyn Fn(i64) -> bool| {
@@ -3614,7 +3632,7 @@ mod redis_only {
     /// Neither the expiry of keys nor a policy that evicts keys with an expiry can make revoked
     /// tokens valid again.
     #[tokio::test(flavor = "local")]
-    async fn nothing_that_ends_tokens_expires_by_the_clock_of_redis() {
+    async fn nothing_that_revokes_tokens_expires_by_the_clock_of_redis() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         let owner = with_session(&store, "o1").await;
@@ -3663,7 +3681,7 @@ mod redis_only {
 
     /// The ids of the entries are made as old as they would be after some hours.
     #[tokio::test(flavor = "local")]
-    async fn each_end_is_forgotten_by_its_own_date_wherever_it_stands() {
+    async fn each_revocation_is_purged_by_its_own_date_wherever_it_stands() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
         // A revocation is needed for 120 s after its date: for the leeway of verifiers, and the
@@ -3698,7 +3716,7 @@ mod redis_only {
             ]);
         }
         server.cli(&["SET", "wxmint:{wxmint:revoked}:old-kid", ""]);
-        for (number, end) in [
+        for (number, revocation) in [
             format!("kid {later} kid"),
             format!("sub {old} {over} user-1"),
             format!("jti {over} a user-1"),
@@ -3716,7 +3734,7 @@ mod redis_only {
                 "wxmint:revoked",
                 &format!("{}-{number}", old * 1000),
                 "end",
-                end,
+                revocation,
             ]);
         }
         server.cli(&[
@@ -3830,21 +3848,21 @@ mod redis_only {
     async fn a_cursor_outlives_its_entry_if_that_was_deleted_by_its_date_and_not_if_it_was_lost() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
-        let add = |ago: i64, end: &str| {
+        let add = |ago: i64, revocation: &str| {
             server.cli(&[
                 "XADD",
                 "wxmint:revoked",
                 &format!("{}-*", (now - ago) * 1000),
                 "end",
-                end,
+                revocation,
             ])
         };
         add(3000, &format!("kid {} of-long-ago", now + 9_000));
         add(200, &format!("kid {} of-a-while-ago", now + 9_000));
         add(150, &format!("jti {} a user-1", now - 130));
-        let (ends, cursor) = read_after(&store, "").await;
+        let (revocations, cursor) = read_after(&store, "").await;
         assert_eq!(
-            kids(&ends),
+            kids(&revocations),
             ["of-long-ago", "of-a-while-ago"],
             "nobody needs the third"
         );
@@ -3878,7 +3896,7 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
-    async fn no_end_is_made_by_a_clock_that_is_far_ahead() {
+    async fn no_revocation_is_made_by_a_clock_that_is_far_ahead() {
         let server = RedisServer::start().await;
         let (store, owner) = (server.store(), with_session(&server.store(), "o1").await);
         let BindingState::Bound(bound) = store.binding_state(&owner).await.expect("a state") else {
@@ -3917,7 +3935,7 @@ mod redis_only {
     /// Only this service refuses a refresh token, which lives longer than any access token, so no
     /// entry of the stream names it.
     #[tokio::test(flavor = "local")]
-    async fn the_record_of_an_end_is_kept_as_long_as_a_login_of_a_site_can_be_renewed() {
+    async fn the_record_of_a_revocation_is_kept_as_long_as_a_login_of_a_site_can_be_renewed() {
         let [minutes, days, weeks] = [5 * 60, 3 * 86_400, 20 * 86_400].map(Duration::from_secs);
         for how in ["of a user", "of an app", "of a client", "by another login"] {
             AHEAD.set(TimeDelta::zero());
@@ -4019,7 +4037,7 @@ mod redis_only {
 
     /// The clock has stepped back since the revocations were made.
     #[tokio::test(flavor = "local")]
-    async fn an_end_is_not_moved_back() {
+    async fn a_revocation_is_not_moved_back() {
         let server = RedisServer::start().await;
         let (store, user, later) = (
             server.store(),
@@ -4043,7 +4061,7 @@ mod redis_only {
         store.revoke_in_app(&user, &app()).await.expect("ended");
         let found = server.cli(&["HMGET", "wxmint:user:{user-1}:ends", "before", &first]);
         assert_eq!(found.lines().collect::<Vec<_>>(), [until, next]);
-        let ends = read_after(&store, "").await.0;
+        let revocations = read_after(&store, "").await.0;
         let until = of_any_life(later);
         let in_app = Revocation::UserInApp {
             user: user.clone(),
@@ -4052,7 +4070,7 @@ mod redis_only {
             until,
         };
         assert_eq!(
-            ends,
+            revocations,
             [
                 Revocation::User {
                     user,
@@ -4068,7 +4086,7 @@ mod redis_only {
     /// With `WXMINT_SINGLE_SESSION`, a login revokes tokens of its second without waiting for
     /// replicas. A logout waits for replicas.
     #[tokio::test(flavor = "local")]
-    async fn a_logout_makes_certain_what_a_login_has_ended() {
+    async fn a_logout_makes_certain_what_a_login_has_revoked() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), servers::now().timestamp());
         for id in ["a", "b"] {
@@ -4079,7 +4097,7 @@ mod redis_only {
         assert_eq!(state(), "added", "{key}");
         store.revoke_token(&token("a", now)).await.expect("ended");
         assert_eq!(state(), "told");
-        let is_of_token = |end: &Revocation| matches!(end, Revocation::Token { .. });
+        let is_of_token = |revocation: &Revocation| matches!(revocation, Revocation::Token { .. });
         assert_eq!(
             read_after(&store, "")
                 .await
@@ -4213,7 +4231,7 @@ mod redis_only {
 
     /// The clock of another primary may be ahead, and any clock may have stepped back.
     #[tokio::test(flavor = "local")]
-    async fn an_end_covers_what_any_clock_has_dated() {
+    async fn a_revocation_covers_what_any_clock_has_dated() {
         let cluster = Cluster::start().await;
         let (store, user, now) = (cluster.store(), user("user-1"), servers::now().timestamp());
         let owner = with_session(&store, "o1").await;

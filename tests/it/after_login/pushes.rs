@@ -346,7 +346,7 @@ fn spoiled(openid: &str) -> Vec<(&'static str, Push)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_wechats_does_nothing_a_withdrawn_consent_ends_the_tokens_once_and_a_closed_account_is_erased()
+async fn what_is_not_wechats_does_nothing_a_withdrawn_consent_revokes_the_tokens_once_and_a_closed_account_is_erased()
  {
     for file in RECEIVERS {
         let receiver = Receiver::start(file, AES_KEY).await;

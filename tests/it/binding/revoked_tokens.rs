@@ -1,4 +1,5 @@
-//! Law 8: what has been ended stays ended. A token acts on the binding that it was issued under, not on a later one.
+//! Law 8: what has been revoked stays revoked. A token acts on the binding that it was issued under, not on a later
+//! one.
 
 use super::*;
 use crate::support::redis_keys;
@@ -21,7 +22,7 @@ impl TestBed {
 }
 
 #[tokio::test]
-async fn a_token_from_before_an_unbinding_is_ended_for_its_persons_next_user_under_auto_and_for_the_same_one_again()
+async fn a_token_from_before_an_unbinding_is_revoked_for_its_persons_next_user_under_auto_and_for_the_same_one_again()
  {
     for (environment, proof) in [
         (&[("WXMINT_ACCOUNTS", "auto")][..], json!({})),
@@ -35,7 +36,7 @@ async fn a_token_from_before_an_unbinding_is_ended_for_its_persons_next_user_und
         bed.expect_refused_everywhere(&token_of(&old)).await;
         // Also if a failover has taken back the end: the token names the binding that it was issued under.
         bed.redis
-            .command::<()>(&["DEL", &redis_keys::ends_of(&user_of(&old).0)]);
+            .command::<()>(&["DEL", &redis_keys::revocations_of(&user_of(&old).0)]);
         bed.expect_refused_everywhere(&token_of(&old)).await;
         let valid = bed
             .service()

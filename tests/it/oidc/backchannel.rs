@@ -139,7 +139,7 @@ async fn a_site_is_told_within_seconds_of_whatever_ends_a_login_and_once() {
                 )
                 .expect_success();
             }
-            _ => bed.ends_user(act, person, &phone, OPERATOR).await,
+            _ => bed.revokes_user(act, person, &phone, OPERATOR).await,
         }
         let claims = next_logout(&bed, &server, number, act).await;
         if act == "clients end" {

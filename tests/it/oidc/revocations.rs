@@ -1,4 +1,4 @@
-//! Every act that ends a user, an app, a client or a login, against a family that lives.
+//! Every act that revokes a user, an app, a client or a login, against a family that lives.
 
 use wxmint::clock::now;
 
@@ -6,7 +6,7 @@ use super::*;
 
 /// Each at once, because a refresh asks; verifiers learn it by the feed as of every token.
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_ends_the_user_or_the_binding_ends_the_login_of_a_site() {
+async fn whatever_revokes_the_user_or_the_binding_ends_the_login_of_a_site() {
     let acts = [
         "everywhere",
         "unbind",
@@ -23,7 +23,7 @@ async fn whatever_ends_the_user_or_the_binding_ends_the_login_of_a_site() {
 
 /// Nothing is kept of the person then, and without the index nothing names the people of a user.
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_ends_a_computed_user_ends_the_login_of_a_site() {
+async fn whatever_revokes_a_computed_user_ends_the_login_of_a_site() {
     let computed =
         || builder().user_ids("openid", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
     end_by(
@@ -56,7 +56,7 @@ async fn end_by(builder: Builder, acts: &[&str]) {
                 )
                 .expect_success();
             }
-            _ => bed.ends_user(act, person, &phone, OPERATOR).await,
+            _ => bed.revokes_user(act, person, &phone, OPERATOR).await,
         }
         assert_eq!(
             bed.userinfo(&first).await.status,
@@ -77,7 +77,7 @@ async fn end_by(builder: Builder, acts: &[&str]) {
 
 /// Behind this machine at the renewal, and further behind at the end, as after a failover: the end names the renewed.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_names_what_was_renewed_whatever_the_clock_of_redis_does() {
+async fn a_revocation_names_what_was_renewed_whatever_the_clock_of_redis_does() {
     let folder = tempfile::tempdir().expect("a folder");
     let builder = builder()
         .operator()
@@ -92,14 +92,14 @@ async fn an_end_names_what_was_renewed_whatever_the_clock_of_redis_does() {
         let renewed = bed.renew(&tokens).await.expect_login();
         bed.redis.move_clock(ended_at);
         bed.services[0] = bed.another().await;
-        bed.ends_user("end", person, &renewed, OPERATOR).await;
+        bed.revokes_user("end", person, &renewed, OPERATOR).await;
         bed.expect_ended(&renewed, person).await;
     }
 }
 
 /// The date of what was renewed may be after that of the next login. A code that comes late ends nothing of that one.
 #[tokio::test(flavor = "multi_thread")]
-async fn with_one_login_the_next_one_ends_what_a_site_has_renewed() {
+async fn with_one_login_the_next_one_revokes_what_a_site_has_renewed() {
     let (clock, bed) = Clock::around(builder().env("WXMINT_SINGLE_SESSION", "true")).await;
     let tokens = bed.log_in_site("lin").await;
     clock.is_later(&bed, 5);
@@ -115,7 +115,7 @@ async fn with_one_login_the_next_one_ends_what_a_site_has_renewed() {
 /// and an approval. The clock of the machine is behind Redis'. Nobody waits until it has caught up
 /// to log in again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_of_everyone_leaves_nothing_that_can_become_a_token() {
+async fn a_revocation_of_everyone_leaves_nothing_that_can_become_a_token() {
     let (clock, bed) = Clock::around(builder()).await;
     let (tokens, waiting) = (bed.log_in_site("lin").await, bed.code("mei").await);
     let asked = asks("grafana", BACK);
@@ -171,7 +171,7 @@ async fn a_site_logs_in_who_was_logged_out_before_the_clock_of_redis_stepped_bac
 
 /// Verifiers that allow for differences of clocks accept a token for a while after it has expired.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_has_just_expired_is_ended_too() {
+async fn a_token_that_has_just_expired_is_revoked_too() {
     let (clock, bed) = Clock::around(builder().env("WXMINT_TOKEN_TTL", "5m")).await;
     for by in ["access_token", "refresh_token"] {
         let tokens = bed.log_in_site(by).await;
@@ -194,7 +194,7 @@ async fn a_token_that_has_just_expired_is_ended_too() {
 /// A login of a site stays ended as long as it could be renewed, also by a logout, although the feed has no end of it
 /// any more once its access tokens have expired.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_is_remembered_longer_than_the_access_token_lives() {
+async fn a_revocation_is_remembered_longer_than_the_access_token_lives() {
     let (clock, bed) = Clock::around(builder().operator().env("WXMINT_TOKEN_TTL", "5m")).await;
     let log_in = async |person| {
         bed.renew(&bed.log_in_site(person).await)
@@ -214,10 +214,10 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
         [["300"], ["2592000"]],
         "ends are dated by access tokens alone"
     );
-    bed.ends_user("end", "lin", by_operator, OPERATOR).await;
+    bed.revokes_user("end", "lin", by_operator, OPERATOR).await;
     bed.log_out(logged_out, false).await;
     bed.revoke(&revoked.member("access_token")).await;
-    let ends = bed.redis.command::<Vec<(String, (String, String))>>(&[
+    let revocations = bed.redis.command::<Vec<(String, (String, String))>>(&[
         "XRANGE",
         redis_keys::ENDS,
         "-",
@@ -225,14 +225,19 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
     ]);
     let (soon, texts) = (
         now().timestamp() + 300,
-        ends.iter()
-            .map(|(_, (_, end))| end.split(' ').collect::<Vec<_>>()),
+        revocations
+            .iter()
+            .map(|(_, (_, revocation))| revocation.split(' ').collect::<Vec<_>>()),
     );
-    for end in texts {
-        let until = if end[0] == "jti" { end[1] } else { end[2] };
+    for revocation in texts {
+        let until = if revocation[0] == "jti" {
+            revocation[1]
+        } else {
+            revocation[2]
+        };
         assert!(
             until.parse::<i64>().expect("seconds") <= soon,
-            "no longer than an access token lives: {end:?}"
+            "no longer than an access token lives: {revocation:?}"
         );
     }
     clock.is_later(&bed, 86_400);
@@ -245,8 +250,9 @@ async fn an_end_is_remembered_longer_than_the_access_token_lives() {
         .await;
     clock.is_later(&bed, 29 * 86_400);
     let kept = bed.renew(kept).await.expect_login();
-    for ended in [by_operator, revoked] {
-        bed.expect_ended(ended, "29 days after the end").await;
+    for revoked in [by_operator, revoked] {
+        bed.expect_ended(revoked, "29 days after the revocation")
+            .await;
     }
     clock.is_later(&bed, 31 * 86_400);
     bed.expect_ended(&kept, "thirty days after the login").await;

@@ -133,7 +133,8 @@ async fn a_person_is_looked_up_by_openid_and_can_be_erased_after_a_first_login_t
 }
 
 #[tokio::test]
-async fn an_end_by_openid_is_of_this_app_and_who_is_erased_there_stays_who_they_are_in_the_other() {
+async fn a_revocation_by_openid_is_of_this_app_and_who_is_erased_there_stays_who_they_are_in_the_other()
+ {
     let office = office(TestBed::builder().two_apps()).await;
     let [here, there] = [APPID, OTHER_APPID];
     let log_in = async |app: &str| office.log_in_at(app, "lin", json!({})).await.expect_login();

@@ -175,7 +175,7 @@ async fn six_hundred_merchants_are_found_in_wechats_list_and_thirty_that_leave_a
 
 /// Its people log in by that as before, whatever becomes of the platform.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_with_an_app_secret_of_its_own_is_not_ended_with_the_platforms_right() {
+async fn an_app_with_an_app_secret_of_its_own_is_not_revoked_with_the_platforms_right() {
     let folder = apps_folder(&[(APPID, APP_SECRET)]);
     let bed = ticketed(
         TestBed::builder()

@@ -154,7 +154,7 @@ async fn each_step_is_answered_once_the_replicas_of_its_own_primary_have_it() {
             .ask(what, &pair)
             .await
             .expect_problem(503, "store_unavailable");
-        let ends = redis_keys::ends_of(&format!("id-of-{}", pair.name));
+        let ends = redis_keys::revocations_of(&format!("id-of-{}", pair.name));
         let exist: i64 = scene.bed.redis.node(USERS_AT).command(&["EXISTS", &ends]);
         assert!(
             step != "leave" || exist == 0,

@@ -6,7 +6,7 @@ use super::*;
 /// and the page has not fetched. A device code that is used twice was stolen: by a thief and by the page, neither of
 /// whom keeps the token.
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_ends_the_user_the_binding_or_the_token_ends_the_page_too() {
+async fn whatever_revokes_the_user_the_binding_or_the_token_revokes_the_page_too() {
     let bed = builder().operator().start().await;
     let sidecar = bed
         .sidecar()
@@ -23,7 +23,7 @@ async fn whatever_ends_the_user_the_binding_or_the_token_ends_the_page_too() {
         "end_person",
         "dissolve",
     ];
-    let mut ended = Vec::new();
+    let mut revoked = Vec::new();
     for act in of_the_page_alone.into_iter().chain(of_the_user) {
         let person = &format!("person-of-{}", act.replace(['_', ' '], "-"));
         let phone = bed.log_in(person).await.expect_login();
@@ -52,7 +52,7 @@ async fn whatever_ends_the_user_the_binding_or_the_token_ends_the_page_too() {
                     bed.poll(&request).await.expect_oauth(400, "invalid_grant");
                 }
             }
-            _ => bed.ends_user(act, person, &phone, OPERATOR).await,
+            _ => bed.revokes_user(act, person, &phone, OPERATOR).await,
         }
         let is_of_the_page = of_the_page_alone.contains(&act);
         let polled = bed.poll(&waiting).await;
@@ -67,9 +67,9 @@ async fn whatever_ends_the_user_the_binding_or_the_token_ends_the_page_too() {
             "{act}"
         );
         assert_eq!(bed.accepts(&phone).await, is_of_the_page, "{act}");
-        ended.push(page);
+        revoked.push(page);
     }
-    for page in &ended {
+    for page in &revoked {
         refuses(&sidecar, page).await;
     }
 }
@@ -145,7 +145,7 @@ async fn a_person_who_may_not_log_in_lets_no_page_in() {
 /// A client that is taken out while its page polls gets nothing; its tokens end by a command. One that comes back for
 /// another mini program does not log its users in with what was approved in the first.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_taken_out_or_moved_gets_no_more_tokens_and_its_old_ones_are_ended_by_a_command()
+async fn a_client_that_is_taken_out_or_moved_gets_no_more_tokens_and_its_old_ones_are_revoked_by_a_command()
  {
     let bed = builder().two_apps().start().await;
     let phone = bed.log_in_at(APPID, "lin", json!({})).await.expect_login();
@@ -207,7 +207,7 @@ async fn a_client_that_is_taken_out_or_moved_gets_no_more_tokens_and_its_old_one
     assert_eq!(
         sidecar.verify(&page.member("access_token")).await.status,
         200,
-        "until it is ended"
+        "until it is revoked"
     );
 
     // A replica that starts now has never heard of the client.
@@ -219,13 +219,13 @@ async fn a_client_that_is_taken_out_or_moved_gets_no_more_tokens_and_its_old_one
         assert_eq!(answer.status, status, "{answer:?}");
     }
     for _ in 0..2 {
-        let ended = Ended::of(
+        let revoked = Ended::of(
             &mut bed
                 .configuration
                 .command_of(&["clients", "end", "shop-web"]),
             "",
         );
-        ended.expect_end(0, &["the tokens of 1 users are revoked"]);
+        revoked.expect_end(0, &["the tokens of 1 users are revoked"]);
     }
     refuses(&sidecar, &page).await;
     bed.log_out(&kept, false).await;
@@ -235,7 +235,7 @@ async fn a_client_that_is_taken_out_or_moved_gets_no_more_tokens_and_its_old_one
 /// The account service is slow, and an operator ends the user or the binding meanwhile: after the login, before the
 /// token has its date. The mini program's own token would be dated after the end, because the user has logged out.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_between_the_login_and_the_token_ends_it_too() {
+async fn a_revocation_between_the_login_and_the_token_revokes_it_too() {
     let accounts = AccountService::start();
     let link = Breakable::before(accounts.address).await;
     let url = format!("{}/wxmint", link.url());
@@ -263,7 +263,7 @@ async fn an_end_between_the_login_and_the_token_ends_it_too() {
                 !accounts.calls().is_empty()
             })
             .await;
-            bed.ends_user(act, person, &phone, OPERATOR).await;
+            bed.revokes_user(act, person, &phone, OPERATOR).await;
             link.restore().await;
         };
         let (refused, ()) = tokio::join!(logging_in, ending);
@@ -281,7 +281,7 @@ async fn an_end_between_the_login_and_the_token_ends_it_too() {
 
 /// `WXMINT_SINGLE_SESSION` counts each client as an app of its own.
 #[tokio::test]
-async fn with_one_login_a_second_page_ends_the_first_and_neither_ends_the_phone() {
+async fn with_one_login_a_second_page_revokes_the_first_and_neither_revokes_the_phone() {
     let bed = builder().env("WXMINT_SINGLE_SESSION", "true").start().await;
     let phone = bed.log_in("lin").await.expect_login();
     let sidecar = bed

@@ -7,8 +7,8 @@ use super::{INVALID_TOKEN, refused};
 use crate::services::now;
 use crate::support::prelude::*;
 
-/// A verifier asks every 5 s, so an end is known 10 s later at the latest. Under `open` a sidecar waits as long for a
-/// feed, and then does without.
+/// A verifier asks every 5 s, so a revocation is known 10 s later at the latest. Under `open` a sidecar waits as long
+/// for a feed, and then does without.
 const NEXT_PAGE: Duration = Duration::from_secs(10).saturating_add(BUSY);
 const DAY: i64 = 86_400;
 
@@ -49,19 +49,19 @@ async fn bearer(sidecar: &Sidecar, token: &str) -> Received {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_remembered_token_is_refused_once_the_feed_ends_its_user_its_app_itself_or_its_key() {
+async fn a_remembered_token_is_refused_once_the_feed_revokes_its_user_its_app_itself_or_its_key() {
     let issuer = issuer().await;
     let sidecar = follower(&issuer).ready().await;
     let of = |user: &str, iat: i64| issuer.token(By::First, json!({"sub": user, "iat": iat}));
     let then = now() - 100;
-    let ended = [
+    let revoked = [
         of("lin", then),
         of("wang", then),
         issuer.token(By::First, json!({"sub": "zhao", "jti": "jti-of-zhao"})),
         issuer.token(By::Second, json!({"sub": "sun"})),
     ];
     let valid = [of("lin", then + 1), of("wang", then + 1), of("zhao", then)];
-    for token in ended.iter().chain(&valid) {
+    for token in revoked.iter().chain(&valid) {
         for _ in 0..2 {
             assert_eq!(sidecar.verify(token).await.status, 200);
         }
@@ -69,21 +69,21 @@ async fn a_remembered_token_is_refused_once_the_feed_ends_its_user_its_app_itsel
     let remembered = sidecar
         .metric("wxmint_sidecar_verifications_total{outcome=\"remembered\"}")
         .await;
-    assert_eq!(remembered as usize, ended.len() + valid.len());
+    assert_eq!(remembered as usize, revoked.len() + valid.len());
 
     issuer.revoke_user("lin", then);
     issuer.revoke_in_app("wang", PERSON_APP, then);
     issuer.revoke_token("jti-of-zhao", now() + 3600);
-    issuer.end_second_key();
-    issuer.end(json!(["device", "of a later version"]));
-    until("the ends are known", NEXT_PAGE, async || {
+    issuer.revoke_second_key();
+    issuer.revoke(json!(["device", "of a later version"]));
+    until("the revocations are known", NEXT_PAGE, async || {
         sidecar.metric(&of_feed(&issuer, "held", "")).await == 4.0
     })
     .await;
-    for token in &ended {
-        refused("ended", &bearer(&sidecar, token).await, INVALID_TOKEN);
+    for token in &revoked {
+        refused("revoked", &bearer(&sidecar, token).await, INVALID_TOKEN);
         refused(
-            "ended, and no longer remembered",
+            "revoked, and no longer remembered",
             &bearer(&sidecar, token).await,
             INVALID_TOKEN,
         );
@@ -184,8 +184,8 @@ async fn an_issuer_without_a_feed_is_waited_for_and_then_done_without_unless_the
     assert_eq!(closed.verify(&token).await.status, 200);
 }
 
-/// Each feed has a sidecar of its own, and one page that ends mei's tokens. What it says changes nothing. crates/verify
-/// holds each reason to refuse a page, and tests/peers asks every follower.
+/// Each feed has a sidecar of its own, and one page that revokes mei's tokens. What it says changes nothing.
+/// crates/verify holds each reason to refuse a page, and tests/peers asks every follower.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_is_forged_or_huge_changes_nothing_and_is_counted() {
     let forged = Manner::says(|signers, mut header, claims| {

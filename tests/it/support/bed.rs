@@ -200,7 +200,13 @@ impl<R> TestBed<R> {
     }
 
     /// The user or the binding of a person is ended, by an act of the person's own or of an operator with this secret.
-    pub(crate) async fn ends_user(&self, act: &str, person: &str, phone: &Answer, operator: &str) {
+    pub(crate) async fn revokes_user(
+        &self,
+        act: &str,
+        person: &str,
+        phone: &Answer,
+        operator: &str,
+    ) {
         let (claims, openid) = (phone.claims(), self.wechat.openid(person).await);
         let user = claims["sub"].as_str().expect("a user");
         let (method, path) = match act {

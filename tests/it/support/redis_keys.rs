@@ -14,7 +14,7 @@ pub(crate) fn holder_of(unionid: &str) -> String {
     format!("wxmint:union:{{{unionid}}}")
 }
 
-pub(crate) fn ends_of(user: &str) -> String {
+pub(crate) fn revocations_of(user: &str) -> String {
     format!("wxmint:user:{{{user}}}:ends")
 }
 

@@ -7,11 +7,11 @@ use crate::support::redis_keys::{self, ENDS};
 #[tokio::test]
 async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     let bed = computed("openid").services(3).start().await;
-    let mut ended = Vec::new();
+    let mut revoked = Vec::new();
     for person in ["lin", "mei", "wen"] {
         let login = bed.log_in_at(APPID, person, json!({})).await.expect_login();
         bed.log_out(&login, person == "mei").await;
-        ended.push(login);
+        revoked.push(login);
     }
     let entries = || bed.redis.command::<usize>(&["XLEN", ENDS]);
     let before = entries();
@@ -33,7 +33,7 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
         async || entries() >= before,
     )
     .await;
-    for login in &ended {
+    for login in &revoked {
         assert!(!bed.accepts(login).await);
     }
     all_have_looked().await;
@@ -47,15 +47,21 @@ async fn what_redis_has_lost_is_published_again_once_within_five_seconds() {
     bed.service().readyz_says(200, "Redis has lost data").await;
 
     // As if another primary of a Cluster had lost what it had, or had an older value, and the stream were whole.
-    let record = redis_keys::ends_of(&ended[1].member("user_id"));
-    let jti = ended[0].claims()["jti"].as_str().expect("an id").to_owned();
-    let of_token = format!("wxmint:user:{{{}}}:ended:{jti}", ended[0].member("user_id"));
+    let record = redis_keys::revocations_of(&revoked[1].member("user_id"));
+    let jti = revoked[0].claims()["jti"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let of_token = format!(
+        "wxmint:user:{{{}}}:ended:{jti}",
+        revoked[0].member("user_id")
+    );
     assert_eq!(bed.redis.command::<u64>(&["DEL", &record, &of_token]), 2);
     assert_eq!(
         bed.redis.command::<u64>(&["HSET", &record, "before", "1"]),
         1
     );
-    for login in &ended[..2] {
+    for login in &revoked[..2] {
         until("the record is there again", BUSY, async || {
             !bed.accepts(login).await
         })

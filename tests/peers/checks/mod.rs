@@ -129,7 +129,7 @@ pub(crate) async fn learns_of_keys(scene: &Scene, example: &Example, within: Dur
 
 /// By the feed, it refuses the tokens of a key that was retired for an emergency, and then those of a user who logged
 /// out everywhere, and nobody else's.
-pub(crate) async fn obeys_ends(scene: &Scene, example: &Example) {
+pub(crate) async fn obeys_revocations(scene: &Scene, example: &Example) {
     learns_of_keys(scene, example, Duration::from_secs(5)).await;
     let (lin, mei) = (scene.log_in("lin").await, scene.log_in("mei").await);
     example.becomes(&lin.token, 200, "by the new key").await;

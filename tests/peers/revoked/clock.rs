@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::json;
 use wxmint::clock::now;
 
-use super::ended_second;
 use super::issuer::{By, Issuer, Manner, PERSON_APP};
+use super::revoked_second;
 use crate::example::Started;
 use crate::support::{PATIENCE, until};
 
@@ -20,11 +20,11 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     let Started {
         example, folder, ..
     } = &start(&issuer);
-    let iat = ended_second();
+    let iat = revoked_second();
     let of =
         |sub: &str, jti: &str| issuer.token(By::First, json!({"sub": sub, "jti": jti, "iat": iat}));
     let (mei, zhao) = (of("mei", "jti"), of("zhao", "jti"));
-    let ended = [
+    let revoked = [
         of("lin", "jti"),
         of("wang", "jti"),
         of("sun", "jti-one"),
@@ -33,8 +33,8 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     issuer.revoke_user("lin", iat);
     issuer.revoke_in_app("wang", PERSON_APP, iat);
     issuer.revoke_token("jti-one", now().timestamp() + 3600);
-    issuer.end_second_key();
-    for token in &ended {
+    issuer.revoke_second_key();
+    for token in &revoked {
         example
             .becomes(token, 401, "before the clock is ahead")
             .await;
@@ -55,16 +55,16 @@ pub(crate) async fn obeys_no_wrong_clock(start: impl Fn(&Issuer) -> Started) {
     );
     issuer.publishes(true);
     example.becomes(&mei, 200, "the clock is right again").await;
-    for token in &ended {
+    for token in &revoked {
         assert_eq!(
             example.status(token).await,
             Some(401),
-            "{}: has forgotten an end",
+            "{}: has forgotten a revocation",
             example.name
         );
     }
     issuer.revoke_user("zhao", iat);
-    example.becomes(&zhao, 401, "an end after that").await;
+    example.becomes(&zhao, 401, "a revocation after that").await;
     let early = issuer.token(By::First, json!({"sub": "mei", "iat": iat - 1000}));
     example.becomes(&early, 200, "a token of long ago").await;
     let file = folder.path().join("behind");

@@ -12,10 +12,10 @@ use wxmint::clock::now;
 use super::forge::{ForgeKey, merged};
 use crate::support::{Answering, Call, PATIENCE, Step, answer, locked, until};
 
-/// So that five ends are more than one page.
+/// So that five revocations are more than one page.
 const PAGE: usize = 2;
 const LONG: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
-/// For so many seconds after it was made an end is needed.
+/// For so many seconds after it was made a revocation is needed.
 const NEEDED: i64 = 90_000;
 pub(super) const PERSON_APP: &str = "wx0000000000000001";
 pub(super) const OTHER_APP: &str = "wx0000000000000002";
@@ -36,7 +36,7 @@ struct Shared {
 }
 
 struct Feed {
-    ends: Vec<Value>,
+    revocations: Vec<Value>,
     /// Another after cursors were lost.
     epoch: u32,
     /// Whether the first key is gone, and the third signs.
@@ -48,13 +48,13 @@ struct Feed {
     asked_before: usize,
 }
 
-/// The header and the claims of a good page, which also ends the tokens of a user.
+/// The header and the claims of a good page, which also revokes the tokens of a user.
 type Spoil = dyn Fn(&Signers, Value, Value) -> Vec<u8> + Send + Sync;
 
 /// The signers of a spoiled page.
 pub(super) struct Signers<'a> {
     pub(super) key: &'a ForgeKey,
-    /// In the JWKS, and ended once [`Issuer::end_second_key`] was called.
+    /// In the JWKS, and revoked once [`Issuer::revoke_second_key`] was called.
     pub(super) second: &'a ForgeKey,
     pub(super) foreign: &'a ForgeKey,
 }
@@ -96,8 +96,8 @@ impl Manner {
         })
     }
 
-    /// A page that ends the key by which it is signed.
-    pub(super) fn of_its_own_end() -> Self {
+    /// A page that revokes the key by which it is signed.
+    pub(super) fn of_its_own_revocation() -> Self {
         Self::says(|signers, header, mut claims| {
             claims["revoked"].as_array_mut().expect("ends").push(json!([
                 "kid",
@@ -119,7 +119,7 @@ impl Issuer {
     pub(super) async fn start() -> Self {
         let server = Answering::start();
         let feed = Feed {
-            ends: Vec::new(),
+            revocations: Vec::new(),
             epoch: 0,
             retired: false,
             publishes: true,
@@ -170,7 +170,7 @@ impl Issuer {
     }
 
     pub(super) fn revoke_user(&self, user: &str, before: i64) {
-        self.end(json!([
+        self.revoke(json!([
             "sub",
             self.shared.hash(user),
             before,
@@ -179,7 +179,7 @@ impl Issuer {
     }
 
     pub(super) fn revoke_in_app(&self, user: &str, app: &str, before: i64) {
-        self.end(json!([
+        self.revoke(json!([
             "app",
             self.shared.hash(&format!("{user}\0{app}")),
             before,
@@ -188,12 +188,12 @@ impl Issuer {
     }
 
     pub(super) fn revoke_token(&self, jti: &str, expiry: i64) {
-        self.end(json!(["jti", self.shared.hash(jti), expiry]));
+        self.revoke(json!(["jti", self.shared.hash(jti), expiry]));
     }
 
     /// As `wxmint keys retire --now` does it: the key that signs then was not published before.
     pub(super) fn retires_first_key(&self) {
-        self.end(json!(["kid", self.shared.keys[0].kid, needed_until()]));
+        self.revoke(json!(["kid", self.shared.keys[0].kid, needed_until()]));
         self.shared.feed().retired = true;
     }
 
@@ -202,12 +202,12 @@ impl Issuer {
         self.shared.feed().publishes = publishes;
     }
 
-    pub(super) fn end_second_key(&self) {
-        self.end(json!(["kid", self.shared.keys[1].kid, needed_until()]));
+    pub(super) fn revoke_second_key(&self) {
+        self.revoke(json!(["kid", self.shared.keys[1].kid, needed_until()]));
     }
 
-    pub(super) fn end(&self, end: Value) {
-        self.shared.feed().ends.push(end);
+    pub(super) fn revoke(&self, revocation: Value) {
+        self.shared.feed().revocations.push(revocation);
     }
 
     pub(super) fn hash(&self, value: &str) -> String {
@@ -273,7 +273,7 @@ impl Shared {
             .strip_prefix(&format!("{}-", feed.epoch))
             .and_then(|index| index.parse().ok());
         let first: usize = known.unwrap_or(0);
-        let last = feed.ends.len().min(first + PAGE);
+        let last = feed.revocations.len().min(first + PAGE);
         let now = now().timestamp();
         let page = json!({
             "iss": self.url,
@@ -281,8 +281,8 @@ impl Shared {
             "exp": now + 300,
             "after": if known.is_some() { cursor } else { "" },
             "cursor": format!("{}-{last}", feed.epoch),
-            "more": last < feed.ends.len(),
-            "revoked": feed.ends[first..last],
+            "more": last < feed.revocations.len(),
+            "revoked": feed.revocations[first..last],
             "of_a_newer_issuer": {"what": ["ever"]},
         });
         let kid = &self.keys[if feed.retired { 2 } else { 0 }].kid;
@@ -296,8 +296,8 @@ impl Shared {
         &self.keys[if self.feed().retired { 2 } else { 0 }]
     }
 
-    /// Whoever believes a page with it ends the tokens of somebody who has done nothing.
-    fn end_of_mei(&self) -> Value {
+    /// Whoever believes a page with it revokes the tokens of somebody who has done nothing.
+    fn revocation_of_mei(&self) -> Value {
         json!([[
             "sub",
             self.hash("mei"),
@@ -322,7 +322,7 @@ impl Shared {
         }
         if target == "/elsewhere" {
             let (header, mut claims) = self.page("");
-            claims["revoked"] = self.end_of_mei();
+            claims["revoked"] = self.revocation_of_mei();
             return sends(self.keys[0].page(&header, &claims));
         }
         let Some(query) = target.strip_prefix("/revocations") else {
@@ -334,7 +334,7 @@ impl Shared {
             Manner::Good => sends(self.signs().page(&header, &claims)),
             Manner::Gone => Vec::new(),
             Manner::Says(spoil) => {
-                claims["revoked"] = self.end_of_mei();
+                claims["revoked"] = self.revocation_of_mei();
                 let signers = Signers {
                     key: &self.keys[0],
                     second: &self.keys[1],

@@ -1,5 +1,5 @@
-//! The examples' treatment of tokens that were ended before they expired. Each copied example runs twice against a
-//! stand-in issuer: once going on when it does not know what has been ended (`open`), once refusing all (`closed`).
+//! The examples' treatment of tokens that were revoked before they expired. Each copied example runs twice against a
+//! stand-in issuer: once going on when it does not know what has been revoked (`open`), once refusing all (`closed`).
 
 mod clock;
 mod issuer;
@@ -27,7 +27,7 @@ pub(super) async fn obeys_the_feed<T>(
     let newest = {
         let (open, closed) = (example(&open), example(&closed));
         waits_for_a_first_page(&issuer, open, closed).await;
-        refuses_what_was_ended(&issuer, &[open, closed]).await;
+        refuses_what_was_revoked(&issuer, &[open, closed]).await;
         takes_no_page_for_a_token(&issuer, open).await;
         tells_when_the_feed_is_gone(&issuer, open, closed).await;
         takes_older_pages_for_no_news(&issuer, open, closed).await
@@ -72,8 +72,8 @@ pub(super) async fn obeys_a_page_of_a_new_key<T>(
     );
 }
 
-/// One that can hold no more ends than `start` has set, 20, keeps the newest of the kind with most, and says that it
-/// lacks some: where it is closed, by 503.
+/// One that can hold no more revocations than `start` has set, 20, keeps the newest of the kind with most, and says
+/// that it lacks some: where it is closed, by 503.
 pub(super) async fn keeps_the_newest<T>(
     start: impl Fn(&Issuer, bool) -> T,
     example: impl Fn(&T) -> &Example,
@@ -83,11 +83,11 @@ pub(super) async fn keeps_the_newest<T>(
     let of = |sub: &str, jti: &str| {
         issuer.token(
             By::First,
-            json!({"sub": sub, "jti": jti, "iat": ended_second()}),
+            json!({"sub": sub, "jti": jti, "iat": revoked_second()}),
         )
     };
-    issuer.revoke_user("lin", ended_second());
-    issuer.end_second_key();
+    issuer.revoke_user("lin", revoked_second());
+    issuer.revoke_second_key();
     let blocked = [
         of("lin", "jti"),
         issuer.token(By::Second, json!({"sub": "sun"})),
@@ -96,12 +96,12 @@ pub(super) async fn keeps_the_newest<T>(
     let (open, closed) = (start(&issuer, false), start(&issuer, true));
     let (open, closed) = (example(&open), example(&closed));
     closed
-        .becomes(&of("mei", "jti"), 200, "closed, with two ends")
+        .becomes(&of("mei", "jti"), 200, "closed, with two revocations")
         .await;
     for number in 0..40 {
         issuer.revoke_token(&format!("jti-{number}"), now().timestamp() + 1000 + number);
     }
-    open.becomes(&newest, 401, "the newest end").await;
+    open.becomes(&newest, 401, "the newest revocation").await;
     for token in &blocked {
         assert_eq!(
             open.status(token).await,
@@ -113,7 +113,7 @@ pub(super) async fn keeps_the_newest<T>(
     assert_eq!(
         open.status(&oldest).await,
         Some(200),
-        "{}: the oldest end of most",
+        "{}: the oldest revocation of most",
         open.name
     );
     closed
@@ -159,7 +159,7 @@ async fn waits_for_a_first_page(issuer: &Issuer, open: &Example, closed: &Exampl
     closed.becomes(&mei, 200, "closed, with a page").await;
 }
 
-async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
+async fn refuses_what_was_revoked(issuer: &Issuer, examples: &[&Example]) {
     let iat = now().timestamp() - 100;
     let of = |sub: &str, more: Value| {
         issuer.token(By::First, merged(&json!({"sub": sub, "iat": iat}), more))
@@ -178,17 +178,17 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
         assert_eq!(
             example.status(token).await,
             Some(200),
-            "{}: before any end",
+            "{}: before any revocation",
             example.name
         );
     }
 
     issuer.revoke_user("lin", iat - 1);
-    issuer.end(json!(["of a newer issuer", {"what": "ever"}]));
-    issuer.end(json!(["of one element"]));
+    issuer.revoke(json!(["of a newer issuer", {"what": "ever"}]));
+    issuer.revoke(json!(["of one element"]));
     issuer.revoke_in_app("wang", PERSON_APP, iat);
     issuer.revoke_token("jti-one", iat + 3600);
-    issuer.end_second_key();
+    issuer.revoke_second_key();
     for example in examples {
         for (token, what) in [
             (&here, "its user in its app"),
@@ -201,7 +201,7 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
             assert_eq!(
                 example.status(token).await,
                 Some(200),
-                "{}: what nobody has ended",
+                "{}: what nobody has revoked",
                 example.name
             );
         }
@@ -216,7 +216,7 @@ async fn refuses_what_was_ended(issuer: &Issuer, examples: &[&Example]) {
         assert_eq!(
             example.status(&later).await,
             Some(200),
-            "{}: a login after the end",
+            "{}: a login after the revocation",
             example.name
         );
     }
@@ -246,7 +246,7 @@ async fn takes_no_page_for_a_token(issuer: &Issuer, example: &Example) {
 
 async fn tells_when_the_feed_is_gone(issuer: &Issuer, open: &Example, closed: &Example) {
     let [lin, mei] = ["lin", "mei"]
-        .map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
+        .map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": revoked_second()})));
     issuer.says(Manner::Gone);
     closed.becomes(&mei, 503, "closed, without news").await;
     let reply = Request::get(closed.protected)
@@ -274,13 +274,13 @@ async fn takes_older_pages_for_no_news(issuer: &Issuer, open: &Example, closed: 
     let token = |sub: &str| issuer.token(By::First, json!({"sub": sub}));
     let [mei, zhou, wei, han] = ["mei", "zhou", "wei", "han"].map(token);
     let page = |iat: i64, user: &str| {
-        let end = json!([
+        let revocation = json!([
             "sub",
             issuer.hash(user),
             now().timestamp() + 1000,
             now().timestamp() + 9000
         ]);
-        Manner::page_with(json!({"iat": iat, "exp": iat + 300, "revoked": [end]}))
+        Manner::page_with(json!({"iat": iat, "exp": iat + 300, "revoked": [revocation]}))
     };
     issuer.says(page(now().timestamp() - 30, "zhou"));
     open.becomes(&zhou, 401, "in a page that is 30 s older")
@@ -310,7 +310,7 @@ async fn takes_older_pages_for_no_news(issuer: &Issuer, open: &Example, closed: 
 
 async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
     let [lin, mei] = ["lin", "mei"]
-        .map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
+        .map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": revoked_second()})));
     let access_token = issuer.token(By::First, json!({"sub": "mei"}));
     let header = |members: Value| {
         Manner::says(move |signers, header, claims| {
@@ -318,8 +318,10 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         })
     };
     let time = now().timestamp();
-    let end_of_mei = json!(["sub", issuer.hash("mei"), time + 1000, time + 9000]);
-    let end = |end: Value| Manner::page_with(json!({"revoked": [end_of_mei.clone(), end]}));
+    let revocation_of_mei = json!(["sub", issuer.hash("mei"), time + 1000, time + 9000]);
+    let revocation = |revocation: Value| {
+        Manner::page_with(json!({"revoked": [revocation_of_mei.clone(), revocation]}))
+    };
     for (what, manner) in [
         (
             "by a foreign key",
@@ -333,13 +335,16 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
             }),
         ),
         (
-            "by a key that was ended",
+            "by a key that was revoked",
             Manner::says(|signers, mut header, claims| {
                 header["kid"] = signers.second.kid.clone().into();
                 signers.second.page(&header, &claims)
             }),
         ),
-        ("the end of the key that signs it", Manner::of_its_own_end()),
+        (
+            "the revocation of the key that signs it",
+            Manner::of_its_own_revocation(),
+        ),
         ("no kid", header(json!({"kid": null}))),
         (
             "unsigned",
@@ -359,7 +364,10 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
             "typ in other case",
             header(json!({"typ": "Revocations+JWT"})),
         ),
-        ("crit", header(json!({"crit": ["ends"], "ends": 1}))),
+        (
+            "crit",
+            header(json!({"crit": ["revocations"], "revocations": 1})),
+        ),
         (
             "another issuer's",
             Manner::page_with(json!({"iss": "https://login.example.net"})),
@@ -388,40 +396,46 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
             Manner::page_with(json!({"cursor": null})),
         ),
         ("more, perhaps", Manner::page_with(json!({"more": "true"}))),
-        ("without ends", Manner::page_with(json!({"revoked": null}))),
         (
-            "the ends are no array",
-            Manner::page_with(json!({"revoked": {"0": end_of_mei}})),
-        ),
-        ("an end that is no array", end(json!("sub"))),
-        ("an end of nothing", end(json!([]))),
-        (
-            "a user ended at no time",
-            end(json!(["sub", issuer.hash("li")])),
+            "without revocations",
+            Manner::page_with(json!({"revoked": null})),
         ),
         (
-            "a user ended at a text",
-            end(json!(["app", issuer.hash("li"), "1", time])),
+            "the revocations are no array",
+            Manner::page_with(json!({"revoked": {"0": revocation_of_mei}})),
+        ),
+        ("a revocation that is no array", revocation(json!("sub"))),
+        ("a revocation of nothing", revocation(json!([]))),
+        (
+            "a user revoked at no time",
+            revocation(json!(["sub", issuer.hash("li")])),
         ),
         (
-            "an end of a user without a date",
-            end(json!(["sub", issuer.hash("li"), time])),
+            "a user revoked at a text",
+            revocation(json!(["app", issuer.hash("li"), "1", time])),
         ),
         (
-            "an end in an app without a date",
-            end(json!(["app", issuer.hash("li"), time])),
+            "a revocation of a user without a date",
+            revocation(json!(["sub", issuer.hash("li"), time])),
         ),
         (
-            "an end of a user until a text",
-            end(json!(["sub", issuer.hash("li"), time, "1"])),
+            "a revocation in an app without a date",
+            revocation(json!(["app", issuer.hash("li"), time])),
+        ),
+        (
+            "a revocation of a user until a text",
+            revocation(json!(["sub", issuer.hash("li"), time, "1"])),
         ),
         (
             "a token without a date",
-            end(json!(["jti", issuer.hash("li")])),
+            revocation(json!(["jti", issuer.hash("li")])),
         ),
-        ("a hash that is none", end(json!(["jti", "li", 1]))),
-        ("a key without a name", end(json!(["kid", 1, time]))),
-        ("an end of a key without a date", end(json!(["kid", "a"]))),
+        ("a hash that is none", revocation(json!(["jti", "li", 1]))),
+        ("a key without a name", revocation(json!(["kid", 1, time]))),
+        (
+            "a revocation of a key without a date",
+            revocation(json!(["kid", "a"])),
+        ),
         ("404", Manner::body("404 Not Found", b"")),
         (
             "500 with a page",
@@ -456,7 +470,7 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         ),
         ("no end", Manner::Drips),
         ("a beginning, and then silence", Manner::Stalls),
-        ("a head without an end", Manner::DripsHead),
+        ("a head without a revocation", Manner::DripsHead),
         ("no answer", Manner::Gone),
     ] {
         issuer.answers(manner).await;
@@ -475,13 +489,13 @@ async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
         assert_eq!(
             example.status(&lin).await,
             Some(401),
-            "{}: has forgotten an end: {what}",
+            "{}: has forgotten a revocation: {what}",
             example.name
         );
     }
     issuer.answers(Manner::Good).await;
     issuer.revoke_user("qian", now().timestamp());
-    let qian = issuer.token(By::First, json!({"sub": "qian", "iat": ended_second()}));
+    let qian = issuer.token(By::First, json!({"sub": "qian", "iat": revoked_second()}));
     example
         .becomes(&qian, 401, "a good page after all the bad ones")
         .await;
@@ -491,34 +505,34 @@ async fn begins_again_where_its_cursor_is_unknown(issuer: &Issuer, example: &Exa
     issuer.loses_cursors();
     issuer.revoke_user("wu", now().timestamp());
     let [lin, wu] = ["lin", "wu"]
-        .map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": ended_second()})));
+        .map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": revoked_second()})));
     example.becomes(&wu, 401, "a page of the whole feed").await;
     assert_eq!(example.status(&lin).await, Some(401));
 }
 
-/// An end is held until its own date, the leeway of a minute and the minute by which clocks may differ, by the time of
-/// the pages, and no longer, whatever else is held.
+/// A revocation is held until its own date, the leeway of a minute and the minute by which clocks may differ, by the
+/// time of the pages, and no longer, whatever else is held.
 async fn forgets(issuer: &Issuer, example: &Example) {
     let one = issuer.token(By::First, json!({"sub": "zhao", "jti": "jti-one"}));
-    let lin = issuer.token(By::First, json!({"sub": "lin", "iat": ended_second()}));
+    let lin = issuer.token(By::First, json!({"sub": "lin", "iat": revoked_second()}));
     let time = now().timestamp();
     let newer = |after: i64| {
         let (iat, exp) = (time + after, time + after + 300);
         Manner::page_with(json!({"iat": iat, "exp": exp, "revoked": []}))
     };
     // The newest page until now may be of 50 s later. It looks for what it can forget once in 6 s of the pages, because
-    // a look at a million ends takes long.
+    // a look at a million revocations takes long.
     issuer.answers(newer(51)).await;
     let until = time + 56 - 120;
     let of = |sub: &str, jti: &str| {
         issuer.token(
             By::First,
-            json!({"sub": sub, "jti": jti, "iat": ended_second()}),
+            json!({"sub": sub, "jti": jti, "iat": revoked_second()}),
         )
     };
     let (old, older) = (of("old", "jti-of-old"), of("older", "jti-of-older"));
     let [in_app, by_id] = [of("in-app", "jti-of-in-app"), of("by-id", "jti-by-id")];
-    let before = ended_second();
+    let before = revoked_second();
     issuer.says(Manner::page_with(json!({"revoked": [
         ["sub", issuer.hash("old"), before, until],
         ["app", issuer.hash(&format!("in-app\0{PERSON_APP}")), before, until],
@@ -527,19 +541,19 @@ async fn forgets(issuer: &Issuer, example: &Example) {
     ]})));
     for token in [&old, &in_app, &by_id] {
         example
-            .becomes(token, 401, "an end that is needed for some seconds")
+            .becomes(token, 401, "a revocation that is needed for some seconds")
             .await;
     }
     assert_eq!(
         example.status(&older).await,
         Some(200),
-        "{}: an end that nobody needs is not taken",
+        "{}: a revocation that nobody needs is not taken",
         example.name
     );
     issuer.says(newer(58));
     for token in [&old, &in_app, &by_id] {
         example
-            .becomes(token, 200, "an end that nobody needs any more")
+            .becomes(token, 200, "a revocation that nobody needs any more")
             .await;
     }
     for token in [&lin, &one] {
@@ -552,7 +566,7 @@ async fn forgets(issuer: &Issuer, example: &Example) {
     }
 }
 
-/// Before which each user whom a test ends is ended.
-fn ended_second() -> i64 {
+/// Before which each user whom a test revokes is revoked.
+fn revoked_second() -> i64 {
     now().timestamp() - 150
 }

@@ -19,7 +19,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// The parts of it that an end can name.
+    /// The parts of it that a revocation can name.
     pub(crate) fn revocable(&self, kid: &str) -> RevocableToken {
         let Issued {
             user,
@@ -52,7 +52,7 @@ impl Token {
     }
 }
 
-/// The tokens that an end names.
+/// The tokens that a revocation names.
 #[derive(Debug, Clone)]
 pub(crate) enum Scope {
     User(usize),
@@ -61,7 +61,7 @@ pub(crate) enum Scope {
     Key(usize),
 }
 
-/// An end: the tokens of a scope up to a second.
+/// A revocation: the tokens of a scope up to a second.
 #[derive(Debug, Clone)]
 pub(crate) struct End {
     pub(crate) scope: Scope,
@@ -94,7 +94,7 @@ pub(crate) struct Books {
     pub(crate) dead_on_arrival: Option<TokenId>,
     /// How many pages verifiers have accepted.
     pub(crate) accepted: usize,
-    /// The ends of some request, answered or not.
+    /// The revocations of some request, answered or not.
     pub(crate) begun: Vec<End>,
     /// The ends that were answered, and when.
     pub(crate) answered: Vec<(End, Millis)>,
@@ -103,19 +103,19 @@ pub(crate) struct Books {
 impl World<'_> {
     pub(crate) fn check(&mut self) -> Held {
         if let Some(token) = &self.books.dead_on_arrival {
-            return Err(format!("{token} was issued although it was ended"));
+            return Err(format!("{token} was issued although it was revoked"));
         }
         for number in 0..self.verifiers.len() {
             self.verifiers[number].hear(self.now);
             let verifier = &self.verifiers[number];
-            let (ends, clock) = (verifier.feed.revocations(), self.now + verifier.clock);
+            let (revocations, clock) = (verifier.feed.revocations(), self.now + verifier.clock);
             let valid = self
                 .books
                 .tokens
                 .iter()
                 .filter(|(token, _)| token.is_valid(clock));
             for (token, revocable) in valid {
-                self.judge(verifier, ends.is_revoked(revocable), token)
+                self.judge(verifier, revocations.is_revoked(revocable), token)
                     .map_err(|law| format!("verifier {number}, {:?}: {law}", token.issued.id))?;
             }
         }
@@ -124,21 +124,25 @@ impl World<'_> {
 
     fn judge(&self, verifier: &Verifier, is_refused: bool, token: &Token) -> Held {
         if is_refused {
-            let is_ended = self.books.begun.iter().any(|end| end.names(token));
-            return hold(is_ended, || "refused, and nobody has ended it".into());
+            let is_revoked = self
+                .books
+                .begun
+                .iter()
+                .any(|revocation| revocation.names(token));
+            return hold(is_revoked, || "refused, and nobody has revoked it".into());
         }
         let answered = self
             .books
             .answered
             .iter()
-            .filter(|(end, _)| end.names(token))
+            .filter(|(revocation, _)| revocation.names(token))
             .map(|(_, at)| *at);
         let Some(first) = answered.min() else {
             return Ok(());
         };
         hold(first > verifier.heard, || {
             format!(
-                "accepted, and its end was answered {} ms ago",
+                "accepted, and its revocation was answered {} ms ago",
                 self.now - first
             )
         })?;

@@ -40,7 +40,7 @@ enum Stage {
     #[default]
     Begin,
     Admit,
-    /// Something is being ended, or a token dated. Whether that has been written down.
+    /// Something is being revoked, or a token dated. Whether that has been written down.
     End(StoreCall<Option<i64>>, bool),
     Issue,
 }
@@ -53,19 +53,19 @@ pub(crate) struct Request {
     number: usize,
     /// When a login was recorded, by the store's clock.
     at: i64,
-    /// The second that the store's clock showed when what ends something looked, before its first step.
+    /// The second that the store's clock showed when what revokes something looked, before its first step.
     looked: i64,
     /// The date of its token, and the latest one that verifiers accept.
     iat: i64,
     latest: i64,
-    /// How many ends were in the books when the token was dated. None of them may name it.
+    /// How many revocations were in the books when the token was dated. None of them may name it.
     dated: usize,
     /// The ends that others had begun by then and not finished. Their last step may come after the date.
     unfinished: Vec<End>,
     /// The generation of the binding, once a login is admitted.
     generation: Option<Generation>,
-    /// The second up to which it has ended, and after how many failovers.
-    ended: Option<(i64, u32)>,
+    /// The second up to which it has revoked, and after how many failovers.
+    revoked: Option<(i64, u32)>,
 }
 
 impl World<'_> {
@@ -139,7 +139,7 @@ impl World<'_> {
         let next = match std::mem::take(&mut request.stage) {
             Stage::Begin => self.prepare(&mut request),
             Stage::Admit => self.admit(&mut request),
-            Stage::End(call, is_noted) => return self.end(request, call, is_noted),
+            Stage::End(call, is_noted) => return self.revocation(request, call, is_noted),
             Stage::Issue => {
                 self.issue(&request);
                 return self.answered(&request);
@@ -168,9 +168,9 @@ impl World<'_> {
                 self.directly(async move |store: &Store| {
                     store.set_blocked(&user_id(user), blocked).await
                 });
-                // This first step ends tokens too, up to a second that the process alone may know.
-                let ended = self.user_state(user).revoked_before.filter(|_| blocked);
-                self.books.begun.extend(ended.map(|before| End {
+                // This first step revokes tokens too, up to a second that the process alone may know.
+                let revoked = self.user_state(user).revoked_before.filter(|_| blocked);
+                self.books.begun.extend(revoked.map(|before| End {
                     scope: Scope::User(user),
                     before,
                     by_login: false,
@@ -178,7 +178,7 @@ impl World<'_> {
                 blocked.then(|| self.begin_to_end(request))
             }
             Wish::Everywhere(token) => self
-                .may_end_everything(token)
+                .may_revoke_everything(token)
                 .then(|| self.begin_to_end(request)),
             Wish::Unbind { .. } => {
                 // When the person leaves. A repetition finds it in the binding.
@@ -267,7 +267,7 @@ impl World<'_> {
         self.directly(async |store: &Store| store.token_state(token).await)
     }
 
-    fn may_end_everything(&self, token: usize) -> bool {
+    fn may_revoke_everything(&self, token: usize) -> bool {
         let Token {
             person,
             generation,
@@ -339,7 +339,12 @@ impl World<'_> {
         Stage::End(call, false)
     }
 
-    fn end(&mut self, mut request: Request, mut call: StoreCall<Option<i64>>, is_noted: bool) {
+    fn revocation(
+        &mut self,
+        mut request: Request,
+        mut call: StoreCall<Option<i64>>,
+        is_noted: bool,
+    ) {
         let fate = match if self.is_calm { 0 } else { self.draws.below(8) } {
             7 => Fate::NotTaken,
             6 => Fate::AnswerLost,
@@ -349,7 +354,7 @@ impl World<'_> {
             self.date(&mut request);
             self.write_down(&mut request);
             request.dated = self.books.begun.len();
-            request.unfinished = self.unfinished_ends();
+            request.unfinished = self.unfinished_revocations();
         }
         self.note(format!("a step of {:?}: {fate:?}", request.wish));
         match self.runtime.block_on(call.go_on(&self.stores, fate)) {
@@ -388,8 +393,8 @@ impl World<'_> {
         self.requests.push(request);
     }
 
-    /// The end that the store is about to write, in the bystander's books. A repetition ends no more than the first try
-    /// did, unless a failover has taken that back.
+    /// The revocation that the store is about to write, in the bystander's books. A repetition revokes no more than the
+    /// first try did, unless a failover has taken that back.
     fn write_down(&mut self, request: &mut Request) {
         let (scope, second) = (
             self.scope_of(&request.wish),
@@ -399,7 +404,7 @@ impl World<'_> {
             Wish::Token(_) | Wish::Key => i64::MAX,
             Wish::User(user) | Wish::Block { user, .. } => second.max(self.books.dated[user]),
             Wish::Login { .. } if !self.single_session => return,
-            // It ends those of its own token's second that came before it.
+            // It revokes those of its own token's second that came before it.
             Wish::Login { .. } => request.iat,
             Wish::Everywhere(token) => {
                 let Token {
@@ -407,11 +412,11 @@ impl World<'_> {
                     issued: Issued { issued_at: iat, .. },
                     ..
                 } = self.books.tokens[token].0;
-                let is_ended = self
+                let is_revoked = self
                     .user_state(user)
                     .revoked_before
                     .is_some_and(|before| iat <= before);
-                if is_ended {
+                if is_revoked {
                     iat
                 } else {
                     second.max(iat).max(self.books.dated[user])
@@ -436,7 +441,7 @@ impl World<'_> {
             }
         };
         let first = request
-            .ended
+            .revoked
             .filter(|(_, failovers)| *failovers == self.failovers)
             .map(|(before, _)| before);
         let ends_anew = matches!(request.wish, Wish::User(_) | Wish::Block { .. });
@@ -447,19 +452,19 @@ impl World<'_> {
             before,
             by_login,
         });
-        request.ended = Some((before, self.failovers));
+        request.revoked = Some((before, self.failovers));
     }
 
-    fn unfinished_ends(&self) -> Vec<End> {
-        let end = |request: &Request| {
-            let (before, _) = request.ended?;
+    fn unfinished_revocations(&self) -> Vec<End> {
+        let revocation = |request: &Request| {
+            let (before, _) = request.revoked?;
             Some(End {
                 scope: self.scope_of(&request.wish),
                 before,
                 by_login: false,
             })
         };
-        self.requests.iter().filter_map(end).collect()
+        self.requests.iter().filter_map(revocation).collect()
     }
 
     fn scope_of(&self, wish: &Wish) -> Scope {
@@ -492,10 +497,10 @@ impl World<'_> {
         let mut since = self.books.begun[request.dated..]
             .iter()
             .chain(&request.unfinished);
-        let is_ended_since = since.any(|end| end.names(&token));
-        // A block ends tokens at once, and is written into the stream a moment later.
-        let is_ended = !matches!(self.state_of(&token.issued), TokenState::People(_));
-        if !is_ended_since && is_ended && !self.user_state(user).blocked {
+        let is_revoked_since = since.any(|revocation| revocation.names(&token));
+        // A block revokes tokens at once, and is written into the stream a moment later.
+        let is_revoked = !matches!(self.state_of(&token.issued), TokenState::People(_));
+        if !is_revoked_since && is_revoked && !self.user_state(user).blocked {
             self.books.dead_on_arrival = Some(token.issued.id.clone());
         }
         let revocable = token.revocable(&self.keys.kids[key]);
@@ -503,7 +508,7 @@ impl World<'_> {
     }
 
     fn answered(&mut self, request: &Request) {
-        let Some((before, failovers)) = request.ended else {
+        let Some((before, failovers)) = request.revoked else {
             return;
         };
         let (scope, by_login) = (

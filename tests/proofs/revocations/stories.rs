@@ -10,7 +10,7 @@ use crate::{Millis, SECOND, runtime};
 const NOW: Millis = 1_800_000_000 * SECOND;
 
 /// Ends a token that was issued now with this life, when the store's clock is at `at`.
-async fn end(stores: &Stores, id: &str, life: Millis, at: Millis) {
+async fn revoke(stores: &Stores, id: &str, life: Millis, at: Millis) {
     stores.set_clock(at, at);
     let (issued_at, expires_at) = (NOW / SECOND, (NOW + life) / SECOND);
     let (user, app) = (user_id(0), APPS[0].parse().expect("an app"));
@@ -21,7 +21,7 @@ async fn end(stores: &Stores, id: &str, life: Millis, at: Millis) {
         issued_at,
         expires_at,
     };
-    stores.directly.revoke_token(&token).await.expect("ended");
+    stores.directly.revoke_token(&token).await.expect("revoked");
 }
 
 async fn read(stores: &Stores, cursor: &str) -> Option<ReadRevocations> {
@@ -32,9 +32,9 @@ async fn read(stores: &Stores, cursor: &str) -> Option<ReadRevocations> {
         .expect("an answer")
 }
 
-/// A store that has lost an end which was read at `NOW`. The cursor of whoever has read it.
+/// A store that has lost a revocation which was read at `NOW`. The cursor of whoever has read it.
 async fn failed_over(stores: &Stores) -> String {
-    end(stores, "lost", 3_600 * SECOND, NOW).await;
+    revoke(stores, "lost", 3_600 * SECOND, NOW).await;
     read(stores, "")
         .await
         .expect("the stream has a beginning")
@@ -42,16 +42,16 @@ async fn failed_over(stores: &Stores) -> String {
 }
 
 /// "lost" is in the stream and on no replica of the store. The store fails over to a machine whose clock is behind, and
-/// two other ends are written there, the second in the very millisecond that "lost" was in.
+/// two other revocations are written there, the second in the very millisecond that "lost" was in.
 #[test]
-fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
+fn a_cursor_of_a_revocation_that_was_lost_is_not_that_of_another_one_in_its_place() {
     let server = Server::start();
     let stores = server.emptied();
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
         server.fail_over();
-        end(&stores, "one", 3_600 * SECOND, NOW - 500).await;
-        end(&stores, "two", 3_600 * SECOND, NOW).await;
+        revoke(&stores, "one", 3_600 * SECOND, NOW - 500).await;
+        revoke(&stores, "two", 3_600 * SECOND, NOW).await;
         assert_eq!(read(&stores, &cursor).await, None);
         let all = read(&stores, "").await.expect("the stream has a beginning");
         assert_eq!(
@@ -64,7 +64,7 @@ fn a_cursor_of_an_end_that_was_lost_is_not_that_of_another_end_in_its_place() {
     });
 }
 
-/// The failover comes between the look for the cursor and the read after it, and so do two other ends.
+/// The failover comes between the look for the cursor and the read after it, and so do two other revocations.
 #[test]
 fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
     let server = Server::start();
@@ -79,8 +79,8 @@ fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
             "it has found the cursor, and has yet to read"
         );
         server.fail_over();
-        end(&stores, "one", 3_600 * SECOND, NOW + 500).await;
-        end(&stores, "two", 3_600 * SECOND, NOW + 1_000).await;
+        revoke(&stores, "one", 3_600 * SECOND, NOW + 500).await;
+        revoke(&stores, "two", 3_600 * SECOND, NOW + 1_000).await;
         assert_eq!(
             call.go_on(&stores, Fate::Taken).await,
             Some(Ok(None)),

@@ -10,7 +10,7 @@ use crate::{Millis, SECOND, at};
 
 pub(crate) const ISSUER: &str = "https://login.example.com";
 
-/// Two keys: the second signs once the first has been ended.
+/// Two keys: the second signs once the first has been revoked.
 pub(crate) struct Keys {
     minters: Vec<Minter>,
     pub(crate) kids: Vec<String>,
@@ -61,7 +61,7 @@ pub(crate) struct Verifier {
     pub(crate) next_poll: Millis,
     /// Since when every poll was answered by wxmint.
     pub(crate) calm_since: Millis,
-    /// It must know every end that was answered until then.
+    /// It must know every revocation that was answered until then.
     pub(crate) heard: Millis,
 }
 

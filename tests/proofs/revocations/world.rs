@@ -222,7 +222,9 @@ impl<'a> World<'a> {
         if let Some(server) = &self.stores.server {
             self.failovers += 1;
             self.books.dated = self.books.confirmed;
-            self.books.answered.retain(|(end, _)| !end.by_login);
+            self.books
+                .answered
+                .retain(|(revocation, _)| !revocation.by_login);
             server.fail_over();
         }
         self.note("the store fails over".into());
@@ -398,7 +400,7 @@ impl<'a> World<'a> {
             revoked: read
                 .revocations
                 .iter()
-                .map(|ended| ended.published(ISSUER))
+                .map(|revoked| revoked.published(ISSUER))
                 .collect(),
         };
         let key = self.issuers[issuer].key(self.now);

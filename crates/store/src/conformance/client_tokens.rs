@@ -15,7 +15,7 @@ fn page_token(id: &str, issued_at: i64) -> Issued {
     }
 }
 
-async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved(
+async fn tokens_of_pages_are_revoked_with_those_of_the_app_through_which_they_were_approved(
     store: Rc<Store>,
 ) {
     let owner = with_session(&store, "o1").await;
@@ -57,9 +57,12 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
         store.token_state(&token).await,
         Ok(TokenState::Revoked { .. })
     ));
-    let (ends, _) = read_after(&store, "").await;
-    let of_page = |end: &Revocation| matches!(end, Revocation::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
-    assert!(ends.iter().any(of_page), "verifiers are told: {ends:?}");
+    let (revocations, _) = read_after(&store, "").await;
+    let of_page = |revocation: &Revocation| matches!(revocation, Revocation::UserInApp { app, before, .. } if app == &page().0 && *before >= now);
+    assert!(
+        revocations.iter().any(of_page),
+        "verifiers are told: {revocations:?}"
+    );
 
     // A late step of an unbinding revokes no token of the next binding.
     let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
@@ -81,7 +84,7 @@ async fn tokens_of_pages_end_with_those_of_the_app_through_which_they_were_appro
 }
 
 /// A page may have got its token while the revocation was made.
-async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others(
+async fn what_finishes_a_revocation_in_an_app_revokes_the_tokens_of_its_pages_and_no_others(
     store: Rc<Store>,
 ) {
     let (user, now) = (user("user-1"), second());
@@ -128,12 +131,12 @@ async fn what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_othe
             token.id.as_str()
         );
     }
-    let (ends, _) = read_after(&store, "").await;
+    let (revocations, _) = read_after(&store, "").await;
     for client in [app(), page().0] {
-        let is_it = |end: &Revocation| matches!(end, Revocation::UserInApp { app, before, .. } if *app == client && *before == now);
+        let is_it = |revocation: &Revocation| matches!(revocation, Revocation::UserInApp { app, before, .. } if *app == client && *before == now);
         assert!(
-            ends.iter().any(is_it),
-            "verifiers are told of {client}: {ends:?}"
+            revocations.iter().any(is_it),
+            "verifiers are told of {client}: {revocations:?}"
         );
     }
 }
@@ -199,8 +202,8 @@ async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
 }
 
 crate::conformance! {
-    tokens_of_pages_end_with_those_of_the_app_through_which_they_were_approved
-    what_finishes_an_end_in_an_app_ends_the_tokens_of_its_pages_and_no_others
+    tokens_of_pages_are_revoked_with_those_of_the_app_through_which_they_were_approved
+    what_finishes_a_revocation_in_an_app_revokes_the_tokens_of_its_pages_and_no_others
     whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
     notes_of_a_users_clients_are_forgotten_by_their_own_date
 }
@@ -268,12 +271,12 @@ async fn notes_of_a_users_clients_are_forgotten_by_their_own_date(store: Rc<Stor
             store.token_state(&good).await,
             Ok(TokenState::Revoked { .. })
         ),
-        "and is found by an end"
+        "and is found by a revocation"
     );
 }
 
 #[tokio::test(flavor = "local")]
-async fn an_end_in_an_app_ends_those_of_its_pages_first() {
+async fn a_revocation_in_an_app_revokes_those_of_its_pages_first() {
     let server = RedisServer::start().await;
     let (store, own) = (server.store(), token("a", second()));
     server.cli(&["SET", "wxmint:user:{user-1}:clients", "no clients"]);

@@ -368,7 +368,7 @@ async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<Store>) {
     );
 }
 
-async fn ends_and_blocks_reach_a_computed_user(store: Rc<Store>) {
+async fn revocations_and_blocks_reach_a_computed_user(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("o1", &first, "k1")).await;
     store.revoke_user(&user(USER), None).await.expect("ended");
@@ -493,7 +493,7 @@ conformance! {
     who_has_a_session_from_before_lists_were_kept_is_not_new
     a_binding_wins_over_a_computed_user_until_it_is_dissolved
     a_login_that_computes_nobody_takes_nobody_away
-    ends_and_blocks_reach_a_computed_user
+    revocations_and_blocks_reach_a_computed_user
     who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid
     who_logs_out_or_leaves_gets_no_more_logins
     the_first_id_key_stays
@@ -509,15 +509,15 @@ mod redis_only {
     #[tokio::test(flavor = "local")]
     async fn an_unbinding_that_failed_anywhere_is_done_by_a_repetition() {
         let (server, lin) = (RedisServer::start().await, person("o1"));
-        let ends = format!("wxmint:user:{{{USER}}}:ends");
+        let revocations = format!("wxmint:user:{{{USER}}}:ends");
         let may = |right| vec!["ACL", "SETUSER", "default", right];
         let stream = "wxmint:revoked";
         for (what, breaks, mends) in [
             ("the session keys", may("-set"), may("+set")),
             (
                 "the revocation",
-                vec!["SET", &ends, "no ends"],
-                vec!["DEL", &ends],
+                vec!["SET", &revocations, "no ends"],
+                vec!["DEL", &revocations],
             ),
             (
                 "its entry in the stream",
@@ -544,7 +544,7 @@ mod redis_only {
             let token = issued(order.began_at().timestamp());
             let state = store.token_state(&token).await;
             assert!(matches!(state, Ok(TokenState::Revoked { .. })), "{what}");
-            let covers = |end: &Revocation| matches!(end, Revocation::UserInApp { before, .. } if *before >= token.issued_at);
+            let covers = |revocation: &Revocation| matches!(revocation, Revocation::UserInApp { before, .. } if *before >= token.issued_at);
             let told = read_after(&store, "").await.0;
             assert!(told.iter().any(covers), "{what}: {told:?}");
             assert_eq!(store.session_keys(&lin).await, Ok(vec![]), "{what}");
