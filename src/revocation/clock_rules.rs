@@ -1,5 +1,5 @@
-//! Which clock decides whether a revocation has expired: that of this machine or that of Redis may
-//! be ahead for a while.
+//! Tells by which clock a revocation has expired: that of this machine or that of Redis may be ahead
+//! for a while.
 
 use std::time::{Duration, Instant};
 
