@@ -94,7 +94,7 @@ const KINDS: &[Kind] = &[
         "wxmint:{wxmint:revoked}:turn",
         "…:turn",
     ),
-    kind("wxmint:{wxmint:revoked}:*", "ended_key", ENDED),
+    kind("wxmint:{wxmint:revoked}:*", "revoked_key", ENDED),
     kind(
         "wxmint:{*:*}:binding",
         "binding",
@@ -125,10 +125,14 @@ const KINDS: &[Kind] = &[
     kind("wxmint:user:{*}", "wxmint:user:{", "wxmint:user:{user_id}"),
     kind("wxmint:user:{*}:gone", "gone", "wxmint:user:{user_id}:gone"),
     kind("wxmint:user:{*}:struck:*:*", "struck", "…:struck:…"),
-    kind("wxmint:user:{*}:ends", "ends", "wxmint:user:{user_id}:ends"),
+    kind(
+        "wxmint:user:{*}:ends",
+        "revocations",
+        "wxmint:user:{user_id}:ends",
+    ),
     kind(
         "wxmint:user:{*}:ended:*",
-        "ended",
+        "revoked_token",
         "wxmint:user:{user_id}:ended:{jti}",
     ),
     kind(
