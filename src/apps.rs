@@ -148,7 +148,8 @@ pub fn app_of_referer(referer: &str) -> Option<AppId> {
     let mut parts = referer
         .strip_prefix("https://servicewechat.com/")?
         .split('/');
-    let (id, version) = (parts.next()?, parts.next()?);
+    let id = parts.next()?;
+    let version = parts.next()?;
     let is_version =
         !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_frame = parts.next() == Some("page-frame.html") && parts.next().is_none();

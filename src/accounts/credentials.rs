@@ -23,11 +23,10 @@ impl Username {
     /// The name by which attempts are counted. Databases may take two names for one if they differ
     /// only in case, width, accents, spaces or invisible characters.
     pub fn folded(&self) -> String {
-        let counts = |letter: &char| letter.is_alphanumeric() || letter.is_ascii_graphic();
         let letters = DecomposingNormalizerBorrowed::new_nfkd().normalize(&self.0);
         letters
             .chars()
-            .filter(counts)
+            .filter(|letter| letter.is_alphanumeric() || letter.is_ascii_graphic())
             .flat_map(char::to_lowercase)
             .collect()
     }

@@ -165,9 +165,10 @@ impl ServiceAccounts {
         }
         let started = Instant::now();
         let answer = self.fetch(request, read, deadline).await;
-        let outcome = answer
-            .as_ref()
-            .map_or_else(|failure| failure.consequences().label, |_| "ok");
+        let outcome = match &answer {
+            Ok(_) => "ok",
+            Err(failure) => failure.consequences().label,
+        };
         let labels = [("call", label), ("outcome", outcome)];
         self.metrics
             .accounts_request_duration

@@ -42,6 +42,14 @@ pub(crate) struct AdminRequest<T> {
     pub(crate) operating: OperatingData,
 }
 
+/// The event of a request that is refused for this reason.
+fn with_refusal(event: &Event, why: &Problem) -> Event {
+    Event {
+        refused: Some(why.code.as_str().into()),
+        ..event.clone()
+    }
+}
+
 impl<T: Target> AdminRequest<T> {
     /// Refuses a request without a valid secret (401), with a secret that lacks the right (403) or
     /// has too many requests at once (429), and with a malformed id in its path (400). Each refusal
@@ -59,32 +67,25 @@ impl<T: Target> AdminRequest<T> {
             .app
             .as_ref()
             .and_then(|app| operating.login.apps.all().kind_told(app));
-        let because = |event: &Event, why: &Problem| Event {
-            refused: Some(why.code.as_str().into()),
-            ..event.clone()
-        };
-        let strange = |problem: &Problem| {
-            because(&event, problem).tell_bounded(&format!("{action} {}", event.address()))
-        };
         let by = operating
             .tokens
             .holder(request)
             .await
-            .inspect_err(strange)?;
-        (event.by, event.subject) = (
-            Some(by.name.clone()),
-            by.identity.as_ref().map(|it| it.subject.clone()),
-        );
-        let refused = |problem: &Problem| because(&event, problem).tell();
+            .inspect_err(|problem| {
+                with_refusal(&event, problem)
+                    .tell_bounded(&format!("{action} {}", event.address()));
+            })?;
+        event.by = Some(by.name.clone());
+        event.subject = by.identity.as_ref().map(|it| it.subject.clone());
+        let refused = |problem: &Problem| with_refusal(&event, problem).tell();
         right
             .into()
             .map_or(Ok(()), |right| by.must_have(right))
             .inspect_err(refused)?;
         let target = target.inspect_err(refused)?;
-        let busy = |problem: &Problem| {
-            because(&event, problem).tell_bounded(&format!("{action} {}", by.name))
-        };
-        let permit = by.place().inspect_err(busy)?;
+        let permit = by.place().inspect_err(|problem| {
+            with_refusal(&event, problem).tell_bounded(&format!("{action} {}", by.name));
+        })?;
         Ok(Self {
             action,
             by,
@@ -126,10 +127,10 @@ impl<T: Target> AdminRequest<T> {
         outcome: Result<Value, E>,
     ) -> Result<Value, Problem> {
         let outcome = outcome.map_err(E::into);
-        let event = outcome.as_ref().map_or_else(
-            |refusal| refusal.of(self.event.clone()),
-            |_| self.event.clone(),
-        );
+        let event = match &outcome {
+            Ok(_) => self.event.clone(),
+            Err(refusal) => refusal.of(self.event.clone()),
+        };
         if let Some(activity) = Activity::changing_account(self.action) {
             Event {
                 activity,
@@ -152,7 +153,8 @@ impl AdminRequest<Person> {
         + 'static,
     ) -> Done {
         let changing = async move {
-            let (login, app) = (&self.operating.login, &self.target.app);
+            let login = &self.operating.login;
+            let app = &self.target.app;
             let changed = work(&self.operating.operator(), &self.target).await;
             let calls = login.app_calls();
             let computed = login

@@ -44,7 +44,8 @@ pub(super) fn pages(config: &mut ServiceConfig, panels: &[Panel]) {
             ready(page(kind, content))
         }));
     }
-    let (mut imports, mut names) = (String::new(), Vec::new());
+    let mut imports = String::new();
+    let mut names = Vec::new();
     for &(name, script) in panels {
         config.service(readable(&format!("/console/{name}.js"), move || {
             ready(page(JS, script))
@@ -85,13 +86,11 @@ pub(super) struct SecretHolder {
     responses((status = 200, description = "The holder", body = SecretHolder)))]
 pub(super) async fn whoami(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = AdminRequest::<()>::begin("whoami", None::<Right>, &request, operating).await?;
-    let (name, rights) = (
-        act.by.name.clone(),
-        act.by.rights.iter().map(Right::to_string).collect(),
-    );
-    Ok(private(
-        act.done(Ok::<_, Problem>(SecretHolder { name, rights }))?,
-    ))
+    let holder = SecretHolder {
+        name: act.by.name.clone(),
+        rights: act.by.rights.iter().map(Right::to_string).collect(),
+    };
+    Ok(private(act.done(Ok::<_, Problem>(holder))?))
 }
 
 /// How long an answer is reused, because the checks cost Redis, WeChat and the account service some
@@ -132,8 +131,10 @@ impl LatestDiagnosis {
 
     async fn diagnosis(&self) -> Result<Arc<Diagnosis>, Problem> {
         let busy = "Others are waiting for this examination. Wait, then ask again.";
-        let refused = |_| Problem::new(ProblemCode::RateLimited, busy).retry_after(BUSY);
-        let _place = self.room.try_acquire().map_err(refused)?;
+        let _place = self
+            .room
+            .try_acquire()
+            .map_err(|_| Problem::new(ProblemCode::RateLimited, busy).retry_after(BUSY))?;
         let mut latest = self.latest.lock().await;
         if let Some((_, diagnosis)) = latest.as_ref().filter(|(at, _)| at.elapsed() < KEPT) {
             return Ok(Arc::clone(diagnosis));

@@ -55,17 +55,14 @@ pub(crate) struct Holder {
 
 impl Holder {
     pub(super) fn must_have(&self, right: Right) -> Result<(), Problem> {
-        let detail = || {
-            format!(
-                "The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{right}`.",
-                self.name
-            )
-        };
         if self.has(right) {
-            Ok(())
-        } else {
-            Err(Problem::new(ProblemCode::Forbidden, detail()))
+            return Ok(());
         }
+        let detail = format!(
+            "The line of {} in WXMINT_ADMIN_TOKENS_FILE lacks `{right}`.",
+            self.name
+        );
+        Err(Problem::new(ProblemCode::Forbidden, detail))
     }
 
     /// A permit for one request, which is returned when it is dropped.
@@ -127,14 +124,15 @@ impl AdminTokens {
     /// Compares with every secret, each in constant time, so that the duration reveals nothing.
     fn holder(&self, shown: &str) -> Option<&Holder> {
         let shown = digest(&SHA256, shown.as_bytes());
-        self.0.iter().fold(None, |found, holder| {
-            let is_equal = |own| verify_slices_are_equal(own, shown.as_ref()).is_ok();
-            if holder.sha256.as_ref().is_some_and(|own| is_equal(own)) {
-                Some(holder)
-            } else {
-                found
+        let mut found = None;
+        for holder in &self.0 {
+            if let Some(own) = &holder.sha256
+                && verify_slices_are_equal(own, shown.as_ref()).is_ok()
+            {
+                found = Some(holder);
             }
-        })
+        }
+        found
     }
 
     fn identities(&self) -> impl Iterator<Item = (&Holder, &ServiceIdentity)> {
@@ -145,13 +143,13 @@ impl AdminTokens {
 }
 
 fn read_line(line: &str) -> Result<Holder, Message> {
-    let no_words = || message!(must_be_name_blank_and_secret);
     let mut words: Vec<_> = line.split_whitespace().collect();
-    let members = take_members(&mut words).ok_or_else(no_words)?;
+    let members =
+        take_members(&mut words).ok_or_else(|| message!(must_be_name_blank_and_secret))?;
     let (name, secret, rights) = match (&words[..], members.is_empty()) {
         ([name, secret, rights @ ..], true) => (*name, Some(*secret), rights),
         ([name, rights @ ..], false) => (*name, None, rights),
-        _ => return Err(no_words()),
+        _ => return Err(message!(must_be_name_blank_and_secret)),
     };
     let rights = match rights {
         [] => vec![Right::Read],
@@ -160,7 +158,7 @@ fn read_line(line: &str) -> Result<Holder, Message> {
             .map(str::parse)
             .collect::<Result<_, _>>()
             .map_err(|_| message!(rights_are_wrong))?,
-        _ => return Err(no_words()),
+        _ => return Err(message!(must_be_name_blank_and_secret)),
     };
     if name.len() > 64
         || !name
@@ -248,7 +246,8 @@ impl CurrentAdminTokens {
 
     /// The holder of this secret, or of the service identity that this token shows.
     pub(crate) async fn of(&self, shown: &str) -> Result<Shown, Problem> {
-        let (tokens, issuers) = (self.0.0.load_full(), &self.0.1);
+        let tokens = self.0.0.load_full();
+        let issuers = &self.0.1;
         if let Some(holder) = tokens.holder(shown) {
             return Ok(Shown::By(Box::new(holder.clone())));
         }

@@ -170,14 +170,17 @@ pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData)
     responses((status = 200, description = "The logins", body = LastHour)))]
 pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = AdminRequest::<()>::begin("activity", Right::Read, &request, operating).await?;
-    let read = |login: &LoginParts| {
-        let app: Option<AppId> =
-            Fields::from_form(request.query_string().as_bytes(), &["appid"])?.parse("appid")?;
-        app.iter()
-            .try_for_each(|app| login.app_calls().check_app(app, false))?;
-        Ok::<_, Problem>(login.metrics.last_hour(app.as_ref()))
-    };
-    Ok(private(act.done(read(&act.operating.login))?))
+    let logins = read_activity(&act.operating.login, request.query_string());
+    Ok(private(act.done(logins)?))
+}
+
+/// The last hour's logins in the app that the query names, or in all apps.
+fn read_activity(login: &LoginParts, query: &str) -> Result<LastHour, Problem> {
+    let app: Option<AppId> = Fields::from_form(query.as_bytes(), &["appid"])?.parse("appid")?;
+    if let Some(app) = &app {
+        login.app_calls().check_app(app, false)?;
+    }
+    Ok(login.metrics.last_hour(app.as_ref()))
 }
 
 /// The answer of `GET /find`.
@@ -197,8 +200,12 @@ pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answ
     let mut act = AdminRequest::<()>::begin("find", Right::Read, &request, operating).await?;
     let asked = Fields::from_form(request.query_string().as_bytes(), &["q"])
         .and_then(|fields| fields.parse("q"));
-    let missing = || Problem::invalid("The query lacks `q`: a user id, an openid or a unionid.");
-    let id = act.audit_failure(asked.and_then(|id| id.ok_or_else(missing)))?;
+    let asked = asked.and_then(|id| {
+        id.ok_or_else(|| {
+            Problem::invalid("The query lacks `q`: a user id, an openid or a unionid.")
+        })
+    });
+    let id = act.audit_failure(asked)?;
     let finding = async move {
         let found = act
             .operating

@@ -36,19 +36,18 @@ impl Found {
     /// because all AppSecrets have one length.
     pub(super) fn add(&mut self, id: AppId, path: &Path, known: Option<&Apps>) {
         let known = known.and_then(|apps| apps.0.get(&id));
-        let length = |configured: &Configured| {
-            configured
-                .app
-                .secret()
-                .map_or(0, |secret| secret.expose().len())
-        };
         match read(id, path) {
-            Ok(found) if known.is_none_or(|known| length(&found) >= length(known)) => {
+            Ok(found)
+                if known.is_none_or(|known| secret_length(&found) >= secret_length(known)) =>
+            {
                 self.apps.push(found)
             }
             refused => {
-                let half = || fault(path, message!(is_shorter_than_appsecret_in_use));
-                self.faults.push(refused.err().unwrap_or_else(half));
+                let fault = match refused {
+                    Ok(_) => fault(path, message!(is_shorter_than_appsecret_in_use)),
+                    Err(fault) => fault,
+                };
+                self.faults.push(fault);
                 self.apps.extend(known.cloned());
             }
         }
@@ -119,6 +118,14 @@ fn unreadable(path: &Path, error: &io::Error) -> Message {
     fault(path, message!(cannot_be_read, error))
 }
 
+/// The length of the AppSecret, or 0 without one.
+fn secret_length(configured: &Configured) -> usize {
+    configured
+        .app
+        .secret()
+        .map_or(0, |secret| secret.expose().len())
+}
+
 fn read(id: AppId, path: &Path) -> Result<Configured, Message> {
     let content = read_file(path, MOST_BYTES).map_err(|error| unreadable(path, &error))?;
     let text = one_value(str::from_utf8(&content).unwrap_or_default());
@@ -159,18 +166,17 @@ impl Written {
         } = serde_json::from_str(text)
             .map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
         let at = |place: &str, wrong: Message| message!(see_line, wrong, line_of(text, place));
-        let wrong = |wrong| at("/secret", message!(has_wrong_secret, wrong));
-        let secret: AppSecret = secret.parse().map_err(wrong)?;
-        let wrong = |number| {
-            at(
-                &format!("/origins/{number}"),
-                message!(origins_are_no_https_sites),
-            )
-        };
-        let origins = origins
-            .iter()
-            .enumerate()
-            .map(|(number, origin)| site(origin).ok_or_else(|| wrong(number)));
+        let secret: AppSecret = secret
+            .parse()
+            .map_err(|wrong| at("/secret", message!(has_wrong_secret, wrong)))?;
+        let origins = origins.iter().enumerate().map(|(number, origin)| {
+            site(origin).ok_or_else(|| {
+                at(
+                    &format!("/origins/{number}"),
+                    message!(origins_are_no_https_sites),
+                )
+            })
+        });
         let origins = origins.collect::<Result<_, _>>()?;
         Ok(Configured {
             app: App {

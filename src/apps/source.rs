@@ -111,9 +111,9 @@ impl CurrentApps {
             ignored,
         } = found;
         if known.ignored != ignored {
-            ignored
-                .iter()
-                .for_each(|file| tracing::warn!(file = %file.display(), "{IGNORED}"));
+            for file in &ignored {
+                tracing::warn!(file = %file.display(), "{IGNORED}");
+            }
             known.ignored = ignored;
         }
         let others = known.from_elsewhere.iter().cloned().map(Configured::from);
@@ -129,13 +129,12 @@ impl CurrentApps {
         let without = |these: &Apps, those: &Apps| {
             names(these.iter().filter(|app| !those.0.contains_key(&app.id)))
         };
-        let (added, removed) = (without(&apps, before), without(before, &apps));
-        let is_rotated =
-            |new: &&Configured| before.0.get(&new.app.id).is_some_and(|old| old != *new);
+        let added = without(&apps, before);
+        let removed = without(before, &apps);
         let rotated = names(
             apps.0
                 .values()
-                .filter(is_rotated)
+                .filter(|new| before.0.get(&new.app.id).is_some_and(|old| old != *new))
                 .map(|configured| &configured.app),
         );
         if added.is_empty() && removed.is_empty() && rotated.is_empty() {

@@ -288,7 +288,9 @@ impl Binder<'_> {
         bound: &Bound,
         is_blocked: impl AsyncFn(&UserId) -> Result<bool, StoreError>,
     ) -> Result<UnionIdLink, StoreError> {
-        let (user, known, mut conflict) = (&bound.user, bound.unionid.as_ref(), None);
+        let user = &bound.user;
+        let known = bound.unionid.as_ref();
+        let mut conflict = None;
         // The other user of a conflict may have lost all bindings since.
         let unionid = self
             .unionid

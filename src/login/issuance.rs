@@ -194,10 +194,8 @@ impl Issuance<'_> {
             app: app.clone(),
             ..token.clone()
         };
-        let (state, of_client) = (
-            self.store.token_state(&of_app).await?,
-            self.store.token_state(token).await?,
-        );
+        let state = self.store.token_state(&of_app).await?;
+        let of_client = self.store.token_state(token).await?;
         let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else {
             return Ok(None);
         };
@@ -207,10 +205,10 @@ impl Issuance<'_> {
         if mark == OF_COMPUTED {
             return Ok(Some(Bound::computed(token.user.clone())));
         }
-        let is_own = |(person, generation): &(Person, Generation)| {
-            recipient_tag(person, *generation) == mark
-        };
-        let Some((person, generation)) = people.into_iter().find(is_own) else {
+        let own = people
+            .into_iter()
+            .find(|(person, generation)| recipient_tag(person, *generation) == mark);
+        let Some((person, generation)) = own else {
             return Ok(None);
         };
         let BindingState::Bound(bound) = self.store.binding_state(&person).await? else {

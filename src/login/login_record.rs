@@ -9,7 +9,7 @@ use wxmint_store::{
     AttemptId, BindingState, Generation, Intent, LoginRecord, Recorded, Store, StoreError,
     UnboundPolicy,
 };
-use wxmint_wechat::{App, SessionKey};
+use wxmint_wechat::App;
 
 use super::exchange::ExchangedCode;
 use super::exchanged_login::ExchangedLogin;
@@ -43,12 +43,12 @@ impl LoginRecorder<'_> {
         };
         attempt.audit_context.person = Some(person.clone());
         let has_credentials = self.accounts.accepts() != Accepts::Nothing;
-        let seal = |key: &SessionKey| self.vault.load_full().seal(key.expose(), &person);
+        let session_key = match &session.session_key {
+            Some(key) => self.vault.load_full().seal(key.expose(), &person),
+            None => Sealed::nothing(),
+        };
         let mut record = LoginRecord {
-            session_key: session
-                .session_key
-                .as_ref()
-                .map_or_else(Sealed::nothing, seal),
+            session_key,
             if_unbound: self
                 .ids
                 .if_unbound(&person, session.unionid.as_ref(), has_credentials)?,
@@ -111,7 +111,8 @@ impl LoginRecorder<'_> {
         attempt: &Attempt<'_>,
     ) -> Result<Recorded> {
         let (recorded, holder) = join(self.store.record_login(record), self.holder(unionid)).await;
-        let (recorded, holder) = (recorded?, holder?);
+        let recorded = recorded?;
+        let holder = holder?;
         match (&recorded, holder) {
             (Recorded::Unbound, _) => {
                 record.if_unbound = self.meet(&record.person, unionid, attempt).await?
@@ -131,7 +132,8 @@ impl LoginRecorder<'_> {
                     .await?
                     .is_some_and(|people| !people.is_empty()) =>
             {
-                let (person, computed) = (&record.person, &bound.user);
+                let person = &record.person;
+                let computed = &bound.user;
                 let BindingState::Free {
                     generation,
                     dissolved,

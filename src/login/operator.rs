@@ -74,10 +74,8 @@ impl Operator<'_> {
     /// people have, or had when they were unbound. Only tokens in the apps of the people with that
     /// unionid are revoked.
     async fn end_elsewhere(&self, user: &UserId) -> Result<(), StoreError> {
-        let (own, ever) = (
-            self.bindings_of(user).await?,
-            self.store.ever_of(user).await?,
-        );
+        let own = self.bindings_of(user).await?;
+        let ever = self.store.ever_of(user).await?;
         let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
         let left = left
             .into_iter()
@@ -116,10 +114,8 @@ impl Operator<'_> {
     /// together with this, and once more at the end, so that tokens of logins that came too early
     /// to find the block are revoked too.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
-        let (noted, ended) = (
-            self.set_blocked(user, true).await,
-            self.store.revoke_user(user, None).await,
-        );
+        let noted = self.set_blocked(user, true).await;
+        let ended = self.store.revoke_user(user, None).await;
         noted.and(ended)?;
         self.end_elsewhere(user).await
     }
@@ -130,10 +126,8 @@ impl Operator<'_> {
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<(), StoreError> {
-        let (number, people) = (
-            self.store.set_blocked(user, blocked).await?,
-            self.people_of(user).await?,
-        );
+        let number = self.store.set_blocked(user, blocked).await?;
+        let people = self.people_of(user).await?;
         // All notes are tried, even while a replica or one of a Cluster's primaries is unavailable.
         let notes = people
             .iter()
@@ -216,7 +210,8 @@ impl Operator<'_> {
             .into_iter()
             .filter(|was_linked| *was_linked)
             .count();
-        let (mut of_people, mut elsewhere) = (ErasedPerson::default(), people.len());
+        let mut of_people = ErasedPerson::default();
+        let mut elsewhere = people.len();
         for person in &people {
             let Some(erased) = self.erase_stranger(person).await? else {
                 continue;
@@ -294,10 +289,8 @@ impl Operator<'_> {
         let Some(bound) = self.store.binding(person).await? else {
             return Ok(None);
         };
-        let (user_id, last_login) = (
-            bound.user.clone(),
-            bound.last_login.map(|at| at.timestamp()),
-        );
+        let user_id = bound.user.clone();
+        let last_login = bound.last_login.map(|at| at.timestamp());
         let UserState { blocked, .. } = self.store.user_state(&user_id).await?;
         let ShownBinding {
             unionid, bound_at, ..
@@ -376,14 +369,15 @@ impl Operator<'_> {
         for people in people.chunks(APPS_AT_A_TIME) {
             let bindings =
                 try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
-            let of = |(person, bound): (&Person, Option<Bound>)| {
-                Some(FoundUser {
-                    by: "openid",
-                    appid: Some(person.app.clone()),
-                    user_id: bound?.user,
-                })
-            };
-            found.extend(people.iter().zip(bindings).filter_map(of));
+            for (person, bound) in people.iter().zip(bindings) {
+                if let Some(bound) = bound {
+                    found.push(FoundUser {
+                        by: "openid",
+                        appid: Some(person.app.clone()),
+                        user_id: bound.user,
+                    });
+                }
+            }
         }
         Ok(found)
     }
@@ -418,13 +412,11 @@ impl Operator<'_> {
     pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<(Person, Bound)>, StoreError> {
         let people = self.people_of(user).await?;
         let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
-        let theirs = |(person, bound): (_, Option<Bound>)| {
-            Some((person, bound.filter(|bound| bound.user == *user)?))
-        };
-        let mut bindings: Vec<(Person, _)> = people
+        let mut bindings: Vec<(Person, Bound)> = people
             .into_iter()
             .zip(bindings)
-            .filter_map(theirs)
+            .filter_map(|(person, bound)| Some((person, bound?)))
+            .filter(|(_, bound)| bound.user == *user)
             .collect();
         bindings.sort_by_key(|(person, bound)| {
             (bound.bound_at, person.app.clone(), person.openid.clone())

@@ -60,7 +60,8 @@ impl PhoneNumbers<'_> {
                 LoginError::CodeUsed => LoginError::PhoneCodeUsed,
                 error => error,
             });
-        if let (Some(counted), Err(error)) = (counted, &exchanged)
+        if let Some(counted) = counted
+            && let Err(error) = &exchanged
             && is_surely_not_billed(error)
         {
             self.give_number_back(counted).await;

@@ -65,7 +65,10 @@ impl ServiceApi<'_> {
         let calls = &self.keys.calls;
         let apps = calls.apps.all();
         let own = calls.exchangers.own_app(app);
-        let app = own.map_or_else(|| calls.choose(&apps, Some(app), None), Ok)?;
+        let app = match own {
+            Some(own) => own,
+            None => calls.choose(&apps, Some(app), None)?,
+        };
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(LoginError::NoAccessToken);
         }

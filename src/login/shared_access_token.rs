@@ -169,7 +169,9 @@ impl AccessTokens<'_> {
     }
 
     async fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
-        if let (Some(component), Err(error)) = (self.component, &outcome) {
+        if let Some(component) = self.component
+            && let Err(error) = &outcome
+        {
             component.note_error(self, error).await;
         }
         outcome
@@ -192,7 +194,9 @@ impl AccessTokens<'_> {
             token: fingerprint(refused),
             by_force: true,
         });
-        if let (Some(component), Some(refused)) = (self.component, &refused) {
+        if let Some(component) = self.component
+            && let Some(refused) = &refused
+        {
             in_time(component.count_report(self, &refused.token)).await?;
         }
         self.noted(in_time(self.obtain(refused)).await).await

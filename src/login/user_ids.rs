@@ -24,10 +24,10 @@ pub struct UserIds {
 impl UserIds {
     /// `key` is `None` if user ids are drawn.
     pub fn new(key: Option<(IdKind, IdKey)>, listed: bool, has_peers: bool) -> Self {
-        let own = key.as_ref().map_or_else(
-            || DRAWN.to_owned(),
-            |(kind, key)| format!("{kind} {}", key.fingerprint()),
-        );
+        let own = match &key {
+            Some((kind, key)) => format!("{kind} {}", key.fingerprint()),
+            None => DRAWN.to_owned(),
+        };
         Self {
             key,
             listed,

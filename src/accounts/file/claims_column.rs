@@ -63,11 +63,10 @@ impl FromStr for ClaimsColumn {
 }
 
 fn claim(name: &str, value: &str) -> Result<Value, &'static str> {
-    let items = || value.split(',');
     match name {
         _ if value.is_empty() => Err(FORM),
-        ROLES if items().any(str::is_empty) => Err(FORM),
-        ROLES => Ok(items().collect()),
+        ROLES if value.split(',').any(str::is_empty) => Err(FORM),
+        ROLES => Ok(value.split(',').collect()),
         _ if BOOLEANS.contains(&name) => value
             .parse::<bool>()
             .map(Value::from)

@@ -49,7 +49,8 @@ impl StoredHash {
         }
         for (name, range) in [("m", MEMORY), ("t", PASSES), ("p", LANES)] {
             if !range.contains(&phc.params.get_decimal(name).ok_or(OTHER_PARAMETERS)?) {
-                let (least, most) = (range.start(), range.end());
+                let least = range.start();
+                let most = range.end();
                 return Err(format!(
                     "the password's hash has {name} outside of {least} to {most}"
                 ));

@@ -64,7 +64,8 @@ impl Hashing {
         let own = self
             .turns_of(address)
             .ok_or_else(|| busy("too many passwords wait to be checked"))?;
-        let (hashing, password) = (Arc::clone(self), password.clone());
+        let hashing = Arc::clone(self);
+        let password = password.clone();
         let in_turn = async {
             let own = own.acquire_owned().await.expect("never closed");
             let turn = Arc::clone(&self.turns)

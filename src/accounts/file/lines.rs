@@ -142,9 +142,9 @@ impl UsersFile {
 
     /// Gives a user other claims, under all names with this id.
     pub fn set_claims(&mut self, id: &UserId, claims: &ClaimsColumn) {
-        self.users_mut()
-            .filter(|user| user.id == *id)
-            .for_each(|user| user.claims = claims.clone());
+        for user in self.users_mut().filter(|user| user.id == *id) {
+            user.claims = claims.clone();
+        }
     }
 
     /// Adds a user at the end. No other user may have the same name.

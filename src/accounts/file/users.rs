@@ -66,7 +66,8 @@ impl Users {
             .iter()
             .fold(0, |drawn, byte| drawn << 8 | u128::from(*byte));
         let index = (drawn * self.stand_ins.len() as u128) >> 64;
-        let (stand_in, known) = (&self.stand_ins[index as usize], self.by_name.get(name));
+        let stand_in = &self.stand_ins[index as usize];
+        let known = self.by_name.get(name);
         (
             Arc::clone(known.unwrap_or(stand_in)),
             known.is_some_and(|user| !user.disabled),

@@ -132,10 +132,8 @@ async fn transmitter(worker: Data<IssuerWorker>) -> HttpResponse {
     params(("stream_id" = Option<String>, Query, description = "Left out: the answer is a list of one stream")),
     responses((status = 200, description = "The stream, or a list of it", body = serde_json::Value)))]
 async fn stream(request: HttpRequest, (worker, door): AtDoor) -> Answer {
-    let (receiver, issuer) = (
-        door.receiver(&request).await?,
-        worker.issuer.settings.issuer.as_str(),
-    );
+    let receiver = door.receiver(&request).await?;
+    let issuer = worker.issuer.settings.issuer.as_str();
     let stream = json!({
         "stream_id": receiver.name,
         "iss": issuer,

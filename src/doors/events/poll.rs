@@ -266,7 +266,10 @@ fn claims(revocation: &Revocation, iss: &str, aud: &str, jti: &str, iat: i64) ->
         ),
         Revocation::Key { kid, .. } => (json!({"format": "opaque", "id": kid}), None),
     };
-    let event = before.map_or_else(|| json!({}), |before| json!({"event_timestamp": before}));
+    let event = match before {
+        Some(before) => json!({"event_timestamp": before}),
+        None => json!({}),
+    };
     json!({"iss": iss, "aud": aud, "iat": iat, "jti": jti, "sub_id": sub_id, "events": { EVENTS[0]: event }})
 }
 

@@ -213,7 +213,7 @@ fn own_page<'c>(
     if site.is_some_and(|site| site.to_str().ok() != Some(&issuer.origin())) {
         return Err(Problem::invalid("The page that asks is of another site."));
     }
-    let refused =
-        |_| Problem::invalid("The query is none that /authorize takes. Begin anew at the site.");
-    read(request.query_string(), clients, issuer.as_str()).map_err(refused)
+    read(request.query_string(), clients, issuer.as_str()).map_err(|_| {
+        Problem::invalid("The query is none that /authorize takes. Begin anew at the site.")
+    })
 }

@@ -65,7 +65,8 @@ pub(super) async fn follow(door: Arc<Oidc>, issuer: Arc<Issuer>) {
         client: RefCell::default(),
         at_work: RefCell::default(),
     });
-    let (mut interval, mut cursor) = (actix_web::rt::time::interval(LOOKS), None);
+    let mut interval = actix_web::rt::time::interval(LOOKS);
+    let mut cursor = None;
     loop {
         interval.tick().await;
         let clients = clients(&issuer);
@@ -138,7 +139,9 @@ impl Teller {
         };
         for client in told {
             if self.at_work.borrow_mut().insert(client.id.clone()) {
-                let (teller, client, http) = (Rc::clone(self), client.clone(), http.clone());
+                let teller = Rc::clone(self);
+                let client = client.clone();
+                let http = http.clone();
                 actix_web::rt::spawn(async move {
                     let done = teller.tell_all(&client, &http).await;
                     teller.at_work.borrow_mut().remove(&client.id);
@@ -283,10 +286,9 @@ impl Teller {
         }
         let refused = given_up.is_some().then_some("given_up".into());
         let event = Event::new(TOLD, Origin::default());
-        let (client, user) = (Some(client.id.clone()), logout.user.parse().ok());
         Event {
-            client,
-            user,
+            client: Some(client.id.clone()),
+            user: logout.user.parse().ok(),
             refused,
             note: given_up,
             ..event

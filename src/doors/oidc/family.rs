@@ -87,8 +87,10 @@ impl<'a> RefreshToken<'a> {
             .parse()
             .ok()
             .filter(|number| *number > 0 && *number < u32::MAX)?;
-        let is_one = |part: &str| !part.is_empty() && part.bytes().all(is_base64url);
-        [sid, key, secret].into_iter().all(is_one).then_some(Self {
+        let is_whole = [sid, key, secret]
+            .into_iter()
+            .all(|part| !part.is_empty() && part.bytes().all(is_base64url));
+        is_whole.then_some(Self {
             sid,
             number,
             key,
@@ -213,7 +215,8 @@ impl<'a> Families<'a> {
     /// `WXMINT_SINGLE_SESSION`, the login has already revoked the earlier logins' first tokens, but
     /// not their renewed tokens.
     pub(super) async fn make_room(&self, family: &Family) -> Result<()> {
-        let (list, sid) = (family.list(), family.sid());
+        let list = family.list();
+        let sid = family.sid();
         let mut listed = enlist(
             self.store,
             &list,
@@ -273,7 +276,9 @@ impl<'a> Families<'a> {
     /// that request, or here. A deleted family renews nothing, so nothing is left of it once its
     /// access tokens have expired.
     pub(super) async fn revoke_family(&self, family: &Family) -> Result<()> {
-        let (store, sid, first) = (self.store, family.sid(), &family.first);
+        let store = self.store;
+        let sid = family.sid();
+        let first = &family.first;
         // Queued first, because nothing would repeat this once the login has been revoked.
         if family.is_told {
             let logout = Logout {

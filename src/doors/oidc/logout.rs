@@ -98,7 +98,8 @@ pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -
 }
 
 async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc): AtDoor) -> Answer {
-    let (clients, at) = (scan.clients(), (worker, scan));
+    let clients = scan.clients();
+    let at = (worker, scan);
     let client = authenticate(request, fields, &clients, &at).await?;
     let token = fields.text("token")?.ok_or_else(|| missing("token"))?;
     match end(&at.0, client, &token).await? {
@@ -191,7 +192,8 @@ pub(super) async fn end_session_by_post(
 }
 
 async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {
-    let (query, clients) = (Query::of(form), with_sites(&scan)?);
+    let query = Query::of(form);
+    let clients = with_sites(&scan)?;
     let own = query
         .one("id_token_hint")
         .and_then(|hint| OwnJwt::read(&worker.issuer, hint));
@@ -219,9 +221,11 @@ async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) 
         .and_then(|own| own.first_token(&worker.issuer.minter, client));
     if let Some((first, (_, of))) = first.zip(hint.as_ref()) {
         match end_login(&worker.login, first).await {
-            Ok(user) => user
-                .into_iter()
-                .for_each(|user| oidc.tell(request, LOGGED_OUT, of, Some(&user))),
+            Ok(user) => {
+                if let Some(user) = user {
+                    oidc.tell(request, LOGGED_OUT, of, Some(&user));
+                }
+            }
             Err(error) => {
                 return Ok(failed(
                     request,

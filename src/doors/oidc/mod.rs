@@ -32,7 +32,7 @@ use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
 use wxmint_store::Store;
 use wxmint_telemetry::audit::{Activity, Event};
-use wxmint_wechat::{App, AppKind};
+use wxmint_wechat::AppKind;
 
 use self::request::is_site;
 use super::scan::token::{FurtherGrants, GRANT};
@@ -151,20 +151,20 @@ impl Door for Oidc {
     /// Finds web apps that are not configured, redirect URIs of back ends over HTTP, which expose
     /// codes, and sites that accept no logouts.
     async fn examine(&self, issuer: &Issuer, redis: Option<&Store>) -> Vec<Finding> {
-        let (clients, apps) = (clients(issuer), issuer.apps.all());
+        let clients = clients(issuer);
+        let apps = issuer.apps.all();
         let mut found = backchannel::examine(&clients, redis).await;
-        let is_for_web =
-            |app: &App| matches!(app.kind, AppKind::OfficialAccount | AppKind::Website);
-        let mut tell = |wrong, advice| found.push(Finding::warning("clients", wrong, advice));
         for client in clients.iter() {
             for app in &client.web_apps {
-                if !apps.choose(Some(app), None).is_ok_and(is_for_web) {
-                    let wrong =
-                        message!(CATALOG: web_app_of_client_is_not_configured, client.id, app);
-                    tell(
-                        wrong,
+                let is_for_web = apps.choose(Some(app), None).is_ok_and(|app| {
+                    matches!(app.kind, AppKind::OfficialAccount | AppKind::Website)
+                });
+                if !is_for_web {
+                    found.push(Finding::warning(
+                        "clients",
+                        message!(CATALOG: web_app_of_client_is_not_configured, client.id, app),
                         message!(CATALOG: add_file_of_this_app_or_take_it_out),
-                    );
+                    ));
                 }
             }
             if client.is_back_end()
@@ -173,8 +173,11 @@ impl Door for Oidc {
                     .iter()
                     .any(|address| address.starts_with("http://"))
             {
-                let wrong = message!(CATALOG: redirect_uri_of_back_end_is_over_http, client.id);
-                tell(wrong, message!(CATALOG: use_https_but_while_developing));
+                found.push(Finding::warning(
+                    "clients",
+                    message!(CATALOG: redirect_uri_of_back_end_is_over_http, client.id),
+                    message!(CATALOG: use_https_but_while_developing),
+                ));
             }
         }
         found

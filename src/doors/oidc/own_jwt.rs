@@ -21,8 +21,8 @@ impl OwnJwt {
     pub(super) fn read(issuer: &Issuer, token: &str) -> Option<Self> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
-        let object = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
-        let (header, claims): (Map<String, Value>, _) = (object(header)?, object(claims)?);
+        let header = object(header)?;
+        let claims = object(claims)?;
         let kid = header.get("kid")?.as_str()?;
         let keys = issuer.keys.set();
         let key = keys
@@ -60,7 +60,8 @@ impl OwnJwt {
     /// minute after it: a logout before the login does not cover it, and the real token expires no
     /// later.
     pub(super) fn first_token(&self, minter: &Minter, client: Option<&Client>) -> Option<Issued> {
-        let ((sid, app), user) = (self.id_token()?, self.subject()?.parse().ok()?);
+        let (sid, app) = self.id_token()?;
+        let user = self.subject()?.parse().ok()?;
         let at =
             DateTime::from_timestamp(self.claims.get("auth_time")?.as_i64()?, 0)? + CLOCKS_APART;
         Some(
@@ -80,6 +81,11 @@ impl OwnJwt {
             expires_at: second("exp")?,
         })
     }
+}
+
+/// Decodes the header or the claims of a JWT.
+fn object(part: &str) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -92,11 +92,11 @@ fn escaped(text: &str) -> String {
         ("\"", "&quot;"),
         ("'", "&#39;"),
     ];
-    letters
-        .into_iter()
-        .fold(text.to_owned(), |text, (letter, written)| {
-            text.replace(letter, written)
-        })
+    let mut escaped = text.to_owned();
+    for (letter, written) in letters {
+        escaped = escaped.replace(letter, written);
+    }
+    escaped
 }
 
 /// The languages that the browser accepts. An unreadable entry is skipped alone.
@@ -135,7 +135,8 @@ pub(super) fn page(
     worker: &IssuerWorker,
     page: &Page<'_>,
 ) -> HttpResponse {
-    let (language, root) = (usize::from(is_chinese(request, query)), &root(worker));
+    let language = usize::from(is_chinese(request, query));
+    let root = &root(worker);
     let t = |code: &str| catalog_entry(TEXTS, code, 0)[language];
     let (title, body, problem) = match page {
         Page::Scan(client, cancel, web) => (
@@ -144,14 +145,14 @@ pub(super) fn page(
             None,
         ),
         Page::Failed(why, again) => {
-            let link = |to: &String| {
-                format!(
+            let again = match again {
+                Some(to) => format!(
                     "<p><a class=\"go\" href=\"{}\">{}</a></p>",
                     escaped(to),
                     t("again")
-                )
+                ),
+                None => String::new(),
             };
-            let again = again.as_ref().map(link).unwrap_or_default();
             let title = t(why.title);
             (
                 title.to_owned(),
@@ -160,8 +161,10 @@ pub(super) fn page(
             )
         }
         Page::Left(client) => {
-            let name = |client: &Client| format!("<p class=\"site\">{}</p>", escaped(&client.name));
-            let name = client.map(name).unwrap_or_default();
+            let name = match client {
+                Some(client) => format!("<p class=\"site\">{}</p>", escaped(&client.name)),
+                None => String::new(),
+            };
             (
                 t("left").to_owned(),
                 format!("{name}<h1>{}</h1><p>{}</p>", t("left"), t("close")),
@@ -225,15 +228,17 @@ fn scan(
             t("web")
         )
     });
-    let (log_in, too_old, scan, picture) = (t("log_in"), t("too_old"), t("scan"), t("picture"));
-    let (tap, again, back, name, cancel) = (
-        t("tap"),
-        t("again"),
-        t("back"),
-        escaped(&client.name),
-        escaped(cancel),
-    );
-    let (color, web) = (color.unwrap_or_default(), web.unwrap_or_default());
+    let log_in = t("log_in");
+    let too_old = t("too_old");
+    let scan = t("scan");
+    let picture = t("picture");
+    let tap = t("tap");
+    let again = t("again");
+    let back = t("back");
+    let name = escaped(&client.name);
+    let cancel = escaped(cancel);
+    let color = color.unwrap_or_default();
+    let web = web.unwrap_or_default();
     format!(
         "<script type=\"module\" src=\"{root}/authorize/page.js\"></script><p class=\"site\">{name}</p><h1>{log_in}</h1>\
          <p id=\"blank\" class=\"notice\">{too_old}</p>\

@@ -136,7 +136,10 @@ pub(super) fn with<'a>(
     address: &str,
     members: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> String {
-    Url::parse_with_params(address, members).map_or_else(|_| address.to_owned(), String::from)
+    match Url::parse_with_params(address, members) {
+        Ok(url) => url.into(),
+        Err(_) => address.to_owned(),
+    }
 }
 
 pub(super) fn is_site(client: &Client) -> bool {
@@ -200,13 +203,11 @@ fn check(
         }
         _ if prompts == ["none"] => ("login_required", "wxmint keeps no session in browsers."),
         (_, Some(challenge)) => {
-            let known = |scope: &&str| {
+            let mut granted = Vec::from(SCOPES);
+            granted.retain(|scope| {
                 scopes.contains(scope) && (*scope != OFFLINE || client.refresh.is_some())
-            };
-            return Ok((
-                challenge.to_owned(),
-                Vec::from_iter(SCOPES.into_iter().filter(known)).join(" "),
-            ));
+            });
+            return Ok((challenge.to_owned(), granted.join(" ")));
         }
     })
 }
@@ -224,9 +225,8 @@ fn without_port(address: &str) -> Option<(&str, &str)> {
     let start = ["http://127.0.0.1", "http://[::1]"]
         .into_iter()
         .find(|start| address.starts_with(start))?;
-    let (rest, is_end) = (&address[start.len()..], |rest: &str| {
-        rest.is_empty() || rest.starts_with(['/', '?'])
-    });
+    let rest = &address[start.len()..];
+    let is_end = |rest: &str| rest.is_empty() || rest.starts_with(['/', '?']);
     let Some(port) = rest.strip_prefix(':') else {
         return is_end(rest).then_some((start, rest));
     };

@@ -154,10 +154,8 @@ pub(super) fn send(
         app: app.id.to_string(),
         query: query.to_owned(),
     };
-    let (name, cookie) = (
-        cookie_name(&state),
-        way.cookie(&worker.issuer.vault.load(), &state),
-    );
+    let name = cookie_name(&state);
+    let cookie = way.cookie(&worker.issuer.vault.load(), &state);
     let mut answer = see_other(&on_wechat(worker, &app, &state));
     forget_oldest(request, &mut answer, name.len() + cookie.len());
     set_cookie(&mut answer, &name, &cookie, STATE_TTL);
@@ -246,10 +244,9 @@ pub(super) fn failed(
         worker,
         &Page::Failed(Why::of(title, problem.code), again),
     );
-    problem
-        .retry_after
-        .into_iter()
-        .for_each(|wait| _ = page.headers_mut().insert(RETRY_AFTER, wait.into()));
+    if let Some(wait) = problem.retry_after {
+        page.headers_mut().insert(RETRY_AFTER, wait.into());
+    }
     page
 }
 
@@ -344,14 +341,11 @@ async fn log_in(
         .clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.audit_context.client = Some(asked.client.id.clone());
-    let (event, proof) = (
-        Event::new(Activity::LOGIN, origin(request)),
-        LoginProof::Code(code),
-    );
+    let event = Event::new(Activity::LOGIN, origin(request));
     let login = LoginRequest {
         app: Some(app.clone()),
         app_hint: None,
-        proof,
+        proof: LoginProof::Code(code),
         credentials: Credentials::Nothing,
     };
     let log_in = async |attempt: &mut Attempt<'_>| {

@@ -30,8 +30,10 @@ enum PlatformCommand {
 
 fn run(command: &PlatformCommand) -> Result<(), Failure> {
     let settings = Settings::from_vars(variables())?;
-    let unset = || Failure::usage("which platform? Set WXMINT_PLATFORM_FILE");
-    let path = settings.door_files.get(VARIABLE).ok_or_else(unset)?;
+    let path = settings
+        .door_files
+        .get(VARIABLE)
+        .ok_or_else(|| Failure::usage("which platform? Set WXMINT_PLATFORM_FILE"))?;
     let platform = Platform::parse(&read_private(path)?)
         .map_err(|wrong| Failure::usage(wrong).at(path.display()))?;
     match command {
@@ -46,11 +48,6 @@ fn list(platform: &Platform) -> Result<(), Failure> {
         entries(&redis, &platform.component.id, 0).await
     }));
     let known = Known::of(kept.map_err(Failure::unfinished)?.unwrap_or_default());
-    let date = |at| {
-        DateTime::from_timestamp(at, 0)
-            .map(|at| at.to_rfc3339())
-            .unwrap_or_default()
-    };
     let merchants = known.merchants.iter().map(|(app, merchant)| {
         let (kind, state) = match (&merchant.state, merchant.trouble) {
             (MerchantState::In(kind, _), Some(61007)) => {
@@ -74,9 +71,9 @@ fn list(platform: &Platform) -> Result<(), Failure> {
         ]
         .map(str::to_owned)
     });
-    table(["appid", "kind", "state", "since"], merchants.chain(asked))
-        .into_iter()
-        .for_each(print);
+    for line in table(["appid", "kind", "state", "since"], merchants.chain(asked)) {
+        print(line);
+    }
     match known.ticket {
         Some(ticket) => say(format_args!(
             "note: the platform's last ticket is of {}.",
@@ -87,8 +84,16 @@ fn list(platform: &Platform) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The time of a Unix second.
+fn date(at: i64) -> String {
+    DateTime::from_timestamp(at, 0)
+        .map(|at| at.to_rfc3339())
+        .unwrap_or_default()
+}
+
 fn start_push(settings: &Settings, platform: &Platform) -> Result<(), Failure> {
-    let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
+    let url = &settings.wechat_url;
+    let proxy = settings.wechat_proxy.as_ref();
     let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, ()));
     let wechat = made.map_err(Failure::unfinished)?;
     run_to_end(async {

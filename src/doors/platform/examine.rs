@@ -87,53 +87,58 @@ async fn rights(redis: &Store) -> Option<Finding> {
         .unwrap_or("default")
         .to_owned();
     let advice = message!(run_acl_setuser, user, "+scan +dbsize");
-    let missing = || {
-        Finding::warning(
-            CHECK,
-            message!(CATALOG: user_may_not_look_for_people),
-            advice,
-        )
-    };
-    matches!(refused, StoreError::NotPermitted(_)).then(missing)
+    if !matches!(refused, StoreError::NotPermitted(_)) {
+        return None;
+    }
+    Some(Finding::warning(
+        CHECK,
+        message!(CATALOG: user_may_not_look_for_people),
+        advice,
+    ))
 }
 
 /// Finds merchants for which WeChat refuses calls until something changes.
 fn troubled(known: &Known) -> Option<Finding> {
-    let of = |wanted: i64| {
-        let merchants = known
-            .merchants
-            .iter()
-            .filter(|(_, it)| it.state.is_in() && it.trouble == Some(wanted));
-        match &merchants.map(|(app, _)| app.as_str()).collect::<Vec<_>>()[..] {
-            [] => None,
-            [few @ .., _] if few.len() >= MOST_NAMED => {
-                Some(message!(CATALOG: and_others, few[..MOST_NAMED].join(", ")))
-            }
-            apps => Some(apps.join(", ").into()),
-        }
-    };
-    let warning = |found, advice| Finding::warning(CHECK, found, advice);
-    let stale = |apps: Message| {
-        warning(
+    if let Some(apps) = apps_refused_for(known, 61023) {
+        return Some(Finding::warning(
+            CHECK,
             message!(CATALOG: refresh_token_is_stale, apps),
             message!(CATALOG: wait_for_wechat_list),
-        )
-    };
-    let missing = |apps: Message| {
-        warning(
-            message!(CATALOG: permission_is_missing, apps),
-            message!(CATALOG: have_merchant_give_it),
-        )
-    };
-    of(61023).map(stale).or_else(|| of(61007).map(missing))
+        ));
+    }
+    let apps = apps_refused_for(known, 61007)?;
+    Some(Finding::warning(
+        CHECK,
+        message!(CATALOG: permission_is_missing, apps),
+        message!(CATALOG: have_merchant_give_it),
+    ))
+}
+
+/// The merchants' apps for which WeChat refuses calls with this errcode.
+fn apps_refused_for(known: &Known, errcode: i64) -> Option<Message> {
+    let apps: Vec<_> = known
+        .merchants
+        .iter()
+        .filter(|(_, it)| it.state.is_in() && it.trouble == Some(errcode))
+        .map(|(app, _)| app.as_str())
+        .collect();
+    match &apps[..] {
+        [] => None,
+        [few @ .., _] if few.len() >= MOST_NAMED => {
+            Some(message!(CATALOG: and_others, few[..MOST_NAMED].join(", ")))
+        }
+        apps => Some(apps.join(", ").into()),
+    }
 }
 
 /// The advice for WeChat's last refusal of the platform's token.
 fn cure(refusal: &Refusal) -> Message {
     match refusal.errcode {
         61004 => {
-            let own = || message!(CATALOG: address_of_wxmint);
-            let address = address_in(&refusal.errmsg).map_or_else(own, Message::from);
+            let address = match address_in(&refusal.errmsg) {
+                Some(address) => address.into(),
+                None => message!(CATALOG: address_of_wxmint),
+            };
             message!(CATALOG: put_on_whitelist_of_platform, address)
         }
         61005 | 61006 => message!(CATALOG: run_wxmint_platform_start_push),

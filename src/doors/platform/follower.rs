@@ -226,10 +226,10 @@ impl Follower {
     }
 
     async fn compare_now_and_then(self: Rc<Self>) {
-        let known = || self.platform.known();
         loop {
             self.platform.compare_soon.notified().await;
-            while known().ticket.is_none() || known().refusal.is_some() {
+            while self.platform.known().ticket.is_none() || self.platform.known().refusal.is_some()
+            {
                 actix_web::rt::time::sleep(FOLLOWED_EVERY).await;
             }
             if let Err(error) = self.compare().await {
@@ -241,7 +241,7 @@ impl Follower {
                     error,
                     LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_)
                 );
-                let pause = if may_pass || !known().is_compared {
+                let pause = if may_pass || !self.platform.known().is_compared {
                     FOLLOWED_EVERY
                 } else {
                     COMPARED_AFTER_REFUSAL

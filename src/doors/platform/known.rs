@@ -147,10 +147,10 @@ impl MerchantState {
 
     fn read(value: &[u8]) -> Option<Self> {
         let (mark, sealed) = value.split_first()?;
-        let sealed = || Sealed::from_stored(sealed.to_vec());
+        let sealed = Sealed::from_stored(sealed.to_vec());
         Some(match mark {
-            b'm' => Self::In(AppKind::MiniProgram, sealed()),
-            b'o' => Self::In(AppKind::OfficialAccount, sealed()),
+            b'm' => Self::In(AppKind::MiniProgram, sealed),
+            b'o' => Self::In(AppKind::OfficialAccount, sealed),
             b'!' => Self::Leaving,
             b'-' => Self::Gone,
             _ => return None,
@@ -194,9 +194,10 @@ pub(super) fn sealed_code(pending: &PlatformEntry) -> Sealed {
 
 /// The entry that replaces `pending` once the code was used; without `used`, once it was abandoned.
 pub(super) fn done_code(pending: &PlatformEntry, used: Option<&str>) -> PlatformEntry {
-    let value = used.map_or_else(Vec::new, |code| {
-        [&[USED], short_digest(code).to_string().as_bytes()].concat()
-    });
+    let value = match used {
+        Some(code) => [&[USED], short_digest(code).to_string().as_bytes()].concat(),
+        None => Vec::new(),
+    };
     PlatformEntry {
         at: pending.at,
         value,
@@ -237,6 +238,21 @@ pub(super) fn digest_of(entry: &PlatformEntry) -> String {
     short_digest(&format!("{} {:?}", entry.at, entry.value)).to_string()
 }
 
+/// The app in an entry's name, which begins with this prefix.
+fn app_in(name: &str, prefix: &str) -> Option<AppId> {
+    name.strip_prefix(prefix)?.parse().ok()
+}
+
+/// The errcode in a trouble, if the trouble is of this merchant's entry and not of an earlier one.
+fn errcode_of(trouble: &PlatformEntry, merchant: &PlatformEntry) -> Option<i64> {
+    let (errcode, digest) = str::from_utf8(&trouble.value).ok()?.split_once(' ')?;
+    if digest == digest_of(merchant) {
+        errcode.parse().ok()
+    } else {
+        None
+    }
+}
+
 impl Known {
     /// Reads the entries of the store. Entries that this version does not understand are left out.
     pub(super) fn of(kept: PlatformState) -> Self {
@@ -248,25 +264,17 @@ impl Known {
         known.ticket = kept.entries.get(TICKET).cloned();
         known.refusal = kept.entries.get(REFUSAL).and_then(Refusal::read);
         known.is_compared = kept.entries.contains_key(COMPARED);
-        let app = |name: &str, prefix| {
-            name.strip_prefix(prefix)
-                .and_then(|id| id.parse::<AppId>().ok())
-        };
         for (name, entry) in &kept.entries {
-            if let Some(app) = app(name, CODE) {
+            if let Some(app) = app_in(name, CODE) {
                 known.codes.insert(app, entry.clone());
-            } else if let Some(app) = app(name, MERCHANT)
+            } else if let Some(app) = app_in(name, MERCHANT)
                 && let Some(state) = MerchantState::read(&entry.value)
             {
                 // A trouble counts only if the merchant has not changed since.
-                let current = |trouble: &PlatformEntry| {
-                    let (errcode, digest) = str::from_utf8(&trouble.value).ok()?.split_once(' ')?;
-                    errcode.parse().ok().filter(|_| digest == digest_of(entry))
-                };
                 let trouble = kept
                     .entries
                     .get(&[TROUBLE, app.as_str()].concat())
-                    .and_then(current);
+                    .and_then(|trouble| errcode_of(trouble, entry));
                 known.merchants.insert(
                     app,
                     Merchant {
@@ -300,10 +308,11 @@ impl Known {
             Some(code),
         )
         .value;
-        let is_it = |held: &PlatformEntry| {
-            held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR
+        let has_used_it = |app: &AppId| {
+            self.entries.get(&code_of(app)).is_some_and(|held| {
+                held.value == used && now.timestamp() - held.at <= CODE_SHOWS_FOR
+            })
         };
-        let has_used_it = |app: &AppId| self.entries.get(&code_of(app)).is_some_and(is_it);
         self.merchants
             .iter()
             .find(|(app, merchant)| merchant.state.is_in() && has_used_it(app))
@@ -319,28 +328,26 @@ impl Known {
     /// The entries that the store has lost: those that are older in the store than here, or missing
     /// there. Nothing is ever deleted from the store. Entries without a value need not be restored.
     pub(super) fn lost(&self, state: &PlatformState) -> Vec<(String, PlatformEntry)> {
-        let is_lost = |(name, known): &(&String, &PlatformEntry)| {
-            !known.value.is_empty()
-                && state
-                    .entries
-                    .get(*name)
-                    .is_none_or(|held| held.at < known.at)
-        };
         self.entries
             .iter()
-            .filter(is_lost)
+            .filter(|(name, known)| {
+                !known.value.is_empty()
+                    && state
+                        .entries
+                        .get(*name)
+                        .is_none_or(|held| held.at < known.at)
+            })
             .map(|(name, known)| (name.clone(), known.clone()))
             .collect()
     }
 
     /// Whether there is a ticket, and a vault key that opens it.
     pub(super) fn ticket_opens(&self, vault: &Vault, component: &AppId) -> bool {
-        let opens = |ticket: &PlatformEntry| {
+        self.ticket.as_ref().is_some_and(|ticket| {
             vault
                 .open(&Sealed::from_stored(ticket.value.clone()), component)
                 .is_ok()
-        };
-        self.ticket.as_ref().is_some_and(opens)
+        })
     }
 
     /// The apps of the merchants for whom the platform with this component acts.

@@ -33,7 +33,8 @@ impl Platform {
         push: Push,
         digest: &str,
     ) -> Result<()> {
-        let (vault, platform) = (login.vault.load_full(), &self.component.id);
+        let vault = login.vault.load_full();
+        let platform = &self.component.id;
         let used;
         let (entry, new, expected) = match &push.news {
             News::Ticket(ticket) => {
@@ -147,13 +148,11 @@ impl Follower {
         at: i64,
         expected: Expected<'_>,
     ) -> Result<()> {
-        let (app, refresh_token) = (
-            &listed.app,
-            listed
-                .refresh_token
-                .as_ref()
-                .map_or("", RefreshToken::expose),
-        );
+        let app = &listed.app;
+        let refresh_token = listed
+            .refresh_token
+            .as_ref()
+            .map_or("", RefreshToken::expose);
         let sealed = self.login.vault.load_full().seal(refresh_token, app);
         if self
             .note(
@@ -174,7 +173,8 @@ impl Follower {
     /// others, and is tried again at the next comparison.
     pub(super) async fn compare_all(&self) -> Result<()> {
         let known = self.platform.known();
-        let (mut listed, mut next) = (Vec::new(), Some(0));
+        let mut listed = Vec::new();
+        let mut next = Some(0);
         while let Some(offset) = next {
             let page;
             (page, next) = self
@@ -232,11 +232,8 @@ impl Follower {
     async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<()> {
         match self.kind_of(app).await {
             Err(LoginError::UnknownApp(_)) => {
-                let (was, left) = (
-                    &merchant.entry,
-                    MerchantState::Leaving.entry(merchant.entry.at),
-                );
-                self.note(&entry_of(app), &left, Expected::This(Some(was)))
+                let left = MerchantState::Leaving.entry(merchant.entry.at);
+                self.note(&entry_of(app), &left, Expected::This(Some(&merchant.entry)))
                     .await
                     .map(drop)
             }
@@ -248,7 +245,8 @@ impl Follower {
     }
 
     async fn compare_one(&self, known: Option<&Merchant>, listed: &Authorizer) -> Result<()> {
-        let (app, at) = (&listed.app, known.map_or(0, |merchant| merchant.entry.at));
+        let app = &listed.app;
+        let at = known.map_or(0, |merchant| merchant.entry.at);
         let kind = match known.map(|merchant| &merchant.state) {
             Some(MerchantState::In(kind, sealed)) => {
                 let vault = self.login.vault.load_full();

@@ -74,8 +74,9 @@ fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
     let Some(path) = settings.door_files.get(VARIABLE) else {
         return Ok(None);
     };
-    let unusable = |error| unusable_file("files", VARIABLE, path, error);
-    let (_, platform) = load(VARIABLE, path, None, Platform::parse, unusable)?;
+    let (_, platform) = load(VARIABLE, path, None, Platform::parse, |error| {
+        unusable_file("files", VARIABLE, path, error)
+    })?;
     Ok(Some(Arc::new(platform)))
 }
 
@@ -86,14 +87,14 @@ impl Door for Platform {
     }
 
     fn waits_for(&self) -> Option<Finding> {
-        let unread = || {
-            Finding::fault(
-                "platform",
-                "the merchants of the platform were not read yet",
-                "wait a moment",
-            )
-        };
-        (!self.known().is_read).then(unread)
+        if self.known().is_read {
+            return None;
+        }
+        Some(Finding::fault(
+            "platform",
+            "the merchants of the platform were not read yet",
+            "wait a moment",
+        ))
     }
 
     async fn examine(&self, issuer: &Issuer, redis: Option<&Store>) -> Vec<Finding> {
@@ -137,7 +138,8 @@ impl Platform {
         };
         // serde_json's message may quote a secret.
         let written: Written = serde_json::from_str(text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
+            let line = error.line();
+            let column = error.column();
             format!("it is no JSON object of {MEMBERS}: see line {line}, column {column}")
         })?;
         let key = PushKey::new(&written.token, &written.encoding_aes_key);

@@ -67,7 +67,8 @@ pub(super) async fn note_entry(
     let script = NOTE.on(&[&key, &format!("{key}:push:{}", push.unwrap_or_default())]);
     let expected = match expected {
         Expected::NotLater => Vec::new(),
-        Expected::This(known) => known.map_or_else(|| b"nothing".to_vec(), written),
+        Expected::This(None) => b"nothing".to_vec(),
+        Expected::This(Some(known)) => written(known),
         Expected::Other(known) => [b"not ", &*written(known)].concat(),
     };
     let script = script.arg(entry).arg(new.at).arg(&new.value).arg(expected);
@@ -81,7 +82,8 @@ pub(super) async fn entries(
     platform: &AppId,
     version: u64,
 ) -> Result<Option<PlatformState>> {
-    let (link, key) = (&store.link, key(platform));
+    let link = &store.link;
+    let key = key(platform);
     let now: Option<u64> = link
         .run("entries", Call::of("HGET", &key).arg(VERSION))
         .await?;

@@ -67,30 +67,34 @@ pub(in crate::doors) struct BrowserName {
     system: Option<&'static str>,
 }
 
+/// The first name of the list whose mark is in this header User-Agent.
+fn name_in_agent(list: &'static [Known], agent: &str) -> Option<&'static str> {
+    list.iter()
+        .find(|known| agent.contains(known.mark))
+        .map(|known| known.name)
+}
+
+/// The name of the list that equals this text.
+fn known_name(list: &'static [Known], text: &str) -> Option<&'static str> {
+    list.iter()
+        .map(|known| known.name)
+        .find(|name| *name == text)
+}
+
 impl BrowserName {
     /// The name of the browser that sends this header User-Agent.
     pub(in crate::doors) fn of_agent(agent: &str) -> Self {
-        let found = |list: &'static [Known]| {
-            list.iter()
-                .find(|known| agent.contains(known.mark))
-                .map(|known| known.name)
-        };
         Self {
-            browser: found(BROWSERS),
-            system: found(SYSTEMS),
+            browser: name_in_agent(BROWSERS, agent),
+            system: name_in_agent(SYSTEMS, agent),
         }
     }
 
     /// Reads what [`Display`] has written. Any other text is no name.
     fn of_text(text: &str) -> Self {
-        let named = |list: &'static [Known], text: &str| {
-            list.iter()
-                .map(|known| known.name)
-                .find(|name| *name == text)
-        };
         let (browser, system) = match text.split_once(ON) {
-            Some((browser, system)) => (named(BROWSERS, browser), named(SYSTEMS, system)),
-            None => (named(BROWSERS, text), named(SYSTEMS, text)),
+            Some((browser, system)) => (known_name(BROWSERS, browser), known_name(SYSTEMS, system)),
+            None => (known_name(BROWSERS, text), known_name(SYSTEMS, text)),
         };
         Self { browser, system }
     }

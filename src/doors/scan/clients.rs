@@ -117,12 +117,13 @@ impl Clients {
     /// one person would have a different user id in each app, and a ban of one user would leave the
     /// others.
     pub(in crate::doors) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Message> {
-        let has_another_app =
-            |client: &&Client| client.web_apps.iter().any(|app| *app != client.app);
-        if user_ids == Some(IdKind::OpenId)
-            && let Some(client) = self.iter().find(has_another_app)
-        {
-            return Err(message!(CATALOG: human_would_have_two_user_ids_at_client, client.id));
+        if user_ids != Some(IdKind::OpenId) {
+            return Ok(self);
+        }
+        for client in self.iter() {
+            if client.web_apps.iter().any(|app| *app != client.app) {
+                return Err(message!(CATALOG: human_would_have_two_user_ids_at_client, client.id));
+            }
         }
         Ok(self)
     }
@@ -244,12 +245,6 @@ impl Form {
                 message!(CATALOG: must_be_https_addresses),
             )
         };
-        let known_version = |text: &str| {
-            ["release", "trial", "develop"]
-                .into_iter()
-                .find(|known| *known == text)
-        };
-        let (version, hash) = (self.env_version.as_slice(), self.secret_sha256.as_slice());
         Ok(Client {
             id,
             name: read(
@@ -272,7 +267,7 @@ impl Form {
             .pop(),
             env_version: read(
                 "env_version",
-                version,
+                self.env_version.as_slice(),
                 known_version,
                 message!(CATALOG: must_be_release_trial_or_develop),
             )?
@@ -280,7 +275,7 @@ impl Form {
             .unwrap_or("release"),
             secret_sha256: read(
                 "secret_sha256",
-                hash,
+                self.secret_sha256.as_slice(),
                 sha256,
                 message!(CATALOG: must_be_sha256_of_secret),
             )?
@@ -356,13 +351,12 @@ impl Form {
                 message!(CATALOG: needs_redirect_uris),
             ));
         }
-        let is_usable = |url: &Url| {
+        let url = uri.parse().ok().filter(|url: &Url| {
             is_secure(url)
                 && url.fragment().is_none()
                 && url.username().is_empty()
                 && url.password().is_none()
-        };
-        let url = uri.parse().ok().filter(is_usable);
+        });
         let url = url.ok_or_else(|| {
             mistake(
                 "backchannel_logout_uri",
@@ -425,9 +419,15 @@ fn text_if(fits: impl Fn(&str) -> bool) -> impl Fn(&str) -> Option<String> {
 }
 
 fn name(text: &str) -> Option<String> {
-    let fits =
-        |name: &&str| (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible);
-    Some(text.trim()).filter(fits).map(str::to_owned)
+    let name = text.trim();
+    let fits = (1..=64).contains(&name.chars().count()) && name.chars().all(is_visible);
+    fits.then(|| name.to_owned())
+}
+
+fn known_version(text: &str) -> Option<&'static str> {
+    ["release", "trial", "develop"]
+        .into_iter()
+        .find(|known| *known == text)
 }
 
 fn is_color(text: &str) -> bool {

@@ -190,10 +190,15 @@ struct ClientsFileArgs {
 
 impl ClientsFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
-        let from_settings = || read_one(&door_file(VARIABLE), variables()).ok().flatten();
-        let usage =
-            || Failure::usage("which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE");
-        self.file.or_else(from_settings).ok_or_else(usage)
+        if let Some(path) = self.file {
+            return Ok(path);
+        }
+        match read_one(&door_file(VARIABLE), variables()) {
+            Ok(Some(path)) => Ok(path),
+            _ => Err(Failure::usage(
+                "which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE",
+            )),
+        }
     }
 }
 
@@ -228,13 +233,11 @@ fn add(path: &Path, new: NewClient) -> Result<(), Failure> {
             .map(|byte| format!("{byte:02x}"))
             .collect()
     });
-    let (id, client) = (
-        form.client_id.clone(),
-        Form {
-            secret_sha256,
-            ..form
-        },
-    );
+    let id = form.client_id.clone();
+    let client = Form {
+        secret_sha256,
+        ..form
+    };
     client
         .checked()
         .map_err(|mistake| Failure::usage(client.told(mistake)))?;
@@ -279,9 +282,9 @@ fn list(path: &Path) -> Result<(), Failure> {
             kind,
         ]
     });
-    table(["client_id", "name", "appid", "origins"], rows)
-        .into_iter()
-        .for_each(print);
+    for line in table(["client_id", "name", "appid", "origins"], rows) {
+        print(line);
+    }
     Ok(())
 }
 
@@ -295,14 +298,10 @@ fn end(client: &ClientId) -> Result<(), Failure> {
     let ended = audited(async |Operator { store }| {
         let mut ended = HashSet::new();
         let done = end_all(client, store, &mut ended).await;
-        let (client, note) = (
-            Some(client.clone()),
-            Some(format!("tokens of {} users", ended.len())),
-        );
         noted(
             Event {
-                client,
-                note,
+                client: Some(client.clone()),
+                note: Some(format!("tokens of {} users", ended.len())),
                 ..Event::new(Activity::END, Origin::default())
             },
             done,
@@ -325,7 +324,8 @@ async fn end_all(
     redis: &Store,
     ended: &mut HashSet<(UserId, i64)>,
 ) -> Result<(), Failure> {
-    let (mut from, mut progress) = (0, Progress::begin());
+    let mut from = 0;
+    let mut progress = Progress::begin();
     at_first(async || redis.users_of_client(client, from, 1).await).await?;
     loop {
         // Users of the last second may come again.

@@ -110,8 +110,9 @@ fn open(settings: &Settings) -> Opened {
     };
     let parse =
         |content: &[u8]| Clients::parse(content, settings.token_ttl)?.fitting(settings.user_ids);
-    let unusable = |error| unusable_file(CHECK, VARIABLE, path, error);
-    let (file, clients) = load(VARIABLE, path, Some(MAKE_CLIENTS), parse, unusable)?;
+    let (file, clients) = load(VARIABLE, path, Some(MAKE_CLIENTS), parse, |error| {
+        unusable_file(CHECK, VARIABLE, path, error)
+    })?;
     Ok(Some(Arc::new(Scan::new(
         clients,
         Some(file),
@@ -158,31 +159,28 @@ impl Door for Scan {
     /// Finds clients whose app is no mini program that is configured here, and clients that compare
     /// no number.
     async fn examine(&self, issuer: &Issuer, _: Option<&Store>) -> Vec<Finding> {
-        let (clients, apps) = (self.clients(), issuer.apps.all());
-        let warning = |found, advice| Finding::warning(CHECK, found, advice);
-        let may_scan = |app: &AppId| {
-            apps.choose(Some(app), None)
-                .is_ok_and(|app| app.kind.has_session_keys())
-        };
-        let unknown = clients
-            .iter()
-            .filter(|client| !may_scan(&client.app))
-            .map(|client| {
-                let found =
-                    message!(CATALOG: appid_of_client_is_no_mini_program, client.id, client.app);
-                warning(
-                    found,
+        let clients = self.clients();
+        let apps = issuer.apps.all();
+        let mut found = Vec::new();
+        for client in clients.iter() {
+            let may_scan = apps
+                .choose(Some(&client.app), None)
+                .is_ok_and(|app| app.kind.has_session_keys());
+            if !may_scan {
+                found.push(Finding::warning(
+                    CHECK,
+                    message!(CATALOG: appid_of_client_is_no_mini_program, client.id, client.app),
                     message!(CATALOG: correct_appid_or_configure_appsecret),
-                )
-            });
-        let numberless = clients
-            .iter()
-            .filter(|client| !client.matches)
-            .map(|client| {
-                let found = message!(CATALOG: client_compares_no_number, client.id);
-                warning(found, message!(CATALOG: leave_match_out))
-            });
-        let mut found: Vec<_> = unknown.chain(numberless).collect();
+                ));
+            }
+        }
+        for client in clients.iter().filter(|client| !client.matches) {
+            found.push(Finding::warning(
+                CHECK,
+                message!(CATALOG: client_compares_no_number, client.id),
+                message!(CATALOG: leave_match_out),
+            ));
+        }
         if found.is_empty() {
             let number = count(clients.iter().count(), ["client", "个客户端"]);
             found.push(Finding::ok(
@@ -218,14 +216,10 @@ impl Door for Scan {
 
 impl Scan {
     fn new(clients: Clients, file: Option<WatchedFile>, issuer: &str) -> Self {
-        let (clients, issuers) = (
-            Mutex::new(Arc::new(clients)),
-            Issuers::new(issuer.to_owned()),
-        );
         Self {
-            clients,
+            clients: Mutex::new(Arc::new(clients)),
             file,
-            issuers,
+            issuers: Issuers::new(issuer.to_owned()),
             counts: Family::default(),
         }
     }

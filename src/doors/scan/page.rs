@@ -117,7 +117,8 @@ pub(super) async fn device_authorization(
             &["browser_address", "browser_user_agent"],
         )
         .await?;
-        let ((worker, scan), clients) = (&at, at.1.clients());
+        let (worker, scan) = &at;
+        let clients = scan.clients();
         let client = authenticate(&request, &fields, &clients, &at).await?;
         let browser = refuse_strangers(&request, worker, client);
         let browser = browser.and_then(|()| asking_browser(&request, &fields, client));
@@ -166,10 +167,8 @@ pub(in crate::doors) async fn open_request(
     );
     let (code, asked) = opened.map_err(|error| Refusal::from(error).tell(event.clone(), &who))?;
     event.tell_bounded(&who);
-    let (issuer, user_code) = (
-        worker.issuer.settings.issuer.as_str(),
-        code.user_code().shown(),
-    );
+    let issuer = worker.issuer.settings.issuer.as_str();
+    let user_code = code.user_code().shown();
     Ok(DeviceAuthorization {
         device_code: code.expose().to_owned(),
         verification_uri: format!("{issuer}/device"),

@@ -83,7 +83,8 @@ pub(super) async fn look(
     (worker, scan): AtDoor,
 ) -> Answer {
     let (holder, event) = begin(LOOKED, &request, &worker).await?;
-    let (mut client, clients) = (None, scan.clients());
+    let mut client = None;
+    let clients = scan.clients();
     let shown = async {
         let found = PhoneApproval::of(&worker.login)
             .look(&holder, &code, &mut client)
@@ -96,7 +97,8 @@ pub(super) async fn look(
     };
     let shown = shown.await;
     let (client_name, found) = told(&scan, Event { client, ..event }, "viewed", shown)?;
-    let (requested_at, expires_in) = (found.requested_at, found.expires_in.as_secs());
+    let requested_at = found.requested_at;
+    let expires_in = found.expires_in.as_secs();
     let DeviceRequest {
         client: client_id,
         address,
@@ -194,7 +196,8 @@ async fn begin(
         .person
         .as_ref()
         .map(|person| vault.audit_name(person));
-    let (user, app) = (Some(holder.user.clone()), Some(holder.app.clone()));
+    let user = Some(holder.user.clone());
+    let app = Some(holder.app.clone());
     Ok((
         holder,
         Event {
@@ -216,10 +219,9 @@ fn told<T>(
     let user = event.user.as_ref().map(UserId::as_str);
     let who = event.person.as_deref().or(user).unwrap_or_default();
     let done = result.map_err(|refusal| refusal.tell(event.clone(), who))?;
-    event
-        .client
-        .iter()
-        .for_each(|client| scan.count(client, outcome));
+    if let Some(client) = &event.client {
+        scan.count(client, outcome);
+    }
     event.tell();
     Ok(done)
 }
@@ -268,17 +270,15 @@ pub(super) async fn approve(
                 .await
         };
         let outcome = attempt.make(event.address(), approve).await;
-        let count = |became| {
-            attempt
-                .audit_context
-                .client
-                .iter()
-                .for_each(|client| scan.count(client, became))
+        let became = match &outcome {
+            Ok(()) => Some("approved"),
+            Err(refusal) if refusal.problem.code == NUMBER_MISMATCH => Some("denied"),
+            Err(_) => None,
         };
-        match &outcome {
-            Ok(()) => count("approved"),
-            Err(refusal) if refusal.problem.code == NUMBER_MISMATCH => count("denied"),
-            Err(_) => {}
+        if let Some(became) = became
+            && let Some(client) = &attempt.audit_context.client
+        {
+            scan.count(client, became);
         }
         attempt.end(event, outcome.as_ref().map(|()| false));
         outcome.map_err(|refusal| refusal.problem)
@@ -375,10 +375,9 @@ impl<'a> PhoneApproval<'a> {
         }
         // If the holder's person is not known, the login below finds out whether it is the same
         // person.
-        if let (Some(by), Some(person)) = (
-            &found.approver,
-            holder.and_then(|holder| holder.person.as_ref()),
-        ) {
+        if let Some(by) = &found.approver
+            && let Some(person) = holder.and_then(|holder| holder.person.as_ref())
+        {
             return if *by == approver(person) {
                 Ok(())
             } else {

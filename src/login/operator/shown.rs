@@ -61,10 +61,8 @@ pub struct ShownBinding {
 
 impl From<(Person, Bound)> for ShownBinding {
     fn from((person, bound): (Person, Bound)) -> Self {
-        let (openid, bound_at) = (
-            person.openid.as_str().to_owned(),
-            bound.bound_at.timestamp(),
-        );
+        let openid = person.openid.as_str().to_owned();
+        let bound_at = bound.bound_at.timestamp();
         let unionid = bound.unionid.map(|unionid| unionid.as_str().to_owned());
         Self {
             appid: person.app,

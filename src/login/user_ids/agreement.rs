@@ -107,7 +107,6 @@ impl Agreement {
         if seen.last_match == Some(true) {
             return None;
         }
-        let kind = |word: &str| word.split(' ').next().map(str::to_owned);
         let other = message!(
             redis_knows_other_user_ids,
             held.unwrap_or("another kind"),
@@ -117,7 +116,9 @@ impl Agreement {
             None if self.are_computed() || seen.last_match.is_none() => {
                 (message!(id_key_not_compared_yet), message!(wait_for_id_key))
             }
-            Some(held) if kind(own) == kind(held) => (other, message!(restore_id_key)),
+            Some(held) if own.split(' ').next() == held.split(' ').next() => {
+                (other, message!(restore_id_key))
+            }
             _ => (other, message!(ids_of_all_people_would_change)),
         };
         Some(Finding::fault("user_ids", found, advice))
