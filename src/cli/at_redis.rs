@@ -79,13 +79,12 @@ pub(crate) async fn check(redis: &Store) -> Result<(), Failure> {
     let found = fitness(&redis.link, now().timestamp(), Status::Warning).await;
     let found =
         found.map_err(|error| Failure::unfinished(format_args!("WXMINT_REDIS_URL: {error}")))?;
-    let unfit = found.iter().filter(|finding| finding.status != Status::Ok);
-    unfit.for_each(|finding| {
+    for finding in found.iter().filter(|finding| finding.status != Status::Ok) {
         say(format_args!(
             "warning: {}",
             Language::of_locale().tell(finding)
-        ))
-    });
+        ));
+    }
     Ok(())
 }
 
@@ -125,13 +124,17 @@ pub(crate) async fn walk_all<T>(
     let mut keys = 0;
     let mut progress = Progress::begin();
     loop {
-        let may_pass = |error: &StoreError| !error.is_lasting();
         let Page {
             found,
             of,
             next,
             may_miss,
-        } = retry_after(&PAUSES, may_pass, async || read(&place).await).await?;
+        } = retry_after(
+            &PAUSES,
+            |error: &StoreError| !error.is_lasting(),
+            async || read(&place).await,
+        )
+        .await?;
         if may_miss {
             return Err(Failure::unfinished(
                 "Redis was restarted meanwhile. Run the same command again.",

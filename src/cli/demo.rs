@@ -45,20 +45,21 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
     }
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     // Another port is suggested, because 8080 is often in use.
-    let not_listening = |error| {
+    let service = listen(args.listen).map_err(|error| {
         Failure::unfinished(format!(
             "cannot listen on {}: {error}. Try: wxmint demo --listen 127.0.0.1:0",
             args.listen
         ))
-    };
-    let service = listen(args.listen).map_err(not_listening)?;
+    })?;
     let address = format!("http://{}", service.local_addr()?);
     let listeners = Listeners {
         service,
         admin: listen(any_port)?,
     };
-    let (wechat, accounts) = (listen(any_port)?, listen(any_port)?);
-    let ((apps, world), book) = (apps(), regulars_book());
+    let wechat = listen(any_port)?;
+    let accounts = listen(any_port)?;
+    let (apps, world) = apps();
+    let book = regulars_book();
     let settings = settings(&address, accounts.local_addr()?, wechat.local_addr()?, apps)?;
     if env::var_os("RUST_LOG").is_some_and(|levels| !levels.is_empty()) {
         init_log(settings.log_format, &settings.audit)?;
@@ -93,7 +94,8 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
 }
 
 fn issuer(settings: Settings, address: &str, doors: Doors) -> Result<Issuer, Failure> {
-    let (longest, app) = (settings.token_ttl, DEMO_APPS[0].parse().expect("an AppID"));
+    let longest = settings.token_ttl;
+    let app = DEMO_APPS[0].parse().expect("an AppID");
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
     let vault = Vault::parse(&key_line()).map_err(Failure::unfinished)?;
     let mut issuer = Issuer::new(settings, keys.check()?, vault, doors)?;
@@ -132,13 +134,13 @@ fn apps() -> ([App; 2], Arc<World>) {
             ..Options::default()
         },
     );
-    let app = |id: &str| {
+    let apps = DEMO_APPS.map(|id| {
         App::mini_program(
             id.parse().expect("an AppID"),
             secret.parse().expect("an AppSecret"),
         )
-    };
-    (DEMO_APPS.map(app), world)
+    });
+    (apps, world)
 }
 
 /// The routes of the page beside the issuer's own, and the peer behind them. Two services trust the
@@ -161,18 +163,14 @@ fn page(
         SidecarSettings::from_vars(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())))
             .map_err(Failure::unfinished)?;
     let peer = Arc::new(Peer::start(settings.trusted.clone()).map_err(Failure::unfinished)?);
-    let (by_itself, sidecar) = (
-        peer_routes(Arc::clone(&peer)),
-        sidecar::routes(settings, Arc::clone(&peer)),
-    );
+    let by_itself = peer_routes(Arc::clone(&peer));
+    let sidecar = sidecar::routes(settings, Arc::clone(&peer));
     let same = memory.clone();
     let known: KnownOf = Arc::new(move |user| Box::pin(known_of(same.clone(), user.to_owned())));
     let block: Block =
         Arc::new(move |user, blocked| Box::pin(block(memory.clone(), user.to_owned(), blocked)));
-    let (control, accounts) = (
-        control_routes(Arc::clone(world)),
-        account_page_routes(Arc::clone(book), known, block),
-    );
+    let control = control_routes(Arc::clone(world));
+    let accounts = account_page_routes(Arc::clone(book), known, block);
     let routes: Routes = Arc::new(move |config| {
         config
             .configure(control.clone())

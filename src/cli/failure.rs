@@ -74,12 +74,12 @@ impl Failure {
     }
 
     pub(crate) fn tell(self) -> ExitCode {
-        self.reason.iter().for_each(|reason| {
+        if let Some(reason) = &self.reason {
             say(format_args!(
                 "wxmint: {}",
                 Language::of_locale().tell(reason)
-            ))
-        });
+            ));
+        }
         ExitCode::from(self.code)
     }
 }

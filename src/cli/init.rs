@@ -123,10 +123,9 @@ fn place(folder: &Path) -> Message {
 /// Fails if one of the files exists, before anything is asked or written. So all files are new or
 /// none is written. A dangling symbolic link counts as existing.
 fn refuse_existing(folder: &Path, language: Language) -> Result<(), Failure> {
-    let exists = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     let existing: Vec<_> = [KEYS, VAULT, ID_KEY, APPS, env_file::NAME]
         .into_iter()
-        .filter(exists)
+        .filter(|name| fs::symlink_metadata(folder.join(name)).is_ok())
         .collect();
     let why = match existing.join(", ") {
         _ if folder.exists() && !folder.is_dir() => message!(init_wants_folder, folder.display()),
@@ -204,9 +203,9 @@ fn write_all(folder: &Path, files: &[NewFile], has_app: bool) -> Result<(), Fail
     }
     for (index, NewFile { name, content }) in files.iter().enumerate() {
         if let Err(error) = create_private(&folder.join(name), content) {
-            files[..index]
-                .iter()
-                .for_each(|written| _ = fs::remove_file(folder.join(&written.name)));
+            for written in &files[..index] {
+                _ = fs::remove_file(folder.join(&written.name));
+            }
             if has_app {
                 _ = fs::remove_dir(&apps);
             }
@@ -269,8 +268,10 @@ fn faults_of(values: &Values) -> Vec<Fault> {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
     };
-    let mut faults =
-        Settings::from_vars(vars()).map_or_else(|Faults(faults)| faults, |_| Vec::new());
+    let mut faults = match Settings::from_vars(vars()) {
+        Ok(_) => Vec::new(),
+        Err(Faults(faults)) => faults,
+    };
     if values.contains_key(APPID)
         && !values.contains_key(WECHAT)
         && faults.iter().all(|fault| fault.variable != APPID)
@@ -319,10 +320,8 @@ fn gather(args: InitArgs, language: Language) -> Result<Values, Failure> {
             .into_iter()
             .find_map(|(name, question)| Some((name, question, fault_of(name)?)));
         let Some((name, question, fault)) = asked.filter(|_| stdin().is_terminal()) else {
-            let (faults, how) = (
-                language.tell(&faults),
-                language.tell(message!(init_wants_options)),
-            );
+            let faults = language.tell(&faults);
+            let how = language.tell(message!(init_wants_options));
             return Err(Failure::usage(format_args!("{nothing}\n\n{faults}\n{how}")));
         };
         if values.contains_key(name) {
@@ -365,15 +364,15 @@ fn given(args: InitArgs) -> Result<Values, Failure> {
     if args.demo {
         return Ok(for_demo(options));
     }
-    let value = |(name, given): (&'static str, Option<String>)| {
-        Some((name, given.or_else(|| from_environment(name))?))
-    };
     let platform_file = args
         .platform_file
         .map(|path| (PLATFORM_FILE, path.to_string_lossy().into_owned()));
     Ok(options
         .into_iter()
-        .filter_map(value)
+        .filter_map(|(name, given)| {
+            let value = given.or_else(|| from_environment(name))?;
+            Some((name, value))
+        })
         .chain(platform_file)
         .collect())
 }

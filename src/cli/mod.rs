@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 
 use self::{failure::Failure, output::Language};
 use crate::findings::Message;
-use crate::issuer::door::{DoorCommand, Doors};
+use crate::issuer::door::Doors;
 use crate::settings::{Role, Variable, env_file, parse_duration};
 
 const EXIT_UNFINISHED: u8 = 1;
@@ -121,13 +121,12 @@ pub fn run(doors: Doors) -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return exit(explain(&error)),
     };
-    let named = |door: DoorCommand| {
-        Some((
-            door.run,
-            matches.subcommand_matches((door.described)().get_name())?,
-        ))
-    };
-    match doors.iter().filter_map(|row| row.command).find_map(named) {
+    let mut commands = doors.iter().filter_map(|row| row.command);
+    let named = commands.find_map(|door| {
+        let described = (door.described)();
+        Some((door.run, matches.subcommand_matches(described.get_name())?))
+    });
+    match named {
         Some((run, matches)) => run(matches),
         None => exit(read(&matches).and_then(|command| run_command(command, doors))),
     }
@@ -140,8 +139,10 @@ pub(crate) fn read<C: FromArgMatches>(matches: &ArgMatches) -> Result<C, Failure
 
 /// Writes the rest of the output, and returns the exit code of the program.
 pub(crate) fn exit(done: Result<(), Failure>) -> ExitCode {
-    done.and_then(|()| output::complete())
-        .map_or_else(Failure::tell, |()| ExitCode::SUCCESS)
+    match done.and_then(|()| output::complete()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
 }
 
 /// Prints the requested help or version, or what is wrong with the command line.
@@ -212,11 +213,10 @@ fn load_env_file() -> Result<(), Failure> {
 /// `.env`.
 pub(crate) fn with_env_file<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     load_env_file()?;
-    let note = env_file::NOTE
-        .get()
-        .map(|note| Language::of_locale().tell(note));
-    note.into_iter()
-        .for_each(|note| output::say(format_args!("wxmint: warning: {note}")));
+    if let Some(note) = env_file::NOTE.get() {
+        let note = Language::of_locale().tell(note);
+        output::say(format_args!("wxmint: warning: {note}"));
+    }
     run()
 }
 

@@ -118,21 +118,20 @@ pub fn table<const N: usize>(
     let rows: Vec<_> = iter::once(headings.map(str::to_owned))
         .chain(rows)
         .collect();
-    let width = |column: usize| {
+    let widths: [usize; N] = array::from_fn(|column| {
         rows.iter()
             .map(|row| row[column].width())
             .max()
             .unwrap_or_default()
-    };
-    let widths: [usize; N] = array::from_fn(width);
-    let line = |row: &[String; N]| {
+    });
+    let lines = rows.iter().map(|row| {
         let cells = row
             .iter()
             .zip(widths)
             .map(|(cell, width)| padded(cell, width));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    });
+    lines.collect()
 }
 
 /// Pads a text with blanks to a number of terminal columns. (`format!` would count characters, and
@@ -158,10 +157,9 @@ impl Language {
     /// The language of the first of these variables that is set, as POSIX specifies. Chinese only
     /// with UTF-8, because a terminal with another encoding cannot show our texts.
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
             .into_iter()
-            .find_map(set)
+            .find_map(|name| variable(name).filter(|value| !value.is_empty()))
             .unwrap_or_default()
             .to_lowercase();
         let encoding = locale

@@ -126,23 +126,20 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     let lead = TimeDelta::from_std(settings.key_prepublish)
         .ok()
         .and_then(short_lead);
-    let named = |remark: Finding| Finding {
+    remarks.extend(lead.map(|remark| Finding {
         found: message!("WXMINT_KEY_PREPUBLISH: {}", remark.found),
         ..remark
-    };
-    remarks.extend(lead.map(named));
+    }));
     remarks
 }
 
 pub(super) fn of_sidecar(settings: &SidecarSettings) -> Vec<Finding> {
-    let over_http = || {
-        remark(
+    let mut remarks = unusual();
+    if settings.dangerous_jwks_over_http {
+        remarks.push(remark(
             message!(jwks_over_http_are_changed),
             message!(use_https_unless_you_trust_network),
-        )
-    };
-    unusual()
-        .into_iter()
-        .chain(settings.dangerous_jwks_over_http.then(over_http))
-        .collect()
+        ));
+    }
+    remarks
 }

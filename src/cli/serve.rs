@@ -40,9 +40,9 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
     load_env_file()?;
     let settings = Settings::serving(variables(), |path| issuer::is_free(path, doors))?;
     let audit = init_log(settings.log_format, &settings.audit);
-    remarks::of_serve(&settings)
-        .iter()
-        .for_each(|remark| tracing::warn!("{remark}"));
+    for remark in remarks::of_serve(&settings) {
+        tracing::warn!("{remark}");
+    }
     if let Err(error) = guarded {
         tracing::warn!(%error, "core dumps or tracing could not be switched off: they would show secrets");
     }
@@ -56,9 +56,10 @@ pub(super) fn run(args: &ServeArgs, doors: Doors) -> Result<(), Failure> {
 
 /// Starts the log and the audit log. Fails if the file of audit events cannot be opened.
 pub(crate) fn init_log(format: LogFormat, audit: &Audit) -> Result<(), IssuerStartError> {
-    let fault = |error| Finding::fault("settings", format!("WXMINT_AUDIT: {error}"), "");
-    wxmint_telemetry::init(format, audit)
-        .map_err(|error| IssuerStartError::of_setting(fault(error)))
+    wxmint_telemetry::init(format, audit).map_err(|error| {
+        let fault = Finding::fault("settings", format!("WXMINT_AUDIT: {error}"), "");
+        IssuerStartError::of_setting(fault)
+    })
 }
 
 /// Keeps secrets in memory: switches core dumps off, and forbids other processes of the same user
@@ -86,7 +87,8 @@ fn start(
     let listeners = Listeners::bind("WXMINT_LISTEN", settings.listen, settings.admin_listen);
     let listeners = listeners.map_err(IssuerStartError::of_machine);
     let mut faults = IssuerStartError::default();
-    let (audit, listeners) = (faults.take(audit), faults.take(listeners));
+    let audit = faults.take(audit);
+    let listeners = faults.take(listeners);
     let issuer = faults.take(Issuer::from_settings(settings, doors));
     let (Some(()), Some(listeners), Some(issuer)) = (audit, listeners, issuer) else {
         return Err(faults);
@@ -107,9 +109,9 @@ pub(super) fn run_sidecar() -> Result<(), Failure> {
     load_env_file()?;
     let settings = SidecarSettings::from_vars(variables())?;
     init_log(settings.log_format, &Audit::Log)?;
-    remarks::of_sidecar(&settings)
-        .iter()
-        .for_each(|remark| tracing::warn!("{remark}"));
+    for remark in remarks::of_sidecar(&settings) {
+        tracing::warn!("{remark}");
+    }
     raise_file_limit();
     let listeners = Listeners::bind(
         "WXMINT_SIDECAR_LISTEN",

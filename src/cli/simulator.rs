@@ -58,9 +58,9 @@ pub(super) fn run(command: SimulatorCommand) -> Result<(), Failure> {
 
 async fn log_in(args: &LogInArgs) -> Result<(), String> {
     let with_app = |mut body: Value| {
-        args.appid
-            .iter()
-            .for_each(|appid| body["appid"] = json!(appid));
+        if let Some(appid) = &args.appid {
+            body["appid"] = json!(appid);
+        }
         body
     };
     let http = client([&args.wxmint, &args.simulator], PATIENCE)?;
@@ -124,7 +124,9 @@ fn serve(args: SimulatorArgs) -> io::Result<()> {
     let address = listener.local_addr()?;
     run_to_end(async {
         let shutdown = stop_signal()?;
-        args.introduction(address).into_iter().for_each(print);
+        for line in args.introduction(address) {
+            print(line);
+        }
         let workers = args.workers;
         run_on(listener, args.into_world(), workers, shutdown).await
     })

@@ -36,7 +36,10 @@ pub(super) fn run(command: VaultCommand) -> Result<(), Failure> {
         vault_key_file,
         lead,
     } = command;
-    let path = &vault_key_file.map_or_else(|| read_one(&VAULT_KEY_FILE, variables()), Ok)?;
+    let path = &match vault_key_file {
+        Some(path) => path,
+        None => read_one(&VAULT_KEY_FILE, variables())?,
+    };
     let unusable = Failure::of_file(MAKE_VAULT_KEY);
     let unfit = |error| {
         Failure::usage(Message::from_iter([

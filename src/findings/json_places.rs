@@ -8,10 +8,13 @@ use serde_json::value::RawValue;
 /// value, the line of the innermost value on the way to it. `place` is a JSON pointer (RFC 6901)
 /// without `~`, and `text` is JSON without repeated members.
 pub fn line_of(text: &str, place: &str) -> usize {
-    let (Ok(at) | Err(at)) = place
-        .split('/')
-        .skip(1)
-        .try_fold(text, |at, step| value_at(at, step).ok_or(at));
+    let mut at = text;
+    for step in place.split('/').skip(1) {
+        let Some(inner) = value_at(at, step) else {
+            break;
+        };
+        at = inner;
+    }
     let before = at.as_ptr().addr() - text.as_ptr().addr();
     1 + text.as_bytes()[..before]
         .iter()

@@ -62,14 +62,17 @@ pub(crate) const fn catalog_entry(
     code: &str,
     arguments: usize,
 ) -> [&'static str; 2] {
-    let (mut at, code) = (0, code.as_bytes());
+    let mut at = 0;
+    let code = code.as_bytes();
     while at < words.len() {
-        let ([known, english, chinese], mut same) = (words[at], 0);
+        let [known, english, chinese] = words[at];
+        let mut same = 0;
         while same < code.len() && same < known.len() && code[same] == known.as_bytes()[same] {
             same += 1;
         }
         if same == code.len() && same == known.len() {
-            let (wanted, most) = (places(english.as_bytes()), places(chinese.as_bytes()));
+            let wanted = places(english.as_bytes());
+            let most = places(chinese.as_bytes());
             assert!(
                 wanted == arguments && most <= arguments,
                 "texts.json has this code with other arguments"
@@ -83,7 +86,8 @@ pub(crate) const fn catalog_entry(
 
 /// The number of arguments that a text takes.
 const fn places(text: &[u8]) -> usize {
-    let (mut at, mut most) = (2, 0);
+    let mut at = 2;
+    let mut most = 0;
     while at < text.len() {
         if let (b'{', digit @ b'0'..=b'9', b'}') = (text[at - 2], text[at - 1], text[at]) {
             let number = (digit - b'0') as usize + 1;
@@ -105,8 +109,10 @@ impl Message {
 
     /// A message of a catalog's two texts, with the arguments in their places.
     pub(crate) fn filled([english, chinese]: [&str; 2], arguments: &[&dyn Display]) -> Self {
-        let both = |argument: &&dyn Display| [argument.to_string(), format!("{argument:#}")];
-        let arguments: Vec<_> = arguments.iter().map(both).collect();
+        let arguments: Vec<_> = arguments
+            .iter()
+            .map(|argument| [argument.to_string(), format!("{argument:#}")])
+            .collect();
         Self {
             english: fill(english, &arguments, 0),
             chinese: fill(chinese, &arguments, 1),

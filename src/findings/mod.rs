@@ -133,10 +133,9 @@ pub fn with_unchecked(
     checks: &[&'static str],
     because: impl Display,
 ) -> Vec<Finding> {
-    let has_none = |check: &&&str| !found.iter().any(|finding| finding.name == **check);
     let unchecked: Vec<_> = checks
         .iter()
-        .filter(has_none)
+        .filter(|check| !found.iter().any(|finding| finding.name == **check))
         .map(|check| Finding::unchecked(check, &because))
         .collect();
     found.extend(unchecked);

@@ -54,15 +54,15 @@ impl Issuers {
     /// Holds the keys of these services' issuers from now on, and drops those of other issuers.
     /// Fetches them on the current tokio runtime, which must live as long as this value.
     pub fn hold<'a>(&self, services: impl Iterator<Item = &'a ServiceIdentity>) {
-        let (before, mut held) = (self.held.load_full(), Held::new());
+        let before = self.held.load_full();
+        let mut held = Held::new();
         for ServiceIdentity { trust, .. } in services {
-            let start = || {
+            held.entry(trust.clone()).or_insert_with(|| {
                 before
                     .get(trust)
                     .cloned()
                     .unwrap_or_else(|| Arc::new(trust.start(&self.audience)))
-            };
-            held.entry(trust.clone()).or_insert_with(start);
+            });
         }
         self.held.store(Arc::new(held));
     }
@@ -79,7 +79,8 @@ impl Issuers {
         let Ok(issuer) = UnverifiedIssuer::of(token) else {
             return Ok(None);
         };
-        let (held, mut unknown) = (self.held.load_full(), Vec::new());
+        let held = self.held.load_full();
+        let mut unknown = Vec::new();
         for (service, ServiceIdentity { subject, trust }) in services {
             if trust.issuer != issuer.as_str() || unknown.iter().any(|(of, _)| *of == trust) {
                 continue;

@@ -39,7 +39,8 @@ pub type Members<'a> = BTreeMap<&'static str, &'a str>;
 /// Removes the words `NAME=VALUE` of an identity from the words of a line and returns them. Removes
 /// none if the line has no `issuer=`. `None` if a name occurs twice.
 pub fn take_members<'a>(words: &mut Vec<&'a str>) -> Option<Members<'a>> {
-    let (mut members, mut is_twice) = (Members::new(), false);
+    let mut members = Members::new();
+    let mut is_twice = false;
     let names_issuer = words.iter().any(|word| word.starts_with("issuer="));
     words.retain(|word| {
         let (name, value) = word.split_once('=').unwrap_or_default();
@@ -87,10 +88,8 @@ impl ServiceIdentity {
             path => Ok(path.map(PathBuf::from)),
         };
         let no_keys = || message!(must_be_https_url_or_jwks);
-        let (issuer, subject) = (
-            text("issuer", no_keys())?,
-            text("subject", message!(must_be_sub_of_tokens))?,
-        );
+        let issuer = text("issuer", no_keys())?;
+        let subject = text("subject", message!(must_be_sub_of_tokens))?;
         let metadata = [
             issuer.trim_end_matches('/'),
             "/.well-known/openid-configuration",
@@ -113,7 +112,8 @@ impl ServiceIdentity {
                 Place::Url(secure(url).ok_or(wrong(jwks, message!(must_be_https_url_or_path)))?)
             }
         };
-        let (ca, token) = (path("ca")?, path("token")?);
+        let ca = path("ca")?;
+        let token = path("token")?;
         if token.is_some() && !matches!(keys, Place::Url(_)) {
             return Err(wrong("token", message!(needs_jwks_url)));
         }
@@ -121,7 +121,8 @@ impl ServiceIdentity {
             .get("audience")
             .map(|_| text("audience", message!(must_not_be_empty)))
             .transpose()?;
-        let (issuer, audience) = (issuer.to_owned(), audience.map(str::to_owned));
+        let issuer = issuer.to_owned();
+        let audience = audience.map(str::to_owned);
         let trust = Trust {
             issuer,
             audience,

@@ -14,7 +14,7 @@ use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
 
-use super::door::{DoorRow, Doors, OpenDoor};
+use super::door::{Doors, OpenDoor};
 use super::examine::{load, unusable_file, unusable_keys, unusable_vault};
 use super::{caller, state::Issuer};
 use crate::accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile};
@@ -59,11 +59,14 @@ impl IssuerStartError {
 
     /// Returns the value, or collects the error so that all are reported together.
     pub(crate) fn take<T>(&mut self, result: Result<T, Self>) -> Option<T> {
-        let told = |error: Self| {
-            self.findings.extend(error.findings);
-            self.is_in_settings |= error.is_in_settings;
-        };
-        result.map_err(told).ok()
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.findings.extend(error.findings);
+                self.is_in_settings |= error.is_in_settings;
+                None
+            }
+        }
     }
 }
 
@@ -84,10 +87,8 @@ impl Issuer {
     /// become reachable later. Reports all faults at once.
     pub fn from_settings(settings: Settings, doors: Doors) -> Result<Self, IssuerStartError> {
         let mut faults = IssuerStartError::default();
-        let (keys, vault) = (
-            faults.take(load_keys(&settings)),
-            faults.take(load_vault(&settings)),
-        );
+        let keys = faults.take(load_keys(&settings));
+        let vault = faults.take(load_vault(&settings));
         let (key_file, keys) = keys.unzip();
         let (vault_file, vault) = vault.unzip();
         Ok(Self {
@@ -123,22 +124,19 @@ impl Issuer {
         mut faults: IssuerStartError,
     ) -> Result<Self, IssuerStartError> {
         let admin_tokens = faults.take(load_admin_tokens(&settings));
-        let (apps, users) = (
-            faults.take(load_apps(&settings)),
-            faults.take(load_users(&settings)),
-        );
+        let apps = faults.take(load_apps(&settings));
+        let users = faults.take(load_users(&settings));
         let redis = faults.take(open_redis(&settings));
         let tokens = admin_tokens
             .as_ref()
             .and_then(Option::as_ref)
             .map(|(_, tokens)| tokens);
-        let open = |row: &'static DoorRow| {
-            Some(OpenDoor {
-                row,
-                door: faults.take((row.open)(&settings, tokens))??,
-            })
-        };
-        let doors = rows.iter().filter_map(open).collect();
+        let mut doors = Vec::new();
+        for row in rows {
+            if let Some(Some(door)) = faults.take((row.open)(&settings, tokens)) {
+                doors.push(OpenDoor { row, door });
+            }
+        }
         let ids = faults.take(load_user_ids(&settings));
         let (
             Some(keys),
@@ -162,11 +160,9 @@ impl Issuer {
         else {
             return Err(faults);
         };
-        let (keys, issuer, audience) = (
-            Arc::new(keys),
-            settings.issuer.as_str().to_owned(),
-            settings.audience.clone(),
-        );
+        let keys = Arc::new(keys);
+        let issuer = settings.issuer.as_str().to_owned();
+        let audience = settings.audience.clone();
         let minter = Minter::new(
             issuer,
             audience,
@@ -258,8 +254,10 @@ impl Issuer {
                 Box::new(self.users.clone().expect("read from the same settings").1)
             }
             AccountsSource::Service(base) => {
-                let (minter, metrics) = (Arc::clone(&self.minter), self.metrics.clone());
-                let (workers, check) = (self.workers, self.settings.accounts_check);
+                let minter = Arc::clone(&self.minter);
+                let metrics = self.metrics.clone();
+                let workers = self.workers;
+                let check = self.settings.accounts_check;
                 Box::new(ServiceAccounts::new(
                     base, &self.tls, workers, minter, metrics, now, check,
                 )?)
@@ -311,26 +309,23 @@ impl Issuer {
 }
 
 fn load_keys(settings: &Settings) -> Result<(WatchedFile, KeyRing), IssuerStartError> {
-    let unusable = |error| unusable_keys(&settings.keys, &error, now());
-    let parse = |content: &[u8]| KeyRing::new(KeySet::parse(content)?, now());
     load(
         "WXMINT_KEYS",
         &settings.keys,
         Some(MAKE_KEYS),
-        parse,
-        unusable,
+        |content| KeyRing::new(KeySet::parse(content)?, now()),
+        |error| unusable_keys(&settings.keys, &error, now()),
     )
 }
 
 fn load_vault(settings: &Settings) -> Result<(WatchedFile, Vault), IssuerStartError> {
     let path = &settings.vault_key_file;
-    let unusable = |error| unusable_vault(path, &error);
     let (file, vault) = load(
         "WXMINT_VAULT_KEY_FILE",
         path,
         Some(MAKE_VAULT_KEY),
         Vault::parse,
-        unusable,
+        |error| unusable_vault(path, &error),
     )?;
     Ok((file, vault.at(now())))
 }
@@ -341,13 +336,12 @@ fn load_admin_tokens(
     let Some(path) = &settings.admin_tokens_file else {
         return Ok(None);
     };
-    let unusable = |error| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error);
     let (file, tokens) = load(
         "WXMINT_ADMIN_TOKENS_FILE",
         path,
         None,
         AdminTokens::parse,
-        unusable,
+        |error| unusable_file("files", "WXMINT_ADMIN_TOKENS_FILE", path, error),
     )?;
     Ok(Some((
         file,
@@ -361,10 +355,14 @@ fn load_users(
     let AccountsSource::File(path) = &settings.accounts else {
         return Ok(None);
     };
-    let unusable = |error| unusable_file("accounts", "WXMINT_ACCOUNTS", path, error);
-    // A user who is disabled in the file would be let in without it.
-    let parse = |content: &[u8]| UsersFile::parse_in_use(content, !settings.auto_provision);
-    let (file, users) = load("WXMINT_ACCOUNTS", path, Some(MAKE_USERS), parse, unusable)?;
+    let (file, users) = load(
+        "WXMINT_ACCOUNTS",
+        path,
+        Some(MAKE_USERS),
+        // A user who is disabled in the file would be let in without it.
+        |content| UsersFile::parse_in_use(content, !settings.auto_provision),
+        |error| unusable_file("accounts", "WXMINT_ACCOUNTS", path, error),
+    )?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let users = FileAccounts::new(&users, cores, settings.auto_provision);
     tracing::info!(users = users.count(), "users come from a file");
@@ -372,11 +370,10 @@ fn load_users(
 }
 
 fn load_apps(settings: &Settings) -> Result<CurrentApps, IssuerStartError> {
-    let unusable = |error: Message| {
+    CurrentApps::read(settings.apps.clone()).map_err(|error| {
         let found = message!("WXMINT_APPS_DIR: {}", error);
         IssuerStartError::of_setting(Finding::fault("files", found, message!(name_each_file)))
-    };
-    CurrentApps::read(settings.apps.clone()).map_err(unusable)
+    })
 }
 
 fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
@@ -386,13 +383,13 @@ fn load_user_ids(settings: &Settings) -> Result<UserIds, IssuerStartError> {
         return Ok(UserIds::new(None, false, has_peers));
     };
     let variable = "WXMINT_ID_KEY_FILE";
-    let found = |error| unusable_file("user_ids", variable, path, Message::from(error));
-    let unusable = |error| Finding {
-        advice: message!(restore_id_key),
-        ..found(error)
-    };
     // Read once, because this key does not change.
-    let (_, key) = load(variable, path, Some(MAKE_ID_KEY), IdKey::parse, unusable)?;
+    let (_, key) = load(variable, path, Some(MAKE_ID_KEY), IdKey::parse, |error| {
+        Finding {
+            advice: message!(restore_id_key),
+            ..unusable_file("user_ids", variable, path, Message::from(error))
+        }
+    })?;
     Ok(UserIds::new(
         Some((kind, key)),
         settings.user_index,
@@ -424,12 +421,11 @@ pub fn open_redis(settings: &Settings) -> Result<Option<StoreAccess>, IssuerStar
             |never: Infallible| match never {},
         )?;
     }
-    let unusable = |error| {
-        IssuerStartError::of_setting(Finding::fault("files", error, message!(correct_path)))
-    };
     Ok(settings
         .store
         .redis()
-        .map_err(unusable)?
+        .map_err(|error| {
+            IssuerStartError::of_setting(Finding::fault("files", error, message!(correct_path)))
+        })?
         .map(StoreAccess::new))
 }

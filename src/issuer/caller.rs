@@ -31,7 +31,8 @@ impl Issuer {
         request: &HttpRequest,
         now: DateTime<Utc>,
     ) -> Result<Verified<Claims>, Problem> {
-        let (token, keys) = (bearer_token(request)?, self.keys.set());
+        let token = bearer_token(request)?;
+        let keys = self.keys.set();
         let verified = match self.verifier.verify(token, &*keys, now) {
             Err(Refused::Audience) => self.verify_of_client(token, &keys, now),
             verified => verified,

@@ -12,7 +12,7 @@ use wxmint_verify::KeyError;
 use super::{Issuer, IssuerStartError, door::OpenDoor};
 use crate::clock::date;
 use crate::findings::{Finding, Message, Status, count, cure_of_vault};
-use crate::secret_files::{FileError, MAKE_KEYS, WatchedFile};
+use crate::secret_files::{MAKE_KEYS, WatchedFile};
 
 /// Keys sign for 30 days, unless the rotation was told otherwise. After this time, the rotation was
 /// probably forgotten.
@@ -27,15 +27,14 @@ pub(crate) fn load<T, E>(
     parse: impl FnOnce(&[u8]) -> Result<T, E>,
     unusable: impl FnOnce(E) -> Finding,
 ) -> Result<(WatchedFile, T), IssuerStartError> {
-    let unreadable = |error: FileError| {
+    let (file, content) = WatchedFile::open(path).map_err(|error| {
         let cure = error.cure(make).unwrap_or_else(|| message!(correct_path));
         IssuerStartError::of_setting(Finding::fault(
             "files",
             message!("{}: {}", variable, Message::from(&error)),
             cure,
         ))
-    };
-    let (file, content) = WatchedFile::open(path).map_err(unreadable)?;
+    })?;
     Ok((
         file,
         parse(&content).map_err(|error| IssuerStartError::of_setting(unusable(error)))?,
@@ -64,13 +63,12 @@ pub(super) fn unusable_vault(path: &Path, error: &VaultError) -> Finding {
 }
 
 pub(super) fn unusable_keys(path: &Path, error: &KeyError, now: DateTime<Utc>) -> Finding {
-    let is_early = |earliest: &str| {
-        earliest
-            .parse::<DateTime<Utc>>()
-            .is_ok_and(|earliest| earliest > now)
-    };
     let (error, advice) = match error {
-        KeyError::NoneSigning { earliest } if is_early(earliest) => {
+        KeyError::NoneSigning { earliest }
+            if earliest
+                .parse::<DateTime<Utc>>()
+                .is_ok_and(|earliest| earliest > now) =>
+        {
             (Message::from(error), message!(correct_clock))
         }
         KeyError::NoneSigning { .. } => (message!(each_key_of_set_has_expired), anew(path)),
@@ -118,7 +116,8 @@ impl Issuer {
     }
 
     async fn examine_keys(&self, redis: Option<&Store>, now: DateTime<Utc>) -> Finding {
-        let (set, path) = (&self.keys.set(), &self.settings.keys);
+        let set = &self.keys.set();
+        let path = &self.settings.keys;
         let found = leaves_early(set, path, self.settings.token_ttl, now)
             .unwrap_or_else(|| keys(set, path, now));
         let Some(redis) = redis else { return found };
@@ -144,10 +143,8 @@ impl Issuer {
             }
             None => Ok(Vec::new()),
         };
-        let (vault, file) = (
-            self.vault.load_full(),
-            self.settings.vault_key_file.display(),
-        );
+        let vault = self.vault.load_full();
+        let file = self.settings.vault_key_file.display();
         let (is_answered, opens) = match &sealed {
             Ok(sealed) => (true, message!(all_session_keys_open, sealed.len())),
             // A missing right to search for session keys is no fault, because no login needs it.
@@ -179,7 +176,8 @@ impl Issuer {
     /// Reports the fingerprint of the id key, which replicas compare, and how many people have
     /// computed user ids.
     async fn examine_user_ids(&self, redis: Option<&Store>) -> Finding {
-        let (mut compared, mut people) = (Ok(None), None);
+        let mut compared = Ok(None);
+        let mut people = None;
         if let Some(redis) = redis {
             compared = self.ids.agreement.compare(redis, false).await;
             people = redis.some_people().await.ok();
@@ -220,13 +218,15 @@ pub(super) fn leaves_early(
     now: DateTime<Utc>,
 ) -> Option<Finding> {
     let retention = TimeDelta::from_std(token_ttl).ok()? + LEEWAY + CLOCK_SKEW;
-    // A key that was retired at once may have signed between these two.
-    let follows = |next: &KeyLife| set.revoked.iter().all(|revoked| revoked.at() < next.nbf);
     let early = set.lives.windows(2).find_map(|pair| {
-        let (exp, owed) = (pair[0].exp?, pair[1].nbf + retention);
-        (exp < owed && now < owed && follows(&pair[1])).then_some((&pair[0].kid, exp))
+        let exp = pair[0].exp?;
+        let owed = pair[1].nbf + retention;
+        // A key that was retired at once may have signed between these two.
+        let follows = set.revoked.iter().all(|revoked| revoked.at() < pair[1].nbf);
+        (exp < owed && now < owed && follows).then_some((&pair[0].kid, exp))
     });
-    let ((kid, exp), seconds) = (early?, token_ttl.as_secs());
+    let (kid, exp) = early?;
+    let seconds = token_ttl.as_secs();
     let advice = message!(run_keys_rotate_with_token_ttl, seconds, path.display());
     Some(Finding::warning(
         "keys",
@@ -256,7 +256,9 @@ fn keys(set: &KeySet, path: &Path, now: DateTime<Utc>) -> Finding {
     if let Some(forgotten) = forgotten {
         return Finding::warning("keys", forgotten, message!(run_keys_rotate, path.display()));
     }
-    let (kid, algorithm, next) = (signing.kid(), signing.algorithm(), next.unwrap_or_default());
+    let kid = signing.kid();
+    let algorithm = signing.algorithm();
+    let next = next.unwrap_or_default();
     let keys = count(set.lives.len(), ["key", "个密钥"]);
     Finding::ok(
         "keys",

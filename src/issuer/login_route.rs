@@ -87,10 +87,8 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
         app_hint: app_hint(request),
         ..asked
     });
-    let (is_refused, is_of_page) = (
-        asked.is_err(),
-        request.headers().contains_key(header::ORIGIN),
-    );
+    let is_refused = asked.is_err();
+    let is_of_page = request.headers().contains_key(header::ORIGIN);
     let named = asked
         .as_ref()
         .map(|asked| [asked.app.clone(), asked.app_hint.clone()])
@@ -104,7 +102,8 @@ async fn answer(request: &HttpRequest, worker: Data<IssuerWorker>, asked: Asked)
     {
         cross_origin::readable_by_pages_of(request, &worker, &app.id);
     }
-    let (at, origin) = (worker.clone(), origin(request));
+    let at = worker.clone();
+    let origin = origin(request);
     let login = async move {
         let mut attempt = LoginAttempt::begin(&at, named);
         let address = origin.address.as_deref().unwrap_or_default();
@@ -153,7 +152,8 @@ pub(crate) struct LoginAttempt<'w> {
 
 impl<'w> LoginAttempt<'w> {
     pub(crate) fn begin(worker: &'w IssuerWorker, named: [Option<AppId>; 2]) -> Self {
-        let (started, in_flight) = (Instant::now(), worker.issuer.metrics.login_begins());
+        let started = Instant::now();
+        let in_flight = worker.issuer.metrics.login_begins();
         Self {
             worker,
             started,
@@ -196,9 +196,10 @@ impl<'w> LoginAttempt<'w> {
             ..
         } = self;
         let took = started.elapsed();
-        let result = outcome
-            .as_ref()
-            .map_or_else(|refusal| refusal.problem.code.as_str(), |_| "ok");
+        let result = match &outcome {
+            Ok(_) => "ok",
+            Err(refusal) => refusal.problem.code.as_str(),
+        };
         // The app is looked up again, because an app that was removed meanwhile must not be a
         // label.
         let apps = worker.issuer.apps.all();
@@ -272,7 +273,8 @@ fn welcome(worker: &IssuerWorker, logged_in: LoggedIn, took: Duration) -> HttpRe
         new_user,
     } = logged_in;
     if !audit::is_in_log() {
-        let (user, app) = (user.as_str(), app.as_str());
+        let user = user.as_str();
+        let app = app.as_str();
         tracing::info!(
             user,
             app,

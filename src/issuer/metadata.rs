@@ -38,7 +38,8 @@ pub(super) async fn jwks(
     held: Option<Header<IfNoneMatch>>,
     worker: web::Data<IssuerWorker>,
 ) -> Answer {
-    let (now, issuer) = (now(), &worker.issuer);
+    let now = now();
+    let issuer = &worker.issuer;
     let jwks = issuer
         .published(now, request.query_string() != OWN)
         .ok_or_else(|| later(ALL_REVOKED))?;
@@ -116,7 +117,8 @@ impl Issuer {
         } else {
             Vec::new()
         };
-        let (own, mut kids) = (self.keys.set(), HashSet::new());
+        let own = self.keys.set();
+        let mut kids = HashSet::new();
         own.accepted(now).next()?;
         let keys = own
             .visible(now)
@@ -126,15 +128,15 @@ impl Issuer {
     }
 
     fn algorithms(&self, now: DateTime<Utc>) -> Vec<&'static str> {
-        let (own, peers) = (self.keys.set(), self.keys_of_peers(now));
-        let is_published = |it: &&Algorithm| {
-            own.visible(now)
-                .chain(&peers)
-                .any(|key| key.algorithm() == **it)
-        };
+        let own = self.keys.set();
+        let peers = self.keys_of_peers(now);
         Algorithm::ALL
             .iter()
-            .filter(is_published)
+            .filter(|it| {
+                own.visible(now)
+                    .chain(&peers)
+                    .any(|key| key.algorithm() == **it)
+            })
             .map(|algorithm| algorithm.name())
             .collect()
     }
@@ -157,7 +159,8 @@ impl Issuer {
         let Ok(http) = Upstream::new(&self.tls, PEERS_WITHIN, PEERS_WITHIN) else {
             return;
         };
-        let (set, now) = (self.keys.set(), now());
+        let set = self.keys.set();
+        let now = now();
         let own: HashSet<_> = set.visible(now).map(PublicKey::kid).collect();
         let read = join_all(
             self.peers
@@ -168,10 +171,10 @@ impl Issuer {
         let faults = read
             .into_iter()
             .filter_map(|(at, it)| Some(format!("{}: {}", at.host_str()?, it.err()?)));
-        let told = |why| {
+        let faults = faults.reduce(|all, next| all + "; " + &next);
+        let warning = faults.map(|why| {
             format!("WXMINT_JWKS_PEERS: keys are not published, or for 24 h as they were: {why}")
-        };
-        let warning = faults.reduce(|all, next| all + "; " + &next).map(told);
+        });
         if self.readiness.warns("jwks_peers", warning.as_deref()) {
             tracing::warn!(warning, "keys of peers");
         }

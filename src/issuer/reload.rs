@@ -71,9 +71,12 @@ fn watch_apps(issuer: &Issuer) {
     if !issuer.apps.may_change() {
         return;
     }
-    let (apps, metrics) = (Arc::clone(&issuer.apps), issuer.metrics.clone());
+    let apps = Arc::clone(&issuer.apps);
+    let metrics = issuer.metrics.clone();
     watch(issuer, "apps", "file of an AppSecret", async move || {
-        let (before, reloaded, after) = (apps.all(), apps.reload(), apps.all());
+        let before = apps.all();
+        let reloaded = apps.reload();
+        let after = apps.all();
         if before
             .iter()
             .any(|app| after.choose(Some(&app.id), None).is_err())
@@ -100,13 +103,14 @@ pub(crate) fn watch(
     name: &'static str,
     mut reload: impl AsyncFnMut() -> Result<Option<bool>, String> + 'static,
 ) {
-    let (metrics, readiness) = (issuer.metrics.clone(), issuer.readiness.clone());
+    let metrics = issuer.metrics.clone();
+    let readiness = issuer.readiness.clone();
     actix_web::rt::spawn(async move {
         loop {
             let reloaded = reload().await.transpose();
-            reloaded
-                .into_iter()
-                .for_each(|reloaded| tell(what, name, reloaded, &metrics, &readiness));
+            if let Some(reloaded) = reloaded {
+                tell(what, name, reloaded, &metrics, &readiness);
+            }
             actix_web::rt::time::sleep(INTERVAL).await;
         }
     });
@@ -174,7 +178,8 @@ fn reload_keys(
     keys.swap(set, now()).map_err(|error| error.to_string())?;
     file.put_in_use(&content);
     let after = kids();
-    let (added, removed) = (without(&after, &before), without(&before, &after));
+    let added = without(&after, &before);
+    let removed = without(&before, &after);
     tracing::info!(added, removed, "the keys were read again");
     if let Some(kid) = signs_unread(&before, &keys.set(), now()) {
         tracing::warn!(
@@ -254,10 +259,8 @@ fn reload_vault(
     }
     reload(file, None, Vault::parse, |vault| {
         let vault = vault.at(now);
-        let (line, next) = (
-            vault.sealing_line(),
-            vault.changes_at().map(tracing::field::display),
-        );
+        let line = vault.sealing_line();
+        let next = vault.changes_at().map(tracing::field::display);
         tracing::info!(line, next, "the vault keys were read again");
         current.store(Arc::new(vault));
     })
@@ -265,7 +268,8 @@ fn reload_vault(
 
 fn reload_users(accounts: &FileAccounts, file: &mut WatchedFile) -> Result<Option<bool>, String> {
     // An empty file is probably being written, unless there were no users before.
-    let parse = |content: &[u8]| UsersFile::parse_in_use(content, accounts.count() == 0);
+    let may_be_empty = accounts.count() == 0;
+    let parse = |content: &[u8]| UsersFile::parse_in_use(content, may_be_empty);
     reload(file, Some(MAKE_USERS), parse, |users| {
         accounts.swap(&users);
         tracing::info!(users = accounts.count(), "the users file was read again");
@@ -295,11 +299,13 @@ pub(crate) fn reload<T, E: Display>(
 /// Until then the previous URL may still be right, because an operator cannot change the file and
 /// Redis at the same moment.
 fn watch_redis_url(issuer: &Issuer) {
-    let (settings, access) = (issuer.settings.store.clone(), issuer.redis.link.clone());
+    let settings = issuer.settings.store.clone();
+    let access = issuer.redis.link.clone();
     let (Some(_), Some(file)) = (&settings.url, settings.url_file.clone()) else {
         return;
     };
-    let (ttl, mut seen) = (issuer.settings.session_key_ttl, Settled::default());
+    let ttl = issuer.settings.session_key_ttl;
+    let mut seen = Settled::default();
     watch(issuer, "redis_url", "URL of Redis", async move || {
         let Some(url) = settings.read_again(&file, &mut seen)? else {
             return Ok(None);

@@ -54,10 +54,12 @@ pub async fn run(
 ) -> Result<(), IssuerStartError> {
     let issuer = Arc::new(issuer);
     let [public, admin] = listeners.addresses();
-    let (apps, url) = (issuer.apps.all().names(), issuer.settings.issuer.as_str());
+    let apps = issuer.apps.all().names();
+    let url = issuer.settings.issuer.as_str();
     tracing::info!(public, admin, issuer = url, apps, "listening");
 
-    let (operated, examined) = (Arc::clone(&issuer), admin_description(&issuer));
+    let operated = Arc::clone(&issuer);
+    let examined = admin_description(&issuer);
     let admin = serve_admin(listeners.admin, move || {
         admin_app(&operated, &doctor, &examined)
     })?;
@@ -78,15 +80,15 @@ pub async fn run(
     ));
     actix_web::rt::spawn(audit::run());
     watch_files(&issuer);
-    issuer
-        .doors
-        .iter()
-        .for_each(|open| Arc::clone(&open.door).follow(&issuer));
+    for open in &issuer.doors {
+        Arc::clone(&open.door).follow(&issuer);
+    }
 
     let readiness = issuer.readiness.clone();
     let stop = shutdown.map(move |()| readiness.stopping());
     let in_demo = demo.is_some();
-    let (served, description) = (Arc::clone(&issuer), public_description(&issuer, in_demo));
+    let served = Arc::clone(&issuer);
+    let description = public_description(&issuer, in_demo);
     let app = move || public_app(&served, &description, demo.as_ref());
     serve(listeners.service, limits(&issuer, in_demo), app, stop)?.await?;
     // The probes answer until the last login has been answered.
@@ -138,7 +140,11 @@ pub fn public_app(
         .app_data(issuer.readiness.clone())
         .app_data(LogAddresses(issuer.settings.log_addresses))
         // First, because the demo has another page at `/`.
-        .configure(|config| demo.iter().for_each(|routes| routes(config)))
+        .configure(|config| {
+            if let Some(routes) = &demo {
+                routes(config);
+            }
+        })
         .configure(public_routes(issuer))
         .default_service(nothing_else(PLACE))
         .wrap(from_fn(with_request_id))
@@ -177,10 +183,9 @@ pub fn admin_app(
             tokens: tokens.clone(),
             login: issuer.login_parts().expect(MADE_ONCE),
         };
-        issuer
-            .doors
-            .iter()
-            .for_each(|open| Arc::clone(&open.door).configure(config));
+        for open in &issuer.doors {
+            Arc::clone(&open.door).configure(config);
+        }
         let routes: Vec<_> = issuer.rows.iter().filter_map(|row| row.admin).collect();
         let panels: Vec<_> = issuer.rows.iter().filter_map(|row| row.panel).collect();
         admin::configure(
@@ -203,10 +208,9 @@ fn exposition(issuer: &Issuer) -> String {
         .set(issuer.readiness.check().is_ok().into());
     show_keys(&issuer.metrics, &keys.lives, &keys.in_feed, now());
     let mut of_doors = Registry::with_prefix("wxmint");
-    issuer
-        .doors
-        .iter()
-        .for_each(|open| open.door.metrics(&mut of_doors));
+    for open in &issuer.doors {
+        open.door.metrics(&mut of_doors);
+    }
     issuer.metrics.exposition([&of_doors])
 }
 

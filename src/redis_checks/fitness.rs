@@ -109,15 +109,13 @@ fn persistence(server: &str, info: &str, save: Option<&str>, now: i64) -> Findin
             .and_then(|value| value.parse::<i64>().ok())
             .unwrap_or_default()
     };
-    let overdue = || {
-        number("rdb_changes_since_last_save") > 0
-            && now - number("rdb_last_save_time") > SNAPSHOT_IS_OVERDUE
-    };
+    let is_overdue = number("rdb_changes_since_last_save") > 0
+        && now - number("rdb_last_save_time") > SNAPSHOT_IS_OVERDUE;
     let (forgets, found) = match save {
         _ if number("aof_enabled") == 1 => (false, "appendonly yes".into()),
         Some(save) => (save.trim().is_empty(), message!(snapshots_are_made)),
         None => (
-            member(info, "rdb_last_save_time").is_some() && overdue(),
+            member(info, "rdb_last_save_time").is_some() && is_overdue,
             message!(snapshots_are_unknown),
         ),
     };
@@ -173,7 +171,8 @@ pub fn own_clock(ahead: f64, life: Duration) -> Finding {
 
 /// Finds what the primaries lack, and whether they have the replicas that they should have.
 pub fn lacks(state: &State) -> Vec<Finding> {
-    let (mut found, wanted) = (Vec::new(), state.wanted);
+    let mut found = Vec::new();
+    let wanted = state.wanted;
     if let Some(slots) = state.slots.filter(|slots| *slots < CLUSTER_SLOTS) {
         let lost = message!(slots_have_no_primary, CLUSTER_SLOTS - slots, CLUSTER_SLOTS);
         found.push(Finding::fault(

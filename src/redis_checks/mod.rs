@@ -100,15 +100,17 @@ async fn examine_once(redis: &Store, now: DateTime<Utc>, life: Duration) -> (Vec
             message!(each_primary_answers, names.join(" ")),
         )]
     });
-    let (parts, mut error) = ([reached, latency, fitness, state, rights], None);
+    let parts = [reached, latency, fitness, state, rights];
+    let mut error = None;
     let found = parts.into_iter().flat_map(|part| {
         part.map_err(|reason| error = Some(reason))
             .unwrap_or_default()
     });
     let found = worst(found.collect());
-    let because = error
-        .as_ref()
-        .map_or_else(|| message!(redis_takes_no_writes), Message::of);
+    let because = match &error {
+        Some(reason) => Message::of(reason),
+        None => message!(redis_takes_no_writes),
+    };
     let found = with_unchecked(found, &REDIS_CHECKS, because);
     let hangs = cure(Cause::NoAnswer);
     let was_late = error.is_some_and(|error| is_late(error.cause))
@@ -123,10 +125,10 @@ async fn slowest(link: &RedisClient) -> Result<Finding, Reason> {
         .into_iter()
         .zip(&primaries)
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
-    Ok(slowest.map_or_else(
-        || latency(0.0, ""),
-        |(millis, (_, server))| latency(millis, &server.name),
-    ))
+    Ok(match slowest {
+        Some((millis, (_, server))) => latency(millis, &server.name),
+        None => latency(0.0, ""),
+    })
 }
 
 /// The median time of some answers, in milliseconds.
@@ -165,17 +167,19 @@ async fn answers(
     primary: &Primary,
     server: &Server,
 ) -> Result<Vec<Value>, Reason> {
-    let has = |key: &String| primary.has(slot_of(key.as_bytes()));
     // Each key is in another slot, so that a server of a Cluster that is taken for a single server
     // answers MOVED.
     let mut keys = (0..)
         .map(|number| format!("wxmint:{{doctor{number}}}"))
-        .filter(has);
+        .filter(|key| primary.has(slot_of(key.as_bytes())));
     let mut asked = redis::pipe();
     for words in needed {
-        let (mut words, key) = (words.split(' '), keys.next().unwrap_or_default());
+        let mut words = words.split(' ');
+        let key = keys.next().unwrap_or_default();
         asked.cmd(words.next().unwrap_or_default());
-        words.for_each(|word| _ = asked.arg(if word == "KEY" { &key } else { word }));
+        for word in words {
+            asked.arg(if word == "KEY" { &key } else { word });
+        }
     }
     server.answers(&asked, Instant::now() + DEADLINE).await
 }
@@ -183,7 +187,9 @@ async fn answers(
 /// The finding from the answers to `needed`: the commands that `user` may not run, or a reason why
 /// Redis takes no writes.
 fn rights(server: &str, user: &str, needed: &[&str], answers: &[Value]) -> Finding {
-    let (mut missing, mut unknown, mut is_fault) = (Vec::new(), Vec::new(), false);
+    let mut missing = Vec::new();
+    let mut unknown = Vec::new();
+    let mut is_fault = false;
     for (words, answer) in needed.iter().zip(answers) {
         let Value::ServerError(error) = answer else {
             continue;

@@ -18,7 +18,8 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 /// The error if the mode gives one of these `rights`, and nothing else keeps strangers away.
 pub fn exposed(path: &Path, rights: u32) -> io::Result<Option<FileError>> {
     let file = fs::metadata(path)?;
-    let (mode, own) = (file.permissions().mode() & 0o777, geteuid().as_raw());
+    let mode = file.permissions().mode() & 0o777;
+    let own = geteuid().as_raw();
     let is_exposed = mode & rights != 0
         && !is_of_kubelet(path)
         && !is_of_root_for_a_group(&file, mode, own)
@@ -59,14 +60,12 @@ fn is_mounted_for_this(path: &Path, file: &Metadata, mode: u32, own: u32) -> boo
 
 /// Whether the last mount at `path` is of this one file or folder, and read-only.
 fn is_read_only_mount(mounts: &str, path: &Path) -> bool {
-    let is_at_path = |line: &&str| {
-        line.split(' ')
-            .nth(4)
-            .is_some_and(|place| Path::new(place) == path)
-    };
     let options = mounts
         .lines()
-        .rfind(is_at_path)
+        .rfind(|line| {
+            let place = line.split(' ').nth(4);
+            place.is_some_and(|place| Path::new(place) == path)
+        })
         .and_then(|line| line.split(' ').nth(5));
     options.is_some_and(|options| options.split(',').any(|option| option == "ro"))
 }

@@ -208,7 +208,9 @@ impl Held {
             // A new lock is given to the owner of the file, who will hold it later. An existing
             // lock is not given away, because it may be a link.
             made => made.inspect(|lock| {
-                _ = fs::metadata(&path).map(|file| fchown(lock, Some(file.uid()), Some(file.gid())))
+                if let Ok(file) = fs::metadata(&path) {
+                    _ = fchown(lock, Some(file.uid()), Some(file.gid()));
+                }
             }),
         };
         let lock = lock.and_then(|lock| lock.lock().map(|()| lock));

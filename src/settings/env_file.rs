@@ -48,9 +48,9 @@ pub fn load() -> Result<(), Vec<Message>> {
         Ok(found) => found,
     };
     let pairs = parse(&text)?;
-    exposure(&file, &pairs)
-        .into_iter()
-        .for_each(|note| _ = NOTE.set(note));
+    if let Some(note) = exposure(&file, &pairs) {
+        _ = NOTE.set(note);
+    }
     let missing = pairs
         .iter()
         .filter(|(name, _)| is_taken(name) && !is_decided(name));
@@ -93,10 +93,6 @@ fn read() -> io::Result<(String, Metadata)> {
 
 /// Whether others can read a secret, or change what wxmint does.
 fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
-    // A value that may also stand in a file is a secret, or contains one.
-    let is_secret =
-        |name: &str| declared().any(|setting| setting.may_be_in_file && setting.name == name);
-    let is_secret = |name: &str| is_secret(name) || name == "OTEL_EXPORTER_OTLP_HEADERS";
     let has_secret = pairs
         .iter()
         .any(|(name, value)| !value.is_empty() && is_secret(name));
@@ -104,6 +100,12 @@ fn exposure(file: &Metadata, pairs: &[(String, String)]) -> Option<Finding> {
     let is_open = mode & if has_secret { 0o077 } else { 0o022 } != 0;
     let found = message!(others_can_read, NAME, format_args!("{mode:04o}"));
     is_open.then(|| Finding::warning("settings", found, message!(chmod_600)))
+}
+
+fn is_secret(name: &str) -> bool {
+    // A value that may also stand in a file is a secret, or contains one.
+    declared().any(|setting| setting.may_be_in_file && setting.name == name)
+        || name == "OTEL_EXPORTER_OTLP_HEADERS"
 }
 
 fn is_taken(name: &str) -> bool {
@@ -117,9 +119,10 @@ fn is_taken(name: &str) -> bool {
 /// Whether the environment has the variable, or the same one in its other form: `X_FILE` for `X`,
 /// one mini program for the folder of them, and the reverse.
 fn is_decided(name: &str) -> bool {
-    let other = name
-        .strip_suffix("_FILE")
-        .map_or_else(|| format!("{name}_FILE"), str::to_owned);
+    let other = match name.strip_suffix("_FILE") {
+        Some(without) => without.to_owned(),
+        None => format!("{name}_FILE"),
+    };
     let has = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let has_another = match name {
         "WXMINT_APPS_DIR" => {
@@ -134,13 +137,8 @@ fn is_decided(name: &str) -> bool {
 /// The variables of a file's text, in their order. dotenvy does not read them, because it expands
 /// `$NAME`, which would change a password.
 fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Message>> {
-    let (mut pairs, mut faults) = (Vec::<(String, String)>::new(), Vec::new());
-    let names_one = |line: &str| {
-        ["WXMINT_", "OTEL_", "RUST_LOG"]
-            .iter()
-            .any(|name| line.contains(name))
-    };
-    let is_meant = |line: &str| !line.trim_start().starts_with('#') && names_one(line);
+    let mut pairs = Vec::<(String, String)>::new();
+    let mut faults = Vec::new();
     for (number, line) in (1..).zip(text.trim_start_matches(BYTE_ORDER_MARK).lines()) {
         match pair(line) {
             Some((name, _))
@@ -158,6 +156,14 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Message>> {
     } else {
         Err(faults)
     }
+}
+
+fn is_meant(line: &str) -> bool {
+    let is_comment = line.trim_start().starts_with('#');
+    let names_one = ["WXMINT_", "OTEL_", "RUST_LOG"]
+        .iter()
+        .any(|name| line.contains(name));
+    !is_comment && names_one
 }
 
 /// `NAME=value`, or `export NAME=value`.
@@ -184,8 +190,10 @@ fn unquoted(text: &str) -> Option<String> {
 /// quotation marks, because dotenvy, when it looks for the end of a line, treats a backslash as if
 /// it escaped the quotation mark behind it.
 pub fn quoted(value: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte);
-    if !value.is_empty() && value.bytes().all(is_plain) {
+    let is_plain = value
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_./:@%+,=".contains(&byte));
+    if !value.is_empty() && is_plain {
         return value.to_owned();
     }
     let escaped = value.chars().map(|it| {

@@ -166,22 +166,12 @@ pub(super) fn secure_url(text: &str) -> Option<Url> {
 /// `roles=X-User-Roles`, each claim and each header once. The header's name is in lower case
 /// afterwards.
 pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
-    const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
-    let is_plain = |name: &str| {
-        name.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    let is_free = |name: &str| {
-        let rest = name
-            .strip_prefix("x-")
-            .filter(|rest| !rest.is_empty() && !rest.starts_with("forwarded-"));
-        rest.is_some_and(is_plain) && !TAKEN.contains(&name)
-    };
     let pairs = list(text, |part| {
         let (claim, header) = part
             .split_once('=')
             .map(|(claim, name)| (claim.trim(), name.trim().to_lowercase()))?;
-        let is_good = !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free(&header);
+        let is_good =
+            !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free_header(&header);
         Some((
             claim.to_owned(),
             HeaderName::try_from(header).ok().filter(|_| is_good)?,
@@ -190,6 +180,17 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
     let (claims, headers): (Vec<_>, Vec<_>) =
         pairs.iter().map(|(claim, header)| (claim, header)).unzip();
     (are_different(&claims) && are_different(&headers)).then_some(pairs)
+}
+
+fn is_free_header(name: &str) -> bool {
+    const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
+    let Some(rest) = name.strip_prefix("x-") else {
+        return false;
+    };
+    let is_plain = rest
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    !rest.is_empty() && !rest.starts_with("forwarded-") && is_plain && !TAKEN.contains(&name)
 }
 
 pub(super) fn accounts(text: &str) -> Option<AccountsSource> {
@@ -203,20 +204,23 @@ pub(super) fn accounts(text: &str) -> Option<AccountsSource> {
 /// Further paths of the login, as they stand in a request. The issuer refuses paths that it has
 /// itself.
 pub(super) fn login_paths(text: &str) -> Option<Vec<String>> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    different(text, |path| is_login_path(path).then(|| path.to_owned()))
+}
+
+fn is_login_path(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else {
+        return false;
+    };
     // Proxies resolve such parts, and then ask for another path.
-    let is_odd = |part: &str| ["", ".", ".."].contains(&part);
-    let has_good_parts = |rest: &str| {
-        !rest
-            .strip_suffix('/')
-            .unwrap_or(rest)
-            .split('/')
-            .any(is_odd)
-    };
-    let is_good = |path: &&str| {
-        path.strip_prefix('/').is_some_and(has_good_parts) && path.bytes().all(is_plain)
-    };
-    different(text, |path| Some(path).filter(is_good).map(str::to_owned))
+    let has_odd_part = rest
+        .strip_suffix('/')
+        .unwrap_or(rest)
+        .split('/')
+        .any(|part| ["", ".", ".."].contains(&part));
+    let is_plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte));
+    !has_odd_part && is_plain
 }
 
 /// Names that a script can read as `res.data.NAME`.
@@ -228,12 +232,13 @@ pub(super) fn token_aliases(text: &str) -> Option<Vec<String>> {
         "user_id",
         "new_user",
     ];
-    let is_word = |name: &str| {
-        name.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
-    let is_good = |name: &&str| !name.is_empty() && is_word(name) && !TAKEN.contains(name);
-    different(text, |name| Some(name).filter(is_good).map(str::to_owned))
+    different(text, |name| {
+        let is_word = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let is_good = !name.is_empty() && is_word && !TAKEN.contains(&name);
+        is_good.then(|| name.to_owned())
+    })
 }
 
 /// The networks whose addresses are not routed on the internet.
@@ -241,27 +246,29 @@ const PRIVATE: &str = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,1
 
 /// `none`, or a list in which `private` stands for [`PRIVATE`].
 pub(super) fn proxies(text: &str) -> Option<Vec<IpNet>> {
-    // `10.0.0.0/8`, or one address.
-    let network = |part: &str| {
-        part.parse::<IpNet>()
-            .ok()
-            .or_else(|| part.parse().ok().map(IpAddr::into))
-    };
-    let networks = |part: &str| list(if part == "private" { PRIVATE } else { part }, network);
     if text == "none" {
-        Some(Vec::new())
-    } else {
-        list(text, networks).map(|lists| lists.concat())
+        return Some(Vec::new());
     }
+    let lists = list(text, |part| {
+        list(if part == "private" { PRIVATE } else { part }, network)
+    })?;
+    Some(lists.concat())
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    // `10.0.0.0/8`, or one address.
+    if let Ok(network) = text.parse() {
+        return Some(network);
+    }
+    let address: IpAddr = text.parse().ok()?;
+    Some(address.into())
 }
 
 pub(super) fn audit(text: &str) -> Option<Audit> {
-    let file = || {
-        text.strip_prefix("file:")
-            .filter(|path| !path.is_empty())
-            .map(|path| Audit::File(path.into()))
-    };
-    word(text, [("log", Audit::Log), ("off", Audit::Off)]).or_else(file)
+    if let Some(path) = text.strip_prefix("file:") {
+        return (!path.is_empty()).then(|| Audit::File(path.into()));
+    }
+    word(text, [("log", Audit::Log), ("off", Audit::Off)])
 }
 
 /// A header `name=value`, with `%` and two digits for characters that must be encoded.
@@ -269,9 +276,11 @@ pub(super) fn header(text: &str) -> Option<()> {
     let (name, value) = text
         .split_once('=')
         .map(|(name, value)| (name.trim(), value.trim()))?;
-    let is_value = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-    (HeaderName::try_from(name).is_ok() && !value.is_empty() && value.bytes().all(is_value))
-        .then_some(())
+    let is_value = !value.is_empty()
+        && value
+            .bytes()
+            .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    (HeaderName::try_from(name).is_ok() && is_value).then_some(())
 }
 
 /// The name of one of OpenTelemetry's samplers.

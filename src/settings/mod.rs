@@ -179,13 +179,10 @@ impl Settings {
     ) -> Result<Self, Faults> {
         let mut reader = Reader::new(Role::Issuer, vars);
         let settings = Self::read(&mut reader);
-        let is_taken = |paths: &Vec<String>| {
-            paths
-                .iter()
-                .any(|path| !free(path))
-                .then(|| message!(is_not_valid))
-        };
-        reader.read_beside(&LOGIN_PATHS, is_taken);
+        reader.read_beside(&LOGIN_PATHS, |paths| {
+            let is_taken = paths.iter().any(|path| !free(path));
+            is_taken.then(|| message!(is_not_valid))
+        });
         reader.finish(settings)
     }
 }
@@ -209,7 +206,8 @@ fn read_apps(reader: &mut Reader, door_files: Option<&DoorFiles>) -> Option<Apps
     if !is_one && door_files.is_some_and(bring_apps) {
         return Some(AppsSource::Given(Vec::new()));
     }
-    let (id, secret) = (reader.read(&APPID), reader.read(&APP_SECRET));
+    let id = reader.read(&APPID);
+    let secret = reader.read(&APP_SECRET);
     let secret_file = reader.secret_file(&APP_SECRET).map(PathBuf::from);
     Some(AppsSource::One {
         app: App::mini_program(id?, secret?),
@@ -254,10 +252,8 @@ fn read_traces(reader: &mut Reader) -> Option<Option<Duration>> {
     .map(|url| reader.read(url));
     let [protocol, sampler] =
         [&OTEL_EXPORTER_OTLP_PROTOCOL, &OTEL_TRACES_SAMPLER].map(|word| reader.read(word));
-    let (headers, part) = (
-        reader.read(&OTEL_EXPORTER_OTLP_HEADERS),
-        reader.read(&OTEL_TRACES_SAMPLER_ARG),
-    );
+    let headers = reader.read(&OTEL_EXPORTER_OTLP_HEADERS);
+    let part = reader.read(&OTEL_TRACES_SAMPLER_ARG);
     let timeout = reader.read(&OTEL_EXPORTER_OTLP_TIMEOUT)?;
     protocol.and(sampler).and(headers).and(part)?;
     Some(endpoints.iter().flatten().flatten().next().map(|_| timeout))

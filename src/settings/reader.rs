@@ -50,9 +50,10 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|fault| fault.fmt(f).and_then(|()| f.write_str("\n")))?;
+        for fault in &self.0 {
+            fault.fmt(f)?;
+            f.write_str("\n")?;
+        }
         message!(variables_are_explained).fmt(f)
     }
 }
@@ -105,8 +106,10 @@ impl Reader {
     /// The variable's value, or its default. `None` if it is missing or wrong: then there is a
     /// fault.
     pub fn read<T>(&mut self, variable: &Variable<T>) -> Option<T> {
-        self.find(variable)
-            .map_or_else(|problem| self.fault(variable, problem), Some)
+        match self.find(variable) {
+            Ok(value) => Some(value),
+            Err(problem) => self.fault(variable, problem),
+        }
     }
 
     /// The variable's value or its default, or what is wrong with it.
@@ -139,8 +142,10 @@ impl Reader {
         &mut self,
         variable: &Variable<Result<T, E>>,
     ) -> Option<T> {
-        self.read(variable)?
-            .map_or_else(|problem| self.fault(variable, problem.into()), Some)
+        match self.read(variable)? {
+            Ok(value) => Some(value),
+            Err(problem) => self.fault(variable, problem.into()),
+        }
     }
 
     /// The value, unless it contradicts another setting: then there is a fault with the reason that

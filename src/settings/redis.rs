@@ -77,8 +77,11 @@ const PROGRAM: Program = Program {
 /// Reads the TLS files. They are refused if the URL has no TLS: they would be ignored, and nobody
 /// would notice that the connection is not encrypted.
 fn read_tls(reader: &mut Reader, url: Option<&Option<RedisUrl>>) -> Option<TlsFiles> {
-    let (ca, certificate) = (reader.read(&REDIS_CA_FILE), reader.read(&REDIS_CERT_FILE));
-    let (ca, certificate, key) = (ca?, certificate?, reader.read(&REDIS_KEY_FILE)?);
+    let ca = reader.read(&REDIS_CA_FILE);
+    let certificate = reader.read(&REDIS_CERT_FILE);
+    let ca = ca?;
+    let certificate = certificate?;
+    let key = reader.read(&REDIS_KEY_FILE)?;
     let has_tls = url.is_none_or(|url| url.as_ref().is_some_and(RedisUrl::has_tls));
     let without_tls = message!(is_set_but_redis_has_no_tls);
     let lacks = |other: &str| message!(is_not_set_but_other_is, other);

@@ -9,7 +9,7 @@ use wxmint_verify::VerifierPolicy;
 use wxmint_verify::peer::{Revocations, TrustedIssuer};
 
 use super::forms::{self, parsed};
-use super::{Faults, IssuerUrl, LOG_FORMAT, MAX_CONNECTIONS, Reader, TOKEN_TYP, variables::*};
+use super::{Faults, LOG_FORMAT, MAX_CONNECTIONS, Reader, TOKEN_TYP, variables::*};
 use super::{is_secure, read_admin_listen, settings};
 
 settings! {
@@ -29,19 +29,23 @@ settings! {
 /// issuers.
 fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssuer>> {
     // An attacker who answers in place of the issuer could make keys of their own accepted.
-    let is_exposed = |urls: &Vec<Url>| !over_http && !urls.iter().all(is_secure);
     let urls = reader.read_beside(&JWKS_URL, |urls| {
-        is_exposed(urls).then(|| message!(is_http_url_of_another_machine))
+        let is_exposed = !over_http && !urls.iter().all(is_secure);
+        is_exposed.then(|| message!(is_http_url_of_another_machine))
     });
     let issuers = reader.read_checked(&ISSUER.parsed_by(|text| Some(forms::issuers(text))));
     let audience = reader.read(&AUDIENCE);
-    let (typ, kept_in) = (reader.read(&TOKEN_TYP), reader.read(&JWKS_CACHE));
-    let (keys_max_age, feeds) = (
-        reader.read(&JWKS_MAX_AGE),
-        read_feeds(reader, urls.as_deref()),
-    );
-    let (urls, issuers, audience, typ, kept_in) = (urls?, issuers?, audience?, typ?, kept_in?);
-    let (keys_max_age, feeds) = (keys_max_age?, feeds?);
+    let typ = reader.read(&TOKEN_TYP);
+    let kept_in = reader.read(&JWKS_CACHE);
+    let keys_max_age = reader.read(&JWKS_MAX_AGE);
+    let feeds = read_feeds(reader, urls.as_deref());
+    let urls = urls?;
+    let issuers = issuers?;
+    let audience = audience?;
+    let typ = typ?;
+    let kept_in = kept_in?;
+    let keys_max_age = keys_max_age?;
+    let feeds = feeds?;
     if issuers.len() != urls.len() {
         return reader.fault(
             &JWKS_URL,
@@ -53,35 +57,31 @@ fn read_trusted(reader: &mut Reader, over_http: bool) -> Option<Vec<TrustedIssue
             ),
         );
     }
-    let trusted = |((issuer, jwks_url), revocations): ((IssuerUrl, Url), Option<Revocations>)| {
-        let policy = VerifierPolicy {
-            typ,
-            ..VerifierPolicy::new(issuer.as_str(), &audience)
-        };
-        TrustedIssuer {
-            policy,
-            jwks_url,
-            kept_in: kept_in.clone(),
-            keys_max_age,
-            revocations,
-        }
-    };
-    Some(
+    let trusted =
         issuers
             .into_iter()
             .zip(urls)
             .zip(feeds)
-            .map(trusted)
-            .collect(),
-    )
+            .map(|((issuer, jwks_url), revocations)| {
+                let policy = VerifierPolicy {
+                    typ,
+                    ..VerifierPolicy::new(issuer.as_str(), &audience)
+                };
+                TrustedIssuer {
+                    policy,
+                    jwks_url,
+                    kept_in: kept_in.clone(),
+                    keys_max_age,
+                    revocations,
+                }
+            });
+    Some(trusted.collect())
 }
 
 /// The feed of each issuer; `None` for an issuer whose feed is not followed.
 fn read_feeds(reader: &mut Reader, jwks_urls: Option<&[Url]>) -> Option<Vec<Option<Revocations>>> {
-    let (urls, max_age) = (
-        reader.read(&REVOCATIONS_URL),
-        reader.read(&REVOCATIONS_MAX_AGE),
-    );
+    let urls = reader.read(&REVOCATIONS_URL);
+    let max_age = reader.read(&REVOCATIONS_MAX_AGE);
     let (when_stale, urls, max_age, jwks_urls) =
         (reader.read(&REVOCATIONS_FAIL)?, urls?, max_age?, jwks_urls?);
     let wanted = jwks_urls.len();

@@ -39,9 +39,9 @@ impl SidecarMetrics {
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         // Registered with 0 before they happen, so that the first time is an increase.
-        OUTCOMES
-            .iter()
-            .for_each(|outcome| drop(self.verifications.get_or_create(&[("outcome", *outcome)])));
+        for outcome in OUTCOMES {
+            drop(self.verifications.get_or_create(&[("outcome", outcome)]));
+        }
         let help = "Requests on /verify, by how they were answered";
         registry.register("sidecar_verifications", help, self.verifications.clone());
         let tokens: Gauge = Gauge::default();
@@ -65,7 +65,9 @@ impl SidecarMetrics {
         registry.register_with_unit("jwks_age", help, Unit::Seconds, age);
         let help = "Pages of an issuer's revocation feed that were not received or not accepted, by reason";
         let followed = peer.known().filter(|known| known.revocations.is_some());
-        followed.for_each(|known| drop(self.refused_pages(known.issuer, "no_answer")));
+        for known in followed {
+            drop(self.refused_pages(known.issuer, "no_answer"));
+        }
         registry.register(
             "revocations_refused_pages",
             help,

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use wxmint_http::{
     Listeners, Readiness, ServerLimits, admin_app, nothing_else, serve, serve_admin,
 };
-use wxmint_verify::peer::{KnownOf, Peer};
+use wxmint_verify::peer::Peer;
 
 use self::{metrics::SidecarMetrics, remembered::Remembered, verify::verify};
 use crate::settings::SidecarSettings;
@@ -66,14 +66,16 @@ pub async fn run(
     });
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let of_metrics = sidecar.clone();
-    let exposition = |of: &Sidecar| of.metrics.exposition(&of.peer, of.remembered.cache.len());
     let paths = "This listener has /livez, /readyz and /metrics.";
     let probed = readiness.clone();
     let probes = move || {
         let measured = of_metrics.clone();
         admin_app(
             &probed,
-            Rc::new(move || exposition(&measured)),
+            Rc::new(move || {
+                let remembered = measured.remembered.cache.len();
+                measured.metrics.exposition(&measured.peer, remembered)
+            }),
             &|_| {},
             paths,
         )
@@ -99,7 +101,8 @@ pub fn routes(
     settings: SidecarSettings,
     peer: Arc<Peer>,
 ) -> impl FnOnce(&mut ServiceConfig) + Clone {
-    let (remembered, metrics) = (Remembered::nothing(), SidecarMetrics::default());
+    let remembered = Remembered::nothing();
+    let metrics = SidecarMetrics::default();
     answering(Data::new(Sidecar {
         settings,
         peer,
@@ -132,17 +135,16 @@ async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
     loop {
         interval.tick().await;
         for what in ["keys", "revocations"] {
-            let lacks = |known: &KnownOf<'_>| {
-                if what == "keys" {
-                    known.lacks_keys
-                } else {
-                    known.lacks_revocations
-                }
-            };
             let issuers: Vec<_> = sidecar
                 .peer
                 .known()
-                .filter(lacks)
+                .filter(|known| {
+                    if what == "keys" {
+                        known.lacks_keys
+                    } else {
+                        known.lacks_revocations
+                    }
+                })
                 .map(|known| known.issuer)
                 .collect();
             let of = issuers.join(" and ");

@@ -63,7 +63,8 @@ impl Sidecar {
         &self,
         token: &str,
     ) -> Result<(Arc<RememberedUser>, Outcome), (Problem, Outcome)> {
-        let (hash, now) = (self.remembered.hash(token), now());
+        let hash = self.remembered.hash(token);
+        let now = now();
         if let Some(identity) = self
             .remembered
             .recall(&hash, now, |proof| self.peer.holds(proof, now))
@@ -90,9 +91,9 @@ impl Sidecar {
             .into_iter()
             .chain(self.settings.claims.iter().map(|(_, name)| name.clone()));
         let mut answer = HttpResponse::Ok();
-        names
-            .zip(identity.headers.iter().cloned())
-            .for_each(|header| _ = answer.insert_header(header));
+        for header in names.zip(identity.headers.iter().cloned()) {
+            answer.insert_header(header);
+        }
         answer.finish()
     }
 }
@@ -166,11 +167,12 @@ fn text_of(claim: &Value) -> Option<String> {
 /// The same JSON with `\u` escapes in place of characters that are not ASCII, which occur only in
 /// strings.
 fn ascii(json: &str) -> String {
-    let written = |unit| match u8::try_from(unit) {
-        Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
-        _ => format!("\\u{unit:04x}"),
-    };
-    json.encode_utf16().map(written).collect()
+    json.encode_utf16()
+        .map(|unit| match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+            _ => format!("\\u{unit:04x}"),
+        })
+        .collect()
 }
 
 #[cfg(test)]

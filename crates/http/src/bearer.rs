@@ -119,14 +119,12 @@ pub async fn read_form(
     }
     let body = read_body(payload, SMALL_BODY).await?;
     // A field without a value counts as absent (RFC 6749 section 3.2).
-    let has_value = |pair: &&[u8]| {
-        pair.iter()
-            .position(|byte| *byte == b'=')
-            .is_none_or(|at| at + 1 < pair.len())
-    };
     let body = body
         .split(|byte| *byte == b'&')
-        .filter(has_value)
+        .filter(|pair| {
+            let equals = pair.iter().position(|byte| *byte == b'=');
+            equals.is_none_or(|at| at + 1 < pair.len())
+        })
         .collect::<Vec<_>>()
         .join(&b'&');
     Fields::from_form(&body, &[names, &FIELDS].concat())
@@ -136,8 +134,10 @@ impl ClientCredentials {
     /// Reads the credentials from the header `Authorization: Basic` or from the form. An assertion
     /// also names the client, by its issuer.
     pub fn of(request: &HttpRequest, fields: &Fields<'_>) -> Result<Self, Problem> {
-        let (id, secret) = (fields.text("client_id")?, fields.text("client_secret")?);
-        let (basic, assertion) = (basic(request)?, assertion(fields)?);
+        let id = fields.text("client_id")?;
+        let secret = fields.text("client_secret")?;
+        let basic = basic(request)?;
+        let assertion = assertion(fields)?;
         if [basic.is_some(), secret.is_some(), assertion.is_some()]
             .iter()
             .filter(|is_shown| **is_shown)
@@ -191,23 +191,27 @@ fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Problem> {
     let Some(header) = headers.next() else {
         return Ok(None);
     };
-    let read = |header: &HeaderValue| {
-        let (scheme, text) = header.to_str().ok()?.split_once(' ')?;
-        let text = String::from_utf8(STANDARD.decode(text.trim()).ok()?).ok()?;
-        let (id, secret) = text.split_once(':')?;
-        let decoded = |text: &str| match &mut pairs(&format!("={text}"))[..] {
-            [(name, text)] if name.is_empty() => Some(std::mem::take(text)),
-            _ => None,
-        };
-        scheme
-            .eq_ignore_ascii_case("Basic")
-            .then_some((decoded(id)?, decoded(secret)?))
-    };
     let form = "Send one header Authorization: Basic, with client_id and client_secret.";
-    read(header)
+    id_and_secret(header)
         .filter(|_| headers.next().is_none())
         .map(Some)
         .ok_or_else(|| unknown_client(form))
+}
+
+fn id_and_secret(header: &HeaderValue) -> Option<(String, String)> {
+    let (scheme, text) = header.to_str().ok()?.split_once(' ')?;
+    let text = String::from_utf8(STANDARD.decode(text.trim()).ok()?).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    let id = form_decoded(id)?;
+    let secret = form_decoded(secret)?;
+    scheme.eq_ignore_ascii_case("Basic").then_some((id, secret))
+}
+
+fn form_decoded(text: &str) -> Option<String> {
+    match &mut pairs(&format!("={text}"))[..] {
+        [(name, text)] if name.is_empty() => Some(std::mem::take(text)),
+        _ => None,
+    }
 }
 
 /// 401 for a client that is not known or not authenticated (RFC 6749 section 5.2).

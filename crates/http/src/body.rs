@@ -138,9 +138,9 @@ impl Stream for RequestBody {
         let polled = Pin::new(payload).poll_next(cx);
         *is_over = matches!(polled, Poll::Ready(None | Some(Err(_))));
         if polled.is_ready() {
-            connection
-                .iter()
-                .for_each(|connection| connection.is_in(Phase::Works));
+            if let Some(connection) = connection {
+                connection.is_in(Phase::Works);
+            }
             return match polled {
                 Poll::Ready(None) if take(is_compressed) => {
                     Poll::Ready(Some(Err(PayloadError::EncodingCorrupted)))
@@ -153,9 +153,9 @@ impl Stream for RequestBody {
         if deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Some(Err(PayloadError::Io(io::ErrorKind::TimedOut.into()))));
         }
-        connection
-            .iter()
-            .for_each(|connection| connection.is_in(Phase::Body(*begun)));
+        if let Some(connection) = connection {
+            connection.is_in(Phase::Body(*begun));
+        }
         Poll::Pending
     }
 }
@@ -179,9 +179,9 @@ pub(super) struct AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.connection
-            .iter()
-            .for_each(|connection| connection.has_buffered_answer());
+        if let Some(connection) = &self.connection {
+            connection.has_buffered_answer();
+        }
     }
 }
 
@@ -198,9 +198,9 @@ impl AnswerBody {
             let first = poll_fn(|cx| Pin::new(&mut rest).poll_next(cx)).now_or_never();
             let unsent = first.flatten().and_then(Result::ok).unwrap_or_default();
             let long = Some(&unsent).filter(|all| all.len() > PIECE);
-            connection
-                .iter()
-                .for_each(|connection| connection.answers(long));
+            if let Some(connection) = &connection {
+                connection.answers(long);
+            }
             Self {
                 unsent,
                 rest,

@@ -37,11 +37,13 @@ impl<'a> Fields<'a> {
 
     /// Reads a form (`application/x-www-form-urlencoded`) or a query.
     pub fn from_form(form: &[u8], names: Names<'_>) -> Result<Self, Problem> {
-        let known = |name: String| names.iter().find(|known| **known == name).copied();
         let pairs = pairs(&String::from_utf8_lossy(form)).into_iter();
         Self(
             pairs
-                .filter_map(|(name, text)| Some((known(name)?, Field::Form(text))))
+                .filter_map(|(name, text)| {
+                    let known = names.iter().find(|known| **known == name).copied()?;
+                    Some((known, Field::Form(text)))
+                })
                 .collect(),
         )
         .without_twins()
@@ -126,7 +128,8 @@ fn not_json(error: &serde_json::Error) -> Problem {
     if error.is_data() {
         return Problem::invalid("The body must be a JSON object.");
     }
-    let (line, column) = (error.line(), error.column());
+    let line = error.line();
+    let column = error.column();
     Problem::invalid(format!(
         "The body is not valid JSON (line {line}, column {column}): send a JSON object."
     ))

@@ -85,22 +85,15 @@ fn warn_of_stranger(peer: IpAddr) {
 
 /// An address with or without a port, and IPv6 with or without its brackets.
 fn address(entry: &str) -> Option<IpAddr> {
-    let alone = entry.parse().ok();
-    let with_port = || Some(entry.parse::<SocketAddr>().ok()?.ip());
-    let in_brackets = || {
-        Some(
-            entry
-                .strip_prefix('[')?
-                .strip_suffix(']')?
-                .parse::<Ipv6Addr>()
-                .ok()?
-                .into(),
-        )
+    let address = if let Ok(alone) = entry.parse::<IpAddr>() {
+        alone
+    } else if let Ok(with_port) = entry.parse::<SocketAddr>() {
+        with_port.ip()
+    } else {
+        let in_brackets = entry.strip_prefix('[')?.strip_suffix(']')?;
+        in_brackets.parse::<Ipv6Addr>().ok()?.into()
     };
-    alone
-        .or_else(with_port)
-        .or_else(in_brackets)
-        .map(|address: IpAddr| address.to_canonical())
+    Some(address.to_canonical())
 }
 
 #[cfg(test)]

@@ -97,9 +97,12 @@ impl ClientStream {
     /// Notes a share of bytes before actix-http gets it. `false` if the head is too long; the
     /// client has been sent 431 then.
     fn may_go_on(&mut self, share: &[u8]) -> bool {
-        match self.connection.waits_for_head() {
-            true => lines(share).for_each(|line| _ = self.head.ends_with(line)),
-            false => self.head = UnfinishedHead::default(),
+        if self.connection.waits_for_head() {
+            for line in lines(share) {
+                self.head.ends_with(line);
+            }
+        } else {
+            self.head = UnfinishedHead::default();
         }
         if self.head.has_line {
             self.connection.begins_head();
@@ -117,10 +120,8 @@ impl UnfinishedHead {
     /// Adds a line, or a part of a line. Returns whether the head ends here, which an empty line
     /// after other lines does. As in actix-http, a line may end without a carriage return.
     fn ends_with(&mut self, line: &[u8]) -> bool {
-        let (is_over, is_empty) = (
-            line.ends_with(b"\n"),
-            !self.is_in_line && [b"\r\n", &b"\n"[..], b"\r"].contains(&line),
-        );
+        let is_over = line.ends_with(b"\n");
+        let is_empty = !self.is_in_line && [b"\r\n", &b"\n"[..], b"\r"].contains(&line);
         if is_over && is_empty && self.has_line {
             *self = Self::default();
             return true;
@@ -137,7 +138,8 @@ impl UnfinishedHead {
     /// How many of these bytes actix-http may get at once: all, unless a second head may end in
     /// them.
     fn share(mut self, bytes: &[u8]) -> usize {
-        let (mut end, mut first) = (0, None);
+        let mut end = 0;
+        let mut first = None;
         for line in lines(bytes) {
             end += line.len();
             let before = if self.ends_with(line) {

@@ -113,7 +113,9 @@ impl ClientConnection {
             state.next.take()
         };
         drop(state);
-        next.into_iter().for_each(Waker::wake);
+        if let Some(next) = next {
+            next.wake();
+        }
     }
 
     /// An answer begins. `long` holds its bytes if they are more than the connection's buffer has

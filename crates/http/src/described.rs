@@ -89,13 +89,13 @@ macro_rules! routes {
 impl Routes {
     /// Iterates over the paths, each once.
     pub fn paths(&self) -> impl Iterator<Item = &'static str> {
-        let is_first = |number: usize| {
-            self.rows[..number]
-                .iter()
-                .all(|before| before.path != self.rows[number].path)
-        };
         (0..self.rows.len())
-            .filter(move |number| is_first(*number))
+            .filter(|number| {
+                let path = self.rows[*number].path;
+                self.rows[..*number]
+                    .iter()
+                    .all(|before| before.path != path)
+            })
             .map(|number| self.rows[number].path)
     }
 
@@ -104,14 +104,10 @@ impl Routes {
     pub fn resource(&self, of: &str, at: &str) -> Resource {
         let mut resource = web::resource(at);
         let mut allowed = Vec::new();
-        let changes_by_get = |row: &DescribedRoute| {
-            row.methods.changes && row.methods.allowed.contains(&Method::GET)
-        };
-        if self
-            .rows
-            .iter()
-            .any(|row| row.path == of && changes_by_get(row))
-        {
+        let changes_by_get = self.rows.iter().any(|row| {
+            row.path == of && row.methods.changes && row.methods.allowed.contains(&Method::GET)
+        });
+        if changes_by_get {
             resource = resource.route(answer_nothing());
         }
         for row in self.rows.iter().filter(|row| row.path == of) {
@@ -187,25 +183,28 @@ impl Modify for BearerSecurity {
             ]
             .into_iter()
             .flatten();
-            operations.for_each(|operation| _ = operation.security.get_or_insert_default());
+            for operation in operations {
+                operation.security.get_or_insert_default();
+            }
         }
     }
 }
 
 fn by_status(codes: &[&[ProblemCode]], further: &[u16]) -> BTreeMap<u16, Vec<Problem>> {
-    let status = |status: &u16| StatusCode::from_u16(*status).expect("a status of the table");
-    let further = further
-        .iter()
-        .map(status)
-        .map(|status| problem(InvalidRequest).with_status(status));
+    let further = further.iter().map(|status| {
+        let status = StatusCode::from_u16(*status).expect("a status of the table");
+        problem(InvalidRequest).with_status(status)
+    });
     let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    let has = |code: &&ProblemCode| codes.iter().any(|codes| codes.contains(code));
     let of_doors = codes
         .iter()
         .copied()
         .flatten()
         .filter(|code| matches!(code, OfDoor(_)));
-    let all = ProblemCode::ALL.iter().filter(has).chain(of_doors);
+    let of_us = ProblemCode::ALL
+        .iter()
+        .filter(|code| codes.iter().any(|codes| codes.contains(code)));
+    let all = of_us.chain(of_doors);
     for problem in all.copied().map(problem).chain(further) {
         found
             .entry(problem.status.as_u16())
@@ -225,10 +224,10 @@ fn problem(code: ProblemCode) -> Problem {
 }
 
 fn response(problems: &[Problem]) -> Response {
-    let example = |problem: &Problem| ExampleBuilder::new().value(Some(problem.example()));
-    let examples = problems
-        .iter()
-        .map(|problem| (problem.code.as_str(), example(problem)));
+    let examples = problems.iter().map(|problem| {
+        let example = ExampleBuilder::new().value(Some(problem.example()));
+        (problem.code.as_str(), example)
+    });
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("Problem")))
         .examples_from_iter(examples);

@@ -158,7 +158,8 @@ impl Problem {
     /// A problem with the status that belongs to the code.
     pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         let (retry_after, bind_ticket, oauth, oauth_member, header) = Default::default();
-        let (status, detail) = (code.row().1, detail.into());
+        let status = code.row().1;
+        let detail = detail.into();
         Self {
             code,
             status,
@@ -234,16 +235,15 @@ impl Problem {
 
     fn document<'a>(&'a self, request_id: &'a str) -> ProblemDocument<'a> {
         let (code, _, title) = self.code.row();
-        let (kind, status, detail) = (
-            format!("urn:wxmint:problem:{code}"),
-            self.status.as_u16(),
-            &self.detail,
-        );
+        let kind = format!("urn:wxmint:problem:{code}");
+        let status = self.status.as_u16();
+        let detail = &self.detail;
         let bind_ticket = self
             .bind_ticket
             .as_ref()
             .map(|BindTicket(ticket)| &**ticket);
-        let (retry_after, error) = (self.retry_after, self.oauth);
+        let retry_after = self.retry_after;
+        let error = self.oauth;
         ProblemDocument {
             kind,
             title,
@@ -289,9 +289,9 @@ impl Problem {
                 if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&self.status) =>
             {
                 let mut document = json!({"error": code, "error_description": self.detail});
-                self.oauth_member
-                    .into_iter()
-                    .for_each(|name| document[name] = true.into());
+                if let Some(name) = self.oauth_member {
+                    document[name] = true.into();
+                }
                 ("application/json", serde_json::to_vec(&document))
             }
             _ => (

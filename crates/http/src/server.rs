@@ -146,22 +146,21 @@ async fn outermost<B: MessageBody + 'static>(
     only_loopback_names: bool,
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let connection = request.conn_data::<Arc<ClientConnection>>().cloned();
-    connection
-        .iter()
-        .for_each(|connection| connection.is_in(Phase::Works));
+    if let Some(connection) = &connection {
+        connection.is_in(Phase::Works);
+    }
     let request_body = RequestBody::take_from(&mut request, connection.as_ref());
-    // actix-web turns an error into an answer itself, and sends it at once.
-    let flushes = |_: &_| {
-        connection
-            .iter()
-            .for_each(|connection| connection.is_in(Phase::Flushes(Instant::now())))
-    };
     let mut response = match check_host(&request, only_loopback_names) {
-        Ok(()) => next
-            .call(request)
-            .await
-            .inspect_err(flushes)?
-            .map_into_boxed_body(),
+        Ok(()) => match next.call(request).await {
+            Ok(response) => response.map_into_boxed_body(),
+            Err(error) => {
+                // actix-web turns an error into an answer itself, and sends it at once.
+                if let Some(connection) = &connection {
+                    connection.is_in(Phase::Flushes(Instant::now()));
+                }
+                return Err(error);
+            }
+        },
         Err(problem) => request.error_response(problem),
     };
     if let Some(problem) = Problem::of(response.response()) {

@@ -14,16 +14,17 @@ const WORDS: [&str; 3] = ["prefetch", "prerender", "preview"];
 /// The route of such requests, for the paths at which a GET changes something: it answers 204,
 /// which no cache keeps. So the browser sends the request again when the person opens the link.
 pub(super) fn answer_nothing() -> Route {
-    let answer = async || {
-        HttpResponse::NoContent()
-            .insert_header((CACHE_CONTROL, "no-store"))
-            .finish()
-    };
     let is_visit = guard::Any(guard::Get()).or(guard::Head());
     web::route()
         .guard(is_visit)
         .guard(guard::fn_guard(|context| is_speculative(context.head())))
-        .to(answer)
+        .to(no_content)
+}
+
+async fn no_content() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .finish()
 }
 
 fn is_speculative(head: &RequestHead) -> bool {
@@ -33,12 +34,11 @@ fn is_speculative(head: &RequestHead) -> bool {
     fields
         .map(|field| field.as_bytes().to_ascii_lowercase())
         .any(|field| {
-            let is_in_field = |word: &&str| {
+            WORDS.iter().any(|word| {
                 field
                     .windows(word.len())
                     .any(|part| part == word.as_bytes())
-            };
-            WORDS.iter().any(is_in_field)
+            })
         })
 }
 

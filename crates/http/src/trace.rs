@@ -96,7 +96,10 @@ fn address(request: &HttpRequest) -> String {
     let proxies = request
         .app_data::<TrustedProxies>()
         .filter(|_| request.headers().contains_key(X_FORWARDED_FOR));
-    limit_key(proxies.map_or_else(|| peer(request), |proxies| proxies.client_of(request)))
+    limit_key(match proxies {
+        Some(proxies) => proxies.client_of(request),
+        None => peer(request),
+    })
 }
 
 /// The request id, trace id and client of the request, for audit events.
@@ -210,7 +213,8 @@ fn own_headers(request: &mut ServiceRequest) {
 pub fn counted(route: RouteMetrics, resource: Resource) -> impl HttpServiceFactory {
     let route = Rc::new(route);
     resource.wrap_fn(move |request, service| {
-        let (route, begun) = (Rc::clone(&route), Instant::now());
+        let route = Rc::clone(&route);
+        let begun = Instant::now();
         service
             .call(request)
             .inspect_ok(move |answer| route.answered(outcome(answer.response()), begun))

@@ -66,22 +66,24 @@ pub const PATHS: [&str; 3] = [DOCUMENT, FOLDER, FILE];
 
 /// Adds the viewer's routes. The app's data must hold a [`Description`].
 pub fn routes(config: &mut ServiceConfig) {
-    let document = async |description: Data<Description>| {
-        HttpResponse::Ok()
-            .content_type("application/json")
-            .body(description.document.clone())
-    };
-    // The viewer's files lie below. The location is relative, so that the redirect also works
-    // behind a proxy that adds a prefix.
-    let folder = async || {
-        HttpResponse::PermanentRedirect()
-            .insert_header((header::LOCATION, "docs/"))
-            .finish()
-    };
     config
         .service(readable(DOCUMENT, document))
         .service(readable(FOLDER, folder))
         .service(readable(FILE, file));
+}
+
+async fn document(description: Data<Description>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(description.document.clone())
+}
+
+async fn folder() -> HttpResponse {
+    // The viewer's files lie below. The location is relative, so that the redirect also works
+    // behind a proxy that adds a prefix.
+    HttpResponse::PermanentRedirect()
+        .insert_header((header::LOCATION, "docs/"))
+        .finish()
 }
 
 /// `GET /docs/…`: the page and its files. The viewer's own route is not used, because its 404 has no body.

@@ -172,26 +172,25 @@ pub mod packed {
 
     /// Decodes [`person`].
     pub fn read_person(bytes: &[u8]) -> Result<Person> {
-        let read = || {
-            let (app, openid) = match bytes.split_first()? {
-                (&PACKED, rest) => {
-                    let (number, openid) = rest.split_first_chunk()?;
-                    (usual_app(u64::from_be_bytes(*number)), openid)
-                }
-                _ => {
-                    let colon = bytes.iter().position(|byte| *byte == b':')?;
-                    (
-                        str::from_utf8(&bytes[..colon]).ok()?.to_owned(),
-                        &bytes[colon + 1..],
-                    )
-                }
-            };
-            Some(Person {
-                app: app.parse().ok()?,
-                openid: read_of_wechat(openid).parse().ok()?,
-            })
+        decoded_person(bytes).ok_or(Unreadable("a person"))
+    }
+
+    fn decoded_person(bytes: &[u8]) -> Option<Person> {
+        let (app, openid) = match bytes.split_first()? {
+            (&PACKED, rest) => {
+                let (number, openid) = rest.split_first_chunk()?;
+                (usual_app(u64::from_be_bytes(*number)), openid)
+            }
+            _ => {
+                let colon = bytes.iter().position(|byte| *byte == b':')?;
+                let app = str::from_utf8(&bytes[..colon]).ok()?;
+                (app.to_owned(), &bytes[colon + 1..])
+            }
         };
-        read().ok_or(Unreadable("a person"))
+        Some(Person {
+            app: app.parse().ok()?,
+            openid: read_of_wechat(openid).parse().ok()?,
+        })
     }
 
     /// Encodes a list of unionids. Each follows its length in one byte.
@@ -271,10 +270,8 @@ pub mod packed {
                     ("wx0123456789ABCDEF", 19),
                     ("wx1", 4),
                 ] {
-                    let (app, openid) = (
-                        app.parse().expect("an AppID"),
-                        text.parse().expect("an openid"),
-                    );
+                    let app = app.parse().expect("an AppID");
+                    let openid = text.parse().expect("an openid");
                     let somebody = Person { app, openid };
                     let bytes = person(&somebody);
                     assert_eq!(

@@ -89,7 +89,8 @@ impl IdKey {
     /// bytes, so that different lists never give the same input. Two bytes are enough, because an
     /// id has at most 256.
     fn mac(&self, parts: &[&str]) -> [u8; 16] {
-        let (mut bytes, mut mac) = ([0; 16], hmac::Context::with_key(&self.0));
+        let mut bytes = [0; 16];
+        let mut mac = hmac::Context::with_key(&self.0);
         for part in parts {
             mac.update(&(part.len() as u16).to_be_bytes());
             mac.update(part.as_bytes());

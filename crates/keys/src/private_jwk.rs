@@ -72,7 +72,9 @@ impl PrivateJwk {
             Algorithm::Rs256 => (Algorithm::Rs256, "RSA", None, Material::of_rsa()),
         };
         let material = material.map_err(|_| KeyError::Crypto("generate a key"))?;
-        let (kty, crv, alg) = (kty.into(), crv.map(Into::into), alg.name().into());
+        let kty = kty.into();
+        let crv = crv.map(Into::into);
+        let alg = alg.name().into();
         let mut jwk = Self {
             kty,
             crv,
@@ -114,9 +116,10 @@ impl PrivateJwk {
     /// The key's name in error messages: its position in the set, and its `kid` if it has one.
     pub(super) fn label(&self, index: usize) -> String {
         let place = index + 1;
-        self.kid
-            .as_ref()
-            .map_or_else(|| place.to_string(), |kid| format!("{place} (kid {kid})"))
+        match &self.kid {
+            Some(kid) => format!("{place} (kid {kid})"),
+            None => place.to_string(),
+        }
     }
 }
 

@@ -86,7 +86,8 @@ pub fn plan(
     at_once: bool,
 ) -> Result<RotationStep, Refusal> {
     if policy.every <= policy.lead {
-        let (every, lead) = (policy.every.num_seconds(), policy.lead.num_seconds());
+        let every = policy.every.num_seconds();
+        let lead = policy.lead.num_seconds();
         return Err(Refusal::EveryWithinLead { every, lead });
     }
     let nbf = publication(lives, policy, now, at_once);

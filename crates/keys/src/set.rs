@@ -114,13 +114,21 @@ pub enum KeyState {
 /// The state of each key, in the order of `lives`, which must be ordered by `nbf`.
 pub fn states(lives: &[KeyLife], now: DateTime<Utc>) -> Vec<KeyState> {
     let signing = signing(lives, now);
-    let state = |(index, life): (usize, &KeyLife)| match () {
-        () if is_gone(life, now) => KeyState::Gone,
-        () if Some(index) == signing => KeyState::Signing,
-        () if life.nbf > now => KeyState::Published,
-        () => KeyState::Retired,
-    };
-    lives.iter().enumerate().map(state).collect()
+    lives
+        .iter()
+        .enumerate()
+        .map(|(index, life)| {
+            if is_gone(life, now) {
+                KeyState::Gone
+            } else if Some(index) == signing {
+                KeyState::Signing
+            } else if life.nbf > now {
+                KeyState::Published
+            } else {
+                KeyState::Retired
+            }
+        })
+        .collect()
 }
 
 /// How long a cache may keep the JWKS that it fetches at `now`: one sixth of the lead

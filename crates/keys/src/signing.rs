@@ -168,18 +168,18 @@ pub(super) enum KeyPair {
 impl Signer<Vec<u8>> for KeyPair {
     /// The raw signature of a JWS (RFC 7515); for ES256 the concatenation of r and s.
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        let (random, failed) = (SystemRandom::new(), |_| signature::Error::new());
+        let random = SystemRandom::new();
         match self {
             Self::P256(pair) => pair
                 .sign(&random, message)
                 .map(|signed| signed.as_ref().to_vec())
-                .map_err(failed),
+                .map_err(|_| signature::Error::new()),
             Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
                     .map(|()| signature)
-                    .map_err(failed)
+                    .map_err(|_| signature::Error::new())
             }
         }
     }

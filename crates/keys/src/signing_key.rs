@@ -118,7 +118,9 @@ impl PrivateJwk {
 
     fn p256(&self) -> Result<(PublicKey, KeyPair), String> {
         let Material { x, y, d, .. } = &self.material;
-        let (x, y, d) = (fixed32("x", x)?, fixed32("y", y)?, fixed32("d", d)?);
+        let x = fixed32("x", x)?;
+        let y = fixed32("y", y)?;
+        let d = fixed32("d", d)?;
         let point = [&[4][..], &x, &y].concat();
         let pair = EcdsaKeyPair::from_private_key_and_public_key(
             &ECDSA_P256_SHA256_FIXED_SIGNING,
@@ -132,7 +134,8 @@ impl PrivateJwk {
 
     fn ed25519(&self) -> Result<(PublicKey, KeyPair), String> {
         let Material { x, d, .. } = &self.material;
-        let (x, d) = (fixed32("x", x)?, fixed32("d", d)?);
+        let x = fixed32("x", x)?;
+        let d = fixed32("d", d)?;
         let pair = Ed25519KeyPair::from_seed_and_public_key(&d, &x).ok();
         let both = PublicKey::ed25519(&x).zip(pair.map(|pair| KeyPair::Ed25519(pair.into())));
         both.ok_or_else(|| "`x` is not the public key of `d`".into())
@@ -150,14 +153,14 @@ impl PrivateJwk {
             qi,
             ..
         } = &self.material;
-        let (n, e, d, p, q) = (
-            bytes("n", n)?,
-            bytes("e", e)?,
-            bytes("d", d)?,
-            bytes("p", p)?,
-            bytes("q", q)?,
-        );
-        let (dp, dq, qi) = (bytes("dp", dp)?, bytes("dq", dq)?, bytes("qi", qi)?);
+        let n = bytes("n", n)?;
+        let e = bytes("e", e)?;
+        let d = bytes("d", d)?;
+        let p = bytes("p", p)?;
+        let q = bytes("q", q)?;
+        let dp = bytes("dp", dp)?;
+        let dq = bytes("dq", dq)?;
+        let qi = bytes("qi", qi)?;
         let public_key = RsaPublicKeyComponents {
             n: &n[..],
             e: &e[..],
@@ -177,7 +180,8 @@ impl PrivateJwk {
     }
 
     fn life(&self, public: &PublicKey) -> Result<KeyLife, String> {
-        let (kid, algorithm) = (public.kid().to_owned(), public.algorithm());
+        let kid = public.kid().to_owned();
+        let algorithm = public.algorithm();
         let nbf = date("nbf", self.nbf.unwrap_or_default())?;
         let exp = self.exp.map(|exp| date("exp", exp)).transpose()?;
         Ok(KeyLife {

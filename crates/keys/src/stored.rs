@@ -161,10 +161,9 @@ impl StoredKeys {
         self.keys
             .retain(|key| !step.drop.iter().any(|kid| key.kid() == kid));
         for (kid, exp) in &step.expire {
-            self.keys
-                .iter_mut()
-                .filter(|key| key.kid() == kid)
-                .for_each(|key| key.exp = Some(exp.timestamp()));
+            for key in self.keys.iter_mut().filter(|key| key.kid() == kid) {
+                key.exp = Some(exp.timestamp());
+            }
         }
         if let Some((algorithm, nbf)) = step.publish {
             self.keys.push(PrivateJwk::generate(algorithm, nbf)?);
@@ -181,19 +180,17 @@ impl StoredKeys {
     ) -> Result<(), KeyError> {
         self.revoke(kid, now);
         if let Some(released) = &retirement.released {
-            self.keys
-                .iter_mut()
-                .filter(|key| key.kid() == released)
-                .for_each(|key| key.exp = None);
+            for key in self.keys.iter_mut().filter(|key| key.kid() == released) {
+                key.exp = None;
+            }
         }
         match &retirement.successor {
             Successor::Unchanged => {}
             Successor::Promoted(next) => {
                 let nbf = Some(retirement.begins.timestamp());
-                self.keys
-                    .iter_mut()
-                    .filter(|key| key.kid() == next)
-                    .for_each(|key| key.nbf = nbf);
+                for key in self.keys.iter_mut().filter(|key| key.kid() == next) {
+                    key.nbf = nbf;
+                }
             }
             Successor::New(algorithm) => self
                 .keys
@@ -206,7 +203,9 @@ impl StoredKeys {
     pub fn replace(&mut self, key: PrivateJwk, now: DateTime<Utc>) {
         self.all_revoked_at = Some((now + SPREADS_WITHIN).timestamp());
         let old = mem::replace(&mut self.keys, vec![key]);
-        old.iter().for_each(|key| self.revoke(key.kid(), now));
+        for key in &old {
+            self.revoke(key.kid(), now);
+        }
     }
 
     /// Moves a key to `revoked`, even if it has not signed yet: a thief of the key could sign with

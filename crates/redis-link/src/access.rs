@@ -69,7 +69,8 @@ impl RedisAccess {
             tls.config()?;
         }
         url.sentinel_password(program)?;
-        let (current, tls) = (Arc::new(ArcSwap::from_pointee(url)), Arc::new(tls));
+        let current = Arc::new(ArcSwap::from_pointee(url));
+        let tls = Arc::new(tls);
         Ok(Self {
             current,
             tls,

@@ -45,9 +45,9 @@ impl Script {
     /// A call of the script. Its keys lie in one slot.
     pub fn on(&'static self, keys: &[impl AsRef<str>]) -> Call {
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        let slots = || keys.iter().map(|key| slot_of(key.as_bytes()));
         debug_assert!(
-            slots().all(|slot| Some(slot) == slots().next()),
+            keys.iter()
+                .all(|key| slot_of(key.as_bytes()) == slot_of(keys[0].as_bytes())),
             "the keys of a script lie in one slot"
         );
         let call = Call::at(keys.first().unwrap_or(&""))
@@ -66,9 +66,9 @@ impl Script {
     pub(crate) fn by_text(&self, by_name: &Cmd) -> Cmd {
         let mut by_text = redis::cmd("EVAL");
         by_text.arg(&self.text);
-        members(by_name)
-            .skip(2)
-            .for_each(|member| by_text.write_arg(member));
+        for member in members(by_name).skip(2) {
+            by_text.write_arg(member);
+        }
         by_text
     }
 }
@@ -141,12 +141,13 @@ pub fn slot_of(key: &[u8]) -> u16 {
 
 /// The text between the first `{` and the next `}`, if it is not empty; otherwise the whole key.
 fn hashed(key: &[u8]) -> &[u8] {
-    let tagged = || {
-        let rest = &key[key.iter().position(|byte| *byte == b'{')? + 1..];
-        let tag = &rest[..rest.iter().position(|byte| *byte == b'}')?];
-        (!tag.is_empty()).then_some(tag)
-    };
-    tagged().unwrap_or(key)
+    tag_of(key).unwrap_or(key)
+}
+
+fn tag_of(key: &[u8]) -> Option<&[u8]> {
+    let rest = &key[key.iter().position(|byte| *byte == b'{')? + 1..];
+    let tag = &rest[..rest.iter().position(|byte| *byte == b'}')?];
+    (!tag.is_empty()).then_some(tag)
 }
 
 #[cfg(test)]

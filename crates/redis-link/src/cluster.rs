@@ -32,7 +32,8 @@ pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, R
     let mut answers = stream::iter(servers)
         .map(view_of)
         .buffer_unordered(AT_A_TIME);
-    let (mut views, mut reason) = (Vec::new(), Reason::from(""));
+    let mut views = Vec::new();
+    let mut reason = Reason::from("");
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(view) => views.push(view),
@@ -56,11 +57,10 @@ pub(crate) async fn find(mut servers: Vec<Rc<Server>>) -> Result<Vec<Primary>, R
 async fn view_of(server: Rc<Server>) -> Result<View, Reason> {
     let read = |mut answers: Vec<Value>| {
         let answer = answers.pop().unwrap_or(Value::Nil).extract_error();
-        let is_no_cluster = |words: &str| words.contains("cluster support disabled");
-        let answer = answer.map_err(|error| match error.detail().is_some_and(is_no_cluster) {
-            true => Cause::NoCluster
+        let answer = answer.map_err(|error| match error.detail() {
+            Some(words) if words.contains("cluster support disabled") => Cause::NoCluster
                 .because("it is no Cluster: write redis:// instead of redis+cluster://"),
-            false => describe(&error),
+            _ => describe(&error),
         })?;
         parse(answer, &server.address)
     };
@@ -84,14 +84,11 @@ pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec
     );
     let mut newcomers = primary.newcomers.borrow_mut();
     newcomers.retain(|replica, _| named.contains(replica));
-    let is_new = |one: &Address| {
-        newcomers
-            .entry(one.clone())
-            .or_insert_with(Instant::now)
-            .elapsed()
-            < HEARD_OF_WITHIN
-    };
-    Ok(named.into_iter().filter(is_new).collect())
+    let new = named.into_iter().filter(|one| {
+        let heard_of = newcomers.entry(one.clone()).or_insert_with(Instant::now);
+        heard_of.elapsed() < HEARD_OF_WITHIN
+    });
+    Ok(new.collect())
 }
 
 /// Merges the views: the primaries of the first view, with the replicas that any view names.
@@ -102,12 +99,12 @@ pub(crate) async fn newcomers(primary: &Server, deadline: Instant) -> Result<Vec
 fn together(views: &[View]) -> Option<Vec<Primary>> {
     let (_, primaries) = views.first()?;
     let is_voter = |one: &Address| primaries.iter().any(|primary| primary.address == *one);
-    let with_successors = |primary: &Primary| {
-        let same = |other: &&Primary| other.address == primary.address;
+    let with_successors = primaries.iter().map(|primary| {
         let views = || {
-            views
-                .iter()
-                .filter_map(|(by, view)| Some((by, view.iter().find(same)?)))
+            views.iter().filter_map(|(by, view)| {
+                let same = view.iter().find(|other| other.address == primary.address)?;
+                Some((by, same))
+            })
         };
         let witnesses = views()
             .filter(|(by, _)| **by != primary.address && is_voter(by))
@@ -126,8 +123,8 @@ fn together(views: &[View]) -> Option<Vec<Primary>> {
             successors,
             ..primary.clone()
         }
-    };
-    Some(primaries.iter().map(with_successors).collect())
+    });
+    Some(with_successors.collect())
 }
 
 /// Parses the answer to `CLUSTER SLOTS`: the first and the last slot of each range, and its
@@ -200,14 +197,14 @@ fn own_replicas(nodes: &str) -> Vec<Address> {
     let of_it = rows
         .iter()
         .filter(|row| row.get(3) == own.first() && !has(row, "fail"));
-    let address = |row: &Vec<&str>| {
+    let addresses = of_it.filter_map(|row| {
         let (host, port) = row.get(1)?.split('@').next()?.rsplit_once(':')?;
         Some(Address {
             host: host.to_owned(),
             port: port.parse().ok()?,
         })
-    };
-    of_it.filter_map(address).collect()
+    });
+    addresses.collect()
 }
 
 #[cfg(test)]

@@ -151,7 +151,8 @@ impl Write<'_> {
             // Meanwhile the deciders may have noticed that a replica is dead.
             required = self.required(true).await?;
         }
-        let (met, count) = (confirmed.len(), required.count);
+        let met = confirmed.len();
+        let count = required.count;
         is_met(&required).then_some(()).ok_or_else(|| {
             let setting = self.primaries.connector.access.program.confirm;
             Cause::Unconfirmed.because(format!(
@@ -212,7 +213,9 @@ impl Write<'_> {
     /// known, the deciders must say after the write that no replica has been promoted.
     /// `is_asked_anew`: the deciders are asked in any case.
     async fn successors(&self, is_asked_anew: bool) -> Result<Vec<Address>, Reason> {
-        let (primaries, primary, written) = (self.primaries, self.primary, Instant::now());
+        let primaries = self.primaries;
+        let primary = self.primary;
+        let written = Instant::now();
         if !is_asked_anew {
             if !primaries.are_known_since(written - FRESH) {
                 // If the deciders do not answer, their last answer counts for a while.
@@ -262,11 +265,11 @@ async fn next_wait(
         let begun = last
             .take()
             .filter(|last| running.as_ref().is_none_or(|running| !running.ptr_eq(last)));
-        let begin = || {
+        let next = begun.unwrap_or_else(|| {
             let primary = Rc::clone(primary);
             in_background(async move { wait(&primary, replicas).await })
-        };
-        last.insert(begun.unwrap_or_else(begin)).clone()
+        });
+        last.insert(next).clone()
     };
     next.await
 }
@@ -277,7 +280,8 @@ async fn next_wait(
 /// for a moment, which makes Valkey ask its replicas for their offsets.
 async fn wait(primary: &Server, replicas: usize) -> Result<Option<Rc<Replication>>, Failure> {
     let begun = Instant::now();
-    let (mut wanted, mut within) = (replicas, CONFIRMED_WITHIN);
+    let mut wanted = replicas;
+    let mut within = CONFIRMED_WITHIN;
     loop {
         let mut commands = redis::pipe();
         commands

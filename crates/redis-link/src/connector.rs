@@ -73,12 +73,12 @@ impl Connector {
                 .await
             }
         };
-        let late = |_| match has_tls {
-            true => Err(Cause::NoAnswerByTls
+        match timeout(CONNECT_TIMEOUT, opening).await {
+            Ok(opened) => opened,
+            Err(_) if has_tls => Err(Cause::NoAnswerByTls
                 .because("no answer within 400 ms: does it speak TLS on this port?")),
-            false => Err(Cause::NoAnswer.because("no answer within 400 ms")),
-        };
-        timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(late)
+            Err(_) => Err(Cause::NoAnswer.because("no answer within 400 ms")),
+        }
     }
 
     /// Sends a `PING`, and logs in. Without the `PING`, TLS errors would appear only at a caller's

@@ -228,17 +228,16 @@ pub fn describe(error: &RedisError) -> Reason {
             let lacks = error
                 .detail()
                 .and_then(|words| words.split_once(" to run the '")?.1.split_once('\''));
-            // A walk over all keys needs the rights to both.
-            let right = |command| {
-                if matches!(command, "scan" | "dbsize") {
-                    "scan +dbsize"
-                } else {
-                    command
-                }
+            let Some((command, _)) = lacks else {
+                return reason;
             };
-            lacks.map_or(reason.clone(), |(it, _)| {
-                reason.with_cure(format!("run: ACL SETUSER NAME +{}", right(it)))
-            })
+            // A walk over all keys needs the rights to both.
+            let right = if matches!(command, "scan" | "dbsize") {
+                "scan +dbsize"
+            } else {
+                command
+            };
+            reason.with_cure(format!("run: ACL SETUSER NAME +{right}"))
         }
         None if error.is_io_error() => error.to_string().into(),
         None => Cause::UnexpectedAnswer.because(error.category()),

@@ -82,7 +82,8 @@ impl Replication {
     /// The replicas that have all data that the primary had written at `before`. There are none if
     /// `before` is the state of another primary.
     pub(crate) fn confirmed<'a>(&'a self, before: &Self) -> impl Iterator<Item = &'a Address> {
-        let (is_same, written) = (self.id == before.id, before.offset);
+        let is_same = self.id == before.id;
+        let written = before.offset;
         self.replicas
             .iter()
             .filter(move |replica| is_same && replica.offset >= written)
@@ -201,7 +202,9 @@ impl RedisClient {
         let found = known.all();
         let asked = Instant::now();
         let answers = join_all(found.iter().map(|(_, server)| self.ask(server, asked))).await;
-        let (mut state, mut slots, mut times) = (State::default(), 0, Vec::new());
+        let mut state = State::default();
+        let mut slots = 0;
+        let mut times = Vec::new();
         for ((primary, _), answer) in found.iter().zip(answers) {
             let Ok((replicas, time, evicted)) = answer else {
                 continue;

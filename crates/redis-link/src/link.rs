@@ -76,14 +76,15 @@ impl RedisClient {
     ) -> Result<(A, B)> {
         self.measured(step, async |primaries, deadline| {
             if primaries.is_cluster() && first.slot != second.slot {
-                let alone = |call| answer(&primaries, call, deadline);
-                let (one, other) = Box::pin(join(alone(first), alone(second))).await;
+                let (one, other) = Box::pin(join(
+                    answer(&primaries, first, deadline),
+                    answer(&primaries, second, deadline),
+                ))
+                .await;
                 return Ok((one?.read()?, other?.read()?));
             }
-            let (count, both) = (
-                first.commands.len(),
-                first.commands.len() + second.commands.len(),
-            );
+            let count = first.commands.len();
+            let both = first.commands.len() + second.commands.len();
             let call = self
                 .later
                 .take()
@@ -129,8 +130,10 @@ impl RedisClient {
         if !Arc::ptr_eq(&primaries.connector.url, &self.access.current.load()) {
             *primaries = Primaries::new(self.access.connector());
         }
-        let is_long_ago = |began: Instant| began.elapsed() > SENTINELS_ASKED_EVERY;
-        if primaries.sentinels.is_some() && primaries.last_began().is_some_and(is_long_ago) {
+        if primaries.sentinels.is_some()
+            && let Some(began) = primaries.last_began()
+            && began.elapsed() > SENTINELS_ASKED_EVERY
+        {
             drop(primaries.search());
         }
         Rc::clone(&primaries)
@@ -169,8 +172,9 @@ pub(crate) async fn answer(
         scripts,
     } = call;
     let mut commands = Pipeline::with_capacity(sent.len());
-    sent.into_iter()
-        .for_each(|command| _ = commands.add_command(command));
+    for command in sent {
+        commands.add_command(command);
+    }
     let mut reply = primaries.send(slot, &commands, deadline).await?;
     for (place, script) in scripts {
         if is(ServerErrorKind::NoScript, &reply.values[place]) {
@@ -308,12 +312,14 @@ impl Primaries {
         slot: u16,
         deadline: Instant,
     ) -> Result<Rc<Server>, Failure> {
-        let late = |_| Err(Cause::NoAnswer.because("no answer within 1 s"));
-        let searched = timeout_at(deadline, self.search())
-            .await
-            .unwrap_or_else(late);
-        let unknown = || Reason::from(format!("the Cluster has no primary for slot {slot}"));
-        let found = searched.and_then(|()| self.of(slot).ok_or_else(unknown));
+        let searched = match timeout_at(deadline, self.search()).await {
+            Ok(searched) => searched,
+            Err(_) => Err(Cause::NoAnswer.because("no answer within 1 s")),
+        };
+        let found = searched.and_then(|()| {
+            self.of(slot)
+                .ok_or_else(|| Reason::from(format!("the Cluster has no primary for slot {slot}")))
+        });
         found.map_err(|reason| Failure {
             server: self.name(),
             problem: Problem::Silent,
@@ -344,12 +350,11 @@ async fn send_asking(
     mut answers: Vec<Value>,
     deadline: Instant,
 ) -> Answers {
-    let is_ask = |answer: &Value| is(ServerErrorKind::Ask, answer);
     let mut asking = redis::pipe();
     for (command, _) in sent
         .cmd_iter()
         .zip(&answers)
-        .filter(|(_, answer)| is_ask(answer))
+        .filter(|(_, answer)| is(ServerErrorKind::Ask, answer))
     {
         asking.cmd("ASKING").add_command(command.clone());
     }
@@ -359,10 +364,11 @@ async fn send_asking(
         .into_iter()
         .skip(1)
         .step_by(2);
-    answers
+    let asked = answers
         .iter_mut()
-        .filter(|answer| is_ask(answer))
-        .zip(told)
-        .for_each(|(answer, told)| *answer = told);
+        .filter(|answer| is(ServerErrorKind::Ask, answer));
+    for (answer, told) in asked.zip(told) {
+        *answer = told;
+    }
     usable(answers, &server.address)
 }

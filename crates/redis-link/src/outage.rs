@@ -24,7 +24,8 @@ struct Outage {
 
 /// Notes that a call failed because Redis cannot be used.
 pub(crate) fn failed(redis: &str, reason: &str) {
-    let (mut outages, now) = (OUTAGES.lock(), Instant::now());
+    let mut outages = OUTAGES.lock();
+    let now = Instant::now();
     let outage = outages.entry(redis.to_owned()).or_insert(Outage {
         since: now,
         last: now,
@@ -32,7 +33,8 @@ pub(crate) fn failed(redis: &str, reason: &str) {
         failed: 0,
     });
     if outage.notes_failure(now) {
-        let (lasts_s, failed) = ((now - outage.since).as_secs(), outage.failed);
+        let lasts_s = (now - outage.since).as_secs();
+        let failed = outage.failed;
         tracing::warn!(
             redis,
             reason,

@@ -111,10 +111,10 @@ impl Primaries {
 
     /// The server at an address: the known one, or a new one without a connection.
     pub(crate) fn server(&self, address: &Address) -> Rc<Server> {
-        self.known(address).map_or_else(
-            || Rc::new(Server::new(address.clone(), &self.connector)),
-            |(_, server)| server,
-        )
+        match self.known(address) {
+            Some((_, server)) => server,
+            None => Rc::new(Server::new(address.clone(), &self.connector)),
+        }
     }
 
     fn known(&self, address: &Address) -> Option<(Primary, Rc<Server>)> {
@@ -133,12 +133,14 @@ impl Primaries {
         {
             return search.clone();
         }
-        let (primaries, began) = (Rc::clone(self), Instant::now());
+        let primaries = Rc::clone(self);
+        let began = Instant::now();
         let search = in_background(async move {
             if primaries.is_single() {
                 return Ok(());
             }
-            let (found, before) = (primaries.find().await?, primaries.all());
+            let found = primaries.find().await?;
+            let before = primaries.all();
             let now = names(found.iter().map(|primary| &primary.address));
             if names(before.iter().map(|(primary, _)| &primary.address)) != now {
                 tracing::info!(primaries = now, "which servers of Redis are primaries");
@@ -174,15 +176,19 @@ impl Primaries {
     /// that are still primaries, and drops the others.
     pub(crate) fn put_in_use(&self, found: Vec<Primary>, began: Option<Instant>) {
         self.found.set(began);
-        let with_server = |primary: Primary| (primary.clone(), self.server(&primary.address));
-        let table: Vec<_> = found.into_iter().map(with_server).collect();
-        let is_left =
-            |server: &&Rc<Server>| !table.iter().any(|(_, kept)| Rc::ptr_eq(kept, server));
-        self.all()
-            .iter()
-            .map(|(_, server)| server)
-            .filter(is_left)
-            .for_each(|server| outage::replaced(&server.name));
+        let table: Vec<_> = found
+            .into_iter()
+            .map(|primary| {
+                let server = self.server(&primary.address);
+                (primary, server)
+            })
+            .collect();
+        for (_, server) in &self.all() {
+            let is_kept = table.iter().any(|(_, kept)| Rc::ptr_eq(kept, server));
+            if !is_kept {
+                outage::replaced(&server.name);
+            }
+        }
         self.table.replace(table);
     }
 

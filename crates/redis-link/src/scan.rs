@@ -110,8 +110,11 @@ impl RedisClient {
             .and_then(|nodes| from_redis_value::<String>(nodes).ok());
         // In its own line, a server lists the slots that it receives or gives away in brackets
         // after its slots.
-        let is_moving = |line: &str| line.contains("myself") && line.contains(" [");
-        let mut may_miss = nodes.is_some_and(|nodes| nodes.lines().any(is_moving));
+        let mut may_miss = nodes.is_some_and(|nodes| {
+            nodes
+                .lines()
+                .any(|line| line.contains("myself") && line.contains(" ["))
+        });
         let mut layout = Vec::new();
         if is_cluster {
             let said = cluster::parse(answers.pop().unwrap_or(Value::Nil), &server.address)?;
@@ -124,13 +127,12 @@ impl RedisClient {
                 .map(|primary| (primary.address, primary.slots))
                 .collect();
         }
-        let unreadable = |_| {
+        let scanned = from_redis_value(Value::Array(answers)).map_err(|_| {
             Cause::UnexpectedAnswer.because(format!(
                 "Redis at {}: its answer to SCAN cannot be read",
                 server.name
             ))
-        };
-        let scanned = from_redis_value(Value::Array(answers)).map_err(unreadable)?;
+        })?;
         let (info, of, (cursor, found)): (String, u64, (u64, Vec<String>)) = scanned;
         // Changes with each start.
         let process = member(&info, "run_id").unwrap_or_default();

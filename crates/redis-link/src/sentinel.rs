@@ -62,7 +62,8 @@ impl Sentinels {
             .iter()
             .map(|sentinel| word(sentinel, &self.master));
         let mut answers = asked.collect::<FuturesUnordered<_>>();
-        let (mut words, mut reason) = (Vec::<Word>::new(), Reason::from(""));
+        let mut words = Vec::<Word>::new();
+        let mut reason = Reason::from("");
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(word) => {

@@ -68,7 +68,8 @@ pub(crate) fn in_background<T: Clone + 'static>(
 
 impl Server {
     pub(crate) fn new(address: Address, connector: &Rc<Connector>) -> Self {
-        let (name, connector) = (address.to_string(), Rc::clone(connector));
+        let name = address.to_string();
+        let connector = Rc::clone(connector);
         let (attempt, fails, second, last_wait, newcomers) = Default::default();
         Self {
             name,
@@ -171,18 +172,20 @@ impl Server {
     /// The attempt to connect that all callers share. A failed attempt counts for [`PAUSE`].
     fn attempt(&self) -> Attempt {
         let mut last = self.attempt.borrow_mut();
-        let is_over = |attempt: &mut Attempt| matches!(attempt.peek(), Some(Err((at, _))) if at.elapsed() >= PAUSE);
-        drop(last.take_if(is_over));
-        let begin = || {
-            let (connector, to) = (Rc::clone(&self.connector), self.address.clone());
+        drop(last.take_if(
+            |attempt| matches!(attempt.peek(), Some(Err((at, _))) if at.elapsed() >= PAUSE),
+        ));
+        let attempt = last.get_or_insert_with(|| {
+            let connector = Rc::clone(&self.connector);
+            let to = self.address.clone();
             in_background(async move {
                 connector
                     .connect(&to)
                     .await
                     .map_err(|reason| (Instant::now(), reason))
             })
-        };
-        last.get_or_insert_with(begin).clone()
+        });
+        attempt.clone()
     }
 
     /// Drops the connection that `attempt` has made, but not a newer one. An attempt that is in
@@ -227,18 +230,12 @@ pub(crate) fn is(kind: ServerErrorKind, answer: &Value) -> bool {
 /// Converts the answers to `T`. An error that a key holds another type (WRONGTYPE) is left to `T`,
 /// because another version has written that key.
 pub(crate) fn read<T: FromRedisValue>(values: Vec<Value>, from: &Address) -> Result<T, Failure> {
-    let is_other_type =
-        |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "WRONGTYPE");
-    let checked = |value: Value| {
-        if is_other_type(&value) {
-            Ok(value)
-        } else {
-            value.extract_error()
-        }
-    };
     let read = values
         .into_iter()
-        .map(checked)
+        .map(|value| match &value {
+            Value::ServerError(error) if error.code() == "WRONGTYPE" => Ok(value),
+            _ => value.extract_error(),
+        })
         .collect::<Result<Vec<_>, _>>()
         .and_then(|mut values| {
             let value = if values.len() == 1 {

@@ -53,15 +53,14 @@ impl RedisUrl {
             .ok()
             .map(str::trim_end)
             .filter(|line| !line.is_empty());
-        let missing = || {
-            format!(
-                "{}: holds no password: it must be one line of text",
-                path.display()
-            )
-        };
         password
             .map(|line| Some(Zeroizing::new(line.to_owned())))
-            .ok_or_else(missing)
+            .ok_or_else(|| {
+                format!(
+                    "{}: holds no password: it must be one line of text",
+                    path.display()
+                )
+            })
     }
 
     /// Whether connections are encrypted: `rediss`.
@@ -71,10 +70,11 @@ impl RedisUrl {
 
     /// Whether data are sent to another machine without encryption.
     pub fn is_exposed(&self) -> bool {
-        let is_loopback = |host: &str| {
+        let is_loopback = self.named().iter().all(|server| {
+            let host = &server.host;
             host == "localhost" || host.parse().is_ok_and(|host: IpAddr| host.is_loopback())
-        };
-        !self.has_tls() && !self.named().iter().all(|server| is_loopback(&server.host))
+        });
+        !self.has_tls() && !is_loopback
     }
 
     /// The user name of the login, if the URL has one.
@@ -180,7 +180,8 @@ impl FromStr for RedisUrl {
             ("", path)
         };
         let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-        let (mut servers, mut login) = (Vec::new(), RedisConnectionInfo::default());
+        let mut servers = Vec::new();
+        let mut login = RedisConnectionInfo::default();
         for host in hosts.split(',') {
             let (server, info) = read_server(user, host, usual_port, db)?;
             login = info;
@@ -260,11 +261,14 @@ fn layout(
     master: &str,
     db: i64,
 ) -> Result<Layout, WrongUrl> {
-    let is_name = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+    let is_name = !master.is_empty()
+        && master
+            .chars()
+            .all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char));
     match kind {
         "cluster" if db != 0 => Err(WrongUrl::Database),
         "cluster" => Ok(Layout::Cluster(servers)),
-        "sentinel" if master.is_empty() || !master.chars().all(is_name) => Err(WrongUrl::NoMaster),
+        "sentinel" if !is_name => Err(WrongUrl::NoMaster),
         "sentinel" => Ok(Layout::Sentinel {
             sentinels: servers,
             master: master.to_owned(),

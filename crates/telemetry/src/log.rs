@@ -75,9 +75,11 @@ const LEVELS: &str = "a level (error, warn, info, debug, trace, off), or more ex
 /// every line.
 pub(super) fn levels(text: &str) -> Option<Targets> {
     let levels: Targets = text.parse().ok()?;
-    let concerns_us = |target: &str| "wxmint".starts_with(target) || target.starts_with("wxmint");
-    (levels.default_level().is_some() || levels.iter().any(|(target, _)| concerns_us(target)))
-        .then_some(levels)
+    let concerns_us = levels.default_level().is_some()
+        || levels
+            .iter()
+            .any(|(target, _)| "wxmint".starts_with(target) || target.starts_with("wxmint"));
+    concerns_us.then_some(levels)
 }
 
 /// How many lines of the same kind are logged in a minute. An outage fails thousands of logins a

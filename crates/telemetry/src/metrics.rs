@@ -302,8 +302,11 @@ fn seconds<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, hel
 /// Registers a histogram of durations. Its buckets double from 0.5 ms (a round trip to Redis) to 8
 /// s (a stalled WeChat).
 fn durations<const N: usize>(registry: &mut Registry, name: &str, help: &str) -> Durations<N> {
-    let buckets = || Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)));
-    let durations = Family::new_with_constructor(buckets as fn() -> Histogram);
+    let durations = Family::new_with_constructor(of_durations as fn() -> Histogram);
     registry.register_with_unit(name, help, Unit::Seconds, durations.clone());
     durations
+}
+
+fn of_durations() -> Histogram {
+    Histogram::new((0..15).map(|power| 0.0005 * f64::from(1 << power)))
 }

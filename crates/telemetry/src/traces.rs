@@ -46,7 +46,8 @@ impl Trace {
         }
         // The account service need not sample a request that is not sampled here, whatever flag a
         // stranger has sent.
-        let (flags, state) = (TraceFlags::default(), TraceState::NONE);
+        let flags = TraceFlags::default();
+        let state = TraceState::NONE;
         let caller = caller?.span().span_context().clone();
         let unsampled = SpanContext::new(caller.trace_id(), caller.span_id(), flags, true, state);
         Some(Self(Context::new().with_remote_span_context(unsampled)))
@@ -82,9 +83,9 @@ impl Trace {
                 "http.response.status_code",
                 i64::from(status),
             ));
-            error
-                .into_iter()
-                .for_each(|error| span.set_attribute(KeyValue::new("error.type", error)));
+            if let Some(error) = error {
+                span.set_attribute(KeyValue::new("error.type", error));
+            }
             if status >= 500 {
                 span.set_status(Status::error(""));
             }
@@ -116,23 +117,25 @@ impl Step {
         Context::map_current(|request| {
             let is_sampled =
                 request.has_active_span() && request.span().span_context().is_sampled();
-            let began = || SystemTime::from(now()) - ago;
-            let span = || {
-                SpanBuilder::from_name(name())
-                    .with_kind(kind)
-                    .with_start_time(began())
-            };
-            Self(is_sampled.then(|| Box::new(tracer.build_with_context(span(), request))))
+            if !is_sampled {
+                return Self(None);
+            }
+            let span = SpanBuilder::from_name(name())
+                .with_kind(kind)
+                .with_start_time(SystemTime::from(now()) - ago);
+            Self(Some(Box::new(tracer.build_with_context(span, request))))
         })
     }
 
     /// The header `traceparent`, which tells another service of ours the trace of its work.
     pub fn traceparent(&self) -> Option<String> {
-        let trace = || Trace::current().map(|Trace(context)| render(context.span().span_context()));
-        self.0
-            .as_ref()
-            .map(|span| render(span.span_context()))
-            .or_else(trace)
+        match &self.0 {
+            Some(span) => Some(render(span.span_context())),
+            None => {
+                let Trace(context) = Trace::current()?;
+                Some(render(context.span().span_context()))
+            }
+        }
     }
 
     /// Ends the step. `error` must come from a bounded set of values.

@@ -74,7 +74,8 @@ impl<App: Eq + Hash + Clone> Breaker<App> {
 
     /// Admits a call for `app`, or says why not. During an outage, one call is admitted as a trial every second.
     pub fn admit(self: &Rc<Self>, app: &App, now: Instant) -> Result<Permit<App>, Closed> {
-        let (mut all, mut each) = (self.all.borrow_mut(), self.each.borrow_mut());
+        let mut all = self.all.borrow_mut();
+        let mut each = self.each.borrow_mut();
         if each.len() >= MOST_REMEMBERED {
             each.retain(|_, own| own.in_flight > 0);
         }
@@ -154,10 +155,8 @@ impl<App: Eq + Hash> Permit<App> {
     /// began. So calls that time out after the service has recovered neither begin nor prolong a
     /// pause.
     pub fn ended(self, outcome: CallOutcome, now: Instant) {
-        let (mut all, mut each) = (
-            self.breaker.all.borrow_mut(),
-            self.breaker.each.borrow_mut(),
-        );
+        let mut all = self.breaker.all.borrow_mut();
+        let mut each = self.breaker.each.borrow_mut();
         let Some(own) = each.get_mut(&self.app) else {
             return;
         };

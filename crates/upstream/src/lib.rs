@@ -117,13 +117,14 @@ pub enum FetchError {
 
 /// Whether a URL is https, or http to a loopback address.
 pub fn is_secure(url: &Url) -> bool {
-    let is_loopback = |host: &str| {
-        ["localhost", "[::1]"].contains(&host)
-            || host
-                .parse()
-                .is_ok_and(|address: Ipv4Addr| address.is_loopback())
-    };
     url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback)
+}
+
+fn is_loopback(host: &str) -> bool {
+    ["localhost", "[::1]"].contains(&host)
+        || host
+            .parse()
+            .is_ok_and(|address: Ipv4Addr| address.is_loopback())
 }
 
 /// Parses a site whose pages may read answers: a secure origin without a path, written as a browser
@@ -184,7 +185,10 @@ impl Upstream {
         } else {
             client
         };
-        let way = proxy.map_or_else(String::new, |proxy| format!("through the proxy {proxy}: "));
+        let way = match proxy {
+            Some(proxy) => format!("through the proxy {proxy}: "),
+            None => String::new(),
+        };
         Ok(Self {
             client: client.build().map_err(failed)?,
             most: MAX_ANSWER,
@@ -209,10 +213,14 @@ impl Upstream {
                 FetchError::Unanswered(reason)
             }
         })?;
-        let (status, headers) = (response.status(), mem::take(response.headers_mut()));
+        let status = response.status();
+        let headers = mem::take(response.headers_mut());
         let mut body = Vec::with_capacity(256);
-        let broken = |error: reqwest::Error| FetchError::Unanswered(describe(&error.without_url()));
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| FetchError::Unanswered(describe(&error.without_url())))?
+        {
             if body.len() + chunk.len() > self.most {
                 return Err(FetchError::Unanswered(format!(
                     "more than {} KiB",

@@ -150,10 +150,8 @@ const OF_WECHAT: [&str; 4] = ["errcode", "openid", "authorizer_info", "authoriza
 /// merchant. A gateway's error page has none of them, even if it is JSON. An answer that is not
 /// valid JSON because of a person's text also counts as WeChat's, because it is not an outage.
 fn is_of_wechat(body: &[u8]) -> bool {
-    let (text, answer) = (
-        String::from_utf8_lossy(body),
-        serde_json::from_slice::<Value>(body),
-    );
+    let text = String::from_utf8_lossy(body);
+    let answer = serde_json::from_slice::<Value>(body);
     OF_WECHAT.into_iter().any(|name| match &answer {
         Ok(answer) if name == "errcode" => number_or_quoted(&answer[name]).is_ok(),
         Ok(answer) => !answer[name].is_null(),

@@ -157,9 +157,10 @@ impl WeChat {
         let breaker = &self.endpoints[api as usize].breaker;
         let permit = breaker.admit(&app.id, Instant::now())?;
         let called = self.attempts(until, api, app, &request, &read).await;
-        let outcome = called
-            .as_ref()
-            .map_or_else(CallError::outcome, |_| CallOutcome::Succeeded);
+        let outcome = match &called {
+            Ok(_) => CallOutcome::Succeeded,
+            Err(error) => error.outcome(),
+        };
         permit.ended(outcome, Instant::now());
         called
     }
@@ -287,7 +288,9 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(name: &str, member: &str) -> Resu
 /// people's nicknames and the names of shops, which JSON does not allow (RFC 8259 section 7). No
 /// member that we read contains any.
 pub(super) fn blank_control_characters(text: &mut [u8]) {
-    text.iter_mut().for_each(|byte| *byte = (*byte).max(b' '));
+    for byte in text {
+        *byte = (*byte).max(b' ');
+    }
 }
 
 /// Reads the body of a response: the result, or WeChat's refusal. Status and content type are

@@ -65,9 +65,8 @@ impl WeChat {
             (name, code.as_str()),
             ("grant_type", "authorization_code"),
         ];
-        let (until, request) = (call_ends(), |endpoint: &Endpoint| {
-            endpoint.get(query.into_iter().chain(who))
-        });
+        let until = call_ends();
+        let request = |endpoint: &Endpoint| endpoint.get(query.into_iter().chain(who));
         if has_key {
             return self
                 .call(until, api, app, request, |body| read_session(api, body))
@@ -81,14 +80,13 @@ impl WeChat {
                 ("access_token", token.expose()),
                 ("openid", session.openid.as_str()),
             ];
-            let read = |body: &[u8]| read_user_info(body, &session.openid);
             let told = self
                 .call(
                     until,
                     Api::UserInfo,
                     app,
                     |endpoint| endpoint.get(query),
-                    read,
+                    |body| read_user_info(body, &session.openid),
                 )
                 .await;
             // The code is used up, but it was not the cause, so the error must not be that of a
@@ -131,7 +129,8 @@ pub fn read_session(api: Api, body: &[u8]) -> Result<Session> {
             "neither an errcode nor both of openid and session_key",
         ));
     };
-    let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
+    let openid = parsed("openid", &openid)?;
+    let unionid = unionid(answer.unionid)?;
     Ok(Session {
         openid,
         unionid,
@@ -155,10 +154,16 @@ pub fn read_grant(api: Api, body: &[u8]) -> Result<(Session, Option<PersonAccess
             "neither an errcode nor both of openid and scope",
         ));
     };
-    let (openid, unionid) = (parsed("openid", &openid)?, unionid(answer.unionid)?);
-    let has_none = || CallError::unanswered("neither a unionid nor an access_token");
+    let openid = parsed("openid", &openid)?;
+    let unionid = unionid(answer.unionid)?;
     let is_untold = scope != WITHOUT_UNIONID && unionid.is_none();
-    let asks = is_untold.then(|| token.ok_or_else(has_none)).transpose()?;
+    let asks = if is_untold {
+        let token =
+            token.ok_or_else(|| CallError::unanswered("neither a unionid nor an access_token"))?;
+        Some(token)
+    } else {
+        None
+    };
     Ok((
         Session {
             openid,

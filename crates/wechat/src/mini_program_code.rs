@@ -31,8 +31,9 @@ fn wanted(scene: &str, page: Option<&str>, env_version: &str) -> Value {
     // are not published yet.
     let mut wanted =
         json!({"scene": scene, "env_version": env_version, "check_path": env_version == "release"});
-    page.into_iter()
-        .for_each(|page| wanted["page"] = page.into());
+    if let Some(page) = page {
+        wanted["page"] = page.into();
+    }
     wanted
 }
 

@@ -47,12 +47,17 @@ pub fn read_phone_number(app: &AppId, body: &[u8]) -> Result<Phone> {
 /// documentation says string, but its own example has a country code that is a number.
 fn dialled(member: &Value, longest: usize) -> Result<String> {
     let number = member.as_u64().map(|number| number.to_string());
-    let is_known = |byte: u8| byte.is_ascii_digit() || b"+- ".contains(&byte);
-    let has_digit = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
-    let fits =
-        |text: &String| text.len() <= longest && has_digit(text) && text.bytes().all(is_known);
-    let number = believed(number.or_else(|| Some(member.as_str()?.to_owned()))).filter(fits);
+    let number = believed(number.or_else(|| Some(member.as_str()?.to_owned())));
+    let number = number.filter(|text| text.len() <= longest && is_dialled(text));
     number.ok_or_else(|| CallError::unanswered("a phone_info without a number that can be dialled"))
+}
+
+fn is_dialled(text: &str) -> bool {
+    let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
+    has_digit
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+- ".contains(&byte))
 }
 
 #[cfg(test)]

@@ -137,8 +137,10 @@ pub fn read_encrypt_keys(body: &[u8]) -> Result<Vec<EncryptKey>> {
     let Keys {
         key_info_list: keys,
     } = read(Api::EncryptKeys, body)?;
-    let is_empty = |key: &EncryptKey| key.encrypt_key.is_empty() || key.iv.is_empty();
-    if keys.iter().any(is_empty) {
+    if keys
+        .iter()
+        .any(|key| key.encrypt_key.is_empty() || key.iv.is_empty())
+    {
         Err(CallError::unanswered("a key that is empty"))
     } else {
         Ok(keys)

@@ -36,13 +36,12 @@ impl WeChat {
             "secret": app.own_secret()?.expose(),
             "force_refresh": force,
         });
-        let read = |body: &[u8]| read_access_token(Api::StableToken, body);
         self.call(
             call_ends(),
             Api::StableToken,
             app,
             |endpoint| endpoint.post([], &wanted),
-            read,
+            |body| read_access_token(Api::StableToken, body),
         )
         .await
     }

@@ -38,7 +38,9 @@ async fn write_all(
     output: impl Write,
     unwritten: impl Fn(io::Error) -> Failure,
 ) -> Result<(usize, u64), Failure> {
-    let (mut lines, mut people, mut half_done) = (BufWriter::new(output), HashSet::new(), 0);
+    let mut lines = BufWriter::new(output);
+    let mut people = HashSet::new();
+    let mut half_done = 0;
     let write = |(person, state)| {
         let bound = match state {
             BindingState::Bound(bound) => Some(bound),

@@ -91,11 +91,12 @@ impl<'a> BindingsFile<'a> {
         &self,
         all: usize,
     ) -> Result<impl Iterator<Item = Result<(u64, Record), Failure>>, Failure> {
-        let changed = |_| self.unusable("somebody else is changing it");
         Ok(self.lines()?.take(all).map(move |(number, line)| {
             let line = line.map_err(|error| self.unusable(&error.to_string()))?;
             let record = Record::parse(&line, self.args.appid.as_ref(), self.now);
-            record.map(|record| (number, record)).map_err(changed)
+            record
+                .map(|record| (number, record))
+                .map_err(|_| self.unusable("somebody else is changing it"))
         }))
     }
 

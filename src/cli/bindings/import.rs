@@ -57,9 +57,10 @@ pub(super) async fn run(redis: &Store, args: &ImportArgs) -> Result<(), Failure>
     // One id serves for the whole import, because it only distinguishes a repeated step from a step
     // of another writer.
     let attempt = AttemptId::random();
-    let per_user = args
-        .per_user
-        .map_or_else(|| read_one(&BINDINGS_PER_USER, variables()), Ok)?;
+    let per_user = match args.per_user {
+        Some(per_user) => per_user,
+        None => read_one(&BINDINGS_PER_USER, variables())?,
+    };
     let mut counts = Counts::default();
     let outcome = Import {
         redis,
@@ -108,7 +109,9 @@ impl Import<'_> {
         people: usize,
         counts: &mut Counts,
     ) -> Result<(), Failure> {
-        let (mut progress, mut conflicts, mut apps) = (Progress::begin(), 0, BTreeSet::new());
+        let mut progress = Progress::begin();
+        let mut conflicts = 0;
+        let mut apps = BTreeSet::new();
         let lines = stream::iter(file.records(people)?).map(async |line| {
             let (number, record) = line?;
             let done = retry(async || self.one(&record).await).await?;
@@ -165,7 +168,8 @@ impl Import<'_> {
                 conflict: false,
             });
         };
-        let (user, store) = (&line.user, self.redis.at(line.bound_at));
+        let user = &line.user;
+        let store = self.redis.at(line.bound_at);
         // Binds without the unionid: if the unionid belongs to another user, that is no reason to
         // refuse the person.
         let binder = Binder {
@@ -236,7 +240,8 @@ impl Import<'_> {
         if let Some(user) = &line.conflict {
             self.redis.move_unionid(unionid, user, user).await?;
         }
-        let (unionid, per_user) = (Some(unionid), self.per_user);
+        let unionid = Some(unionid);
+        let per_user = self.per_user;
         let binder = Binder {
             store: self.redis,
             person,

@@ -116,8 +116,10 @@ fn record(
     members: &Map<String, Value>,
     now: DateTime<Utc>,
 ) -> Result<Record, String> {
-    let (user, dissolved) = (id(members, "user_id")?, members.get("dissolved"));
-    let (unionid, conflict) = (id(members, "unionid")?, id(members, "unionid_conflict")?);
+    let user = id(members, "user_id")?;
+    let dissolved = members.get("dissolved");
+    let unionid = id(members, "unionid")?;
+    let conflict = id(members, "unionid_conflict")?;
     match (user, dissolved) {
         (Some(_), None) if conflict.is_some() && unionid.is_none() => {
             Err("has `unionid_conflict` without `unionid`".into())
@@ -164,10 +166,9 @@ pub(super) fn read_trailer(line: &[u8]) -> Option<Result<usize, String>> {
         let count = told["wxmint_bindings"]["count"]
             .as_u64()
             .map(|count| count as usize);
-        let wrong = || "is a trailer of another form, perhaps of a later version".to_owned();
         count
             .filter(|count| told == trailer(*count))
-            .ok_or_else(wrong)
+            .ok_or_else(|| "is a trailer of another form, perhaps of a later version".to_owned())
     })
 }
 

@@ -30,9 +30,10 @@ pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Opt
                 message!(number_of_user_names, users.unwrap_or_default()),
             ),
             (AccountsSource::Service(_), _) => match issuer.accounts() {
-                Ok(backend) => ask(&*backend, settings.accounts_check)
-                    .await
-                    .map_or_else(|why| unanswered(&why), answered),
+                Ok(backend) => match ask(&*backend, settings.accounts_check).await {
+                    Ok(user) => answered(user),
+                    Err(why) => unanswered(&why),
+                },
                 Err(error) => Finding::unchecked(NAME, error),
             },
         },

@@ -1,6 +1,6 @@
 //! The checks of everything that `wxmint serve` needs.
 
-use std::{fs::FileType, os::unix::fs::FileTypeExt, path::PathBuf};
+use std::{os::unix::fs::FileTypeExt, path::PathBuf};
 
 use ipnet::IpNet;
 use wxmint_store::Store;
@@ -60,11 +60,9 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
         settings.issuer.as_str(),
     )]);
     let issuer = Issuer::from_settings(settings.clone(), doors);
-    let connect = |access| Store::new(&access, settings.session_key_ttl, now, ());
-    let (issuer, redis) = (
-        &issuer,
-        open_redis(&settings).map(|access| access.map(connect)),
-    );
+    let issuer = &issuer;
+    let redis = open_redis(&settings)
+        .map(|access| access.map(|access| Store::new(&access, settings.session_key_ttl, now, ())));
     let of_files = [&files(doors)[..], &["accounts"]].concat();
     let files = async {
         let mut found = match issuer {
@@ -119,14 +117,13 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
 /// front of it.
 fn proxies(trusted: &[IpNet], issuer: &str) -> Finding {
     let warning = |found: Message, advice: Message| Finding::warning("proxies", found, advice);
-    let is_all = |network: &IpNet| network.prefix_len() == 0;
     match trusted {
         [] if issuer.starts_with("https") => warning(
             message!(all_phones_are_one),
             message!(set_proxies_or_use_tcp),
         ),
         [] => Finding::ok("proxies", message!(none_is_trusted)),
-        trusted if trusted.iter().any(is_all) => warning(
+        trusted if trusted.iter().any(|network| network.prefix_len() == 0) => warning(
             message!(every_address_is_trusted),
             message!(set_trusted_proxies),
         ),
@@ -164,10 +161,10 @@ fn apps(source: &AppsSource) -> Vec<Finding> {
 }
 
 fn exposed_apps(files: &[PathBuf]) -> Option<Finding> {
-    let is_exposed = |path: &&PathBuf| {
-        secret_files::exposed(path, OF_ALL).is_ok_and(|exposed| exposed.is_some())
-    };
-    let exposed: Vec<_> = files.iter().filter(is_exposed).collect();
+    let exposed: Vec<_> = files
+        .iter()
+        .filter(|path| secret_files::exposed(path, OF_ALL).is_ok_and(|exposed| exposed.is_some()))
+        .collect();
     let folder = exposed.first()?.parent()?.display();
     let found = message!(apps_are_exposed, count(exposed.len(), ["file", "个文件"]));
     Some(Finding::warning(
@@ -189,14 +186,15 @@ fn audit(audit: &Audit) -> Option<Finding> {
             message!(replace_link),
         );
     }
-    let place = path
-        .read_link()
-        .map_or_else(|_| path.clone(), |target| folder_of(path).join(target));
-    let is_no_file = |kind: FileType| kind.is_dir() || kind.is_socket() || kind.is_block_device();
-    if place
-        .metadata()
-        .is_ok_and(|place| is_no_file(place.file_type()))
-    {
+    let place = match path.read_link() {
+        Ok(target) => folder_of(path).join(target),
+        Err(_) => path.clone(),
+    };
+    let is_no_file = place.metadata().is_ok_and(|place| {
+        let kind = place.file_type();
+        kind.is_dir() || kind.is_socket() || kind.is_block_device()
+    });
+    if is_no_file {
         return fault(
             message!(audit_is_no_file, path.display()),
             message!(name_file),

@@ -54,7 +54,8 @@ type Tell = Box<dyn Fn(Vec<Finding>)>;
 
 /// Prints the findings. Fails with an exit code for the worst of them.
 pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
-    let (public, loaded) = (args.public, env_file::load());
+    let public = args.public;
+    let loaded = env_file::load();
     let names = match args.of {
         None => issuer::checks(public, doors),
         Some(DoctorCommand::Sidecar) if public => {
@@ -79,7 +80,11 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
     let language = args.lang.unwrap_or_else(Language::of_locale);
     match args.json {
         true => print(report(&found)),
-        false => lines(&found, language).into_iter().for_each(print),
+        false => {
+            for line in lines(&found, language) {
+                print(line);
+            }
+        }
     }
     complete()?;
     let worst = found.iter().map(|finding| finding.status).max();
@@ -95,8 +100,11 @@ pub(super) fn run(args: &DoctorArgs, doors: Doors) -> Result<(), Failure> {
 
 /// Checks the configuration of this `wxmint serve` process, with its files as they are now.
 pub(super) fn of_this_process(doors: Doors) -> Doctor {
-    let examine = move |tell| issuer::examine(tell, false, doors);
-    Arc::new(move || Box::pin(gather(issuer::checks(false, doors), examine)))
+    Arc::new(move || {
+        Box::pin(gather(issuer::checks(false, doors), move |tell| {
+            issuer::examine(tell, false, doors)
+        }))
+    })
 }
 
 fn report(found: &[Finding]) -> String {
@@ -151,7 +159,8 @@ async fn gather<F: Future<Output = ()>>(
         let _silent = set_default(&Dispatch::none());
         run_to_end(async { examine(Box::new(move |found| _ = tells.send(found))).await });
     });
-    let (mut all, deadline) = (Vec::new(), Instant::now() + LONGEST);
+    let mut all = Vec::new();
+    let deadline = Instant::now() + LONGEST;
     while let Ok(Some(found)) = timeout_at(deadline, told.recv()).await {
         all.extend(found);
     }
@@ -159,15 +168,17 @@ async fn gather<F: Future<Output = ()>>(
 }
 
 fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
-    let has_none = |name: &&&str| !all.iter().any(|finding| finding.name == **name);
-    let late = |name: &&'static str| {
-        Finding::fault(
-            name,
-            message!(no_answer_within, LONGEST.as_secs()),
-            message!(look_what_hangs),
-        )
-    };
-    let missing: Vec<_> = names.iter().filter(has_none).map(late).collect();
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| !all.iter().any(|finding| finding.name == **name))
+        .map(|name| {
+            Finding::fault(
+                name,
+                message!(no_answer_within, LONGEST.as_secs()),
+                message!(look_what_hangs),
+            )
+        })
+        .collect();
     all.extend(missing);
     all.sort_by_key(|finding| names.iter().position(|name| *name == finding.name));
     all
@@ -175,25 +186,27 @@ fn in_order(names: &[&'static str], mut all: Vec<Finding>) -> Vec<Finding> {
 
 /// The findings on settings that cannot be used, and on the checks that need them.
 fn faulty(faults: &Faults, names: &[&'static str]) -> Vec<Finding> {
-    let fault = |Fault {
-                     variable,
-                     subject,
-                     problem,
-                     wanted,
-                     example,
-                 }: &Fault| {
-        let advice = match **subject == **variable {
-            true if problem.contains("unset ") => message!(then_run_doctor_again),
-            true => message!(set_variable_to, variable, wanted, example),
-            false => message!(let_file_hold, variable, wanted, example),
-        };
-        Finding::fault("settings", message!("{} {}", subject, problem), advice)
-    };
     let found = remarks::beside(faults)
         .into_iter()
-        .chain(faults.0.iter().map(fault))
+        .chain(faults.0.iter().map(of_fault))
         .collect();
     with_unchecked(found, names, message!(settings_cannot_be_used))
+}
+
+fn of_fault(fault: &Fault) -> Finding {
+    let Fault {
+        variable,
+        subject,
+        problem,
+        wanted,
+        example,
+    } = fault;
+    let advice = match **subject == **variable {
+        true if problem.contains("unset ") => message!(then_run_doctor_again),
+        true => message!(set_variable_to, variable, wanted, example),
+        false => message!(let_file_hold, variable, wanted, example),
+    };
+    Finding::fault("settings", message!("{} {}", subject, problem), advice)
 }
 
 fn remarked(remarks: Vec<Finding>) -> Vec<Finding> {

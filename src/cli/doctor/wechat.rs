@@ -20,7 +20,8 @@ const FAR: f64 = 30.0;
 const AT_A_TIME: usize = 50;
 
 pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<Finding> {
-    let (url, proxy) = (&settings.wechat_url, settings.wechat_proxy.as_ref());
+    let url = &settings.wechat_url;
+    let proxy = settings.wechat_proxy.as_ref();
     let wechat = match Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, ())) {
         Ok(wechat) => wechat,
         Err(error) => return CHECKS.map(|name| Finding::unchecked(name, &error)).into(),
@@ -40,8 +41,10 @@ pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<
         now(),
     );
     if found.is_empty() {
-        let none = || Finding::unchecked("wechat.credentials", message!(no_appsecret_can_be_read));
-        found.push(alone.map_or_else(none, |alone| Finding::ok("wechat.credentials", alone)));
+        found.push(match alone {
+            Some(alone) => Finding::ok("wechat.credentials", alone),
+            None => Finding::unchecked("wechat.credentials", message!(no_appsecret_can_be_read)),
+        });
     }
     found.extend([
         clock,
@@ -118,8 +121,10 @@ fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Message> {
         40013 => message!(put_appid_of_console, console),
         40001 | 40125 => message!(put_its_appsecret),
         40164 => {
-            let address =
-                address_in(errmsg).map_or_else(|| message!(address_of_this_machine), Message::from);
+            let address = match address_in(errmsg) {
+                Some(address) => Message::from(address),
+                None => message!(address_of_this_machine),
+            };
             message!(put_on_whitelist_of_app, address, console)
         }
         40230..=40240 => message!(switch_api_security_off, console),
@@ -129,7 +134,9 @@ fn cure(kind: AppKind, errcode: i64, errmsg: &str) -> Option<Message> {
 }
 
 fn credentials(app: &App, outcome: Result<(), CallError>) -> Finding {
-    let (name, kind, app) = ("wechat.credentials", app.kind, apps::name(app));
+    let name = "wechat.credentials";
+    let kind = app.kind;
+    let app = apps::name(app);
     let Err(error) = outcome else {
         return Finding::ok(name, message!(wechat_takes_appid_and_appsecret, app));
     };

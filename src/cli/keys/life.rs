@@ -14,7 +14,8 @@ use crate::clock::{date, now};
 use crate::findings::Finding;
 
 pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
-    let (keys, now) = (place.read()?, now());
+    let keys = place.read()?;
+    let now = now();
     let lives = keys
         .lives()
         .map_err(|error| Failure::from(error).at(place))?;
@@ -29,15 +30,16 @@ pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
         .zip(rotation::states(&lives, now))
         .zip(signs_until);
     if as_json {
-        let row = |((life, state), until): ((&KeyLife, KeyState), Option<DateTime<Utc>>)| {
-            let (alg, state) = (life.algorithm.name(), state.to_string());
+        let rows = rows.map(|((life, state), until)| {
+            let alg = life.algorithm.name();
+            let state = state.to_string();
             let [nbf, signs_until, exp] = [Some(life.nbf), until, life.exp].map(|at| at.map(date));
             json!({"kid": life.kid, "alg": alg, "state": state, "nbf": nbf, "signs_until": signs_until, "exp": exp})
-        };
+        });
         let revoked = keys.revoked.iter();
         let revoked = revoked
             .map(|key| json!({"kid": key.kid, "state": "revoked", "revoked": date(key.at())}));
-        print(rows.map(row).chain(revoked).collect::<serde_json::Value>());
+        print(rows.chain(revoked).collect::<serde_json::Value>());
         return Ok(());
     }
     for ((life, state), until) in rows {
@@ -55,7 +57,8 @@ pub(super) fn list(place: &KeysPlace, as_json: bool) -> Result<(), Failure> {
 }
 
 fn in_words(life: &KeyLife, state: KeyState, signs_until: Option<DateTime<Utc>>) -> String {
-    let (nbf, until) = (date(life.nbf), signs_until.map(date));
+    let nbf = date(life.nbf);
+    let until = signs_until.map(date);
     let exp = life.exp.map_or(
         "it is replaced, and its last token has expired".into(),
         date,
@@ -93,7 +96,8 @@ pub(super) fn rotate(
     dry_run: bool,
 ) -> Result<(), Failure> {
     let step = |keys: &mut StoredKeys| {
-        let (policy, now) = (policy.policy(keys, place)?, now());
+        let policy = policy.policy(keys, place)?;
+        let now = now();
         let set = keys.check()?;
         let mut step = rotation::plan(&set.lives, &policy, now, at_once)?;
         let waiting = set.lives.last().filter(|last| last.nbf > now).cloned();
@@ -116,9 +120,9 @@ pub(super) fn rotate(
             "{place}: {kid}, which was retired at once, {verb} the file; its last token has expired"
         ));
     }
-    said(&step, waiting.as_ref(), dry_run)
-        .iter()
-        .for_each(|line| print(format_args!("{place}: {line}")));
+    for line in said(&step, waiting.as_ref(), dry_run) {
+        print(format_args!("{place}: {line}"));
+    }
     Ok(())
 }
 
@@ -132,7 +136,8 @@ fn said(step: &RotationStep, waiting: Option<&KeyLife>, dry_run: bool) -> Vec<St
     };
     let mut lines = Vec::new();
     if let Some((algorithm, nbf)) = step.publish {
-        let (published, from) = (verb("published", "would publish"), date(nbf));
+        let published = verb("published", "would publish");
+        let from = date(nbf);
         lines.push(format!(
             "{published} a new {algorithm} key, which signs from {from}"
         ));
@@ -197,7 +202,9 @@ pub(super) fn retire(
             "{place} does not have {kid}. The key is revoked all the same."
         ));
     }
-    consequences(kid, &planned).into_iter().for_each(say);
+    for line in consequences(kid, &planned) {
+        say(line);
+    }
     confirm(yes, format_args!("retire {kid}"))?;
     let done = place.change(|keys| {
         let now = now();
@@ -227,9 +234,9 @@ pub(super) fn replace_all(
         .or(lives.last().map(|life| life.algorithm))
         .unwrap_or(Algorithm::Es256);
     let invalid = "EVERY TOKEN BECOMES INVALID. All users have to log in again.";
-    [invalid, SPREADING, SIGNS_UNKNOWN]
-        .into_iter()
-        .for_each(say);
+    for line in [invalid, SPREADING, SIGNS_UNKNOWN] {
+        say(line);
+    }
     confirm(yes, format_args!("revoke every key of {place}"))?;
     let kid = place.change(|keys| {
         let now = now();

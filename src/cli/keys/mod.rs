@@ -128,10 +128,8 @@ impl PolicyArgs {
                 .read(variable)
                 .and_then(|span| TimeDelta::from_std(span).ok())
         };
-        let (lead, token_ttl) = (
-            self.lead.or_else(|| read(&KEY_PREPUBLISH)),
-            self.token_ttl.or_else(|| read(&TOKEN_TTL)),
-        );
+        let lead = self.lead.or_else(|| read(&KEY_PREPUBLISH));
+        let token_ttl = self.token_ttl.or_else(|| read(&TOKEN_TTL));
         let (lead, token_ttl) = reader.finish(lead.zip(token_ttl))?;
         Ok(rotation::RotationPolicy {
             every: self.every,

@@ -135,17 +135,12 @@ fn name(text: &str) -> Result<Username, String> {
 
 impl UsersFileArgs {
     fn path(self) -> Result<PathBuf, Failure> {
-        let file = |source| {
-            if let AccountsSource::File(path) = source {
-                Some(path)
-            } else {
-                None
-            }
-        };
-        let from_settings = || read_one(&ACCOUNTS, variables()).ok().and_then(file);
         let path = self
             .users
-            .or_else(from_settings)
+            .or_else(|| match read_one(&ACCOUNTS, variables()) {
+                Ok(AccountsSource::File(path)) => Some(path),
+                _ => None,
+            })
             .filter(|path| !path.as_os_str().is_empty());
         path.ok_or_else(|| {
             Failure::usage("which users? Add --users users, or set WXMINT_ACCOUNTS=file:users")
@@ -201,15 +196,6 @@ fn read(path: &Path) -> Result<UsersFile, Failure> {
 
 fn list(path: &Path, as_json: bool) -> Result<(), Failure> {
     let file = read(path)?;
-    let state = |user: &User| if user.disabled { "disabled" } else { "enabled" };
-    let machine_readable = |user: &User| {
-        let mut shown =
-            json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) });
-        if !user.claims.claims.is_empty() {
-            shown["claims"] = json!(user.claims.claims);
-        }
-        shown
-    };
     if as_json {
         print(file.users().map(machine_readable).collect::<Value>());
         return Ok(());
@@ -231,6 +217,18 @@ fn list(path: &Path, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+fn state(user: &User) -> &'static str {
+    if user.disabled { "disabled" } else { "enabled" }
+}
+
+fn machine_readable(user: &User) -> Value {
+    let mut shown = json!({ "name": user.name.as_str(), "user_id": user.id, "state": state(user) });
+    if !user.claims.claims.is_empty() {
+        shown["claims"] = json!(user.claims.claims);
+    }
+    shown
+}
+
 /// Adds a user, or gives an existing user another password. Claims that are not given stay as they
 /// are.
 fn add(
@@ -250,10 +248,11 @@ fn add(
         check_free(file, &name, id.as_ref(), replace)?;
         if let Some(user) = file.user_mut(&name) {
             user.hash = hash;
-            let (id, disabled) = (user.id.clone(), user.disabled);
-            claims
-                .iter()
-                .for_each(|claims| file.set_claims(&id, claims));
+            let id = user.id.clone();
+            let disabled = user.disabled;
+            if let Some(claims) = &claims {
+                file.set_claims(&id, claims);
+            }
             return Ok(format!(
                 "has another password{}",
                 if disabled {
@@ -342,9 +341,9 @@ fn set_disabled(user: OneUser, disabled: bool) -> Result<(UserId, String), Failu
         user,
         if disabled { "disabled" } else { "enabled" },
         |file, user| {
-            file.user_mut(&user.name)
-                .into_iter()
-                .for_each(|user| user.disabled = disabled);
+            if let Some(user) = file.user_mut(&user.name) {
+                user.disabled = disabled;
+            }
         },
     )
 }
@@ -358,13 +357,12 @@ fn edit(
 ) -> Result<(UserId, String), Failure> {
     let path = place.path()?;
     let goes_on = change(&path, Held::wait(&path), |file| {
-        let unknown = || {
+        let user = file.user(&name).cloned().ok_or_else(|| {
             Failure::usage(format_args!(
                 "there is no user {}; see: wxmint users list",
                 name.as_str()
             ))
-        };
-        let user = file.user(&name).cloned().ok_or_else(unknown)?;
+        })?;
         let others = file
             .users()
             .filter(|other| other.id == user.id && other.name != name && !other.disabled);

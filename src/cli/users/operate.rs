@@ -103,15 +103,16 @@ fn report(user: &UserId, erased: &Erased) {
 }
 
 pub(super) fn export_blocks() -> Result<(), Failure> {
-    let (redis, mut blocked) = (open()?, BTreeSet::new());
+    let redis = open()?;
+    let mut blocked = BTreeSet::new();
     let add = |user| {
         blocked.insert(user);
         Ok(())
     };
     run_to_end(walk_all(async |from| redis.walk_blocked(from).await, add))?;
-    blocked
-        .iter()
-        .for_each(|user| print(json!({"user_id": user})));
+    for user in &blocked {
+        print(json!({"user_id": user}));
+    }
     say(format_args!("exported {} blocked users", blocked.len()));
     Ok(())
 }
@@ -147,14 +148,8 @@ fn listed(text: &str) -> Result<Vec<UserId>, String> {
         .lines()
         .zip(1..)
         .filter(|(line, _)| !line.trim().is_empty());
-    let user = |line| {
-        serde_json::from_str::<Value>(line).ok()?["user_id"]
-            .as_str()?
-            .parse()
-            .ok()
-    };
     let users: Vec<_> = lines
-        .map(|(line, at)| user(line).ok_or(format!("line {at}")))
+        .map(|(line, at)| user_of(line).ok_or(format!("line {at}")))
         .collect::<Result<_, _>>()?;
     // An error, because an empty file may be a truncated export.
     if users.is_empty() {
@@ -162,6 +157,11 @@ fn listed(text: &str) -> Result<Vec<UserId>, String> {
     } else {
         Ok(users)
     }
+}
+
+fn user_of(line: &str) -> Option<UserId> {
+    let line = serde_json::from_str::<Value>(line).ok()?;
+    line["user_id"].as_str()?.parse().ok()
 }
 
 /// Acts on a user, and audits the act. If Redis does not answer at all, the act fails at once. If

@@ -64,7 +64,9 @@ impl ClientConnection {
 impl Connections {
     /// Starts the task that checks the connections. It ends with the server.
     pub(in super::super) fn watched(limits: ServerLimits) -> Arc<Self> {
-        let (open, taken, unread) = (Mutex::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let open = Mutex::default();
+        let taken = AtomicUsize::new(0);
+        let unread = AtomicUsize::new(0);
         let connections = Arc::new(Self {
             limits,
             open,
@@ -90,9 +92,9 @@ impl Connections {
             .filter(|connection| connection.is_overdue(now))
             .cloned()
             .collect();
-        overdue
-            .iter()
-            .for_each(|connection| self.close(&mut open, connection));
+        for connection in &overdue {
+            self.close(&mut open, connection);
+        }
     }
 
     /// Counts a long answer. If all long answers exceed `MOST_UNREAD` bytes, the client that holds
@@ -130,16 +132,14 @@ fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
         return None;
     }
     let mut seen = HashSet::new();
-    let mut amount = |client: IpNet, bytes: (usize, usize)| {
-        if seen.insert((client, bytes)) {
+    let held = answers.iter().map(|(one, (bytes, since))| {
+        let amount = if seen.insert((one.client, *bytes)) {
             bytes.1
         } else {
             0
-        }
-    };
-    let held = answers
-        .iter()
-        .map(|(one, (bytes, since))| (one.client, amount(one.client, *bytes), *since, *one));
+        };
+        (one.client, amount, *since, *one)
+    });
     longest_of_who_holds_most(held).cloned()
 }
 
@@ -148,9 +148,11 @@ fn one_too_many(open: &Open) -> Option<Arc<ClientConnection>> {
 pub(super) fn longest_of_who_holds_most<T>(
     held: impl Iterator<Item = (IpNet, usize, Instant, T)>,
 ) -> Option<T> {
-    let (held, mut sums) = (held.collect::<Vec<_>>(), HashMap::new());
-    held.iter()
-        .for_each(|(client, amount, ..)| *sums.entry(*client).or_insert(0) += amount);
+    let held = held.collect::<Vec<_>>();
+    let mut sums = HashMap::new();
+    for (client, amount, ..) in &held {
+        *sums.entry(*client).or_insert(0) += amount;
+    }
     let longest = held
         .into_iter()
         .min_by_key(|(client, _, since, _)| (Reverse(sums[client]), *since));

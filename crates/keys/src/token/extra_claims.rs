@@ -80,14 +80,14 @@ impl TryFrom<Map<String, Value>> for ExtraClaims {
     type Error = InvalidClaims;
 
     fn try_from(claims: Map<String, Value>) -> Result<Self, InvalidClaims> {
-        let registered = |name: &String| {
-            REGISTERED
+        for name in claims.keys() {
+            let registered = REGISTERED
                 .into_iter()
                 .flatten()
-                .find(|of| of.eq_ignore_ascii_case(name))
-        };
-        if let Some(name) = claims.keys().find_map(registered) {
-            return Err(InvalidClaims::Registered(name));
+                .find(|of| of.eq_ignore_ascii_case(name));
+            if let Some(registered) = registered {
+                return Err(InvalidClaims::Registered(registered));
+            }
         }
         check_members(&claims, 1)?;
         let json = serde_json::to_vec(&claims).expect("a map of JSON values is JSON");

@@ -202,7 +202,8 @@ impl Minter {
             issued_at: iat,
             expires_at: exp,
         } = token;
-        let (iss, aud) = (&*self.issuer, &*self.audience);
+        let iss = &*self.issuer;
+        let aud = &*self.audience;
         let claims = MintedClaims {
             iss,
             sub,

@@ -71,11 +71,10 @@ impl Vault {
     /// Chooses the key that seals at `now`: the first key whose time has come, or the last key if
     /// no time has come.
     pub fn at(mut self, now: DateTime<Utc>) -> Self {
-        let may_seal = |key: &VaultKey| key.seals_from.is_none_or(|from| from <= now);
         self.sealing = self
             .keys
             .iter()
-            .position(may_seal)
+            .position(|key| key.seals_from.is_none_or(|from| from <= now))
             .unwrap_or(self.keys.len() - 1);
         self
     }
@@ -107,10 +106,13 @@ fn read(text: &[u8], line: usize) -> Result<VaultKey, VaultError> {
     );
     // Refuses a key that does not have the length for AES-256, 32 bytes.
     let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| VaultError::BadLine { line })?;
-    let instant = |text| DateTime::parse_from_rfc3339(str::from_utf8(text).ok()?).ok();
     let seals_from = match time.trim_ascii() {
         b"" => None,
-        time => Some(instant(time).ok_or(VaultError::BadTime { line })?.to_utc()),
+        time => {
+            let text = str::from_utf8(time).map_err(|_| VaultError::BadTime { line })?;
+            let instant = DateTime::parse_from_rfc3339(text);
+            Some(instant.map_err(|_| VaultError::BadTime { line })?.to_utc())
+        }
     };
     let [mac, names, nonces] = [
         "wxmint vault MAC key",

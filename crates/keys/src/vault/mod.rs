@@ -106,7 +106,9 @@ impl Sealed {
     /// The same session key, marked as one that WeChat has refused.
     pub fn stale(&self) -> Self {
         let mut marked = self.clone();
-        marked.0.iter_mut().take(1).for_each(|form| *form |= STALE);
+        if let Some(form) = marked.0.first_mut() {
+            *form |= STALE;
+        }
         marked
     }
 }
@@ -136,10 +138,8 @@ impl Vault {
                 sealed[HEADER_LEN..].copy_from_slice(secret.as_bytes());
             }
         }
-        let (nonce, owner) = (
-            Nonce::assume_unique_for_key(nonce),
-            associated_data(owner, sealed[0]),
-        );
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let owner = associated_data(owner, sealed[0]);
         let tag = key.seal_in_place_separate_tag(nonce, owner, &mut sealed[HEADER_LEN..]);
         sealed.extend_from_slice(tag.expect("a secret has less than 64 GiB").as_ref());
         Sealed(sealed)

@@ -51,7 +51,8 @@ impl AuditFile {
     }
 
     pub(super) fn write_all_of(mut self, queue: &Receiver<Message>) {
-        let (mut lines, mut next) = (Vec::with_capacity(BATCH + 4096), None);
+        let mut lines = Vec::with_capacity(BATCH + 4096);
+        let mut next = None;
         while let Some(message) = next.take().or_else(|| queue.recv().ok()) {
             match message {
                 Message::Line(line) => {
@@ -110,7 +111,6 @@ impl AuditFile {
 
     /// Reopens a deleted file. Lines written to it would be lost without an error.
     fn replace_deleted(&mut self) -> io::Result<()> {
-        let is_deleted = |file: &File| file.metadata().is_ok_and(|file| file.nlink() == 0);
         if !is_deleted(&self.file) {
             return Ok(());
         }
@@ -134,7 +134,8 @@ impl AuditFile {
     /// Whether the file ends within a line, which another process may have left incomplete. `None`
     /// if the file cannot be read.
     fn ends_torn(&self) -> Option<bool> {
-        let (reader, mut last) = (self.reader.as_ref()?, *b"\n");
+        let reader = self.reader.as_ref()?;
+        let mut last = *b"\n";
         reader
             .read_at(&mut last, reader.metadata().ok()?.len().saturating_sub(1))
             .ok()?;
@@ -177,6 +178,10 @@ impl AuditFile {
     }
 }
 
+fn is_deleted(file: &File) -> bool {
+    file.metadata().is_ok_and(|file| file.nlink() == 0)
+}
+
 fn ends(lines: &[u8]) -> u64 {
     lines.iter().filter(|byte| **byte == b'\n').count() as u64
 }
@@ -200,7 +205,8 @@ fn opened(path: &Path) -> io::Result<File> {
     match open_file(OFlags::EXCL) {
         Err(Errno::EXIST) => {}
         made => {
-            let (made, owner) = (made?, folder.metadata()?);
+            let made = made?;
+            let owner = folder.metadata()?;
             // Only root may change the owner. If root lacks that capability, the file stays root's,
             // as without this step.
             _ = geteuid()

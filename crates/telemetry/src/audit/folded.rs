@@ -32,10 +32,9 @@ impl Event {
             return;
         }
         let now = now();
-        FOLDED
-            .admit(who, self, now)
-            .iter()
-            .for_each(|event| write(event, now));
+        if let Some(event) = &FOLDED.admit(who, self, now) {
+            write(event, now);
+        }
     }
 }
 

@@ -109,12 +109,12 @@ impl Event {
             (Some(reason), None) => message += &format!(" refused: {reason}"),
             (None, _) => {}
         }
-        self.several
-            .iter()
-            .for_each(|several| message += &format!(", {} times", several.count));
-        self.note
-            .iter()
-            .for_each(|note| message += &format!(": {note}"));
+        if let Some(several) = &self.several {
+            message += &format!(", {} times", several.count);
+        }
+        if let Some(note) = &self.note {
+            message += &format!(": {note}");
+        }
         message
     }
 

@@ -36,10 +36,9 @@ pub fn init(to: &Audit) -> io::Result<()> {
         Audit::Off => return Ok(()),
         Audit::Log => Output::Log,
         Audit::File(path) => {
-            let named = |error: io::Error| {
+            let file = AuditFile::open(path).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-            };
-            let file = AuditFile::open(path).map_err(named)?;
+            })?;
             let (lines, queue) = sync_channel(QUEUE);
             thread::Builder::new()
                 .name("audit".into())
@@ -68,7 +67,9 @@ pub async fn run() {
         tokio::select! {
             _ = ticks.tick() => {
                 let now = now();
-                FOLDED.due(now).iter().for_each(|event| write(event, now));
+                for event in &FOLDED.due(now) {
+                    write(event, now);
+                }
             }
             Some(()) = async { hangups.as_mut()?.recv().await } => reopen(),
         }
@@ -89,10 +90,9 @@ fn reopen() {
 /// Writes folded events, and waits until the file has all events. Logs how many events the file has
 /// neither stored nor reported as lost.
 pub fn close() {
-    FOLDED
-        .due(now() + TimeDelta::days(2))
-        .iter()
-        .for_each(|event| write(event, now()));
+    for event in &FOLDED.due(now() + TimeDelta::days(2)) {
+        write(event, now());
+    }
     let begun = Instant::now();
     while WAITING.load(Ordering::Relaxed) > 0 && begun.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(1));

@@ -92,8 +92,10 @@ impl Hour {
         (at, now): (Instant, DateTime<Utc>),
         app: Option<&AppId>,
     ) -> LastHour {
-        let (minute, first) = (self.minute(at), self.begin(at));
-        let (mut by_outcome, mut by_app) = (BTreeMap::new(), BTreeMap::new());
+        let minute = self.minute(at);
+        let first = self.begin(at);
+        let mut by_outcome = BTreeMap::new();
+        let mut by_app = BTreeMap::new();
         for (of, counts) in &self.minutes {
             let wanted = counts
                 .iter()

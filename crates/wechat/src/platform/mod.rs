@@ -58,13 +58,12 @@ impl WeChat {
             "component_appsecret": component.own_secret()?.expose(),
             "component_verify_ticket": ticket.expose(),
         });
-        let read = |body: &[u8]| read_access_token(Api::ComponentToken, body);
         self.call(
             call_ends(),
             Api::ComponentToken,
             component,
             |endpoint| endpoint.post([], &wanted),
-            read,
+            |body| read_access_token(Api::ComponentToken, body),
         )
         .await
     }
@@ -115,10 +114,10 @@ impl ByToken<'_> {
         }
         let wanted =
             json!({"component_appid": self.app.id.as_str(), "authorization_code": code.expose()});
-        let read = |body: &[u8]| {
+        self.post(Api::QueryAuth, &wanted, |body| {
             read(Api::QueryAuth, body).map(|answer: Answer| answer.authorization_info)
-        };
-        self.post(Api::QueryAuth, &wanted, read).await
+        })
+        .await
     }
 
     /// A page of the merchants (`POST /cgi-bin/component/api_get_authorizer_list`), beginning at
@@ -184,12 +183,13 @@ impl ByToken<'_> {
             "authorizer_appid": merchant.id.as_str(),
             "authorizer_refresh_token": refresh.expose(),
         });
-        let read = |body: &[u8]| read_access_token(Api::AuthorizerToken, body);
         ByToken {
             app: merchant,
             ..self
         }
-        .post(Api::AuthorizerToken, &wanted, read)
+        .post(Api::AuthorizerToken, &wanted, |body| {
+            read_access_token(Api::AuthorizerToken, body)
+        })
         .await
     }
 }

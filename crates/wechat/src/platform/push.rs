@@ -189,7 +189,8 @@ fn read(component: &AppId, message: &[u8]) -> Result<Push, BadPush> {
 fn members(xml: &[u8]) -> Result<BTreeMap<String, Zeroizing<String>>, BadPush> {
     let text = str::from_utf8(xml).map_err(|_| BadPush::Xml)?;
     let mut reader = Reader::from_str(text);
-    let (mut members, mut open) = (BTreeMap::new(), Vec::<String>::new());
+    let mut members = BTreeMap::new();
+    let mut open = Vec::<String>::new();
     loop {
         let event = reader.read_event().map_err(|_| BadPush::Xml)?;
         let said = match &event {

@@ -58,9 +58,10 @@ fn is_phone(members: &Members) -> bool {
         return false;
     };
     let digits = number.strip_prefix('+').unwrap_or(number);
-    let country_code = country_code
-        .as_str()
-        .map_or_else(|| country_code.to_string(), str::to_owned);
+    let country_code = match country_code.as_str() {
+        Some(text) => text.to_owned(),
+        None => country_code.to_string(),
+    };
     members.len() == 3
         && is_number(digits, MOST_DIGITS)
         && is_number(pure_number, MOST_DIGITS)
@@ -74,26 +75,21 @@ fn is_number(text: &str, most_digits: usize) -> bool {
 
 /// `stepInfoList`: the steps of each day.
 fn is_steps(members: &Members) -> bool {
-    let is_day = |day: &Value| {
-        let is_count = |name| day.get(name).is_some_and(Value::is_u64);
-        is_count("timestamp")
-            && is_count("step")
-            && day.as_object().is_some_and(|day| day.len() == 2)
-    };
     let days = members.get("stepInfoList").and_then(Value::as_array);
-    members.len() == 1 && days.is_some_and(|days| days.iter().all(is_day))
+    members.len() == 1 && days.is_some_and(|days| days.iter().all(is_steps_of_day))
+}
+
+fn is_steps_of_day(day: &Value) -> bool {
+    day.get("timestamp").is_some_and(Value::is_u64)
+        && day.get("step").is_some_and(Value::is_u64)
+        && day.as_object().is_some_and(|day| day.len() == 2)
 }
 
 /// `wx.getShareInfo` has `openGId`, `wx.getGroupEnterInfo` has `opengid`. `wx.getChatToolInfo` has
 /// `opengid` or `open_single_roomid`, and `group_openid` and `chat_type` beside it.
 fn is_group(members: &Members) -> bool {
-    let is_id = |value: &Value| {
-        value.as_str().is_some_and(|id| {
-            id.len() <= LONGEST_GROUP_ID && id.bytes().all(|byte| byte.is_ascii_graphic())
-        })
-    };
     let is_known = members.iter().all(|(name, value)| match name.as_str() {
-        "openGId" | "opengid" | "open_single_roomid" | "group_openid" => is_id(value),
+        "openGId" | "opengid" | "open_single_roomid" | "group_openid" => is_group_id(value),
         "chat_type" => value.is_u64(),
         _ => false,
     });
@@ -101,6 +97,12 @@ fn is_group(members: &Members) -> bool {
         && ["openGId", "opengid", "open_single_roomid"]
             .iter()
             .any(|name| members.contains_key(*name))
+}
+
+fn is_group_id(value: &Value) -> bool {
+    value.as_str().is_some_and(|id| {
+        id.len() <= LONGEST_GROUP_ID && id.bytes().all(|byte| byte.is_ascii_graphic())
+    })
 }
 
 /// Whether neither white space nor an escape is in the text. White space at the end is ignored,
