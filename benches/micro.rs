@@ -9,7 +9,7 @@ use divan::Bencher;
 use serde_json::{Value, json};
 use wxmint::issuer::LoginBody;
 use wxmint_ids::{AppId, LoginCode, OpenId, Person, UserId};
-use wxmint_keys::token::{Minter, new_token_id};
+use wxmint_keys::token::{ExtraClaims, Minter, new_token_id};
 use wxmint_keys::vault::Vault;
 use wxmint_keys::{KeyRing, KeySet, PrivateJwk, SIGNED_WITH, StoredKeys};
 use wxmint_telemetry::{Step, Trace, Traces};
@@ -70,7 +70,7 @@ fn person() -> Person {
 const ISSUER: &str = "https://login.example.com";
 
 fn minter(keys: KeyRing) -> Minter {
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     Minter::new(
         ISSUER.into(),
         vec![ISSUER.into()],
@@ -94,7 +94,7 @@ fn mint(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
         let id = new_token_id();
         let token = minter.issued(black_box(&user).clone(), app.clone(), id, now());
         minter
-            .mint(&token, &Default::default(), now())
+            .mint(&token, &ExtraClaims::default(), now())
             .expect("a token")
     });
 }
@@ -108,7 +108,7 @@ mod verify {
         let id = new_token_id();
         let token = minter.issued(user(), app(), id, now());
         let token = minter
-            .mint(&token, &Default::default(), now())
+            .mint(&token, &ExtraClaims::default(), now())
             .expect("a token");
         (keys, token.expose().to_owned())
     }
@@ -204,7 +204,7 @@ mod ended {
                 let id = new_token_id();
                 let token = minter.issued(user, app(), id, now());
                 let token = minter
-                    .mint(&token, &Default::default(), now())
+                    .mint(&token, &ExtraClaims::default(), now())
                     .expect("a token");
                 RevocableToken::of(
                     ISSUER,
@@ -249,7 +249,7 @@ mod user_data {
     use super::*;
 
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
-    const MAX_AGE: Duration = Duration::from_secs(600);
+    const MAX_AGE: Duration = Duration::from_mins(10);
 
     /// A month of steps, encrypted as WeChat does, with a plaintext of `length` bytes.
     fn sealed(length: usize) -> UserData {
@@ -296,7 +296,7 @@ mod user_data {
             assert!(
                 data.open(black_box(&key), &check()).is_none(),
                 "another key"
-            )
+            );
         });
     }
 }

@@ -271,6 +271,10 @@ fn row(error: &Error) -> (Code, &'static str) {
     }
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "each log macro counts as several branches"
+)]
 fn tell_operator(code: Code, cause: &Error) {
     let name = code.as_str();
     match code {
@@ -295,10 +299,10 @@ fn tell_operator(code: Code, cause: &Error) {
         | Code::StoreUnavailable
         | Code::AccountsUnavailable
         | Code::PermissionMissing => {
-            bounded!(warn, name, %cause, code = name, "a request failed")
+            bounded!(warn, name, %cause, code = name, "a request failed");
         }
         Code::UnionidChanged => {
-            bounded!(error, name, %cause, code = name, "a login is refused until an operator decides who the person is")
+            bounded!(error, name, %cause, code = name, "a login is refused until an operator decides who the person is");
         }
         _ => tracing::debug!(%cause, code = name, "a request was refused"),
     }

@@ -1,4 +1,4 @@
-//! The configuration of an Envoy that answers every request itself, for measurements of jwt_authn.
+//! The configuration of an Envoy that answers every request itself, for measurements of `jwt_authn`.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// Where the keys are, of the cluster that is called so.
 pub(crate) const JWKS_URL: &str = "http://issuer/.well-known/jwks.json";
 
-/// `provider` of jwt_authn stands before the answer, if there is one. Its keys come from all `issuers` in turn.
+/// `provider` of `jwt_authn` stands before the answer, if there is one. Its keys come from all `issuers` in turn.
 pub(crate) fn configuration(issuers: &[SocketAddr], provider: Option<Value>) -> Value {
     let typed = |kind: &str| {
         json!(format!(

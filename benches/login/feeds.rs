@@ -75,7 +75,10 @@ fn pages(service: SocketAddr) -> Result<(usize, usize), Fault> {
             .ok_or_else(|| format!("no page: {page}"))?;
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
         count += claims["revoked"].as_array().map_or(0, Vec::len);
-        cursor = claims["cursor"].as_str().unwrap_or_default().to_owned();
+        claims["cursor"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut cursor);
         if claims["more"] != true {
             return Ok((count, bytes));
         }

@@ -37,7 +37,7 @@ use std::{env, fs, iter, thread};
 use serde_json::json;
 use wxmint::clock::now;
 use wxmint_ids::{AppId, UserId};
-use wxmint_keys::token::{Minter, new_token_id};
+use wxmint_keys::token::{ExtraClaims, Minter, new_token_id};
 use wxmint_keys::{KeyRing, PrivateJwk, StoredKeys};
 use wxmint_verify::{Algorithm, TokenTyp};
 
@@ -509,7 +509,7 @@ fn mint_alone_us() -> Result<f64, Fault> {
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]).check()?;
     let keys = KeyRing::new(keys, now())?;
     let issuer = "https://login.example.com".to_owned();
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     let minter = Minter::new(
         issuer.clone(),
         vec![issuer],
@@ -523,7 +523,7 @@ fn mint_alone_us() -> Result<f64, Fault> {
     );
     alone_us(TOKENS, || {
         let token = minter.issued(user.clone(), app.clone(), new_token_id(), now());
-        Ok(minter.mint(&token, &Default::default(), now())?)
+        Ok(minter.mint(&token, &ExtraClaims::default(), now())?)
     })
 }
 

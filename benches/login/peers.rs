@@ -1,11 +1,11 @@
-//! The cost of verifying a token: the sidecar with new and with known tokens, beside Envoy's jwt_authn with and without
-//! its cache, in the same run, with the same tokens and the same load.
+//! The cost of verifying a token: the sidecar with new and with known tokens, beside Envoy's `jwt_authn` with and
+//! without its cache, in the same run, with the same tokens and the same load.
 
 use std::{iter, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use wxmint::clock::now;
-use wxmint_keys::token::{Minter, new_token_id};
+use wxmint_keys::token::{ExtraClaims, Minter, new_token_id};
 use wxmint_keys::{KeyRing, KeySet};
 use wxmint_verify::TokenTyp;
 
@@ -133,7 +133,7 @@ impl Tokens {
     fn of(stage: &Stage, service: &Service) -> Result<Self, Fault> {
         let keys = KeyRing::new(KeySet::parse(&stage.files.signing_keys()?)?, now())?;
         let issuer = service.issuer();
-        let day = Duration::from_secs(86_400);
+        let day = Duration::from_hours(24);
         Ok(Self(Minter::new(
             issuer.clone(),
             vec![issuer],
@@ -151,7 +151,7 @@ impl Tokens {
         let token = self.0.issued(user, app, new_token_id(), now());
         Ok(self
             .0
-            .mint(&token, &Default::default(), now())?
+            .mint(&token, &ExtraClaims::default(), now())?
             .expose()
             .to_owned())
     }
@@ -179,7 +179,7 @@ fn request(path: &str, token: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n")
 }
 
-/// The settings of jwt_authn, with the given cache size.
+/// The settings of `jwt_authn`, with the given cache size.
 fn provider(issuer: SocketAddr, cache: usize) -> Value {
     let mut provider = json!({
         "issuer": format!("http://{issuer}"),

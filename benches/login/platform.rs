@@ -22,7 +22,7 @@ const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 /// Few, because the stand-in keeps an account of each person in each app.
 const PEOPLE: usize = 200;
 /// All merchants must be known by then.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const REST: Duration = Duration::from_secs(10);
 static RUNS: AtomicU64 = AtomicU64::new(0);
 /// Nobody's app.

@@ -1,5 +1,7 @@
 //! The cost of pages that wait for a phone, and of a login beside them (scan to log in).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::load::{Outcome, Target, pace, saturate};
@@ -46,7 +48,7 @@ pub(crate) fn polls(stage: &Stage, plan: &Plan, report: &mut Report) -> Result<(
     report.add("polls.redis_us", outcome.us_each(outcome.cpu[1]));
     report.add(
         "polls.cores",
-        outcome.cpu.iter().map(|cpu| cpu.as_secs_f64()).sum::<f64>() / outcome.took.as_secs_f64(),
+        outcome.cpu.iter().map(Duration::as_secs_f64).sum::<f64>() / outcome.took.as_secs_f64(),
     );
     report.add("polls.p99_ms", outcome.quantile_ms(0.99));
     drop(service);

@@ -14,7 +14,7 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len() - 1;
         Self {
-            median: (sorted[last / 2] + sorted[last.div_ceil(2)]) / 2.0,
+            median: f64::midpoint(sorted[last / 2], sorted[last.div_ceil(2)]),
             min: sorted[0],
             max: sorted[last],
         }

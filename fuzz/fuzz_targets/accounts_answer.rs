@@ -5,6 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use wxmint::accounts::{read_admission, read_checked, read_found, read_made};
+use wxmint_ids::UserId;
 
 /// Seeds contain this in place of a secret.
 const MARKED: &str = "hunter2";
@@ -36,7 +37,7 @@ fuzz_target!(|body: &[u8]| {
     let members = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let (user, new_user) = (members["user_id"].as_str(), members["new_user"].as_bool());
     if let Ok(checked) = &checked {
-        assert_eq!(checked.as_ref().map(|user| user.as_str()), user);
+        assert_eq!(checked.as_ref().map(UserId::as_str), user);
         assert!(
             members["user_id"].is_null()
                 || user.is_some_and(|user| (1..=128).contains(&user.len()))

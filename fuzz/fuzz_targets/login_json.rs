@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use wxmint::issuer::LoginBody;
 use wxmint::login::{Credentials, LoginProof};
 use wxmint_fuzz::check_login;
+use wxmint_ids::AppId;
 
 fuzz_target!(|body: &[u8]| {
     let asked = LoginBody::from_json(body);
@@ -18,15 +19,15 @@ fuzz_target!(|body: &[u8]| {
         };
         match &asked.proof {
             LoginProof::Code(code) => {
-                assert!(members["code"] == code.as_str() && members["bind_ticket"].is_null())
+                assert!(members["code"] == code.as_str() && members["bind_ticket"].is_null());
             }
             LoginProof::Ticket(_) => {
-                assert!(members["code"].is_null() && members["bind_ticket"].is_string())
+                assert!(members["code"].is_null() && members["bind_ticket"].is_string());
             }
         }
         assert_eq!(
             members["appid"].as_str(),
-            asked.app.as_ref().map(|app| app.as_str())
+            asked.app.as_ref().map(AppId::as_str)
         );
         let sent = ["username", "password", "phone_code"].map(|name| members[name].is_string());
         let expected = match &asked.credentials {

@@ -8,7 +8,7 @@ use wxmint_wechat::{
     read_session, read_session_check,
 };
 
-/// Seeds contain these in place of secrets: a session_key, an access token, a phone number.
+/// Seeds contain these in place of secrets: a `session_key`, an access token, a phone number.
 const MARKED: &str = "hunter2";
 const PHONE_MARKED: &str = "13580006666";
 
@@ -39,7 +39,7 @@ fuzz_target!(|body: &[u8]| {
             assert!(
                 !fetched.token.expose().is_empty()
                     && (1..=7200).contains(&fetched.expires_in.as_secs())
-            )
+            );
         }
         Err(error) => is_fit_to_log(error),
     }
@@ -105,7 +105,7 @@ fn is_fit_to_log(error: CallError) {
             );
         }
         CallError::Unanswered { reason } | CallError::Unusable { reason } => {
-            assert!(!reason.is_empty())
+            assert!(!reason.is_empty());
         }
         error @ (CallError::NotSent { .. } | CallError::SnapshotUser) => {
             panic!("an answer was read: {error}")

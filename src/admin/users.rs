@@ -25,7 +25,7 @@ pub(super) struct WeChatOfUser {
 /// List a user's WeChat identities
 ///
 /// The list is empty for a user without a binding and for an unknown user alike, because only the
-/// business knows its users. 403 where WXMINT_USER_INDEX=false leaves this service without a list.
+/// business knows its users. 403 where `WXMINT_USER_INDEX=false` leaves this service without a list.
 #[utoipa::path(get, path = "/users/{user_id}/wechat", tag = "users", security(("bearer" = ["read"])),
     params(("user_id" = String, Path)), responses((status = 200, description = "The identities", body = WeChatOfUser)))]
 pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingData) -> Answer {

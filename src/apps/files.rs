@@ -40,7 +40,7 @@ impl Found {
             Ok(found)
                 if known.is_none_or(|known| secret_length(&found) >= secret_length(known)) =>
             {
-                self.apps.push(found)
+                self.apps.push(found);
             }
             refused => {
                 let fault = match refused {
@@ -156,7 +156,7 @@ struct Written {
 }
 
 impl Written {
-    /// The error does not repeat serde_json's message, which may quote the secret.
+    /// The error does not repeat `serde_json`'s message, which may quote the secret.
     fn read(text: &str, id: AppId) -> Result<Configured, Message> {
         let Self {
             kind,

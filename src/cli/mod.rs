@@ -1,6 +1,11 @@
 //! The command line. Every command fails with a `Failure`. `EXIT_CODES` lists the exit codes for
 //! `wxmint --help`.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are the help that the terminal shows"
+)]
+
 pub(crate) mod at_redis;
 mod bindings;
 #[cfg(feature = "simulator")]
@@ -36,7 +41,7 @@ use crate::settings::{Role, Variable, env_file, parse_duration};
 const EXIT_UNFINISHED: u8 = 1;
 /// The exit code of `wxmint doctor` if there are faults. If there are only warnings, it is 1.
 const EXIT_FAULTS: u8 = 2;
-/// EX_USAGE of sysexits(3).
+/// `EX_USAGE` of sysexits(3).
 const EXIT_USAGE: u8 = 64;
 /// The exit code if the reader of the output has closed it: 128 plus the number of SIGPIPE, as a
 /// shell reports for `cat` in `cat FILE | head -1`. Not 0, because the output is not complete:
@@ -168,16 +173,18 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
         Command::Vault(command) => with_env_file(|| vault::run(command)),
         #[cfg(feature = "simulator")]
         Command::Simulator(command) => simulator::run(*command),
-        Command::Completions { shell } => print_completions(shell, command_line(doors)),
+        Command::Completions { shell } => {
+            print_completions(shell, command_line(doors));
+            Ok(())
+        }
         Command::Man { command } => print_page(&command, command_line(doors)),
     }
 }
 
-fn print_completions(shell: Shell, mut wxmint: clap::Command) -> Result<(), Failure> {
+fn print_completions(shell: Shell, mut wxmint: clap::Command) {
     let mut script = Vec::new();
     generate(shell, &mut wxmint, "wxmint", &mut script);
     output::print(String::from_utf8_lossy(&script).trim_end());
-    Ok(())
 }
 
 /// Prints what the help says of a command, as a page for man(1).

@@ -61,7 +61,7 @@ pub(super) fn beside(faults: &Faults) -> Vec<Finding> {
 pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
     let mut remarks = unusual();
     let mut add = |is_so: bool, found: Message, advice: Message| {
-        remarks.extend(is_so.then(|| remark(found, advice)))
+        remarks.extend(is_so.then(|| remark(found, advice)));
     };
     let redis = settings.store.url.as_ref();
     add(
@@ -69,7 +69,7 @@ pub(super) fn of_serve(settings: &Settings) -> Vec<Finding> {
         message!(memory_loses_every_binding),
         message!(name_redis_unless_this_is_trial),
     );
-    let is_exposed = redis.is_some_and(|url| url.is_exposed());
+    let is_exposed = matches!(redis, Some(url) if url.is_exposed());
     add(
         is_exposed,
         message!(redis_is_elsewhere_without_tls),

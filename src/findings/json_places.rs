@@ -1,4 +1,4 @@
-//! Finds the line of a value in a JSON file, for errors that serde_json does not detect.
+//! Finds the line of a value in a JSON file, for errors that `serde_json` does not detect.
 
 use std::collections::BTreeMap;
 

@@ -90,7 +90,7 @@ impl Issuers {
                 Err(NotVerified::Refused(Refused::Subject)) => {}
                 // Another service may have the same issuer with its keys from another place.
                 Err(error @ (NotVerified::NoKeys | NotVerified::StaleKeys)) => {
-                    unknown.push((trust, error))
+                    unknown.push((trust, error));
                 }
                 judged => return judged.map(|identity| Some((service, identity))),
             }

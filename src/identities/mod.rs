@@ -26,9 +26,9 @@ use crate::findings::{Message, usable};
 
 /// The longest life of a token that is accepted: a day. A projected ServiceAccount token lives for
 /// an hour, unless its pod asks for another life.
-const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// The longest life of an assertion, which a client makes for one request.
-pub const LONGEST_ASSERTION: Duration = Duration::from_secs(300);
+pub const LONGEST_ASSERTION: Duration = Duration::from_mins(5);
 
 const MEMBERS: [&str; 6] = ["issuer", "subject", "audience", "jwks", "ca", "token"];
 

@@ -84,7 +84,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::clock::now;
-    use wxmint_keys::{PrivateJwk, StoredKeys, token::new_token_id, vault::Vault};
+    use wxmint_keys::token::{ExtraClaims, new_token_id};
+    use wxmint_keys::{PrivateJwk, StoredKeys, vault::Vault};
     use wxmint_verify::Algorithm;
 
     fn settings(change: (&str, &str)) -> Settings {
@@ -122,7 +123,7 @@ pub(crate) mod tests {
         let token = issuer.minter.issued(user, app, id, now());
         issuer
             .minter
-            .mint(&token, &Default::default(), now())
+            .mint(&token, &ExtraClaims::default(), now())
             .expect("a token")
             .expose()
             .to_owned()

@@ -315,7 +315,7 @@ mod tests {
     fn a_key_leaves_early_until_its_last_token_has_expired_unless_it_was_revoked() {
         let [key, next, gone] = [at(0), at(1000), at(2000)]
             .map(|nbf| PrivateJwk::generate(Algorithm::EdDsa, nbf).expect("a key"));
-        let token_ttl = Duration::from_secs(60);
+        let token_ttl = Duration::from_mins(1);
         let owed = 1060 + (LEEWAY + CLOCK_SKEW).num_seconds();
         for (exp, now, revoked, is_early) in [
             (Some(owed - 1), 1000, None, true),

@@ -1,7 +1,7 @@
 //! The fields of a login and of its answer, as the API describes them; how they are parsed, and the
 //! messages about wrong fields.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -110,7 +110,7 @@ impl LoginBody {
         name: &'static str,
     ) -> Result<(LoginRequest, Option<String>), Problem> {
         let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
-        let further = fields.text(name)?.map(|text| text.into_owned());
+        let further = fields.text(name)?.map(Cow::into_owned);
         Ok((asked_by(&fields, NO_CODE)?, further))
     }
 

@@ -65,7 +65,7 @@ pub(super) fn watch_files(issuer: &Issuer) {
 
 fn watch_apps(issuer: &Issuer) {
     let tell = |to: &Metrics, apps: &Apps| {
-        to.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())))
+        to.apps_are(apps.iter().map(|app| (app.id.clone(), app.kind.name())));
     };
     tell(&issuer.metrics, &issuer.apps.all());
     if !issuer.apps.may_change() {
@@ -230,7 +230,7 @@ fn tell_which_signs(keys: &KeyRing, told: &mut Option<String>) {
         match &signs {
             Some(kid) => tracing::info!(kid, "this key signs"),
             None => {
-                tracing::error!("no key signs by the clock of this machine; see: wxmint keys list")
+                tracing::error!("no key signs by the clock of this machine; see: wxmint keys list");
             }
         }
         let note = Some(format!(
@@ -512,7 +512,7 @@ mod tests {
         let mut told = Vec::new();
         let mut reload = || {
             reload_keys(&keys, &mut file, |revoked| {
-                told.extend(revoked.iter().map(|key| key.kid.clone()))
+                told.extend(revoked.iter().map(|key| key.kid.clone()));
             })
         };
         assert_eq!(reload(), Ok(None));

@@ -100,6 +100,10 @@ impl Bind<'_> {
     /// Links the unionid to the user. If it is already linked to another user, the conflict is
     /// logged and counted. If that other user is blocked, the login is refused, because the person
     /// may have become a second user before WeChat named the unionid.
+    #[expect(
+        clippy::cognitive_complexity,
+        reason = "each log macro counts as several branches"
+    )]
     pub(super) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
         let user = bound.user.as_str();
         let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
@@ -145,7 +149,7 @@ impl Bind<'_> {
                 return Err(LoginError::Blocked);
             }
             (UnionIdLink::Gone, Some(unionid)) => {
-                release_unionid(self.store, unionid, &bound.user).await?
+                release_unionid(self.store, unionid, &bound.user).await?;
             }
             _ => {}
         }

@@ -126,7 +126,7 @@ impl LoginError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             // "Retry next minute", says WeChat of errcode 45011.
-            Self::SlowDown => Some(Duration::from_secs(60)),
+            Self::SlowDown => Some(Duration::from_mins(1)),
             Self::WeChatUnavailable(CallError::NotSent { retry_after, .. }) => Some(*retry_after),
             Self::WeChatUnavailable(_) => Some(Duration::from_secs(2)),
             Self::StoreUnavailable(_) | Self::KeysUnusable(_) | Self::Contended | Self::Busy => {

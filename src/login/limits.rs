@@ -48,7 +48,7 @@ pub(super) const NUMBERS: &str = "numbers";
 /// behind.
 const UNBINDING_RATE: Rate = Rate {
     burst: 10,
-    period: Duration::from_secs(86_400),
+    period: Duration::from_hours(24),
 };
 
 /// Counts requests, and refuses those that are too many.

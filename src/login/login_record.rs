@@ -115,7 +115,7 @@ impl LoginRecorder<'_> {
         let holder = holder?;
         match (&recorded, holder) {
             (Recorded::Unbound, _) => {
-                record.if_unbound = self.meet(&record.person, unionid, attempt).await?
+                record.if_unbound = self.meet(&record.person, unionid, attempt).await?;
             }
             (
                 Recorded::Counted {

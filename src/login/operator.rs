@@ -536,7 +536,7 @@ mod tests {
             .expect("an access");
         let (store, strict) = (
             server.store(),
-            Store::new(&StoreAccess::new(access), Duration::from_secs(60), now, ()),
+            Store::new(&StoreAccess::new(access), Duration::from_mins(1), now, ()),
         );
         let (user, attempt): (UserId, _) =
             ("user-1".parse().expect("a user"), AttemptId::new([1; 16]));

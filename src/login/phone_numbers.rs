@@ -11,9 +11,9 @@ use wxmint_wechat::ByToken;
 use super::limits::{NUMBERS, PHONE};
 use super::{AppCalls, LoginError, LoginLimits, Result, TokenHolder};
 
-const A_DAY: Duration = Duration::from_secs(86_400);
+const A_DAY: Duration = Duration::from_hours(24);
 /// How long a counted code is remembered. WeChat accepts a code for 5 minutes.
-const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
+const CODE_KNOWN: Duration = Duration::from_mins(10);
 
 /// The two limits, as log and audit name them.
 const PER_PERSON: &str = "phone_numbers_per_person";

@@ -21,7 +21,7 @@ use super::{ComponentTokens, LoginError, Result};
 /// The limit for one call, including the fetch of a token before it, and both once more if the
 /// token is refused.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long the lease to fetch lasts, in which no other process fetches: stable_token may take 5 s,
+/// How long the lease to fetch lasts, in which no other process fetches: `stable_token` may take 5 s,
 /// and the store 1 s.
 const LEASE: Duration = Duration::from_secs(6);
 /// The pauses, in milliseconds, before each look whether another process has fetched the token.
@@ -46,7 +46,7 @@ const FORCED: [Rate; 2] = [
     },
     Rate {
         burst: 20,
-        period: Duration::from_secs(86_400),
+        period: Duration::from_hours(24),
     },
 ];
 /// `Retry-After` if services other than wxmint have used up these renewals.
@@ -398,12 +398,12 @@ pub fn fingerprint(token: &AppAccessToken) -> String {
 /// A token of a third party has no successor until one is asked for, so it is renewed in its
 /// last twelfth.
 fn renew_in(expires_in: Duration, is_of_component: bool) -> Duration {
-    expires_in
-        - if is_of_component {
-            expires_in / 12
-        } else {
-            RENEWED_BEFORE_END.min(expires_in / 10)
-        }
+    let before_end = if is_of_component {
+        expires_in / 12
+    } else {
+        RENEWED_BEFORE_END.min(expires_in / 10)
+    };
+    expires_in.saturating_sub(before_end)
 }
 
 async fn in_time<T>(steps: impl Future<Output = Result<T>>) -> Result<T> {

@@ -285,7 +285,7 @@ async fn a_code_can_be_sent_again_after_a_login_that_was_refused_before_wechat_w
     let lives = "wxmint:{wxmint:revoked}:lives";
     login
         .store
-        .keep(lives, "no lives", Duration::from_secs(60))
+        .keep(lives, "no lives", Duration::from_mins(1))
         .await
         .expect("kept");
     let refused = log_in_by_code(&login).await;
@@ -348,7 +348,7 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     let lives = "wxmint:{wxmint:revoked}:lives";
     login
         .store
-        .keep(lives, "no lives", Duration::from_secs(60))
+        .keep(lives, "no lives", Duration::from_mins(1))
         .await
         .expect("kept");
     for request in [by_code(), by_ticket(&login, APP).await] {

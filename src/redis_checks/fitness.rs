@@ -385,7 +385,7 @@ mod tests {
             (600.0, Status::Fault),
         ] {
             assert_eq!(
-                own_clock(ahead, Duration::from_secs(600)).status,
+                own_clock(ahead, Duration::from_mins(10)).status,
                 status,
                 "{ahead}"
             );

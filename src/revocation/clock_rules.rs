@@ -9,10 +9,10 @@ use wxmint_store::Store;
 use crate::clock::now;
 
 /// Expired revocations are purged this often.
-const PURGED_EVERY: Duration = Duration::from_secs(60);
+const PURGED_EVERY: Duration = Duration::from_mins(1);
 /// The clock must have run steadily for this long first: a machine that starts with a wrong clock
 /// has corrected it by then.
-const STEADY_FOR: Duration = Duration::from_secs(60 * 60);
+const STEADY_FOR: Duration = Duration::from_hours(1);
 /// By how much this machine's clock may be corrected within that time.
 const CORRECTED: TimeDelta = TimeDelta::seconds(5);
 

@@ -163,7 +163,7 @@ mod tests {
     #[actix_web::test]
     async fn a_revoked_key_is_published_however_often_the_store_has_not_taken_it() {
         const FEED: &str = "wxmint:revoked";
-        let (failed, life) = (Failed::default(), Duration::from_secs(3600));
+        let (failed, life) = (Failed::default(), Duration::from_hours(1));
         let access = StoreAccess::in_memory(now);
         let store = Rc::new(Store::new(&access, life, now, failed.clone()));
         // Nothing can be added to a text.

@@ -31,7 +31,7 @@ thread_local! {
     static AHEAD: Cell<TimeDelta> = const { Cell::new(TimeDelta::zero()) };
 }
 
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_mins(1);
 const MARK: &str = "wxmint:{wxmint:revoked}:mark";
 const POSSIBLE_LOSS: &str = "wxmint:{wxmint:revoked}:doubt";
 
@@ -248,7 +248,7 @@ async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_revocat
 #[actix_web::test]
 async fn lives_that_a_store_has_lost_are_noted_again_by_whoever_knows_them() {
     let (store, mut cache) = (Bed::new().process(), RevocationCache::default());
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     store
         .note_life(day)
         .await
@@ -287,7 +287,7 @@ async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
     let store = || {
         Store::new(
             &StoreAccess::in_memory(now),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             now,
             (),
         )
@@ -325,7 +325,7 @@ async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
 async fn what_a_store_loses_before_anybody_has_read_it_is_made_again() {
     let store = Store::new(
         &StoreAccess::in_memory(now),
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         now,
         (),
     );
@@ -429,7 +429,7 @@ async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_
         store
             .discard("wxmint:user:{lin}:ends")
             .await
-            .expect("emptied between record and entry")
+            .expect("emptied between record and entry");
     };
     let has_record = async || {
         store

@@ -214,9 +214,10 @@ mod tests {
     use crate::settings::example::chinese;
 
     fn line(text: &str) -> String {
-        parse(text)
-            .map(|pairs| format!("{pairs:?}"))
-            .unwrap_or_else(|faults| faults.into_iter().collect::<Message>().into())
+        match parse(text) {
+            Ok(pairs) => format!("{pairs:?}"),
+            Err(faults) => faults.into_iter().collect::<Message>().into(),
+        }
     }
 
     proptest! {

@@ -139,7 +139,7 @@ fn wrapped(text: &str) -> Vec<String> {
             line.push_str(word);
         } else {
             lines.push(line);
-            line = word.to_owned();
+            line = String::from(word);
         }
     }
     lines.push(line);

@@ -28,6 +28,10 @@ pub(super) fn parsed<T: FromStr>(text: &str) -> Option<T> {
 }
 
 /// `Some(None)` if the text is `word`, else the parsed text.
+#[expect(
+    clippy::option_option,
+    reason = "the outer `None` means, as of every parser, that the text is wrong"
+)]
 pub(super) fn unless<T>(
     word: &str,
     text: &str,

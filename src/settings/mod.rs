@@ -244,6 +244,10 @@ fn read_admin_listen(reader: &mut Reader, other: Option<(&str, SocketAddr)>) -> 
 
 /// Checks OpenTelemetry's variables. Its SDK reads them itself, but treats a wrong value as if it
 /// were not set.
+#[expect(
+    clippy::option_option,
+    reason = "the outer `None` means, as of every reader, that there is a fault"
+)]
 fn read_traces(reader: &mut Reader) -> Option<Option<Duration>> {
     let endpoints = [
         &OTEL_EXPORTER_OTLP_ENDPOINT,

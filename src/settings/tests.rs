@@ -39,8 +39,8 @@ fn six_variables_are_enough_and_the_rest_has_the_designs_defaults() {
         ),
         ("127.0.0.1:8080".into(), "127.0.0.1:9090".into())
     );
-    assert_eq!(settings.token_ttl, Duration::from_secs(86_400));
-    assert_eq!(settings.session_key_ttl, Duration::from_secs(30 * 86_400));
+    assert_eq!(settings.token_ttl, Duration::from_hours(24));
+    assert_eq!(settings.session_key_ttl, Duration::from_hours(30 * 24));
     assert_eq!(settings.token_typ, TokenTyp::AccessToken);
     assert_eq!(settings.wechat_url.as_str(), "https://api.weixin.qq.com/");
 }
@@ -173,10 +173,7 @@ fn a_wrong_value_is_named_with_an_example_and_not_repeated() {
             panic!("{name}={value} was accepted")
         };
         let text = faults.to_string();
-        let example = format!(
-            "example: {}",
-            &name[..name.find('_').expect("a prefix") + 1]
-        );
+        let example = format!("example: {}", &name[..=name.find('_').expect("a prefix")]);
         assert!(text.starts_with(name) && text.contains(&example), "{text}");
         assert!(!text.contains("wrong"), "{text}");
         assert_eq!(faults.0.len(), 1, "{text}");
@@ -419,7 +416,7 @@ fn lists_networks_and_rates_are_read() {
     .map(|rate| rate.burst);
     assert_eq!(
         (bursts, settings.limit_ip.period),
-        ([600, 30, 10], Duration::from_secs(300))
+        ([600, 30, 10], Duration::from_mins(5))
     );
     let settings = with("WXMINT_LOGIN_PATHS", "/user/login,/v1/login.php").expect("settings");
     assert_eq!(settings.login_paths, ["/user/login", "/v1/login.php"]);

@@ -1,5 +1,5 @@
 //! `wxmint sidecar`: verifies tokens for a peer that does not verify them itself. nginx
-//! (`auth_request`), Traefik and Caddy (forward-auth) or Envoy (ext_authz over HTTP) asks the
+//! (`auth_request`), Traefik and Caddy (forward-auth) or Envoy (`ext_authz` over HTTP) asks the
 //! sidecar about each request, and the sidecar names the user, or refuses.
 //!
 //! The sidecar has only the public keys of the issuers. It starts even if the issuers are not

@@ -107,9 +107,9 @@ pub(crate) async fn play_redis(
             let troubled = trouble(campaign, name, Part::Redis, suffering);
             // The claim of a code is lost with Redis.
             if emptied {
-                campaign.repeating(troubled).await
+                campaign.repeating(troubled).await;
             } else {
-                troubled.await
+                troubled.await;
             }
         },
     )
@@ -118,7 +118,7 @@ pub(crate) async fn play_redis(
 
 pub(crate) async fn play_others(campaign: &Campaign, world: &World, until: Option<Instant>) {
     let play = async |(fault, name): &(OtherFault, &'static str)| {
-        play(campaign, world, *fault, name).await
+        play(campaign, world, *fault, name).await;
     };
     rounds(campaign, &mut OTHERS.clone(), until, play).await;
 }
@@ -154,7 +154,7 @@ async fn play(campaign: &Campaign, world: &World, fault: OtherFault, name: &'sta
             rotate(campaign, world, name, &words).await;
         }
         OtherFault::VaultRotated => {
-            rotate(campaign, world, name, &["vault", "rotate", "--lead", "10s"]).await
+            rotate(campaign, world, name, &["vault", "rotate", "--lead", "10s"]).await;
         }
     }
 }

@@ -118,9 +118,9 @@ async fn campaign(plan: &Plan) -> Arc<Campaign> {
 
 fn judge(plan: &Plan, campaign: &Campaign) {
     let grown = report::growth(&campaign.books.pages());
-    grown
-        .into_iter()
-        .for_each(|grown| campaign.books.find(grown));
+    for grown in grown {
+        campaign.books.find(grown);
+    }
     report::write(campaign);
     let pages = campaign.books.pages();
     let asked: u64 = pages.counts.values().sum();

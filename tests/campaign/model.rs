@@ -244,7 +244,7 @@ impl Model {
     fn judge_user(&self, who: usize, app: usize, way: &Way, user: &str) -> Judged {
         let owner = self.owners.get(user);
         hold(owner.is_none_or(|owner| *owner == who), || {
-            format!("{user} is the user of two people, {:?} and {who}", owner)
+            format!("{user} is the user of two people, {owner:?} and {who}")
         })?;
         let standings = &self.people[who].standings;
         let other = &standings[1 - app];

@@ -75,9 +75,9 @@ pub(crate) async fn suffer(cluster: &mut RedisCluster, fault: RedisFault, passwo
         RedisFault::Full => fill_up(&servers(cluster, &primaries)).await,
         RedisFault::PasswordChanged => cluster.change_password(password),
         RedisFault::Emptied => {
-            servers(cluster, &primaries)
-                .iter()
-                .for_each(|server| server.command::<()>(&["FLUSHALL"]));
+            for server in servers(cluster, &primaries) {
+                server.command::<()>(&["FLUSHALL"]);
+            }
         }
     }
     cluster.whole().await;
@@ -95,17 +95,17 @@ async fn kill(cluster: &mut RedisCluster, primary: usize) -> usize {
         .expect("a slot of the primary");
     // A write that nobody has confirmed is lost: the replica is not connected, and cannot connect again.
     let replicas = cluster.replicas_of(primary);
-    replicas
-        .iter()
-        .for_each(|replica| cluster.node(*replica).freeze());
+    for replica in &replicas {
+        cluster.node(*replica).freeze();
+    }
     cluster
         .node(primary)
         .command::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
     sleep(LAG).await;
     cluster.kill(primary);
-    replicas
-        .iter()
-        .for_each(|replica| cluster.node(*replica).thaw());
+    for replica in &replicas {
+        cluster.node(*replica).thaw();
+    }
     let successor = cluster.successor(slot, primary).await;
     cluster.start_again(primary).await;
     successor
@@ -150,9 +150,9 @@ async fn cut_off(servers: &[&RedisServer]) {
 /// There is no memory left for writes.
 async fn fill_up(servers: &[&RedisServer]) {
     let limit = |bytes: &str| {
-        servers
-            .iter()
-            .for_each(|it| it.command::<()>(&["CONFIG", "SET", "maxmemory", bytes]))
+        for server in servers {
+            server.command::<()>(&["CONFIG", "SET", "maxmemory", bytes]);
+        }
     };
     limit("1");
     sleep(FULL).await;

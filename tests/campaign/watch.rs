@@ -43,7 +43,7 @@ fn check_feed(campaign: &Campaign) {
         .and_then(|known| known.revocations_age)
         .unwrap_or(Duration::MAX);
     let settled = KNOWN_WITHIN + campaign.plan.grace;
-    if age > settled - Duration::from_secs(5)
+    if age > settled.saturating_sub(Duration::from_secs(5))
         && !campaign
             .books
             .is_troubled(&[Part::Redis, Part::Replica], settled)

@@ -223,9 +223,9 @@ fn configuration(
             &env::var("CAMPAIGN_CONFIRM").unwrap_or_else(|_| "auto".into()),
         ),
     ]);
-    ["WXMINT_REDIS_URL", "WXMINT_APPID", "WXMINT_APP_SECRET"]
-        .iter()
-        .for_each(|name| configuration.unset(name));
+    for name in ["WXMINT_REDIS_URL", "WXMINT_APPID", "WXMINT_APP_SECRET"] {
+        configuration.unset(name);
+    }
     configuration
 }
 

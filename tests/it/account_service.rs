@@ -23,7 +23,7 @@ use wxmint_verify::{Algorithm, TokenTyp};
 
 fn minter(issuer: &str, keys: KeySet) -> Arc<Minter> {
     let ring = KeyRing::new(keys, now()).expect("keys that sign");
-    let (audience, life) = (vec![issuer.to_owned()], Duration::from_secs(60));
+    let (audience, life) = (vec![issuer.to_owned()], Duration::from_mins(1));
     Arc::new(Minter::new(
         issuer.to_owned(),
         audience,
@@ -264,7 +264,7 @@ async fn what_failed_once_is_asked_once_more_and_no_user_is_made_twice() {
     service.misbehave_once(Reply::Lost);
     assert_eq!(
         client.admission("user-alice").await,
-        Ok(Some(Default::default()))
+        Ok(Some(ExtraClaims::default()))
     );
     assert_eq!(client.admission("nobody").await, Ok(None));
     service.misbehave_once(Reply::Lost);

@@ -108,7 +108,7 @@ fn the_runbook_has_a_section_for_each_alert_and_a_symptom_for_each_section() {
     }
 }
 
-/// A plain Prometheus calls the job what somebody has called it, and WxmintNotScraped fires for any other name.
+/// A plain Prometheus calls the job what somebody has called it, and `WxmintNotScraped` fires for any other name.
 #[test]
 fn the_pages_name_the_job_that_the_rules_ask_for() {
     assert!(monitoring("alerts-issuer.yaml").contains(r#"absent(up{job="wxmint"})"#));

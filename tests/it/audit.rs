@@ -103,6 +103,7 @@ fn documented() -> BTreeSet<(i64, String)> {
 }
 
 /// Has each act of a person and of an operator succeed, and some refused.
+#[expect(clippy::too_many_lines, reason = "it has a row for each act")]
 async fn every_act(watched: &Watched) {
     let service = watched.bed.service();
     let login = watched

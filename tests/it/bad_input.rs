@@ -220,7 +220,7 @@ fn head_of(method: &str, target: &str, headers: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
 }
 
-/// src/issuer/login_fields.rs has each fault of a field.
+/// `src/issuer/login_fields.rs` has each fault of a field.
 fn json_bodies() -> Vec<Case> {
     let refused: [&[u8]; 7] = [
         b"",

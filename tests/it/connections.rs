@@ -198,9 +198,9 @@ async fn while_all_places_are_taken_newcomers_are_served_and_no_request_that_is_
         newcomers,
     )
     .await;
-    answers
-        .into_iter()
-        .for_each(|answer| drop(answer.expect_login()));
+    for answer in answers {
+        drop(answer.expect_login());
+    }
 }
 
 /// So many clients of one kind take no more than so many KiB, of the process and in the kernel's queues.

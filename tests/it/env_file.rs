@@ -92,9 +92,9 @@ async fn one_mini_program_of_the_environment_replaces_the_folder_of_the_file_and
         OTHER_APPID
     );
     fs::remove_file(configuration.path(".env")).expect("our file");
-    ["WXMINT_APPID", "WXMINT_APP_SECRET"]
-        .into_iter()
-        .for_each(|name| configuration.set(name, ""));
+    for name in ["WXMINT_APPID", "WXMINT_APP_SECRET"] {
+        configuration.set(name, "");
+    }
     let mut command = in_file(
         &configuration,
         &format!("WXMINT_APPS_DIR={folder}\n"),

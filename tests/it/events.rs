@@ -381,7 +381,7 @@ async fn a_stream_has_no_keys_nor_what_this_version_cannot_read_a_lost_place_cos
     create(SECRET).await.expect_problem(409, "invalid_request");
     create("guess").await.expect_problem(401, "invalid_token");
 
-    let texts = |texts: &[&str]| fill(&bed, texts.iter().map(|text| text.to_string()));
+    let texts = |texts: &[&str]| fill(&bed, texts.iter().map(ToString::to_string));
     let one = json!({"maxEvents": 1});
     let kid = |name: &str| format!("kid {FAR} {name}");
     texts(&[

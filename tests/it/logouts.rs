@@ -91,7 +91,7 @@ async fn a_person_has_so_many_logouts_of_which_a_repetition_is_one_look_up_and_d
     let refused = ask(&generous, "DELETE", "/binding", &login)
         .await
         .expect_problem(429, "rate_limited");
-    expect_exact_wait(Duration::from_secs(86_400), &unbindings[0], &refused);
+    expect_exact_wait(Duration::from_hours(24), &unbindings[0], &refused);
     assert_eq!(
         ask(&generous, "GET", "/wechat/session", &login)
             .await

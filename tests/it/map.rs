@@ -56,9 +56,9 @@ fn rooms_of_the_code() -> Rooms {
         };
         rooms.entry(room).or_default().extend(found);
     }
-    rooms.iter_mut().for_each(|(room, imported)| {
-        imported.retain(|other| other != room && other != "test_limit")
-    });
+    for (room, imported) in &mut rooms {
+        imported.retain(|other| other != room && other != "test_limit");
+    }
     rooms.retain(|room, _| room != "lib" && room != "main");
     rooms
 }
@@ -248,16 +248,18 @@ fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
 /// Rooms whose imports have all been taken away leave, one after another: the rest is a circle. Crates have none.
 fn circle_of(mut left: Rooms) -> Rooms {
     let names: BTreeSet<_> = left.keys().cloned().collect();
-    left.values_mut()
-        .for_each(|imported| imported.retain(|name| names.contains(name)));
+    for imported in left.values_mut() {
+        imported.retain(|name| names.contains(name));
+    }
     while let Some(free) = left
         .iter()
         .find(|(_, imported)| imported.is_empty())
         .map(|(room, _)| room.clone())
     {
         left.remove(&free);
-        left.values_mut()
-            .for_each(|imported| _ = imported.remove(&free));
+        for imported in left.values_mut() {
+            imported.remove(&free);
+        }
     }
     left
 }

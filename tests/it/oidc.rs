@@ -137,6 +137,10 @@ impl<R> TestBed<R> {
 
 /// The story, each step as a site, a browser and a phone see it.
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the test is a story that reads from top to bottom"
+)]
 async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
     let bed = builder().start().await;
     let phone = bed.log_in("lin").await.expect_login();
@@ -332,6 +336,10 @@ async fn a_site_logs_a_person_in_and_renews_its_tokens_until_it_logs_out() {
 
 /// The metadata is the door's only where a client is a site, and each fault of a request goes where it belongs.
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the test is a story that reads from top to bottom"
+)]
 async fn the_metadata_name_what_is_there_a_page_alone_fetches_its_tokens_and_nothing_is_there_without_a_site()
  {
     let mut more = clients();

@@ -157,10 +157,9 @@ impl Shell {
 
 /// The text before this path in the README's link.
 fn readme_link<'a>(readme: &'a str, path: &str) -> &'a str {
-    let links = readme.split('<').filter_map(|rest| rest.split('>').next());
+    let mut links = readme.split('<').filter_map(|rest| rest.split('>').next());
     links
-        .filter_map(|link| link.strip_suffix(path))
-        .next()
+        .find_map(|link| link.strip_suffix(path))
         .unwrap_or_else(|| panic!("README.md links to no {path}"))
 }
 

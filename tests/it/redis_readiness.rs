@@ -28,7 +28,7 @@ async fn a_redis_that_takes_no_writes_or_evicts_bindings_leaves_no_process_ready
     ] {
         let tell = |command: &str| {
             bed.redis
-                .command::<()>(&command.split(' ').collect::<Vec<_>>())
+                .command::<()>(&command.split(' ').collect::<Vec<_>>());
         };
         tell(fault);
         let service = Service::start(&bed.configuration, bed.http.clone()).await;

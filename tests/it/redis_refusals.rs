@@ -23,15 +23,15 @@ async fn refusing(builder: Builder) -> TestBed<Proxy> {
     builder.start_on(Proxy::before(Product::Redis).await).await
 }
 
-impl TestBed<Proxy> {
-    /// Somebody new.
-    fn person(&self) -> String {
-        format!("person-{}", fastrand::u64(..))
-    }
+/// The name of somebody new.
+fn new_person() -> String {
+    format!("person-{}", fastrand::u64(..))
+}
 
+impl TestBed<Proxy> {
     /// Somebody who has logged in, in both apps.
     async fn somebody(&self) -> (String, Answer) {
-        let person = self.person();
+        let person = new_person();
         self.log_in_at(OTHER_APPID, &person, json!({}))
             .await
             .expect_login();
@@ -98,7 +98,7 @@ impl TestBed<Proxy> {
 async fn what_redis_refuses_of_a_persons_request_is_not_answered_as_done() {
     let bed = refusing(TestBed::builder()).await;
     let log_in = async |person: String| bed.log_in_at(APPID, &person, json!({})).await;
-    bed.expect_refused("a first login", &[], async || bed.person(), &log_in)
+    bed.expect_refused("a first login", &[], async || new_person(), &log_in)
         .await;
     let known = async || bed.somebody().await.0;
     bed.expect_refused("a login", &[NOTED_AS_NOT_ENDED], known, &log_in)
@@ -183,12 +183,12 @@ async fn what_redis_refuses_of_a_login_with_credentials_or_of_one_login_is_not_a
     bed.expect_refused(
         "a password",
         &[NOTED_AS_NOT_ENDED],
-        async || bed.person(),
+        async || new_person(),
         log_in,
     )
     .await;
     let ticket = async || {
-        let asked = bed.log_in_at(APPID, &bed.person(), json!({})).await;
+        let asked = bed.log_in_at(APPID, &new_person(), json!({})).await;
         asked
             .expect_problem(403, "binding_required")
             .member("bind_ticket")

@@ -18,7 +18,7 @@ async fn a_password_that_the_file_has_before_redis_costs_no_login_and_another_pa
         .await;
     let user_is = |rules: &[&str]| {
         bed.redis
-            .command::<()>(&[&["ACL", "SETUSER", "wxmint"], rules].concat())
+            .command::<()>(&[&["ACL", "SETUSER", "wxmint"], rules].concat());
     };
     let url = |password: &str| format!("redis://wxmint:{password}@127.0.0.1:{}", bed.redis.port());
     let is_refused = async || {
@@ -58,8 +58,11 @@ async fn a_password_that_the_file_has_before_redis_costs_no_login_and_another_pa
         (&*replica, "READONLY"),
         ("--maxmemory-policy allkeys-lru", "allkeys-lru"),
     ] {
-        let unfit =
-            RedisServer::start(&Vec::from_iter(options.split(' ').map(str::to_owned)), "").await;
+        let unfit = RedisServer::start(
+            &options.split(' ').map(str::to_owned).collect::<Vec<_>>(),
+            "",
+        )
+        .await;
         replace(&file, &unfit.url());
         until(says, WITHIN, async || {
             bed.service()

@@ -1,5 +1,6 @@
 //! A key file that changes while `wxmint serve` runs: read again within 5 s where it is fit, refused where it is not.
-//! The tests of src/apps hold that a Secret is read that Kubernetes swaps; tests/cluster/secret_keys.py has a real one.
+//! The tests of src/apps hold that a Secret is read that Kubernetes swaps; `tests/cluster/secret_keys.py` has a
+//! real one.
 
 use crate::support::prelude::*;
 

@@ -198,7 +198,7 @@ async fn pages_from(service: &Service, mut cursor: String, address: &str) -> Vec
             "{:?}",
             page.text("after")
         );
-        cursor = page.text("cursor").to_owned();
+        page.text("cursor").clone_into(&mut cursor);
         pages.push(page);
         assert!(pages.len() < 20, "they lead in a circle");
     }

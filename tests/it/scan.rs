@@ -72,6 +72,10 @@ impl Answer {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the test is a story that reads from top to bottom"
+)]
 async fn the_phone_logs_the_page_in_and_the_page_has_one_token_of_the_same_user() {
     let bed = builder().start().await;
     let phone = bed.log_in("lin").await.expect_login();

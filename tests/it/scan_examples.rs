@@ -128,7 +128,7 @@ impl Site {
         {
             match line.strip_prefix("camera: ") {
                 Some(picture) => {
-                    writeln!(answers, "{}", read_picture(picture)).expect("the story listens")
+                    writeln!(answers, "{}", read_picture(picture)).expect("the story listens");
                 }
                 None => said.push(line),
             }
@@ -140,7 +140,7 @@ impl Site {
     }
 }
 
-/// `wxmint clients add`, with a client_id and options. The secret that it prints, or null.
+/// `wxmint clients add`, with a `client_id` and options. The secret that it prints, or null.
 fn add_client(file: &Path, words: &str) -> Option<String> {
     let all = format!(
         "clients add {words} --name 晨光商城 --appid {APPID} --page pages/scan/index --file"

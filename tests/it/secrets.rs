@@ -129,7 +129,7 @@ impl Run {
         }
     }
 
-    /// tests/it/bad_input.rs has every form.
+    /// `tests/it/bad_input.rs` has every form.
     async fn requests_that_are_wrong(&self) {
         let (service, code) = (self.bed.service(), self.bed.mint_code("lin").await);
         for path in [

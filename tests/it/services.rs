@@ -47,12 +47,12 @@ impl Cluster {
 
     fn token_by(&self, key: &ForgeKey, header: Value, claims: Value) -> String {
         key.token(
-            &self.header(header).to_string(),
+            &Self::header(header).to_string(),
             &self.claims(claims).to_string(),
         )
     }
 
-    fn header(&self, members: Value) -> Value {
+    fn header(members: Value) -> Value {
         merged(&json!({"alg": "ES256", "kid": "first"}), members)
     }
 
@@ -116,6 +116,10 @@ async fn is_let_in<R>(bed: &TestBed<R>, token: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the test is a story that reads from top to bottom"
+)]
 async fn a_service_account_has_the_rights_of_its_line_and_nobody_else_has_them() {
     let (cluster, stranger) = (Cluster::start().await, Cluster::start().await);
     let lines = format!(
@@ -502,7 +506,7 @@ async fn keys_come_from_a_server_with_an_authority_and_a_token_of_its_own_or_fro
     let second = ForgeKey::generate();
     write("jwks.json", &set(&[("second", &second)]).to_string());
     let by_second = second.token(
-        &cluster.header(json!({"kid": "second"})).to_string(),
+        &Cluster::header(json!({"kid": "second"})).to_string(),
         &cluster.claims(svid).to_string(),
     );
     until("the changed file counts", PATIENCE * 2, async || {

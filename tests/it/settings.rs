@@ -80,18 +80,18 @@ async fn a_port_that_is_taken_and_a_file_that_is_missing_hide_no_other_fault() {
         )
     });
     let mut configuration = Configuration::new("ES256");
-    taken
-        .iter()
-        .for_each(|(name, address, _)| configuration.set(name, address));
+    for (name, address, _) in &taken {
+        configuration.set(name, address);
+    }
     let busy = configuration.run().await;
     assert!(
         busy.code == Some(1) && !busy.stderr.contains("panicked"),
         "{busy:?}"
     );
     let missing = ["WXMINT_KEYS", "WXMINT_VAULT_KEY_FILE"];
-    missing
-        .iter()
-        .for_each(|name| configuration.set(name, "/nowhere"));
+    for name in missing {
+        configuration.set(name, "/nowhere");
+    }
     let others = [
         ("WXMINT_APPID", ""),
         ("WXMINT_APP_SECRET", ""),

@@ -56,11 +56,12 @@ async fn a_service_that_is_told_to_stop_answers_every_login_in_flight_by_a_token
         "{} of {IN_FLIGHT} are refused",
         slow.len()
     );
-    answered
-        .into_iter()
-        .for_each(|answer| drop(answer.expect_login()));
-    slow.into_iter()
-        .for_each(|answer| drop(answer.expect_problem(503, "store_unavailable")));
+    for answer in answered {
+        drop(answer.expect_login());
+    }
+    for answer in slow {
+        drop(answer.expect_problem(503, "store_unavailable"));
+    }
     assert_eq!(bed.services[0].end(STOPPED_WITHIN).await.code(), Some(0));
 }
 

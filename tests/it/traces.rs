@@ -62,6 +62,10 @@ async fn sent_to_wechat(bed: &TestBed) -> String {
 
 /// docs/operation.md draws these spans.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the test is a story that reads from top to bottom"
+)]
 async fn a_login_is_one_trace_from_the_mini_program_to_the_account_service_without_wechat() {
     let (collector, accounts) = (Collector::start(), AccountService::start());
     let environment = [

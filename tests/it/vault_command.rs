@@ -16,7 +16,7 @@ fn rotate(file: &Path, words: &[&str]) -> Ended {
     Ended::of(&mut command, "")
 }
 
-/// crates/keys/src/vault/file.rs and src/secret_files hold what else stays as it was.
+/// `crates/keys/src/vault/file.rs` and `src/secret_files` hold what else stays as it was.
 #[test]
 fn a_new_key_is_put_into_the_file_once_and_old_lines_stay() {
     let configuration = Configuration::new("EdDSA");

@@ -311,7 +311,7 @@ async fn one_person_is_one_user_in_apps_of_every_kind_and_a_unionid_is_asked_for
         assert_eq!(
             (
                 &login.json()["new_user"],
-                login.json().as_object().map(|login| login.len())
+                login.json().as_object().map(serde_json::Map::len)
             ),
             (&false.into(), Some(5))
         );

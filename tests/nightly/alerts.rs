@@ -121,16 +121,14 @@ impl Watch {
             request().await.is_ok_and(|answer| answer.status() == 200)
         })
         .await;
-        let (targets, fired, _processes) =
-            (Mutex::default(), Mutex::default(), [process, alertmanager]);
         Self {
             url,
             http,
             folder,
-            targets,
-            fired,
+            targets: Mutex::default(),
+            fired: Mutex::default(),
             pager,
-            _processes,
+            _processes: [process, alertmanager],
         }
     }
 

@@ -130,7 +130,7 @@ async fn a_sidecar_starts_beside(strangers: Strangers) {
     );
 }
 
-/// The processor time of a process, in hundredths of a second: `utime` and `stime` of proc_pid_stat(5).
+/// The processor time of a process, in hundredths of a second: `utime` and `stime` of `proc_pid_stat(5)`.
 fn cpu_ticks(service: &Service) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", service.id())).expect("Linux");
     let after_name = stat.rsplit_once(") ").expect("a name in parentheses").1;

@@ -1,4 +1,4 @@
-//! examples/peers/envoy-jwt: Envoy's jwt_authn, alone.
+//! examples/peers/envoy-jwt: Envoy's `jwt_authn`, alone.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -98,7 +98,7 @@ impl ForgeKey {
             .to_vec()
     }
 
-    /// SubjectPublicKeyInfo (RFC 5480), as a file of it is.
+    /// `SubjectPublicKeyInfo` (RFC 5480), as a file of it is.
     pub(crate) fn pem(&self) -> String {
         const PREFIX: [u8; 26] = [
             0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,

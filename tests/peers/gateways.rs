@@ -61,7 +61,7 @@ async fn higress_filters_show_the_sidecar_the_token_alone_and_its_yes_must_name_
     assert_eq!(shown, ["authorization"], "{question:?}");
 }
 
-/// Its own plugins, in the folder HIGRESS_PLUGINS: transformer.wasm and ext-auth.wasm, in which the export
+/// Its own plugins, in the folder `HIGRESS_PLUGINS`: transformer.wasm and ext-auth.wasm, in which the export
 /// `proxy_abi_version_0_2_100`, which Higress' Envoy alone knows, is called `proxy_abi_version_0_2_1`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the plugins of Higress: examples/peers/higress"]
@@ -276,7 +276,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway with EnvoyFilters applied, as by Istio: one that is inserted first runs before the others.
+    /// A gateway with `EnvoyFilters` applied, as by Istio: one that is inserted first runs before the others.
     pub(crate) fn of<'a>(filters: impl IntoIterator<Item = &'a Value>, context: &str) -> Self {
         let mut gateway = Self::default();
         let patches = filters

@@ -1,5 +1,6 @@
-//! The chart's objects for a service in an Istio mesh, run in Envoy: the EnvoyFilters as they are; and as filters, as
-//! istiod would make them, RequestAuthentication and AuthorizationPolicy. A public path is a policy of the user's own.
+//! The chart's objects for a service in an Istio mesh, run in Envoy: the `EnvoyFilters` as they are; and as filters, as
+//! istiod would make them, `RequestAuthentication` and `AuthorizationPolicy`. A public path is a policy of the user's
+//! own.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -145,7 +146,7 @@ async fn mesh(
     envoy::run("istio", folder, "envoy.json").await
 }
 
-/// A RequestAuthentication's rule: a bad token is refused, and no token is let through.
+/// A `RequestAuthentication`'s rule: a bad token is refused, and no token is let through.
 fn verifies(rule: &Value, keys: String) -> Value {
     let [mut headers, mut told] =
         ["fromHeaders", "outputClaimToHeaders"].map(|list| rule[list].clone());
@@ -170,7 +171,7 @@ fn verifies(rule: &Value, keys: String) -> Value {
     filter
 }
 
-/// An AuthorizationPolicy: a token of the issuer, or a public path.
+/// An `AuthorizationPolicy`: a token of the issuer, or a public path.
 fn allows(issuer: &str) -> Value {
     let path = json!([{"key": "payload"}, {"key": "iss"}]);
     let value = json!({"string_match": {"exact": issuer}});

@@ -14,7 +14,7 @@ use crate::example::{Example, Started, copy_folders};
 use crate::support::{Answering, Http, Manner, Process, free_port, repository};
 
 /// For a JVM, Tomcat and Spring on a busy machine.
-const START: Duration = Duration::from_secs(180);
+const START: Duration = Duration::from_mins(3);
 
 /// Versions that the examples name, and those of the Spring Cloud that is for Boot 4.
 const BOOT: &str = "<version>3.5.7</version>";
@@ -30,9 +30,9 @@ const WEBFLUX: (&str, &str) = (
 pub(crate) fn copy(name: &str, settings: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let [library, example] = ["library", "example"].map(|name| folder.path().join(name));
-    [&library, &example]
-        .into_iter()
-        .for_each(|folder| fs::create_dir(folder).expect("a new folder"));
+    for folder in [&library, &example] {
+        fs::create_dir(folder).expect("a new folder");
+    }
     copy_folders(
         &[
             (&format!("examples/peers/{name}"), &example),

@@ -1,5 +1,5 @@
 //! Spring Security's oauth2-client, unchanged, logs people in by the door for OpenID Connect: `make nightly`, with each
-//! Boot of java_spring.rs.
+//! Boot of `java_spring.rs`.
 
 use std::fs;
 
@@ -53,9 +53,9 @@ impl Browser<'_> {
             .split(';')
             .next()
             .filter(|cookie| cookie.starts_with("JSESSIONID="));
-        given
-            .into_iter()
-            .for_each(|cookie| cookie.clone_into(&mut self.cookie));
+        if let Some(cookie) = given {
+            cookie.clone_into(&mut self.cookie);
+        }
         answer
     }
 

@@ -1,4 +1,4 @@
-//! examples/peers/php on PHP's own server, with firebase/php-jwt from the folder WXMINT_TEST_PHP_JWT, else with
+//! examples/peers/php on PHP's own server, with firebase/php-jwt from the folder `WXMINT_TEST_PHP_JWT`, else with
 //! `php_jwt.php`, which stands in for it. `make nightly` asks Composer for it, runs these, and says which.
 
 use std::{env, fs, net::SocketAddr, process::Command};

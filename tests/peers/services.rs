@@ -190,7 +190,7 @@ async fn follows_keys_and_nonsense_costs_it_nothing(service: Service) {
     })
     .await;
     follow(&scene, example, &source, async || {
-        source.is_asked_again().await
+        source.is_asked_again().await;
     })
     .await;
 }

@@ -213,9 +213,9 @@ mod oauth2_proxy {
         // All with the same cookie, whose refresh token is good for one use.
         until("a renewal", PATIENCE, async || {
             let pages = join_all([(); 5].map(|()| page())).await;
-            pages
-                .iter()
-                .for_each(|page| assert_eq!(header(page, "X-Forwarded-User"), user));
+            for page in &pages {
+                assert_eq!(header(page, "X-Forwarded-User"), user);
+            }
             counted(&bed, "renewed").await > 0.0
         })
         .await;
@@ -284,7 +284,7 @@ mod keycloak {
                 "JAVA_OPTS_KC_HEAP",
                 "-Xms64m -Xmx512m -XX:TieredStopAtLevel=1",
             );
-            let (http, _keycloak) = (Http::new(), Process::spawn("keycloak", &mut keycloak));
+            let (http, process) = (Http::new(), Process::spawn("keycloak", &mut keycloak));
             until("it listens", START, async || {
                 http.try_send(http.0.get(&site)).await.is_ok()
             })
@@ -292,7 +292,7 @@ mod keycloak {
             Self {
                 http,
                 site,
-                _keycloak,
+                _keycloak: process,
             }
         }
 

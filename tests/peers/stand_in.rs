@@ -134,9 +134,9 @@ impl Route {
             Flaw::RefusesAll => {
                 return Err(refusal("401 Unauthorized", "WWW-Authenticate: Bearer\r\n"));
             }
-            Flaw::Waits => patience = Duration::from_secs(3600),
+            Flaw::Waits => patience = Duration::from_hours(1),
             Flaw::TakesOneOfTwo => {
-                drop(authorization.drain(..authorization.len().saturating_sub(1)))
+                drop(authorization.drain(..authorization.len().saturating_sub(1)));
             }
             _ => {}
         }

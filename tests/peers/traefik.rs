@@ -1,4 +1,4 @@
-//! examples/peers/traefik: ForwardAuth.
+//! examples/peers/traefik: `ForwardAuth`.
 
 use crate::forward_auth::{Stage, TRAEFIK};
 use crate::raw::Request;

@@ -28,9 +28,9 @@ const SEED: u64 = 0x7763_6d69_6e74;
 /// Milliseconds since 1970 by the true clock, unless it says whose.
 type Millis = i64;
 const SECOND: Millis = 1_000;
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 /// For a whole test, which tries so many cases.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A scheduler drives this: one action after the other, and laws that hold after each.
 trait Scheduled {

@@ -51,7 +51,7 @@ const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$kZxt+G/yRlvSTinARHQ53Q$OvnXyL
 const ID_KEY: &str = "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
 /// The default of `WXMINT_TOKEN_TTL`.
-const TOKENS_LIVE: Duration = Duration::from_secs(86_400);
+const TOKENS_LIVE: Duration = Duration::from_hours(24);
 
 /// How a service is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,7 +192,7 @@ pub(crate) fn write_private(path: &PathBuf, content: &str) {
         .mode(0o600)
         .open(path);
     file.and_then(|mut file| file.write_all(content.as_bytes()))
-        .unwrap_or_else(|wrong| panic!("{path:?}: {wrong}"));
+        .unwrap_or_else(|wrong| panic!("{}: {wrong}", path.display()));
 }
 
 type Asked = Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Answer>>;

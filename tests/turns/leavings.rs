@@ -808,7 +808,7 @@ fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("docs")
         .join(name);
-    fs::read_to_string(&path).unwrap_or_else(|wrong| panic!("{path:?}: {wrong}"))
+    fs::read_to_string(&path).unwrap_or_else(|wrong| panic!("{}: {wrong}", path.display()))
 }
 
 /// Whether a name is of a pattern.
@@ -862,7 +862,9 @@ impl Lived {
             let whole = format!("{app}:{text}");
             let numbered = (0..9).map(|number| format!("{whole}:{number}"));
             for text in [text.to_owned(), whole.clone()].into_iter().chain(numbered) {
-                hashes(&text).iter().for_each(|hash| add(PH, hash));
+                for hash in &hashes(&text) {
+                    add(PH, hash);
+                }
             }
         }
         for unionid in &self.unionids {
@@ -873,18 +875,22 @@ impl Lived {
                     .decode(unionid)
                     .expect("a unionid of the usual form"),
             );
-            hashes(unionid).iter().for_each(|hash| add(N, hash));
+            for hash in &hashes(unionid) {
+                add(N, hash);
+            }
         }
         for user in &self.users {
             add(U, user.as_bytes());
             // Without the mark of a packed form.
             let packed = packed::user(&user.parse().expect("a user id"));
             add(U, packed.strip_prefix(&[1]).unwrap_or(&packed));
-            hashes(user).iter().for_each(|hash| add(UH, hash));
+            for hash in &hashes(user) {
+                add(UH, hash);
+            }
             for app in [APPID, OTHER_APPID, "shop-web", "grafana"] {
-                hashes(&format!("{app} {user}"))
-                    .iter()
-                    .for_each(|hash| add(UH, hash));
+                for hash in &hashes(&format!("{app} {user}")) {
+                    add(UH, hash);
+                }
             }
         }
         forms
@@ -903,6 +909,11 @@ fn hashes(text: &str) -> [Vec<u8>; 3] {
 }
 
 /// Everything that a person can do, so that each kind of keys is there.
+#[expect(
+    clippy::cognitive_complexity,
+    clippy::too_many_lines,
+    reason = "the test is a story that reads from top to bottom"
+)]
 async fn live(house: &House, setup: Setup) -> Lived {
     let mut body = json!({});
     if setup == Setup::File {
@@ -1355,7 +1366,7 @@ fn each_kind_of_keys_is_in_the_table_of_the_page_and_the_page_has_no_other() {
 
 /// Files of the source below a folder, without those of tests, as far as their tests.
 fn sources(folder: &Path, into: &mut Vec<(String, String)>) {
-    let all = fs::read_dir(folder).unwrap_or_else(|wrong| panic!("{folder:?}: {wrong}"));
+    let all = fs::read_dir(folder).unwrap_or_else(|wrong| panic!("{}: {wrong}", folder.display()));
     for path in all.map(|entry| entry.expect("an entry").path()) {
         let name = path.to_string_lossy().into_owned();
         if path.is_dir() && !name.ends_with("/conformance") {

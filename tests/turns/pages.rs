@@ -258,9 +258,10 @@ fn receivers() -> Vec<UseCase> {
             .await
             .json()["sets"]
             .take();
-        hold(sets.as_object().is_some_and(|sets| sets.is_empty()), || {
-            format!("acknowledged events come again: {sets}")
-        })
+        hold(
+            sets.as_object().is_some_and(serde_json::Map::is_empty),
+            || format!("acknowledged events come again: {sets}"),
+        )
     };
     let stream = async |house: &House, _: &Whose, _| {
         house.by(RECEIVER, "GET", "/ssf/stream", Value::Null).await

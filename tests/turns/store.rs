@@ -39,7 +39,7 @@ impl Fault {
         [Self::Before, Self::After, Self::AwayBefore, Self::AwayAfter];
 }
 
-/// For how many calls the store is away. What is given up retry_for_5_s is given up then.
+/// For how many calls the store is away. What is given up `retry_for_5_s` is given up then.
 const AWAY: usize = 4;
 
 /// Somebody else, who comes between.
@@ -251,6 +251,10 @@ async fn answered(commands: &Pipeline) -> Option<Vec<Value>> {
 }
 
 /// Counts the call. `None` if calls are not counted, otherwise what goes wrong at it.
+#[expect(
+    clippy::option_option,
+    reason = "a call at which nothing goes wrong is counted too"
+)]
 fn come(commands: &Pipeline) -> Option<Option<Fault>> {
     TURNS.with_borrow_mut(|turns| {
         if !turns.counts {

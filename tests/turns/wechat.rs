@@ -103,7 +103,7 @@ impl Around {
         let (served, book, planned) = (Arc::clone(&world), regulars_book(), Planned::default());
         let plan = Arc::clone(&planned);
         thread::spawn(move || {
-            actix_web::rt::System::new().block_on(stand_in(served, book, plan, told))
+            actix_web::rt::System::new().block_on(stand_in(served, book, plan, told));
         });
         let [wechat, accounts] = addresses.recv().expect("the stand-ins have begun");
         Box::leak(Box::new(Self {

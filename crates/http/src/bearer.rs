@@ -2,7 +2,7 @@
 //! OAuth 2.0 client. These are a secret in a header or in the form (RFC 6749 section 2.3.1), or a
 //! signed assertion (RFC 7521 section 4.2, RFC 7523bis).
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, http::StatusCode, web::Payload};
@@ -160,7 +160,7 @@ impl ClientCredentials {
                 ));
             }
             (Some((id, secret)), _) => (id, Some(secret)),
-            (None, Some(id)) => (id.into_owned(), secret.map(|secret| secret.into_owned())),
+            (None, Some(id)) => (id.into_owned(), secret.map(Cow::into_owned)),
             (None, None) => return Err(Problem::invalid("The field `client_id` is missing.")),
         };
         Ok(Self {

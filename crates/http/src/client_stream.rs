@@ -194,7 +194,7 @@ impl AsyncRead for ClientStream {
 }
 
 impl AsyncWrite for ClientStream {
-    /// Sends each write as a packet of its own (MSG_EOR). Otherwise the system would merge writes
+    /// Sends each write as a packet of its own (`MSG_EOR`). Otherwise the system would merge writes
     /// into packets of up to 64 KiB, even if the connection's send buffer is smaller.
     fn poll_write(
         self: Pin<&mut Self>,

@@ -375,7 +375,7 @@ mod tests {
             (Duration::from_secs(1), 1),
             (Duration::from_micros(1_000_001), 2),
             (Duration::from_millis(719_999), 720),
-            (Duration::from_secs(720), 720),
+            (Duration::from_mins(12), 720),
             (Duration::MAX, u64::MAX),
         ] {
             assert_eq!(

@@ -18,7 +18,7 @@ const BACKLOG: i32 = 1024;
 const SEND_BUFFER: usize = 8 * 1024;
 const RECEIVE_BUFFER: usize = 6 * 1024;
 /// After how many milliseconds without an acknowledged byte of an answer the kernel gives the
-/// client up (TCP_USER_TIMEOUT).
+/// client up (`TCP_USER_TIMEOUT`).
 const UNSENT: u32 = 30_000;
 
 /// The bounds of one server.
@@ -59,7 +59,7 @@ impl Default for ServerLimits {
             // sent on a closing connection.
             keep_alive: Duration::from_secs(75),
             // The longest answer, the viewer of `/docs`, takes that long at 30 KB a second.
-            answer: Duration::from_secs(60),
+            answer: Duration::from_mins(1),
             drain: Duration::from_secs(5),
             half_closed: true,
             loopback_names: false,

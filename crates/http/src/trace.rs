@@ -67,7 +67,7 @@ impl RootSpanBuilder for RequestSpan {
             trace.answered(
                 || name(response.request()),
                 status,
-                code.map(|code| code.as_str()),
+                code.map(ProblemCode::as_str),
             );
         }
     }

@@ -165,6 +165,10 @@ impl Material {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "which members a key has depends on its algorithm"
+)]
 fn encode(bytes: &[u8]) -> Member {
     Some(URL_SAFE_NO_PAD.encode(bytes).into())
 }

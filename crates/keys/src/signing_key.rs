@@ -141,6 +141,7 @@ impl PrivateJwk {
         both.ok_or_else(|| "`x` is not the public key of `d`".into())
     }
 
+    #[expect(clippy::many_single_char_names, reason = "RFC 8017 has these names")]
     fn rsa(&self) -> Result<(PublicKey, KeyPair), String> {
         let Material {
             n,

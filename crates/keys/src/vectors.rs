@@ -5,7 +5,7 @@ use jsonwebtoken::signature::Signer;
 use serde_json::{Value, json};
 use wxmint_verify::{KeyError, PublicKey, PublicKeySet, PublishedKeys};
 
-use super::{KeySet, StoredKeys};
+use super::{KeySet, StoredKeys, signing_key::SigningKey};
 
 /// The encoded payload of RFC 7515's examples.
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -209,7 +209,7 @@ fn an_invalid_private_set_is_refused_with_the_keys_position_and_the_reason() {
 #[test]
 fn an_invalid_public_key_does_not_affect_the_others_and_a_private_member_is_not_shown() {
     let set = parse(&[ed25519(), with(rsa(), "nbf", 1), with(p256(), "nbf", 2)]).expect("a set");
-    let public: PublicKeySet<'_> = set.iter().map(|key| key.public()).collect();
+    let public: PublicKeySet<'_> = set.iter().map(SigningKey::public).collect();
     let public = serde_json::to_value(&public).expect("JSON");
     let [eddsa, rs256, es256] = [0, 1, 2].map(|index| public["keys"][index].clone());
     let read = |keys: Value| {
@@ -284,7 +284,7 @@ fn an_invalid_public_key_does_not_affect_the_others_and_a_private_member_is_not_
 #[test]
 fn a_value_that_is_no_jwk_does_not_affect_the_other_keys() {
     let set = parse(&[ed25519()]).expect("a set");
-    let public: PublicKeySet<'_> = set.iter().map(|key| key.public()).collect();
+    let public: PublicKeySet<'_> = set.iter().map(SigningKey::public).collect();
     let public = serde_json::to_value(&public).expect("JSON")["keys"][0].to_string();
     let too_deep = format!("{{\"x\":{}{}}}", "[".repeat(1000), "]".repeat(1000));
     let is_no_object = "key 1: it must be a JSON object, and is not one that can be read";

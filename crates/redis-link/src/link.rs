@@ -260,7 +260,7 @@ impl Primaries {
                     server = self.server(to);
                 }
                 Problem::Asked(to, all) if self.is_cluster() => {
-                    asked = Some((self.server(to), Rc::clone(all)))
+                    asked = Some((self.server(to), Rc::clone(all)));
                 }
                 Problem::Split => {
                     sleep_until(deadline.min(Instant::now() + SLOT_MOVES)).await;

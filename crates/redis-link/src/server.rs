@@ -72,8 +72,8 @@ impl Server {
         let connector = Rc::clone(connector);
         let (attempt, fails, second, last_wait, newcomers) = Default::default();
         Self {
-            name,
             address,
+            name,
             connector,
             attempt,
             fails,
@@ -307,7 +307,7 @@ mod tests {
                         tokio::task::yield_now().await;
                     }
                 };
-                timeout(Duration::from_secs(60), made)
+                timeout(Duration::from_mins(1), made)
                     .await
                     .expect("a connection without a caller");
             })
@@ -336,7 +336,7 @@ mod tests {
                     is_refused_by(&server, Instant::now()).await.problem,
                     Problem::Silent
                 );
-                let deadline = Instant::now() + Duration::from_secs(60);
+                let deadline = Instant::now() + Duration::from_mins(1);
                 let refused = pin!(is_refused_by(&server, deadline));
                 let accepted = pin!(listener.accept());
                 let first = select(accepted, refused).await;
@@ -362,7 +362,7 @@ mod tests {
                     Problem::Silent
                 );
                 tokio::time::sleep(PAUSE).await;
-                let asked = is_refused_by(&server, Instant::now() + Duration::from_secs(60));
+                let asked = is_refused_by(&server, Instant::now() + Duration::from_mins(1));
                 let (_, accepted) = join(asked, listener.accept()).await;
                 drop(accepted.expect("another attempt"));
             })

@@ -112,7 +112,7 @@ pub(super) struct AppChange {
     /// moves it back.
     platform: Option<String>,
     unionid_by_userinfo: Option<bool>,
-    /// Whether an exchange returns the person's present session_key if there is one, as WeChat may
+    /// Whether an exchange returns the person's present `session_key` if there is one, as WeChat may
     /// do.
     repeats_session_keys: Option<bool>,
     /// The domains to whose pages OAuth2 redirects (网页授权域名): `localhost` and `127.0.0.1` at first.

@@ -1,5 +1,10 @@
 //! The command line of `wxmint simulator`. The program that runs it opens the listener.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are the help that the terminal shows"
+)]
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
@@ -75,7 +80,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let (latency, access_token_ttl) = (Duration::ZERO, Duration::from_secs(7200));
+        let (latency, access_token_ttl) = (Duration::ZERO, Duration::from_hours(2));
         Self {
             seed: 0,
             latency,

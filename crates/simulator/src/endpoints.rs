@@ -179,7 +179,7 @@ impl World {
             .or_else(of_platform)?)
     }
 
-    /// Checks the signature. Returns the openid and the session_key with which the caller has
+    /// Checks the signature. Returns the openid and the `session_key` with which the caller has
     /// signed.
     fn signed_session<'a>(
         &self,
@@ -276,12 +276,12 @@ pub(super) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'
         .filter(|value| !value.is_empty())
 }
 
-/// Escapes a session_key as WeChat does, which writes `/` as `\/`.
+/// Escapes a `session_key` as WeChat does, which writes `/` as `\/`.
 fn escaped(session_key: &str) -> String {
     session_key.replace('/', r"\/")
 }
 
-/// Lower-case hex of the HMAC-SHA256 of `data`. The key is the base64 text of the session_key and
+/// Lower-case hex of the HMAC-SHA256 of `data`. The key is the base64 text of the `session_key` and
 /// not its bytes.
 pub(super) fn signature(key: &str, data: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
@@ -306,7 +306,7 @@ mod tests {
             id: id.parse().expect("an AppID"),
             secret: SECRET.to_owned(),
             unionid,
-            kind: Default::default(),
+            kind: Kind::default(),
         };
         World::new(vec![app(APPID, true), app(OTHER_APPID, false)], 0)
     }

@@ -207,7 +207,7 @@ mod tests {
     use super::super::access_tokens::Bad;
     use super::super::call::{Answer, Endpoint, Params};
     use super::*;
-    use crate::{App, now};
+    use crate::{App, apps::Kind, now};
 
     const APPID: &str = "wx0123456789abcdef";
     const OPENED: &str = "https://wxa.simulated/wx0123456789abcdef?page=pages%2Fscan%2Findex&scene=WDJBMJHT&env_version=release";
@@ -217,7 +217,7 @@ mod tests {
             id: id.parse().expect("an AppID"),
             secret: "5ec2e7".to_owned(),
             unionid: true,
-            kind: Default::default(),
+            kind: Kind::default(),
         };
         let world = World::new(vec![app(APPID), app("wxfedcba9876543210")], 0);
         let token = access_token(&world, 0);
@@ -369,7 +369,7 @@ mod tests {
             let unchecked = answer(json!({"page": page, "check_path": false}));
             match page {
                 "pages/none/index" => {
-                    assert_eq!(read(&unchecked).0, OPENED.replace("scan", "none"))
+                    assert_eq!(read(&unchecked).0, OPENED.replace("scan", "none"));
                 }
                 _ => assert_eq!(errcode(&unchecked), 41030, "{page}"),
             }

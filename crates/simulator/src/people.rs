@@ -226,7 +226,7 @@ impl Person {
 }
 
 impl Account {
-    /// Gives the account a new session_key. The old key becomes invalid.
+    /// Gives the account a new `session_key`. The old key becomes invalid.
     pub(super) fn renew_session_key(&mut self) -> String {
         let session_key = STANDARD.encode(random::<16>());
         self.previous_session_key = self.session_key.replace(session_key.clone());

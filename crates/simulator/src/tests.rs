@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use socket2::{SockRef, Socket};
 use tokio::sync::oneshot;
 
-use super::{App, World, routes};
+use super::{App, World, apps::Kind, routes};
 
 const APPID: &str = "wx0123456789abcdef";
 const SECRET: &str = "00112233445566778899aabbccddeeff";
@@ -59,7 +59,7 @@ impl Simulator {
             id: APPID.parse().expect("an AppID"),
             secret: SECRET.to_owned(),
             unionid: true,
-            kind: Default::default(),
+            kind: Kind::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
@@ -539,6 +539,10 @@ fn a_mini_program_code_is_a_jpeg_over_http_and_meets_faults_as_other_calls_do() 
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the table has a row for each mistake"
+)]
 fn mistakes_on_the_control_side_are_named() {
     let simulator = Simulator::start();
     for (method, path, body, status, said) in [

@@ -301,7 +301,7 @@ mod tests {
     use aws_lc_rs::cipher::{DecryptionContext, PaddedBlockDecryptingKey};
 
     use super::*;
-    use crate::{App, now, people::Purpose};
+    use crate::{App, apps::Kind, now, people::Purpose};
 
     const APPID: &str = "wx0123456789abcdef";
 
@@ -311,7 +311,7 @@ mod tests {
             id: APPID.parse().expect("an AppID"),
             secret: "secret".to_owned(),
             unionid: false,
-            kind: Default::default(),
+            kind: Kind::default(),
         };
         let world = World::new(vec![app], 0);
         let keys = [(); 2].map(|()| {

@@ -233,7 +233,7 @@ fn drip(body: Bytes) -> impl stream::Stream<Item = Result<Bytes, Infallible>> + 
     })
 }
 
-/// An answer whose session_key is far too long. The bytes are shared, so that a hundred answers at
+/// An answer whose `session_key` is far too long. The bytes are shared, so that a hundred answers at
 /// a time need no more memory.
 static HUGE: LazyLock<Bytes> = LazyLock::new(|| {
     let (opening, closing) = (r#"{"openid":"oHuge","session_key":""#, r#""}"#);

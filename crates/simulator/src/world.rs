@@ -116,7 +116,7 @@ impl World {
             .collect()
     }
 
-    /// Exchanges a login code for a new session_key. The earlier key becomes invalid, unless the
+    /// Exchanges a login code for a new `session_key`. The earlier key becomes invalid, unless the
     /// app repeats keys.
     pub(super) fn exchange(
         &self,
@@ -156,15 +156,19 @@ impl World {
         Ok(people.all[person].phone.clone())
     }
 
-    /// The session_key of the person with this openid in the app. The outer `None` means that there
+    /// The `session_key` of the person with this openid in the app. The outer `None` means that there
     /// is no such person.
+    #[expect(
+        clippy::option_option,
+        reason = "a person without a key is another answer than nobody"
+    )]
     pub(super) fn session_key(&self, openid: &str, app: usize) -> Option<Option<String>> {
         let mut people = self.people.lock();
         let (of_app, account) = people.account(openid)?;
         (of_app == app).then(|| account.session_key.clone())
     }
 
-    /// Replaces the session_key `old` by a new key, unless it has been replaced meanwhile.
+    /// Replaces the `session_key` `old` by a new key, unless it has been replaced meanwhile.
     pub(super) fn renew_session_key(&self, openid: &str, old: &str) -> Option<String> {
         let mut people = self.people.lock();
         let (_, account) = people.account(openid)?;

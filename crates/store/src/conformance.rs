@@ -74,7 +74,7 @@ fn record(openid: &str, order: &ExchangeTimestamp, key: &str, candidate: &str) -
 
 const OFTEN: Rate = Rate {
     burst: 100_000,
-    period: Duration::from_secs(300),
+    period: Duration::from_mins(5),
 };
 
 /// A kind of a person's counters.
@@ -822,7 +822,7 @@ async fn a_ticket_is_spent_once(store: Rc<Store>) {
 async fn an_address_over_its_limit_claims_nothing(store: Rc<Store>) {
     let few = Rate {
         burst: 2,
-        period: Duration::from_secs(3600),
+        period: Duration::from_hours(1),
     };
     let claim = |text: &'static str, address: &'static str| {
         let store = Rc::clone(&store);
@@ -848,7 +848,7 @@ async fn an_address_over_its_limit_claims_nothing(store: Rc<Store>) {
 async fn attempts_are_counted_and_given_back(store: Rc<Store>) {
     let rate = Rate {
         burst: 2,
-        period: Duration::from_secs(3600),
+        period: Duration::from_hours(1),
     };
     let meter = |name: &str| RateLimitKey::of_person(&person("o1"), NAMES, name, rate);
     let counted = async |name| store.count(&meter(name)).await.expect("within the limit");
@@ -876,7 +876,7 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     let few = Rate {
         burst: 1,
-        period: Duration::from_secs(3600),
+        period: Duration::from_hours(1),
     };
     let login = |openid, order: &ExchangeTimestamp, key: &str| LoginRecord {
         rate: few,
@@ -924,7 +924,7 @@ async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc
     let orders = orders(&store, [0, 1, 2]).await;
     let few = Rate {
         burst: 2,
-        period: Duration::from_secs(3600),
+        period: Duration::from_hours(1),
     };
     let login = |order: &ExchangeTimestamp| LoginRecord {
         rate: few,
@@ -950,6 +950,11 @@ async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc
     );
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    clippy::too_many_lines,
+    reason = "a case reads from top to bottom"
+)]
 async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(store: Rc<Store>) {
     let store = &store;
     let [first, second, third] = orders(store, [0, 1, 2]).await;
@@ -1088,6 +1093,10 @@ async fn closed(store: &Store, person: &Person, failed: bool) -> bool {
         .expect("closed")
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "a case reads from top to bottom"
+)]
 async fn keys_open_for_the_user_who_is_bound(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let second = store
@@ -1289,6 +1298,10 @@ fn token(id: &str, issued_at: i64) -> Issued {
 }
 
 /// The state of a token that is not revoked and belongs to the owner's first binding.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is compared with answers that may be errors"
+)]
 fn of(owner: &Person) -> Result<TokenState, StoreError> {
     Ok(TokenState::People(vec![(owner.clone(), FIRST)]))
 }
@@ -1556,6 +1569,10 @@ async fn read_after(store: &Store, cursor: &str) -> (Vec<Revocation>, String) {
     (read.revocations, read.cursor)
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "a case reads from top to bottom, and each assertion counts as a branch"
+)]
 async fn each_revocation_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
     let store = &store;
     let owner = with_session(store, "o1").await;
@@ -1744,6 +1761,10 @@ async fn a_login_can_revoke_the_earlier_tokens_of_its_app_alone(store: Rc<Store>
 
 /// This also holds for logins that are dated too early, by a slow replica or by a clock that has
 /// stepped back.
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "a case reads from top to bottom"
+)]
 async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
     let store = &store;
     let (owner, now) = (with_session(store, "o1").await, servers::now().timestamp());
@@ -1807,6 +1828,10 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
 }
 
 /// The clock of the store has stepped back since the revocations were made.
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "a case reads from top to bottom, and each assertion counts as a branch"
+)]
 async fn a_token_is_dated_with_the_first_second_that_no_revocation_names_and_later_ones_name_it(
     store: Rc<Store>,
 ) {
@@ -1884,6 +1909,10 @@ async fn a_token_is_dated_with_the_first_second_that_no_revocation_names_and_lat
     );
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "a case reads from top to bottom"
+)]
 async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(
     store: Rc<Store>,
 ) {
@@ -1970,6 +1999,10 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     );
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "a case reads from top to bottom"
+)]
 async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(store: Rc<Store>) {
     let store = &store;
     let user = user("user-1");
@@ -2026,6 +2059,11 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     );
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    clippy::too_many_lines,
+    reason = "a case reads from top to bottom"
+)]
 async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_it_back(
     store: Rc<Store>,
 ) {
@@ -2042,7 +2080,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         .expect("linked");
     let rate = Rate {
         burst: 10,
-        period: Duration::from_secs(300),
+        period: Duration::from_mins(5),
     };
     store
         .count(&RateLimitKey::of_person(&owner, NAMES, "name", rate))
@@ -2238,6 +2276,11 @@ async fn unbind(store: &Store, openid: &str, name: &str, generation: Generation)
         .expect("free");
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    clippy::too_many_lines,
+    reason = "a case reads from top to bottom"
+)]
 async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: Rc<Store>) {
     let store = &store;
     let (owner, full, mine) = (person("o1"), user("user-1"), user("user-2"));
@@ -2495,7 +2538,7 @@ async fn a_revocation_is_dated_by_the_longest_life_of_tokens_that_may_be_left(st
 async fn a_revocation_that_is_restored_keeps_its_date(store: Rc<Store>) {
     let now = second();
     store
-        .note_life(Duration::from_secs(86_400))
+        .note_life(Duration::from_hours(24))
         .await
         .expect("noted");
     let revoked = [
@@ -2664,8 +2707,8 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
             return log_in(
                 store,
                 &LoginRecord {
-                    rate,
                     session_key,
+                    rate,
                     ..record(openid, &order, "", "user-1")
                 },
             )
@@ -2716,7 +2759,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
     }
     let rate = Rate {
         burst: 3,
-        period: Duration::from_secs(3600),
+        period: Duration::from_hours(1),
     };
     bind(store, "o1", "user-1", FIRST).await;
     for (ago, is_admitted) in [(40, true), (30, true), (20, true), (10, false)] {
@@ -3046,7 +3089,7 @@ mod redis_only {
         let store = Store::new(&StoreAccess::in_memory(clock), DAY, clock, ());
         let rate = Rate {
             burst: 2,
-            period: Duration::from_secs(8 * 3600),
+            period: Duration::from_hours(8),
         };
         let log_in = async |openid: &str, attempt| {
             let micros = clock().timestamp_micros() as u64;
@@ -3194,7 +3237,7 @@ mod redis_only {
         let (store, session) = (server.store(), format!("wxmint:{{{}:o1}}:session", app()));
         let rate = Rate {
             burst: 40,
-            period: Duration::from_secs(3600),
+            period: Duration::from_hours(1),
         };
         let (mut admitted, mut before) = (0, None);
         let is_short = || {
@@ -3522,12 +3565,10 @@ mod redis_only {
         let server = RedisServer::start().await;
         // One of two replicas still has the old setting.
         let (old, new) = (server.store(), server.store());
-        old.note_life(Duration::from_secs(86_400))
+        old.note_life(Duration::from_hours(24))
             .await
             .expect("noted");
-        new.note_life(Duration::from_secs(600))
-            .await
-            .expect("noted");
+        new.note_life(Duration::from_mins(10)).await.expect("noted");
         let until: i64 = server
             .cli(&["HGET", "wxmint:{wxmint:revoked}:lives", "86400"])
             .parse()
@@ -3565,7 +3606,7 @@ mod redis_only {
         assert_eq!(revocations(3).await.1, 600);
         server
             .store()
-            .note_life(Duration::from_secs(60))
+            .note_life(Duration::from_mins(1))
             .await
             .expect("noted");
         assert_eq!(
@@ -3608,7 +3649,7 @@ mod redis_only {
         let (store, now) = (server.store(), second());
         let life = async |expected: &dyn Fn(i64) -> bool| {
             store
-                .date_renewal(&token("a", now), Duration::from_secs(300))
+                .date_renewal(&token("a", now), Duration::from_mins(5))
                 .await
                 .expect("dated");
             let life: i64 = server
@@ -3637,7 +3678,7 @@ mod redis_only {
         let (store, now) = (server.store(), second());
         let owner = with_session(&store, "o1").await;
         store
-            .note_life(Duration::from_secs(600))
+            .note_life(Duration::from_mins(10))
             .await
             .expect("noted");
         store
@@ -3681,6 +3722,7 @@ mod redis_only {
 
     /// The ids of the entries are made as old as they would be after some hours.
     #[tokio::test(flavor = "local")]
+    #[expect(clippy::too_many_lines, reason = "a case reads from top to bottom")]
     async fn each_revocation_is_purged_by_its_own_date_wherever_it_stands() {
         let server = RedisServer::start().await;
         let (store, now) = (server.store(), second());
@@ -3688,7 +3730,7 @@ mod redis_only {
         // difference between clocks.
         let [old, over, needed, later] = [now - 9_000, now - 125, now - 115, now + 9_000];
         store
-            .note_life(Duration::from_secs(3600))
+            .note_life(Duration::from_hours(1))
             .await
             .expect("noted");
         let [first, second, third] =
@@ -3972,7 +4014,7 @@ mod redis_only {
                     _ = store
                         .revoke_earlier(&login(now, minutes), now)
                         .await
-                        .expect("ended")
+                        .expect("ended");
                 }
             }
             AHEAD.set(TimeDelta::minutes(8));
@@ -4006,7 +4048,7 @@ mod redis_only {
             );
             let keys = store
                 .link
-                .keys_like("wxmint:*", &Default::default(), Slots::AtRest)
+                .keys_like("wxmint:*", &Place::default(), Slots::AtRest)
                 .await
                 .expect("keys")
                 .found;
@@ -4028,7 +4070,7 @@ mod redis_only {
             server.cli(&["DEL", lives]);
             AHEAD.set(TimeDelta::seconds(seconds as i64));
             store
-                .note_life(Duration::from_secs(600))
+                .note_life(Duration::from_mins(10))
                 .await
                 .expect("noted");
             assert_eq!(server.cli(&["EXISTS", lives]), is_noted, "{seconds}");
@@ -4382,7 +4424,7 @@ mod redis_only {
     /// Its parts have 450 s.
     const HOURLY: Rate = Rate {
         burst: 2,
-        period: Duration::from_secs(3600),
+        period: Duration::from_hours(1),
     };
 
     fn standing_still() -> DateTime<Utc> {
@@ -4509,7 +4551,7 @@ mod redis_only {
         let meter = |name: &str| {
             let rate = Rate {
                 burst: 1,
-                period: Duration::from_secs(300),
+                period: Duration::from_mins(5),
             };
             RateLimitKey::of_person(&person("o1"), NAMES, name, rate)
         };
@@ -4652,7 +4694,7 @@ mod redis_only {
         let store = server.store();
         let once = Rate {
             burst: 1,
-            period: Duration::from_secs(3600),
+            period: Duration::from_hours(1),
         };
         store
             .count(&visit("192.0.2.7", once))

@@ -47,14 +47,14 @@ pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, unreadable, walk};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts the code.
-pub const CLAIM_TTL: Duration = Duration::from_secs(10 * 60);
+pub const CLAIM_TTL: Duration = Duration::from_mins(10);
 /// How long a replaced session key stays usable, for data that was encrypted just before a login.
-pub const PREVIOUS_KEY_TTL: Duration = Duration::from_secs(10 * 60);
+pub const PREVIOUS_KEY_TTL: Duration = Duration::from_mins(10);
 /// How often a process notes the life of the tokens that it issues.
-const LIFE_NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
+const LIFE_NOTED_EVERY: Duration = Duration::from_mins(5);
 /// How long a noted life counts without being noted again. It is much longer than
 /// [`LIFE_NOTED_EVERY`], because Redis may be unreachable meanwhile.
-const LIFE_HOLDS: Duration = Duration::from_secs(60 * 60);
+const LIFE_HOLDS: Duration = Duration::from_hours(1);
 
 /// The result of an operation of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -257,9 +257,9 @@ mod tests {
         for outcome in [CallOutcome::AppFailed, CallOutcome::Unanswered] {
             let (breaker, later) = (broken(now, outcome), now + PAUSE + STALE);
             let calls = [(); 9].map(|()| breaker.admit(&1, later).expect("admitted beside others"));
-            calls
-                .into_iter()
-                .for_each(|call| call.ended(outcome, later));
+            for call in calls {
+                call.ended(outcome, later);
+            }
             assert_eq!(refusal(&breaker, 1, later), Some(Closed::Pausing));
         }
     }
@@ -284,10 +284,10 @@ mod tests {
         let mut fail = |at| {
             waiting
                 .drain(..FAILURES_TO_OPEN as usize)
-                .for_each(|it| it.ended(CallOutcome::Unanswered, at))
+                .for_each(|it| it.ended(CallOutcome::Unanswered, at));
         };
         fail(now);
-        fail(now + PAUSE - Duration::from_millis(1));
+        fail(now + PAUSE.saturating_sub(Duration::from_millis(1)));
         called(&breaker, 1, CallOutcome::Succeeded, now + PAUSE);
         fail(now + PAUSE);
         called(&breaker, 1, CallOutcome::Succeeded, now + PAUSE);

@@ -40,7 +40,7 @@ impl Caller {
             .parse()
             .expect("a URL");
         let upstream =
-            Upstream::new(tls, Duration::from_secs(5), Duration::from_secs(60)).expect("a client");
+            Upstream::new(tls, Duration::from_secs(5), Duration::from_mins(1)).expect("a client");
         Self(upstream, url)
     }
 
@@ -191,7 +191,7 @@ async fn a_connection_on_which_a_byte_arrives_that_nobody_asked_for_is_not_used_
             assert_eq!(client.fetch().await.expect("an answer").len(), 3);
         };
         let both = futures_util::future::join(server, calls);
-        tokio::time::timeout(Duration::from_secs(60), both)
+        tokio::time::timeout(Duration::from_mins(1), both)
             .await
             .expect("a second connection");
     }

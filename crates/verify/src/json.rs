@@ -1,7 +1,7 @@
 //! The strict JSON reader, which refuses an object with a repeated member, at any depth.
 //!
 //! Readers differ in the value that they take if a member is repeated (RFC 8259 section 4);
-//! serde_json takes the last one.
+//! `serde_json` takes the last one.
 
 use std::fmt;
 

@@ -3,8 +3,7 @@
 //!
 //! - [`Verifier`] verifies a token by an issuer's public keys ([`PublishedKeys`]) and a
 //!   [`VerifierPolicy`]; [`bearer`] finds the token in a request's headers.
-//! - [`revocations`] has the tokens that an issuer has revoked before they expire: after a logout,
-//! an
+//! - [`revocations`] has the tokens that an issuer has revoked before they expire: after a logout, an
 //!   unbinding, the block of a user, or the emergency retirement of a key.
 //! - With the feature `fetch`, `peer` fetches keys and revocations by itself and keeps them fresh;
 //!   with `actix`, it has an extractor for the handlers of actix-web.

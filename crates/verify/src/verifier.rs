@@ -31,9 +31,9 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 /// The largest allowed difference between clocks (RFC 7519 section 4.1.4 speaks of "a few
 /// minutes"). An issuer keeps a key published for this long after the last token that the key
 /// signed has expired.
-pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
+pub const MAX_LEEWAY: Duration = Duration::from_mins(1);
 /// The longest token life that can be configured for an issuer (`WXMINT_TOKEN_TTL`).
-pub const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
+pub const LONGEST_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// The rules by which a verifier accepts tokens.
 #[derive(Debug, Clone)]

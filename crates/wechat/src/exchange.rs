@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn success_needs_openid_and_session_key_both_non_empty() {
         for body in [
-            r#"{}"#,
+            r"{}",
             r#"{"errcode":0}"#,
             r#"{"openid":"o1"}"#,
             r#"{"openid":"","session_key":"k"}"#,

@@ -1,4 +1,4 @@
-//! stable_token: fetches the app's access token, which authenticates the app in most calls.
+//! `stable_token`: fetches the app's access token, which authenticates the app in most calls.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The longest life that is trusted, because WeChat's tokens live two hours.
-const LONGEST_LIFE: Duration = Duration::from_secs(7200);
+const LONGEST_LIFE: Duration = Duration::from_hours(2);
 
 /// An access token as WeChat gives it
 /// (<https://developers.weixin.qq.com/miniprogram/dev/OpenApiDoc/mp-access-token/getStableAccessToken.html>).
@@ -114,7 +114,7 @@ mod tests {
             "x".repeat(3000)
         );
         for body in [
-            r#"{}"#,
+            r"{}",
             r#"{"access_token":"","expires_in":7200}"#,
             r#"{"access_token":"secret"}"#,
             r#"{"access_token":"secret","expires_in":0}"#,

@@ -7,7 +7,8 @@ use actix_web::{App, HttpServer};
 use serde_json::{Value, json};
 use wxmint_verify::peer::{Peer, TrustedIssuer, actix::Caller};
 
-/// wxmint's WXMINT_ISSUER, which is its WXMINT_AUDIENCE too unless that is set. https everywhere but on one machine.
+/// wxmint's `WXMINT_ISSUER`, which is its `WXMINT_AUDIENCE` too unless that is set. https everywhere but on one
+/// machine.
 const ISSUER: &str = "http://127.0.0.1:8080";
 const LISTEN: &str = "127.0.0.1:8000";
 

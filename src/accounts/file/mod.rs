@@ -190,6 +190,10 @@ mod tests {
         }
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "it is compared with answers that may be `None`"
+    )]
     fn admission(claims: &str) -> Option<ExtraClaims> {
         Some(claims.parse::<ClaimsColumn>().expect("claims").claims)
     }

@@ -98,7 +98,7 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
     let accounts = async {
         tell(Vec::from_iter(
             accounts::examine(issuer.as_ref().ok(), &settings).await,
-        ))
+        ));
     };
     let published = async {
         if public {
@@ -107,8 +107,9 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
     };
     let alone = doors
         .iter()
-        .filter(|row| row.check.is_some_and(|(_, variable)| is_set(variable)));
-    let alone = alone.filter_map(|row| row.alone).next().map(|said| said());
+        .filter(|row| row.check.is_some_and(|(_, variable)| is_set(variable)))
+        .find_map(|row| row.alone)
+        .map(|said| said());
     let wechat = async { tell(wechat::examine(&settings, alone).await) };
     tokio::join!(files, redis_checked, accounts, published, wechat);
 }

@@ -139,7 +139,10 @@ pub(super) async fn examine_sidecar(tell: Tell) {
 async fn of_issuer(web: &Result<Upstream, Message>, trusted: &TrustedIssuer) -> Vec<Finding> {
     let issuer = &trusted.policy.issuer;
     let fetched = fetch(web, trusted.jwks_url.clone()).await;
-    let date = fetched.as_ref().ok().and_then(|fetched| fetched.date());
+    let date = fetched
+        .as_ref()
+        .ok()
+        .and_then(wxmint_upstream::Fetched::date);
     let keys = fetched.and_then(|fetched| read_keys(&fetched.body));
     let revocations = match (&trusted.revocations, &keys) {
         (Some(feed), Ok(keys)) => revocations(

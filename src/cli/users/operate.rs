@@ -33,7 +33,7 @@ pub(super) fn unblock(user: &UserId) -> Result<(), Failure> {
     done.map(|()| {
         print(format_args!(
             "{user}: may log in again; tokens that were revoked stay so"
-        ))
+        ));
     })
 }
 

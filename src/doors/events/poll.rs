@@ -70,7 +70,7 @@ struct Events {
 
 /// Revocations as security event tokens (RFC 8936)
 ///
-/// For whoever shows a secret of WXMINT_ADMIN_TOKENS_FILE that has the right `events`, instead of a user's token. The
+/// For whoever shows a secret of `WXMINT_ADMIN_TOKENS_FILE` that has the right `events`, instead of a user's token. The
 /// events begin with the oldest revocation that is kept. Each is sent until it and all before it are acknowledged.
 #[utoipa::path(post, path = "/ssf/poll", tag = "events", security(("bearer" = [])),
     request_body(content = Poll, example = json!({"maxEvents": 100, "returnImmediately": true, "ack": []})),

@@ -562,7 +562,7 @@ mod conformance {
         let rotation = rotation_key(family.sid(), 1);
         login
             .store
-            .keep(&rotation, "no token", Duration::from_secs(60))
+            .keep(&rotation, "no token", Duration::from_mins(1))
             .await
             .expect("kept");
         Families::of(&login)
@@ -607,7 +607,7 @@ mod conformance {
         let queue = key("logouts", "grafana");
         login
             .store
-            .keep(&queue, "no queue", Duration::from_secs(60))
+            .keep(&queue, "no queue", Duration::from_mins(1))
             .await
             .expect("kept");
         assert!(families.revoke_family(&family).await.is_err());

@@ -20,8 +20,8 @@ use crate::doors::scan::{clients::Client, requests::retry_for_5_s};
 use crate::login::{AppCalls, LoginError, LoginParts, Result};
 
 /// How long a code is valid, and for how much longer a second use is recognised.
-const CODE_TTL: Duration = Duration::from_secs(60);
-const CODE_KNOWN: Duration = Duration::from_secs(10 * 60);
+const CODE_TTL: Duration = Duration::from_mins(1);
+const CODE_KNOWN: Duration = Duration::from_mins(10);
 /// The lifetime of an id token in seconds. A site reads it once.
 const ID_TOKEN_TTL: i64 = 600;
 

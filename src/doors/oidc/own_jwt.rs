@@ -5,6 +5,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
 use serde_json::{Map, Value};
 use wxmint_ids::ClientId;
+use wxmint_keys::SigningKey;
 use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::CLOCKS_APART;
 
@@ -27,7 +28,7 @@ impl OwnJwt {
         let keys = issuer.keys.set();
         let key = keys
             .iter()
-            .map(|key| key.public())
+            .map(SigningKey::public)
             .find(|key| key.kid() == kid)?;
         let is_own = header.get("alg")?.as_str()? == key.algorithm().name()
             && claims.get("iss")?.as_str()? == issuer.settings.issuer.as_str()
@@ -91,7 +92,7 @@ fn object(part: &str) -> Option<Map<String, Value>> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use wxmint_keys::PrivateJwk;
+    use wxmint_keys::{PrivateJwk, token::ExtraClaims};
     use wxmint_verify::Algorithm;
 
     use super::*;
@@ -111,7 +112,7 @@ mod tests {
         let issued = issuer.minter.issued(user, client, id, now());
         let access = issuer
             .minter
-            .mint(&issued, &Default::default(), now())
+            .mint(&issued, &ExtraClaims::default(), now())
             .expect("a token");
         let claims = json!({"sub": "user-1", "aud": "grafana", "sid": issued.id.as_str()});
         let id_token = issuer

@@ -197,6 +197,7 @@ pub(super) fn page(
     page
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is the answer of handlers")]
 pub(super) fn refused(
     request: &HttpRequest,
     query: &str,

@@ -545,14 +545,14 @@ mod tests {
                 token,
                 before: start.clone(),
             };
-            let begun = Renewals::of(&login).begun(&shown, at).expect("a token");
-            let rotation = match Renewals::of(&login)
+            let begun = Renewals::of(login).begun(&shown, at).expect("a token");
+            let rotation = match Renewals::of(login)
                 .find_or_begin(&shown, &begun, at)
                 .await
                 .expect("an answer")
             {
                 Found::Begun => {
-                    Renewals::of(&login)
+                    Renewals::of(login)
                         .note_renewal(&shown, &begun)
                         .await
                         .expect("noted");
@@ -873,7 +873,7 @@ mod tests {
             is_told: false,
         };
         let shown = family::written(family.sid(), 1, "key", "secret");
-        Families::of(&login)
+        Families::of(login)
             .keep_family(&family, hash(&shown), now())
             .await
             .expect("kept");

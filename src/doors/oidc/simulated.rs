@@ -69,7 +69,7 @@ impl Business {
             .expect("a worker");
         login.store = Store::new(
             &StoreAccess::in_memory(clock),
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             clock,
             (),
         );
@@ -348,7 +348,7 @@ async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_b
  {
     AHEAD.set(TimeDelta::zero());
     let mut business = Business::new();
-    let five = Duration::from_secs(300);
+    let five = Duration::from_mins(5);
     let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
     business.login.minter = issuer(&key, ("WXMINT_TOKEN_TTL", "5m"))
         .login_parts()

@@ -30,7 +30,7 @@ use crate::login::{Attempt, Credentials, LoginError, LoginProof, LoginRequest, R
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
-const STATE_TTL: Duration = Duration::from_secs(600);
+const STATE_TTL: Duration = Duration::from_mins(10);
 /// The limit of returns from WeChat, counted by address. Each return is stored as used.
 const RETURNED: &str = "oidc-web";
 /// How many pending logins a browser keeps at a time, and how many bytes their cookies may have

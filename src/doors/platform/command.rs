@@ -1,5 +1,10 @@
 //! `wxmint platform`
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are the help that the terminal shows"
+)]
+
 use chrono::DateTime;
 use clap::{CommandFactory, Parser};
 use wxmint_http::run_to_end;

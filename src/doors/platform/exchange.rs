@@ -32,7 +32,7 @@ const REPLACED: [Rate; 2] = [
     },
     Rate {
         burst: 6,
-        period: Duration::from_secs(600),
+        period: Duration::from_mins(10),
     },
 ];
 /// How often a report of the same token counts.

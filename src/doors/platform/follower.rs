@@ -31,7 +31,7 @@ const COMPARED_AT_MOST: Rate = Rate {
     period: Duration::from_secs(30),
 };
 /// The pause after WeChat has refused to list the merchants.
-const COMPARED_AFTER_REFUSAL: Duration = Duration::from_secs(300);
+const COMPARED_AFTER_REFUSAL: Duration = Duration::from_mins(5);
 /// How often WeChat is asked whether it gives the platform a token again.
 const REFUSED_ASKS_AGAIN: Duration = Duration::from_secs(30);
 /// After how many seconds without a ticket an operator is warned. WeChat sends a ticket every ten

@@ -27,6 +27,10 @@ const LARGEST: usize = 64 * 1024;
         ("timestamp" = i64, Query, description = "In seconds since 1970"),
         ("nonce" = String, Query, description = "Random")),
     responses((status = 200, description = "The word `success`", body = String, content_type = "text/plain")))]
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "each log macro counts as several branches"
+)]
 pub(super) async fn push(
     request: HttpRequest,
     path: Path<String>,
@@ -73,7 +77,7 @@ pub(super) async fn push(
     }
     match &push.news {
         News::Authorized { app, .. } => {
-            tracing::info!(app = %app, news = "authorized", "a merchant")
+            tracing::info!(app = %app, news = "authorized", "a merchant");
         }
         News::Unauthorized(app) => tracing::info!(app = %app, news = "unauthorized", "a merchant"),
         News::Ticket(_) | News::Other => {}
@@ -108,7 +112,7 @@ struct FoundMerchant {
     appid: AppId,
 }
 
-/// Find the merchant of an auth_code
+/// Find the merchant of an `auth_code`
 ///
 /// For the page to which WeChat sends a merchant back that has authorised the third-party platform. `unknown_app` until
 /// WeChat's push has come, and wxmint has asked what it says.

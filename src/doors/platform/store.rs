@@ -8,7 +8,7 @@ use wxmint_redis_link::{Call, Script};
 use wxmint_store::{Result, Store, unreadable};
 
 /// How old an accepted push may be, or how far ahead of our clock.
-pub(super) const PUSH_BELIEVED: Duration = Duration::from_secs(10 * 60);
+pub(super) const PUSH_BELIEVED: Duration = Duration::from_mins(10);
 /// How long a push is remembered, so that a repeated push changes nothing.
 pub(super) const PUSH_REMEMBERED: Duration = Duration::from_secs(2 * PUSH_BELIEVED.as_secs());
 

@@ -199,6 +199,6 @@ pub(super) async fn until(what: &str, mut ask: impl AsyncFnMut() -> bool) {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    let within = timeout(Duration::from_secs(60), holds).await;
+    let within = timeout(Duration::from_mins(1), holds).await;
     assert!(within.is_ok(), "{what}: not within a minute");
 }

@@ -213,6 +213,10 @@ impl Form {
         message!(CATALOG: member_of_client, self.client_id, member, wrong)
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "it has a row for each member of the client"
+    )]
     pub(super) fn checked(&self) -> Result<Client, Mistake> {
         let id: ClientId = self
             .client_id
@@ -437,8 +441,8 @@ fn is_color(text: &str) -> bool {
 
 /// The shortest lifetime of a token. A page may fetch its token a while after the approval, and it
 /// must not have expired by then.
-const SHORTEST_LIFE: Duration = Duration::from_secs(300);
-const LONGEST_REFRESH: Duration = Duration::from_secs(30 * 86_400);
+const SHORTEST_LIFE: Duration = Duration::from_mins(5);
+const LONGEST_REFRESH: Duration = Duration::from_hours(30 * 24);
 
 fn is_page(page: &str) -> bool {
     (1..=128).contains(&page.len())
@@ -468,7 +472,7 @@ fn refresh_life(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn parsed(client: &str) -> Result<Clients, Message> {
         Clients::parse(
@@ -507,6 +511,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the table has a row for each mistake"
+    )]
     fn each_mistake_is_named_with_its_line() {
         for (more, said) in [
             (r#","secret_sh256":"ab""#, "unknown field `secret_sh256`"),

@@ -1,5 +1,10 @@
 //! `wxmint clients`
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are the help that the terminal shows"
+)]
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -286,7 +286,7 @@ mod tests {
     fn clients(ids: &[&str]) -> Clients {
         let of = |id: &&str| json!({"client_id": id, "name": format!("the {id}"), "appid": "wx0123456789abcdef"});
         let clients = json!({"clients": ids.iter().map(of).collect::<Vec<_>>()}).to_string();
-        Clients::parse(clients.as_bytes(), Duration::from_secs(3600)).expect("clients")
+        Clients::parse(clients.as_bytes(), Duration::from_hours(1)).expect("clients")
     }
 
     fn scans(ids: &[&str]) -> Scan {
@@ -331,9 +331,9 @@ mod tests {
             scans.counts.get(&labels).map(|counter| counter.get())
         };
         let count = || {
-            ["shop-web", "tv"]
-                .iter()
-                .for_each(|client| scans.count(&id(client), "started"))
+            for client in ["shop-web", "tv"] {
+                scans.count(&id(client), "started");
+            }
         };
         count();
         scans.clients_are(clients(&["shop-web", "tv", "new"]));

@@ -26,7 +26,7 @@ use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
 
 /// `Retry-After` if WeChat refuses to draw a code. WeChat's quota is per minute, and an unpublished
 /// page takes longer to mend.
-const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 /// The most bytes of pictures that are being drawn at once, in all threads. Each picture is in
 /// memory twice for a moment, and a pod of the chart has 128 MiB.
 const MOST_DRAWN: usize = 8 * 1024 * 1024;

@@ -436,7 +436,7 @@ impl<'a> PhoneApproval<'a> {
         };
         let audit_context = &mut *attempt.audit_context;
         audit_context.app = Some(holder.app.clone());
-        audit_context.person = holder.person.clone();
+        audit_context.person.clone_from(&holder.person);
         audit_context.user = Some(holder.user.clone());
         self.count_holder(holder).await
     }

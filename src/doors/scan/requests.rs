@@ -299,7 +299,7 @@ pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> O
 fn draw_numbers() -> ([String; 3], String) {
     // The remainders of 64 bits are as good as equally likely.
     let drawn = u64::from_be_bytes(*random());
-    let mut left = Vec::from_iter(10..100);
+    let mut left = (10..100).collect::<Vec<_>>();
     let places = [drawn % 90, drawn / 90 % 89, drawn / (90 * 89) % 88];
     let numbers = places.map(|place| left.swap_remove(place as usize).to_string());
     let right = numbers[(drawn / (90 * 89 * 88) % 3) as usize].clone();
@@ -311,7 +311,7 @@ mod tests {
     use std::cell::RefCell;
 
     use wxmint_ids::{AppId, Person};
-    use wxmint_keys::PrivateJwk;
+    use wxmint_keys::{PrivateJwk, token::ExtraClaims};
     use wxmint_verify::Algorithm;
     use wxmint_wechat::{App, AppExchanger, AppKind};
 
@@ -396,7 +396,7 @@ mod tests {
             );
             let grant = Grant {
                 token,
-                claims: Default::default(),
+                claims: ExtraClaims::default(),
                 mark: "mark".into(),
             };
             assert_eq!(

@@ -185,7 +185,7 @@ fn device_code(asked: Asked<'_>) -> Result<DeviceCode, Problem> {
         .fields
         .text("device_code")?
         .ok_or_else(|| missing("device_code"))?;
-    code.parse().map_err(|_| not_granted(NotGranted::Unknown))
+    code.parse().map_err(|()| not_granted(NotGranted::Unknown))
 }
 
 /// Fetches the grant of a device code, and signs its token.

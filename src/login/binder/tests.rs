@@ -12,7 +12,7 @@ fn store() -> Store {
     use crate::clock::now;
     Store::new(
         &StoreAccess::in_memory(now),
-        Duration::from_secs(86_400),
+        Duration::from_hours(24),
         now,
         (),
     )

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use wxmint_ids::{OpenId, Phone};
+use wxmint_simulator::Kind;
 use wxmint_store::{Store, StoreAccess};
 use wxmint_upstream::Tls;
 use wxmint_wechat::AppSecret;
@@ -50,7 +51,7 @@ struct Bed {
 
 impl Bed {
     fn start() -> Self {
-        test_limit::at_most(Duration::from_secs(120));
+        test_limit::at_most(Duration::from_mins(2));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();
@@ -58,7 +59,7 @@ impl Bed {
             id: APPID.parse().expect("an AppID"),
             secret: SECRET.to_owned(),
             unionid: true,
-            kind: Default::default(),
+            kind: Kind::default(),
         };
         let serve = move || {
             let world = wxmint_simulator::World::new(vec![app], 0);
@@ -87,7 +88,7 @@ impl Bed {
             replicas: [(); 2].map(replica),
             shelf: Store::new(
                 &StoreAccess::in_memory(clock),
-                Duration::from_secs(60),
+                Duration::from_mins(1),
                 clock,
                 (),
             ),

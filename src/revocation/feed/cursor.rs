@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use wxmint_keys::vault::Vault;
 
 /// The greatest age of a revocation that a recent cursor names. Verifiers ask every 5 s.
-pub(super) const RECENT: Duration = Duration::from_secs(60);
+pub(super) const RECENT: Duration = Duration::from_mins(1);
 /// Marks a cursor at the end of a page that readers share. No place has this character in its name.
 const SHARED: char = '~';
 

@@ -169,9 +169,9 @@ impl PageMaker<'_> {
             .filter(|_| is_shared);
         if !read.more {
             pages.led_to_the_end(&next);
-            begin
-                .into_iter()
-                .for_each(|begin| pages.blocks.lock().note_last(begin, after));
+            if let Some(begin) = begin {
+                pages.blocks.lock().note_last(begin, after);
+            }
         } else if let Some(end) = end.id() {
             pages
                 .blocks

@@ -105,7 +105,7 @@ async fn make_in_turn(feed: web::Data<Feed>, mut ticket: Ticket) {
             error,
             error,
             "no page of the revocation feed could be made"
-        )
+        );
     };
     ticket.done(made.inspect_err(log));
 }

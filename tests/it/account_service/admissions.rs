@@ -5,7 +5,7 @@ use super::logins::{alice, warning};
 use crate::support::prelude::*;
 
 /// Answers with which no token is made, the outcome in the metric, and a word of what the operator is told.
-/// The tests of crates/keys/src/token/extra_claims.rs and of src/accounts/service/answer.rs have the rules.
+/// The tests of `crates/keys/src/token/extra_claims.rs` and of `src/accounts/service/answer.rs` have the rules.
 const REFUSED: [(Reply, &str, &str); 3] = [
     (
         Reply::Text(r#"{"claims":{"roles":[],"\u0061ud":"https://other.example"}}"#),

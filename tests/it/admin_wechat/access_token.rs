@@ -1,5 +1,5 @@
 //! The one access token that all services of a business share, as they ask for it.
-//! src/login/shared_access_token/tests.rs holds how it is shared and renewed.
+//! `src/login/shared_access_token/tests.rs` holds how it is shared and renewed.
 
 use super::{SHOP, Shop};
 use crate::limits::expect_exact_wait;

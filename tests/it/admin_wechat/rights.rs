@@ -127,7 +127,7 @@ async fn a_secret_that_loses_a_right_or_its_line_while_in_use_is_refused_and_a_s
         until(&wanted.to_string(), READ_AGAIN_WITHIN, async || {
             status().await == wanted
         })
-        .await
+        .await;
     };
     assert_eq!(status().await, 200);
     replace(&format!("shop {SHOP} read,operate\n"));

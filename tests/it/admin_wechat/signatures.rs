@@ -100,8 +100,7 @@ async fn a_signature_is_what_another_program_makes_of_the_same_bytes_or_a_reason
             .expect_problem(400, "invalid_request");
         assert!(
             refused.member("detail").contains(reason),
-            "{:.60}: {refused:?}",
-            body
+            "{body:.60}: {refused:?}"
         );
     }
     let huge = format!("{{\"data\":\"{}\"}}", "\\u0001".repeat(LONGEST + 1024));

@@ -9,7 +9,7 @@ use super::{Business, RECEIVER, interpreter};
 use crate::support::prelude::*;
 
 const TOKEN: &str = "push-token-of-the-console";
-/// EncodingAESKey: base64 of 32 bytes without its last character.
+/// `EncodingAESKey`: base64 of 32 bytes without its last character.
 pub(super) const AES_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 const RECEIVERS: [&str; 2] = ["pushes/receiver.mjs", "pushes/receiver.py"];
 /// A push is padded to a multiple of this.
@@ -216,7 +216,7 @@ async fn refuses_what_is_not_wechats(receiver: &Receiver, openid: &str) {
     );
 }
 
-/// https://developers.weixin.qq.com/miniprogram/dev/framework/server-ability/message-push.html
+/// <https://developers.weixin.qq.com/miniprogram/dev/framework/server-ability/message-push.html>
 #[test]
 fn the_example_that_wechat_has_published_is_opened() {
     const BODY: &str = r#"{"ToUserName":"gh_97417a04a28d","Encrypt":"+qdx1OKCy+5JPCBFWw70tm0fJGb2Jmeia4FCB7kao+/Q5c/ohsOzQHi8khUOb05JCpj0JB4RvQMkUyus8TPxLKJGQqcvZqzDpVzazhZv6JsXUnnR8XGT740XgXZUXQ7vJVnAG+tE8NUd4yFyjPy7GgiaviNrlCTj+l5kdfMuFUPpRSrfMZuMcp3Fn2Pede2IuQrKEYwKSqFIZoNqJ4M8EajAsjLY2km32IIjdf8YL/P50F7mStwntrA2cPDrM1kb6mOcfBgRtWygb3VIYnSeOBrebufAlr7F9mFUPAJGj04="}"#;

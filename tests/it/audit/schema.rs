@@ -73,9 +73,9 @@ impl Schema {
             } else {
                 &vec![value.clone()]
             };
-            values
-                .iter()
-                .for_each(|value| self.check_value(attribute, value, event));
+            for value in values {
+                self.check_value(attribute, value, event);
+            }
         }
     }
 

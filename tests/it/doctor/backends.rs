@@ -59,7 +59,7 @@ async fn the_address_for_the_whitelist_is_named_a_quota_is_a_warning_and_a_wecha
         .await;
     let refuses = async |errcode: i32| {
         bed.faults(json!([{"kind": "errcode", "errcode": errcode}]))
-            .await
+            .await;
     };
     refuses(40164).await;
     let advice =
@@ -146,9 +146,9 @@ async fn an_account_service_that_is_away_or_answers_wrongly_is_named_and_the_iss
         .await
         .advice("accounts", "fault", "no usable answer");
 
-    ["WXMINT_ACCOUNTS", "WXMINT_ACCOUNTS_CHECK"]
-        .iter()
-        .for_each(|name| bed.configuration.unset(name));
+    for name in ["WXMINT_ACCOUNTS", "WXMINT_ACCOUNTS_CHECK"] {
+        bed.configuration.unset(name);
+    }
     let port = free_port();
     bed.configuration
         .set("WXMINT_ISSUER", &format!("http://127.0.0.1:{port}"));

@@ -15,7 +15,7 @@ fn change_key(configuration: &Configuration, change: impl FnOnce(&mut Value)) {
 /// Has the key sign from so many seconds after it was made on.
 pub(super) fn date_keys(configuration: &Configuration, later: i64) {
     change_key(configuration, |key| {
-        key["nbf"] = (key["nbf"].as_i64().expect("seconds") + later).into()
+        key["nbf"] = (key["nbf"].as_i64().expect("seconds") + later).into();
     });
 }
 
@@ -92,7 +92,7 @@ async fn keys_that_cannot_sign_or_have_signed_for_a_year_are_mended_by_the_comma
     let spoils: [(&str, Spoil); 2] = [
         ("`d` is missing", |key| key["d"] = Value::Null),
         ("has expired", |key| {
-            (key["nbf"], key["exp"]) = (1000.into(), 2000.into())
+            (key["nbf"], key["exp"]) = (1000.into(), 2000.into());
         }),
     ];
     for (words, spoil) in spoils {
@@ -148,9 +148,9 @@ async fn a_key_that_leaves_the_jwks_before_its_last_token_is_kept_by_the_command
 async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named() {
     let mut bed = TestBed::builder().services(0).two_apps().start().await;
     let apps = Path::new(bed.configuration.value("WXMINT_APPS_DIR")).to_owned();
-    [APPID, OTHER_APPID]
-        .iter()
-        .for_each(|id| set_mode(apps.join(id), 0o640));
+    for id in [APPID, OTHER_APPID] {
+        set_mode(apps.join(id), 0o640);
+    }
     Report::of(&bed.configuration).await.expect_healthy();
     set_mode(apps.join(OTHER_APPID), 0o644);
     let exposed = "WXMINT_APPS_DIR: everybody can read 1 file with an AppSecret";
@@ -183,9 +183,9 @@ async fn files_of_wechats_secrets_and_of_urls_that_everybody_can_read_are_named(
             .count(),
         1
     );
-    [copy, apps.join("notes")]
-        .iter()
-        .for_each(|path| fs::remove_file(path).expect("removed"));
+    for path in [copy, apps.join("notes")] {
+        fs::remove_file(path).expect("removed");
+    }
 
     for (name, value) in [
         ("WXMINT_APP_SECRET", APP_SECRET.to_owned()),

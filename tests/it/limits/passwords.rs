@@ -36,7 +36,7 @@ async fn a_person_has_three_attempts_at_a_name_at_all_replicas_and_no_more_at_ma
             .log_in_with("lin", wrong_password_of(name))
             .await
             .expect_problem(429, "rate_limited");
-        expect_exact_wait(Duration::from_secs(3600), &first, &refused);
+        expect_exact_wait(Duration::from_hours(1), &first, &refused);
     }
     expect_told(&bed, 4, "username").await;
     bed.log_in_with("lin", password_of("lin"))

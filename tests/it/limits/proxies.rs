@@ -1,4 +1,4 @@
-//! The limits of clients behind proxies and without. crates/http/src/client_address has every form of the headers.
+//! The limits of clients behind proxies and without. `crates/http/src/client_address` has every form of the headers.
 
 use crate::support::prelude::*;
 

@@ -1,5 +1,7 @@
-//! A page reads why it is refused (CORS), also before anybody knows whose page it is. tests/it/web_login has the routes
-//! that pages of apps may call.
+//! A page reads why it is refused (CORS), also before anybody knows whose page it is. `tests/it/web_login` has the
+//! routes that pages of apps may call.
+
+use reqwest::RequestBuilder;
 
 use super::*;
 use crate::web_login::cross_origin::reader;
@@ -46,7 +48,7 @@ impl Asked {
         let request = self
             .token
             .into_iter()
-            .fold(request, |request, token| request.bearer_auth(token));
+            .fold(request, RequestBuilder::bearer_auth);
         let answer = bed.http.send(request).await;
         assert_eq!(answer.status, self.status, "{}: {answer:?}", self.what);
         answer

@@ -343,7 +343,7 @@ async fn what_is_missing_from_a_file_ends_no_login_but_a_user_whom_the_accounts_
         let is = |content: &str| match content {
             "" => fs::remove_file(&file).expect("our file"),
             _ if fs::exists(&file).is_ok_and(|exists| exists) => {
-                fs::write(&file, content).expect("our file")
+                fs::write(&file, content).expect("our file");
             }
             _ => write_private(file.as_ref(), content),
         };

@@ -82,6 +82,10 @@ async fn back<R>(
 
 /// The same user as by the phone, and the same ends.
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the test is a story that reads from top to bottom"
+)]
 async fn a_browser_comes_back_from_wechat_once_and_alone_and_the_person_is_the_same_user() {
     let (builder, _folder) = with_apps();
     let bed = builder.start().await;

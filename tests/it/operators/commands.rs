@@ -113,8 +113,9 @@ async fn a_command_that_cannot_be_carried_out_says_so() {
     let refused = |words: &[&str], url: Option<&str>, code: i32, says: &str| {
         let mut command = wxmint();
         command.args(words).env_clear();
-        url.into_iter()
-            .for_each(|url| _ = command.env("WXMINT_REDIS_URL", url));
+        if let Some(url) = url {
+            command.env("WXMINT_REDIS_URL", url);
+        }
         let ended = Ended::of(&mut command, "").expect_end(code, &[says]);
         assert!(!ended.said().contains("secret"), "{words:?}: {ended:?}");
     };

@@ -270,9 +270,9 @@ async fn nothing_names_an_erased_person_however_much_they_have_left_behind() {
         "a past: {long:?}"
     );
     office.done("DELETE", &lin.path()).await;
-    before_and_now
-        .iter()
-        .for_each(|lin| lin.assert_forgotten(&office));
+    for lin in &before_and_now {
+        lin.assert_forgotten(&office);
+    }
     assert_eq!(
         office.show("id-of-carol").await["wechat"]
             .as_array()
@@ -299,9 +299,9 @@ async fn nothing_names_an_erased_person_however_much_they_have_left_behind() {
         "id-of-bob"
     );
     office.done("DELETE", &lin.path()).await;
-    before_and_now
-        .iter()
-        .for_each(|lin| lin.assert_forgotten(&office));
+    for lin in &before_and_now {
+        lin.assert_forgotten(&office);
+    }
     office
         .log_in("lin")
         .await

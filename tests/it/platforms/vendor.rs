@@ -19,13 +19,12 @@ impl Browser<'_> {
             .send(self.http.0.get(url).header("Cookie", &self.cookie))
             .await;
         if let Some(set) = answer.headers.get("set-cookie") {
-            self.cookie = set
-                .to_str()
+            set.to_str()
                 .expect("ASCII")
                 .split(';')
                 .next()
                 .unwrap_or_default()
-                .to_owned();
+                .clone_into(&mut self.cookie);
         }
         answer
     }

@@ -87,7 +87,7 @@ impl Scene {
                 ["openid", "unionid"].map(|name| account[name].as_str().expect("a text"));
             let is_there = |tag: &str| lies_at(&self.bed.redis, tag) == Some(PEOPLE_AT);
             if is_there(&format!("{APPID}:{openid}")) && !is_there(unionid) {
-                pair.openid = openid.to_owned();
+                openid.clone_into(&mut pair.openid);
                 break;
             }
         }

@@ -51,6 +51,10 @@ async fn a_client_that_comes_into_the_file_is_let_in_by_its_token_without_a_rest
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the test is a story that reads from top to bottom"
+)]
 async fn a_back_end_shows_an_assertion_once_or_the_token_of_its_service_account() {
     let (cluster, own) = (Cluster::start().await, ForgeKey::generate());
     let mut clients = clients();

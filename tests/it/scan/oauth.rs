@@ -103,6 +103,10 @@ async fn a_back_end_shows_its_secret_and_a_page_has_none() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "the table has a row for each mistake"
+)]
 async fn each_mistake_of_a_page_has_its_error_and_the_metadata_name_the_endpoints() {
     let bed = builder().start().await;
     let request = bed.ask().await;

@@ -10,7 +10,7 @@ use crate::support::prelude::*;
 /// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5
 /// s, and the first two retries up to 1 and 2 s more.
 const TWICE_FAILED: Duration = Duration::from_secs(40);
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_mins(1);
 /// The growth of resident memory, in KiB: for thirty connections, their buffers and 64 KiB of an answer.
 const GROWTH: u64 = 24 * 1024;
 /// Two fetches of an endless answer can be sent this before they are given up: the sockets' buffers.
@@ -60,7 +60,7 @@ impl Villain {
 }
 
 /// Each costs memory or time, or leads elsewhere. crates/verify holds which sets are believed, and
-/// tests/peers/key_source.rs asks every verifier.
+/// `tests/peers/key_source.rs` asks every verifier.
 fn ways(canary: &str) -> Vec<(&'static str, Manner)> {
     let (ok, location) = (
         "200 OK",
@@ -147,9 +147,9 @@ async fn whatever_a_jwks_server_does_good_keys_go_on_memory_is_bounded_and_new_k
         .map(Villain::new)
         .collect();
     let serve = |keys: fn(&Villain) -> Value| {
-        villains
-            .iter()
-            .for_each(|villain| server.at(&villain.path, Manner::serves(&keys(villain), 1)));
+        for villain in &villains {
+            server.at(&villain.path, Manner::serves(&keys(villain), 1));
+        }
     };
     serve(|villain| villain.old.set());
     let list =
@@ -168,9 +168,9 @@ async fn whatever_a_jwks_server_does_good_keys_go_on_memory_is_bounded_and_new_k
     all_good().await;
     let before = sidecar.memory();
 
-    villains
-        .iter()
-        .for_each(|villain| server.at(&villain.path, villain.manner.clone()));
+    for villain in &villains {
+        server.at(&villain.path, villain.manner.clone());
+    }
     until("each has tried twice", TWICE_FAILED, async || {
         all_good().await;
         let metrics = sidecar.metrics().await;

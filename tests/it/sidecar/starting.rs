@@ -104,7 +104,7 @@ async fn the_last_good_keys_on_disk_verify_for_a_day_while_the_issuer_is_away() 
         clippy::disallowed_methods,
         reason = "the sidecar goes by the system's clock"
     )]
-    let yesterday = SystemTime::now() - Duration::from_secs(25 * 3600);
+    let yesterday = SystemTime::now() - Duration::from_hours(25);
     File::options()
         .append(true)
         .open(&file)

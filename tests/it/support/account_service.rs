@@ -32,7 +32,7 @@ pub(crate) enum Reply {
 
 impl Reply {
     /// No answer for longer than anybody waits.
-    pub(crate) const STALLED: Self = Self::Late(Duration::from_secs(60));
+    pub(crate) const STALLED: Self = Self::Late(Duration::from_mins(1));
 }
 
 /// Its server tells what it was asked.

@@ -392,7 +392,7 @@ impl Builder {
     }
 
     pub(crate) fn redis_password(mut self, password: &str) -> Self {
-        self.redis_password = password.to_owned();
+        password.clone_into(&mut self.redis_password);
         self
     }
 

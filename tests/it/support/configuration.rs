@@ -134,8 +134,9 @@ impl Configuration {
 /// A folder of AppSecrets as an operator makes it.
 pub(crate) fn apps_folder(apps: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    apps.iter()
-        .for_each(|(id, secret)| write_private(&folder.path().join(id), &format!("{secret}\n")));
+    for (id, secret) in apps {
+        write_private(&folder.path().join(id), &format!("{secret}\n"));
+    }
     folder
 }
 

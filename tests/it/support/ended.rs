@@ -25,7 +25,8 @@ impl Ended {
             .stderr(Stdio::piped())
             .spawn();
         let mut child = piped.unwrap_or_else(|error| {
-            panic!("{:?}: {error}; run: make setup", command.get_program())
+            let program = command.get_program().display();
+            panic!("{program}: {error}; run: make setup")
         });
         // Whoever refuses at once reads nothing, and the pipe breaks.
         _ = child

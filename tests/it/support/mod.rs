@@ -127,7 +127,7 @@ pub(crate) fn node_folder() -> TempDir {
     TempDir::new_in(tools("node")).expect("a folder")
 }
 
-/// The lines of tests/tools/openapi_check.py about messages, one for each. `arguments`: the document, and options.
+/// The lines of `tests/tools/openapi_check.py` about messages, one for each. `arguments`: the document, and options.
 pub(crate) fn openapi_check(arguments: &[&OsStr], messages: &impl Serialize) -> Vec<String> {
     let mut check = Command::new(tools("python/bin/python"));
     check
@@ -246,9 +246,9 @@ pub(crate) const BUSY: Duration = match env!("CARGO_CRATE_NAME").as_bytes() {
 /// a minute at most on an idle one. What is to be done within a time has a deadline of its own, and the proofs count
 /// steps. The campaign takes as long as it is told to.
 const LIMIT: Duration = match env!("CARGO_CRATE_NAME").as_bytes() {
-    b"nightly" | b"proofs" => Duration::from_secs(1800),
+    b"nightly" | b"proofs" => Duration::from_mins(30),
     b"campaign" => Duration::MAX,
-    _ => Duration::from_secs(600),
+    _ => Duration::from_mins(10),
 };
 
 /// A lock that a panicked test left behind will do for those that go on.

@@ -177,7 +177,7 @@ impl Process {
         eventually(text, PATIENCE, found).await
     }
 
-    /// A number of proc_pid_status(5), such as VmRSS in KiB.
+    /// A number of `proc_pid_status(5)`, such as `VmRSS` in KiB.
     fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("Linux");
         let line = status

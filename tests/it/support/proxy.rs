@@ -212,8 +212,8 @@ async fn serve(listener: TcpListener, mut route: Route, reaches: watch::Sender<S
 
 const BACKLOG: u32 = 1024;
 
-/// A socket that has the port and refuses connections until it listens. Without SO_REUSEADDR, so that no other process
-/// can take the port meanwhile.
+/// A socket that has the port and refuses connections until it listens. Without `SO_REUSEADDR`, so that no other
+/// process can take the port meanwhile.
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;

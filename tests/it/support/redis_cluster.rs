@@ -318,7 +318,7 @@ impl RedisCluster {
         self.living().all(ok)
             && claims
                 .flat_map(|claim| claim.slots)
-                .map(|range| range.count())
+                .map(Iterator::count)
                 .sum::<usize>()
                 == SLOTS
             && !living.iter().any(|node| self.hold_failed(*node).1)

@@ -218,14 +218,14 @@ impl RedisServer {
             "resetpass",
             &format!(">{password}"),
         ]);
-        self.password = password.to_owned();
+        password.clone_into(&mut self.password);
         // A node of a Cluster presents it to its primary, too.
         if let Some(option) = self
             .options
             .iter()
             .position(|option| option == "--masterauth")
         {
-            self.options[option + 1] = password.to_owned();
+            password.clone_into(&mut self.options[option + 1]);
             self.command::<()>(&["CONFIG", "SET", "masterauth", password]);
         }
         self.command::<i64>(&["CLIENT", "KILL", "TYPE", "normal"]);

@@ -86,7 +86,7 @@ impl<R> TestBed<R> {
     pub(crate) async fn ask_as(&self, client: &'static str) -> Scan {
         let scan = Scan::begin(self, client).await;
         assert_eq!(scan.asked.status, 200, "{:?}", scan.asked);
-        let plain = scan.user_code().replace("-", "");
+        let plain = scan.user_code().replace('-', "");
         self.http
             .1
             .note("user code", &[Place::Answer, Place::Redis], plain);

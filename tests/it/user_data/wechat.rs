@@ -87,7 +87,7 @@ async fn after_a_reset_data_under_the_old_key_opens_for_ten_minutes_and_one_whos
                 .await;
             assert_eq!(data_of(&answer)["phoneNumber"], NUMBER);
         }
-        replicas.age(&lin, Duration::from_secs(600));
+        replicas.age(&lin, Duration::from_mins(10));
         expect_undecryptable(
             replicas
                 .decrypt(replica, &lin, &sealed_phone(&old, NUMBER))

@@ -101,7 +101,7 @@ async fn who_draws_user_ids_yields_to_a_process_that_computes_them() {
     expect_shut(&bed, bed.service(), "wxmint doctor").await;
 }
 
-/// crates/ids/src/user_ids.rs has a row for each file that is no key.
+/// `crates/ids/src/user_ids.rs` has a row for each file that is no key.
 #[tokio::test]
 async fn a_file_that_is_no_key_and_settings_that_do_not_fit_are_refused_with_the_reason() {
     let mut configuration = Configuration::new("ES256");

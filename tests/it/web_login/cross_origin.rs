@@ -1,6 +1,6 @@
 //! The sites that may read each answer.
 
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 
 use super::{ACCOUNT, ORIGIN, SITE, builder};
 use crate::support::prelude::*;
@@ -32,11 +32,7 @@ async fn of_page(
         request.header("content-type", "application/json")
     };
     bed.http
-        .send(
-            token
-                .into_iter()
-                .fold(request, |request, token| request.bearer_auth(token)),
-        )
+        .send(token.into_iter().fold(request, RequestBuilder::bearer_auth))
         .await
 }
 

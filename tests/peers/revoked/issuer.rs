@@ -312,7 +312,7 @@ impl Shared {
             return sends(answer("503 Service Unavailable", "", b""));
         }
         if target == "/.well-known/jwks.json" {
-            let first = if self.feed().retired { 1 } else { 0 };
+            let first = usize::from(self.feed().retired);
             let keys = json!({"keys": [self.keys[first].jwk, self.keys[first + 1].jwk]});
             return sends(answer(
                 "200 OK",

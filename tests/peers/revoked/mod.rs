@@ -308,6 +308,7 @@ async fn takes_older_pages_for_no_news(issuer: &Issuer, open: &Example, closed: 
     newest
 }
 
+#[expect(clippy::too_many_lines, reason = "it has a row for each bad page")]
 async fn believes_no_bad_page(issuer: &Issuer, example: &Example, newest: i64) {
     let [lin, mei] = ["lin", "mei"]
         .map(|sub| issuer.token(By::First, json!({"sub": sub, "iat": revoked_second()})));

@@ -27,12 +27,8 @@ impl World<'_> {
         self.check_told_new()
     }
 
-    fn unionid(&self, human: usize) -> UnionId {
-        parse(format!("union-{human}"))
-    }
-
     fn check_link(&self, who: usize, bound: &Bound) -> Held {
-        let unionid = self.unionid(who / self.setup.apps);
+        let unionid = unionid(who / self.setup.apps);
         let revealed = self.revealed.contains(&who);
         let holder = self.books.holders.get(&unionid);
         let linked = bound.unionid.as_ref();
@@ -64,7 +60,7 @@ impl World<'_> {
         if self.untypical.contains(&human) {
             return Ok(());
         }
-        let holder = self.books.holders.get(&self.unionid(human));
+        let holder = self.books.holders.get(&unionid(human));
         for who in (0..self.setup.apps).map(|app| human * self.setup.apps + app) {
             let BindingState::Bound(bound) = self.books.binding_state(&self.books.people[who])
             else {
@@ -116,4 +112,8 @@ impl World<'_> {
             format!("nobody was told that {untold:?} are new")
         })
     }
+}
+
+fn unionid(human: usize) -> UnionId {
+    parse(format!("union-{human}"))
 }

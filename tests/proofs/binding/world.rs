@@ -143,9 +143,9 @@ impl Scheduled for World<'_> {
             self.all_arrive_late()?;
         }
         if self.setup.lifted {
-            std::mem::take(&mut self.books.blocked)
-                .iter()
-                .for_each(|user| self.set_blocked(user, false));
+            for user in &std::mem::take(&mut self.books.blocked) {
+                self.set_blocked(user, false);
+            }
         }
         let before = self.states();
         self.is_at_rest = true;
@@ -363,10 +363,10 @@ impl<'a> World<'a> {
         match self.runtime.block_on(books.look(&self.stores[0], step)) {
             Looked::Person { person, before } => laws::of_a_change(&person, &before, party, books)?,
             Looked::List { user, before } => {
-                laws::of_a_list_change(&user, before.as_deref(), books)?
+                laws::of_a_list_change(&user, before.as_deref(), books)?;
             }
             Looked::Holder { unionid, before } => {
-                laws::of_a_holder(&unionid, before.as_ref(), step, party, books)?
+                laws::of_a_holder(&unionid, before.as_ref(), step, party, books)?;
             }
             Looked::Elsewhere => {}
         }
@@ -374,6 +374,7 @@ impl<'a> World<'a> {
     }
 
     /// An operator blocks a user, or lifts the block.
+    #[expect(clippy::unnecessary_wraps, reason = "every step has this type")]
     fn block(&mut self) -> Held {
         let users: Vec<_> = self
             .books

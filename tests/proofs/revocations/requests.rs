@@ -365,7 +365,7 @@ impl World<'_> {
             Some(Err(error)) => self.failed(request, &error.to_string()),
             Some(Ok(None)) => self.answered(&request),
             Some(Ok(Some(iat))) if iat > request.latest => {
-                self.failed(request, "its date would be too late")
+                self.failed(request, "its date would be too late");
             }
             Some(Ok(Some(iat))) => {
                 assert_eq!(iat, request.iat);

@@ -37,7 +37,7 @@ impl Keys {
                 .keys
                 .extend(PublishedKeys::read(&jwks).expect("a set").keys);
             let ring = KeyRing::new(set, at(0)).expect("a ring");
-            let life = std::time::Duration::from_secs(3600);
+            let life = std::time::Duration::from_hours(1);
             keys.minters.push(Minter::new(
                 ISSUER.into(),
                 Vec::new(),

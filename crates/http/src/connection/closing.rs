@@ -55,7 +55,7 @@ impl ClientConnection {
         let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
-    /// Lets the close of the socket reset the connection (SO_LINGER with zero).
+    /// Lets the close of the socket reset the connection (`SO_LINGER` with zero).
     pub fn reset_on_close(&self) -> io::Result<()> {
         Ok(set_socket_linger(&self.socket, Some(Duration::ZERO))?)
     }

@@ -234,7 +234,7 @@ fn unread_in_the_system(server: SocketAddr) -> u64 {
         .sum()
 }
 
-/// Without MSG_EOR, the system would gather up to 64 KiB in one packet.
+/// Without `MSG_EOR`, the system would gather up to 64 KiB in one packet.
 #[actix_web::test]
 async fn the_system_keeps_no_more_of_an_unread_answer_than_the_send_buffer_has_room_for() {
     let address = server();

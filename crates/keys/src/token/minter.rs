@@ -252,7 +252,7 @@ mod tests {
         let keys = StoredKeys::of([jwk]).check().expect("a set");
         let ring = Arc::new(KeyRing::new(keys.clone(), now).expect("a ring"));
         let audience = audience.iter().map(|&audience| audience.into()).collect();
-        let day = Duration::from_secs(86_400);
+        let day = Duration::from_hours(24);
         let minter = Minter::new(
             "https://a.example".into(),
             audience,
@@ -381,7 +381,7 @@ mod tests {
             "https://a.example".into(),
             vec!["a".into()],
             TokenTyp::AccessToken,
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             ring,
         )
     }

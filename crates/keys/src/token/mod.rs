@@ -3,7 +3,7 @@
 //!
 //! An access token is a JWT as in RFC 9068. It contains only what a peer needs to authenticate the
 //! sender of a request, and the claims that the account backend adds. wxmint adds no openid,
-//! unionid, phone number or session_key.
+//! unionid, phone number or `session_key`.
 
 mod extra_claims;
 mod minter;

@@ -22,7 +22,7 @@ use crate::{KeySet, SigningKey, random, signing::encode, signing::is_gone};
 const TYP: &str = "wxmint-request+jwt";
 /// The life of a request's token, from `iat` to `exp`. It is longer than a request takes, and
 /// longer than the difference between correctly set clocks.
-const LIFE: Duration = Duration::from_secs(60);
+const LIFE: Duration = Duration::from_mins(1);
 
 impl Minter {
     /// Signs a security event token (RFC 8417). Its `typ` keeps it apart from access tokens.

@@ -8,13 +8,13 @@ use wxmint_verify::{
     Algorithm, Claims, KeySource, LONGEST_LIFE, Refused, TokenTyp, Verifier, VerifierPolicy,
 };
 
-use super::{Issued, Minter, new_token_id};
+use super::{ExtraClaims, Issued, Minter, new_token_id};
 use crate::{KeyRing, KeySet, PrivateJwk, StoredKeys};
 
 const ISSUER: &str = "https://login.example.com";
 const API: &str = "https://api.example.com";
 const NOW: i64 = 1_800_000_000;
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).expect("a date")
@@ -56,7 +56,7 @@ fn a_minted_token_is_verified_and_its_claims_are_read() {
             let id = new_token_id();
             let issued = minter.issued(user, app, id, at(NOW));
             let token = minter
-                .mint(&issued, &Default::default(), at(NOW))
+                .mint(&issued, &ExtraClaims::default(), at(NOW))
                 .expect("a token");
             let claims = verify(token.expose(), typ, &*ring.set(), NOW);
             let (issued_at, expires_at) = (at(NOW), at(NOW) + LONGEST_LIFE);
@@ -94,7 +94,7 @@ fn a_key_verifies_from_when_it_is_published_until_it_leaves() {
         let id = new_token_id();
         let issued = minter.issued(user, app, id, at(NOW - 1000));
         minter
-            .mint(&issued, &Default::default(), at(NOW))
+            .mint(&issued, &ExtraClaims::default(), at(NOW))
             .expect("a token")
     });
     let mut file: Value = serde_json::from_slice(&StoredKeys::of(&keys).content()).expect("JSON");

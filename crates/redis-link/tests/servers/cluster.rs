@@ -232,7 +232,7 @@ async fn a_walk_finds_each_key_of_three_primaries_also_while_slots_move(
     let third = |command, node| {
         cluster
             .node(node)
-            .command::<()>(&["CLUSTER", command, "10922", "16383"])
+            .command::<()>(&["CLUSTER", command, "10922", "16383"]);
     };
     // The node that has the slots comes first, because its messages would undo the change.
     (0..3).rev().for_each(|node| third("DELSLOTSRANGE", node));
@@ -265,7 +265,7 @@ async fn a_walk_finds_each_key_of_three_primaries_also_while_slots_move(
         [1, 0, 1]
             .get(page)
             .into_iter()
-            .for_each(|to| cluster.move_slot(slot, *to))
+            .for_each(|to| cluster.move_slot(slot, *to));
     };
     let (found, may_miss) = walk(link, Slots::MayBeMoving, moves).await;
     assert!(

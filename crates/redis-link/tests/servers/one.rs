@@ -94,7 +94,7 @@ async fn a_server_that_is_killed_frozen_or_cut_off_fails_calls_within_their_dead
     assert!(late.contains("no answer"), "{late}");
     server.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     comes_back(&link, async || {
-        server.command::<()>(&["REPLICAOF", "NO", "ONE"])
+        server.command::<()>(&["REPLICAOF", "NO", "ONE"]);
     })
     .await;
     let proxy = Breakable::before(([127, 0, 0, 1], server.port()).into()).await;

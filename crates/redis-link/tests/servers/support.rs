@@ -61,7 +61,7 @@ pub(crate) const FAILED_OVER: Duration = Duration::from_secs(30);
 /// The deadline of a call, plus the delay of a busy machine.
 pub(crate) const FAST: Duration = DEADLINE.saturating_add(Duration::from_secs(2));
 /// The limit for a whole test.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// Writes the file of a TLS key.
 fn write_private(path: &Path, content: &str) {

@@ -44,7 +44,7 @@ impl Scene {
 
     async fn for_localhost(wants_client: bool) -> Self {
         Self::start(wants_client, &[], |ours| {
-            ours.sign("server", &["localhost"])
+            ours.sign("server", &["localhost"]);
         })
         .await
     }
@@ -98,14 +98,14 @@ async fn a_certificate_is_trusted_if_the_named_authority_has_signed_it_for_this_
         .is_refused("does it want TLS on this port (rediss)?")
         .await;
     let scene = Scene::start(false, &[], |ours| {
-        ours.sign("server", &["redis.example.com"])
+        ours.sign("server", &["redis.example.com"]);
     })
     .await;
     scene
         .is_refused("its certificate is not for localhost but for redis.example.com")
         .await;
     let scene = Scene::start(false, &[], |ours| {
-        ours.sign_until("server", &["localhost"], 2020)
+        ours.sign_until("server", &["localhost"], 2020);
     })
     .await;
     scene.is_refused("its certificate has expired").await;
@@ -205,7 +205,7 @@ async fn on_a_cluster_the_certificate_is_held_against_the_name_that_each_server_
 async fn sentinels_and_the_primary_that_they_name_are_reached_with_tls_and_the_password() {
     let options = ["--tls-replication", "yes", "--masterauth", "hunter2"];
     let mut scene = Scene::start(false, &options, |ours| {
-        ours.sign("server", &["localhost", "127.0.0.1"])
+        ours.sign("server", &["localhost", "127.0.0.1"]);
     })
     .await;
     scene

@@ -5,9 +5,9 @@ use super::*;
 const LEASE: Duration = Duration::from_secs(6);
 /// How long until a token is to be renewed, and until it expires.
 type Life = (Duration, Duration);
-const AN_HOUR: Life = (Duration::from_secs(3500), Duration::from_secs(3600));
+const AN_HOUR: Life = (Duration::from_secs(3500), Duration::from_hours(1));
 /// The life of a token that is to be renewed at once.
-const ENDING: Life = (Duration::ZERO, Duration::from_secs(60));
+const ENDING: Life = (Duration::ZERO, Duration::from_mins(1));
 const A_MOMENT: Duration = Duration::from_millis(20);
 
 fn token(name: &str) -> KeptToken {

@@ -57,7 +57,7 @@ macro_rules! conformance {
     };
 }
 
-pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 #[expect(clippy::disallowed_methods, reason = "the border, in these tests")]
 pub(crate) fn now() -> DateTime<Utc> {
@@ -77,7 +77,7 @@ impl RedisServer {
     }
 
     async fn start_with(options: &[&str]) -> Self {
-        test_limit::at_most(Duration::from_secs(120));
+        test_limit::at_most(Duration::from_mins(2));
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
         Self(Started::start(&options, "").await)
     }
@@ -142,7 +142,7 @@ impl Cluster {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), up)
+        tokio::time::timeout(Duration::from_mins(1), up)
             .await
             .expect("the cluster is ok within a minute");
         cluster

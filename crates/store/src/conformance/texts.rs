@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 async fn the_last_text_is_kept_and_of_those_who_want_to_be_the_first_one_is(store: Rc<Store>) {
     let (place, [own, other]) = (&store, ["wxmint:receiver:sso", "wxmint:receiver:other"]);
@@ -101,7 +101,7 @@ async fn a_text_has_the_life_that_was_asked_for() {
     let server = RedisServer::start().await;
     server
         .store()
-        .keep("wxmint:receiver:sso", "1-0.first", Duration::from_secs(300))
+        .keep("wxmint:receiver:sso", "1-0.first", Duration::from_mins(5))
         .await
         .expect("kept");
     let ttl = || {

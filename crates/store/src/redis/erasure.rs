@@ -16,10 +16,10 @@ use crate::{Generation, Person, Result, StoreError};
 
 /// How long the generations of erased bindings are kept, so that a late command of a login that was
 /// in progress changes nothing. This is much longer than any request takes.
-pub const NUMBERS_KEPT: Duration = Duration::from_secs(10 * 60);
+pub const NUMBERS_KEPT: Duration = Duration::from_mins(10);
 /// How long the emptied list of a user without persons is kept, so that `users erase` still finds
 /// the persons who have left.
-pub const EMPTY_LIST_KEPT: Duration = Duration::from_secs(30 * 86_400);
+pub const EMPTY_LIST_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// The numbers of records that were erased for one person.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, derive_more::AddAssign)]

@@ -179,6 +179,39 @@ pub(super) struct Counter<'a> {
     earlier: Option<u64>,
 }
 
+impl Counter<'_> {
+    /// The commands that count the event. If the earlier parts are cached, the key's expiry is not
+    /// set, because an earlier event of this part has set it.
+    pub(super) fn counting(&self) -> Call {
+        let &Self {
+            meter,
+            part,
+            earlier,
+            ..
+        } = self;
+        let call = Call::of("HINCRBY", &meter.key)
+            .arg(meter.field(part))
+            .arg(1);
+        if earlier.is_some() {
+            return call;
+        }
+        // These parts no longer count. The last event was at most ten parts ago, and it deleted
+        // parts that were older than eight parts then.
+        let gone: Vec<_> = (PARTS + 1..=2 * PARTS + 2)
+            .map(|ago| meter.field(part.saturating_sub(ago)))
+            .collect();
+        let call = call
+            .cmd("PEXPIRE")
+            .arg(&meter.key)
+            .arg(meter.rate.life().as_millis() as u64);
+        call.cmd("HDEL")
+            .arg(&meter.key)
+            .arg(gone)
+            .cmd("HGETALL")
+            .arg(&meter.key)
+    }
+}
+
 /// A cache of the keys that were counted lately: the part, and the number of events in the parts
 /// before it. These numbers no longer grow, so an event of a busy address need not read them again.
 pub(super) type EarlierParts = Rc<RefCell<HashMap<String, (u64, u64)>>>;
@@ -187,7 +220,7 @@ impl Store {
     /// Counts an event, or refuses it with [`LimitError::TooMany`] if the limit is reached.
     pub async fn count(&self, meter: &RateLimitKey) -> Result<Reservation, LimitError> {
         let counter = self.counter(meter);
-        let answer = self.link.run("count", self.counting(&counter)).await?;
+        let answer = self.link.run("count", counter.counting()).await?;
         self.decide(&counter, answer).await
     }
 
@@ -221,38 +254,7 @@ impl Store {
         }
     }
 
-    /// The commands that count the event. If the earlier parts are cached, the key's expiry is not
-    /// set, because an earlier event of this part has set it.
-    pub(super) fn counting(&self, counter: &Counter<'_>) -> Call {
-        let &Counter {
-            meter,
-            part,
-            earlier,
-            ..
-        } = counter;
-        let call = Call::of("HINCRBY", &meter.key)
-            .arg(meter.field(part))
-            .arg(1);
-        if earlier.is_some() {
-            return call;
-        }
-        // These parts no longer count. The last event was at most ten parts ago, and it deleted
-        // parts that were older than eight parts then.
-        let gone: Vec<_> = (PARTS + 1..=2 * PARTS + 2)
-            .map(|ago| meter.field(part.saturating_sub(ago)))
-            .collect();
-        let call = call
-            .cmd("PEXPIRE")
-            .arg(&meter.key)
-            .arg(meter.rate.life().as_millis() as u64);
-        call.cmd("HDEL")
-            .arg(&meter.key)
-            .arg(gone)
-            .cmd("HGETALL")
-            .arg(&meter.key)
-    }
-
-    /// Reads the answer to [`Self::counting`]. Takes back an event that is one too many.
+    /// Reads the answer to [`Counter::counting`]. Takes back an event that is one too many.
     pub(super) async fn decide(
         &self,
         counter: &Counter<'_>,
@@ -276,7 +278,7 @@ impl Store {
             earlier: None,
             ..*counter
         };
-        let answer = self.link.run("count", self.counting(&anew)).await?;
+        let answer = self.link.run("count", anew.counting()).await?;
         self.decide_by_all(&anew, answer).await
     }
 

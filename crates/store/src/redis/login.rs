@@ -85,7 +85,7 @@ impl Store {
 
     /// Whether `known` has this life, noted recently enough to count until the next note.
     pub fn knows_life(&self, life: Duration, known: &Lives) -> bool {
-        let lasts = life + LIFE_HOLDS - LIFE_NOTED_EVERY;
+        let lasts = (life + LIFE_HOLDS).saturating_sub(LIFE_NOTED_EVERY);
         known.has(life, (self.clock)().timestamp() + lasts.as_secs() as i64)
     }
 
@@ -174,7 +174,7 @@ impl Store {
         let sent = Moment::now();
         let answers = self
             .link
-            .run_both("claim_code", self.counting(&counter), claiming)
+            .run_both("claim_code", counter.counting(), claiming)
             .await?;
         let (counted, (set, time)): (Value, Claimed) = answers;
         let micros = self.clocks.told(sent, time);

@@ -71,7 +71,7 @@ impl StoreAccess {
 
 /// How long the date of a renewed token is kept after the token has expired, so that later
 /// revocations cover the token even if the clock of Redis has stepped back.
-const NOTE_KEPT: Duration = Duration::from_secs(60 * 60);
+const NOTE_KEPT: Duration = Duration::from_hours(1);
 /// The limit of the write probe, which is never reached. The probe's keys expire after this period
 /// and an eighth of it.
 const TRIAL: Rate = Rate {
@@ -249,10 +249,7 @@ impl Store {
                 .arg("EX")
                 .arg(TRIAL.period.as_secs());
             self.link
-                .run::<Value>(
-                    "try_a_login",
-                    claim.and(self.counting(&self.counter(&meter))),
-                )
+                .run::<Value>("try_a_login", claim.and(self.counter(&meter).counting()))
                 .await?;
         }
         Ok(())

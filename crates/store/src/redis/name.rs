@@ -149,8 +149,9 @@ mod tests {
                 let keys = [list, gone, revocations, token];
                 let slots: HashSet<_> = keys.iter().map(|key| slot_of(key.as_bytes())).collect();
                 assert_eq!(slots.len(), 1, "{keys:?}");
-                keys.into_iter()
-                    .for_each(|key| assert!(names.insert(key.clone()), "{key} is of two users"));
+                for key in keys {
+                    assert!(names.insert(key.clone()), "{key} is of two users");
+                }
             }
         }
     }

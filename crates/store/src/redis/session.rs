@@ -16,7 +16,7 @@ use crate::{
 /// Encrypted data has no MAC, so each failure might reveal something about it.
 pub const MAX_FAILURES: u32 = 8;
 /// The window in which failures are counted. It begins with the first failure.
-pub const FAILURES_WINDOW: Duration = Duration::from_secs(10 * 60);
+pub const FAILURES_WINDOW: Duration = Duration::from_mins(10);
 
 /// The bytes of a line that order its exchange: microseconds since 1970 in 52 bits, and 4 random
 /// bits of the attempt, which distinguish two exchanges in one microsecond.

@@ -14,7 +14,7 @@ use super::{Call, Store, name, packed, unreadable};
 use crate::{AttemptMark, Person, Result};
 
 /// How long a unionid stays linked to a user while the person is not bound to that user yet.
-pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_secs(60 * 60);
+pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_hours(1);
 
 /// The state of a person's binding. Each generation has one intent, one decision, and at most one
 /// unbinding.

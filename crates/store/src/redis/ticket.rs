@@ -11,7 +11,7 @@ use super::{Store, name, packed, script, unreadable};
 use crate::{AttemptId, AttemptMark, ExchangeTimestamp, ExchangedKey, Person, Result, Sealed};
 
 /// How long a ticket can be redeemed: as long as a login code.
-pub const TICKET_TTL: Duration = Duration::from_secs(5 * 60);
+pub const TICKET_TTL: Duration = Duration::from_mins(5);
 
 /// 128 random bits in base64url. The holder of a ticket may try one password for its person, so a
 /// ticket does not print.

@@ -19,7 +19,7 @@ const BATCH: usize = 64 * 1024;
 /// How long lines gather before they are written. An event that must wake the file's thread costs
 /// its login 20 µs.
 const GATHER: Duration = Duration::from_millis(2);
-const WARN_AGAIN: Duration = Duration::from_secs(60);
+const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 pub(super) enum Message {
     Line(Vec<u8>),

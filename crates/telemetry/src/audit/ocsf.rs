@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
-use wxmint_ids::{AppId, UserId};
+use wxmint_ids::{AppId, ClientId, UserId};
 
 use super::{Activity, Event};
 
@@ -241,10 +241,7 @@ impl Event {
         [
             ("app", text(self.app.as_ref().map(AppId::as_str))),
             ("app_kind", text(self.app_kind)),
-            (
-                "client",
-                text(self.client.as_ref().map(|client| client.as_str())),
-            ),
+            ("client", text(self.client.as_ref().map(ClientId::as_str))),
             ("person", text(self.person.as_deref())),
             ("new_user", if self.new_user { Yes } else { Absent }),
             ("limit", text(self.limit)),
@@ -293,8 +290,8 @@ mod tests {
         let actor = |activity, by: Option<&str>| {
             let (user, by) = ("u1".parse().ok(), by.map(str::to_owned));
             object(&Event {
-                user,
                 by,
+                user,
                 ..Event::new(activity, Origin::default())
             })["actor"]["user"]
                 .clone()

@@ -27,7 +27,7 @@ const MOST_OF_CALLERS: usize = MOST_SAMPLED / 2;
 /// How long the end of the process waits for the collector.
 const FLUSH: Duration = Duration::from_secs(3);
 /// How often the log repeats that the collector cannot be reached.
-const WARN_AGAIN: Duration = Duration::from_secs(60);
+const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 /// The exporter of this process's spans. Dropping it sends the remaining spans.
 pub struct Traces(SdkTracerProvider);

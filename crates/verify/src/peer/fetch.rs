@@ -157,7 +157,7 @@ mod tests {
     fn the_etag_of_a_set_without_a_usable_key_is_not_sent_along() {
         let keys = Forge::of(Algorithm::EdDsa).keys;
         let usable =
-            serde_json::to_string(&PublicKeySet::from_iter(keys.keys.iter())).expect("JSON");
+            serde_json::to_string(&keys.keys.iter().collect::<PublicKeySet>()).expect("JSON");
         let mut fetcher = Fetcher::new(Place::OfOthers(Box::new(|| {
             Box::pin(async { Err(String::new()) })
         })));

@@ -391,7 +391,7 @@ mod tests {
                     sleep(Duration::from_secs(9)).await;
                     read.send_modify(|reading| *reading = reading.after_a_page());
                 }
-                pending::<()>().await
+                pending::<()>().await;
             });
             revocations.found().await;
             assert_eq!(begun.elapsed().as_secs(), seconds);

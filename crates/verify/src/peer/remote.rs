@@ -445,7 +445,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let shelf = Shelf::of(folder.path(), "https://a.example", "https://a.example/jwks");
         let keys = Forge::of(Algorithm::EdDsa).keys;
-        let set = PublicKeySet::from_iter(keys.keys.iter());
+        let set = keys.keys.iter().collect::<PublicKeySet>();
         shelf
             .write(serde_json::to_string(&set).expect("JSON").as_bytes())
             .expect("written");
@@ -468,7 +468,7 @@ mod tests {
                 .open(&file)
                 .and_then(|file| file.set_modified(time.into()))
                 .expect("a time");
-            let kept = kept(&shelf, "https://a.example", Duration::from_secs(600));
+            let kept = kept(&shelf, "https://a.example", Duration::from_mins(10));
             assert_eq!(kept.is_some(), is_used, "{ahead} s ahead");
         }
     }
@@ -479,10 +479,10 @@ mod tests {
     async fn keys_that_an_issuer_calls_unchanged_are_confirmed_on_disk_too() {
         let folder = tempfile::tempdir().expect("a folder");
         let issuer = "https://a.example";
-        let day = Duration::from_secs(86_400);
+        let day = Duration::from_hours(24);
         let shelf = || Shelf::of(folder.path(), issuer, "https://a.example/jwks");
         let keys = Forge::of(Algorithm::EdDsa).keys;
-        let body = serde_json::to_vec(&PublicKeySet::from_iter(keys.keys.iter())).expect("JSON");
+        let body = serde_json::to_vec(&keys.keys.iter().collect::<PublicKeySet>()).expect("JSON");
         let mut refresh = Refresh {
             issuer: issuer.to_owned(),
             shared: Arc::new(Shared {

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 /// The `max-age` that is assumed if the response has none.
-const USUAL_MAX_AGE: Duration = Duration::from_secs(300);
+const USUAL_MAX_AGE: Duration = Duration::from_mins(5);
 /// The shortest `max-age` that is obeyed. An issuer sends `max-age=1` when its next key is about to
 /// sign, but that key is already in the set.
 const SOONEST: Duration = Duration::from_secs(10);
 /// The longest `max-age` that is obeyed, so that a key that was retired in an emergency disappears
 /// within this time.
-const LATEST: Duration = Duration::from_secs(600);
+const LATEST: Duration = Duration::from_mins(10);
 /// The wait after the first failure. It doubles with each further failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after a failure. With this wait and the timeout of a fetch, an issuer that has

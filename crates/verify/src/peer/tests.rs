@@ -16,9 +16,9 @@ use crate::revocations::{PAGE_TYP, RevocationHash};
 use crate::verifier::tests::{Forge, ISSUER, policy, with};
 use crate::{Algorithm, PublicKeySet};
 
-const MAX_AGE: Duration = Duration::from_secs(600);
+const MAX_AGE: Duration = Duration::from_mins(10);
 /// The limit for work that takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Issuer {
     forge: Forge,
@@ -137,9 +137,12 @@ impl Issuer {
 }
 
 fn jwks(signers: &[&Forge]) -> String {
-    serde_json::to_string(&PublicKeySet::from_iter(
-        signers.iter().flat_map(|signer| &signer.keys.keys),
-    ))
+    serde_json::to_string(
+        &signers
+            .iter()
+            .flat_map(|signer| &signer.keys.keys)
+            .collect::<PublicKeySet>(),
+    )
     .expect("JSON")
 }
 

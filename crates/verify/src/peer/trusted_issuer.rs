@@ -13,7 +13,7 @@ const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The path at which wxmint publishes its revocation feed.
 const REVOCATIONS_PATH: &str = "/revocations";
 /// The default of [`TrustedIssuer::keys_max_age`].
-pub(super) const KEYS_MAX_AGE: Duration = Duration::from_secs(86_400);
+pub(super) const KEYS_MAX_AGE: Duration = Duration::from_hours(24);
 
 /// An issuer whose tokens are accepted, and the URL of its keys.
 #[derive(Debug, Clone)]
@@ -75,7 +75,7 @@ impl Revocations {
 
     /// The feed at `url`, with the intervals of [`Revocations::beside`].
     pub fn at(url: Url) -> Self {
-        let (every, max_age) = (Duration::from_secs(5), Duration::from_secs(60));
+        let (every, max_age) = (Duration::from_secs(5), Duration::from_mins(1));
         Self {
             url,
             every,

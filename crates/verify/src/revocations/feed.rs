@@ -163,12 +163,12 @@ impl RevocationFeed {
     fn take(&mut self, page: RevocationsPage) -> bool {
         self.newest = self.newest.max(page.iat);
         let expiry = Expiry::at(self.newest);
-        page.revoked
-            .iter()
-            .for_each(|entry| self.revocations.add(entry, &expiry));
+        for entry in &page.revoked {
+            self.revocations.add(entry, expiry);
+        }
         let is_full = self.revocations.count() > self.most + self.most / 16;
         if is_full || self.newest - self.purged_at >= PURGE_EVERY {
-            self.revocations.purge_expired(&expiry);
+            self.revocations.purge_expired(expiry);
             self.purged_at = self.newest;
         }
         if is_full {

@@ -14,7 +14,7 @@ pub const PAGE_MEDIA_TYPE: &str = "application/revocations+jwt";
 /// The most revocations in one page.
 pub const MAX_PAGE_REVOCATIONS: usize = 10_000;
 /// The time from a page's `iat` to its `exp`.
-pub const PAGE_LIFE: Duration = Duration::from_secs(5 * 60);
+pub const PAGE_LIFE: Duration = Duration::from_mins(5);
 
 /// The claims of a page. All times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,10 +229,10 @@ mod tests {
         );
         assert_eq!(read(r#"["kid","a",1,"of a later version"]"#), Some(1));
         for wrong in [
-            r#"[]"#,
-            r#"{}"#,
+            r"[]",
+            r"{}",
             r#""sub""#,
-            r#"[1]"#,
+            r"[1]",
             r#"["sub"]"#,
             r#"["sub","AAAAAAAAAAAAAAAA"]"#,
             r#"["sub","AAAAAAAAAAAAAAAA",1]"#,

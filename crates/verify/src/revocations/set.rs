@@ -131,7 +131,7 @@ impl RevocationSet {
     }
 
     /// Adds a revocation unless it has expired. If its hash is held already, the later times count.
-    pub(super) fn add(&self, entry: &RevocationEntry, expiry: &Expiry) {
+    pub(super) fn add(&self, entry: &RevocationEntry, expiry: Expiry) {
         let (RevocationEntry::User { until, .. }
         | RevocationEntry::UserInApp { until, .. }
         | RevocationEntry::Token { until, .. }
@@ -168,7 +168,7 @@ impl RevocationSet {
         }
     }
 
-    pub(super) fn purge_expired(&self, expiry: &Expiry) {
+    pub(super) fn purge_expired(&self, expiry: Expiry) {
         self.users.retain(|until| expiry.needs(until));
         self.users_in_apps.retain(|until| expiry.needs(until));
         self.tokens.retain(|until| expiry.needs(until));
@@ -223,7 +223,7 @@ impl Expiry {
 
     /// Whether a verifier may still accept a token that expires at `until`: the leeway counts from
     /// `until`, by the verifier's clock, which may be behind the issuer's.
-    fn needs(&self, until: Seconds) -> bool {
+    fn needs(self, until: Seconds) -> bool {
         until.saturating_add(MAX_LEEWAY.as_secs() as Seconds + CLOCKS_DIFFER) > self.now
     }
 }

@@ -111,10 +111,10 @@ impl PushKey {
         let parts = parts
             .and_then(|(length, rest)| rest.split_at_checked(u32::from_be_bytes(*length) as usize));
         let (message, id) = parts.ok_or(BadPush::Encrypted)?;
-        if id != component.as_str().as_bytes() {
-            Err(BadPush::OtherPlatform)
-        } else {
+        if id == component.as_str().as_bytes() {
             read(component, message)
+        } else {
+            Err(BadPush::OtherPlatform)
         }
     }
 

@@ -11,7 +11,7 @@ use crate::vectors;
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODw==";
 const APP: &str = "wx0123456789abcdef";
 const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
-const MAX_AGE: Duration = Duration::from_secs(600);
+const MAX_AGE: Duration = Duration::from_mins(10);
 
 /// The time at which the data of these tests was encrypted.
 fn sealed_at() -> DateTime<Utc> {

@@ -12,9 +12,9 @@ pub(super) fn may_be_an_object(text: &[u8]) -> bool {
     let mut wrong = text.first() != Some(&b'{');
     let [mut first, mut second, mut third] = [0; 3];
     for &byte in text {
-        let wanted = (first >= 0xc0) | (second >= 0xe0) | (third >= 0xf0);
+        let wanted = (first >= 0xc0) || (second >= 0xe0) || (third >= 0xf0);
         let continues = byte & 0xc0 == 0x80;
-        let is_never_in_text = (byte == 0xc0) | (byte == 0xc1) | (byte >= 0xf5);
+        let is_never_in_text = (byte == 0xc0) || (byte == 0xc1) || (byte >= 0xf5);
         wrong |= (wanted != continues) | is_never_in_text;
         (first, second, third) = (byte, first, second);
     }

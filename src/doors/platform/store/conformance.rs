@@ -12,6 +12,10 @@ fn said(at: i64, value: &str) -> PlatformEntry {
     }
 }
 
+#[expect(
+    clippy::cognitive_complexity,
+    reason = "a case reads from top to bottom"
+)]
 async fn what_a_platform_keeps_is_the_newest_and_a_push_counts_once(store: Rc<Store>) {
     let [platform, other] = ["wx1", "wx2"].map(|id| id.parse::<AppId>().expect("an AppID"));
     let store = &store;

@@ -21,9 +21,9 @@ use super::browser::BrowserName;
 use super::codes::{DeviceCode, UserCode};
 
 /// How long a page waits for the phone.
-pub(in crate::doors) const DEVICE_TTL: Duration = Duration::from_secs(180);
+pub(in crate::doors) const DEVICE_TTL: Duration = Duration::from_mins(3);
 /// How long the outcome of a request is kept after it has expired, for pages that still poll.
-pub(super) const DEVICE_END_KEPT: Duration = Duration::from_secs(10 * 60);
+pub(super) const DEVICE_END_KEPT: Duration = Duration::from_mins(10);
 /// How long a page waits between two polls, and how much longer after each poll that came too soon
 /// (RFC 8628 section 3.5).
 pub(in crate::doors) const POLL_INTERVAL: Duration = Duration::from_secs(2);

@@ -40,7 +40,7 @@ pub(super) struct Budget {
 pub(super) const CODES: Budget = Budget {
     name: "codes",
     total: 5_000,
-    period: Duration::from_secs(60),
+    period: Duration::from_mins(1),
 };
 
 /// As many requests as WeChat can draw codes for while they are open. This bounds the memory of

@@ -26,7 +26,7 @@ pub const REVOCATIONS_KEPT: Duration = LONGEST_LIFE
 /// may have signed that token a little later, and by another clock. A thief of the key can sign at
 /// any time, but by then no verifier uses a JWK Set that contains the key.
 pub(crate) const KEY_REVOCATIONS_KEPT: Duration =
-    LONGEST_LIFE.saturating_add(Duration::from_secs(5 * 60));
+    LONGEST_LIFE.saturating_add(Duration::from_mins(5));
 /// How much longer than its date a revocation stays in the store, in seconds: the leeway of
 /// verifiers, plus the difference that clocks may have. A verifier that has just started, and whose
 /// clock is behind the store's, still accepts the token until then.
@@ -175,7 +175,7 @@ impl Revocation {
     pub(in crate::redis) fn dated(mut self, date: i64) -> Self {
         match &mut self {
             Self::User { until, .. } | Self::UserInApp { until, .. } | Self::Key { until, .. } => {
-                *until = date
+                *until = date;
             }
             Self::Token { .. } => {}
         }
@@ -597,7 +597,7 @@ impl Store {
         for (_, (_, revocation)) in &over {
             match Revocation::read(revocation) {
                 Some(Revocation::User { user, .. } | Revocation::UserInApp { user, .. }) => {
-                    _ = users.insert(user)
+                    _ = users.insert(user);
                 }
                 Some(Revocation::Token { id, user, .. }) => {
                     let key = name::revoked_token(&user, &id);
