@@ -60,7 +60,7 @@ pub use self::client_tokens::{client_tag, is_of_client};
 pub use self::credentials::Credentials;
 pub use self::deserted_users::DesertedUsers;
 pub use self::error::{LoginError, Result};
-pub(crate) use self::exchange::release_code;
+pub use self::exchange::release_code;
 use self::exchanged_login::ExchangedLogin;
 pub use self::exchanger::{CodeExchanger, CodeExchangers, ComponentTokens};
 pub use self::issuance::Issuance;

@@ -93,12 +93,7 @@ impl CodeExchange<'_> {
 }
 
 /// Releases a code that was not sent to WeChat.
-pub(crate) async fn release_code(
-    store: &Store,
-    app: &AppId,
-    code: &LoginCode,
-    attempt: &AttemptId,
-) {
+pub async fn release_code(store: &Store, app: &AppId, code: &LoginCode, attempt: &AttemptId) {
     if let Err(error) = store.release_code(app, code, attempt).await {
         tracing::warn!(%error, "a login code that was not sent could not be given back");
     }

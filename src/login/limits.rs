@@ -79,7 +79,7 @@ impl LoginLimits<'_> {
     }
 
     /// Counts a request of an address, with the rate of `limit_ip`.
-    pub(crate) async fn count_by_address(&self, kind: &'static str, address: &str) -> Result<()> {
+    pub async fn count_by_address(&self, kind: &'static str, address: &str) -> Result<()> {
         self.count(&RateLimitKey::new(kind, address, self.policy.limit_ip), IP)
             .await
     }
