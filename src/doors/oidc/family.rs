@@ -19,8 +19,9 @@ use wxmint_store::{Store, short_digest, unreadable};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::backchannel::{Logout, queue};
+use super::lists::{enlist, names};
 use crate::doors::scan::clients::Client;
-use crate::doors::scan::store::{enlist, json, names, read, strike};
+use crate::doors::scan::store::{json, read, strike};
 use crate::login::{Issuance, LoginParts, Result};
 
 /// How many access tokens of a login can be valid at a time: one for each five minutes of a day. If

@@ -8,6 +8,7 @@ mod authorize;
 mod backchannel;
 mod family;
 mod grants;
+mod lists;
 mod logout;
 mod own_jwt;
 mod page;

@@ -250,7 +250,8 @@ fn revoked_logins(listed: &[(String, f64)], before: i64, needs_sid: bool) -> Vec
 mod tests {
     use super::super::PAUSES;
     use super::*;
-    use crate::doors::scan::{clients::Clients, store::enlist};
+    use crate::doors::oidc::lists::enlist;
+    use crate::doors::scan::clients::Clients;
     use crate::doors::servers;
 
     #[test]

@@ -585,35 +585,7 @@ async fn a_mini_program_code_is_asked_for_a_few_times(store: Rc<Store>) {
     );
 }
 
-const HOUR: Duration = Duration::from_hours(1);
-
-async fn a_list_has_the_oldest_first_and_each_once(store: Rc<Store>) {
-    let now = store.now().timestamp();
-    let names = async |at, name| {
-        let listed = enlist(&store, "l", name, at, HOUR)
-            .await
-            .expect("an answer");
-        listed.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
-    };
-    for (name, age, listed) in [
-        ("b", 90, &["b"][..]),
-        ("a", 60, &["b", "a"]),
-        ("c", 0, &["b", "a", "c"]),
-        ("c", 0, &["b", "a", "c"]),
-    ] {
-        assert_eq!(names((now - age) as f64, name).await, listed, "{name}");
-    }
-    for name in ["b", "b", "nobody"] {
-        strike(&store, "l", name).await.expect("struck");
-    }
-    strike(&store, "no list", "b")
-        .await
-        .expect("also where there is none");
-    assert_eq!(names(now as f64, "d").await, ["a", "c", "d"]);
-}
-
 crate::conformance! {
-    a_list_has_the_oldest_first_and_each_once
     an_approved_request_gives_one_token
     a_grant_that_an_attempt_gives_up_is_taken_by_another_and_by_one_alone
     a_second_use_of_a_device_code_is_recognised_after_its_request_has_expired
@@ -630,27 +602,6 @@ crate::conformance! {
 
 mod redis_only {
     use super::*;
-
-    #[tokio::test(flavor = "local")]
-    async fn a_list_lives_as_long_as_a_name_and_drops_those_that_are_older() {
-        let server = RedisServer::start().await;
-        let store = server.store();
-        let list = "wxmint:oidc:families:x";
-        for (name, age) in [("old", 3601), ("new", 1)] {
-            enlist(
-                &store,
-                list,
-                name,
-                (store.now().timestamp() - age) as f64,
-                HOUR,
-            )
-            .await
-            .expect("listed");
-        }
-        let ttl: u64 = server.cli(&["TTL", list]).parse().expect("seconds");
-        assert!((3590..=3600).contains(&ttl), "{ttl}");
-        assert_eq!(server.cli(&["ZRANGE", list, "0", "-1"]), "new");
-    }
 
     #[tokio::test(flavor = "local")]
     async fn an_expired_request_is_told_as_expired_for_ten_minutes_whatever_comes_then() {

@@ -415,7 +415,7 @@ impl Place<'_> {
             .arg(0)
             .arg(0)
             .arg("WITHSCORES");
-        type Counted = (Value, Value, Value, u32, Names);
+        type Counted = (Value, Value, Value, u32, Vec<(String, f64)>);
         let (_, _, _, open, oldest): Counted = redis.link.run("count_open", call).await?;
         if open <= most {
             return Ok(());
@@ -435,52 +435,6 @@ impl Place<'_> {
             .give_back(redis, self.app, self.counted_by, self.id)
             .await
     }
-}
-
-/// The names of a list, each with its time in seconds since 1970.
-type Names = Vec<(String, f64)>;
-
-/// Adds a name to a list, and returns all names with their times, the oldest first. Removes names
-/// that are older than `life` at the time `at`. The list itself expires `life` after the last
-/// addition.
-pub(in crate::doors) async fn enlist(
-    store: &Store,
-    list: &str,
-    name: &str,
-    at: f64,
-    life: Duration,
-) -> Result<Names> {
-    let seconds = life.as_secs();
-    let call = Call::of("ZADD", list)
-        .arg(at)
-        .arg(name)
-        .cmd("EXPIRE")
-        .arg(list)
-        .arg(seconds);
-    let call = call
-        .cmd("ZREMRANGEBYSCORE")
-        .arg(list)
-        .arg("-inf")
-        .arg(at - seconds as f64);
-    let call = call
-        .cmd("ZRANGE")
-        .arg(list)
-        .arg(0)
-        .arg(-1)
-        .arg("WITHSCORES");
-    let (_, _, _, names): (Value, Value, Value, _) = store.link.run("enlist", call).await?;
-    Ok(names)
-}
-
-/// The names of a list, as [`enlist`] returns them.
-pub(in crate::doors) async fn names(store: &Store, list: &str) -> Result<Names> {
-    Ok(store
-        .link
-        .run(
-            "names",
-            Call::of("ZRANGE", list).arg(0).arg(-1).arg("WITHSCORES"),
-        )
-        .await?)
 }
 
 /// Removes a name from a list.
