@@ -6,14 +6,14 @@ use futures_util::future::join;
 use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{
-    AttemptId, BindingState, Generation, Intent, LoginRecord, Recorded, Store, StoreError,
-    UnboundPolicy,
+    BindingState, Generation, Intent, LoginRecord, Recorded, Store, StoreError, UnboundPolicy,
 };
 use wxmint_wechat::App;
 
+use super::bind::Bind;
 use super::exchange::ExchangedCode;
 use super::exchanged_login::ExchangedLogin;
-use super::{Attempt, Binder, LoginError, LoginPolicy, OPENID, Result, UserIds};
+use super::{Attempt, LoginError, LoginPolicy, OPENID, Result, UserIds};
 use crate::accounts::{Accepts, Accounts, Named};
 use crate::apps::CurrentApps;
 
@@ -25,6 +25,7 @@ pub(super) struct LoginRecorder<'a> {
     pub(super) accounts: &'a dyn Accounts,
     pub(super) policy: &'a LoginPolicy,
     pub(super) ids: &'a UserIds,
+    pub(super) bind: Bind<'a>,
 }
 
 impl LoginRecorder<'_> {
@@ -149,7 +150,7 @@ impl LoginRecorder<'_> {
                     by_unionid: is_new,
                 };
                 let state = self.store.intend(person, generation, &intent).await?;
-                Box::pin(self.binder(person, unionid, &attempt.id).settle(state)).await?;
+                Box::pin(self.bind.binder(person, unionid, &attempt.id).settle(state)).await?;
                 self.store.strike_off(computed, person).await?;
                 if is_new {
                     record.if_unbound = UnboundPolicy::Intended(intent);
@@ -199,24 +200,10 @@ impl LoginRecorder<'_> {
         }
         let Named { user, .. } = self.accounts.new_user("", attempt.now).await?;
         Ok(UnboundPolicy::Intended(
-            self.binder(person, unionid, &attempt.id)
+            self.bind
+                .binder(person, unionid, &attempt.id)
                 .intent_for(user, unionid, None)
                 .await?,
         ))
-    }
-
-    fn binder<'b>(
-        &'b self,
-        person: &'b Person,
-        unionid: Option<&'b UnionId>,
-        attempt: &'b AttemptId,
-    ) -> Binder<'b> {
-        Binder {
-            store: self.store,
-            person,
-            unionid,
-            attempt,
-            per_user: self.policy.bindings_per_user,
-        }
     }
 }

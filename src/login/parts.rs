@@ -162,6 +162,7 @@ impl LoginParts {
             accounts: &*self.accounts,
             policy: &self.policy,
             ids: &self.ids,
+            bind: self.bind(),
         }
     }
 
