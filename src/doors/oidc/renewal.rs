@@ -730,17 +730,7 @@ mod tests {
             AHEAD.set(TimeDelta::zero());
             login.store = Store::new(&StoreAccess::in_memory(clock), Duration::ZERO, clock, ());
             let (family, shown) = kept(&login).await;
-            Renewals::of(&login)
-                .renew_alone(&family, &shown, client)
-                .await
-                .expect("an answer")
-                .expect("renewed");
-            let renewed = Families::of(&login)
-                .find_rotation(family.sid(), 1)
-                .await
-                .expect("an answer")
-                .expect("given")
-                .token;
+            let renewed = renewed(&login, &family, &shown, client).await;
             AHEAD.set(TimeDelta::seconds(seconds));
             assert_eq!(
                 end_login(&login, renewed).await.expect("ended"),
@@ -771,17 +761,7 @@ mod tests {
             let (family, shown) = kept(&login).await;
             AHEAD.set(TimeDelta::days(days));
             login.store.purge_kept_records(100).await.expect("purged");
-            Renewals::of(&login)
-                .renew_alone(&family, &shown, client)
-                .await
-                .expect("an answer")
-                .expect("renewed");
-            let renewed = Families::of(&login)
-                .find_rotation(family.sid(), 1)
-                .await
-                .expect("an answer")
-                .expect("given")
-                .token;
+            let renewed = renewed(&login, &family, &shown, client).await;
             login
                 .store
                 .revoke_in_app(&renewed.user, &family.app)
@@ -878,6 +858,20 @@ mod tests {
             .await
             .expect("kept");
         (family, shown)
+    }
+
+    /// The access token of a first renewal.
+    async fn renewed(login: &LoginParts, family: &Family, shown: &str, client: &Client) -> Issued {
+        Renewals::of(login)
+            .renew_alone(family, shown, client)
+            .await
+            .expect("an answer")
+            .expect("renewed");
+        let rotation = Families::of(login)
+            .find_rotation(family.sid(), 1)
+            .await
+            .expect("an answer");
+        rotation.expect("given").token
     }
 
     #[derive(Clone, Default)]
