@@ -38,8 +38,11 @@ const LOGINS_FAIL: &str = "logins fail: Redis does not answer";
 /// Follows the state of the store. If Redis is gone, the process stays ready, because otherwise all
 /// replicas would become unready at once. A warning says that nobody can log in.
 pub(super) async fn follow_store(issuer: Arc<Issuer>) {
-    let (redis, mut interval) = (issuer.store(), actix_web::rt::time::interval(INTERVAL));
-    let (mut tried, mut clock, mut unanswered) = (None, Status::Ok, 0);
+    let redis = issuer.store();
+    let mut interval = actix_web::rt::time::interval(INTERVAL);
+    let mut tried = None;
+    let mut clock = Status::Ok;
+    let mut unanswered = 0;
     for look in 0.. {
         interval.tick().await;
         issuer.judge_revoked_keys(&redis).await;
@@ -94,7 +97,8 @@ impl Issuer {
         let Ok(found) = self.learn_revoked_keys(store, now).await else {
             return;
         };
-        let (keys, found) = (self.keys.set(), found.map(|finding| finding.to_string()));
+        let keys = self.keys.set();
+        let found = found.map(|finding| finding.to_string());
         let unfit = match keys.signing(now) {
             Ok(key) => found
                 .as_deref()
@@ -110,8 +114,8 @@ impl Issuer {
         }
         let early = leaves_early(&keys, &self.settings.keys, self.settings.token_ttl, now);
         let early = early.map(|finding| finding.to_string());
-        if let (true, Some(reason)) = (self.readiness.warns("keys_early", early.as_deref()), early)
-        {
+        let has_changed = self.readiness.warns("keys_early", early.as_deref());
+        if has_changed && let Some(reason) = early {
             tracing::warn!(reason, "tokens will outlive the key that has signed them");
         }
     }
@@ -231,7 +235,8 @@ fn is_gone(cause: Cause) -> bool {
 /// Compares with the other processes, through the store, how user ids are made. A process that
 /// makes them in another way, or with another key, is not ready, and logs nobody in.
 pub(super) async fn follow_user_ids(issuer: Arc<Issuer>) {
-    let (store, mut answers_since) = (issuer.store(), None);
+    let store = issuer.store();
+    let mut answers_since = None;
     let wait = if issuer.settings.store.url.is_some() {
         OTHERS_FIRST
     } else {

@@ -97,12 +97,15 @@ impl RevocationCache {
     /// know the cursor: its entry may have been purged, or the stream may be a different one. Only
     /// reading the whole stream tells.
     async fn read(&mut self, store: &Store) -> Result<Option<usize>, StoreError> {
-        let (mut more, mut count) = (true, 0);
+        let mut more = true;
+        let mut count = 0;
         while more {
             let Some(read) = store.revocations_after_entry(&self.cursor, PAGE).await? else {
                 return Ok(None);
             };
-            (self.cursor, self.known_lives, more) = (read.cursor, read.lives, read.more);
+            self.cursor = read.cursor;
+            self.known_lives = read.lives;
+            more = read.more;
             count += read.revocations.len();
             self.add(read.revocations);
         }
@@ -134,7 +137,8 @@ impl RevocationCache {
                 is_certain: true,
             });
         }
-        (self.mark, self.possible_loss) = (mark, possible_loss);
+        self.mark = mark;
+        self.possible_loss = possible_loss;
         Ok(())
     }
 
@@ -199,7 +203,8 @@ impl RevocationCache {
 
     /// Drops the revocations whose tokens have all expired.
     pub(super) fn purge_expired(&mut self, store: &Store) {
-        let ([own, redis], revocations) = (seconds(store), mem::take(&mut self.revocations));
+        let [own, redis] = seconds(store);
+        let revocations = mem::take(&mut self.revocations);
         self.revocations = revocations
             .into_iter()
             .filter(|text| Self::needed(text, own.min(redis)).is_some())
@@ -272,7 +277,8 @@ impl RevocationCache {
                 stream::iter(page).map(|(_, revocation)| store.restore_revocation(revocation));
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
-        let (lives, mark) = (mem::take(&mut self.lives), self.mark.take());
+        let lives = mem::take(&mut self.lives);
+        let mark = self.mark.take();
         *self = Self {
             lives,
             mark,

@@ -23,7 +23,8 @@ pub(super) fn has_run_steadily(
     began: &mut (Instant, DateTime<Utc>),
     now: (Instant, DateTime<Utc>),
 ) -> bool {
-    let (passed, by_clock) = (now.0 - began.0, now.1 - began.1);
+    let passed = now.0 - began.0;
+    let by_clock = now.1 - began.1;
     if (by_clock - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CORRECTED {
         *began = now;
     } else if passed >= STEADY_FOR {

@@ -18,7 +18,9 @@ const LOOKS_IN_A_MINUTE: u64 = 30;
 /// long the tokens live that this process issues.
 pub(crate) async fn follow_revocations(store: Store, life: Duration, mut monitor: LossMonitor) {
     let mut interval = actix_web::rt::time::interval(INTERVAL);
-    let (mut cache, mut lost, mut clock) = (RevocationCache::default(), 0, (Instant::now(), now()));
+    let mut cache = RevocationCache::default();
+    let mut lost = 0;
+    let mut clock = (Instant::now(), now());
     let mut purged_to = None;
     for look in 1.. {
         interval.tick().await;

@@ -4,7 +4,6 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::findings::Finding;
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_http::Readiness;
 use wxmint_keys::KeyRing;
@@ -13,6 +12,7 @@ use wxmint_telemetry::Metrics;
 use wxmint_verify::MAX_LEEWAY;
 
 use crate::clock::now;
+use crate::findings::Finding;
 
 /// A key that could sign for this long before the store was found empty has signed tokens, so the
 /// installation is not new. A younger key proves nothing; then other signs count
@@ -91,10 +91,8 @@ impl LossMonitor {
             .as_ref()
             .map(|loss| format!("{}: {}", loss.found, loss.advice));
         self.metrics.lost_revocations.set(reason.is_some().into());
-        if let (true, Some(reason)) = (
-            self.readiness.warns("revocations", reason.as_deref()),
-            reason,
-        ) {
+        let has_changed = self.readiness.warns("revocations", reason.as_deref());
+        if has_changed && let Some(reason) = reason {
             tracing::error!("{reason}");
         }
         let Some(PossibleLoss {

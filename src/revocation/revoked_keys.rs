@@ -22,7 +22,8 @@ const LOGGED: u32 = 30;
 /// Publishes the revocations that a key file names, each once. The feed may lack even an old
 /// revocation, because perhaps no replica was running when the key was revoked.
 pub(crate) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
-    let (store, mut published) = (Rc::new(store), Vec::new());
+    let store = Rc::new(store);
+    let mut published = Vec::new();
     move |noted| {
         for key in noted.iter().filter(|key| !published.contains(*key)) {
             actix_web::rt::spawn(revoke_key(Rc::clone(&store), key.kid.clone(), AGAIN));

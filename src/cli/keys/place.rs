@@ -5,6 +5,8 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::Args;
 use derive_more::Display;
+use wxmint_keys::{KeySet, StoredKeys};
+use zeroize::Zeroizing;
 
 #[cfg(feature = "kubernetes")]
 use super::cluster::{FIELD, KeysSecret};
@@ -12,8 +14,6 @@ use super::{Failure, variables};
 use crate::findings::Message;
 use crate::secret_files::{FileError, Held, MAKE_KEYS, create_private, read_private};
 use crate::settings::{KEYS, read_one};
-use wxmint_keys::{KeySet, StoredKeys};
-use zeroize::Zeroizing;
 
 /// Checks a set before it is written: it must be usable.
 pub(in crate::cli) fn checked(keys: &StoredKeys) -> Result<KeySet, Failure> {

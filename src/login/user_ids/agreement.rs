@@ -1,9 +1,10 @@
 //! Compares how this process makes user ids with what the store says, so that no process gives
 //! people other user ids.
 
-use crate::findings::Finding;
 use parking_lot::Mutex;
 use wxmint_store::{DRAWN, Store, StoreError};
+
+use crate::findings::Finding;
 
 /// Whether this process agrees with the fingerprint in the store: the kind and the fingerprint of
 /// the id key, or [`DRAWN`]. All processes must have the same one. A process that finds another one

@@ -152,7 +152,8 @@ impl PageMaker<'_> {
         read: ReadRevocations,
         begun: Instant,
     ) -> Result<Arc<Page>, String> {
-        let (pages, vault) = (&self.feed.pages, self.feed.vault.load_full());
+        let pages = &self.feed.pages;
+        let vault = self.feed.vault.load_full();
         let is_new = cursor.is_none_or(|cursor| cursor.place != read.cursor);
         let end = Cursor {
             place: &read.cursor,
@@ -193,7 +194,8 @@ impl PageMaker<'_> {
         read: ReadRevocations,
         begun: Instant,
     ) -> Result<Arc<Page>, String> {
-        let (iss, iat) = (self.feed.issuer.clone(), read.at.timestamp());
+        let iss = self.feed.issuer.clone();
+        let iat = read.at.timestamp();
         let exp = iat + PAGE_LIFE.as_secs() as i64;
         let revoked = read
             .revocations

@@ -167,10 +167,8 @@ impl FeedPages {
         } else {
             Reader::Other
         };
-        let (turns, mut pages) = (
-            &self.lanes[lane as usize].turns,
-            self.lanes[lane as usize].pages.lock(),
-        );
+        let turns = &self.lanes[lane as usize].turns;
+        let mut pages = self.lanes[lane as usize].pages.lock();
         if let Some(asked) = pages.of.get(cursor).filter(|asked| asked.is_current()) {
             // Each client has a place of its own in the queue, because another client that waits
             // for this page may have many requests before it.
@@ -188,12 +186,11 @@ impl FeedPages {
         let place = turns.place(client, reader)?;
         let asked = pages.of.entry(cursor.to_owned()).or_insert_with(Asked::new);
         asked.clients.insert(client.to_owned());
-        let (cursor, client) = (cursor.to_owned(), client.to_owned());
         let ticket = Ticket {
             pages: Arc::clone(self),
             lane,
-            cursor,
-            client,
+            cursor: cursor.to_owned(),
+            client: client.to_owned(),
             place: Some(place),
             is_making: false,
         };

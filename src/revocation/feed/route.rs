@@ -40,9 +40,9 @@ pub(crate) async fn revocations(request: HttpRequest, feed: web::Data<Feed>) -> 
             .await?
             .ok_or_else(|| later("The revocation feed cannot be read now."))?,
     };
-    page.next
-        .iter()
-        .for_each(|next| feed.pages.gives(&client, next));
+    if let Some(next) = &page.next {
+        feed.pages.gives(&client, next);
+    }
     Ok(HttpResponse::Ok()
         .content_type(PAGE_MEDIA_TYPE)
         .insert_header((
@@ -57,7 +57,8 @@ async fn page(
     client: &str,
     feed: &web::Data<Feed>,
 ) -> Result<Option<Arc<Page>>, Problem> {
-    let (pages, vault) = (&feed.pages, feed.vault.load_full());
+    let pages = &feed.pages;
+    let vault = feed.vault.load_full();
     let cursor = Cursor::read(after, &vault);
     // A cursor that was not made here leads to the first page.
     let after = cursor.map_or("", |_| after);
