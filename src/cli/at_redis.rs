@@ -165,8 +165,6 @@ fn by() -> String {
 mod tests {
     use std::cell::Cell;
 
-    use wxmint_store::unreadable;
-
     use super::*;
 
     #[tokio::test]
@@ -174,7 +172,7 @@ mod tests {
         let reads = Cell::new(0);
         let read = async |_: &Place| {
             reads.set(reads.get() + 1);
-            Err::<Page<()>, _>(unreadable("the name of a key"))
+            Err::<Page<()>, _>(StoreError::Damaged("the name of a key"))
         };
         let told = walk_all(read, |()| Ok(())).await;
         let why = "the store did not answer: the name of a key in Redis cannot be read: mend or delete it.";

@@ -2,11 +2,11 @@
 //! revocations, limits.
 //!
 //! `redis` has the operations. They run on a real Redis or on the one of `memory`, a feature of this
-//! crate, under one conformance suite. Every write is idempotent, because a write whose answer was lost may have
-//! been executed: it carries the id of its attempt, which distinguishes a repetition from a rival
-//! request. Only limits count a repetition as an event of its own. Each step touches the keys of
-//! one person, one user or one unionid, because a Redis Cluster keeps these in different slots;
-//! `login::binder` combines the steps.
+//! crate, under one conformance suite. Every write is idempotent, because a write whose answer was
+//! lost may have been executed: it carries the id of its attempt, which distinguishes a repetition
+//! from a rival request. Only limits count a repetition as an event of its own. Each step touches
+//! the keys of one person, one user or one unionid, because a Redis Cluster keeps these in different
+//! slots; `login::binder` combines the steps.
 
 // Lets the servers of the conformance suite name this crate as the doors do.
 #[cfg(test)]
@@ -44,7 +44,7 @@ pub use self::redis::stored::{
     BindingState, Bound, Decision, Generation, Intent, UNPROVEN_LINK_KEPT,
 };
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
-pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, unreadable, walk};
+pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, walk};
 
 /// How long a claimed code is remembered: twice as long as WeChat accepts the code.
 pub const CLAIM_TTL: Duration = Duration::from_mins(10);

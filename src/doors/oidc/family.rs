@@ -15,7 +15,7 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wxmint_ids::{AppId, is_base64url, parsed};
 use wxmint_keys::token::Issued;
-use wxmint_store::{Store, short_digest, unreadable};
+use wxmint_store::{Store, StoreError, short_digest};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::backchannel::{Logout, queue};
@@ -165,7 +165,7 @@ pub(super) fn hashed_key(kind: &str, secret: &str) -> String {
 
 /// An access token of a family, with the fields that its revocation needs.
 fn access_token(family: &Family, id: &str, expires_at: f64) -> Result<Issued> {
-    let id = id.parse().map_err(|_| unreadable(LOGIN))?;
+    let id = id.parse().map_err(|_| StoreError::Damaged(LOGIN))?;
     Ok(Issued {
         id,
         expires_at: expires_at as i64,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use wxmint_ids::AppId;
 use wxmint_redis_link::{Call, Script};
-use wxmint_store::{Result, Store, unreadable};
+use wxmint_store::{Result, Store, StoreError};
 
 /// How old an accepted push may be, or how far ahead of our clock.
 pub(super) const PUSH_BELIEVED: Duration = Duration::from_mins(10);
@@ -96,7 +96,7 @@ pub(super) async fn entries(
     let version = fields
         .remove(VERSION)
         .map_or(Some(0), |number| str::from_utf8(&number).ok()?.parse().ok());
-    let version = version.ok_or_else(|| unreadable("the state of a platform"))?;
+    let version = version.ok_or(StoreError::Damaged("the state of a platform"))?;
     // An unreadable field is left out, so that one merchant's field does not affect the other
     // merchants.
     let entries = fields

@@ -7,9 +7,9 @@ use wxmint_ids::{AppId, UnionId, UserId};
 
 use super::session::{change_session, exchanged, owner};
 use super::stored::{StoredBinding, stored_binding};
-use super::{Call, Store, flag, name, packed, replace, script, unreadable};
+use super::{Call, Store, flag, name, packed, replace, script};
 use crate::{
-    AttemptMark, BindingState, Bound, Decision, Generation, Intent, Person, Result,
+    AttemptMark, BindingState, Bound, Decision, Generation, Intent, Person, Result, StoreError,
     UNPROVEN_LINK_KEPT,
 };
 
@@ -116,7 +116,7 @@ impl Store {
             "d" => Ok(Decision::Deserted),
             "b" => Ok(Decision::Blocked),
             "-" => Ok(Decision::Dismissed),
-            _ => Err(unreadable("a user's list")),
+            _ => Err(StoreError::Damaged("a user's list")),
         }
     }
 

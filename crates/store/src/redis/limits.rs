@@ -16,7 +16,7 @@ use redis::{Value, from_redis_value};
 use wxmint_ids::{AppId, Person};
 use wxmint_redis_link::Reason;
 
-use super::{Call, Store, name, script, unreadable};
+use super::{Call, Store, name, script};
 use crate::{Result, StoreError};
 
 /// The number of parts of a period.
@@ -263,7 +263,7 @@ impl Store {
         let Some(earlier) = counter.earlier else {
             return self.decide_by_all(counter, answer).await;
         };
-        let own: u64 = from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
+        let own: u64 = from_redis_value(answer).map_err(|_| StoreError::Damaged("a limit"))?;
         // If the count is 1, this is the first event of its part once more: the key was lost, and
         // has no expiry.
         if own > 1 && earlier + own <= counter.meter.rate.burst.into() {
@@ -290,7 +290,7 @@ impl Store {
     ) -> Result<Reservation, LimitError> {
         let counted = Reservation(counter.part);
         let (_, _, _, fields): (Value, Value, Value, HashMap<String, u64>) =
-            from_redis_value(answer).map_err(|_| unreadable("a limit"))?;
+            from_redis_value(answer).map_err(|_| StoreError::Damaged("a limit"))?;
         let mut parts = self.own_parts(counter, fields).await?;
         // The event itself is already among the counts.
         parts
@@ -330,7 +330,7 @@ impl Store {
             let part = ends
                 .next()
                 .and_then(|part| part.parse().ok())
-                .ok_or_else(|| unreadable("a limit"))?;
+                .ok_or(StoreError::Damaged("a limit"))?;
             let period = ends
                 .next()
                 .and_then(|seconds| seconds.parse::<NonZeroU32>().ok());

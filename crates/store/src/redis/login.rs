@@ -8,12 +8,12 @@ use wxmint_ids::{AppId, LoginCode, UserId};
 
 use super::session::{line, micros, owner_text, quarter};
 use super::stored::{StoredBinding, stored_binding};
-use super::{Call, Store, flag, name, packed, replace, script, unreadable};
+use super::{Call, Store, flag, name, packed, replace, script};
 use crate::limits::{LimitError, TooMany};
 use crate::{
     AttemptId, BindingState, Bound, CLAIM_TTL, Claim, ExchangeTimestamp, Generation, Intent,
     LIFE_HOLDS, LIFE_NOTED_EVERY, Lives, LoginRecord, PossibleLoss, REVOCATIONS_KEPT, RateLimitKey,
-    Recorded, Result, UnboundPolicy,
+    Recorded, Result, StoreError, UnboundPolicy,
 };
 
 /// The answer about a computed user's list: its fields `block`, `ended` and `floor`, and the day on
@@ -253,11 +253,15 @@ impl Store {
         }
         let (sign, rest) = recorded
             .split_at_checked(1)
-            .ok_or_else(|| unreadable("a limit"))?;
+            .ok_or(StoreError::Damaged("a limit"))?;
         let full_until = rest.trim_start_matches('b');
         let has_binding = rest.starts_with('b');
         if !full_until.is_empty() {
-            let until = micros(full_until.parse().map_err(|_| unreadable("a limit"))?);
+            let until = micros(
+                full_until
+                    .parse()
+                    .map_err(|_| StoreError::Damaged("a limit"))?,
+            );
             return Ok(Recorded::Limited(TooMany {
                 retry_after: Duration::from_micros(until.saturating_sub(now)),
             }));

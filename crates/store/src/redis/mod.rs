@@ -29,7 +29,6 @@ use wxmint_redis_link::{Call, Observer, Reason, RedisClient, RedisUrl, slot_of};
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
 use self::clocks::{Clocks, SteppedBack};
 use self::limits::EarlierParts;
-pub use self::script::unreadable;
 use self::script::{flag, replace};
 use crate::{
     AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation,

@@ -4,8 +4,6 @@ use std::sync::LazyLock;
 
 use wxmint_redis_link::{Call, Script};
 
-use crate::StoreError;
-
 /// Declares each script with the files that it is joined from. Files with shared functions come
 /// first.
 macro_rules! scripts {
@@ -50,9 +48,4 @@ pub(super) fn replace(key: &str, expected: &[u8], new: &[u8]) -> Call {
 /// A boolean as an argument of a script.
 pub(super) fn flag(value: bool) -> &'static str {
     if value { "1" } else { "" }
-}
-
-/// The error for a value that this version cannot read.
-pub fn unreadable(what: &'static str) -> StoreError {
-    StoreError::Damaged(what)
 }

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, ParsingError, Value};
 use wxmint_ids::{UnionId, UserId};
 
-use super::{Call, Store, name, packed, unreadable};
-use crate::{AttemptMark, Person, Result};
+use super::{Call, Store, name, packed};
+use crate::{AttemptMark, Person, Result, StoreError};
 
 /// How long a unionid stays linked to a user while the person is not bound to that user yet.
 pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_hours(1);
@@ -204,14 +204,14 @@ impl StoredBinding {
         let number = self
             .number(b'g')
             .and_then(|number| u64::try_from(number).ok())
-            .ok_or_else(|| unreadable("a binding's generation"))?;
+            .ok_or(StoreError::Damaged("a binding's generation"))?;
         Ok(NonZeroU64::new(number).map(Generation::Numbered))
     }
 
     pub(super) fn state(self) -> Result<BindingState> {
         let is_set = |name| self.field(name) == Some(b"1");
         let last = self.generation()?;
-        let numbered = || last.ok_or_else(|| unreadable("a binding's generation"));
+        let numbered = || last.ok_or(StoreError::Damaged("a binding's generation"));
         if let Some(user) = self.field(b'u') {
             let is_on = self.field(b's').is_some_and(|block| block.ends_with(b"on"));
             let time = |name| {
@@ -221,7 +221,7 @@ impl StoredBinding {
             return Ok(BindingState::Bound(Bound {
                 generation: numbered()?,
                 user: packed::read_user(user)?,
-                bound_at: time(b'b').ok_or_else(|| unreadable("a binding's time"))?,
+                bound_at: time(b'b').ok_or(StoreError::Damaged("a binding's time"))?,
                 last_login: time(b'l'),
                 unionid: self.field(b'n').map(packed::read_unionid).transpose()?,
                 others: self
@@ -253,7 +253,7 @@ impl StoredBinding {
         if let Some(user) = self.field(b'q') {
             let since = self
                 .number(b't')
-                .ok_or_else(|| unreadable("when a person left"))?;
+                .ok_or(StoreError::Damaged("when a person left"))?;
             return Ok(BindingState::Leaving {
                 generation: numbered()?,
                 user: packed::read_user(user)?,

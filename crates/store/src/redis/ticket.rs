@@ -7,8 +7,10 @@ use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, is_base64url, unprintable};
 use wxmint_keys::token::new_token_id;
 
-use super::{Store, name, packed, script, unreadable};
-use crate::{AttemptId, AttemptMark, ExchangeTimestamp, ExchangedKey, Person, Result, Sealed};
+use super::{Store, name, packed, script};
+use crate::{
+    AttemptId, AttemptMark, ExchangeTimestamp, ExchangedKey, Person, Result, Sealed, StoreError,
+};
 
 /// How long a ticket can be redeemed: as long as a login code.
 pub const TICKET_TTL: Duration = Duration::from_mins(5);
@@ -107,7 +109,7 @@ impl Store {
             },
             Sealed::from_stored(sealed),
         );
-        let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("a ticket"))?;
+        let at = DateTime::from_timestamp(second, 0).ok_or(StoreError::Damaged("a ticket"))?;
         Ok(Some((
             TicketHolder {
                 person: packed::read_person(&person)?,

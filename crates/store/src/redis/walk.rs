@@ -8,8 +8,8 @@ use wxmint_ids::{AppId, UserId};
 use wxmint_redis_link::scan::Slots;
 pub use wxmint_redis_link::scan::{PAGE, Page, Place};
 
-use super::{Store, name, packed, unreadable};
-use crate::{BindingState, Bound, Generation, Person, Result, Sealed};
+use super::{Store, name, packed};
+use crate::{BindingState, Bound, Generation, Person, Result, Sealed, StoreError};
 
 impl Store {
     /// The persons on the page that begins at `from`, of one app or of all apps, who have or had a
@@ -105,7 +105,7 @@ pub(super) fn owner(key: &str, what: &str) -> Result<Person> {
         .and_then(|rest| rest.strip_suffix(what)?.strip_suffix("}:"));
     Ok(packed::read_person(
         entry
-            .ok_or_else(|| unreadable("the name of a key"))?
+            .ok_or(StoreError::Damaged("the name of a key"))?
             .as_bytes(),
     )?)
 }

@@ -15,7 +15,7 @@ use wxmint_ids::{AppId, ClientId, Person, parsed};
 use wxmint_keys::token::{ExtraClaims, Issued};
 use wxmint_redis_link::{Call, Script};
 use wxmint_store::limits::{LimitError, TooMany};
-use wxmint_store::{AttemptId, Result, Store, short_digest, unreadable};
+use wxmint_store::{AttemptId, Result, Store, StoreError, short_digest};
 
 use super::browser::BrowserName;
 use super::codes::{DeviceCode, UserCode};
@@ -460,5 +460,5 @@ fn device(code: &UserCode, step: &str) -> Call {
 }
 
 pub(in crate::doors) fn read<T: DeserializeOwned>(what: &'static str, kept: &str) -> Result<T> {
-    serde_json::from_str(kept).map_err(|_| unreadable(what))
+    serde_json::from_str(kept).map_err(|_| StoreError::Damaged(what))
 }

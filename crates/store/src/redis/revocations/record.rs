@@ -10,9 +10,7 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::stream::KEY_REVOCATIONS_KEPT;
 use crate::redis::clocks::APART;
-use crate::redis::{
-    Call, NOTE_KEPT, Store, name, packed, script, session::change_session, unreadable,
-};
+use crate::redis::{Call, NOTE_KEPT, Store, name, packed, script, session::change_session};
 use crate::{
     Generation, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState,
 };
@@ -231,7 +229,9 @@ impl Store {
             self.link.run::<Value>("revoke_earlier", script).await?;
         }
         let revoke = async |(id, expires_at): (String, i64)| {
-            let id = id.parse().map_err(|_| unreadable("a user's revocations"))?;
+            let id = id
+                .parse()
+                .map_err(|_| StoreError::Damaged("a user's revocations"))?;
             self.revoke_one(
                 &Issued {
                     id,
@@ -477,7 +477,7 @@ impl Store {
         };
         noted
             .into_iter()
-            .map(|note| read(note).ok_or_else(|| unreadable("a user's pages")))
+            .map(|note| read(note).ok_or(StoreError::Damaged("a user's pages")))
             .collect()
     }
 
@@ -543,7 +543,9 @@ impl Store {
             .iter()
             .filter_map(|note| note.split_once(' ').filter(|(_, of)| *of == app.as_str()))
         {
-            let client = client.parse().map_err(|_| unreadable("a user's pages"))?;
+            let client = client
+                .parse()
+                .map_err(|_| StoreError::Damaged("a user's pages"))?;
             self.revoke_in_one_app(user, &client, last).await?;
         }
         Ok(())
@@ -696,6 +698,6 @@ pub(in crate::redis) fn admission(
             .map(Generation::from_number),
         _ => return Ok(None),
     };
-    let generation = generation.ok_or_else(|| unreadable("a user's list"))?;
+    let generation = generation.ok_or(StoreError::Damaged("a user's list"))?;
     Ok(Some((packed::read_person(person)?, generation)))
 }

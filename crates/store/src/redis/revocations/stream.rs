@@ -14,7 +14,7 @@ use wxmint_verify::revocations::{RevocationEntry, RevocationHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::record::{change_revocations, unless_ahead};
-use crate::redis::{Call, NOTE_KEPT, Store, clocks::APART, name, script, unreadable};
+use crate::redis::{Call, NOTE_KEPT, Store, clocks::APART, name, script};
 use crate::{Result, StoreError};
 
 /// How long a revocation is needed at most: until no verifier can accept a token that was issued
@@ -535,7 +535,7 @@ impl Store {
         most: usize,
         length: Length,
     ) -> Result<ReadRevocations> {
-        let at = DateTime::from_timestamp(second, 0).ok_or_else(|| unreadable("the time"))?;
+        let at = DateTime::from_timestamp(second, 0).ok_or(StoreError::Damaged("the time"))?;
         let at = self.clocks.page_time(at, (self.clock)());
         let more = entries.len() > most;
         entries.truncate(if more { length(&entries, most) } else { most });
@@ -668,7 +668,7 @@ impl Store {
         let of_user = users.iter().map(async |(user, noted)| {
             let user = user
                 .parse()
-                .map_err(|_| unreadable("the users whose records are kept"))?;
+                .map_err(|_| StoreError::Damaged("the users whose records are kept"))?;
             let of_clients = self.purge_old_clients(&user, present).await?;
             let of_record = self.purge_record(&user, present, &lives).await?;
             self.note_kept(&user, of_record.max(of_clients), *noted as i64)
