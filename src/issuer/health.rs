@@ -50,7 +50,7 @@ pub(super) async fn follow_store(issuer: Arc<Issuer>) {
             continue;
         }
         // Failed calls have logged why.
-        match redis.clock_ahead().await {
+        match redis.clock.ahead().await {
             Ok(ahead) => {
                 unanswered = 0;
                 judge_clock(&issuer, ahead, &mut clock);

@@ -91,7 +91,7 @@ impl Issuance<'_> {
         if date > at.timestamp() {
             // After a revocation in this second the date is the next second, and until then a
             // verifier without leeway refuses the token. Wait for it.
-            let ahead = (date * 1_000_000).saturating_sub_unsigned(self.store.now_micros());
+            let ahead = (date * 1_000_000).saturating_sub_unsigned(self.store.clock.redis_micros());
             if (1..=2_000_000).contains(&ahead) {
                 Box::pin(tokio::time::sleep(Duration::from_micros(
                     ahead.unsigned_abs(),
@@ -153,7 +153,7 @@ impl Issuance<'_> {
         let date = dates.into_iter().max().unwrap_or(token.issued_at);
         // A revocation written since the login applies to it. A revocation dated in the future
         // predates a clock step.
-        if date > logged_in_at && date <= (self.store.now_micros() / 1_000_000) as i64 + 1 {
+        if date > logged_in_at && date <= (self.store.clock.redis_micros() / 1_000_000) as i64 + 1 {
             return Err(LoginError::Contended);
         }
         token = dated(token, date, latest)?;

@@ -116,18 +116,18 @@ impl AccessTokens<'_> {
         let obtained = async |refused| {
             let usable = Arc::new(self.obtain(refused).await?);
             if let Some(held) = held {
-                held.hold(Arc::clone(&usable), self.store.now());
+                held.hold(Arc::clone(&usable), self.store.clock.now());
             }
             Ok::<_, LoginError>(usable)
         };
         let attempts = async {
             // The store may have a newer token than the held one, and WeChat may refuse that one
             // too.
-            let (mut used, mut replacements) = match held.and_then(|held| held.at(self.store.now()))
-            {
-                Some(used) => (used, 2),
-                None => (obtained(None).await?, 1),
-            };
+            let (mut used, mut replacements) =
+                match held.and_then(|held| held.at(self.store.clock.now())) {
+                    Some(used) => (used, 2),
+                    None => (obtained(None).await?, 1),
+                };
             loop {
                 match call(ByToken {
                     wechat: self.wechat,

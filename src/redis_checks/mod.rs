@@ -78,7 +78,7 @@ async fn examine_once(redis: &Store, now: DateTime<Utc>, life: Duration) -> (Vec
     let (fitness, state, ahead, rights) = join4(
         fitness,
         link.state(),
-        redis.clock_ahead(),
+        redis.clock.ahead(),
         rights_at_all(link),
     )
     .await;

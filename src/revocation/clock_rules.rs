@@ -37,7 +37,10 @@ pub(super) fn has_run_steadily(
 /// The present second by this machine's clock, and by that of Redis. Either may be ahead for a
 /// while.
 pub(super) fn seconds(store: &Store) -> [i64; 2] {
-    [now().timestamp(), (store.now_micros() / 1_000_000) as i64]
+    [
+        now().timestamp(),
+        (store.clock.redis_micros() / 1_000_000) as i64,
+    ]
 }
 
 #[cfg(test)]

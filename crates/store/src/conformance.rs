@@ -2936,7 +2936,7 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, operator) = (server.store(), server.store());
         let later = servers::now().timestamp() + 60;
-        operator.had_told(later as u64);
+        operator.clock.had_told(later as u64);
         let restored: [fn(UserId, i64) -> Revocation; 2] = [
             |user, before| Revocation::User {
                 user,
@@ -3051,7 +3051,7 @@ mod redis_only {
         let binding = format!("wxmint:{{{}:o1}}:binding", app());
         server.cli(&["HDEL", &binding, "d"]);
         assert!(!asks("k8").await);
-        store.had_told(servers::now().timestamp() as u64 + 60);
+        store.clock.had_told(servers::now().timestamp() as u64 + 60);
         assert!(asks("k9").await, "so have ends that were made before");
         let last = store
             .last_login(&person("o1"))
@@ -3798,7 +3798,7 @@ mod redis_only {
                 }),
                 "by one clock alone"
             );
-            assert!((119..=121).contains(&far.clock_ahead().await.expect("an answer").abs()));
+            assert!((119..=121).contains(&far.clock.ahead().await.expect("an answer").abs()));
         }
         let forgotten = store.purge_revocations(None, 4).await.expect("forgotten");
         assert_eq!(forgotten.revocations, 2);
@@ -3881,7 +3881,7 @@ mod redis_only {
             Ok(vec!["old-kid".into()]),
             "an old key file may come back"
         );
-        assert!((-1..=1).contains(&store.clock_ahead().await.expect("an answer")));
+        assert!((-1..=1).contains(&store.clock.ahead().await.expect("an answer")));
     }
 
     /// The entry that a reader has read last is purged by its date. The reader continues without
@@ -4281,7 +4281,7 @@ mod redis_only {
         else {
             panic!("bound")
         };
-        store.had_told(now as u64 + 50);
+        store.clock.had_told(now as u64 + 50);
         store.revoke_in_app(&user, &app()).await.expect("ended");
         assert!(cluster.0.iter().all(|server| {
             server

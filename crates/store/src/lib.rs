@@ -32,7 +32,7 @@ pub use self::limits::RateLimitKey;
 use self::limits::{Rate, TooMany};
 pub use self::redis::DRAWN;
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
-pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeTimestamp};
+pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeTimestamp, StoreClock};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::revocations::record::NotedClient;

@@ -186,7 +186,7 @@ fn act<T>(
             Ok((
                 known,
                 done,
-                operator.store.clock_ahead().await.unwrap_or_default(),
+                operator.store.clock.ahead().await.unwrap_or_default(),
             ))
         };
         noted(action, user, steps.await)

@@ -283,7 +283,7 @@ impl<'a> Families<'a> {
         // Queued first, because nothing would repeat this once the login has been revoked.
         if family.is_told {
             let logout = Logout {
-                since: store.now().timestamp(),
+                since: store.clock.now().timestamp(),
                 user: first.user.to_string(),
                 sid: Some(sid.into()),
             };
@@ -343,8 +343,8 @@ impl<'a> Families<'a> {
     /// one of them may be wrong.
     pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool> {
         let left =
-            token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.now().timestamp();
-        if left <= 0 && left <= self.store.clock_ahead().await? {
+            token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.clock.now().timestamp();
+        if left <= 0 && left <= self.store.clock.ahead().await? {
             return Ok(false);
         }
         Ok(self.store.revoke_token(token).await.map(|()| true)?)

@@ -172,7 +172,7 @@ impl<'a> CodeGrants<'a> {
             challenge,
             nonce,
             claims,
-            made_at: self.store.now().timestamp(),
+            made_at: self.store.clock.now().timestamp(),
         };
         self.store
             .keep(
@@ -229,7 +229,7 @@ impl<'a> CodeGrants<'a> {
                 .await?;
             return Err(NotGiven::Theft(Box::new(kept.family.first)));
         }
-        let now = self.store.now();
+        let now = self.store.clock.now();
         let is_late = now.timestamp() - kept.made_at >= CODE_TTL.as_secs() as i64;
         if is_late || !shown.fits(&kept) {
             return Err(NotGiven::Unknown);
@@ -334,7 +334,7 @@ impl<'a> CodeGrants<'a> {
         Ok(Given {
             access_token,
             token_type: "Bearer",
-            expires_in: (issued.expires_at - self.store.now().timestamp()).max(0),
+            expires_in: (issued.expires_at - self.store.clock.now().timestamp()).max(0),
             id_token,
             refresh_token,
             scope: family.scope.clone(),

@@ -64,7 +64,7 @@ mod conformance {
     const HOUR: Duration = Duration::from_hours(1);
 
     async fn a_list_has_the_oldest_first_and_each_once(store: Rc<Store>) {
-        let now = store.now().timestamp();
+        let now = store.clock.now().timestamp();
         let names = async |at, name| {
             let listed = enlist(&store, "l", name, at, HOUR)
                 .await
@@ -105,7 +105,7 @@ mod conformance {
                     &store,
                     list,
                     name,
-                    (store.now().timestamp() - age) as f64,
+                    (store.clock.now().timestamp() - age) as f64,
                     HOUR,
                 )
                 .await

@@ -123,7 +123,7 @@ impl<'a> Renewals<'a> {
         let Some(family) = self.families.family_of(&token, client).await? else {
             return Err(NotGiven::Unknown);
         };
-        let now = self.store.now();
+        let now = self.store.clock.now();
         let until =
             refresh_life(client).map_or(0, |life| family.first.issued_at.saturating_add(life));
         let has_app = client.app == family.app || client.web_apps.contains(&family.app);
@@ -215,7 +215,7 @@ impl<'a> Renewals<'a> {
             claims,
             nonce: None,
         };
-        Ok(self.grants.give(client, new, self.store.now())?)
+        Ok(self.grants.give(client, new, self.store.clock.now())?)
     }
 
     /// Notes that a renewal is given. This is the last step: if a later step failed, the repeated
@@ -227,7 +227,7 @@ impl<'a> Renewals<'a> {
         given: Given,
     ) -> Result<Given, NotGiven> {
         let noted = Rotation {
-            given_at: Some(self.store.now().timestamp()),
+            given_at: Some(self.store.clock.now().timestamp()),
             ..begun.clone()
         };
         let key = shown.key();
@@ -319,7 +319,7 @@ impl<'a> Renewals<'a> {
         let own = json(own);
         for _ in 0..LOOKS {
             let Some(held) = self.store.kept(&key).await? else {
-                let life = shown.family.life(self.store.now());
+                let life = shown.family.life(self.store.clock.now());
                 if self.store.keep_first(&key, &own, life).await? == own {
                     return self.unless_overtaken(shown).await;
                 }
@@ -329,7 +329,7 @@ impl<'a> Renewals<'a> {
             if let Some(given_at) = found.given_at {
                 // Compares by two clocks, because Redis' clock may have stepped back. Clocks of
                 // replicas may differ by a minute.
-                let by_own_clock = (self.store.now() - MAX_LEEWAY).timestamp() - given_at;
+                let by_own_clock = (self.store.clock.now() - MAX_LEEWAY).timestamp() - given_at;
                 let by_redis = at - found.begun_at.unwrap_or(found.token.issued_at);
                 let is_late = by_own_clock.max(by_redis) > ANSWERED_AGAIN;
                 return Ok(if is_late {
@@ -375,7 +375,7 @@ impl<'a> Renewals<'a> {
         } = shown;
         let minter = self.minter.with(&[], client.token_ttl);
         let salt = family::random();
-        let now = self.store.now();
+        let now = self.store.clock.now();
         // The date is at least the login's: no revocation covers the login, so none covers a token
         // that is dated later. The date is not ahead of this machine's clock: verifiers without
         // leeway would reject such a token.
@@ -419,7 +419,7 @@ impl<'a> Renewals<'a> {
                 .keep(
                     &family::key("last", sid),
                     &number.to_string(),
-                    family.life(store.now()),
+                    family.life(store.clock.now()),
                 )
                 .await?;
         }
@@ -461,7 +461,7 @@ impl<'a> Renewals<'a> {
         };
         self.note_renewal(&shown, &begun).await?;
         let given = Rotation {
-            given_at: Some(self.store.now().timestamp()),
+            given_at: Some(self.store.clock.now().timestamp()),
             ..begun.clone()
         };
         self.store
@@ -557,7 +557,7 @@ mod tests {
                         .await
                         .expect("noted");
                     let given = Rotation {
-                        given_at: Some(login.store.now().timestamp()),
+                        given_at: Some(login.store.clock.now().timestamp()),
                         ..begun.clone()
                     };
                     let noted = login

@@ -148,7 +148,7 @@ pub(super) fn send(
         return refused(request, query, worker, Why::NO_WAY);
     };
     let state = AttemptId::random().to_string();
-    let until = (worker.login.store.now() + STATE_TTL).timestamp();
+    let until = (worker.login.store.clock.now() + STATE_TTL).timestamp();
     let way = Way {
         until,
         app: app.id.to_string(),
@@ -306,7 +306,7 @@ fn way_of(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Option<W
     let own = cookie_name(state);
     let (_, cookie) = cookies(request).find(|(name, _)| *name == own)?;
     let way = Way::read(cookie, &worker.issuer.vault.load(), state)?;
-    (worker.login.store.now().timestamp() < way.until).then_some(way)
+    (worker.login.store.clock.now().timestamp() < way.until).then_some(way)
 }
 
 /// Marks a pending login as used. `false` if it was used before. Counted against the address first,

@@ -193,9 +193,9 @@ impl Follower {
         };
         let lives = longest.saturating_add(MAX_LEEWAY);
         let lives = TimeDelta::from_std(lives).unwrap_or(TimeDelta::MAX);
-        let redis = DateTime::from_timestamp_micros(self.login.store.now_micros() as i64)
+        let redis = DateTime::from_timestamp_micros(self.login.store.clock.redis_micros() as i64)
             .unwrap_or_default();
-        let began = redis.min(self.login.store.now()) - CLOCKS_DIFFER;
+        let began = redis.min(self.login.store.clock.now()) - CLOCKS_DIFFER;
         (
             began
                 .checked_sub_signed(lives)

@@ -265,7 +265,7 @@ impl Follower {
                 if at
                     > listed
                         .since
-                        .max(self.login.store.now().timestamp() - LIST_LAGS) =>
+                        .max(self.login.store.clock.now().timestamp() - LIST_LAGS) =>
             {
                 return Ok(());
             }

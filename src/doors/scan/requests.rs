@@ -254,7 +254,7 @@ impl<'a> DeviceFlow<'a> {
 
     /// Refuses a grant whose token has expired, or was revoked since the approval.
     async fn check_grant(&self, grant: &Grant, client: &Client) -> Result<(), NotGranted> {
-        if grant.token.expires_at <= self.login.store.now().timestamp() {
+        if grant.token.expires_at <= self.login.store.clock.now().timestamp() {
             return Err(NotGranted::Expired);
         }
         // A revocation of the user since the approval has revoked this token, too.

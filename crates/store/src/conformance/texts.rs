@@ -72,14 +72,14 @@ async fn a_text_takes_the_place_of_the_one_that_is_expected_and_of_no_other(stor
 }
 
 async fn a_text_is_kept_for_its_time(store: Rc<Store>) {
-    let (key, begun) = ("wxmint:receiver:brief", store.now());
+    let (key, begun) = ("wxmint:receiver:brief", store.clock.now());
     store
         .keep(key, "one", Duration::from_secs(1))
         .await
         .expect("kept");
     while store.kept(key).await.expect("an answer").is_some() {
         assert!(
-            store.now() < begun + Duration::from_secs(10),
+            store.clock.now() < begun + Duration::from_secs(10),
             "it is kept still"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -133,7 +133,7 @@ impl Store {
         unionid: Option<&UnionId>,
     ) -> Result<BindingState> {
         let script = change(person, "bind", Some(generation)).arg(packed::user(user));
-        let script = script.arg("b").arg((self.clock)().timestamp());
+        let script = script.arg("b").arg(self.clock.now().timestamp());
         let script =
             script.arg(new_for.map(|AttemptMark(mark)| ("f", mark.to_be_bytes().to_vec())));
         let script = script.arg(unionid.map(|unionid| ("o", packed::unionids([unionid]))));
@@ -162,7 +162,7 @@ impl Store {
         let script = change(person, "leave", Some(bound.generation));
         let script = script
             .arg(packed::user(&bound.user))
-            .arg(self.latest_second(&name::binding(person)).await?);
+            .arg(self.clock.latest_second(&name::binding(person)).await?);
         self.link
             .run_confirmed::<StoredBinding>("leave", script)
             .await?

@@ -8,13 +8,13 @@ use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::{join, join_all, try_join, try_join_all};
+use futures_util::future::{join, join_all};
 use tokio::time::Instant;
-use wxmint_ids::UserId;
 use wxmint_keys::random;
+use wxmint_redis_link::RedisClient;
 
-use super::{Call, Store, name};
-use crate::{Issued, Result, StoreError};
+use super::{Call, name};
+use crate::{Result, StoreError};
 
 /// The difference between the clocks of Redis and of this machine from which a warning is due. It
 /// is less than the 60 s of leeway that verifiers allow, and more than an answer of Redis may take.
@@ -129,22 +129,87 @@ fn continued((at, micros): (Moment, u64), now: Moment) -> u64 {
     micros + now.duration_since(at).as_micros() as u64
 }
 
-impl Store {
+/// The clocks by which the store dates what it keeps: this machine's, and the clock of Redis as far
+/// as this process knows it.
+#[derive(Clone)]
+pub struct StoreClock {
+    link: Rc<RedisClient>,
+    own: Rc<dyn Fn() -> DateTime<Utc>>,
+    redis: Clocks,
+}
+
+impl StoreClock {
+    pub(super) fn new(
+        link: Rc<RedisClient>,
+        own: fn() -> DateTime<Utc>,
+        stepped_back: SteppedBack,
+    ) -> Self {
+        let redis = Clocks {
+            stepped_back,
+            ..Clocks::default()
+        };
+        Self {
+            link,
+            own: Rc::new(own),
+            redis,
+        }
+    }
+
+    /// The same clock of Redis, and `instant` as the time of this machine.
+    pub(super) fn at(&self, instant: DateTime<Utc>) -> Self {
+        Self {
+            own: Rc::new(move || instant),
+            ..self.clone()
+        }
+    }
+
+    /// The time by this machine's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.own)()
+    }
+
     /// The estimated time by the clock of Redis, in microseconds since 1970.
-    pub fn now_micros(&self) -> u64 {
-        self.clocks.estimate((self.clock)())
+    pub fn redis_micros(&self) -> u64 {
+        self.redis.estimate(self.now())
+    }
+
+    /// By how many seconds the clock of Redis is ahead of this machine's; negative if it is behind.
+    /// While it is more than a minute ahead, logins and revocations fail.
+    pub async fn ahead(&self) -> Result<i64> {
+        let seconds = self.present_seconds(name::STREAM).await?;
+        let now = self.now().timestamp();
+        Ok(seconds
+            .into_iter()
+            .map(|second| second - now)
+            .max_by_key(|ahead| ahead.abs())
+            .unwrap_or_default())
+    }
+
+    /// Takes a reading of the clock of Redis; see [`Clocks::told`].
+    pub(super) fn told(&self, sent: Moment, reading: (u64, u64)) -> u64 {
+        self.redis.told(sent, reading)
+    }
+
+    /// The time of Redis before its clock stepped back; see [`Clocks::time_before_step`].
+    pub(super) fn time_before_step(&self) -> Option<u64> {
+        self.redis.time_before_step()
+    }
+
+    /// The date of a page of the revocation feed that was read at `at`; see [`Clocks::page_time`].
+    pub(super) fn page_time(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        self.redis.page_time(at, self.now())
     }
 
     /// Refuses an exchange that is dated more than a minute ahead of this machine's clock.
     /// Verifiers would not accept its token, and later revocations would have to cover that date.
     pub(super) fn usable(&self, order: &ExchangeTimestamp) -> Result<()> {
-        not_ahead(order.began_at().timestamp(), (self.clock)()).map(drop)
+        not_ahead(order.began_at().timestamp(), self.now()).map(drop)
     }
 
     /// Sets the state as if the clock of Redis had stepped back from this second.
     #[cfg(test)]
     pub(crate) fn had_told(&self, second: u64) {
-        self.clocks
+        self.redis
             .stepped_back
             .store(Some(Arc::new((Moment::now(), second * 1_000_000))));
     }
@@ -163,7 +228,7 @@ impl Store {
         )
         .await;
         let own: (u64, u64) = own?;
-        self.clocks.told(sent.into_std(), own);
+        self.told(sent.into_std(), own);
         Ok(others
             .into_iter()
             .flatten()
@@ -177,13 +242,12 @@ impl Store {
     /// has seen the step, this machine's second counts, if Redis is 5 to 60 s behind it. Fails if a
     /// clock is more than a minute ahead of this machine's.
     pub(super) async fn latest_second(&self, key: &str) -> Result<i64> {
-        let (seconds, now) = (self.present_seconds(key).await?, (self.clock)());
+        let (seconds, now) = (self.present_seconds(key).await?, self.now());
         let seconds = seconds
             .into_iter()
             .map(|second| not_ahead(second, now))
             .collect::<Result<Vec<_>>>()?;
         let before = self
-            .clocks
             .time_before_step()
             .map(|micros| (micros / 1_000_000) as i64);
         let before = before.filter(|before| not_ahead(*before, now).is_ok());
@@ -195,31 +259,6 @@ impl Store {
         let is_behind =
             (FAR.num_seconds()..=APART.num_seconds()).contains(&(now.timestamp() - latest));
         Ok(if is_behind { now.timestamp() } else { latest })
-    }
-
-    /// The second up to which tokens of a user may be dated: the present second, or the last
-    /// exchange of one of the user's persons, if that is later. It is later if a clock of Redis has
-    /// stepped back, even if no process has seen the step.
-    pub(super) async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
-        let (now, people) =
-            try_join(self.latest_second(&name::user(user)), self.people_of(user)).await?;
-        let bindings =
-            try_join_all(people.iter().flatten().map(|person| self.binding(person))).await?;
-        let logins = bindings.into_iter().filter_map(|bound| bound?.last_login);
-        Ok(logins.map(|login| login.timestamp()).fold(now, i64::max))
-    }
-
-    /// Waits for replicas if a token is dated after its login, so that later revocations cover it
-    /// even after a failover. Fails if a failover has lost the date.
-    pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
-        if token.issued_at < date && date <= latest {
-            let asked = Call::of("HGET", name::revocations(&token.user)).arg("dated");
-            let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
-            if noted.is_none_or(|noted| noted < date) {
-                return Err(StoreError::LostInFailover("the date of a token"));
-            }
-        }
-        Ok(date)
     }
 }
 

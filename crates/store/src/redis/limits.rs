@@ -240,7 +240,7 @@ impl Store {
     }
 
     pub(super) fn counter<'a>(&self, meter: &'a RateLimitKey) -> Counter<'a> {
-        let now = self.now_micros();
+        let now = self.clock.redis_micros();
         let part = meter.rate.part_at(now);
         let known = self.earlier.borrow().get(&meter.key).copied();
         let earlier = known

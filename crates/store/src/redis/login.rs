@@ -32,7 +32,7 @@ impl Store {
     /// is kept long enough even after the setting was shortened. Does nothing if the life was noted
     /// less than 5 minutes ago.
     pub async fn note_life(&self, life: Duration) -> Result<()> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let url = self.link.access.url();
         let is_noted = match &*self.noted_life.borrow() {
             None => false,
@@ -52,7 +52,7 @@ impl Store {
     /// because the notes may be lost. A store without any life is new or was emptied: that is noted
     /// as a [`PossibleLoss`].
     pub async fn note_life_again(&self, life: Duration, known: &Lives) -> Result<()> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         self.note_lives(Some(life), known).await?;
         self.noted_life
             .replace(Some((self.link.access.url(), life, now)));
@@ -67,7 +67,7 @@ impl Store {
     async fn note_lives(&self, life: Option<Duration>, known: &Lives) -> Result<()> {
         let script = script::NOTE_LIFE
             .on(&[name::LIVES, name::MARK, name::POSSIBLE_LOSS])
-            .arg((self.clock)().timestamp());
+            .arg(self.clock.now().timestamp());
         let script = script.arg(
             life.map(|life| life.as_secs().to_string())
                 .unwrap_or_default(),
@@ -86,7 +86,7 @@ impl Store {
     /// Whether `known` has this life, noted recently enough to count until the next note.
     pub fn knows_life(&self, life: Duration, known: &Lives) -> bool {
         let lasts = (life + LIFE_HOLDS).saturating_sub(LIFE_NOTED_EVERY);
-        known.has(life, (self.clock)().timestamp() + lasts.as_secs() as i64)
+        known.has(life, self.clock.now().timestamp() + lasts.as_secs() as i64)
     }
 
     /// Notes how long a site can refresh the tokens of a login. Revocations are dated without
@@ -94,7 +94,7 @@ impl Store {
     pub async fn note_renewals(&self, life: Duration) -> Result<()> {
         let script = script::NOTE_LIFE
             .on(&[name::RENEWALS])
-            .arg((self.clock)().timestamp());
+            .arg(self.clock.now().timestamp());
         let script = script
             .arg(life.as_secs())
             .arg(LIFE_HOLDS.as_secs())
@@ -116,8 +116,8 @@ impl Store {
         let sent = Moment::now();
         let (time, lives, renewals): ((u64, u64), Lasting, Lasting) =
             self.link.run("longest_login", asked).await?;
-        let second = (self.clocks.told(sent, time) / 1_000_000) as i64;
-        let second = second.min((self.clock)().timestamp());
+        let second = (self.clock.told(sent, time) / 1_000_000) as i64;
+        let second = second.min(self.clock.now().timestamp());
         let renewals = renewals
             .into_iter()
             .filter(|(_, last)| *last >= second)
@@ -177,7 +177,7 @@ impl Store {
             .run_both("claim_code", counter.counting(), claiming)
             .await?;
         let (counted, (set, time)): (Value, Claimed) = answers;
-        let micros = self.clocks.told(sent, time);
+        let micros = self.clock.told(sent, time);
         let is_claimed = if set.is_some() {
             true
         } else {
@@ -191,7 +191,7 @@ impl Store {
             Err(LimitError::Store(error)) => return Err(error),
             Err(LimitError::TooMany(refused)) => Ok(Claim::Limited(refused)),
             Ok(_) if !is_claimed => Ok(Claim::Taken),
-            Ok(_) => self.usable(&order).map(|()| Claim::Granted(order)),
+            Ok(_) => self.clock.usable(&order).map(|()| Claim::Granted(order)),
         };
         if is_claimed && !matches!(claim, Ok(Claim::Granted(_))) {
             self.release_code(app, code, attempt).await?;
@@ -245,7 +245,7 @@ impl Store {
                 (recorded, StoredBinding::default(), Some(seen))
             }
         };
-        let now = self.now_micros();
+        let now = self.clock.redis_micros();
         match recorded.as_str() {
             "newcomer" => return Ok(Recorded::Unbound),
             "other" => return Ok(Recorded::OtherUser),
@@ -273,7 +273,7 @@ impl Store {
                 .await?;
         }
         let has_stepped_back = self
-            .clocks
+            .clock
             .time_before_step()
             .is_some_and(|before| now <= before);
         let mut may_be_revoked = sign != "=" || has_stepped_back || stored.may_be_revoked();
@@ -306,7 +306,7 @@ impl Store {
             rate,
             if_unbound,
         } = record;
-        let part = rate.part_at(self.now_micros());
+        let part = rate.part_at(self.clock.redis_micros());
         // One part longer than a login counts, because another process may know the time a little
         // better.
         let longest = (rate.life() * 10 / 9).as_millis().div_ceil(250) as u64;

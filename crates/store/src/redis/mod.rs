@@ -27,7 +27,7 @@ use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Call, Observer, Reason, RedisClient, RedisUrl, slot_of};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
-use self::clocks::{Clocks, SteppedBack};
+use self::clocks::{SteppedBack, StoreClock};
 use self::limits::EarlierParts;
 use self::script::{flag, replace};
 use crate::{
@@ -86,9 +86,9 @@ pub struct Store {
     /// The client of Redis, for checks of Redis itself, and for modules that keep other values
     /// there.
     pub link: Rc<RedisClient>,
+    /// The clocks of this machine and of Redis.
+    pub clock: StoreClock,
     session_ttl: Duration,
-    clock: Rc<dyn Fn() -> DateTime<Utc>>,
-    clocks: Clocks,
     earlier: EarlierParts,
     /// The life of tokens that was noted last, in which Redis, and when.
     noted_life: Rc<RefCell<Option<NotedLife>>>,
@@ -110,21 +110,14 @@ impl Store {
         clock: fn() -> DateTime<Utc>,
         observer: impl Observer + 'static,
     ) -> Self {
-        let clocks = Clocks {
-            stepped_back: Arc::clone(&access.stepped_back),
-            ..Clocks::default()
-        };
-        let (link, clock, made) = (
-            Rc::new(RedisClient::new(&access.link, observer)),
-            Rc::new(clock),
-            Arc::clone(&access.made),
-        );
+        let link = Rc::new(RedisClient::new(&access.link, observer));
+        let clock = StoreClock::new(Rc::clone(&link), clock, Arc::clone(&access.stepped_back));
+        let made = Arc::clone(&access.made);
         let (earlier, noted_life, known_lives) = (Rc::default(), Rc::default(), Rc::default());
         Self {
             link,
-            session_ttl,
             clock,
-            clocks,
+            session_ttl,
             earlier,
             noted_life,
             known_lives,
@@ -132,15 +125,10 @@ impl Store {
         }
     }
 
-    /// The time by this machine's clock.
-    pub fn now(&self) -> DateTime<Utc> {
-        (self.clock)()
-    }
-
     /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
         Self {
-            clock: Rc::new(move || instant),
+            clock: self.clock.at(instant),
             ..self.clone()
         }
     }
@@ -231,7 +219,7 @@ impl Store {
                 name::tries(&person),
                 RateLimitKey::of_person(&person, "names", "", TRIAL),
             );
-            let order = ExchangeTimestamp::new(self.now_micros(), &AttemptId::new([0; 16]));
+            let order = ExchangeTimestamp::new(self.clock.redis_micros(), &AttemptId::new([0; 16]));
             let (session_key, if_unbound) = (Sealed::nothing(), UnboundPolicy::Counted);
             let record = self.recording(&LoginRecord {
                 person,

@@ -79,6 +79,7 @@ impl Store {
             "not bound" => Ok(Opening::NotBound),
             "busy" => Ok(Opening::Busy),
             _ => self
+                .clock
                 .usable(&order)
                 .map(|()| Opening::Keys(usable(&session, now), order)),
         }

@@ -403,7 +403,7 @@ impl Place<'_> {
     /// many requests come at once.
     async fn take_of_address(&self, redis: &Store, most: u32) -> Result<(), LimitError> {
         let list = open_devices(self.counted_by);
-        let now = redis.now().timestamp();
+        let now = redis.clock.now().timestamp();
         let life = DEVICE_TTL.as_secs() as i64;
         let call = Call::of("ZADD", &list).arg(now + life).arg(self.id);
         let call = call.cmd("EXPIRE").arg(&list).arg(life);

@@ -250,7 +250,7 @@ impl Store {
     /// forever, because an old key file may come back at any time, and such notes are few. Returns
     /// whether the revocation was added to the stream now; a repetition adds nothing.
     pub async fn revoke_key(&self, kid: &str) -> Result<bool> {
-        let until = (self.clock)().timestamp() + KEY_REVOCATIONS_KEPT.as_secs() as i64;
+        let until = self.clock.now().timestamp() + KEY_REVOCATIONS_KEPT.as_secs() as i64;
         let revocation = Revocation::Key {
             kid: kid.to_owned(),
             until,
@@ -315,8 +315,36 @@ impl Store {
         };
         Ok(change_revocations(user, step)
             .arg(latest)
-            .arg((self.clock)().timestamp())
+            .arg(self.clock.now().timestamp())
             .arg(APART.num_seconds()))
+    }
+
+    /// The second up to which tokens of a user may be dated: the present second, or the last
+    /// exchange of one of the user's persons, if that is later. It is later if a clock of Redis has
+    /// stepped back, even if no process has seen the step.
+    async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
+        let (now, people) = try_join(
+            self.clock.latest_second(&name::user(user)),
+            self.people_of(user),
+        )
+        .await?;
+        let bindings =
+            try_join_all(people.iter().flatten().map(|person| self.binding(person))).await?;
+        let logins = bindings.into_iter().filter_map(|bound| bound?.last_login);
+        Ok(logins.map(|login| login.timestamp()).fold(now, i64::max))
+    }
+
+    /// Waits for replicas if a token is dated after its login, so that later revocations cover it
+    /// even after a failover. Fails if a failover has lost the date.
+    pub(crate) async fn confirm_date(&self, token: &Issued, date: i64, latest: i64) -> Result<i64> {
+        if token.issued_at < date && date <= latest {
+            let asked = Call::of("HGET", name::revocations(&token.user)).arg("dated");
+            let noted: Option<i64> = self.link.run_confirmed("date_token", asked).await?;
+            if noted.is_none_or(|noted| noted < date) {
+                return Err(StoreError::LostInFailover("the date of a token"));
+            }
+        }
+        Ok(date)
     }
 
     /// Notes on the person's binding, where each login reads it, whether the person's user is
@@ -353,20 +381,6 @@ impl Store {
             revoked_before,
             published: unpublished.is_none(),
         })
-    }
-
-    /// By how many seconds the store's clock is ahead of this machine's; negative if it is behind.
-    /// While it is more than a minute ahead, logins and revocations fail.
-    pub async fn clock_ahead(&self) -> Result<i64> {
-        let (seconds, now) = (
-            self.present_seconds(name::STREAM).await?,
-            (self.clock)().timestamp(),
-        );
-        Ok(seconds
-            .into_iter()
-            .map(|second| second - now)
-            .max_by_key(|ahead| ahead.abs())
-            .unwrap_or_default())
     }
 
     /// Writes a revocation again that the store has lost.
@@ -434,7 +448,7 @@ impl Store {
     /// of the two also revokes this token.
     pub async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
         let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
-        let now = (self.clock)().timestamp();
+        let now = self.clock.now().timestamp();
         let of_client = script::NOTE_CLIENT
             .on(&[&name::users_of_client(&token.app)])
             .arg(packed::user(&token.user));
@@ -611,7 +625,7 @@ impl Store {
     fn longest_life(&self) -> Duration {
         let own = self.noted_life.borrow().as_ref().map(|(_, life, _)| *life);
         let known = self.known_lives.borrow();
-        let known = known.longest((self.clock)().timestamp());
+        let known = known.longest(self.clock.now().timestamp());
         own.map_or(known, |own| {
             if self.known_lives.borrow().is_empty() {
                 own

@@ -404,7 +404,7 @@ impl Store {
             // failover, after which other entries may have slightly earlier ids. So continue a
             // little earlier: a verifier may get some revocations twice.
             None if place.until.saturating_add(KEPT_AFTER)
-                < second.min((self.clock)().timestamp()) =>
+                < second.min(self.clock.now().timestamp()) =>
             {
                 let from = format!("{}-0", place.millis.saturating_sub(LOOKED_FOR_FROM));
                 let part = self
@@ -474,7 +474,7 @@ impl Store {
             .arg(revocation.until());
         let script = script.arg(before).arg(LONGEST_LIFE.as_secs());
         let script = script
-            .arg((self.clock)().timestamp())
+            .arg(self.clock.now().timestamp())
             .arg(APART.num_seconds());
         let script = script.arg(note.as_ref().map(|(_, life)| *life).unwrap_or_default());
         let answer: (Option<i64>, i64, bool) =
@@ -514,7 +514,7 @@ impl Store {
         let sent = Moment::now();
         let (time, lives, entries): Answer = self.link.run(step, asked).await?;
         // By this reading each process notices within seconds that the clock has stepped back.
-        let second = (self.clocks.told(sent, time) / 1_000_000) as i64;
+        let second = (self.clock.told(sent, time) / 1_000_000) as i64;
         let lives = Lives(lives);
         self.known_lives.replace(lives.clone());
         Ok(Part {
@@ -536,7 +536,7 @@ impl Store {
         length: Length,
     ) -> Result<ReadRevocations> {
         let at = DateTime::from_timestamp(second, 0).ok_or(StoreError::Damaged("the time"))?;
-        let at = self.clocks.page_time(at, (self.clock)());
+        let at = self.clock.page_time(at);
         let more = entries.len() > most;
         entries.truncate(if more { length(&entries, most) } else { most });
         let cursor = entries.last().map_or_else(|| after.to_owned(), cursor_of);
@@ -574,7 +574,7 @@ impl Store {
         } = self
             .read_stream("forget_ends", from.unwrap_or("-"), "+", most)
             .await?;
-        let own = (self.clock)().timestamp();
+        let own = self.clock.now().timestamp();
         if (second - own).abs() > APART.num_seconds() {
             return Ok(Purged {
                 revocations: 0,
@@ -650,7 +650,7 @@ impl Store {
             .arg(name::LIVES)
             .cmd("ZRANGE")
             .arg(name::KEPT);
-        let own = (self.clock)().timestamp();
+        let own = self.clock.now().timestamp();
         let asked = asked
             .arg("-inf")
             .arg(own - KEPT_AFTER - 1)
