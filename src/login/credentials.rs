@@ -89,12 +89,13 @@ impl CredentialCheck<'_> {
         let counted = self
             .limits
             .store
+            .limits
             .count(&meter)
             .await
             .map_err(LoginError::of_limit(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {
-            self.limits.store.uncount(&meter, counted).await?;
+            self.limits.store.limits.uncount(&meter, counted).await?;
         }
         checked?
             .map(|user| Named { user, made: false })

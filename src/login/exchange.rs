@@ -53,7 +53,8 @@ impl CodeExchange<'_> {
             None => {
                 let of_address = self.limits.of_address(attempt.address);
                 store
-                    .claim_code(&app.id, code, &attempt.id, &of_address)
+                    .codes
+                    .claim(&app.id, code, &attempt.id, &of_address)
                     .await?
             }
             Some(other) => other.claim(&self.limits, app, code, attempt).await?,
@@ -94,7 +95,7 @@ impl CodeExchange<'_> {
 
 /// Releases a code that was not sent to WeChat.
 pub async fn release_code(store: &Store, app: &AppId, code: &LoginCode, attempt: &AttemptId) {
-    if let Err(error) = store.release_code(app, code, attempt).await {
+    if let Err(error) = store.codes.release(app, code, attempt).await {
         tracing::warn!(%error, "a login code that was not sent could not be given back");
     }
 }

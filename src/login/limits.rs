@@ -87,6 +87,7 @@ impl LoginLimits<'_> {
     /// Counts a request. `limit` is the name that the refusal has in the log and the audit events.
     pub(crate) async fn count(&self, meter: &RateLimitKey, limit: &'static str) -> Result<()> {
         self.store
+            .limits
             .count(meter)
             .await
             .map_err(LoginError::of_limit(limit))?;

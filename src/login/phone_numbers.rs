@@ -99,15 +99,17 @@ impl PhoneNumbers<'_> {
         let counted_of_person = self
             .limits
             .store
+            .limits
             .count(&of_person)
             .await
             .map_err(LoginError::of_limit(PER_PERSON))?;
-        let counted_of_app = match self.limits.store.count(&of_app).await {
+        let counted_of_app = match self.limits.store.limits.count(&of_app).await {
             Ok(counted) => counted,
             Err(LimitError::Store(error)) => return Err(error.into()),
             Err(LimitError::TooMany(refused)) => {
                 self.limits
                     .store
+                    .limits
                     .uncount(&of_person, counted_of_person)
                     .await?;
                 let app = person.app.as_str();
@@ -163,8 +165,16 @@ impl PhoneNumbers<'_> {
         let CountedNumber {
             of_person, of_app, ..
         } = counted;
-        self.limits.store.uncount(&of_person.0, of_person.1).await?;
-        self.limits.store.uncount(&of_app.0, of_app.1).await?;
+        self.limits
+            .store
+            .limits
+            .uncount(&of_person.0, of_person.1)
+            .await?;
+        self.limits
+            .store
+            .limits
+            .uncount(&of_app.0, of_app.1)
+            .await?;
         Ok(())
     }
 }

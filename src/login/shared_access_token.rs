@@ -319,7 +319,7 @@ impl AccessTokens<'_> {
                 format!("{by}{}", rate.period.as_secs()),
                 rate,
             );
-            match self.store.count(&meter).await {
+            match self.store.limits.count(&meter).await {
                 Ok(counted) => all.push((meter, counted)),
                 Err(LimitError::Store(error)) => return Err(error.into()),
                 Err(LimitError::TooMany(too_many)) => {
@@ -340,7 +340,7 @@ impl AccessTokens<'_> {
         counted: Vec<(RateLimitKey, Reservation)>,
     ) -> Result<(), StoreError> {
         for (meter, counted) in counted {
-            self.store.uncount(&meter, counted).await?;
+            self.store.limits.uncount(&meter, counted).await?;
         }
         Ok(())
     }

@@ -151,7 +151,8 @@ fn granted(attempt: Claim) -> ExchangeTimestamp {
 async fn orders(store: &Store, micros: [u64; 3]) -> [ExchangeTimestamp; 3] {
     let now = granted(
         store
-            .claim_code(&app(), &code("for the clock"), &attempt_id(0), &often())
+            .codes
+            .claim(&app(), &code("for the clock"), &attempt_id(0), &often())
             .await
             .expect("claimed"),
     )
@@ -187,7 +188,8 @@ async fn a_code_is_claimed_once(store: Rc<Store>) {
         let store = Rc::clone(&store);
         async move {
             store
-                .claim_code(&app(), &code("a code"), &attempt_id(byte), &often())
+                .codes
+                .claim(&app(), &code("a code"), &attempt_id(byte), &often())
                 .await
                 .expect("an answer")
         }
@@ -198,7 +200,8 @@ async fn a_code_is_claimed_once(store: Rc<Store>) {
     let other_app = "wxother".parse().expect("an app");
     granted(
         store
-            .claim_code(&other_app, &code("a code"), &attempt_id(2), &often())
+            .codes
+            .claim(&other_app, &code("a code"), &attempt_id(2), &often())
             .await
             .expect("another app's code"),
     );
@@ -210,7 +213,8 @@ async fn a_later_claim_has_a_later_place(store: Rc<Store>) {
         let text = format!("code {byte}");
         let order = granted(
             store
-                .claim_code(&app(), &code(&text), &attempt_id(200 - byte), &often())
+                .codes
+                .claim(&app(), &code(&text), &attempt_id(200 - byte), &often())
                 .await
                 .expect("claimed"),
         );
@@ -225,27 +229,32 @@ async fn a_later_claim_has_a_later_place(store: Rc<Store>) {
 async fn only_its_claimant_gives_a_code_back(store: Rc<Store>) {
     granted(
         store
-            .claim_code(&app(), &code("returned"), &attempt_id(1), &often())
+            .codes
+            .claim(&app(), &code("returned"), &attempt_id(1), &often())
             .await
             .expect("claimed"),
     );
     store
-        .release_code(&app(), &code("returned"), &attempt_id(2))
+        .codes
+        .release(&app(), &code("returned"), &attempt_id(2))
         .await
         .expect("ignored");
     assert_eq!(
         store
-            .claim_code(&app(), &code("returned"), &attempt_id(2), &often())
+            .codes
+            .claim(&app(), &code("returned"), &attempt_id(2), &often())
             .await,
         Ok(Claim::Taken)
     );
     store
-        .release_code(&app(), &code("returned"), &attempt_id(1))
+        .codes
+        .release(&app(), &code("returned"), &attempt_id(1))
         .await
         .expect("released");
     granted(
         store
-            .claim_code(&app(), &code("returned"), &attempt_id(2), &often())
+            .codes
+            .claim(&app(), &code("returned"), &attempt_id(2), &often())
             .await
             .expect("claimed"),
     );
@@ -828,7 +837,8 @@ async fn an_address_over_its_limit_claims_nothing(store: Rc<Store>) {
         let store = Rc::clone(&store);
         async move {
             store
-                .claim_code(&app(), &code(text), &attempt_id(1), &visit(address, few))
+                .codes
+                .claim(&app(), &code(text), &attempt_id(1), &visit(address, few))
                 .await
                 .expect("an answer")
         }
@@ -851,9 +861,16 @@ async fn attempts_are_counted_and_given_back(store: Rc<Store>) {
         period: Duration::from_hours(1),
     };
     let meter = |name: &str| RateLimitKey::of_person(&person("o1"), NAMES, name, rate);
-    let counted = async |name| store.count(&meter(name)).await.expect("within the limit");
+    let counted = async |name| {
+        store
+            .limits
+            .count(&meter(name))
+            .await
+            .expect("within the limit")
+    };
     for _ in 0..5 {
         store
+            .limits
             .uncount(&meter("a"), counted("a").await)
             .await
             .expect("given back");
@@ -861,14 +878,18 @@ async fn attempts_are_counted_and_given_back(store: Rc<Store>) {
     counted("a").await;
     let last = counted("a").await;
     for _ in 0..5 {
-        let refused = too_many(store.count(&meter("a")).await);
+        let refused = too_many(store.limits.count(&meter("a")).await);
         assert!(
             (3599..4050).contains(&refused.retry_after.as_secs()),
             "{refused:?}"
         );
     }
     counted("b").await;
-    store.uncount(&meter("a"), last).await.expect("given back");
+    store
+        .limits
+        .uncount(&meter("a"), last)
+        .await
+        .expect("given back");
     counted("a").await;
 }
 
@@ -2083,6 +2104,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         period: Duration::from_mins(5),
     };
     store
+        .limits
         .count(&RateLimitKey::of_person(&owner, NAMES, "name", rate))
         .await
         .expect("the first");
@@ -2208,6 +2230,7 @@ async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<S
     let store = &store;
     let (owner, user) = (with_session(store, "openid-of-lin").await, user("user-1"));
     store
+        .limits
         .count(&RateLimitKey::of_person(&owner, NAMES, "name", OFTEN))
         .await
         .expect("the first");
@@ -3957,14 +3980,16 @@ mod redis_only {
         assert_eq!(server.cli(&["HLEN", "wxmint:user:{user-1}:ends"]), "0");
         assert_eq!(server.cli(&["XLEN", "wxmint:revoked"]), "0");
         assert!(
-            far.claim_code(&app(), &code("c"), &attempt_id(1), &often())
+            far.codes
+                .claim(&app(), &code("c"), &attempt_id(1), &often())
                 .await
                 .is_err(),
             "it would be dated ahead"
         );
         granted(
             store
-                .claim_code(&app(), &code("c"), &attempt_id(2), &often())
+                .codes
+                .claim(&app(), &code("c"), &attempt_id(2), &often())
                 .await
                 .expect("given back"),
         );
@@ -4319,7 +4344,11 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
         for _ in 0..3 {
-            store.count(&often()).await.expect("within the limit");
+            store
+                .limits
+                .count(&often())
+                .await
+                .expect("within the limit");
             assert!(
                 server.cli(&["PTTL", key]).parse::<u64>().is_ok(),
                 "it expires"
@@ -4336,7 +4365,7 @@ mod redis_only {
         let (store, key) = (server.store(), "wxmint:limit:eighths:ip:192.0.2.1");
         let ahead = OFTEN.part_at(servers::now().timestamp_micros() as u64) + 8;
         server.cli(&["HSET", key, &format!("300:{ahead}"), "99999"]);
-        store.count(&often()).await.expect("the first");
+        store.limits.count(&often()).await.expect("the first");
         assert_eq!(server.cli(&["HLEN", key]), "1");
     }
 
@@ -4357,7 +4386,7 @@ mod redis_only {
                         burst: 5,
                         period: *period,
                     };
-                    match store.count(&meter).await {
+                    match store.limits.count(&meter).await {
                         Ok(_) => *admitted += 1,
                         refused => _ = too_many(refused),
                     }
@@ -4370,7 +4399,7 @@ mod redis_only {
             burst: 5,
             period: *period,
         };
-        too_many(store.count(&visit("192.0.2.1", rate)).await);
+        too_many(store.limits.count(&visit("192.0.2.1", rate)).await);
         let life: u64 = server
             .cli(&["TTL", "wxmint:limit:eighths:ip:192.0.2.1"])
             .parse()
@@ -4481,7 +4510,7 @@ mod redis_only {
         let store = Store::new(&access, DAY, standing_still, ());
         let is_admitted = async |name: &str| {
             let meter = RateLimitKey::of_person(&person("o1"), NAMES, name, HOURLY);
-            match store.count(&meter).await {
+            match store.limits.count(&meter).await {
                 Ok(_) => true,
                 Err(LimitError::TooMany(_)) => false,
                 Err(LimitError::Store(error)) => panic!("an answer: {error}"),
@@ -4559,14 +4588,18 @@ mod redis_only {
         for (field, events) in [("old:1", "9"), ("lin:300:2", "9"), ("old:600:2", "9")] {
             server.cli(&["HSET", key, field, events]);
         }
-        store.count(&meter("lin")).await.expect("the first");
+        store.limits.count(&meter("lin")).await.expect("the first");
         assert_eq!(
             server.cli(&["HLEN", key]),
             "1",
             "what counts no more is gone"
         );
-        store.count(&meter("mei")).await.expect("of another name");
-        too_many(store.count(&meter("lin")).await);
+        store
+            .limits
+            .count(&meter("mei"))
+            .await
+            .expect("of another name");
+        too_many(store.limits.count(&meter("lin")).await);
         assert_eq!(server.cli(&["HLEN", key]), "2");
     }
 
@@ -4675,14 +4708,16 @@ mod redis_only {
         let store = server.store();
         granted(
             store
-                .claim_code(&app(), &code("before"), &attempt_id(1), &often())
+                .codes
+                .claim(&app(), &code("before"), &attempt_id(1), &often())
                 .await
                 .expect("claimed"),
         );
         server.cli(&["SCRIPT", "FLUSH"]);
         granted(
             store
-                .claim_code(&app(), &code("after"), &attempt_id(1), &often())
+                .codes
+                .claim(&app(), &code("after"), &attempt_id(1), &often())
                 .await
                 .expect("claimed"),
         );
@@ -4697,11 +4732,13 @@ mod redis_only {
             period: Duration::from_hours(1),
         };
         store
+            .limits
             .count(&visit("192.0.2.7", once))
             .await
             .expect("the first");
         let claimed = store
-            .claim_code(
+            .codes
+            .claim(
                 &app(),
                 &code("first"),
                 &attempt_id(1),

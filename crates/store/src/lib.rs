@@ -28,11 +28,12 @@ use wxmint_ids::{Person, UserId};
 use wxmint_keys::{token::Issued, vault::Sealed};
 
 pub use self::error::StoreError;
-pub use self::limits::RateLimitKey;
 use self::limits::{Rate, TooMany};
+pub use self::limits::{RateLimitKey, RateLimits};
 pub use self::redis::DRAWN;
 pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeTimestamp, StoreClock};
+pub use self::redis::codes::{CLAIM_TTL, Claim, Codes};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::revocations::record::NotedClient;
@@ -46,8 +47,6 @@ pub use self::redis::stored::{
 pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, walk};
 
-/// How long a claimed code is remembered: twice as long as WeChat accepts the code.
-pub const CLAIM_TTL: Duration = Duration::from_mins(10);
 /// How long a replaced session key stays usable, for data that was encrypted just before a login.
 pub const PREVIOUS_KEY_TTL: Duration = Duration::from_mins(10);
 /// How often a process notes the life of the tokens that it issues.
@@ -58,17 +57,6 @@ const LIFE_HOLDS: Duration = Duration::from_hours(1);
 
 /// The result of an operation of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
-
-/// The answer to [`Store::claim_code`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
-    /// This request may send the code to WeChat, once.
-    Granted(ExchangeTimestamp),
-    /// Another request, perhaps on another replica, has claimed this code.
-    Taken,
-    /// Too many logins from this address. The code is not claimed.
-    Limited(TooMany),
-}
 
 /// A sealed session key, and when the exchange that brought it began.
 pub type ExchangedKey = (ExchangeTimestamp, Sealed);

@@ -80,7 +80,7 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
     let name = &*receiver.name;
     let place = door.place(name)?;
     let meter = RateLimitKey::new("polls", name, RATE);
-    let counted = worker.login.store.count(&meter).await;
+    let counted = worker.login.store.limits.count(&meter).await;
     counted.map_err(|error| match error {
         LimitError::TooMany(refused) => Problem::new(
             ProblemCode::RateLimited,

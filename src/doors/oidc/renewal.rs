@@ -166,12 +166,13 @@ impl<'a> Renewals<'a> {
         let meter = RateLimitKey::new(RENEWALS, shown.family.list(), rate);
         let counted = self
             .store
+            .limits
             .count(&meter)
             .await
             .map_err(LoginError::of_limit(OPENID))?;
         let renewed = self.renew_counted(shown, begun).await;
         if renewed.as_ref().is_err_and(NotGiven::is_failure) {
-            _ = self.store.uncount(&meter, counted).await;
+            _ = self.store.limits.uncount(&meter, counted).await;
         }
         renewed
     }

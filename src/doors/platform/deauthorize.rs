@@ -168,7 +168,7 @@ impl Follower {
         let mut mine = Left::new();
         for (app, entry) in new {
             let meter = RateLimitKey::of_app(&app, COUNTED, digest_of(&entry), TRIED);
-            match self.login.store.count(&meter).await {
+            match self.login.store.limits.count(&meter).await {
                 Err(LimitError::TooMany(later)) => self.look_again(app, entry, later.retry_after),
                 // If the store has not answered, it may have counted. Two walks do no harm.
                 Ok(_) | Err(LimitError::Store(_)) => {

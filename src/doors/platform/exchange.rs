@@ -76,21 +76,21 @@ impl CodeExchanger for Platform {
             ..rate
         };
         let all = RateLimitKey::new(IP, format!("{} *", by.address), rate);
-        let claiming = limits.store.claim_code(&app.id, code, &by.id, &meter);
-        let (counted, claimed) = join(limits.store.count(&all), claiming).await;
+        let claiming = limits.store.codes.claim(&app.id, code, &by.id, &meter);
+        let (counted, claimed) = join(limits.store.limits.count(&all), claiming).await;
         let claim = claimed?;
         if !matches!(claim, Claim::Granted(_)) {
             if let Ok(counted) = counted {
                 // A login that the limit of one merchant refuses does not count against the limit
                 // of all merchants.
-                limits.store.uncount(&all, counted).await?;
+                limits.store.limits.uncount(&all, counted).await?;
             }
             return Ok(claim);
         }
         let Err(error) = counted else {
             return Ok(claim);
         };
-        limits.store.release_code(&app.id, code, &by.id).await?;
+        limits.store.codes.release(&app.id, code, &by.id).await?;
         match error {
             LimitError::TooMany(refused) => Ok(Claim::Limited(refused)),
             LimitError::Store(error) => Err(error.into()),
@@ -170,7 +170,7 @@ impl ComponentTokens for Platform {
             // Several reports of the same token count once.
             let report = RateLimitKey::of_app(&tokens.app.id, COUNTED, refused, REPORTED);
             let counted = tokens.may_force("peer:", REPLACED).await?;
-            match tokens.store.count(&report).await {
+            match tokens.store.limits.count(&report).await {
                 Ok(_) => {}
                 Err(LimitError::TooMany(_)) => tokens.uncount(counted).await?,
                 Err(LimitError::Store(error)) => return Err(error.into()),
@@ -226,7 +226,7 @@ impl AccessTokens<'_> {
             .filter(|refusal| refusal.of_ticket == at)
         {
             let meter = RateLimitKey::of_app(&component.id, COUNTED, REFUSAL, ASKED_AGAIN);
-            match self.store.count(&meter).await {
+            match self.store.limits.count(&meter).await {
                 Ok(_) => {}
                 Err(LimitError::TooMany(_)) => return Err(refusal.error().into()),
                 Err(LimitError::Store(error)) => return Err(error.into()),

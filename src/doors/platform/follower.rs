@@ -204,7 +204,7 @@ impl Follower {
 
     async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<()> {
         let meter = RateLimitKey::of_app(app, COUNTED, digest_of(code), TRIED);
-        match self.login.store.count(&meter).await {
+        match self.login.store.limits.count(&meter).await {
             Ok(_) => {}
             Err(LimitError::TooMany(later)) => {
                 actix_web::rt::time::sleep(later.retry_after).await;
@@ -259,7 +259,7 @@ impl Follower {
             COMPARED_AT_MOST,
         );
         loop {
-            match self.login.store.count(&meter).await {
+            match self.login.store.limits.count(&meter).await {
                 Ok(_) => return self.compare_all().await,
                 Err(LimitError::TooMany(later)) => {
                     actix_web::rt::time::sleep(later.retry_after).await;
@@ -385,7 +385,7 @@ mod tests {
         let period = TRIED.period.as_secs() as i64;
         let begins = DateTime::from_timestamp((second / period - 1) * period, 0).expect("a date");
         let dead = bed.login.store.at(begins);
-        dead.count(&meter).await.expect("it begins");
+        dead.limits.count(&meter).await.expect("it begins");
 
         let counts_until = begins + TRIED.period + TRIED.period / 8;
         NOW.set(counts_until - Duration::from_millis(100));

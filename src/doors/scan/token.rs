@@ -392,7 +392,7 @@ async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Res
     })?;
     let used = short_digest(&format!("{} {id}", client.id)).to_string();
     let meter = RateLimitKey::new("assertions", used, ONCE);
-    match worker.login.store.count(&meter).await {
+    match worker.login.store.limits.count(&meter).await {
         Ok(_) => Ok(()),
         Err(LimitError::TooMany(_)) => Err(unknown_client(
             "The client's assertion was used before: sign another.",

@@ -14,9 +14,9 @@ use std::{cell::RefCell, num::NonZeroU32, rc::Rc, time::Duration};
 
 use redis::{Value, from_redis_value};
 use wxmint_ids::{AppId, Person};
-use wxmint_redis_link::Reason;
+use wxmint_redis_link::{Reason, RedisClient};
 
-use super::{Call, Store, name, script};
+use super::{Call, StoreClock, name, script};
 use crate::{Result, StoreError};
 
 /// The number of parts of a period.
@@ -60,7 +60,7 @@ impl From<Reason> for LimitError {
     }
 }
 
-/// An event that was counted, with the number of its part. [`Store::uncount`] takes it back.
+/// An event that was counted, with the number of its part. [`RateLimits::uncount`] takes it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reservation(pub u64);
 
@@ -148,7 +148,7 @@ impl RateLimitKey {
         }
     }
 
-    /// Counts the events of a person. An erasure must name the kind ([`Store::erase_person`]). All
+    /// Counts the events of a person. An erasure must name the kind ([`Store::erase_person`](crate::Store::erase_person)). All
     /// keys of a kind must have the same rate.
     pub fn of_person(person: &Person, kind: &str, what: &str, rate: Rate) -> Self {
         let prefix = if what.is_empty() {
@@ -216,7 +216,23 @@ impl Counter<'_> {
 /// before it. These numbers no longer grow, so an event of a busy address need not read them again.
 pub(super) type EarlierParts = Rc<RefCell<HashMap<String, (u64, u64)>>>;
 
-impl Store {
+/// Counts events, and refuses those that are too many.
+#[derive(Clone)]
+pub struct RateLimits {
+    link: Rc<RedisClient>,
+    clock: StoreClock,
+    earlier: EarlierParts,
+}
+
+impl RateLimits {
+    pub(super) fn new(link: Rc<RedisClient>, clock: StoreClock, earlier: EarlierParts) -> Self {
+        Self {
+            link,
+            clock,
+            earlier,
+        }
+    }
+
     /// Counts an event, or refuses it with [`LimitError::TooMany`] if the limit is reached.
     pub async fn count(&self, meter: &RateLimitKey) -> Result<Reservation, LimitError> {
         let counter = self.counter(meter);

@@ -1,19 +1,18 @@
-//! The store's part of a login: claiming the code, and recording the person's login.
+//! The store's part of a login: recording the person's login, and noting the life of its token.
 
 use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration, time::Instant as Moment};
 
 use redis::Value;
-use wxmint_ids::{AppId, LoginCode, UserId};
+use wxmint_ids::UserId;
 
 use super::session::{line, micros, owner_text, quarter};
 use super::stored::{StoredBinding, stored_binding};
-use super::{Call, Store, flag, name, packed, replace, script};
-use crate::limits::{LimitError, TooMany};
+use super::{Call, Store, flag, name, packed, script};
+use crate::limits::TooMany;
 use crate::{
-    AttemptId, BindingState, Bound, CLAIM_TTL, Claim, ExchangeTimestamp, Generation, Intent,
-    LIFE_HOLDS, LIFE_NOTED_EVERY, Lives, LoginRecord, PossibleLoss, REVOCATIONS_KEPT, RateLimitKey,
-    Recorded, Result, StoreError, UnboundPolicy,
+    AttemptId, BindingState, Bound, Generation, Intent, LIFE_HOLDS, LIFE_NOTED_EVERY, Lives,
+    LoginRecord, PossibleLoss, REVOCATIONS_KEPT, Recorded, Result, StoreError, UnboundPolicy,
 };
 
 /// The answer about a computed user's list: its fields `block`, `ended` and `floor`, and the day on
@@ -34,7 +33,7 @@ impl Store {
     pub async fn note_life(&self, life: Duration) -> Result<()> {
         let now = self.clock.now();
         let url = self.link.access.url();
-        let is_noted = match &*self.noted_life.borrow() {
+        let is_noted = match &*self.caches.noted_life.borrow() {
             None => false,
             Some((at_url, noted, at)) => {
                 let since = (now - at).to_std();
@@ -54,7 +53,8 @@ impl Store {
     pub async fn note_life_again(&self, life: Duration, known: &Lives) -> Result<()> {
         let now = self.clock.now();
         self.note_lives(Some(life), known).await?;
-        self.noted_life
+        self.caches
+            .noted_life
             .replace(Some((self.link.access.url(), life, now)));
         Ok(())
     }
@@ -150,69 +150,6 @@ impl Store {
             REVOCATIONS_KEPT,
         )
         .await
-    }
-
-    /// Counts a login from an address, and claims `code`, so that only one replica sends it to
-    /// WeChat, once.
-    pub async fn claim_code(
-        &self,
-        app: &AppId,
-        code: &LoginCode,
-        attempt: &AttemptId,
-        meter: &RateLimitKey,
-    ) -> Result<Claim> {
-        let counter = self.counter(meter);
-        let key = name::code(app, code);
-        let own = attempt.to_string();
-        let claiming = Call::of("SET", &key)
-            .arg(&own)
-            .arg("NX")
-            .arg("EX")
-            .arg(CLAIM_TTL.as_secs())
-            .cmd("TIME");
-        type Claimed = (Option<String>, (u64, u64));
-        let sent = Moment::now();
-        let answers = self
-            .link
-            .run_both("claim_code", counter.counting(), claiming)
-            .await?;
-        let (counted, (set, time)): (Value, Claimed) = answers;
-        let micros = self.clock.told(sent, time);
-        let is_claimed = if set.is_some() {
-            true
-        } else {
-            // A repetition by the same attempt is granted again.
-            let asked = Call::of("GET", &key);
-            let holder: Option<String> = self.link.run("claim_code", asked).await?;
-            holder == Some(own)
-        };
-        let order = ExchangeTimestamp::new(micros, attempt);
-        let claim = match self.decide(&counter, counted).await {
-            Err(LimitError::Store(error)) => return Err(error),
-            Err(LimitError::TooMany(refused)) => Ok(Claim::Limited(refused)),
-            Ok(_) if !is_claimed => Ok(Claim::Taken),
-            Ok(_) => self.clock.usable(&order).map(|()| Claim::Granted(order)),
-        };
-        if is_claimed && !matches!(claim, Ok(Claim::Granted(_))) {
-            self.release_code(app, code, attempt).await?;
-        }
-        claim
-    }
-
-    /// Releases a claimed code. Call it only if the code was certainly not sent.
-    pub async fn release_code(
-        &self,
-        app: &AppId,
-        code: &LoginCode,
-        attempt: &AttemptId,
-    ) -> Result<()> {
-        Ok(self
-            .link
-            .run(
-                "release_code",
-                replace(&name::code(app, code), attempt.to_string().as_bytes(), b""),
-            )
-            .await?)
     }
 
     /// Counts the person's login and returns the state of the person's binding. Stores the session

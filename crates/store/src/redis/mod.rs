@@ -6,6 +6,7 @@
 pub(crate) mod access_token;
 mod binding;
 pub(crate) mod clocks;
+pub(crate) mod codes;
 pub(crate) mod erasure;
 pub mod limits;
 mod login;
@@ -28,7 +29,8 @@ use wxmint_redis_link::{Call, Observer, Reason, RedisClient, RedisUrl, slot_of};
 
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
 use self::clocks::{SteppedBack, StoreClock};
-use self::limits::EarlierParts;
+use self::codes::Codes;
+use self::limits::{EarlierParts, RateLimits};
 use self::script::{flag, replace};
 use crate::{
     AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation,
@@ -88,7 +90,17 @@ pub struct Store {
     pub link: Rc<RedisClient>,
     /// The clocks of this machine and of Redis.
     pub clock: StoreClock,
+    /// The rate limits.
+    pub limits: RateLimits,
+    /// The claims of login codes.
+    pub codes: Codes,
     session_ttl: Duration,
+    caches: Caches,
+}
+
+/// What this worker thread remembers of the store. All values of a store share it.
+#[derive(Clone)]
+struct Caches {
     earlier: EarlierParts,
     /// The life of tokens that was noted last, in which Redis, and when.
     noted_life: Rc<RefCell<Option<NotedLife>>>,
@@ -112,25 +124,46 @@ impl Store {
     ) -> Self {
         let link = Rc::new(RedisClient::new(&access.link, observer));
         let clock = StoreClock::new(Rc::clone(&link), clock, Arc::clone(&access.stepped_back));
-        let made = Arc::clone(&access.made);
-        let (earlier, noted_life, known_lives) = (Rc::default(), Rc::default(), Rc::default());
+        let caches = Caches {
+            earlier: Rc::default(),
+            noted_life: Rc::default(),
+            known_lives: Rc::default(),
+            made: Arc::clone(&access.made),
+        };
+        Self::over(link, clock, session_ttl, caches)
+    }
+
+    /// The values over one link.
+    fn over(
+        link: Rc<RedisClient>,
+        clock: StoreClock,
+        session_ttl: Duration,
+        caches: Caches,
+    ) -> Self {
+        let limits = RateLimits::new(
+            Rc::clone(&link),
+            clock.clone(),
+            EarlierParts::clone(&caches.earlier),
+        );
+        let codes = Codes::new(Rc::clone(&link), clock.clone(), limits.clone());
         Self {
             link,
             clock,
+            limits,
+            codes,
             session_ttl,
-            earlier,
-            noted_life,
-            known_lives,
-            made,
+            caches,
         }
     }
 
     /// The same connection, with bindings dated `instant`.
     pub fn at(&self, instant: DateTime<Utc>) -> Self {
-        Self {
-            clock: self.clock.at(instant),
-            ..self.clone()
-        }
+        Self::over(
+            Rc::clone(&self.link),
+            self.clock.at(instant),
+            self.session_ttl,
+            self.caches.clone(),
+        )
     }
 
     /// The stored mode of user ids: [`DRAWN`], or the kind and the fingerprint of the id key from
@@ -236,7 +269,10 @@ impl Store {
                 .arg("EX")
                 .arg(TRIAL.period.as_secs());
             self.link
-                .run::<Value>("try_a_login", claim.and(self.counter(&meter).counting()))
+                .run::<Value>(
+                    "try_a_login",
+                    claim.and(self.limits.counter(&meter).counting()),
+                )
                 .await?;
         }
         Ok(())

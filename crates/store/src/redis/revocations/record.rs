@@ -623,11 +623,16 @@ impl Store {
 
     /// The longest life of tokens that this thread knows of, its own or another replica's.
     fn longest_life(&self) -> Duration {
-        let own = self.noted_life.borrow().as_ref().map(|(_, life, _)| *life);
-        let known = self.known_lives.borrow();
+        let own = self
+            .caches
+            .noted_life
+            .borrow()
+            .as_ref()
+            .map(|(_, life, _)| *life);
+        let known = self.caches.known_lives.borrow();
         let known = known.longest(self.clock.now().timestamp());
         own.map_or(known, |own| {
-            if self.known_lives.borrow().is_empty() {
+            if self.caches.known_lives.borrow().is_empty() {
                 own
             } else {
                 known.max(own)

@@ -482,14 +482,14 @@ impl Store {
         let (ahead, date, is_added) = answer;
         unless_ahead((ahead, ()))?;
         if is_added {
-            self.made.lock().push(revocation.clone().dated(date));
+            self.caches.made.lock().push(revocation.clone().dated(date));
         }
         Ok((date, is_added))
     }
 
     /// The revocations that all workers have added to the stream since the last call.
     pub fn take_made(&self) -> Vec<Revocation> {
-        mem::take(&mut self.made.lock())
+        mem::take(&mut self.caches.made.lock())
     }
 
     async fn read_stream(
@@ -516,7 +516,7 @@ impl Store {
         // By this reading each process notices within seconds that the clock has stepped back.
         let second = (self.clock.told(sent, time) / 1_000_000) as i64;
         let lives = Lives(lives);
-        self.known_lives.replace(lives.clone());
+        self.caches.known_lives.replace(lives.clone());
         Ok(Part {
             second,
             lives,
