@@ -28,7 +28,7 @@ impl BindTickets<'_> {
         self.limits
             .count(&self.limits.of_address(attempt.address), IP)
             .await?;
-        let taken = store.take_ticket(ticket, &attempt.id).await?;
+        let taken = store.tickets.redeem(ticket, &attempt.id).await?;
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
         let (
             TicketHolder {
@@ -65,6 +65,6 @@ pub(super) async fn ask_for_credentials(
         unionid: exchanged.unionid.clone(),
         key: exchanged.key.clone(),
     };
-    store.keep_ticket(&ticket, &holder).await?;
+    store.tickets.keep(&ticket, &holder).await?;
     Ok(LoginError::BindingRequired(ticket))
 }

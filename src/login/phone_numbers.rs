@@ -77,7 +77,7 @@ impl PhoneNumbers<'_> {
         code: &PhoneCode,
     ) -> Result<Option<CountedNumber>> {
         let key = counted_phone_code(&person.app, code);
-        if self.limits.store.kept(&key).await?.is_some() {
+        if self.limits.store.texts.get(&key).await?.is_some() {
             return Ok(None);
         }
         let a_day = |burst| Rate {
@@ -136,6 +136,7 @@ impl PhoneNumbers<'_> {
         if self
             .limits
             .store
+            .texts
             .keep_first(&counted.key, &counted.attempt, CODE_KNOWN)
             .await?
             != counted.attempt
@@ -152,7 +153,8 @@ impl PhoneNumbers<'_> {
         let given_back = async {
             self.limits
                 .store
-                .discard_own(&counted.key, &counted.attempt)
+                .texts
+                .delete_own(&counted.key, &counted.attempt)
                 .await?;
             self.uncount_number(&counted).await
         };

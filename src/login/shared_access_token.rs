@@ -209,7 +209,8 @@ impl AccessTokens<'_> {
             let bad = refused.as_ref().map(|refused| &*refused.token);
             let lent = self
                 .store
-                .lend_access_token(&self.app.id, &self.attempt, bad, LEASE)
+                .access_tokens
+                .lend(&self.app.id, &self.attempt, bad, LEASE)
                 .await?;
             let (kept, ends_soon) = match lent {
                 Lent::Token(kept) => (kept, false),
@@ -370,7 +371,8 @@ impl AccessTokens<'_> {
         let renew_in = renew_in(fetched.expires_in, self.component.is_some());
         if let Err(error) = self
             .store
-            .keep_access_token(&self.app.id, &self.attempt, &kept, renew_in)
+            .access_tokens
+            .keep(&self.app.id, &self.attempt, &kept, renew_in)
             .await
         {
             tracing::warn!(app = %self.app.id, %error, "an access token could not be kept");
@@ -380,7 +382,8 @@ impl AccessTokens<'_> {
     async fn give_up(&self) {
         if let Err(error) = self
             .store
-            .give_up_access_token(&self.app.id, &self.attempt)
+            .access_tokens
+            .give_up(&self.app.id, &self.attempt)
             .await
         {
             tracing::warn!(app = %self.app.id, %error, "the lease to fetch an access token could not be given back");

@@ -160,7 +160,8 @@ async fn by_ticket(login: &LoginParts, app: &str) -> LoginRequest {
     };
     login
         .store
-        .keep_ticket(&ticket, &holder)
+        .tickets
+        .keep(&ticket, &holder)
         .await
         .expect("kept");
     let [name, password] = ["lin", "password"];
@@ -285,6 +286,7 @@ async fn a_code_can_be_sent_again_after_a_login_that_was_refused_before_wechat_w
     let lives = "wxmint:{wxmint:revoked}:lives";
     login
         .store
+        .texts
         .keep(lives, "no lives", Duration::from_mins(1))
         .await
         .expect("kept");
@@ -293,7 +295,7 @@ async fn a_code_can_be_sent_again_after_a_login_that_was_refused_before_wechat_w
         matches!(refused, Err(LoginError::StoreUnavailable(_))),
         "{refused:?}"
     );
-    login.store.discard(lives).await.expect("gone");
+    login.store.texts.delete(lives).await.expect("gone");
     let mut taken = Vec::new();
     while let Ok(place) = login.wechat.place_for(ADDRESS) {
         taken.push(place);
@@ -348,6 +350,7 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
     let lives = "wxmint:{wxmint:revoked}:lives";
     login
         .store
+        .texts
         .keep(lives, "no lives", Duration::from_mins(1))
         .await
         .expect("kept");
@@ -367,7 +370,7 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
         0,
         "the code is good still"
     );
-    login.store.discard(lives).await.expect("gone");
+    login.store.texts.delete(lives).await.expect("gone");
     let request = by_ticket(&login, APP).await;
     let mut audit_context = AuditContext::default();
     login

@@ -219,11 +219,11 @@ impl RevocationCache {
 
     async fn restore(&mut self, store: &Store) -> Result<usize, StoreError> {
         let own = AttemptId::random().to_string();
-        if store.keep_first(TURN.0, &own, TURN.1).await? != own {
+        if store.texts.keep_first(TURN.0, &own, TURN.1).await? != own {
             return Ok(0);
         }
         let restored = self.make_again(store, &own).await;
-        store.discard_own(TURN.0, &own).await?;
+        store.texts.delete_own(TURN.0, &own).await?;
         restored
     }
 
@@ -272,7 +272,7 @@ impl RevocationCache {
             store.note_loss(now().timestamp()).await?;
         }
         for page in lost.chunks(PAGE) {
-            store.keep(TURN.0, turn, TURN.1).await?;
+            store.texts.keep(TURN.0, turn, TURN.1).await?;
             let made =
                 stream::iter(page).map(|(_, revocation)| store.restore_revocation(revocation));
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;

@@ -168,7 +168,7 @@ mod tests {
         let access = StoreAccess::in_memory(now);
         let store = Rc::new(Store::new(&access, life, now, failed.clone()));
         // Nothing can be added to a text.
-        store.keep(FEED, "no feed", life).await.expect("kept");
+        store.texts.keep(FEED, "no feed", life).await.expect("kept");
         let is_over = Cell::new(false);
         let publishes = async {
             revoke_key(Rc::clone(&store), "stolen".into(), Duration::ZERO).await;
@@ -179,7 +179,7 @@ mod tests {
                 assert!(!is_over.get(), "given up after {} times", failed.0.get());
                 tokio::task::yield_now().await;
             }
-            store.discard(FEED).await.expect("gone");
+            store.texts.delete(FEED).await.expect("gone");
         };
         join(publishes, is_mended).await;
         let feed = store.revocations_after("", 10).await.expect("read");

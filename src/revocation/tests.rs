@@ -80,7 +80,8 @@ impl Bed {
     async fn has_new_loss(&self) -> bool {
         let loss = self.process().mark().await.expect("asked").1;
         self.process()
-            .discard(POSSIBLE_LOSS)
+            .texts
+            .delete(POSSIBLE_LOSS)
             .await
             .expect("deleted");
         loss.is_some_and(|loss| loss.is_certain)
@@ -132,7 +133,8 @@ async fn a_store_that_knows_of_a_token_lacks_nothing_also_once_that_has_expired(
         .await
         .expect("noted");
     used.process()
-        .discard(POSSIBLE_LOSS)
+        .texts
+        .delete(POSSIBLE_LOSS)
         .await
         .expect("it is long ago");
     assert_eq!(used.possible_loss().await, None);
@@ -185,7 +187,11 @@ async fn the_doctor_finds_that_redis_was_emptied_by_any_mark_of_earlier_tokens_a
             store.note_loss(now().timestamp()).await.expect("noted");
         }
         assert_eq!(is_found().await, may_be_lost, "{mark}");
-        store.discard(POSSIBLE_LOSS).await.expect("it is long ago");
+        store
+            .texts
+            .delete(POSSIBLE_LOSS)
+            .await
+            .expect("it is long ago");
         assert!(!is_found().await);
     }
 }
@@ -238,7 +244,7 @@ async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_revocat
             MARK,
             POSSIBLE_LOSS,
         ] {
-            store.discard(key).await.expect("emptied");
+            store.texts.delete(key).await.expect("emptied");
         }
         assert!(looks().await, "revocations: {has_revocation}");
         assert!(looks().await, "also once a life is noted again");
@@ -256,7 +262,8 @@ async fn lives_that_a_store_has_lost_are_noted_again_by_whoever_knows_them() {
     cache.look(&store).await.expect("looked");
     cache.note_possible_loss(&store, LIFE).await.expect("asked");
     store
-        .discard("wxmint:{wxmint:revoked}:lives")
+        .texts
+        .delete("wxmint:{wxmint:revoked}:lives")
         .await
         .expect("lost");
     cache.look(&store).await.expect("looked");
@@ -376,7 +383,8 @@ async fn what_redis_has_lost_in_part_is_a_loss_but_neither_a_start_nor_what_anot
 
     for settled in [0, 2] {
         store
-            .discard("wxmint:user:{mei}:ends")
+            .texts
+            .delete("wxmint:user:{mei}:ends")
             .await
             .expect("another primary of a Cluster was emptied");
         first.settled = [settled; 2];
@@ -427,7 +435,8 @@ async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_
     store.revoke_user(&lin, None).await.expect("made");
     let lose = async || {
         store
-            .discard("wxmint:user:{lin}:ends")
+            .texts
+            .delete("wxmint:user:{lin}:ends")
             .await
             .expect("emptied between record and entry");
     };
@@ -480,7 +489,8 @@ async fn once_one_record_was_found_lost_the_next_look_writes_all_of_them_again()
     assert_eq!(cache.look_at_both(&store, 0).await, 0);
     for user in &users {
         store
-            .discard(&format!("wxmint:user:{{{user}}}:ends"))
+            .texts
+            .delete(&format!("wxmint:user:{{{user}}}:ends"))
             .await
             .expect("emptied");
     }
@@ -505,25 +515,30 @@ async fn one_process_at_a_time_restores_revocations_and_another_one_goes_on_if_i
     assert_eq!(cache.look(&before.process()).await, Ok(0));
     let store = after.process();
     store
+        .texts
         .keep(TURN.0, "of another", TURN.1)
         .await
         .expect("its turn");
     assert_eq!(
-        (cache.look(&store).await, store.kept(TURN.0).await),
+        (cache.look(&store).await, store.texts.get(TURN.0).await),
         (Ok(0), Ok(Some("of another".into())))
     );
     assert_eq!(cache.make_again(&store, "own").await, Ok(2));
     assert_eq!(
-        store.kept(TURN.0).await,
+        store.texts.get(TURN.0).await,
         Ok(Some("own".into())),
         "renewed with each page"
     );
-    store.discard("wxmint:revoked").await.expect("lost again");
+    store
+        .texts
+        .delete("wxmint:revoked")
+        .await
+        .expect("lost again");
     cache.made.push(text_of(&revocation_of_key("one")).into());
     assert_eq!(cache.look(&store).await, Ok(0));
     AHEAD.set(TimeDelta::from_std(TURN.1).expect("a while") + TimeDelta::seconds(1));
     assert_eq!(
-        (cache.look(&store).await, store.kept(TURN.0).await),
+        (cache.look(&store).await, store.texts.get(TURN.0).await),
         (Ok(3), Ok(None)),
         "it is given back"
     );

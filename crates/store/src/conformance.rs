@@ -798,11 +798,15 @@ async fn a_ticket_is_spent_once(store: Rc<Store>) {
         unionid,
         key,
     };
-    assert_eq!(store.take_ticket(&ticket, &attempt_id(1)).await, Ok(None));
-    store.keep_ticket(&ticket, &holder).await.expect("kept");
+    assert_eq!(
+        store.tickets.redeem(&ticket, &attempt_id(1)).await,
+        Ok(None)
+    );
+    store.tickets.keep(&ticket, &holder).await.expect("kept");
     for _ in 0..2 {
         let taken = store
-            .take_ticket(&ticket, &attempt_id(1))
+            .tickets
+            .redeem(&ticket, &attempt_id(1))
             .await
             .expect("an answer");
         let (taken, at) = taken.expect("repeated by its claim");
@@ -812,16 +816,20 @@ async fn a_ticket_is_spent_once(store: Rc<Store>) {
             "dated by the store's clock"
         );
     }
-    assert_eq!(store.take_ticket(&ticket, &attempt_id(2)).await, Ok(None));
+    assert_eq!(
+        store.tickets.redeem(&ticket, &attempt_id(2)).await,
+        Ok(None)
+    );
     let plain = TicketHolder {
         unionid: None,
         ..holder
     };
     let other = Ticket::random();
-    store.keep_ticket(&other, &plain).await.expect("kept");
+    store.tickets.keep(&other, &plain).await.expect("kept");
     assert_eq!(
         store
-            .take_ticket(&other, &attempt_id(2))
+            .tickets
+            .redeem(&other, &attempt_id(2))
             .await
             .map(|taken| taken.map(|(holder, _)| holder)),
         Ok(Some(plain))
@@ -4268,7 +4276,8 @@ mod redis_only {
             key,
         };
         store
-            .keep_ticket(&Ticket::random(), &holder)
+            .tickets
+            .keep(&Ticket::random(), &holder)
             .await
             .expect("kept");
         let ttl: u64 = server

@@ -31,7 +31,9 @@ pub use self::error::StoreError;
 use self::limits::{Rate, TooMany};
 pub use self::limits::{RateLimitKey, RateLimits};
 pub use self::redis::DRAWN;
-pub use self::redis::access_token::{FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE};
+pub use self::redis::access_tokens::{
+    AccessTokenLeases, FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE,
+};
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeTimestamp, StoreClock};
 pub use self::redis::codes::{CLAIM_TTL, Claim, Codes};
 pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
@@ -44,7 +46,8 @@ pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
 pub use self::redis::stored::{
     BindingState, Bound, Decision, Generation, Intent, UNPROVEN_LINK_KEPT,
 };
-pub use self::redis::ticket::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder};
+pub use self::redis::texts::KeptTexts;
+pub use self::redis::tickets::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets};
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, walk};
 
 /// How long a replaced session key stays usable, for data that was encrypted just before a login.

@@ -162,7 +162,7 @@ impl Asked<'_> {
         let store = &self.worker.login.store;
         // The key of the cursor up to which the receiver has acknowledged the stream.
         let key = ["wxmint:receiver:", self.receiver].concat();
-        let mut place = store.kept(&key).await?.unwrap_or_default();
+        let mut place = store.texts.get(&key).await?.unwrap_or_default();
         let mut unseen = self.done.len();
         loop {
             let read = self
@@ -185,6 +185,7 @@ impl Asked<'_> {
             // Kept longer than the stream keeps any revocation. Without the cursor, revocations
             // would be sent again.
             store
+                .texts
                 .keep(&key, &noted.cursor, 3 * REVOCATIONS_KEPT)
                 .await?;
             place = noted.cursor;

@@ -119,11 +119,17 @@ impl Teller {
         clients: &Clients,
         cursor: &mut Option<Cursor>,
     ) -> Result<(), StoreError> {
-        if self.store().keep_first(TURN.0, &self.own, TURN.1).await? != self.own {
+        if self
+            .store()
+            .texts
+            .keep_first(TURN.0, &self.own, TURN.1)
+            .await?
+            != self.own
+        {
             *cursor = None;
             return Ok(());
         }
-        self.store().keep(TURN.0, &self.own, TURN.1).await?;
+        self.store().texts.keep(TURN.0, &self.own, TURN.1).await?;
         let told: Vec<_> = clients
             .iter()
             .filter(|client| client.logout_receiver.is_some())

@@ -191,7 +191,8 @@ impl<'a> Families<'a> {
     pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         Ok(self
             .store
-            .kept(key)
+            .texts
+            .get(key)
             .await?
             .map(|text| read(LOGIN, &text))
             .transpose()?)
@@ -202,7 +203,7 @@ impl<'a> Families<'a> {
     pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>> {
         let found = self.find(&key("family", sid)).await?;
         if found.is_none() {
-            self.store.discard(&key("family", sid)).await?;
+            self.store.texts.delete(&key("family", sid)).await?;
         }
         Ok(found)
     }
@@ -291,7 +292,7 @@ impl<'a> Families<'a> {
         }
         self.end_if_alive(first).await?;
         self.end_last(family).await?;
-        store.discard(&key("family", sid)).await?;
+        store.texts.delete(&key("family", sid)).await?;
         let ended = self.end_last(family).await?;
         strike(store, &family.list(), sid).await?;
         // Nobody reads these records any more.
@@ -299,7 +300,7 @@ impl<'a> Families<'a> {
             .map(|number| rotation_key(sid, number))
             .chain([key("last", sid), key("tokens", sid)]);
         Ok(
-            try_join_all(left.map(async |key| store.discard(&key).await))
+            try_join_all(left.map(async |key| store.texts.delete(&key).await))
                 .await
                 .map(drop)?,
         )
@@ -330,7 +331,8 @@ impl<'a> Families<'a> {
     pub(super) async fn last_number(&self, sid: &str) -> Result<u32> {
         Ok(self
             .store
-            .kept(&key("last", sid))
+            .texts
+            .get(&key("last", sid))
             .await?
             .and_then(|text| text.parse().ok())
             .unwrap_or_default())
@@ -383,10 +385,14 @@ impl<'a> Families<'a> {
             given_at: None,
         };
         store
+            .texts
             .keep(&rotation_key(sid, 0), &json(&given), life)
             .await?;
-        store.keep(&key("last", sid), "0", life).await?;
-        store.keep(&key("family", sid), &json(family), life).await?;
+        store.texts.keep(&key("last", sid), "0", life).await?;
+        store
+            .texts
+            .keep(&key("family", sid), &json(family), life)
+            .await?;
         let Some(until) = family.until else {
             return Ok(());
         };
@@ -563,6 +569,7 @@ mod conformance {
         let rotation = rotation_key(family.sid(), 1);
         login
             .store
+            .texts
             .keep(&rotation, "no token", Duration::from_mins(1))
             .await
             .expect("kept");
@@ -577,7 +584,7 @@ mod conformance {
                 .expect("an answer")
                 .is_some()
         );
-        login.store.discard(&rotation).await.expect("gone");
+        login.store.texts.delete(&rotation).await.expect("gone");
         Families::of(&login)
             .revoke_family(&family)
             .await
@@ -608,13 +615,14 @@ mod conformance {
         let queue = key("logouts", "grafana");
         login
             .store
+            .texts
             .keep(&queue, "no queue", Duration::from_mins(1))
             .await
             .expect("kept");
         assert!(families.revoke_family(&family).await.is_err());
         let left = families.find_family(family.sid()).await.expect("an answer");
         assert!(left.is_some(), "a repetition finds it");
-        login.store.discard(&queue).await.expect("gone");
+        login.store.texts.delete(&queue).await.expect("gone");
         families.revoke_family(&family).await.expect("ended");
         let queued = names(&login.store, &queue).await.expect("an answer");
         assert!(

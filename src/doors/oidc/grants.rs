@@ -175,6 +175,7 @@ impl<'a> CodeGrants<'a> {
             made_at: self.store.clock.now().timestamp(),
         };
         self.store
+            .texts
             .keep(
                 &family::hashed_key("code", &code),
                 &written_json(&kept),
@@ -208,7 +209,7 @@ impl<'a> CodeGrants<'a> {
         let redeemed = self.redeem_once(shown, kept, client, &own).await;
         if redeemed.as_ref().is_err_and(NotGiven::is_failure) {
             let used = family::hashed_key("used", shown.code);
-            retry_for_5_s(async || self.store.discard_own(&used, &own).await).await?;
+            retry_for_5_s(async || self.store.texts.delete_own(&used, &own).await).await?;
         }
         redeemed
     }
@@ -225,7 +226,8 @@ impl<'a> CodeGrants<'a> {
             self.families.revoke_family(&kept.family).await?;
             // Further uses are counted as unknown codes, and revoke nothing again.
             self.store
-                .discard(&family::hashed_key("code", shown.code))
+                .texts
+                .delete(&family::hashed_key("code", shown.code))
                 .await?;
             return Err(NotGiven::Theft(Box::new(kept.family.first)));
         }
@@ -240,7 +242,12 @@ impl<'a> CodeGrants<'a> {
     /// Returns whether this use of the code, which `own` identifies, is the first.
     async fn use_up(&self, code: &str, own: &str) -> Result<bool> {
         let used = family::hashed_key("used", code);
-        let first = async || self.store.keep_first(&used, own, 2 * CODE_KNOWN).await;
+        let first = async || {
+            self.store
+                .texts
+                .keep_first(&used, own, 2 * CODE_KNOWN)
+                .await
+        };
         // Asks again, because a lost answer from Redis must not look like a second use.
         let found = if let Ok(found) = first().await {
             found

@@ -148,7 +148,11 @@ pub(super) async fn end_login(login: &LoginParts, token: Issued) -> Result<Optio
             OPENID,
         )
         .await?;
-    let renewed_of = login.store.kept(&key("sid", token.id.as_str())).await?;
+    let renewed_of = login
+        .store
+        .texts
+        .get(&key("sid", token.id.as_str()))
+        .await?;
     let families = Families::of(login);
     let was_alive = match families
         .find_family(renewed_of.as_deref().unwrap_or(token.id.as_str()))

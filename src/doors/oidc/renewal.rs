@@ -101,7 +101,7 @@ impl<'a> Renewals<'a> {
         let found = self.find_or_begin(&shown, &own, at).await;
         if found.is_err() {
             // The record may exist although the write has failed.
-            _ = self.store.discard_own(&shown.key(), &json(&own)).await;
+            _ = self.store.texts.delete_own(&shown.key(), &json(&own)).await;
         }
         match found? {
             Found::Begun => self.renew(&shown, &own).await,
@@ -152,7 +152,11 @@ impl<'a> Renewals<'a> {
     async fn renew(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<Given, NotGiven> {
         let renewed = self.count_and_renew(shown, begun).await;
         if renewed.as_ref().is_err_and(NotGiven::is_failure) {
-            _ = self.store.discard_own(&shown.key(), &json(begun)).await;
+            _ = self
+                .store
+                .texts
+                .delete_own(&shown.key(), &json(begun))
+                .await;
         }
         renewed
     }
@@ -234,7 +238,7 @@ impl<'a> Renewals<'a> {
         let key = shown.key();
         let begun = json(begun);
         let noted = json(&noted);
-        let note = async || self.store.replace_kept(&key, &begun, &noted).await;
+        let note = async || self.store.texts.replace(&key, &begun, &noted).await;
         let is_noted = if let Ok(is_noted) = note().await {
             Ok(is_noted)
         } else {
@@ -261,7 +265,7 @@ impl<'a> Renewals<'a> {
         let store = self.store.clone();
         let taking_back = run_to_completion(async move {
             for _ in 0..TAKEN_BACK {
-                let take_back = async || store.replace_kept(&key, &noted, &begun).await;
+                let take_back = async || store.texts.replace(&key, &noted, &begun).await;
                 if retry_for_5_s(take_back).await.is_ok() {
                     return;
                 }
@@ -319,9 +323,9 @@ impl<'a> Renewals<'a> {
         let key = shown.key();
         let own = json(own);
         for _ in 0..LOOKS {
-            let Some(held) = self.store.kept(&key).await? else {
+            let Some(held) = self.store.texts.get(&key).await? else {
                 let life = shown.family.life(self.store.clock.now());
-                if self.store.keep_first(&key, &own, life).await? == own {
+                if self.store.texts.keep_first(&key, &own, life).await? == own {
                     return self.unless_overtaken(shown).await;
                 }
                 continue;
@@ -343,7 +347,7 @@ impl<'a> Renewals<'a> {
             let is_abandoned = found
                 .begun_at
                 .is_none_or(|begun_at| (at - begun_at).abs() >= ABANDONED);
-            if is_abandoned && self.store.replace_kept(&key, &held, &own).await? {
+            if is_abandoned && self.store.texts.replace(&key, &held, &own).await? {
                 return self.unless_overtaken(shown).await;
             }
             sleep(LOOK).await;
@@ -413,10 +417,12 @@ impl<'a> Renewals<'a> {
         // accept it.
         let life = self.minter.with(&[], client.token_ttl).ttl() + 2 * MAX_LEEWAY;
         store
+            .texts
             .keep(&family::key("sid", begun.token.id.as_str()), sid, life)
             .await?;
         if self.families.last_number(sid).await? < number {
             store
+                .texts
                 .keep(
                     &family::key("last", sid),
                     &number.to_string(),
@@ -428,7 +434,7 @@ impl<'a> Renewals<'a> {
         // An honest client no longer uses the refresh token before the last. Its access token lives
         // on until it expires.
         if let Some(old) = number.checked_sub(2) {
-            store.discard(&family::rotation_key(sid, old)).await?;
+            store.texts.delete(&family::rotation_key(sid, old)).await?;
         }
         Ok(())
     }
@@ -466,7 +472,8 @@ impl<'a> Renewals<'a> {
             ..begun.clone()
         };
         self.store
-            .replace_kept(&shown.key(), &json(&begun), &json(&given))
+            .texts
+            .replace(&shown.key(), &json(&begun), &json(&given))
             .await?;
         Ok(Some(shown.token.next(&begun.salt)))
     }
@@ -530,6 +537,7 @@ mod tests {
         };
         login
             .store
+            .texts
             .keep(
                 &family::rotation_key(family.sid(), 0),
                 &json(&start),
@@ -563,7 +571,8 @@ mod tests {
                     };
                     let noted = login
                         .store
-                        .replace_kept(&shown.key(), &json(&begun), &json(&given))
+                        .texts
+                        .replace(&shown.key(), &json(&begun), &json(&given))
                         .await;
                     assert_eq!(noted, Ok(true));
                     given
@@ -611,6 +620,7 @@ mod tests {
         );
         login
             .store
+            .texts
             .keep(
                 &family::key("family", family.sid()),
                 &json(&family),

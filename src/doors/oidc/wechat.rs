@@ -321,6 +321,7 @@ async fn is_first(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> 
     let kept = worker
         .login
         .store
+        .texts
         .keep_first(&hashed_key("used-state", state), &own, 2 * STATE_TTL)
         .await?;
     Ok(kept == own)

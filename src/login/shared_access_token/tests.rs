@@ -452,7 +452,8 @@ async fn whoever_waits_for_another_gives_up_after_two_seconds() {
     let rival = AttemptId::new([0; 16]);
     let lent = bed
         .shelf
-        .lend_access_token(&bed.app.id, &rival, None, LEASE)
+        .access_tokens
+        .lend(&bed.app.id, &rival, None, LEASE)
         .await;
     assert_eq!(lent, Ok(Lent::Fetch));
     let began = Instant::now();

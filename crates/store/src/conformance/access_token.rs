@@ -36,7 +36,8 @@ fn timeless(lent: Lent) -> Lent {
 async fn lend(store: &Store, attempt: u8) -> Lent {
     timeless(
         store
-            .lend_access_token(&app(), &attempt_id(attempt), None, LEASE)
+            .access_tokens
+            .lend(&app(), &attempt_id(attempt), None, LEASE)
             .await
             .expect("an answer"),
     )
@@ -46,7 +47,8 @@ async fn lend(store: &Store, attempt: u8) -> Lent {
 async fn lend_another(store: &Store, attempt: u8, bad: &KeptToken) -> Lent {
     timeless(
         store
-            .lend_access_token(&app(), &attempt_id(attempt), Some(&bad.fingerprint), LEASE)
+            .access_tokens
+            .lend(&app(), &attempt_id(attempt), Some(&bad.fingerprint), LEASE)
             .await
             .expect("an answer"),
     )
@@ -58,14 +60,16 @@ async fn keep(store: &Store, attempt: u8, token: &KeptToken, (renew_in, expires_
         ..token.clone()
     };
     store
-        .keep_access_token(&app(), &attempt_id(attempt), &token, renew_in)
+        .access_tokens
+        .keep(&app(), &attempt_id(attempt), &token, renew_in)
         .await
         .expect("an answer");
 }
 
 async fn give_up(store: &Store, attempt: u8) {
     store
-        .give_up_access_token(&app(), &attempt_id(attempt))
+        .access_tokens
+        .give_up(&app(), &attempt_id(attempt))
         .await
         .expect("an answer");
 }
@@ -123,7 +127,8 @@ async fn apps_have_their_own(store: Rc<Store>) {
     let other = "wxother".parse().expect("an app");
     assert_eq!(
         store
-            .lend_access_token(&other, &attempt_id(1), None, LEASE)
+            .access_tokens
+            .lend(&other, &attempt_id(1), None, LEASE)
             .await,
         Ok(Lent::Fetch)
     );
@@ -201,7 +206,8 @@ async fn a_bad_token_whose_successor_could_not_be_fetched_stays_bad(store: Rc<St
 
 async fn a_lease_ends_by_itself(store: Rc<Store>) {
     let lent = store
-        .lend_access_token(&app(), &attempt_id(1), None, A_MOMENT)
+        .access_tokens
+        .lend(&app(), &attempt_id(1), None, A_MOMENT)
         .await;
     assert_eq!(lent, Ok(Lent::Fetch));
     assert_eq!(
@@ -215,7 +221,8 @@ async fn a_lease_ends_by_itself(store: Rc<Store>) {
 /// The clock of the store has stepped back since the lease was given.
 async fn a_lease_that_ends_later_than_one_can_is_none(store: Rc<Store>) {
     let ahead = store
-        .lend_access_token(&app(), &attempt_id(1), None, LEASE * 50)
+        .access_tokens
+        .lend(&app(), &attempt_id(1), None, LEASE * 50)
         .await;
     assert_eq!(ahead, Ok(Lent::Fetch));
     assert_eq!(lend(&store, 2).await, Lent::Fetch);
@@ -226,7 +233,8 @@ async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<Store>) {
     let within = |life: Duration, most: u64| (most - 10..=most).contains(&life.as_secs());
     shelve(&store, &token("t1"), AN_HOUR).await;
     match store
-        .lend_access_token(&app(), &attempt_id(1), None, LEASE)
+        .access_tokens
+        .lend(&app(), &attempt_id(1), None, LEASE)
         .await
         .expect("an answer")
     {
@@ -239,7 +247,8 @@ async fn a_token_is_lent_with_the_rest_of_its_life(store: Rc<Store>) {
     assert_eq!(lend_another(&store, 1, &token("t1")).await, Lent::Fetch);
     keep(&store, 1, &token("t2"), ENDING).await;
     match store
-        .lend_access_token(&app(), &attempt_id(2), None, LEASE)
+        .access_tokens
+        .lend(&app(), &attempt_id(2), None, LEASE)
         .await
         .expect("an answer")
     {

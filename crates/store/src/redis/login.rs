@@ -140,16 +140,17 @@ impl Store {
 
     /// Notes that revocations were lost at this second.
     pub async fn note_loss(&self, second: i64) -> Result<()> {
-        self.keep(
-            name::POSSIBLE_LOSS,
-            &PossibleLoss {
-                since: second,
-                is_certain: true,
-            }
-            .to_string(),
-            REVOCATIONS_KEPT,
-        )
-        .await
+        self.texts
+            .keep(
+                name::POSSIBLE_LOSS,
+                &PossibleLoss {
+                    since: second,
+                    is_certain: true,
+                }
+                .to_string(),
+                REVOCATIONS_KEPT,
+            )
+            .await
     }
 
     /// Counts the person's login and returns the state of the person's binding. Stores the session

@@ -3,7 +3,7 @@
 //! Cluster. The link repeats calls and confirmed writes across a failover; docs/decisions/0016 has
 //! the reasons.
 
-pub(crate) mod access_token;
+pub(crate) mod access_tokens;
 mod binding;
 pub(crate) mod clocks;
 pub(crate) mod codes;
@@ -15,7 +15,8 @@ pub(crate) mod revocations;
 mod script;
 pub(crate) mod session;
 pub(crate) mod stored;
-pub(crate) mod ticket;
+pub(crate) mod texts;
+pub(crate) mod tickets;
 pub mod walk;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
@@ -27,11 +28,14 @@ use wxmint_ids::{Person, packed};
 use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Call, Observer, Reason, RedisClient, RedisUrl, slot_of};
 
+use self::access_tokens::AccessTokenLeases;
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
 use self::clocks::{SteppedBack, StoreClock};
 use self::codes::Codes;
 use self::limits::{EarlierParts, RateLimits};
 use self::script::{flag, replace};
+use self::texts::KeptTexts;
+use self::tickets::Tickets;
 use crate::{
     AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation,
     UnboundPolicy, limits::Rate,
@@ -94,6 +98,12 @@ pub struct Store {
     pub limits: RateLimits,
     /// The claims of login codes.
     pub codes: Codes,
+    /// Bind tickets.
+    pub tickets: Tickets,
+    /// Access tokens at WeChat, which all replicas share.
+    pub access_tokens: AccessTokenLeases,
+    /// What doors keep here.
+    pub texts: KeptTexts,
     session_ttl: Duration,
     caches: Caches,
 }
@@ -147,10 +157,13 @@ impl Store {
         );
         let codes = Codes::new(Rc::clone(&link), clock.clone(), limits.clone());
         Self {
-            link,
             clock,
             limits,
             codes,
+            tickets: Tickets::new(Rc::clone(&link)),
+            access_tokens: AccessTokenLeases::new(Rc::clone(&link)),
+            texts: KeptTexts::new(Rc::clone(&link)),
+            link,
             session_ttl,
             caches,
         }
@@ -185,52 +198,6 @@ impl Store {
         } else {
             held
         })
-    }
-
-    /// Stores a text of a door for `life`, at the key `key`. The operations on these texts are
-    /// commands on one key, so that replicas agree without a script: if several want to be the
-    /// first to store a text, one of them is.
-    pub async fn keep(&self, key: &str, text: &str, life: Duration) -> Result<()> {
-        Ok(self.link.run("keep_text", keeping(key, text, life)).await?)
-    }
-
-    /// Stores the text unless the key has one, and returns the text that the key has, once replicas
-    /// have it. A repetition with the same text finds that text.
-    pub async fn keep_first(&self, key: &str, text: &str, life: Duration) -> Result<String> {
-        let claimed = keeping(key, text, life).arg("NX").cmd("GET").arg(key);
-        let (_, held): (Value, Option<String>) =
-            self.link.run_confirmed("keep_text", claimed).await?;
-        // The text has expired meanwhile.
-        Ok(held.unwrap_or_default())
-    }
-
-    /// The text at this key.
-    pub async fn kept(&self, key: &str) -> Result<Option<String>> {
-        Ok(self.link.run("kept_text", Call::of("GET", key)).await?)
-    }
-
-    /// Deletes the text at this key. Answered once replicas have deleted it.
-    pub async fn discard(&self, key: &str) -> Result<()> {
-        Ok(self
-            .link
-            .run_confirmed::<u64>("discard_text", Call::of("DEL", key))
-            .await
-            .map(drop)?)
-    }
-
-    /// Deletes the text at this key if it equals `text`.
-    pub async fn discard_own(&self, key: &str, text: &str) -> Result<()> {
-        Ok(self
-            .link
-            .run("discard_text", replace(key, text.as_bytes(), b""))
-            .await?)
-    }
-
-    /// Replaces the text `before` by `text`, which expires when `before` would have. Answered once
-    /// replicas have it. Returns whether the key has `text` now, so a repetition returns the same.
-    pub async fn replace_kept(&self, key: &str, before: &str, text: &str) -> Result<bool> {
-        let replaced = script::REPLACE_KEPT.on(&[key]).arg(before).arg(text);
-        Ok(self.link.run_confirmed("keep_text", replaced).await?)
     }
 
     /// Write probe: performs a login's writes on each primary, with the same commands and script,
@@ -277,11 +244,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-fn keeping(key: &str, text: &str, life: Duration) -> Call {
-    Call::of("SET", key)
-        .arg(text)
-        .arg("EX")
-        .arg(life.as_secs().max(1))
 }

@@ -146,7 +146,7 @@ pub(super) struct Cursor(String);
 impl Cursor {
     /// Reads the stored position. If there is none, reading begins with the oldest revocation.
     pub(super) async fn read(store: &Store) -> Result<Self, StoreError> {
-        Ok(Self(store.kept(CURSOR).await?.unwrap_or_default()))
+        Ok(Self(store.texts.get(CURSOR).await?.unwrap_or_default()))
     }
 
     /// Queues what is new for these clients, and stores the position. If the stored position is
@@ -172,7 +172,7 @@ impl Cursor {
             )
             .await?;
             if read.cursor != self.0 {
-                store.keep(CURSOR, &read.cursor, LONGEST_LIFE).await?;
+                store.texts.keep(CURSOR, &read.cursor, LONGEST_LIFE).await?;
             }
             self.0 = read.cursor;
             if !read.more {
@@ -323,11 +323,12 @@ mod tests {
 
         revokes("user-1").await;
         store
+            .texts
             .keep(&queue, "no queue", LONGEST_LIFE)
             .await
             .expect("kept");
         assert!(looks().await.is_err(), "Redis does not take the logout");
-        store.discard(&queue).await.expect("gone");
+        store.texts.delete(&queue).await.expect("gone");
         revokes("user-2").await;
         assert!(looks().await.is_ok());
         let due = Queue::of(&told[0].id)

@@ -1,13 +1,14 @@
 //! Bind tickets. With a ticket, a person whose code WeChat has accepted may try one password
 //! without a new code.
 
-use std::{str::FromStr, time::Duration};
+use std::{rc::Rc, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{UnionId, is_base64url, unprintable};
 use wxmint_keys::token::new_token_id;
+use wxmint_redis_link::RedisClient;
 
-use super::{Store, name, packed, script};
+use super::{name, packed, script};
 use crate::{
     AttemptId, AttemptMark, ExchangeTimestamp, ExchangedKey, Person, Result, Sealed, StoreError,
 };
@@ -62,9 +63,19 @@ impl FromStr for Ticket {
 /// microseconds and the mark of the exchange, and the sealed session key.
 type Held = (i64, Vec<u8>, Vec<u8>, u64, u32, Vec<u8>);
 
-impl Store {
+/// The bind tickets in the store.
+#[derive(Clone)]
+pub struct Tickets {
+    link: Rc<RedisClient>,
+}
+
+impl Tickets {
+    pub(super) fn new(link: Rc<RedisClient>) -> Self {
+        Self { link }
+    }
+
     /// Stores a ticket for [`TICKET_TTL`].
-    pub async fn keep_ticket(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
+    pub async fn keep(&self, ticket: &Ticket, holder: &TicketHolder) -> Result<()> {
         let TicketHolder {
             person,
             unionid,
@@ -86,7 +97,7 @@ impl Store {
 
     /// Redeems a ticket. Also returns when, by the store's clock: this is the token's `iat`. `None`
     /// if the ticket is unknown, or another request has redeemed it.
-    pub async fn take_ticket(
+    pub async fn redeem(
         &self,
         ticket: &Ticket,
         id: &AttemptId,

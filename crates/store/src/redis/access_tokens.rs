@@ -4,11 +4,12 @@
 //! All times are by the store's clock. The lease saves calls but is not needed for correctness:
 //! WeChat gives the same token to every caller, so two replicas may fetch at once.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use wxmint_ids::AppId;
+use wxmint_redis_link::RedisClient;
 
-use super::{Store, name, script};
+use super::{name, script};
 use crate::{AttemptId, Result, Sealed};
 
 /// How long no replica fetches after a failed fetch, so that a failing WeChat is not called all the
@@ -44,11 +45,21 @@ pub enum Lent {
     Failed,
 }
 
-impl Store {
+/// The access tokens in the store, and the leases to fetch them.
+#[derive(Clone)]
+pub struct AccessTokenLeases {
+    link: Rc<RedisClient>,
+}
+
+impl AccessTokenLeases {
+    pub(super) fn new(link: Rc<RedisClient>) -> Self {
+        Self { link }
+    }
+
     /// Lends the token of `app`, or gives one caller a lease of the duration `lease` to fetch a
     /// token. A token with the fingerprint `bad` counts as missing. The same `attempt` gets the
     /// same lease again.
-    pub async fn lend_access_token(
+    pub async fn lend(
         &self,
         app: &AppId,
         attempt: &AttemptId,
@@ -80,7 +91,7 @@ impl Store {
 
     /// Stores the fetched token and ends the lease. After `renew_in`, one caller gets a lease to
     /// fetch the next token. Does nothing if `attempt` no longer holds the lease.
-    pub async fn keep_access_token(
+    pub async fn keep(
         &self,
         app: &AppId,
         attempt: &AttemptId,
@@ -103,7 +114,7 @@ impl Store {
 
     /// Ends a lease after a failed fetch. No caller gets another lease for [`FAILED_PAUSE`], or for
     /// [`UNRENEWED_PAUSE`] if the old token is still valid.
-    pub async fn give_up_access_token(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
+    pub async fn give_up(&self, app: &AppId, attempt: &AttemptId) -> Result<()> {
         let script = script::END_LEASE
             .on(&[&name::access_token(app)])
             .arg(attempt.to_string());
