@@ -166,7 +166,7 @@ impl AdminRequest<Person> {
                 (Ok((None, more)), Some(user)) => {
                     let mut done = login.store.revoke_in_app(&user, app).await;
                     if done.is_ok() && self.action == "erase_person" {
-                        done = login.store.strike_off(&user, &self.target).await;
+                        done = login.store.bindings.strike_off(&user, &self.target).await;
                     }
                     done.map(|()| (Some(user), more)).map_err(LoginError::from)
                 }

@@ -137,8 +137,9 @@ impl Issuer {
         let sealed = match redis {
             Some(redis) => {
                 redis
-                    .some_session_keys()
-                    .or_else(|_| redis.some_session_keys())
+                    .sessions
+                    .some_keys()
+                    .or_else(|_| redis.sessions.some_keys())
                     .await
             }
             None => Ok(Vec::new()),
@@ -180,7 +181,7 @@ impl Issuer {
         let mut people = None;
         if let Some(redis) = redis {
             compared = self.ids.agreement.compare(redis, false).await;
-            people = redis.some_people().await.ok();
+            people = redis.bindings.some_people().await.ok();
         }
         let own = self.ids.agreement.own.as_str();
         let found = match people {

@@ -316,7 +316,12 @@ mod tests {
                 .is_ok();
             (
                 is_answered,
-                there.id_key(None).await.expect("an answer").is_some(),
+                there
+                    .bindings
+                    .id_key(None)
+                    .await
+                    .expect("an answer")
+                    .is_some(),
             )
         };
         assert_eq!(looks(&there, 0).await, (true, false));

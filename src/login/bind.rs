@@ -90,7 +90,9 @@ impl Bind<'_> {
         }
         match bound.generation {
             // The login stored a session key before it found the block.
-            Generation::Computed if bound.blocked => self.store.forget(person, None).await?,
+            Generation::Computed if bound.blocked => {
+                self.store.sessions.delete_keys(person, None).await?
+            }
             Generation::Computed => {}
             Generation::Numbered(_) => self.link(&binder, &bound).await?,
         }
@@ -117,7 +119,8 @@ impl Bind<'_> {
             && (Operator { store: self.store }).knows(&computed).await?
         {
             self.store
-                .share_unionid(unionid, &[&computed, &bound.user])
+                .union_ids
+                .share(unionid, &[&computed, &bound.user])
                 .await?;
         }
         match (binder.link(bound, is_blocked).await?, binder.unionid) {
@@ -144,7 +147,10 @@ impl Bind<'_> {
                     Operator { store: self.store }
                         .revoke_in_app(&bound.user, &binder.person.app)
                         .await?;
-                    self.store.note_shared(binder.person, &bound.user).await?;
+                    self.store
+                        .bindings
+                        .note_shared(binder.person, &bound.user)
+                        .await?;
                 }
                 return Err(LoginError::Blocked);
             }

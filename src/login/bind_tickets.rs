@@ -41,7 +41,7 @@ impl BindTickets<'_> {
         (attempt.audit_context.app, attempt.audit_context.person) =
             (Some(person.app.clone()), Some(person.clone()));
         self.calls.check_app(&person.app, false)?;
-        let state = store.binding_state(&person).await?;
+        let state = store.bindings.state(&person).await?;
         Ok(ExchangedLogin {
             person,
             unionid,

@@ -115,17 +115,18 @@ impl Binder<'_> {
                 }
                 BindingState::Bound(bound) => return Ok((SettledState::Bound(bound), last)),
                 BindingState::Intended { generation, intent } => {
-                    let decision =
-                        Box::pin(
-                            self.store
-                                .admit(self.person, generation, &intent, self.per_user),
-                        )
-                        .await?;
+                    let decision = Box::pin(self.store.bindings.admit(
+                        self.person,
+                        generation,
+                        &intent,
+                        self.per_user,
+                    ))
+                    .await?;
                     let Intent { user, made, .. } = intent;
                     last = Some((user.clone(), decision));
                     if let Decision::Admitted { first } = decision {
                         let new_for = (first && made).then(|| self.attempt.mark());
-                        Box::pin(self.store.settle(
+                        Box::pin(self.store.bindings.settle(
                             self.person,
                             generation,
                             &user,
@@ -134,7 +135,12 @@ impl Binder<'_> {
                         ))
                         .await?
                     } else {
-                        Box::pin(self.store.drop_intent(self.person, generation, &user)).await?
+                        Box::pin(
+                            self.store
+                                .bindings
+                                .drop_intent(self.person, generation, &user),
+                        )
+                        .await?
                     }
                 }
                 BindingState::Leaving {
@@ -142,14 +148,14 @@ impl Binder<'_> {
                     user,
                     since,
                 } => {
-                    Box::pin(self.store.forget_keys(
+                    Box::pin(self.store.sessions.delete_keys_of(
                         &user,
                         Some(&self.person.app),
                         Some(self.person),
                     ))
                     .await?;
                     Box::pin(self.store.dismiss(&user, self.person, generation, since)).await?;
-                    Box::pin(self.store.set_free(self.person, generation, &user)).await?
+                    Box::pin(self.store.bindings.set_free(self.person, generation, &user)).await?
                 }
             };
         }
@@ -244,7 +250,8 @@ impl Binder<'_> {
         };
         Ok(self
             .store
-            .claim_unionid(unionid, None)
+            .union_ids
+            .claim(unionid, None)
             .await?
             .filter(|holder| Some(holder) != deserted))
     }
@@ -261,10 +268,13 @@ impl Binder<'_> {
     ) -> Result<Intent> {
         let user = match (unionid, from) {
             (None, _) => made,
-            (Some(unionid), Some(from)) => self.store.move_unionid(unionid, &from, &made).await?,
+            (Some(unionid), Some(from)) => {
+                self.store.union_ids.relink(unionid, &from, &made).await?
+            }
             (Some(unionid), None) => self
                 .store
-                .claim_unionid(unionid, Some(&made))
+                .union_ids
+                .claim(unionid, Some(&made))
                 .await?
                 .unwrap_or(made),
         };
@@ -302,20 +312,20 @@ impl Binder<'_> {
             .iter()
             .chain(&bound.others)
             .filter(|_| bound.shared);
-        let mut users = try_join_all(unionids.map(|it| self.store.share_unionid(it, &[])))
+        let mut users = try_join_all(unionids.map(|it| self.store.union_ids.share(it, &[])))
             .await?
             .concat();
         if let Some(unionid) = unionid {
             // Sent together, so that no process dies after it has sent the link and before it has
             // sent the note. A note that exists already is sent again, because perhaps no replica
             // has confirmed it.
-            let noted = self.store.note_unionid(self.person, user, unionid);
-            let moved = self.store.move_unionid(unionid, user, user);
-            let shared = self.store.share_unionid(unionid, &[]);
+            let noted = self.store.bindings.note_unionid(self.person, user, unionid);
+            let moved = self.store.union_ids.relink(unionid, user, user);
+            let shared = self.store.union_ids.share(unionid, &[]);
             let (_, mut holder, shared) = Box::pin(try_join3(noted, moved, shared)).await?;
             // A blocked user keeps the unionid even without people.
             if holder != *user && !is_blocked(&holder).await? && self.is_deserted(&holder).await? {
-                holder = self.store.move_unionid(unionid, &holder, user).await?;
+                holder = self.store.union_ids.relink(unionid, &holder, user).await?;
             }
             conflict = Some(holder).filter(|holder| holder != user);
             users.extend(if let Some(holder) = &conflict {
@@ -331,13 +341,14 @@ impl Binder<'_> {
             }
         }
         if !users.is_empty() && !bound.shared {
-            self.store.note_shared(self.person, user).await?;
+            self.store.bindings.note_shared(self.person, user).await?;
         }
         let Some(unionid) = unionid else {
             return Ok(UnionIdLink::Known);
         };
         let news = self
             .store
+            .bindings
             .link_unionid(self.person, user, unionid, conflict.as_ref())
             .await?;
         Ok(news.map_or(UnionIdLink::Gone, |news| {
@@ -356,12 +367,17 @@ impl Binder<'_> {
         user: &UserId,
         holder: &UserId,
     ) -> Result<Vec<UserId>, StoreError> {
-        let users = self.store.share_unionid(unionid, &[user, holder]).await?;
-        let people = self.store.people_of(holder).await?.unwrap_or_default();
+        let users = self.store.union_ids.share(unionid, &[user, holder]).await?;
+        let people = self
+            .store
+            .bindings
+            .people_of(holder)
+            .await?
+            .unwrap_or_default();
         try_join_all(
             people
                 .iter()
-                .map(|person| self.store.note_shared(person, holder)),
+                .map(|person| self.store.bindings.note_shared(person, holder)),
         )
         .await?;
         Ok(users)
@@ -376,7 +392,7 @@ impl Binder<'_> {
         generation: Generation,
         permit: impl AsyncFnOnce() -> Result<()>,
     ) -> Result<bool> {
-        let state = self.store.binding_state(self.person).await?;
+        let state = self.store.bindings.state(self.person).await?;
         let was_leaving = matches!(state, BindingState::Leaving { .. });
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
@@ -392,6 +408,7 @@ impl Binder<'_> {
     async fn is_deserted(&self, user: &UserId) -> Result<bool, StoreError> {
         Ok(self
             .store
+            .bindings
             .people_of(user)
             .await?
             .is_some_and(|people| people.is_empty()))
@@ -405,7 +422,11 @@ impl Binder<'_> {
         generation: Option<Generation>,
         intent: Intent,
     ) -> Result<(SettledState, Option<UserId>)> {
-        let state = self.store.intend(self.person, generation, &intent).await?;
+        let state = self
+            .store
+            .bindings
+            .intend(self.person, generation, &intent)
+            .await?;
         let (settled, last) = self.settle_and_tell(state).await?;
         let decided = last.filter(|_| matches!(settled, SettledState::Free { .. }));
         let Some((user, decision)) = decided else {

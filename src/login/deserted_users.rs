@@ -26,12 +26,12 @@ impl DesertedUsers<'_> {
             .forget_clients(user, app)
             .await?;
         let is_left = self.accounts.accepts() == Accepts::Nothing
-            && self.store.people_of(user).await? == Some(Vec::new());
+            && self.store.bindings.people_of(user).await? == Some(Vec::new());
         if !is_left || self.store.user_state(user).await?.blocked {
             return Ok(());
         }
-        for person in self.store.ever_of(user).await? {
-            let left = self.store.left_by(&person).await?;
+        for person in self.store.bindings.ever_of(user).await? {
+            let left = self.store.bindings.left_by(&person).await?;
             for unionid in left
                 .iter()
                 .filter(|(of, _)| of == user)
@@ -40,6 +40,6 @@ impl DesertedUsers<'_> {
                 release_unionid(self.store, unionid, user).await?;
             }
         }
-        self.store.expire_list(user).await
+        self.store.bindings.expire_list(user).await
     }
 }

@@ -17,7 +17,7 @@ pub trait CodeExchanger {
     /// The error to answer while not all apps have been read, so that no app can be called unknown.
     fn apps_are_unread(&self) -> Option<LoginError>;
 
-    /// Counts the address and claims the code, as [`wxmint_store::Store::claim_code`] does.
+    /// Counts the address and claims the code, as [`wxmint_store::Codes::claim`] does.
     async fn claim(
         &self,
         limits: &LoginLimits<'_>,

@@ -52,7 +52,8 @@ impl Identification<'_> {
         let extra = self.account_check.allow(&bound, extra).await?;
         if exchanged.kept_for != Some(bound.generation) {
             self.store
-                .keep_session_key(
+                .sessions
+                .keep(
                     &exchanged.person,
                     bound.generation,
                     &exchanged.key,

@@ -84,7 +84,7 @@ impl Issuance<'_> {
         let Some(date) = date else {
             // A failover may have lost the block in the person's record. Without a session, the
             // next login comes to this check again.
-            self.store.forget(person, None).await?;
+            self.store.sessions.delete_keys(person, None).await?;
             return Err(LoginError::Blocked);
         };
         let token = dated(token, date, latest)?;
@@ -211,7 +211,7 @@ impl Issuance<'_> {
         let Some((person, generation)) = own else {
             return Ok(None);
         };
-        let BindingState::Bound(bound) = self.store.binding_state(&person).await? else {
+        let BindingState::Bound(bound) = self.store.bindings.state(&person).await? else {
             return Ok(None);
         };
         Ok(Some(bound).filter(|bound| {

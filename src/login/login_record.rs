@@ -129,6 +129,7 @@ impl LoginRecorder<'_> {
                 && !bound.blocked
                 && self
                     .store
+                    .bindings
                     .people_of(&user)
                     .await?
                     .is_some_and(|people| !people.is_empty()) =>
@@ -138,7 +139,7 @@ impl LoginRecorder<'_> {
                 let BindingState::Free {
                     generation,
                     dissolved,
-                } = self.store.stored_state(person).await?
+                } = self.store.bindings.stored_state(person).await?
                 else {
                     return Ok(self.store.record_login(record).await?);
                 };
@@ -149,9 +150,13 @@ impl LoginRecorder<'_> {
                     made: is_new,
                     by_unionid: is_new,
                 };
-                let state = self.store.intend(person, generation, &intent).await?;
+                let state = self
+                    .store
+                    .bindings
+                    .intend(person, generation, &intent)
+                    .await?;
                 Box::pin(self.bind.binder(person, unionid, &attempt.id).settle(state)).await?;
-                self.store.strike_off(computed, person).await?;
+                self.store.bindings.strike_off(computed, person).await?;
                 if is_new {
                     record.if_unbound = UnboundPolicy::Intended(intent);
                 }
@@ -168,7 +173,7 @@ impl LoginRecorder<'_> {
         if !self.ids.are_of_unionids() {
             return Ok(StoreError::OtherUserId.into());
         }
-        let BindingState::Bound(bound) = self.store.binding_state(person).await? else {
+        let BindingState::Bound(bound) = self.store.bindings.state(person).await? else {
             return Ok(LoginError::Contended);
         };
         attempt.audit_context.user = Some(bound.user.clone());
@@ -181,7 +186,7 @@ impl LoginRecorder<'_> {
     /// The user to whom the unionid is linked; `None` unless user ids are computed from unionids.
     async fn holder(&self, unionid: Option<&UnionId>) -> Result<Option<UserId>, StoreError> {
         match unionid.filter(|_| self.ids.are_of_unionids()) {
-            Some(unionid) => Box::pin(self.store.claim_unionid(unionid, None)).await,
+            Some(unionid) => Box::pin(self.store.union_ids.claim(unionid, None)).await,
             None => Ok(None),
         }
     }

@@ -47,7 +47,9 @@ impl Operator<'_> {
             revoked_before,
             ..
         } = self.store.user_state(user).await?;
-        Ok(blocked || revoked_before.is_some() || self.store.people_of(user).await?.is_some())
+        Ok(blocked
+            || revoked_before.is_some()
+            || self.store.bindings.people_of(user).await?.is_some())
     }
 
     /// Revokes all of the user's tokens, and deletes the session keys of the user's people. Does
@@ -59,14 +61,17 @@ impl Operator<'_> {
     }
 
     async fn revoke_one(&self, user: &UserId) -> Result<(), StoreError> {
-        self.store.forget_keys(user, None, None).await?;
+        self.store.sessions.delete_keys_of(user, None, None).await?;
         self.store.revoke_user(user, None).await
     }
 
     /// Revokes the user's tokens in one app, and deletes the session keys of the user's people
     /// there.
     pub(super) async fn revoke_in_app(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
-        self.store.forget_keys(user, Some(app), None).await?;
+        self.store
+            .sessions
+            .delete_keys_of(user, Some(app), None)
+            .await?;
         self.store.revoke_in_app(user, app).await
     }
 
@@ -75,8 +80,12 @@ impl Operator<'_> {
     /// unionid are revoked.
     async fn end_elsewhere(&self, user: &UserId) -> Result<(), StoreError> {
         let own = self.bindings_of(user).await?;
-        let ever = self.store.ever_of(user).await?;
-        let left = try_join_all(ever.iter().map(|person| self.store.left_by(person))).await?;
+        let ever = self.store.bindings.ever_of(user).await?;
+        let left = try_join_all(
+            ever.iter()
+                .map(|person| self.store.bindings.left_by(person)),
+        )
+        .await?;
         let left = left
             .into_iter()
             .flatten()
@@ -90,7 +99,8 @@ impl Operator<'_> {
         for unionid in &unionids {
             for other in self
                 .store
-                .share_unionid(unionid, &[])
+                .union_ids
+                .share(unionid, &[])
                 .await?
                 .iter()
                 .filter(|other| *other != user)
@@ -129,9 +139,11 @@ impl Operator<'_> {
         let number = self.store.set_blocked(user, blocked).await?;
         let people = self.people_of(user).await?;
         // All notes are tried, even while a replica or one of a Cluster's primaries is unavailable.
-        let notes = people
-            .iter()
-            .map(|person| self.store.note_block(person, user, number, blocked));
+        let notes = people.iter().map(|person| {
+            self.store
+                .bindings
+                .note_block(person, user, number, blocked)
+        });
         let noted: Result<(), _> = join_all(notes).await.into_iter().collect();
         noted.and(self.store.confirm_block(user, number).await)
     }
@@ -165,7 +177,7 @@ impl Operator<'_> {
     /// user.
     async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<Option<UserId>> {
         let attempt = AttemptId::random();
-        let state = self.store.binding_state(person).await?;
+        let state = self.store.bindings.state(person).await?;
         if user_of(&state).is_none_or(|user| of.is_some_and(|of| of != user)) {
             return Ok(None);
         }
@@ -199,12 +211,12 @@ impl Operator<'_> {
     /// revoked, or it makes a new binding, which stays.
     pub async fn forget(&self, user: &UserId) -> Result<Erased> {
         self.revoke_one(user).await?;
-        let (mut people, unionids) = self.store.named_elsewhere(user).await?;
-        people.extend(self.store.ever_of(user).await?);
+        let (mut people, unionids) = self.store.erasures.named_elsewhere(user).await?;
+        people.extend(self.store.bindings.ever_of(user).await?);
         let dissolved = self.dissolve_all(user, people.iter()).await?;
         let links = unionids
             .iter()
-            .map(|unionid| self.store.erase_unionid(unionid, user));
+            .map(|unionid| self.store.union_ids.erase(unionid, user));
         let unionids = try_join_all(links)
             .await?
             .into_iter()
@@ -217,14 +229,18 @@ impl Operator<'_> {
                 continue;
             };
             // The list of a computed user names a person for longer than the session does.
-            self.store.strike_off(user, person).await?;
+            self.store.bindings.strike_off(user, person).await?;
             of_people += erased;
             elsewhere -= 1;
         }
         // Read before the check that nobody is left, so that notes of later tokens stay.
         let clients = self.store.clients_of(user).await?;
-        let states =
-            try_join_all(people.iter().map(|person| self.store.binding_state(person))).await?;
+        let states = try_join_all(
+            people
+                .iter()
+                .map(|person| self.store.bindings.state(person)),
+        )
+        .await?;
         let complete = self.people_of(user).await?.is_empty()
             && !states.iter().any(|it| user_of(it) == Some(user));
         if complete {
@@ -242,24 +258,28 @@ impl Operator<'_> {
     /// Erases the records of a person who is not bound, also in the lists of the users whom the
     /// person has left. `None` for a person who is bound.
     async fn erase_stranger(&self, person: &Person) -> Result<Option<ErasedPerson>, StoreError> {
-        let left = self.store.left_by(person).await?;
+        let left = self.store.bindings.left_by(person).await?;
         for (user, unionids) in &left {
             for unionid in unionids {
                 release_unionid(self.store, unionid, user).await?;
             }
-            self.store.strike_off(user, person).await?;
+            self.store.bindings.strike_off(user, person).await?;
             self.forget_clients(user, &person.app).await?;
             // A blocked user keeps these unionids, because they lead to the block.
             if self.people_of(user).await?.is_empty() && !self.store.user_state(user).await?.blocked
             {
-                for gone in self.store.ever_of(user).await? {
-                    self.store.forget_unionids_left(&gone, user).await?;
+                for gone in self.store.bindings.ever_of(user).await? {
+                    self.store
+                        .bindings
+                        .forget_unionids_left(&gone, user)
+                        .await?;
                 }
             }
         }
         let struck: Vec<_> = left.iter().map(|(user, _)| user).collect();
         self.store
-            .erase_person(person, &struck, &COUNTED_OF_A_PERSON)
+            .erasures
+            .erase(person, &struck, &COUNTED_OF_A_PERSON)
             .await
     }
 
@@ -286,7 +306,7 @@ impl Operator<'_> {
 
     /// The user of a person, for operators. `None` for a person who is not bound.
     pub async fn look_up(&self, person: &Person) -> Result<Option<ShownPerson>, StoreError> {
-        let Some(bound) = self.store.binding(person).await? else {
+        let Some(bound) = self.store.bindings.find(person).await? else {
             return Ok(None);
         };
         let user_id = bound.user.clone();
@@ -308,7 +328,7 @@ impl Operator<'_> {
     /// of that user in the person's app, and deletes the session keys of the user's people there.
     /// Returns the user.
     pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>> {
-        let state = self.store.binding_state(person).await?;
+        let state = self.store.bindings.state(person).await?;
         let Some(user) = user_of(&state) else {
             return Ok(None);
         };
@@ -348,7 +368,7 @@ impl Operator<'_> {
             });
         }
         if let Ok(unionid) = id.as_str().parse()
-            && let Some(user_id) = self.store.claim_unionid(&unionid, None).await?
+            && let Some(user_id) = self.store.union_ids.claim(&unionid, None).await?
         {
             found.push(FoundUser {
                 by: "unionid",
@@ -368,7 +388,7 @@ impl Operator<'_> {
             .collect();
         for people in people.chunks(APPS_AT_A_TIME) {
             let bindings =
-                try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
+                try_join_all(people.iter().map(|person| self.store.bindings.find(person))).await?;
             for (person, bound) in people.iter().zip(bindings) {
                 if let Some(bound) = bound {
                     found.push(FoundUser {
@@ -411,7 +431,8 @@ impl Operator<'_> {
     /// not been made yet, or has just been dissolved.
     pub async fn bindings_of(&self, user: &UserId) -> Result<Vec<(Person, Bound)>, StoreError> {
         let people = self.people_of(user).await?;
-        let bindings = try_join_all(people.iter().map(|person| self.store.binding(person))).await?;
+        let bindings =
+            try_join_all(people.iter().map(|person| self.store.bindings.find(person))).await?;
         let mut bindings: Vec<(Person, Bound)> = people
             .into_iter()
             .zip(bindings)
@@ -425,7 +446,12 @@ impl Operator<'_> {
     }
 
     async fn people_of(&self, user: &UserId) -> Result<Vec<Person>, StoreError> {
-        Ok(self.store.people_of(user).await?.unwrap_or_default())
+        Ok(self
+            .store
+            .bindings
+            .people_of(user)
+            .await?
+            .unwrap_or_default())
     }
 }
 
@@ -449,7 +475,8 @@ pub(super) async fn release_unionid(
 ) -> Result<(), StoreError> {
     release_from(store, unionid, user, false).await?;
     for other in store
-        .share_unionid(unionid, &[])
+        .union_ids
+        .share(unionid, &[])
         .await?
         .iter()
         .filter(|other| *other != user)
@@ -482,12 +509,12 @@ async fn release_from(
     };
     loop {
         if is_needed().await? {
-            store.move_unionid(unionid, user, user).await?;
+            store.union_ids.relink(unionid, user, user).await?;
             if is_needed().await? {
                 return Ok(());
             }
         }
-        if is_kept || !store.erase_unionid(unionid, user).await? {
+        if is_kept || !store.union_ids.erase(unionid, user).await? {
             return Ok(());
         }
     }
@@ -568,7 +595,8 @@ mod tests {
             .expect("bound");
         let is_blocked = async || {
             let binding = store
-                .binding(&person)
+                .bindings
+                .find(&person)
                 .await
                 .expect("an answer")
                 .expect("bound");

@@ -89,6 +89,7 @@ impl ServiceApi<'_> {
         let of_app = self
             .limits
             .store
+            .bindings
             .people_of(user)
             .await?
             .into_iter()
@@ -119,13 +120,14 @@ impl ServiceApi<'_> {
         person: Person,
         user: &UserId,
     ) -> Result<Option<(Person, Option<KeptKey>)>, StoreError> {
-        let kept = self.limits.store.session_keys(&person).await?;
+        let kept = self.limits.store.sessions.keys(&person).await?;
         // Read last, because the person may have left the user and logged in as another one
         // meanwhile.
         let bound = self
             .limits
             .store
-            .binding(&person)
+            .bindings
+            .find(&person)
             .await?
             .filter(|bound| bound.user == *user);
         Ok(bound.map(|bound| (person, bound.last_login.zip(kept.into_iter().next()))))

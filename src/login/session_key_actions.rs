@@ -16,7 +16,7 @@ pub struct SessionKeyActions<'a> {
 impl SessionKeyActions<'_> {
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, holder: &TokenHolder) -> Result<bool> {
-        let kept = self.limits.store.session_keys(&holder.person).await?;
+        let kept = self.limits.store.sessions.keys(&holder.person).await?;
         let Some((key, sealed)) = self.keys.current(&holder.person, &kept).await else {
             return Ok(false);
         };
@@ -56,11 +56,16 @@ impl SessionKeyActions<'_> {
             Ok(self
                 .limits
                 .store
-                .keep_session_key(person, *generation, &(order, sealed), None)
+                .sessions
+                .keep(person, *generation, &(order, sealed), None)
                 .await?)
         };
         let replaced: Result<()> = replacing.await;
-        self.limits.store.close(person, attempt, false).await?;
+        self.limits
+            .store
+            .sessions
+            .close(person, attempt, false)
+            .await?;
         replaced
     }
 }

@@ -23,6 +23,7 @@ impl SessionKeys<'_> {
         match self
             .calls
             .store
+            .sessions
             .open(&holder.person, &holder.user, &holder.attempt)
             .await?
         {
@@ -64,7 +65,13 @@ impl SessionKeys<'_> {
         } else {
             anew
         };
-        if let Err(error) = self.calls.store.reseal(person, sealed, &anew).await {
+        if let Err(error) = self
+            .calls
+            .store
+            .sessions
+            .reseal(person, sealed, &anew)
+            .await
+        {
             tracing::warn!(%error, "a session key stays under an older vault key");
             return Some((key, sealed.clone()));
         }
@@ -86,6 +93,7 @@ impl SessionKeys<'_> {
                 if !sealed.is_stale() {
                     self.calls
                         .store
+                        .sessions
                         .reseal(person, sealed, &sealed.stale())
                         .await?;
                 }

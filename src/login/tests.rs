@@ -404,7 +404,7 @@ async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
         .await;
     assert!(matches!(refused, Err(LoginError::Blocked)), "{refused:?}");
     assert_eq!(
-        login.store.people_of(&user("before")).await,
+        login.store.bindings.people_of(&user("before")).await,
         Ok(Some(vec![elsewhere]))
     );
 }
@@ -430,7 +430,8 @@ async fn once_a_banned_user_turns_out_to_be_another_one_too_that_ones_tokens_end
     assert!(!is_ended(&login.store, "other", ELSEWHERE).await);
     let bound = login
         .store
-        .binding(&lin)
+        .bindings
+        .find(&lin)
         .await
         .expect("an answer")
         .expect("bound");

@@ -114,7 +114,10 @@ impl TokenActions<'_> {
                 match person {
                     Some(own) => {
                         self.limits.count_call(own, LOGOUTS).await?;
-                        self.store.forget(own, Some(issued.issued_at)).await?;
+                        self.store
+                            .sessions
+                            .delete_keys(own, Some(issued.issued_at))
+                            .await?;
                     }
                     // A client's token names only the user. Each client has its own count, so that
                     // no client uses up the user's logouts at another one.
@@ -130,7 +133,10 @@ impl TokenActions<'_> {
                     }
                 }
                 if everywhere {
-                    self.store.forget_keys(&token.user, None, None).await?;
+                    self.store
+                        .sessions
+                        .delete_keys_of(&token.user, None, None)
+                        .await?;
                 }
             }
         }
@@ -155,8 +161,8 @@ impl TokenActions<'_> {
         let app = &token.app;
         let mut state = self.store.token_state(&issued(token)).await?;
         if matches!(state, TokenState::Revoked { .. }) {
-            state = match self.own(token, self.store.dismissed(user, app).await?) {
-                Some(own) if self.store.binding(&own.0).await?.is_none() => {
+            state = match self.own(token, self.store.bindings.dismissed(user, app).await?) {
+                Some(own) if self.store.bindings.find(&own.0).await?.is_none() => {
                     TokenState::People(vec![own])
                 }
                 _ if self.ids.need_no_list()

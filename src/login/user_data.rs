@@ -45,6 +45,7 @@ impl UserDataActions<'_> {
         if self
             .limits
             .store
+            .sessions
             .close(
                 &holder.person,
                 &holder.attempt,
@@ -101,7 +102,7 @@ impl UserDataActions<'_> {
         }
         let binder = self.bind.binder(person, Some(unionid), attempt);
         if let SettledState::Bound(bound) = binder
-            .settle(self.limits.store.binding_state(person).await?)
+            .settle(self.limits.store.bindings.state(person).await?)
             .await?
             && bound.unionid.is_none()
             && bound.generation != Generation::Computed

@@ -137,7 +137,7 @@ impl World<'_> {
         };
         let import = async {
             let settled = binder
-                .settle(self.store.binding_state(&person).await?)
+                .settle(self.store.bindings.state(&person).await?)
                 .await?;
             let is_news = matches!(settled, SettledState::Free { .. });
             binder

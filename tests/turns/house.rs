@@ -281,6 +281,7 @@ impl House {
             };
             let word = format!("{kind} {}", key.fingerprint());
             store::directly()
+                .bindings
                 .id_key(Some(&word))
                 .await
                 .expect("the store answers");

@@ -151,7 +151,8 @@ impl After {
             let is_told = match unionid {
                 // A conflict is noted, for an operator to decide, and blocks reach both.
                 Some(unionid) => !directly()
-                    .share_unionid(&unionid, &[])
+                    .union_ids
+                    .share(&unionid, &[])
                     .await
                     .expect("the store answers")
                     .is_empty(),
@@ -204,7 +205,8 @@ pub(crate) async fn bound(app: &str, openid: &str) -> Option<UserId> {
         openid: openid.parse().expect("an openid"),
     };
     directly()
-        .binding(&person)
+        .bindings
+        .find(&person)
         .await
         .expect("the store answers")
         .map(|bound| bound.user)

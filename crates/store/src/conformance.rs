@@ -289,7 +289,7 @@ async fn a_login_writes_its_intent_down_once(store: Rc<Store>) {
     };
     assert_eq!(recorded(&store, &silent).await, FREE);
     assert_eq!(
-        store.session_keys(&silent.person).await,
+        store.sessions.keys(&silent.person).await,
         Ok(vec![]),
         "of who is not bound"
     );
@@ -322,7 +322,8 @@ fn bound_to(generation: Generation, name: &str) -> Bound {
 impl Store {
     async fn last_login(&self, person: &Person) -> Result<Option<DateTime<Utc>>> {
         Ok(self
-            .binding(person)
+            .bindings
+            .find(person)
             .await?
             .and_then(|bound| bound.last_login))
     }
@@ -349,15 +350,18 @@ async fn bind(
     let person = person(openid);
     let last = NonZeroU64::new(generation.number() - 1).map(Generation::Numbered);
     store
+        .bindings
         .intend(&person, last, &intent(name))
         .await
         .expect("intended");
     let decision = store
+        .bindings
         .admit(&person, generation, &wish(&user(name), false), 1)
         .await
         .expect("decided");
     let settled = if let Decision::Admitted { first } = decision {
         store
+            .bindings
             .settle(
                 &person,
                 generation,
@@ -367,7 +371,10 @@ async fn bind(
             )
             .await
     } else {
-        store.drop_intent(&person, generation, &user(name)).await
+        store
+            .bindings
+            .drop_intent(&person, generation, &user(name))
+            .await
     };
     (decision, settled.expect("settled"))
 }
@@ -383,9 +390,14 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Store>) {
             )
         );
     }
-    let others = store.binding_state(&person("o1")).await.expect("an answer");
+    let others = store
+        .bindings
+        .state(&person("o1"))
+        .await
+        .expect("an answer");
     assert_eq!(undated(others), bound(FIRST, "user-1", true));
     let rival = store
+        .bindings
         .intend(&person("o1"), Some(FIRST), &intent("user-2"))
         .await
         .expect("an answer");
@@ -395,10 +407,10 @@ async fn a_binding_is_made_in_steps_that_may_be_repeated(store: Rc<Store>) {
         "no intent over a binding"
     );
     assert_eq!(
-        store.people_of(&user("user-1")).await,
+        store.bindings.people_of(&user("user-1")).await,
         Ok(Some(vec![person("o1")]))
     );
-    assert_eq!(store.people_of(&user("nobody")).await, Ok(None));
+    assert_eq!(store.bindings.people_of(&user("nobody")).await, Ok(None));
 }
 
 async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Store>) {
@@ -411,6 +423,7 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Store>) 
     };
     store.leave(&person("o1"), &made).await.expect("left");
     store
+        .bindings
         .set_free(&person("o1"), FIRST, &user("user-1"))
         .await
         .expect("free");
@@ -425,6 +438,7 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Store>) 
 
 async fn an_intent_of_an_older_generation_is_not_written_down(store: Rc<Store>) {
     let stale = store
+        .bindings
         .intend(&person("o1"), Some(THIRD), &intent("user-1"))
         .await;
     assert_eq!(stale, Ok(FREE));
@@ -446,11 +460,13 @@ async fn a_user_takes_as_many_people_of_an_app_as_may_be(store: Rc<Store>) {
         ..person("o2")
     };
     let elsewhere = store
+        .bindings
         .admit(&other_app, FIRST, &wish(&user("user-1"), false), 1)
         .await;
     assert_eq!(elsewhere, Ok(Decision::Admitted { first: false }));
     assert_eq!(
         store
+            .bindings
             .admit(&person("o3"), FIRST, &wish(&user("user-1"), false), 2)
             .await,
         Ok(Decision::Admitted { first: false })
@@ -463,6 +479,7 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
         let store = Rc::clone(&store);
         async move {
             store
+                .bindings
                 .admit(&person("o2"), generation, &wish(&user("user-1"), false), 1)
                 .await
                 .expect("decided")
@@ -527,19 +544,29 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
         dissolved: true,
     };
     assert_eq!(
-        store.set_free(&person, FIRST, &user("user-2")).await,
+        store
+            .bindings
+            .set_free(&person, FIRST, &user("user-2"))
+            .await,
         Ok(leaving),
         "whoever left another user"
     );
     for _ in 0..2 {
         assert_eq!(
-            store.set_free(&person, FIRST, &user("user-1")).await,
+            store
+                .bindings
+                .set_free(&person, FIRST, &user("user-1"))
+                .await,
             Ok(free.clone())
         );
     }
-    assert_eq!(store.people_of(&user("user-1")).await, Ok(Some(vec![])));
+    assert_eq!(
+        store.bindings.people_of(&user("user-1")).await,
+        Ok(Some(vec![]))
+    );
     assert_eq!(
         store
+            .bindings
             .admit(&person, FIRST, &wish(&user("user-1"), false), 1)
             .await,
         Ok(Decision::Dismissed)
@@ -569,14 +596,19 @@ async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Store>) 
     let person = person("o1");
     store.leave(&person, &made).await.expect("left");
     store
+        .bindings
         .set_free(&person, FIRST, &user("user-1"))
         .await
         .expect("free");
     store
+        .bindings
         .intend(&person, Some(FIRST), &intent("user-2"))
         .await
         .expect("intended");
-    let dropped = store.drop_intent(&person, SECOND, &user("user-2")).await;
+    let dropped = store
+        .bindings
+        .drop_intent(&person, SECOND, &user("user-2"))
+        .await;
     assert_eq!(
         dropped,
         Ok(BindingState::Free {
@@ -591,6 +623,7 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Store>) {
         let store = Rc::clone(&store);
         async move {
             store
+                .bindings
                 .admit(&person(openid), generation, &wish(&user("user-1"), true), 9)
                 .await
                 .expect("decided")
@@ -630,7 +663,8 @@ async fn a_unionid_stands_for_one_user(store: Rc<Store>) {
         let (store, unionid) = (Rc::clone(&store), unionid.clone());
         async move {
             store
-                .claim_unionid(&unionid, name.map(user).as_ref())
+                .union_ids
+                .claim(&unionid, name.map(user).as_ref())
                 .await
                 .expect("an answer")
         }
@@ -640,14 +674,16 @@ async fn a_unionid_stands_for_one_user(store: Rc<Store>) {
     assert_eq!(claim(Some("user-2")).await, Some(user("user-1")));
     assert_eq!(
         store
-            .move_unionid(&unionid, &user("user-3"), &user("user-2"))
+            .union_ids
+            .relink(&unionid, &user("user-3"), &user("user-2"))
             .await,
         Ok(user("user-1"))
     );
     for _ in 0..2 {
         assert_eq!(
             store
-                .move_unionid(&unionid, &user("user-1"), &user("user-2"))
+                .union_ids
+                .relink(&unionid, &user("user-1"), &user("user-2"))
                 .await,
             Ok(user("user-2"))
         );
@@ -663,6 +699,7 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Store>) 
         async move {
             let conflict = conflict.map(user);
             store
+                .bindings
                 .link_unionid(&person("o1"), &user(name), &unionid, conflict.as_ref())
                 .await
                 .expect("an answer")
@@ -674,13 +711,13 @@ async fn a_link_is_of_the_binding_and_a_conflict_is_news_once(store: Rc<Store>) 
         "bound to another"
     );
     assert_eq!(link("user-1", None).await, Some(false));
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else {
+    let Ok(BindingState::Bound(bound)) = store.bindings.state(&person("o1")).await else {
         panic!("bound")
     };
     assert_eq!(bound.unionid.expect("linked").as_str(), "u1");
     assert_eq!(link("user-1", Some("user-3")).await, Some(true));
     assert_eq!(link("user-1", Some("user-3")).await, Some(false), "no news");
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&person("o1")).await else {
+    let Ok(BindingState::Bound(bound)) = store.bindings.state(&person("o1")).await else {
         panic!("bound")
     };
     assert_eq!(bound.conflict, Some(user("user-3")));
@@ -694,29 +731,35 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
         ["user-1", "user-2"].map(user),
     );
     let shared = async || {
-        let users = store.share_unionid(&unionid, &[]).await.expect("an answer");
+        let users = store
+            .union_ids
+            .share(&unionid, &[])
+            .await
+            .expect("an answer");
         users.into_iter().collect::<BTreeSet<_>>()
     };
-    let knows = async || match store.binding_state(&person("o1")).await {
+    let knows = async || match store.bindings.state(&person("o1")).await {
         Ok(BindingState::Bound(bound)) => Some(bound.shared),
         _ => None,
     };
     assert_eq!(shared().await, BTreeSet::new());
     for _ in 0..2 {
         store
-            .share_unionid(&unionid, &[&users[0], &users[1]])
+            .union_ids
+            .share(&unionid, &[&users[0], &users[1]])
             .await
             .expect("noted");
         assert_eq!(shared().await, BTreeSet::from(users.clone()));
     }
     assert_eq!(
-        store.erase_unionid(&unionid, &users[1]).await,
+        store.union_ids.erase(&unionid, &users[1]).await,
         Ok(false),
         "it was linked to nobody"
     );
     assert_eq!(shared().await, BTreeSet::from([users[0].clone()]));
 
     store
+        .bindings
         .note_shared(&person("o1"), &users[0])
         .await
         .expect("ignored");
@@ -724,11 +767,13 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
         panic!("bound")
     };
     store
+        .bindings
         .note_shared(&person("o1"), &users[1])
         .await
         .expect("ignored");
     assert_eq!((made.shared, knows().await), (false, Some(false)));
     store
+        .bindings
         .note_shared(&person("o1"), &users[0])
         .await
         .expect("noted");
@@ -739,18 +784,20 @@ async fn users_of_one_unionid_are_noted_and_each_of_their_people_knows_until_bou
 }
 
 async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Store>) {
-    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    assert_eq!(store.bindings.find(&person("o1")).await, Ok(None));
     store
+        .bindings
         .intend(&person("o1"), None, &intent("user-1"))
         .await
         .expect("intended");
-    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    assert_eq!(store.bindings.find(&person("o1")).await, Ok(None));
     let before = servers::now().trunc_subsecs(0);
     let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", FIRST).await else {
         panic!("bound")
     };
     let binding = store
-        .binding(&person("o1"))
+        .bindings
+        .find(&person("o1"))
         .await
         .expect("an answer")
         .expect("a binding");
@@ -768,6 +815,7 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Store>)
 
     let unionid: UnionId = "u1".parse().expect("a unionid");
     store
+        .bindings
         .link_unionid(
             &person("o1"),
             &user("user-1"),
@@ -781,9 +829,9 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Store>)
         conflict: Some(user("user-2")),
         ..binding
     };
-    assert_eq!(store.binding(&person("o1")).await, Ok(Some(linked)));
+    assert_eq!(store.bindings.find(&person("o1")).await, Ok(Some(linked)));
     store.leave(&person("o1"), &made).await.expect("left");
-    assert_eq!(store.binding(&person("o1")).await, Ok(None));
+    assert_eq!(store.bindings.find(&person("o1")).await, Ok(None));
 }
 
 async fn a_ticket_is_spent_once(store: Rc<Store>) {
@@ -920,10 +968,14 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
         "{refused:?}"
     );
     assert_eq!(
-        store.session_keys(&person("o1")).await.expect("kept")[0],
+        store.sessions.keys(&person("o1")).await.expect("kept")[0],
         sealed("k2")
     );
-    store.forget(&person("o1"), None).await.expect("forgotten");
+    store
+        .sessions
+        .delete_keys(&person("o1"), None)
+        .await
+        .expect("forgotten");
     let refused = log_in(&store, &login("o1", &third, "k3")).await;
     assert!(
         matches!(refused, Recorded::Limited(_)),
@@ -946,7 +998,7 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     recorded(&store, &unbound(&second, "k3")).await;
     let refused = log_in(&store, &unbound(&third, "k4")).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
-    assert_eq!(store.session_keys(&person("o2")).await, Ok(vec![]));
+    assert_eq!(store.sessions.keys(&person("o2")).await, Ok(vec![]));
 }
 
 async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc<Store>) {
@@ -965,7 +1017,7 @@ async fn logins_without_session_keys_are_counted_and_dated_like_others(store: Rc
     recorded(&store, &login(&orders[1])).await;
     let refused = log_in(&store, &login(&orders[2])).await;
     assert!(matches!(refused, Recorded::Limited(_)), "{refused:?}");
-    assert_eq!(store.session_keys(&person("o1")).await, Ok(vec![]));
+    assert_eq!(store.sessions.keys(&person("o1")).await, Ok(vec![]));
     let Opening::Keys(keys, _) = opened(&store, &person("o1")).await else {
         panic!("bound")
     };
@@ -988,11 +1040,12 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     let store = &store;
     let [first, second, third] = orders(store, [0, 1, 2]).await;
     let (owner, keys) = (person("o1"), async || {
-        store.session_keys(&person("o1")).await.expect("an answer")
+        store.sessions.keys(&person("o1")).await.expect("an answer")
     });
     let keep = async |generation, order: &ExchangeTimestamp, key| {
         store
-            .keep_session_key(
+            .sessions
+            .keep(
                 &owner,
                 generation,
                 &(order.clone(), sealed(key)),
@@ -1009,6 +1062,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     keep(Generation::Computed, &first, "k1").await;
     assert_eq!(keys().await, [], "of who is not bound");
     store
+        .bindings
         .intend(&owner, None, &intent("user-1"))
         .await
         .expect("intended");
@@ -1021,6 +1075,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
         "another login's intent may come to nothing"
     );
     store
+        .bindings
         .settle(
             &owner,
             FIRST,
@@ -1042,6 +1097,7 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     );
     let last_login = store.last_login(&owner).await.expect("an answer");
     store
+        .bindings
         .note_block(&owner, &user("user-1"), 1, true)
         .await
         .expect("blocked");
@@ -1051,7 +1107,11 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
         Ok(last_login),
         "which stays known"
     );
-    store.forget(&owner, None).await.expect("forgotten");
+    store
+        .sessions
+        .delete_keys(&owner, None)
+        .await
+        .expect("forgotten");
     recorded(store, &unasked(&third, "k3")).await;
     assert_eq!(keys().await, [], "of who is blocked");
     keep(FIRST, &third, "k3").await;
@@ -1061,11 +1121,13 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
         "of who was blocked while the person was bound, or the key reset"
     );
     store
+        .bindings
         .note_block(&owner, &user("user-1"), 2, false)
         .await
         .expect("let in again");
     store
-        .keep_session_key(&owner, FIRST, &(third.clone(), sealed("k3")), None)
+        .sessions
+        .keep(&owner, FIRST, &(third.clone(), sealed("k3")), None)
         .await
         .expect("an answer");
     assert_eq!(
@@ -1078,18 +1140,20 @@ async fn a_session_key_is_kept_beside_the_binding_that_it_is_for_and_no_other(st
     recorded(store, &record("o2", &first, "k1", "user-2")).await;
     assert!(
         !store
-            .session_keys(&person("o2"))
+            .sessions
+            .keys(&person("o2"))
             .await
             .expect("an answer")
             .is_empty(),
         "of who is being bound"
     );
     store
+        .bindings
         .drop_intent(&person("o2"), FIRST, &user("user-2"))
         .await
         .expect("dropped");
     assert_eq!(
-        store.session_keys(&person("o2")).await,
+        store.sessions.keys(&person("o2")).await,
         Ok(vec![]),
         "a binding that came to nothing"
     );
@@ -1109,6 +1173,7 @@ async fn opened(store: &Store, person: &Person) -> Opening {
 
 async fn opened_by(store: &Store, person: &Person, attempt: u8) -> Opening {
     store
+        .sessions
         .open(person, &user("user-1"), &attempt_id(attempt))
         .await
         .expect("an answer")
@@ -1117,6 +1182,7 @@ async fn opened_by(store: &Store, person: &Person, attempt: u8) -> Opening {
 /// Ends the try that [`opened`] began.
 async fn closed(store: &Store, person: &Person, failed: bool) -> bool {
     store
+        .sessions
         .close(person, &attempt_id(3), failed)
         .await
         .expect("closed")
@@ -1135,7 +1201,8 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Store>) {
         .expect("a login")
         .timestamp();
     store
-        .forget(&owner, Some(second - 1))
+        .sessions
+        .delete_keys(&owner, Some(second - 1))
         .await
         .expect("an answer");
     let Opening::Keys(keys, order) = opened(&store, &owner).await else {
@@ -1144,12 +1211,16 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Store>) {
     assert_eq!(keys, [sealed("k1")], "an earlier login has been logged out");
     closed(&store, &owner, false).await;
     assert_eq!(
-        store.open(&owner, &user("user-2"), &attempt_id(3)).await,
+        store
+            .sessions
+            .open(&owner, &user("user-2"), &attempt_id(3))
+            .await,
         Ok(Opening::NotBound)
     );
     assert_eq!(opened(&store, &person("stranger")).await, Opening::NotBound);
     store
-        .keep_session_key(&owner, FIRST, &(order, sealed("k2")), None)
+        .sessions
+        .keep(&owner, FIRST, &(order, sealed("k2")), None)
         .await
         .expect("kept");
     let Opening::Keys(keys, _) = opened(&store, &owner).await else {
@@ -1157,7 +1228,8 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Store>) {
     };
     assert_eq!(keys, [sealed("k2"), sealed("k1")], "newest first");
     store
-        .forget(&owner, Some(second - 1))
+        .sessions
+        .delete_keys(&owner, Some(second - 1))
         .await
         .expect("forgotten, because the key was reset by the token");
     closed(&store, &owner, false).await;
@@ -1173,9 +1245,13 @@ async fn keys_open_for_the_user_who_is_bound(store: Rc<Store>) {
             ),
         )
         .await;
-        store.forget(&owner, Some(token)).await.expect("forgotten");
+        store
+            .sessions
+            .delete_keys(&owner, Some(token))
+            .await
+            .expect("forgotten");
         assert_eq!(
-            store.session_keys(&owner).await,
+            store.sessions.keys(&owner).await,
             Ok(vec![]),
             "{offset}: the clock may have stepped back since"
         );
@@ -1191,7 +1267,7 @@ async fn the_eighth_failure_drops_the_session_key(store: Rc<Store>) {
         let dropped = closed(&store, &owner, true).await;
         assert_eq!(dropped, failure == 8, "failure {failure}");
     }
-    assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
+    assert_eq!(store.sessions.keys(&owner).await, Ok(vec![]));
     assert!(matches!(opened(&store, &owner).await, Opening::Keys(keys, _) if keys.is_empty()));
 }
 
@@ -1209,7 +1285,8 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Store>) {
         match round {
             0 => drop(log_in(store, &record("o1", &first, "k2", "user-1")).await),
             1 => store
-                .keep_session_key(
+                .sessions
+                .keep(
                     &owner,
                     FIRST,
                     &(second.clone(), sealed("k3")),
@@ -1218,12 +1295,18 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Store>) {
                 .await
                 .expect("kept"),
             2 => store
+                .sessions
                 .reseal(&owner, &sealed("k3"), &sealed("k3 anew"))
                 .await
                 .expect("resealed"),
-            3 => store.forget(&owner, None).await.expect("forgotten"),
+            3 => store
+                .sessions
+                .delete_keys(&owner, None)
+                .await
+                .expect("forgotten"),
             _ => store
-                .keep_session_key(
+                .sessions
+                .keep(
                     &owner,
                     FIRST,
                     &(third.clone(), sealed("k4")),
@@ -1237,11 +1320,11 @@ async fn failures_are_counted_whatever_becomes_of_the_keys(store: Rc<Store>) {
         matches!(opened_by(store, &owner, 4).await, Opening::Keys(keys, _) if keys == [sealed("k4")])
     );
     assert_eq!(
-        store.close(&owner, &attempt_id(4), true).await,
+        store.sessions.close(&owner, &attempt_id(4), true).await,
         Ok(true),
         "the eighth"
     );
-    assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
+    assert_eq!(store.sessions.keys(&owner).await, Ok(vec![]));
     for _ in 0..7 {
         assert!(!failed().await, "counted from the drop on");
     }
@@ -1276,7 +1359,10 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Store>) {
             ));
         }
         for _ in 0..3 {
-            let dropped = store.close(&owner, &attempt_id(attempt), true).await;
+            let dropped = store
+                .sessions
+                .close(&owner, &attempt_id(attempt), true)
+                .await;
             assert_eq!(dropped, Ok(false), "seven have failed and not more");
         }
     }
@@ -1286,33 +1372,42 @@ async fn a_try_that_is_opened_or_closed_again_is_one(store: Rc<Store>) {
         );
         assert_eq!(opened_by(&store, &owner, 8).await, Opening::Busy);
     }
-    assert_eq!(store.close(&owner, &attempt_id(7), true).await, Ok(true));
-    assert_eq!(store.close(&owner, &attempt_id(7), true).await, Ok(false));
+    assert_eq!(
+        store.sessions.close(&owner, &attempt_id(7), true).await,
+        Ok(true)
+    );
+    assert_eq!(
+        store.sessions.close(&owner, &attempt_id(7), true).await,
+        Ok(false)
+    );
 }
 
 async fn a_session_key_is_resealed_only_if_it_is_still_the_one(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     store
+        .sessions
         .reseal(&owner, &sealed("other"), &sealed("new"))
         .await
         .expect("ignored");
     assert_eq!(
-        store.session_keys(&owner).await.expect("kept")[0],
+        store.sessions.keys(&owner).await.expect("kept")[0],
         sealed("k1")
     );
     store
+        .sessions
         .reseal(&owner, &sealed("k1"), &sealed("k1 anew"))
         .await
         .expect("resealed");
     assert_eq!(
-        store.session_keys(&owner).await.expect("kept")[0],
+        store.sessions.keys(&owner).await.expect("kept")[0],
         sealed("k1 anew")
     );
     store
+        .sessions
         .reseal(&person("stranger"), &sealed("k1"), &sealed("new"))
         .await
         .expect("ignored");
-    assert_eq!(store.session_keys(&person("stranger")).await, Ok(vec![]));
+    assert_eq!(store.sessions.keys(&person("stranger")).await, Ok(vec![]));
 }
 
 fn token(id: &str, issued_at: i64) -> Issued {
@@ -1469,7 +1564,8 @@ async fn a_revocation_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
     let key = (ExchangeTimestamp::new(9, &attempt_id(9)), sealed("k9"));
     let at = now + TimeDelta::seconds(100);
     store
-        .keep_session_key(&owner, generation, &key, Some(at))
+        .sessions
+        .keep(&owner, generation, &key, Some(at))
         .await
         .expect("kept");
     let noted = store
@@ -1478,7 +1574,11 @@ async fn a_revocation_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
         .expect("an answer")
         .map(|login| login.timestamp());
     assert_eq!(noted, Some(at.timestamp()));
-    store.forget(&owner, None).await.expect("forgotten");
+    store
+        .sessions
+        .delete_keys(&owner, None)
+        .await
+        .expect("forgotten");
     store
         .revoke_user(&user("user-1"), None)
         .await
@@ -1553,14 +1653,16 @@ async fn an_unbinding_revokes_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
         Ok(TokenState::Revoked { published: false })
     );
     store
+        .bindings
         .admit(&person("o2"), FIRST, &wish(&user("user-1"), false), 1)
         .await
         .expect("admitted");
     let full = store
+        .bindings
         .admit(&person("o3"), FIRST, &wish(&user("user-1"), false), 1)
         .await;
     assert_eq!(full, Ok(Decision::Full));
-    let dismissed = async |app| store.dismissed(&user("user-1"), &app).await;
+    let dismissed = async |app| store.bindings.dismissed(&user("user-1"), &app).await;
     assert_eq!(
         dismissed(app()).await,
         Ok(vec![(owner, FIRST)]),
@@ -1722,14 +1824,17 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_revocati
     let (owner, user) = (person("o2"), user("user-1"));
     with_session(store, "o1").await;
     store
+        .bindings
         .intend(&owner, None, &intent("user-1"))
         .await
         .expect("intended");
     store
+        .bindings
         .admit(&owner, FIRST, &intent("user-1"), 2)
         .await
         .expect("admitted");
     store
+        .bindings
         .settle(&owner, FIRST, &user, None, None)
         .await
         .expect("bound");
@@ -1746,7 +1851,8 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_revocati
     may_be_revoked(&orders[0]).await;
     assert!(!may_be_revoked(&orders[1]).await, "the short way");
     store
-        .forget_keys(&user, Some(&owner.app), Some(&owner))
+        .sessions
+        .delete_keys_of(&user, Some(&owner.app), Some(&owner))
         .await
         .expect("forgotten");
     store
@@ -1947,7 +2053,7 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
 ) {
     let store = &store;
     let (owner, user) = (with_session(store, "o1").await, user("user-1"));
-    let is_blocked = async || match store.binding_state(&owner).await.expect("a state") {
+    let is_blocked = async || match store.bindings.state(&owner).await.expect("a state") {
         BindingState::Bound(bound) => bound.blocked,
         other => panic!("{other:?}"),
     };
@@ -1956,11 +2062,13 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     let number = number.max(store.set_blocked(&user, true).await.expect("a repetition"));
     assert_eq!(
         store
+            .bindings
             .admit(&person("o2"), FIRST, &wish(&user, false), 5)
             .await,
         Ok(Decision::Blocked)
     );
     store
+        .bindings
         .note_block(&owner, &user, number, true)
         .await
         .expect("noted");
@@ -1975,14 +2083,17 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
 
     let later = store.set_blocked(&user, false).await.expect("lifted");
     store
+        .bindings
         .note_block(&owner, &user, later, false)
         .await
         .expect("noted");
     store
+        .bindings
         .note_block(&owner, &user, number, true)
         .await
         .expect("late, and ignored");
     store
+        .bindings
         .note_block(
             &owner,
             &super::conformance::user("another"),
@@ -1994,6 +2105,7 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     assert!(!is_blocked().await);
     assert_eq!(
         store
+            .bindings
             .admit(&person("o2"), FIRST, &wish(&user, false), 5)
             .await,
         Ok(Decision::Blocked),
@@ -2001,12 +2113,14 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     );
     assert_eq!(
         store
+            .bindings
             .admit(&person("o2"), SECOND, &wish(&user, false), 5)
             .await,
         Ok(Decision::Admitted { first: false })
     );
     assert_eq!(
         store
+            .bindings
             .people_of(&user)
             .await
             .expect("people")
@@ -2022,7 +2136,10 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
         "after all numbers of a list that was lost: {first}"
     );
     assert_eq!(
-        store.people_of(&super::conformance::user("nobody")).await,
+        store
+            .bindings
+            .people_of(&super::conformance::user("nobody"))
+            .await,
         Ok(None),
         "never had anybody"
     );
@@ -2051,7 +2168,11 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
     let at = DateTime::from_timestamp(1_700_000_000, 0);
     for _ in 0..3 {
         assert_eq!(store.last_login(&owner).await, Ok(at));
-        store.forget(&owner, None).await.expect("forgotten");
+        store
+            .sessions
+            .delete_keys(&owner, None)
+            .await
+            .expect("forgotten");
     }
     let later = ExchangeTimestamp::new(1_700_000_009_000_000, &attempt_id(2));
     recorded(store, &record("o1", &later, "k2", "user-1")).await;
@@ -2104,7 +2225,8 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     );
     let unionid: UnionId = "n1".parse().expect("a unionid");
     store
-        .claim_unionid(&unionid, Some(&user))
+        .union_ids
+        .claim(&unionid, Some(&user))
         .await
         .expect("linked");
     let rate = Rate {
@@ -2117,15 +2239,16 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         .await
         .expect("the first");
     assert_eq!(
-        store.erase_person(&owner, &[], &[NAMES]).await,
+        store.erasures.erase(&owner, &[], &[NAMES]).await,
         Ok(None),
         "who is bound"
     );
     store
+        .bindings
         .strike_off(&user, &owner)
         .await
         .expect("ignored, because the person is admitted");
-    assert_eq!(store.ever_of(&user).await, Ok(vec![owner.clone()]));
+    assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![owner.clone()]));
 
     store
         .leave(
@@ -2138,7 +2261,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         .await
         .expect("left");
     assert_eq!(
-        store.erase_person(&owner, &[], &[NAMES]).await,
+        store.erasures.erase(&owner, &[], &[NAMES]).await,
         Ok(None),
         "who is leaving"
     );
@@ -2146,9 +2269,14 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("dismissed");
-    store.set_free(&owner, FIRST, &user).await.expect("free");
     store
-        .keep_session_key(
+        .bindings
+        .set_free(&owner, FIRST, &user)
+        .await
+        .expect("free");
+    store
+        .sessions
+        .keep(
             &owner,
             FIRST,
             &(ExchangeTimestamp::new(9, &attempt), sealed("k9")),
@@ -2157,7 +2285,8 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         .await
         .expect("late");
     let found = store
-        .erase_person(&owner, &[], &[NAMES])
+        .erasures
+        .erase(&owner, &[], &[NAMES])
         .await
         .expect("an answer")
         .expect("who is free");
@@ -2167,28 +2296,36 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         "logins and failed passwords"
     );
     assert_eq!(
-        store.erase_person(&owner, &[], &[NAMES]).await,
+        store.erasures.erase(&owner, &[], &[NAMES]).await,
         Ok(Some(ErasedPerson::default())),
         "a repetition"
     );
-    assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
+    assert_eq!(store.sessions.keys(&owner).await, Ok(vec![]));
     assert_eq!(
-        store.named_elsewhere(&user).await,
+        store.erasures.named_elsewhere(&user).await,
         Ok((HashSet::new(), HashSet::from([unionid.clone()])))
     );
     assert_eq!(
         store
-            .erase_unionid(&unionid, &super::conformance::user("another"))
+            .union_ids
+            .erase(&unionid, &super::conformance::user("another"))
             .await,
         Ok(false)
     );
     for erased in [true, false] {
-        assert_eq!(store.erase_unionid(&unionid, &user).await, Ok(erased));
+        assert_eq!(store.union_ids.erase(&unionid, &user).await, Ok(erased));
     }
     for _ in 0..2 {
-        store.strike_off(&user, &owner).await.expect("struck");
+        store
+            .bindings
+            .strike_off(&user, &owner)
+            .await
+            .expect("struck");
         assert_eq!(
-            (store.ever_of(&user).await, store.people_of(&user).await),
+            (
+                store.bindings.ever_of(&user).await,
+                store.bindings.people_of(&user).await
+            ),
             (Ok(vec![]), Ok(None))
         );
     }
@@ -2197,16 +2334,20 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         generation: Some(FIRST),
         dissolved: false,
     };
-    assert_eq!(store.binding_state(&owner).await, Ok(free.clone()));
+    assert_eq!(store.bindings.state(&owner).await, Ok(free.clone()));
     assert_eq!(
         store
+            .bindings
             .settle(&owner, FIRST, &user, Some(attempt_id(1).mark()), None)
             .await,
         Ok(free),
         "late"
     );
     assert_eq!(
-        store.admit(&owner, FIRST, &wish(&user, false), 9).await,
+        store
+            .bindings
+            .admit(&owner, FIRST, &wish(&user, false), 9)
+            .await,
         Ok(Decision::Dismissed),
         "late"
     );
@@ -2214,9 +2355,10 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("late");
-    assert_eq!(store.ever_of(&user).await, Ok(vec![]));
+    assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![]));
     assert_eq!(
         store
+            .bindings
             .admit(&person("o2"), SECOND, &wish(&user, true), 9)
             .await,
         Ok(Decision::Deserted),
@@ -2230,7 +2372,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
             bound(SECOND, "user-1", false)
         )
     );
-    assert_eq!(store.people_of(&user).await, Ok(Some(vec![owner])));
+    assert_eq!(store.bindings.people_of(&user).await, Ok(Some(vec![owner])));
 }
 
 /// Counters of logins, failed passwords, and data that could not be decrypted.
@@ -2246,7 +2388,8 @@ async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<S
     closed(store, &owner, true).await;
     unbind(store, "openid-of-lin", "user-1", FIRST).await;
     let erased = store
-        .erase_person(&owner, &[&user], &[NAMES])
+        .erasures
+        .erase(&owner, &[&user], &[NAMES])
         .await
         .expect("an answer")
         .expect("who is free");
@@ -2274,7 +2417,11 @@ async fn once_a_person_is_erased_nothing_that_was_counted_names_them(store: Rc<S
 
 /// The users that `openid` has left, with their unionids.
 async fn left_by(store: &Store, openid: &str) -> Vec<(String, Vec<String>)> {
-    let left = store.left_by(&person(openid)).await.expect("an answer");
+    let left = store
+        .bindings
+        .left_by(&person(openid))
+        .await
+        .expect("an answer");
     let mut left: Vec<_> = left
         .into_iter()
         .map(|(user, unionids)| {
@@ -2302,6 +2449,7 @@ async fn unbind(store: &Store, openid: &str, name: &str, generation: Generation)
         .await
         .expect("dismissed");
     store
+        .bindings
         .set_free(&owner, generation, &user)
         .await
         .expect("free");
@@ -2318,34 +2466,47 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     let unionid = |text: &str| text.parse::<UnionId>().expect("a unionid");
     bind(store, "o2", "user-1", FIRST).await;
     store
+        .bindings
         .intend(&owner, None, &intent("user-1"))
         .await
         .expect("intended");
     assert_eq!(
-        store.admit(&owner, FIRST, &wish(&full, false), 1).await,
+        store
+            .bindings
+            .admit(&owner, FIRST, &wish(&full, false), 1)
+            .await,
         Ok(Decision::Full)
     );
-    let untouched = store.settle(&owner, FIRST, &mine, None, None).await;
+    let untouched = store
+        .bindings
+        .settle(&owner, FIRST, &mine, None, None)
+        .await;
     assert!(
         matches!(untouched, Ok(BindingState::Intended { .. })),
         "another request's intent: {untouched:?}"
     );
     store
+        .bindings
         .drop_intent(&owner, FIRST, &full)
         .await
         .expect("dropped");
     assert_eq!(left_by(store, "o1").await, [("user-1".to_owned(), vec![])]);
 
     store
+        .bindings
         .intend(&owner, Some(FIRST), &intent("user-2"))
         .await
         .expect("intended");
     bind(store, "o3", "user-2", FIRST).await;
     assert_eq!(
-        store.admit(&owner, SECOND, &wish(&mine, false), 9).await,
+        store
+            .bindings
+            .admit(&owner, SECOND, &wish(&mine, false), 9)
+            .await,
         Ok(Decision::Admitted { first: false })
     );
     let settled = store
+        .bindings
         .settle(&owner, SECOND, &mine, None, Some(&unionid("n1")))
         .await
         .expect("bound");
@@ -2358,33 +2519,47 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         "about to be linked"
     );
     assert_eq!(
-        store.note_unionid(&owner, &full, &unionid("n0")).await,
+        store
+            .bindings
+            .note_unionid(&owner, &full, &unionid("n0"))
+            .await,
         Ok(false),
         "of another user"
     );
     store
+        .bindings
         .link_unionid(&owner, &mine, &unionid("n1"), None)
         .await
         .expect("linked");
     store
+        .bindings
         .link_unionid(&owner, &mine, &unionid("n2"), None)
         .await
         .expect("changed");
     assert_eq!(
-        store.note_unionid(&owner, &mine, &unionid("n3")).await,
+        store
+            .bindings
+            .note_unionid(&owner, &mine, &unionid("n3"))
+            .await,
         Ok(true),
         "about to be linked"
     );
     let others = store
-        .binding(&owner)
+        .bindings
+        .find(&owner)
         .await
         .expect("an answer")
         .expect("bound")
         .others;
     assert_eq!(others, BTreeSet::from([unionid("n1"), unionid("n3")]));
-    store.strike_off(&mine, &owner).await.expect("ignored");
+    store
+        .bindings
+        .strike_off(&mine, &owner)
+        .await
+        .expect("ignored");
     assert_eq!(
         store
+            .bindings
             .people_of(&mine)
             .await
             .map(|people| people.map(|people| people.len())),
@@ -2402,19 +2577,33 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     assert_eq!(left_by(store, "o1").await, both);
 
     for _ in 0..2 {
-        store.strike_off(&full, &owner).await.expect("struck");
-        store.strike_off(&mine, &owner).await.expect("struck");
+        store
+            .bindings
+            .strike_off(&full, &owner)
+            .await
+            .expect("struck");
+        store
+            .bindings
+            .strike_off(&mine, &owner)
+            .await
+            .expect("struck");
     }
     for (user, other) in [(&full, "o2"), (&mine, "o3")] {
         assert_eq!(
-            store.ever_of(user).await,
+            store.bindings.ever_of(user).await,
             Ok(vec![person(other)]),
             "the others stay"
         );
-        assert_eq!(store.people_of(user).await, Ok(Some(vec![person(other)])));
+        assert_eq!(
+            store.bindings.people_of(user).await,
+            Ok(Some(vec![person(other)]))
+        );
     }
     assert_eq!(
-        store.admit(&owner, SECOND, &wish(&mine, false), 9).await,
+        store
+            .bindings
+            .admit(&owner, SECOND, &wish(&mine, false), 9)
+            .await,
         Ok(Decision::Dismissed),
         "late"
     );
@@ -2422,9 +2611,10 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         .dismiss(&mine, &owner, SECOND, second())
         .await
         .expect("late");
-    assert_eq!(store.ever_of(&mine).await, Ok(vec![person("o3")]));
+    assert_eq!(store.bindings.ever_of(&mine).await, Ok(vec![person("o3")]));
     store
-        .erase_person(&owner, &[&full], &[NAMES])
+        .erasures
+        .erase(&owner, &[&full], &[NAMES])
         .await
         .expect("an answer")
         .expect("who is free");
@@ -2434,13 +2624,17 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         "one was not struck yet"
     );
     store
-        .erase_person(&owner, &[&mine], &[NAMES])
+        .erasures
+        .erase(&owner, &[&mine], &[NAMES])
         .await
         .expect("an answer")
         .expect("who is free");
     assert_eq!(left_by(store, "o1").await, []);
     assert_eq!(
-        store.admit(&owner, THIRD, &wish(&mine, false), 9).await,
+        store
+            .bindings
+            .admit(&owner, THIRD, &wish(&mine, false), 9)
+            .await,
         Ok(Decision::Admitted { first: false })
     );
 }
@@ -2454,20 +2648,26 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
     }
     let user = user("user-1");
     store
+        .bindings
         .strike_off(&user, &person("o1"))
         .await
         .expect("struck");
-    assert_eq!(store.ever_of(&user).await, Ok(vec![person("o2")]));
+    assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![person("o2")]));
     store
+        .bindings
         .strike_off(&user, &person("o2"))
         .await
         .expect("struck");
     assert_eq!(
-        (store.ever_of(&user).await, store.people_of(&user).await),
+        (
+            store.bindings.ever_of(&user).await,
+            store.bindings.people_of(&user).await
+        ),
         (Ok(vec![]), Ok(None))
     );
     assert_eq!(
         store
+            .bindings
             .admit(&person("o3"), SECOND, &wish(&user, true), 9)
             .await,
         Ok(Decision::Deserted)
@@ -2512,18 +2712,21 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
     store.set_blocked(&user, true).await.expect("blocked");
     assert_eq!(
         store
+            .bindings
             .admit(&person("o1"), FIRST, &wish(&user, false), 9)
             .await,
         Ok(Decision::Blocked)
     );
     store
+        .bindings
         .strike_off(&user, &person("o1"))
         .await
         .expect("struck");
-    assert_eq!(store.ever_of(&user).await, Ok(vec![]));
+    assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![]));
     assert!(store.user_state(&user).await.expect("a state").blocked);
     assert_eq!(
         store
+            .bindings
             .admit(&person("o1"), SECOND, &wish(&user, false), 9)
             .await,
         Ok(Decision::Blocked)
@@ -2644,7 +2847,7 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
     let at = |ahead: u64, byte| {
         ExchangeTimestamp::new(now.micros + ahead * 1_000_000, &attempt_id(byte))
     };
-    let keys = async || store.session_keys(&person("o1")).await.expect("an answer");
+    let keys = async || store.sessions.keys(&person("o1")).await.expect("an answer");
     recorded(store, &record("o1", &at(200, 1), "k1", "user-1")).await;
     recorded(store, &record("o1", &at(300, 2), "k2", "user-1")).await;
     bind(store, "o1", "user-1", FIRST).await;
@@ -2661,7 +2864,8 @@ async fn a_login_after_the_clock_has_stepped_back_has_the_current_key(store: Rc<
     for _ in 0..2 {
         let reset = (at(0, 5), sealed("k5"));
         store
-            .keep_session_key(&person("o1"), FIRST, &reset, None)
+            .sessions
+            .keep(&person("o1"), FIRST, &reset, None)
             .await
             .expect("kept");
         assert_eq!(keys().await, [sealed("k5"), sealed("k4")]);
@@ -2694,7 +2898,8 @@ async fn a_later_exchange_never_loses(store: Rc<Store>) {
                 recorded(&store, &login).await;
             }
             let kept = store
-                .session_keys(&person(&openid))
+                .sessions
+                .keys(&person(&openid))
                 .await
                 .expect("an answer");
             assert_eq!(
@@ -2714,7 +2919,8 @@ async fn a_replaced_key_is_kept_ten_minutes(store: Rc<Store>) {
         recorded(&store, &record(openid, &ago(900), "old", "user")).await;
         recorded(&store, &record(openid, &ago(replaced), "new", "user")).await;
         let keys = store
-            .session_keys(&person(openid))
+            .sessions
+            .keys(&person(openid))
             .await
             .expect("an answer");
         assert_eq!(
@@ -2746,7 +2952,8 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
             .await;
         }
         store
-            .keep_session_key(
+            .sessions
+            .keep(
                 &person(openid),
                 FIRST,
                 &(order, session_key),
@@ -2771,7 +2978,8 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
                 exchanged(&openid, key, ago, by_login, OFTEN).await;
             }
             let kept = store
-                .session_keys(&person(&openid))
+                .sessions
+                .keys(&person(&openid))
                 .await
                 .expect("an answer");
             let expected = ["K2", "K1"].map(|key| vault.seal(key, &person(&openid)));
@@ -2804,7 +3012,7 @@ async fn a_key_that_wechat_gives_again_pushes_no_other_out(store: Rc<Store>) {
 }
 
 async fn a_stranger_has_no_session_key(store: Rc<Store>) {
-    assert_eq!(store.session_keys(&person("stranger")).await, Ok(vec![]));
+    assert_eq!(store.sessions.keys(&person("stranger")).await, Ok(vec![]));
 }
 
 crate::conformance! {
@@ -2878,7 +3086,8 @@ mod redis_only {
             .collect();
         let erased = server
             .store()
-            .erase_person(&person("o1"), &Vec::from_iter(&left), &[NAMES])
+            .erasures
+            .erase(&person("o1"), &Vec::from_iter(&left), &[NAMES])
             .await;
         assert_eq!(erased, Ok(Some(ErasedPerson::default())));
     }
@@ -2921,7 +3130,11 @@ mod redis_only {
             store.record_login(&login(&second, wrong)).await,
             Ok(Recorded::OtherUser)
         );
-        store.forget(&person("o1"), None).await.expect("forgotten");
+        store
+            .sessions
+            .delete_keys(&person("o1"), None)
+            .await
+            .expect("forgotten");
         assert_eq!(
             store.record_login(&login(&third, wrong)).await,
             Ok(Recorded::OtherUser)
@@ -2936,7 +3149,8 @@ mod redis_only {
             "nobody draws a user id for who has one"
         );
         let found = store
-            .binding(&person("o1"))
+            .bindings
+            .find(&person("o1"))
             .await
             .expect("an answer")
             .map(|found| found.user);
@@ -2948,12 +3162,14 @@ mod redis_only {
             by_unionid: false,
         };
         store
+            .bindings
             .intend(&person("o1"), None, &intent)
             .await
             .expect("an answer");
         assert_eq!(
             store
-                .binding(&person("o1"))
+                .bindings
+                .find(&person("o1"))
                 .await
                 .expect("an answer")
                 .map(|found| found.user),
@@ -3047,7 +3263,11 @@ mod redis_only {
         assert!(asks("k1").await, "the user may have been there before");
         bind(&store, "o1", "user-1", FIRST).await;
         assert!(!asks("k2").await, "wxmint has made the user");
-        store.forget(&person("o1"), None).await.expect("forgotten");
+        store
+            .sessions
+            .delete_keys(&person("o1"), None)
+            .await
+            .expect("forgotten");
         assert_eq!(
             (date(now + 1).await, asks("k3").await),
             (now + 1, true),
@@ -3097,7 +3317,8 @@ mod redis_only {
                 Ok(Some(last + TimeDelta::seconds(later)))
             );
         }
-        let BindingState::Bound(bound) = store.binding_state(&person("o1")).await.expect("a state")
+        let BindingState::Bound(bound) =
+            store.bindings.state(&person("o1")).await.expect("a state")
         else {
             panic!()
         };
@@ -3143,13 +3364,20 @@ mod redis_only {
             let (second, person) = (log_in(openid, 2).await, person(openid));
             assert!(is_counted(&second), "{openid}: {second:?}");
             match openid {
-                "logged-out" => store.forget(&person, None).await.expect("forgotten"),
+                "logged-out" => store
+                    .sessions
+                    .delete_keys(&person, None)
+                    .await
+                    .expect("forgotten"),
                 "unbound" => {
                     let left = store.leave(&person, &bound_to(FIRST, openid)).await;
                     left.expect("left");
                 }
                 _ => {
-                    let blocked = store.note_block(&person, &user(openid), 1, true).await;
+                    let blocked = store
+                        .bindings
+                        .note_block(&person, &user(openid), 1, true)
+                        .await;
                     blocked.expect("blocked");
                 }
             }
@@ -3192,12 +3420,13 @@ mod redis_only {
         bind(&store, "o1", "user-1", FIRST).await;
         recorded(&store, &record("o1", &second, "k2", "user-1")).await;
         store
+            .sessions
             .reseal(&person("o1"), &sealed("k2"), &sealed("k2 anew"))
             .await
             .expect("sealed anew");
         recorded(&store, &record("o1", &second, "k2", "user-1")).await;
         assert_eq!(
-            store.session_keys(&person("o1")).await,
+            store.sessions.keys(&person("o1")).await,
             Ok(vec![sealed("k2 anew"), sealed("k1")])
         );
 
@@ -3208,16 +3437,18 @@ mod redis_only {
         };
         recorded(&store, &login).await;
         store
+            .bindings
             .admit(&person("o2"), FIRST, &intent, 9)
             .await
             .expect("admitted");
         store
+            .bindings
             .note_block(&person("o2"), &user("user-2"), 1, true)
             .await
             .expect("blocked");
         store.record_login(&login).await.expect("recorded");
         assert_eq!(
-            store.session_keys(&person("o2")).await,
+            store.sessions.keys(&person("o2")).await,
             Ok(vec![]),
             "of who was blocked before being bound"
         );
@@ -3294,7 +3525,8 @@ mod redis_only {
                 bind(&store, "o1", "o1", FIRST).await;
             }
             let mut kept = store
-                .session_keys(&person("o1"))
+                .sessions
+                .keys(&person("o1"))
                 .await
                 .expect("an answer")
                 .into_iter();
@@ -3307,12 +3539,13 @@ mod redis_only {
             let [order, ..] = orders(&store, [0, 1, 2]).await;
             let key = (order, sealed(&format!("reset {number}")));
             store
-                .keep_session_key(&person("o1"), FIRST, &key, None)
+                .sessions
+                .keep(&person("o1"), FIRST, &key, None)
                 .await
                 .expect("kept");
         }
         assert_eq!(
-            store.session_keys(&person("o1")).await,
+            store.sessions.keys(&person("o1")).await,
             Ok(vec![sealed("reset 39"), sealed("reset 38")])
         );
         assert!(is_short(), "after 40 resets");
@@ -3494,6 +3727,7 @@ mod redis_only {
         assert_eq!(read_after(&store, "").await.0, [revoked]);
         may("-hset");
         store
+            .bindings
             .set_free(&owner, FIRST, &user)
             .await
             .expect_err("no right");
@@ -3502,19 +3736,35 @@ mod redis_only {
             generation: Some(FIRST),
             dissolved: true,
         };
-        assert_eq!(store.set_free(&owner, FIRST, &user).await, Ok(free));
+        assert_eq!(
+            store.bindings.set_free(&owner, FIRST, &user).await,
+            Ok(free)
+        );
 
         store.set_blocked(&user, true).await.expect("blocked");
         may("-hset");
-        store.strike_off(&user, &owner).await.expect_err("no right");
+        store
+            .bindings
+            .strike_off(&user, &owner)
+            .await
+            .expect_err("no right");
         may("+hset");
-        store.strike_off(&user, &owner).await.expect("struck");
+        store
+            .bindings
+            .strike_off(&user, &owner)
+            .await
+            .expect("struck");
         assert_eq!(server.cli(&["HGET", "wxmint:user:{user-1}", "floor"]), "1");
         assert!(store.user_state(&user).await.expect("an answer").blocked);
         store.set_blocked(&user, false).await.expect("lifted");
         server.cli(&["EXPIRE", "wxmint:user:{user-1}", "600"]);
         may("-persist");
-        let admitted = async || store.admit(&owner, SECOND, &wish(&user, false), 9).await;
+        let admitted = async || {
+            store
+                .bindings
+                .admit(&owner, SECOND, &wish(&user, false), 9)
+                .await
+        };
         admitted().await.expect_err("no right");
         may("+persist");
         assert_eq!(admitted().await, Ok(Decision::Admitted { first: true }));
@@ -3537,19 +3787,20 @@ mod redis_only {
             })
             .await
             .expect("recorded");
-        let listed =
-            async || store.people_of(&user("user-1")).await == Ok(Some(vec![owner.clone()]));
+        let listed = async || {
+            store.bindings.people_of(&user("user-1")).await == Ok(Some(vec![owner.clone()]))
+        };
         while !listed().await {
             tokio::task::yield_now().await;
         }
-        assert_eq!(store.session_keys(&owner).await, Ok(vec![sealed("k1")]));
+        assert_eq!(store.sessions.keys(&owner).await, Ok(vec![sealed("k1")]));
         server.cli(&["ACL", "SETUSER", "default", "-hdel"]);
         store
             .leave(&owner, &Bound::computed(user("user-1")))
             .await
             .expect_err("no right");
         assert!(listed().await, "still on the list");
-        assert_eq!(store.session_keys(&owner).await, Ok(vec![]));
+        assert_eq!(store.sessions.keys(&owner).await, Ok(vec![]));
     }
 
     #[tokio::test(flavor = "local")]
@@ -3564,6 +3815,7 @@ mod redis_only {
                 .expect("ended");
             let other = person(&format!("o{number}"));
             let sign = store
+                .bindings
                 .admit(&other, FIRST, &wish(&user("user-1"), false), 1 + number % 2)
                 .await
                 .expect("decided");
@@ -3580,13 +3832,14 @@ mod redis_only {
         assert_eq!(lengths, ["2", "2"], "{why}");
         assert_eq!(
             store
+                .bindings
                 .ever_of(&user("user-1"))
                 .await
                 .map(|people| people.len()),
             Ok(21)
         );
         assert_eq!(
-            store.people_of(&user("user-1")).await,
+            store.bindings.people_of(&user("user-1")).await,
             Ok(Some(vec![person("owner")]))
         );
     }
@@ -3972,7 +4225,8 @@ mod redis_only {
     async fn no_revocation_is_made_by_a_clock_that_is_far_ahead() {
         let server = RedisServer::start().await;
         let (store, owner) = (server.store(), with_session(&server.store(), "o1").await);
-        let BindingState::Bound(bound) = store.binding_state(&owner).await.expect("a state") else {
+        let BindingState::Bound(bound) = store.bindings.state(&owner).await.expect("a state")
+        else {
             panic!("bound")
         };
         let far = server.store_at(|| servers::now() - TimeDelta::hours(8));
@@ -4222,16 +4476,17 @@ mod redis_only {
                 .map(|key| server.cli(&["TTL", key]))
         };
         bind(&store, "o1", "user-1", FIRST).await;
-        store.expire_list(&user).await.expect("ignored");
+        store.bindings.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
         store
             .dismiss(&user, &person("o1"), FIRST, second())
             .await
             .expect("dismissed");
-        store.expire_list(&user).await.expect("expires");
+        store.bindings.expire_list(&user).await.expect("expires");
         assert_eq!(ttl(), ["2592000", "2592000"]);
         assert_eq!(
             store
+                .bindings
                 .admit(&person("o2"), FIRST, &wish(&user, false), 9)
                 .await,
             Ok(Decision::Admitted { first: false })
@@ -4242,10 +4497,10 @@ mod redis_only {
             .await
             .expect("dismissed");
         store.set_blocked(&user, true).await.expect("blocked");
-        store.expire_list(&user).await.expect("ignored");
+        store.bindings.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-1"], "the user is blocked");
         store.set_blocked(&user, false).await.expect("lifted");
-        store.expire_list(&user).await.expect("expires");
+        store.bindings.expire_list(&user).await.expect("expires");
         store.set_blocked(&user, true).await.expect("blocked");
         assert_eq!(
             ttl(),
@@ -4311,7 +4566,7 @@ mod redis_only {
         let cluster = Cluster::start().await;
         let (store, user, now) = (cluster.store(), user("user-1"), servers::now().timestamp());
         let owner = with_session(&store, "o1").await;
-        let BindingState::Bound(binding) = store.binding_state(&owner).await.expect("a state")
+        let BindingState::Bound(binding) = store.bindings.state(&owner).await.expect("a state")
         else {
             panic!("bound")
         };
@@ -4550,6 +4805,7 @@ mod redis_only {
             "-1"
         );
         store
+            .bindings
             .strike_off(&user("user-1"), &person("o1"))
             .await
             .expect("struck");
@@ -4564,19 +4820,22 @@ mod redis_only {
         let server = RedisServer::start().await;
         let (store, unionid) = (server.store(), "n1".parse().expect("a unionid"));
         store
-            .claim_unionid(&unionid, Some(&user("user-1")))
+            .union_ids
+            .claim(&unionid, Some(&user("user-1")))
             .await
             .expect("claimed");
         assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
         assert_eq!(
             store
-                .move_unionid(&unionid, &user("user-2"), &user("user-2"))
+                .union_ids
+                .relink(&unionid, &user("user-2"), &user("user-2"))
                 .await,
             Ok(user("user-1"))
         );
         assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "3600");
         store
-            .move_unionid(&unionid, &user("user-1"), &user("user-1"))
+            .union_ids
+            .relink(&unionid, &user("user-1"), &user("user-1"))
             .await
             .expect("confirmed");
         assert_eq!(server.cli(&["TTL", "wxmint:union:{n1}"]), "-1");
@@ -4618,6 +4877,7 @@ mod redis_only {
         let store = server.store();
         assert_eq!(
             walked(walk::Place::default(), async |place| store
+                .bindings
                 .walk(place)
                 .await)
             .await
@@ -4631,21 +4891,25 @@ mod redis_only {
         let at = DateTime::from_timestamp(1_000_000_000, 0).expect("an instant");
         bind(&store.at(at), "earlier", "user-earlier", FIRST).await;
         store
+            .bindings
             .intend(&person("intended"), None, &intent("user-1"))
             .await
             .expect("intended");
-        assert_eq!(store.note_dissolved(&person("gone")).await, Ok(true));
         assert_eq!(
-            store.note_dissolved(&person("gone")).await,
+            store.bindings.note_dissolved(&person("gone")).await,
+            Ok(true)
+        );
+        assert_eq!(
+            store.bindings.note_dissolved(&person("gone")).await,
             Ok(false),
             "no news"
         );
         assert_eq!(
-            store.note_dissolved(&person("earlier")).await,
+            store.bindings.note_dissolved(&person("earlier")).await,
             Ok(false),
             "is bound"
         );
-        let gone = store.binding_state(&person("gone")).await;
+        let gone = store.bindings.state(&person("gone")).await;
         assert_eq!(
             gone,
             Ok(BindingState::Free {
@@ -4655,7 +4919,7 @@ mod redis_only {
         );
 
         let (found, pages) = walked(walk::Place::default(), async |place| {
-            store.walk(place).await
+            store.bindings.walk(place).await
         })
         .await;
         assert!(pages > 1);
@@ -4686,23 +4950,24 @@ mod redis_only {
         for number in 0..3000 {
             server
                 .store()
+                .bindings
                 .intend(&person(&format!("o{number}")), None, &intent("u"))
                 .await
                 .expect("intended");
         }
-        let Ok(page) = server.store().walk(&walk::Place::default()).await else {
+        let Ok(page) = server.store().bindings.walk(&walk::Place::default()).await else {
             panic!("a page")
         };
         let place = page.next.expect("more than one page");
         assert!(matches!(
-            server.store().walk(&place).await,
+            server.store().bindings.walk(&place).await,
             Ok(walk::Page {
                 may_miss: false,
                 ..
             })
         ));
         assert!(matches!(
-            other.store().walk(&place).await,
+            other.store().bindings.walk(&place).await,
             Ok(walk::Page {
                 may_miss: true,
                 next: Some(_),
@@ -4769,7 +5034,7 @@ mod redis_only {
             ..record("o1", &order, "", "user")
         };
         recorded(&store, &login).await;
-        let kept = store.session_keys(&person("o1")).await.expect("an answer");
+        let kept = store.sessions.keys(&person("o1")).await.expect("an answer");
         assert_eq!(
             vault.open(&kept[0], &person("o1")).expect("opens").as_str(),
             "HyVFkGl5F5OQWJZZaNzBBg=="

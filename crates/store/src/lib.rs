@@ -30,28 +30,29 @@ use wxmint_keys::{token::Issued, vault::Sealed};
 pub use self::error::StoreError;
 use self::limits::{Rate, TooMany};
 pub use self::limits::{RateLimitKey, RateLimits};
-pub use self::redis::DRAWN;
 pub use self::redis::access_tokens::{
     AccessTokenLeases, FAILED_PAUSE, KeptToken, Lent, UNRENEWED_PAUSE,
 };
+pub use self::redis::bindings::stored::{
+    BindingState, Bound, Decision, Generation, Intent, UNPROVEN_LINK_KEPT,
+};
+pub use self::redis::bindings::{Bindings, DRAWN};
 pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeTimestamp, StoreClock};
 pub use self::redis::codes::{CLAIM_TTL, Claim, Codes};
-pub use self::redis::erasure::{EMPTY_LIST_KEPT, ErasedPerson, NUMBERS_KEPT};
+pub use self::redis::erasures::{EMPTY_LIST_KEPT, ErasedPerson, Erasures, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
 pub use self::redis::revocations::record::NotedClient;
 pub use self::redis::revocations::stream::{
     Lives, PossibleLoss, Purged, REVOCATIONS_KEPT, ReadRevocations, Revocation,
 };
-pub use self::redis::session::{FAILURES_WINDOW, MAX_FAILURES, Opening};
-pub use self::redis::stored::{
-    BindingState, Bound, Decision, Generation, Intent, UNPROVEN_LINK_KEPT,
+pub use self::redis::sessions::{
+    FAILURES_WINDOW, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL, Sessions,
 };
 pub use self::redis::texts::KeptTexts;
 pub use self::redis::tickets::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets};
+pub use self::redis::union_ids::UnionIds;
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, walk};
 
-/// How long a replaced session key stays usable, for data that was encrypted just before a login.
-pub const PREVIOUS_KEY_TTL: Duration = Duration::from_mins(10);
 /// How often a process notes the life of the tokens that it issues.
 const LIFE_NOTED_EVERY: Duration = Duration::from_mins(5);
 /// How long a noted life counts without being noted again. It is much longer than

@@ -60,7 +60,7 @@ async fn write_all(
             Ok(())
         }
     };
-    walk_all(async |from| redis.walk(from).await, write).await?;
+    walk_all(async |from| redis.bindings.walk(from).await, write).await?;
     writeln!(lines, "{}", trailer(people.len()))
         .and_then(|()| lines.flush())
         .map_err(unwritten)?;

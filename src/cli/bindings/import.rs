@@ -164,7 +164,7 @@ impl Import<'_> {
     ) -> Result<Imported, LoginError> {
         let Some(line) = line else {
             return Ok(Imported::Done {
-                news: self.redis.note_dissolved(person).await?,
+                news: self.redis.bindings.note_dissolved(person).await?,
                 conflict: false,
             });
         };
@@ -181,7 +181,7 @@ impl Import<'_> {
         };
         let mut news = false;
         let binding = async {
-            let settled = binder.settle(store.binding_state(person).await?).await?;
+            let settled = binder.settle(store.bindings.state(person).await?).await?;
             news = matches!(settled, SettledState::Free { .. });
             binder
                 .bind(
@@ -197,6 +197,7 @@ impl Import<'_> {
             Ok(bound) => {
                 if !news
                     && !store
+                        .bindings
                         .people_of(user)
                         .await?
                         .is_some_and(|people| people.contains(person))
@@ -212,6 +213,7 @@ impl Import<'_> {
                         by_unionid: false,
                     };
                     store
+                        .bindings
                         .admit(person, bound.generation, &intent, u32::MAX)
                         .await?;
                 }
@@ -238,7 +240,7 @@ impl Import<'_> {
             return Ok(false);
         };
         if let Some(user) = &line.conflict {
-            self.redis.move_unionid(unionid, user, user).await?;
+            self.redis.union_ids.relink(unionid, user, user).await?;
         }
         let unionid = Some(unionid);
         let per_user = self.per_user;

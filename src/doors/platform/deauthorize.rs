@@ -220,7 +220,7 @@ impl Follower {
         // Holds hashes, because a merchant may have millions of persons.
         let mut seen = HashSet::new();
         while let Some(from) = place {
-            match self.login.store.walk_people(only, &from).await {
+            match self.login.store.bindings.walk_people(only, &from).await {
                 Ok(Page {
                     found,
                     next,
@@ -287,7 +287,7 @@ impl Follower {
     /// no login is known, its record may have been lost, so the tokens are revoked.
     async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<()> {
         let store = &self.login.store;
-        let bound = store.binding(person).await?;
+        let bound = store.bindings.find(person).await?;
         let last_login = bound.and_then(|bound| bound.last_login);
         if last_login.is_some_and(|last| last < since) {
             return Ok(());
@@ -350,7 +350,8 @@ mod tests {
         let order = ExchangeTimestamp::new(code.timestamp_micros().unsigned_abs(), &attempt);
         let key = (order, Sealed::nothing());
         store
-            .keep_session_key(&person, bound.generation, &key, Some(login))
+            .sessions
+            .keep(&person, bound.generation, &key, Some(login))
             .await
             .expect("kept");
     }

@@ -78,7 +78,11 @@ pub(super) async fn examine(
 /// Checks the right to scan for persons. No login needs it, so the check `redis.rights` leaves it
 /// out.
 async fn rights(redis: &Store) -> Option<Finding> {
-    let refused = redis.walk_people(None, &Place::default()).await.err()?;
+    let refused = redis
+        .bindings
+        .walk_people(None, &Place::default())
+        .await
+        .err()?;
     let user = redis
         .link
         .access

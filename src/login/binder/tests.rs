@@ -104,6 +104,7 @@ async fn who_finds_a_rivals_intent_for_a_full_or_blocked_user_binds_to_their_own
             per_user: 1,
         };
         store
+            .bindings
             .intend(&lin, None, &intent(refusing, false))
             .await
             .expect("the rival's");
@@ -133,10 +134,12 @@ async fn who_finds_a_rivals_intent_for_a_deserted_user_keeps_the_unionids() {
     .await;
     bind_and_leave(&store, &person("mei"), "deserted").await;
     store
-        .claim_unionid(&unionid(), Some(&user("known")))
+        .union_ids
+        .claim(&unionid(), Some(&user("known")))
         .await
         .expect("claimed");
     store
+        .bindings
         .intend(&lin, None, &intent("deserted", true))
         .await
         .expect("the rival's");
@@ -162,7 +165,8 @@ async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user()
     let (store, lin, attempt, unionid) = (store(), person("lin"), attempt(1), unionid());
     bind_and_leave(&store, &person("mei"), "deserted").await;
     store
-        .claim_unionid(&unionid, Some(&user("deserted")))
+        .union_ids
+        .claim(&unionid, Some(&user("deserted")))
         .await
         .expect("claimed");
     bind(&store, &lin, "own").await;
@@ -173,7 +177,7 @@ async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user()
         attempt: &attempt,
         per_user: 1,
     };
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else {
+    let Ok(BindingState::Bound(bound)) = store.bindings.state(&lin).await else {
         panic!("bound")
     };
     assert_eq!(
@@ -181,7 +185,7 @@ async fn a_unionid_whose_user_has_left_everybody_is_linked_to_the_persons_user()
         Ok(UnionIdLink::Known)
     );
     assert_eq!(
-        store.claim_unionid(&unionid, None).await,
+        store.union_ids.claim(&unionid, None).await,
         Ok(Some(user("own")))
     );
 }
@@ -197,6 +201,7 @@ async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_ar
         let generation = bind(&store, &left, "own").await;
         bind(&store, &lin, "own").await;
         store
+            .bindings
             .link_unionid(&left, &user("own"), &unionid, None)
             .await
             .expect("linked");
@@ -221,7 +226,7 @@ async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_ar
             .expect("erased");
         let unionids = if blocked { vec![unionid] } else { Vec::new() };
         assert_eq!(
-            store.left_by(&left).await,
+            store.bindings.left_by(&left).await,
             Ok(vec![(user("own"), unionids)])
         );
     }
@@ -249,7 +254,7 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
             per_user: 1,
         };
         let link = async |person| {
-            let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else {
+            let Ok(BindingState::Bound(bound)) = store.bindings.state(person).await else {
                 panic!("bound")
             };
             let is_blocked =
@@ -258,7 +263,8 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
         };
         let holder = async || {
             store
-                .claim_unionid(&unionid, None)
+                .union_ids
+                .claim(&unionid, None)
                 .await
                 .expect("read")
                 .expect("somebody")
@@ -298,7 +304,7 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
             user(if is_kept { "other" } else { "own" }),
             "{act}"
         );
-        let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else {
+        let Ok(BindingState::Bound(bound)) = store.bindings.state(&lin).await else {
             panic!("bound")
         };
         assert_eq!(bound.conflict.is_some(), is_kept, "{act}");
@@ -328,7 +334,7 @@ async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_le
         (&left, UnionIdLink::Known),
         (&elsewhere, UnionIdLink::Conflict(user("banned"))),
     ] {
-        let Ok(BindingState::Bound(bound)) = store.binding_state(person).await else {
+        let Ok(BindingState::Bound(bound)) = store.bindings.state(person).await else {
             panic!("bound")
         };
         assert_eq!(
@@ -375,15 +381,17 @@ async fn a_login_with_nothing_to_decide_is_one_whose_link_is_known_without_a_que
     );
     for unionid in [&seen, &new] {
         store
-            .claim_unionid(unionid, Some(&other))
+            .union_ids
+            .claim(unionid, Some(&other))
             .await
             .expect("claimed");
         store
-            .share_unionid(unionid, &[&other])
+            .union_ids
+            .share(unionid, &[&other])
             .await
             .expect("shared");
     }
-    let Ok(BindingState::Bound(fresh)) = store.binding_state(&lin).await else {
+    let Ok(BindingState::Bound(fresh)) = store.bindings.state(&lin).await else {
         panic!("bound")
     };
     let mut settled = 0;
@@ -440,7 +448,8 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
     let (store, lin, attempt) = (store(), person("lin"), attempt(1));
     bind_and_leave(&store, &person("mei"), "deserted").await;
     store
-        .claim_unionid(&unionid(), Some(&user("deserted")))
+        .union_ids
+        .claim(&unionid(), Some(&user("deserted")))
         .await
         .expect("claimed");
     let unionid = unionid();
@@ -465,7 +474,7 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
         (user("another"), Some(attempt.mark()))
     );
     assert_eq!(
-        store.claim_unionid(&unionid, None).await,
+        store.union_ids.claim(&unionid, None).await,
         Ok(Some(user("another")))
     );
 }
@@ -475,11 +484,12 @@ async fn for_a_unionid_whose_user_has_left_everybody_another_is_made() {
 async fn a_person_on_a_users_list_who_is_bound_to_another_is_not_shown_as_the_users() {
     let (store, lin) = (store(), person("lin"));
     bind(&store, &lin, "first").await;
-    let Ok(BindingState::Bound(bound)) = store.binding_state(&lin).await else {
+    let Ok(BindingState::Bound(bound)) = store.bindings.state(&lin).await else {
         panic!("bound")
     };
     store.leave(&lin, &bound).await.expect("leaving");
     let free = store
+        .bindings
         .set_free(&lin, bound.generation, &bound.user)
         .await
         .expect("free");

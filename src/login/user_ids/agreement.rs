@@ -71,7 +71,7 @@ impl Agreement {
         has_waited: bool,
     ) -> Result<Option<Finding>, StoreError> {
         let own = Some(self.own.as_str()).filter(|_| self.may_publish(has_waited));
-        Ok(self.on_stored_fingerprint(store.id_key(own).await?.as_deref()))
+        Ok(self.on_stored_fingerprint(store.bindings.id_key(own).await?.as_deref()))
     }
 
     /// Whether to publish our fingerprint in a store that has none: if the store held it before, or

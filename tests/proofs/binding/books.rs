@@ -101,13 +101,17 @@ impl Books {
         match kind {
             "wxmint:user:" => {
                 let user: UserId = parse(name.into());
-                let people = store.people_of(&user).await.expect("a list");
+                let people = store.bindings.people_of(&user).await.expect("a list");
                 let before = people.and_then(|people| self.lists.insert(user.clone(), people));
                 Looked::List { user, before }
             }
             "wxmint:union:" => {
                 let unionid: UnionId = parse(name.into());
-                let holder = store.claim_unionid(&unionid, None).await.expect("a holder");
+                let holder = store
+                    .union_ids
+                    .claim(&unionid, None)
+                    .await
+                    .expect("a holder");
                 self.ever_held
                     .extend(holder.clone().map(|holder| (unionid.clone(), holder)));
                 let before = holder.and_then(|holder| self.holders.insert(unionid.clone(), holder));
@@ -120,7 +124,7 @@ impl Books {
                     .find(|person| name.ends_with(person.openid.as_str()));
                 let person = person.expect("whose steps are of this world").clone();
                 let before = self.binding_state(&person);
-                let state = store.binding_state(&person).await.expect("a standing");
+                let state = store.bindings.state(&person).await.expect("a standing");
                 self.keep(&person, state);
                 Looked::Person { person, before }
             }

@@ -81,7 +81,7 @@ impl Scheduled for World<'_> {
         for (who, user) in &self.users {
             let list = self
                 .runtime
-                .block_on(self.stores[0].people_of(user))
+                .block_on(self.stores[0].bindings.people_of(user))
                 .expect("a list")
                 .unwrap_or_default();
             if !list.contains(&person(who / APPS, who % APPS)) {

@@ -288,13 +288,18 @@ impl Request {
 
     /// `Login::unbind`, by a token of the binding that is there now.
     async fn unbind(&self, user: &UserId, attempt: &AttemptId) -> Result<Outcome, LoginError> {
-        let people = self.store.people_of(user).await?.unwrap_or_default();
+        let people = self
+            .store
+            .bindings
+            .people_of(user)
+            .await?
+            .unwrap_or_default();
         for person in people
             .iter()
             .filter(|person| person.app == self.visit.person.app)
         {
             let (BindingState::Bound(Bound { generation, .. })
-            | BindingState::Leaving { generation, .. }) = self.store.binding_state(person).await?
+            | BindingState::Leaving { generation, .. }) = self.store.bindings.state(person).await?
             else {
                 continue;
             };

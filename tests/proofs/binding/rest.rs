@@ -46,7 +46,7 @@ impl World<'_> {
     fn check_keys(&self, who: usize) -> Held {
         let keys = self
             .runtime
-            .block_on(self.stores[0].session_keys(&self.books.people[who]))
+            .block_on(self.stores[0].sessions.keys(&self.books.people[who]))
             .expect("session keys");
         let may_be_there = !self.setup.keyless[who % self.setup.apps];
         hold(keys.is_empty() || may_be_there, || {
@@ -93,7 +93,7 @@ impl World<'_> {
     fn conflict_of(&self, who: usize) -> Option<UserId> {
         let binding = self
             .runtime
-            .block_on(self.stores[0].binding(&self.books.people[who]))
+            .block_on(self.stores[0].bindings.find(&self.books.people[who]))
             .expect("a binding");
         binding.and_then(|binding| binding.conflict)
     }

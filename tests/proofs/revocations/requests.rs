@@ -213,6 +213,7 @@ impl World<'_> {
                         by_unionid: false,
                     };
                     store
+                        .bindings
                         .admit(&person_id(person), generation, &intent, 10)
                         .await
                 };
@@ -427,8 +428,9 @@ impl World<'_> {
                 person,
                 generation,
             } => {
-                let people =
-                    self.directly(async move |store: &Store| store.people_of(&user_id(user)).await);
+                let people = self.directly(async move |store: &Store| {
+                    store.bindings.people_of(&user_id(user)).await
+                });
                 let is_there = people.is_some_and(|people| people.contains(&person_id(person)));
                 let Binding::Leaving(_, left) = self.bindings[person] else {
                     return;

@@ -31,6 +31,7 @@ async fn logged_in(store: &Store, login: &LoginRecord) -> (Bound, bool) {
 /// Waits until the list has these persons, because logins do not wait for that write.
 async fn listed(store: &Store, people: &[Person]) {
     while store
+        .bindings
         .people_of(&user(USER))
         .await
         .expect("an answer")
@@ -73,7 +74,8 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
         None
     );
     let found = store
-        .binding(&lin)
+        .bindings
+        .find(&lin)
         .await
         .expect("an answer")
         .expect("a binding");
@@ -82,7 +84,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
         (user(USER), None, second.began_at())
     );
     assert!(
-        matches!(store.binding_state(&lin).await, Ok(BindingState::Bound(bound)) if bound.generation == Generation::Computed)
+        matches!(store.bindings.state(&lin).await, Ok(BindingState::Bound(bound)) if bound.generation == Generation::Computed)
     );
     let own = (lin.clone(), Generation::Computed);
     let token = issued(first.began_at().timestamp());
@@ -94,6 +96,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     // A logout deletes the keys, but keeps the owner and the time of the session.
     let opened = async || {
         store
+            .sessions
             .open(&lin, &user(USER), &attempt_id(9))
             .await
             .expect("an answer")
@@ -101,28 +104,37 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     assert!(
         matches!(opened().await, Opening::Keys(keys, _) if keys == [sealed("k2"), sealed("k1")])
     );
-    store.forget(&lin, None).await.expect("forgotten");
+    store
+        .sessions
+        .delete_keys(&lin, None)
+        .await
+        .expect("forgotten");
     assert!(matches!(opened().await, Opening::Keys(keys, _) if keys.is_empty()));
     assert_eq!(
-        store.open(&lin, &user("user-2"), &attempt_id(9)).await,
+        store
+            .sessions
+            .open(&lin, &user("user-2"), &attempt_id(9))
+            .await,
         Ok(Opening::NotBound)
     );
     assert_eq!(store.last_login(&lin).await, Ok(Some(second.began_at())));
     let key = (second, sealed("k3"));
     store
-        .keep_session_key(&lin, Generation::Computed, &key, None)
+        .sessions
+        .keep(&lin, Generation::Computed, &key, None)
         .await
         .expect("not kept, because a logout has come");
-    assert_eq!(store.session_keys(&lin).await, Ok(vec![]));
+    assert_eq!(store.sessions.keys(&lin).await, Ok(vec![]));
 
     let free = BindingState::Free {
         generation: None,
         dissolved: false,
     };
     assert_eq!(store.leave(&lin, &bound).await, Ok(free));
-    assert_eq!(store.binding(&lin).await, Ok(None));
+    assert_eq!(store.bindings.find(&lin).await, Ok(None));
     assert_eq!(
         store
+            .bindings
             .people_of(&user(USER))
             .await
             .map(Option::unwrap_or_default),
@@ -208,6 +220,7 @@ async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Stor
         "a repetition, because the answer was lost"
     );
     while store
+        .bindings
         .people_of(&user("o2"))
         .await
         .expect("an answer")
@@ -254,6 +267,7 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Sto
         .await
         .expect("dismissed");
     store
+        .bindings
         .set_free(&person("o1"), FIRST, &user("user-1"))
         .await
         .expect("free");
@@ -263,7 +277,8 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Sto
     );
     assert_eq!(
         store
-            .binding(&person("o1"))
+            .bindings
+            .find(&person("o1"))
             .await
             .map(|found| found.map(|found| found.user)),
         Ok(Some(user(USER)))
@@ -287,10 +302,14 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
         .expect("blocked");
     logged_in(&store, &login("o1", &first, "k1")).await;
     assert_eq!(
-        store.intend(&person("o1"), None, &intent("user-1")).await,
+        store
+            .bindings
+            .intend(&person("o1"), None, &intent("user-1"))
+            .await,
         Ok(FREE)
     );
     let intended = store
+        .bindings
         .intend(
             &person("o1"),
             None,
@@ -312,49 +331,57 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
     );
     assert_eq!(
         store
+            .bindings
             .admit(&person("o1"), FIRST, &intent("user-1"), 1)
             .await,
         Ok(Decision::Blocked)
     );
     store
+        .bindings
         .drop_intent(&person("o1"), FIRST, &user("user-1"))
         .await
         .expect("dropped");
     assert_eq!(
-        store.binding(&person("o1")).await,
+        store.bindings.find(&person("o1")).await,
         Ok(None),
         "no session is left"
     );
 
     logged_in(&store, &login("o1", &second, "k2")).await;
     assert_eq!(
-        store.stored_state(&person("o1")).await,
+        store.bindings.stored_state(&person("o1")).await,
         Ok(BindingState::Free {
             generation: Some(FIRST),
             dissolved: false
         })
     );
     store
+        .bindings
         .intend(&person("o1"), Some(FIRST), &intent(USER))
         .await
         .expect("intended");
-    let decision = store.admit(&person("o1"), SECOND, &intent(USER), 1).await;
+    let decision = store
+        .bindings
+        .admit(&person("o1"), SECOND, &intent(USER), 1)
+        .await;
     assert!(
         matches!(decision, Ok(Decision::Admitted { .. })),
         "{decision:?}"
     );
     store
+        .bindings
         .settle(&person("o1"), SECOND, &user(USER), None, None)
         .await
         .expect("bound");
     store
+        .bindings
         .strike_off(&user(USER), &person("o1"))
         .await
         .expect("nothing to strike");
     let (bound, _) = logged_in(&store, &login("o1", &third, "k3")).await;
     assert_eq!((bound.generation, bound.user), (SECOND, user(USER)));
     assert_eq!(
-        store.people_of(&user(USER)).await,
+        store.bindings.people_of(&user(USER)).await,
         Ok(Some(vec![person("o1")]))
     );
 }
@@ -369,7 +396,8 @@ async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<Store>) {
     assert_eq!(recorded(&store, &unnamed).await, FREE);
     assert_eq!(
         store
-            .binding(&person("o1"))
+            .bindings
+            .find(&person("o1"))
             .await
             .map(|found| found.map(|found| found.user)),
         Ok(Some(user(USER)))
@@ -408,7 +436,11 @@ async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Store>) {
         ..login("o1", order, "k1")
     };
     logged_in(&store, &twice(&first)).await;
-    store.forget(&person("o1"), None).await.expect("forgotten");
+    store
+        .sessions
+        .delete_keys(&person("o1"), None)
+        .await
+        .expect("forgotten");
     logged_in(&store, &twice(&second)).await;
     store
         .leave(&person("o1"), &Bound::computed(user(USER)))
@@ -421,20 +453,20 @@ async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Store>) {
 }
 
 async fn the_first_id_key_stays(store: Rc<Store>) {
-    assert_eq!(store.id_key(None).await, Ok(None));
+    assert_eq!(store.bindings.id_key(None).await, Ok(None));
     let first = Ok(Some("openid 1".to_owned()));
     for own in [Some("openid 1"), None, Some("openid 2")] {
-        assert_eq!(store.id_key(own).await, first);
+        assert_eq!(store.bindings.id_key(own).await, first);
     }
 }
 
 async fn who_draws_user_ids_yields_to_who_computes_them(store: Rc<Store>) {
     let held = |word: &str| Ok(Some(word.to_owned()));
-    assert_eq!(store.id_key(Some(DRAWN)).await, held(DRAWN));
-    assert_eq!(store.id_key(Some(DRAWN)).await, held(DRAWN));
-    assert_eq!(store.id_key(None).await, held(DRAWN));
+    assert_eq!(store.bindings.id_key(Some(DRAWN)).await, held(DRAWN));
+    assert_eq!(store.bindings.id_key(Some(DRAWN)).await, held(DRAWN));
+    assert_eq!(store.bindings.id_key(None).await, held(DRAWN));
     for own in [Some("openid 1"), Some(DRAWN), Some("openid 2"), None] {
-        assert_eq!(store.id_key(own).await, held("openid 1"));
+        assert_eq!(store.bindings.id_key(own).await, held("openid 1"));
     }
 }
 
@@ -457,7 +489,7 @@ async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Store>) 
     let of_app = HashSet::from([person("bound"), person("computed")]);
     let people = async |app: Option<&AppId>| -> HashSet<Person> {
         walked(walk::Place::default(), async |place| {
-            store.walk_people(app, place).await
+            store.bindings.walk_people(app, place).await
         })
         .await
         .0
@@ -472,26 +504,31 @@ async fn a_walk_finds_who_is_bound_and_whose_user_is_computed(store: Rc<Store>) 
 
     let people_of = async || {
         store
+            .erasures
             .named_elsewhere(&user(USER))
             .await
             .expect("an answer")
             .0
     };
     assert_eq!(people_of().await, HashSet::new(), "no ids are computed");
-    store.id_key(Some("openid 1")).await.expect("noted");
+    store
+        .bindings
+        .id_key(Some("openid 1"))
+        .await
+        .expect("noted");
     assert_eq!(
         people_of().await,
         HashSet::from([person("computed"), elsewhere.clone()])
     );
     assert_eq!(
-        store.erase_person(&elsewhere, &[], &[]).await,
+        store.erasures.erase(&elsewhere, &[], &[]).await,
         Ok(None),
         "whose user is computed"
     );
     let everybody = of_app.into_iter().chain([elsewhere]).collect();
     assert_eq!(people(None).await, everybody);
     // On a Cluster, only one primary is read.
-    let counted = store.some_people().await.expect("counted");
+    let counted = store.bindings.some_people().await.expect("counted");
     assert!(store.link.is_cluster() || counted == (2, 1), "{counted:?}");
 }
 
@@ -543,7 +580,12 @@ mod redis_only {
             server.cli(&breaks);
             store.leave(&lin, &bound).await.expect_err(what);
             server.cli(&mends);
-            let found = store.binding(&lin).await.expect("an answer").expect(what);
+            let found = store
+                .bindings
+                .find(&lin)
+                .await
+                .expect("an answer")
+                .expect(what);
             assert_eq!(
                 (&found.user, found.generation),
                 (&user(USER), Generation::Computed)
@@ -555,8 +597,8 @@ mod redis_only {
             let covers = |revocation: &Revocation| matches!(revocation, Revocation::UserInApp { before, .. } if *before >= token.issued_at);
             let told = read_after(&store, "").await.0;
             assert!(told.iter().any(covers), "{what}: {told:?}");
-            assert_eq!(store.session_keys(&lin).await, Ok(vec![]), "{what}");
-            let people = store.people_of(&user(USER)).await;
+            assert_eq!(store.sessions.keys(&lin).await, Ok(vec![]), "{what}");
+            let people = store.bindings.people_of(&user(USER)).await;
             assert_eq!(people.map(Option::unwrap_or_default), Ok(vec![]), "{what}");
         }
     }

@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration, time::Instant as Moment};
 use redis::Value;
 use wxmint_ids::UserId;
 
-use super::session::{line, micros, owner_text, quarter};
-use super::stored::{StoredBinding, stored_binding};
+use super::bindings::stored::{StoredBinding, stored_binding};
+use super::sessions::{line, micros, owner_text, quarter};
 use super::{Call, Store, flag, name, packed, script};
 use crate::limits::TooMany;
 use crate::{
@@ -221,7 +221,7 @@ impl Store {
             // A session without a binding has a computed user.
             Some(stored.generation()?.unwrap_or(Generation::Computed))
         };
-        let mut state = self.certain(person, stored).await?;
+        let mut state = self.bindings.certain(person, stored).await?;
         let at = record.order.began_at();
         if let (Some(computed), Some(seen), false) = (computed, seen, has_binding) {
             may_be_revoked =

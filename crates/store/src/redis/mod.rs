@@ -4,19 +4,20 @@
 //! the reasons.
 
 pub(crate) mod access_tokens;
-mod binding;
+pub(crate) mod bindings;
 pub(crate) mod clocks;
 pub(crate) mod codes;
-pub(crate) mod erasure;
+pub(crate) mod erasures;
 pub mod limits;
 mod login;
 pub(crate) mod name;
 pub(crate) mod revocations;
 mod script;
-pub(crate) mod session;
-pub(crate) mod stored;
+pub(crate) mod sessions;
 pub(crate) mod texts;
 pub(crate) mod tickets;
+mod unbindings;
+pub(crate) mod union_ids;
 pub mod walk;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
@@ -29,20 +30,21 @@ use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Call, Observer, Reason, RedisClient, RedisUrl, slot_of};
 
 use self::access_tokens::AccessTokenLeases;
+use self::bindings::{Bindings, DRAWN};
 pub use self::clocks::{APART as CLOCKS_APART, FAR as CLOCK_IS_FAR};
 use self::clocks::{SteppedBack, StoreClock};
 use self::codes::Codes;
+use self::erasures::Erasures;
 use self::limits::{EarlierParts, RateLimits};
 use self::script::{flag, replace};
+use self::sessions::Sessions;
 use self::texts::KeptTexts;
 use self::tickets::Tickets;
+use self::union_ids::UnionIds;
 use crate::{
     AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation,
     UnboundPolicy, limits::Rate,
 };
-
-/// The stored mode of user ids ([`Store::id_key`]) if user ids are drawn at random.
-pub const DRAWN: &str = "random";
 
 /// Where Redis is, what the process knows about the clock of Redis, and the revocations that the
 /// process has added to the stream. A process makes one and clones it.
@@ -98,6 +100,14 @@ pub struct Store {
     pub limits: RateLimits,
     /// The claims of login codes.
     pub codes: Codes,
+    /// Which user each person has, and which persons each user has.
+    pub bindings: Bindings,
+    /// The users to whom unionids are linked.
+    pub union_ids: UnionIds,
+    /// Session keys.
+    pub sessions: Sessions,
+    /// What an erasure does for all kinds of a person's data at once.
+    pub erasures: Erasures,
     /// Bind tickets.
     pub tickets: Tickets,
     /// Access tokens at WeChat, which all replicas share.
@@ -156,7 +166,17 @@ impl Store {
             EarlierParts::clone(&caches.earlier),
         );
         let codes = Codes::new(Rc::clone(&link), clock.clone(), limits.clone());
+        let bindings = Bindings::new(Rc::clone(&link), clock.clone());
         Self {
+            union_ids: UnionIds::new(Rc::clone(&link)),
+            sessions: Sessions::new(
+                Rc::clone(&link),
+                clock.clone(),
+                bindings.clone(),
+                session_ttl,
+            ),
+            erasures: Erasures::new(Rc::clone(&link), bindings.clone()),
+            bindings,
             clock,
             limits,
             codes,
@@ -177,27 +197,6 @@ impl Store {
             self.session_ttl,
             self.caches.clone(),
         )
-    }
-
-    /// The stored mode of user ids: [`DRAWN`], or the kind and the fingerprint of the id key from
-    /// which they are computed. Stores `own` if there is none yet, or if it is [`DRAWN`]: replicas
-    /// that draw user ids yield to replicas that compute them.
-    pub async fn id_key(&self, own: Option<&str>) -> Result<Option<String>> {
-        let held: Option<String> = self
-            .link
-            .run("id_key", Call::of("GET", name::ID_KEY))
-            .await?;
-        let yields = |held: &Option<String>| held.as_deref().is_none_or(|held| held == DRAWN);
-        let Some(own) = own.filter(|own| yields(&held) && held.as_deref() != Some(*own)) else {
-            return Ok(held);
-        };
-        let replaced = script::replace(name::ID_KEY, DRAWN.as_bytes(), own.as_bytes());
-        let held: Option<String> = self.link.run_confirmed("id_key", replaced).await?;
-        Ok(if yields(&held) {
-            Some(own.to_owned())
-        } else {
-            held
-        })
     }
 
     /// Write probe: performs a login's writes on each primary, with the same commands and script,

@@ -6,9 +6,9 @@ use std::fmt::{self, Display};
 
 use aws_lc_rs::digest;
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
-use wxmint_ids::{AppId, LoginCode, PhoneCode, TokenId, UnionId, UserId};
+use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, TokenId, UnionId, UserId, packed};
 
-use crate::{Person, Ticket};
+use crate::{Result, StoreError, Ticket};
 
 /// Declares a function for each name: its parts, and how they are joined.
 macro_rules! names {
@@ -108,6 +108,18 @@ pub(super) fn user(user: &UserId) -> String {
 pub(super) fn user_of(key: &str) -> Option<UserId> {
     let text = key.strip_prefix("wxmint:user:{")?.strip_suffix('}')?;
     text.strip_prefix('%').unwrap_or(text).parse().ok()
+}
+
+/// Reads the person from the name of a key, which ends with `what`.
+pub(super) fn person_of(key: &str, what: &str) -> Result<Person> {
+    let entry = key
+        .strip_prefix("wxmint:{")
+        .and_then(|rest| rest.strip_suffix(what)?.strip_suffix("}:"));
+    Ok(packed::read_person(
+        entry
+            .ok_or(StoreError::Damaged("the name of a key"))?
+            .as_bytes(),
+    )?)
 }
 
 /// A key of a person. All of them lie in one slot. The colon is unambiguous, because neither an

@@ -3,5 +3,3 @@
 
 pub(crate) mod record;
 pub(crate) mod stream;
-
-pub(super) use self::record::admission;

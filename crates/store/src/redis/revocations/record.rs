@@ -10,10 +10,9 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::stream::KEY_REVOCATIONS_KEPT;
 use crate::redis::clocks::APART;
-use crate::redis::{Call, NOTE_KEPT, Store, name, packed, script, session::change_session};
-use crate::{
-    Generation, Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState,
-};
+use crate::redis::{Call, NOTE_KEPT, Store, bindings::admission, name, packed, script};
+use crate::{Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState};
+use wxmint_redis_link::scan::{Page, Place, Slots};
 
 /// The value of a token's revocation that has been added to the stream, but may not have reached
 /// replicas.
@@ -97,11 +96,7 @@ impl Store {
     ) -> Result<Option<i64>> {
         let date = self.date_of_client(token, latest).await?;
         if date == Some(token.issued_at) {
-            self.link.later(
-                script::NOTE_NOT_REVOKED
-                    .on(&[&name::binding(person)])
-                    .arg(date),
-            );
+            self.bindings.note_not_revoked(person, token.issued_at);
         }
         Ok(date)
     }
@@ -325,11 +320,16 @@ impl Store {
     async fn latest_second_of(&self, user: &UserId) -> Result<i64> {
         let (now, people) = try_join(
             self.clock.latest_second(&name::user(user)),
-            self.people_of(user),
+            self.bindings.people_of(user),
         )
         .await?;
-        let bindings =
-            try_join_all(people.iter().flatten().map(|person| self.binding(person))).await?;
+        let bindings = try_join_all(
+            people
+                .iter()
+                .flatten()
+                .map(|person| self.bindings.find(person)),
+        )
+        .await?;
         let logins = bindings.into_iter().filter_map(|bound| bound?.last_login);
         Ok(logins.map(|login| login.timestamp()).fold(now, i64::max))
     }
@@ -347,25 +347,6 @@ impl Store {
         Ok(date)
     }
 
-    /// Notes on the person's binding, where each login reads it, whether the person's user is
-    /// blocked. Does nothing if the person belongs to another user, or if a change with a greater
-    /// `number` is noted. Answered once a replica has it.
-    pub async fn note_block(
-        &self,
-        person: &Person,
-        user: &UserId,
-        number: u64,
-        blocked: bool,
-    ) -> Result<()> {
-        let script = change_session(person, "block")
-            .arg(packed::user(user))
-            .arg(number);
-        Ok(self
-            .link
-            .run_confirmed("note_block", script.arg(if blocked { "on" } else { "off" }))
-            .await?)
-    }
-
     /// Whether a user is blocked, and up to when all of the user's tokens are revoked. An unknown
     /// user is not blocked.
     pub async fn user_state(&self, user: &UserId) -> Result<UserState> {
@@ -381,6 +362,26 @@ impl Store {
             revoked_before,
             published: unpublished.is_none(),
         })
+    }
+
+    /// The blocked users on the page that begins at `from`.
+    pub async fn walk_blocked(&self, from: &Place) -> Result<Page<UserId>> {
+        let page = self
+            .link
+            .keys_like("wxmint:user:{*}", from, Slots::MayBeMoving)
+            .await?;
+        let users: Vec<_> = page
+            .found
+            .iter()
+            .filter_map(|key| name::user_of(key))
+            .collect();
+        let states = try_join_all(users.iter().map(|user| self.user_state(user))).await?;
+        let blocked = users
+            .into_iter()
+            .zip(states)
+            .filter(|(_, state)| state.blocked)
+            .map(|(user, _)| user);
+        Ok(page.with(blocked.collect()))
     }
 
     /// Writes a revocation again that the store has lost.
@@ -700,23 +701,4 @@ pub(in crate::redis) fn unless_ahead<T>((ahead, answer): (Option<i64>, T)) -> Re
         Some(seconds) => Err(StoreError::ClockAhead { seconds }),
         None => Ok(answer),
     }
-}
-
-/// Reads an entry of a user's list, in the form of `admit.lua`: a person who is or was admitted in
-/// this app, with the generation. `None` for other entries.
-pub(in crate::redis) fn admission(
-    person: &[u8],
-    decision: &[u8],
-    app: &AppId,
-) -> Result<Option<(Person, Generation)>> {
-    let generation = match (decision.split_last(), person.starts_with(&packed::app(app))) {
-        (Some((b'c', _)), true) => Some(Generation::Computed),
-        (Some((b'+' | b'*' | b'-', text)), true) => str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .map(Generation::from_number),
-        _ => return Ok(None),
-    };
-    let generation = generation.ok_or(StoreError::Damaged("a user's list"))?;
-    Ok(Some((packed::read_person(person)?, generation)))
 }

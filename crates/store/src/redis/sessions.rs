@@ -1,17 +1,20 @@
 //! How session keys are stored and used. A session has a line for each of the two latest exchanges;
 //! `session.lua` describes the form.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, rc::Rc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::UserId;
+use futures_util::future::try_join_all;
+use wxmint_ids::{AppId, Person, UserId, packed};
+use wxmint_keys::vault::Sealed;
+use wxmint_redis_link::scan::{Place, Slots};
+use wxmint_redis_link::{Call, RedisClient};
 
-use super::{Call, Store, flag, name, packed, script};
-use crate::{
-    AttemptId, ExchangeTimestamp, ExchangedKey, Generation, PREVIOUS_KEY_TTL, Person, Result,
-    Sealed,
-};
+use super::{Bindings, StoreClock, flag, name, script};
+use crate::{AttemptId, ExchangeTimestamp, ExchangedKey, Generation, Result};
 
+/// How long a replaced session key stays usable, for data that was encrypted just before a login.
+pub const PREVIOUS_KEY_TTL: Duration = Duration::from_mins(10);
 /// After this many failures of one person within [`FAILURES_WINDOW`] the session key is deleted.
 /// Encrypted data has no MAC, so each failure might reveal something about it.
 pub const MAX_FAILURES: u32 = 8;
@@ -34,7 +37,7 @@ const SINCE_2020: u64 = 1_577_836_800 * 4;
 pub enum Opening {
     /// The stored keys, newest first: at most two, the current and the previous one. And the
     /// timestamp for a session key that replaces them now. The caller must end the try with
-    /// [`Store::close`].
+    /// [`Sessions::close`].
     Keys(Vec<Sealed>, ExchangeTimestamp),
     /// The person is not bound to this user.
     NotBound,
@@ -47,10 +50,34 @@ const OWNER: &[u8] = b"u";
 /// The bytes of a session's owner: a packed UUID.
 const OWNER_LEN: usize = 17;
 
-impl Store {
+/// The session keys of persons. A key is stored with the binding for which its login brought it, and is
+/// given out only to that binding's user: one script reads the binding and the session.
+#[derive(Clone)]
+pub struct Sessions {
+    link: Rc<RedisClient>,
+    clock: StoreClock,
+    bindings: Bindings,
+    session_ttl: Duration,
+}
+
+impl Sessions {
+    pub(super) fn new(
+        link: Rc<RedisClient>,
+        clock: StoreClock,
+        bindings: Bindings,
+        session_ttl: Duration,
+    ) -> Self {
+        Self {
+            link,
+            clock,
+            bindings,
+            session_ttl,
+        }
+    }
+
     /// The current session key, if there is one, followed by the key that it replaced less than
     /// [`PREVIOUS_KEY_TTL`] ago.
-    pub async fn session_keys(&self, person: &Person) -> Result<Vec<Sealed>> {
+    pub async fn keys(&self, person: &Person) -> Result<Vec<Sealed>> {
         let key = name::session(person);
         let asked = Call::at(&key).cmd("TIME").cmd("GET").arg(&key);
         let ((seconds, micros), session): ((u64, u32), Option<Vec<u8>>) =
@@ -102,7 +129,7 @@ impl Store {
     /// date of the login's token, because a bind ticket is redeemed after its exchange began.
     /// `None` for a key that WeChat gave in place of another one: it is stored only if a session
     /// key is stored, because a logout may have come meanwhile.
-    pub async fn keep_session_key(
+    pub async fn keep(
         &self,
         person: &Person,
         generation: Generation,
@@ -140,11 +167,48 @@ impl Store {
 
     /// Deletes the session keys. With the second of a login, only if no later login has brought a
     /// key. If the person is bound, the time of the last login stays with the binding.
-    pub async fn forget(&self, person: &Person, login: Option<i64>) -> Result<()> {
+    pub async fn delete_keys(&self, person: &Person, login: Option<i64>) -> Result<()> {
         Ok(self
             .link
             .run("forget", change_session(person, "forget").arg(login))
             .await?)
+    }
+
+    /// Deletes the session keys of the user's persons, in one app or in all apps, except those of
+    /// `except`. Their next logins then check for revocations.
+    pub async fn delete_keys_of(
+        &self,
+        user: &UserId,
+        app: Option<&AppId>,
+        except: Option<&Person>,
+    ) -> Result<()> {
+        let mut people = self.bindings.people_of(user).await?.unwrap_or_default();
+        people.retain(|person| app.is_none_or(|app| person.app == *app) && Some(person) != except);
+        for person in &people {
+            self.delete_keys(person, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Up to three sealed session keys and their persons. Needs the right to `SCAN`.
+    pub async fn some_keys(&self) -> Result<Vec<(Person, Sealed)>> {
+        const ENOUGH: usize = 3;
+        let page = self
+            .link
+            .keys_like("wxmint:{*}:session", &Place::default(), Slots::MayBeMoving)
+            .await?;
+        let people = page
+            .found
+            .iter()
+            .take(ENOUGH)
+            .map(|key| name::person_of(key, "session"))
+            .collect::<Result<Vec<_>>>()?;
+        let keys = try_join_all(people.iter().map(|person| self.keys(person))).await?;
+        Ok(people
+            .into_iter()
+            .zip(keys)
+            .filter_map(|(person, keys)| Some((person, keys.into_iter().next()?)))
+            .collect())
     }
 }
 
@@ -200,7 +264,7 @@ fn lines(mut session: &[u8]) -> (Vec<&[u8]>, &[u8]) {
 
 /// The stored session keys, each with the time of its exchange in microseconds since 1970, the
 /// latest first.
-pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
+pub(super) fn stored_keys(session: &[u8]) -> Vec<(u64, Sealed)> {
     let key = |line: &[u8]| {
         let (order, sealed) = line.get(ORDER).zip(line.get(TILL.end..))?;
         let place = order
@@ -214,7 +278,7 @@ pub(super) fn keys(session: &[u8]) -> Vec<(u64, Sealed)> {
 /// The keys that may still be used, newest first. The previous key may be used for
 /// [`PREVIOUS_KEY_TTL`] after it was replaced. `now`: since 1970.
 pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
-    let keys = keys(session);
+    let keys = stored_keys(session);
     let latest = keys
         .first()
         .map(|(micros, _)| Duration::from_micros(*micros))
@@ -233,7 +297,7 @@ pub(super) fn usable(session: &[u8], now: Duration) -> Vec<Sealed> {
 
 /// The second in which the last stored exchange began.
 pub(super) fn exchanged(session: &[u8]) -> Option<DateTime<Utc>> {
-    keys(session)
+    stored_keys(session)
         .first()
         .and_then(|(micros, _)| DateTime::from_timestamp((micros / 1_000_000) as i64, 0))
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, ParsingError, Value};
-use wxmint_ids::{UnionId, UserId};
+use wxmint_ids::{Person, UnionId, UserId, packed};
+use wxmint_redis_link::Call;
 
-use super::{Call, Store, name, packed};
-use crate::{AttemptMark, Person, Result, StoreError};
+use super::Bindings;
+use crate::redis::name;
+use crate::{AttemptMark, Result, StoreError};
 
 /// How long a unionid stays linked to a user while the person is not bound to that user yet.
 pub const UNPROVEN_LINK_KEPT: Duration = Duration::from_hours(1);
@@ -118,7 +120,7 @@ pub struct Bound {
     /// The other user that the unionid was linked to when it was seen.
     pub conflict: Option<UserId>,
     /// Whether a unionid of the person may also belong to another user; see
-    /// [`Store::share_unionid`](crate::Store::share_unionid).
+    /// [`UnionIds::share`](crate::UnionIds::share).
     pub shared: bool,
     /// The attempt that made this binding, if it is the first binding of a user who was made for
     /// it.
@@ -167,7 +169,7 @@ pub enum Decision {
 
 /// The fields that `change_binding.lua` writes. Their names are letters; README.md explains them.
 #[derive(Default)]
-pub(super) struct StoredBinding(BTreeMap<Vec<u8>, Vec<u8>>);
+pub(in crate::redis) struct StoredBinding(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl FromRedisValue for StoredBinding {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
@@ -176,28 +178,28 @@ impl FromRedisValue for StoredBinding {
 }
 
 impl StoredBinding {
-    pub(super) fn field(&self, name: u8) -> Option<&[u8]> {
+    pub(in crate::redis) fn field(&self, name: u8) -> Option<&[u8]> {
         self.0.get(&[name][..]).map(Vec::as_slice)
     }
 
-    pub(super) fn number(&self, name: u8) -> Option<i64> {
+    pub(in crate::redis) fn number(&self, name: u8) -> Option<i64> {
         str::from_utf8(self.field(name)?).ok()?.parse().ok()
     }
 
     /// Whether replicas have not confirmed the binding yet.
-    pub(super) fn is_unconfirmed(&self) -> bool {
+    pub(in crate::redis) fn is_unconfirmed(&self) -> bool {
         self.field(b'u').and(self.field(b'w')).is_some()
     }
 
     /// Whether a revocation may cover the next login's token: the session keys were deleted,
     /// perhaps together with a revocation, or the person was bound to an existing user, and no
     /// later login has found its token valid.
-    pub(super) fn may_be_revoked(&self) -> bool {
+    pub(in crate::redis) fn may_be_revoked(&self) -> bool {
         self.field(b'd').is_some()
     }
 
     /// The generation of the last binding; `None` before the first.
-    pub(super) fn generation(&self) -> Result<Option<Generation>> {
+    pub(in crate::redis) fn generation(&self) -> Result<Option<Generation>> {
         if self.field(b'g').is_none() {
             return Ok(None);
         }
@@ -208,7 +210,7 @@ impl StoredBinding {
         Ok(NonZeroU64::new(number).map(Generation::Numbered))
     }
 
-    pub(super) fn state(self) -> Result<BindingState> {
+    pub(in crate::redis) fn state(self) -> Result<BindingState> {
         let is_set = |name| self.field(name) == Some(b"1");
         let last = self.generation()?;
         let numbered = || last.ok_or(StoreError::Damaged("a binding's generation"));
@@ -267,14 +269,14 @@ impl StoredBinding {
     }
 }
 
-pub(super) fn stored_binding(person: &Person) -> Call {
+pub(in crate::redis) fn stored_binding(person: &Person) -> Call {
     Call::of("HGETALL", name::binding(person))
 }
 
-impl Store {
+impl Bindings {
     /// The state of a person's binding. If replicas have not confirmed it yet, waits until they
     /// have: the request that made it may have been answered with an error.
-    pub(super) async fn certain(
+    pub(in crate::redis) async fn certain(
         &self,
         person: &Person,
         stored: StoredBinding,
@@ -291,7 +293,11 @@ impl Store {
 
     /// The state of a binding that replicas have just confirmed. Deletes the mark that it is
     /// unconfirmed. If that is lost, the next login waits once more.
-    pub(super) fn confirmed(&self, person: &Person, stored: StoredBinding) -> Result<BindingState> {
+    pub(in crate::redis) fn confirmed(
+        &self,
+        person: &Person,
+        stored: StoredBinding,
+    ) -> Result<BindingState> {
         if stored.is_unconfirmed() {
             self.link
                 .later(Call::of("HDEL", name::binding(person)).arg("w"));
