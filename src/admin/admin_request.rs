@@ -164,7 +164,7 @@ impl AdminRequest<Person> {
             let changed = match (changed, computed) {
                 // The session that names the user may have expired, and Redis may have lost it.
                 (Ok((None, more)), Some(user)) => {
-                    let mut done = login.store.revoke_in_app(&user, app).await;
+                    let mut done = login.store.revocations.revoke_in_app(&user, app).await;
                     if done.is_ok() && self.action == "erase_person" {
                         done = login.store.bindings.strike_off(&user, &self.target).await;
                     }

@@ -246,7 +246,11 @@ mod tests {
         );
 
         let store = issuer.store();
-        store.revoke_key(revoked.kid()).await.expect("revoked");
+        store
+            .revocations
+            .revoke_key(revoked.kid())
+            .await
+            .expect("revoked");
         let found = issuer
             .learn_revoked_keys(&store, now())
             .await

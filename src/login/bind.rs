@@ -108,7 +108,8 @@ impl Bind<'_> {
     )]
     pub(super) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
         let user = bound.user.as_str();
-        let is_blocked = async |user: &UserId| Ok(self.store.user_state(user).await?.blocked);
+        let is_blocked =
+            async |user: &UserId| Ok(self.store.revocations.user_state(user).await?.blocked);
         if let Some(unionid) = binder
             .unionid
             .filter(|unionid| bound.unionid.as_ref() != Some(unionid))

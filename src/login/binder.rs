@@ -154,7 +154,12 @@ impl Binder<'_> {
                         Some(self.person),
                     ))
                     .await?;
-                    Box::pin(self.store.dismiss(&user, self.person, generation, since)).await?;
+                    Box::pin(
+                        self.store
+                            .unbindings
+                            .dismiss(&user, self.person, generation, since),
+                    )
+                    .await?;
                     Box::pin(self.store.bindings.set_free(self.person, generation, &user)).await?
                 }
             };
@@ -397,7 +402,7 @@ impl Binder<'_> {
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
                 permit().await?;
-                let state = self.store.leave(self.person, &bound).await?;
+                let state = self.store.unbindings.leave(self.person, &bound).await?;
                 self.settle(state).await.map(|_| true)
             }
             _ => Ok(was_leaving),

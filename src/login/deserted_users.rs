@@ -27,7 +27,7 @@ impl DesertedUsers<'_> {
             .await?;
         let is_left = self.accounts.accepts() == Accepts::Nothing
             && self.store.bindings.people_of(user).await? == Some(Vec::new());
-        if !is_left || self.store.user_state(user).await?.blocked {
+        if !is_left || self.store.revocations.user_state(user).await?.blocked {
             return Ok(());
         }
         for person in self.store.bindings.ever_of(user).await? {

@@ -28,7 +28,7 @@ impl Issuance<'_> {
     /// tokens live.
     pub(super) async fn prepare(&self, now: DateTime<Utc>) -> Result<()> {
         self.minter.check(now)?;
-        Ok(self.store.note_life(self.minter.ttl()).await?)
+        Ok(self.store.token_lives.note(self.minter.ttl()).await?)
     }
 
     /// The token of a login for its app. It is dated with the second of the login. If a revocation
@@ -74,10 +74,18 @@ impl Issuance<'_> {
             return Err(StoreError::ClockBehind.into());
         }
         let date = match self.single_session {
-            true => self.store.revoke_earlier(&token, latest).await?,
+            true => {
+                self.store
+                    .revocations
+                    .revoke_earlier(&token, latest)
+                    .await?
+            }
             // A user whom this login has created has no revocations.
             false if *may_be_revoked && !was_made => {
-                self.store.date_token(person, &token, latest).await?
+                self.store
+                    .revocations
+                    .date_token(person, &token, latest)
+                    .await?
             }
             false => Some(token.issued_at),
         };
@@ -144,7 +152,8 @@ impl Issuance<'_> {
             app: app.clone(),
             ..token.clone()
         };
-        let dates = [&of_app, &token].map(|token| self.store.date_of_client(token, latest));
+        let dates =
+            [&of_app, &token].map(|token| self.store.revocations.date_of_client(token, latest));
         let dates = try_join_all(dates)
             .await?
             .into_iter()
@@ -161,10 +170,11 @@ impl Issuance<'_> {
         // between the login and the note does not, so it is looked for below. An unbinding first
         // removes the binding and then revokes the noted tokens: either the check below finds the
         // binding gone, or the unbinding finds the note.
-        self.store.note_client_token(&token, app).await?;
+        self.store.client_tokens.note(&token, app).await?;
         let dated = match self.single_session {
             true => self
                 .store
+                .revocations
                 .revoke_earlier(&token, token.issued_at)
                 .await?
                 .ok_or(LoginError::Blocked)?,
@@ -194,8 +204,8 @@ impl Issuance<'_> {
             app: app.clone(),
             ..token.clone()
         };
-        let state = self.store.token_state(&of_app).await?;
-        let of_client = self.store.token_state(token).await?;
+        let state = self.store.revocations.token_state(&of_app).await?;
+        let of_client = self.store.revocations.token_state(token).await?;
         let (TokenState::People(people), TokenState::People(_)) = (state, of_client) else {
             return Ok(None);
         };

@@ -46,7 +46,7 @@ impl Operator<'_> {
             blocked,
             revoked_before,
             ..
-        } = self.store.user_state(user).await?;
+        } = self.store.revocations.user_state(user).await?;
         Ok(blocked
             || revoked_before.is_some()
             || self.store.bindings.people_of(user).await?.is_some())
@@ -62,7 +62,7 @@ impl Operator<'_> {
 
     async fn revoke_one(&self, user: &UserId) -> Result<(), StoreError> {
         self.store.sessions.delete_keys_of(user, None, None).await?;
-        self.store.revoke_user(user, None).await
+        self.store.revocations.revoke_user(user, None).await
     }
 
     /// Revokes the user's tokens in one app, and deletes the session keys of the user's people
@@ -72,7 +72,7 @@ impl Operator<'_> {
             .sessions
             .delete_keys_of(user, Some(app), None)
             .await?;
-        self.store.revoke_in_app(user, app).await
+        self.store.revocations.revoke_in_app(user, app).await
     }
 
     /// Revokes tokens of other users that share a unionid with this user: one that the user's
@@ -125,7 +125,7 @@ impl Operator<'_> {
     /// to find the block are revoked too.
     pub async fn block(&self, user: &UserId) -> Result<(), StoreError> {
         let noted = self.set_blocked(user, true).await;
-        let ended = self.store.revoke_user(user, None).await;
+        let ended = self.store.revocations.revoke_user(user, None).await;
         noted.and(ended)?;
         self.end_elsewhere(user).await
     }
@@ -136,7 +136,7 @@ impl Operator<'_> {
     }
 
     async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<(), StoreError> {
-        let number = self.store.set_blocked(user, blocked).await?;
+        let number = self.store.revocations.set_blocked(user, blocked).await?;
         let people = self.people_of(user).await?;
         // All notes are tried, even while a replica or one of a Cluster's primaries is unavailable.
         let notes = people.iter().map(|person| {
@@ -145,7 +145,7 @@ impl Operator<'_> {
                 .note_block(person, user, number, blocked)
         });
         let noted: Result<(), _> = join_all(notes).await.into_iter().collect();
-        noted.and(self.store.confirm_block(user, number).await)
+        noted.and(self.store.revocations.confirm_block(user, number).await)
     }
 
     /// Removes the user's bindings in one app, as their owner can. Revokes the user's tokens there
@@ -156,7 +156,7 @@ impl Operator<'_> {
             .dissolve_all(user, people.iter().filter(|person| person.app == *app))
             .await?;
         if dissolved == 0 {
-            self.store.revoke_in_app(user, app).await?;
+            self.store.revocations.revoke_in_app(user, app).await?;
         }
         Ok(dissolved > 0)
     }
@@ -234,7 +234,7 @@ impl Operator<'_> {
             elsewhere -= 1;
         }
         // Read before the check that nobody is left, so that notes of later tokens stay.
-        let clients = self.store.clients_of(user).await?;
+        let clients = self.store.client_tokens.clients_of(user).await?;
         let states = try_join_all(
             people
                 .iter()
@@ -244,7 +244,7 @@ impl Operator<'_> {
         let complete = self.people_of(user).await?.is_empty()
             && !states.iter().any(|it| user_of(it) == Some(user));
         if complete {
-            self.store.forget_clients(user, &clients).await?;
+            self.store.client_tokens.delete(user, &clients).await?;
         }
         Ok(Erased {
             dissolved,
@@ -266,7 +266,8 @@ impl Operator<'_> {
             self.store.bindings.strike_off(user, person).await?;
             self.forget_clients(user, &person.app).await?;
             // A blocked user keeps these unionids, because they lead to the block.
-            if self.people_of(user).await?.is_empty() && !self.store.user_state(user).await?.blocked
+            if self.people_of(user).await?.is_empty()
+                && !self.store.revocations.user_state(user).await?.blocked
             {
                 for gone in self.store.bindings.ever_of(user).await? {
                     self.store
@@ -290,7 +291,7 @@ impl Operator<'_> {
         user: &UserId,
         app: &AppId,
     ) -> Result<(), StoreError> {
-        let mut clients = self.store.clients_of(user).await?;
+        let mut clients = self.store.client_tokens.clients_of(user).await?;
         clients.retain(|noted| noted.app == *app);
         if clients.is_empty()
             || self
@@ -301,7 +302,7 @@ impl Operator<'_> {
         {
             return Ok(());
         }
-        self.store.forget_clients(user, &clients).await
+        self.store.client_tokens.delete(user, &clients).await
     }
 
     /// The user of a person, for operators. `None` for a person who is not bound.
@@ -311,7 +312,7 @@ impl Operator<'_> {
         };
         let user_id = bound.user.clone();
         let last_login = bound.last_login.map(|at| at.timestamp());
-        let UserState { blocked, .. } = self.store.user_state(&user_id).await?;
+        let UserState { blocked, .. } = self.store.revocations.user_state(&user_id).await?;
         let ShownBinding {
             unionid, bound_at, ..
         } = (person.clone(), bound).into();
@@ -409,7 +410,7 @@ impl Operator<'_> {
             blocked,
             revoked_before,
             published,
-        } = self.store.user_state(user).await?;
+        } = self.store.revocations.user_state(user).await?;
         let bindings = self.bindings_of(user).await?;
         let revoked_before = revoked_before.filter(|_| published);
         let last_login = bindings
@@ -485,7 +486,7 @@ pub(super) async fn release_unionid(
             store,
             unionid,
             other,
-            store.user_state(other).await?.blocked,
+            store.revocations.user_state(other).await?.blocked,
         )
         .await?;
     }
@@ -602,7 +603,12 @@ mod tests {
                 .expect("bound");
             (
                 binding.blocked,
-                store.user_state(&user).await.expect("an answer").blocked,
+                store
+                    .revocations
+                    .user_state(&user)
+                    .await
+                    .expect("an answer")
+                    .blocked,
             )
         };
         let operator = Operator { store: &strict };
@@ -622,10 +628,18 @@ mod tests {
         );
         assert!(operator.unblock(&user).await.is_err());
         assert_eq!(is_blocked().await, (false, false));
-        let number = store.set_blocked(&user, true).await.expect("blocked");
-        assert_eq!(store.confirm_block(&user, number).await, Ok(()));
+        let number = store
+            .revocations
+            .set_blocked(&user, true)
+            .await
+            .expect("blocked");
+        assert_eq!(store.revocations.confirm_block(&user, number).await, Ok(()));
         assert!(
-            store.confirm_block(&user, number + 1).await.is_err(),
+            store
+                .revocations
+                .confirm_block(&user, number + 1)
+                .await
+                .is_err(),
             "a failover has lost it"
         );
     }

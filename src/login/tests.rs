@@ -240,7 +240,11 @@ async fn is_ended(store: &Store, name: &str, app: &str) -> bool {
         expires_at: second + 600,
     };
     !matches!(
-        store.token_state(&token).await.expect("an answer"),
+        store
+            .revocations
+            .token_state(&token)
+            .await
+            .expect("an answer"),
         TokenState::People(_)
     )
 }
@@ -394,6 +398,7 @@ async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
     bind(&login.store, &elsewhere, "before", Some(&unionid())).await;
     login
         .store
+        .revocations
         .set_blocked(&banned, true)
         .await
         .expect("blocked");
@@ -474,6 +479,7 @@ async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refus
     login.accounts = Box::new(OfLin);
     login
         .store
+        .revocations
         .set_blocked(&user("lin"), true)
         .await
         .expect("blocked");

@@ -35,7 +35,10 @@ impl TokenActions<'_> {
     /// Finds the person to whom the token was issued. Refuses a revoked token, and a token whose
     /// binding is gone.
     pub async fn token_holder(&self, token: &Verified<Claims>) -> Result<TokenHolder> {
-        self.token_holder_in(token, self.store.token_state(&issued(token)).await?)
+        self.token_holder_in(
+            token,
+            self.store.revocations.token_state(&issued(token)).await?,
+        )
     }
 
     fn token_holder_in(&self, token: &Verified<Claims>, state: TokenState) -> Result<TokenHolder> {
@@ -96,7 +99,7 @@ impl TokenActions<'_> {
         person: &mut Option<Person>,
     ) -> Result<()> {
         let issued = issued(token);
-        match self.store.token_state(&issued).await? {
+        match self.store.revocations.token_state(&issued).await? {
             TokenState::Revoked { .. } if everywhere => return Err(LoginError::TokenRevoked),
             TokenState::Revoked { published: true }
             | TokenState::RevokedWithUser { published: true } => {
@@ -143,9 +146,10 @@ impl TokenActions<'_> {
         match everywhere {
             true => Ok(self
                 .store
+                .revocations
                 .revoke_user(&issued.user, Some(issued.issued_at))
                 .await?),
-            false => Ok(self.store.revoke_token(&issued).await?),
+            false => Ok(self.store.revocations.revoke_token(&issued).await?),
         }
     }
 
@@ -159,14 +163,18 @@ impl TokenActions<'_> {
     pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<()> {
         let user = &token.user;
         let app = &token.app;
-        let mut state = self.store.token_state(&issued(token)).await?;
+        let mut state = self.store.revocations.token_state(&issued(token)).await?;
         if matches!(state, TokenState::Revoked { .. }) {
             state = match self.own(token, self.store.bindings.dismissed(user, app).await?) {
                 Some(own) if self.store.bindings.find(&own.0).await?.is_none() => {
                     TokenState::People(vec![own])
                 }
                 _ if self.ids.need_no_list()
-                    && self.store.finish_revocation_in_app(user, app).await? =>
+                    && self
+                        .store
+                        .revocations
+                        .finish_revocation_in_app(user, app)
+                        .await? =>
                 {
                     return Ok(());
                 }
@@ -177,7 +185,7 @@ impl TokenActions<'_> {
         let holder = self.token_holder_in(token, state);
         if is_alive && self.ids.need_no_list() && matches!(holder, Err(LoginError::TokenRevoked)) {
             // The user's list was lost, and with it the person whose session key this is.
-            return Ok(self.store.revoke_in_app(user, app).await?);
+            return Ok(self.store.revocations.revoke_in_app(user, app).await?);
         }
         let TokenHolder {
             person,

@@ -69,6 +69,7 @@ impl RevocationCache {
     pub(super) async fn look(&mut self, store: &Store) -> Result<usize, StoreError> {
         self.made.extend(
             store
+                .revocation_stream
                 .take_made()
                 .iter()
                 .map(|revocation| revocation.to_string().into_boxed_str()),
@@ -100,7 +101,11 @@ impl RevocationCache {
         let mut more = true;
         let mut count = 0;
         while more {
-            let Some(read) = store.revocations_after_entry(&self.cursor, PAGE).await? else {
+            let Some(read) = store
+                .revocation_stream
+                .after_entry(&self.cursor, PAGE)
+                .await?
+            else {
                 return Ok(None);
             };
             self.cursor = read.cursor;
@@ -122,16 +127,16 @@ impl RevocationCache {
         life: Duration,
     ) -> Result<(), StoreError> {
         let lost = self.lives.missing_from(&self.known_lives);
-        if lost.is_empty() && store.knows_life(life, &self.known_lives) {
-            store.note_life(life).await?;
+        if lost.is_empty() && store.token_lives.knows(life, &self.known_lives) {
+            store.token_lives.note(life).await?;
         } else {
-            store.note_life_again(life, &lost).await?;
+            store.token_lives.note_again(life, &lost).await?;
         }
-        let (mark, mut possible_loss) = store.mark().await?;
+        let (mark, mut possible_loss) = store.token_lives.mark().await?;
         if self.mark.is_some() && self.mark != mark {
             // This process has seen another mark before, so the Redis is not new.
             let since = now().timestamp();
-            store.note_loss(since).await?;
+            store.token_lives.note_loss(since).await?;
             possible_loss = Some(PossibleLoss {
                 since,
                 is_certain: true,
@@ -179,7 +184,8 @@ impl RevocationCache {
             (from..until).filter_map(|at| Some((at, Self::needed(&self.revocations[at], second)?)));
         let asked = stream::iter(needed).map(async |(at, revocation)| {
             store
-                .lacks_revocation(&revocation)
+                .revocations
+                .lacks(&revocation)
                 .await
                 .map(|lacks| lacks.then_some((at, revocation)))
         });
@@ -189,10 +195,10 @@ impl RevocationCache {
             .try_collect()
             .await?;
         if lost.iter().any(|(at, _)| *at < self.settled[0]) {
-            store.note_loss(now().timestamp()).await?;
+            store.token_lives.note_loss(now().timestamp()).await?;
         }
         let records =
-            stream::iter(&lost).map(|(_, revocation)| store.record_revocation(revocation));
+            stream::iter(&lost).map(|(_, revocation)| store.revocations.record(revocation));
         records
             .buffer_unordered(AT_ONCE)
             .try_collect::<()>()
@@ -254,7 +260,7 @@ impl RevocationCache {
             .collect();
         // Later revocations must cover tokens with the earlier lifetimes, although today's tokens
         // may live shorter.
-        store.restore_lives(&self.lives).await?;
+        store.token_lives.restore(&self.lives).await?;
         // The record of a revoked key stays after its entry has left the stream, so such a key was
         // not lost.
         let kid = |(_, revocation): &(_, Revocation)| {
@@ -265,16 +271,16 @@ impl RevocationCache {
             }
         };
         let kids: Vec<_> = lost.iter().filter_map(kid).collect();
-        let restored = lost.len() - store.revoked_keys(&kids).await?.len();
+        let restored = lost.len() - store.revocations.revoked_keys(&kids).await?.len();
         if restored > 0 && lost.iter().any(|(at, _)| *at < self.settled[0]) {
             // Noted first, because a process that goes on after this one finds fewer lost
             // revocations.
-            store.note_loss(now().timestamp()).await?;
+            store.token_lives.note_loss(now().timestamp()).await?;
         }
         for page in lost.chunks(PAGE) {
             store.texts.keep(TURN.0, turn, TURN.1).await?;
             let made =
-                stream::iter(page).map(|(_, revocation)| store.restore_revocation(revocation));
+                stream::iter(page).map(|(_, revocation)| store.revocations.restore(revocation));
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
         let lives = mem::take(&mut self.lives);

@@ -104,7 +104,7 @@ impl LossMonitor {
         };
         if loss.is_some() {
             // A failed call has logged why. The next look tries again.
-            let _ = store.note_loss(since).await;
+            let _ = store.token_lives.note_loss(since).await;
         } else if self.is_in_redis
             && now().timestamp() - since < IN_USE.num_seconds()
             && !mem::replace(&mut self.has_logged_new, true)
@@ -151,7 +151,7 @@ impl LossMonitor {
 
     /// [`Self::loss`] for the doctor, once a process has looked at this Redis.
     pub(crate) async fn examine(&self, redis: Option<&Store>) -> Option<Finding> {
-        let lives = redis?.revocations_after("", 1).await.ok()??.lives;
-        self.loss(redis?.mark().await.ok()?.1, &lives)
+        let lives = redis?.revocation_stream.after("", 1).await.ok()??.lives;
+        self.loss(redis?.token_lives.mark().await.ok()?.1, &lives)
     }
 }

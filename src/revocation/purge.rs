@@ -21,7 +21,8 @@ pub(super) async fn purge_pages(store: &Store, from: &mut Option<String>) {
 async fn purge_some(store: &Store, from: &mut Option<String>) -> Result<(), StoreError> {
     for _ in 0..PURGE_PAGES {
         *from = store
-            .purge_revocations(from.as_deref(), PURGE_PAGE)
+            .revocation_stream
+            .purge(from.as_deref(), PURGE_PAGE)
             .await?
             .next;
         if from.is_none() {
@@ -29,7 +30,12 @@ async fn purge_some(store: &Store, from: &mut Option<String>) -> Result<(), Stor
         }
     }
     for _ in 0..PURGE_PAGES {
-        if store.purge_kept_records(PURGE_PAGE).await? < PURGE_PAGE {
+        if store
+            .revocation_stream
+            .purge_kept_records(PURGE_PAGE)
+            .await?
+            < PURGE_PAGE
+        {
             break;
         }
     }

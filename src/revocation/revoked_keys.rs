@@ -36,7 +36,7 @@ pub(crate) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
 /// taken the revocation, with this pause between two tries.
 async fn revoke_key(store: Rc<Store>, kid: String, pause: Duration) {
     for failed in 0_u32.. {
-        match store.revoke_key(&kid).await {
+        match store.revocations.revoke_key(&kid).await {
             Ok(false) => return,
             Ok(true) => break,
             Err(error) if failed.is_multiple_of(LOGGED) => {
@@ -115,7 +115,7 @@ pub(crate) async fn learn_revoked_keys(
         .chain(of_peers)
         .map(|key| key.kid().to_owned())
         .collect();
-    keys.note_revoked(&store.revoked_keys(&kids).await?);
+    keys.note_revoked(&store.revocations.revoked_keys(&kids).await?);
     let set = keys.set();
     let Some(kid) = set
         .visible(now)
@@ -182,7 +182,7 @@ mod tests {
             store.texts.delete(FEED).await.expect("gone");
         };
         join(publishes, is_mended).await;
-        let feed = store.revocations_after("", 10).await.expect("read");
+        let feed = store.revocation_stream.after("", 10).await.expect("read");
         let names: Vec<_> = feed.expect("the oldest").revocations;
         assert!(
             matches!(&names[..], [Revocation::Key { kid, .. }] if kid == "stolen"),

@@ -78,7 +78,7 @@ impl Bed {
 
     /// Whether a process has noted a loss since the last call.
     async fn has_new_loss(&self) -> bool {
-        let loss = self.process().mark().await.expect("asked").1;
+        let loss = self.process().token_lives.mark().await.expect("asked").1;
         self.process()
             .texts
             .delete(POSSIBLE_LOSS)
@@ -108,7 +108,8 @@ async fn a_store_that_knew_of_no_token_may_lack_revocations_whoever_notes_one_fi
     assert!(since.is_some_and(|loss| !loss.is_certain), "it may be new");
     empty
         .process()
-        .restore_revocation(&revocation_of_key("one"))
+        .revocations
+        .restore(&revocation_of_key("one"))
         .await
         .expect("made");
     assert_eq!(
@@ -119,7 +120,8 @@ async fn a_store_that_knew_of_no_token_may_lack_revocations_whoever_notes_one_fi
     let asked = Bed::new();
     asked
         .process()
-        .note_life(LIFE)
+        .token_lives
+        .note(LIFE)
         .await
         .expect("a login comes before the first look");
     assert!(asked.possible_loss().await.is_some());
@@ -129,7 +131,8 @@ async fn a_store_that_knew_of_no_token_may_lack_revocations_whoever_notes_one_fi
 async fn a_store_that_knows_of_a_token_lacks_nothing_also_once_that_has_expired() {
     let used = Bed::new();
     used.process()
-        .note_life(wxmint_verify::LONGEST_LIFE)
+        .token_lives
+        .note(wxmint_verify::LONGEST_LIFE)
         .await
         .expect("noted");
     used.process()
@@ -182,9 +185,13 @@ async fn the_doctor_finds_that_redis_was_emptied_by_any_mark_of_earlier_tokens_a
         let store = Bed::new().process();
         let is_found = async || monitor.examine(Some(&store)).await.is_some();
         assert!(!is_found().await, "nobody has looked yet");
-        store.note_life(LIFE).await.expect("noted");
+        store.token_lives.note(LIFE).await.expect("noted");
         if mark == "seen" {
-            store.note_loss(now().timestamp()).await.expect("noted");
+            store
+                .token_lives
+                .note_loss(now().timestamp())
+                .await
+                .expect("noted");
         }
         assert_eq!(is_found().await, may_be_lost, "{mark}");
         store
@@ -232,7 +239,8 @@ async fn a_running_process_finds_that_redis_was_emptied_whether_it_holds_revocat
         };
         if has_revocation {
             store
-                .restore_revocation(&revocation_of_key("one"))
+                .revocations
+                .restore(&revocation_of_key("one"))
                 .await
                 .expect("made");
         }
@@ -256,7 +264,8 @@ async fn lives_that_a_store_has_lost_are_noted_again_by_whoever_knows_them() {
     let (store, mut cache) = (Bed::new().process(), RevocationCache::default());
     let day = Duration::from_hours(24);
     store
-        .note_life(day)
+        .token_lives
+        .note(day)
         .await
         .expect("noted by a process with another setting");
     cache.look(&store).await.expect("looked");
@@ -272,9 +281,14 @@ async fn lives_that_a_store_has_lost_are_noted_again_by_whoever_knows_them() {
         .await
         .expect("noted again");
     let [user, _] = users();
-    store.revoke_user(&user, None).await.expect("made");
+    store
+        .revocations
+        .revoke_user(&user, None)
+        .await
+        .expect("made");
     let revocations = store
-        .revocations_after("", 1)
+        .revocation_stream
+        .after("", 1)
         .await
         .expect("read")
         .expect("the oldest")
@@ -303,7 +317,7 @@ async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
     let ([lin, mei], second) = (users(), now().timestamp());
     let needed = [revocation_of_key("one"), revocation_of(&lin, second)];
     for revocation in needed.iter().chain([&revocation_of(&mei, second - 200)]) {
-        before.restore_revocation(revocation).await.expect("made");
+        before.revocations.restore(revocation).await.expect("made");
     }
     let mut cache = RevocationCache::default();
     assert_eq!(cache.look(&before).await, Ok(0));
@@ -313,7 +327,7 @@ async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
     assert_eq!(texts(&cache), needed, "its date and the leeway have passed");
 
     let other = revocation_of_key("other");
-    after.restore_revocation(&other).await.expect("made");
+    after.revocations.restore(&other).await.expect("made");
     cache.add(vec![revocation_of(&mei, second - 121)]);
     assert_eq!(
         cache.look(&after).await,
@@ -337,7 +351,7 @@ async fn what_a_store_loses_before_anybody_has_read_it_is_made_again() {
         (),
     );
     let mut cache = RevocationCache::default();
-    store.revoke_key("one").await.expect("made");
+    store.revocations.revoke_key("one").await.expect("made");
     assert_eq!(
         (cache.look(&store).await, cache.made.len()),
         (Ok(0), 0),
@@ -355,7 +369,11 @@ async fn what_redis_has_lost_in_part_is_a_loss_but_neither_a_start_nor_what_anot
  {
     let (before, after, [lin, mei]) = (Bed::new(), Bed::new(), users());
     for (bed, user) in [(&before, &lin), (&before, &mei), (&after, &lin)] {
-        bed.process().revoke_user(user, None).await.expect("made");
+        bed.process()
+            .revocations
+            .revoke_user(user, None)
+            .await
+            .expect("made");
     }
     let (mut first, mut second) = (RevocationCache::default(), RevocationCache::default());
     for cache in [&mut first, &mut second] {
@@ -427,12 +445,17 @@ async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_
         (Bed::new(), Bed::new(), users(), RevocationCache::default());
     before
         .process()
+        .revocations
         .revoke_user(&mei, None)
         .await
         .expect("made");
     assert_eq!(cache.look(&before.process()).await, Ok(0));
     let store = after.process();
-    store.revoke_user(&lin, None).await.expect("made");
+    store
+        .revocations
+        .revoke_user(&lin, None)
+        .await
+        .expect("made");
     let lose = async || {
         store
             .texts
@@ -442,6 +465,7 @@ async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_
     };
     let has_record = async || {
         store
+            .revocations
             .user_state(&lin)
             .await
             .expect("asked")
@@ -460,6 +484,7 @@ async fn a_record_that_is_lost_is_written_again_whether_its_entry_was_put_there_
 
     for number in 0..AT_ONCE {
         store
+            .revocations
             .revoke_user(&format!("user-{number}").parse().expect("a user"), None)
             .await
             .expect("made");
@@ -484,7 +509,11 @@ async fn once_one_record_was_found_lost_the_next_look_writes_all_of_them_again()
         .map(|number| format!("user-{number}").parse().expect("a user"))
         .collect();
     for user in &users {
-        store.revoke_user(user, None).await.expect("made");
+        store
+            .revocations
+            .revoke_user(user, None)
+            .await
+            .expect("made");
     }
     assert_eq!(cache.look_at_both(&store, 0).await, 0);
     for user in &users {
@@ -508,6 +537,7 @@ async fn one_process_at_a_time_restores_revocations_and_another_one_goes_on_if_i
     for user in [&lin, &mei] {
         before
             .process()
+            .revocations
             .revoke_user(user, None)
             .await
             .expect("made");
@@ -552,10 +582,11 @@ async fn a_revocation_has_expired_once_it_has_by_the_clock_of_redis_and_by_that_
             (Bed::new(), Bed::new(), users(), RevocationCache::default());
         // The clocks of these processes are right.
         let [store, other] = [&before, &after].map(|bed| Store::new(&bed.0, LIFE, now, ()));
-        store.note_life(LIFE).await.expect("noted");
+        store.token_lives.note(LIFE).await.expect("noted");
         let second = (now() + TimeDelta::days(days.min(0))).timestamp();
         store
-            .restore_revocation(&revocation_of(&user, second))
+            .revocations
+            .restore(&revocation_of(&user, second))
             .await
             .expect("made");
         AHEAD.set(TimeDelta::days(days));

@@ -288,7 +288,8 @@ impl House {
         }
         // As every process does at its start, and every five minutes.
         store::directly()
-            .note_life(TOKENS_LIVE)
+            .token_lives
+            .note(TOKENS_LIVE)
             .await
             .expect("the store answers");
         Self::with(setup, process(setup, false).await, told)

@@ -169,7 +169,8 @@ impl After {
 /// The feed as it is now, in one page. Processes answer a page for a second, which is longer than a turn.
 async fn page() -> String {
     let read = directly()
-        .revocations_after("", MAX_PAGE_REVOCATIONS)
+        .revocation_stream
+        .after("", MAX_PAGE_REVOCATIONS)
         .await
         .expect("the store answers")
         .expect("a beginning");

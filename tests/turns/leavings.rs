@@ -1157,7 +1157,8 @@ async fn old_revocations_are_forgotten() {
     let mut from = None;
     loop {
         from = store
-            .purge_revocations(from.as_deref(), 500)
+            .revocation_stream
+            .purge(from.as_deref(), 500)
             .await
             .expect("the store answers")
             .next;
@@ -1166,6 +1167,7 @@ async fn old_revocations_are_forgotten() {
         }
     }
     while store
+        .revocation_stream
         .purge_kept_records(500)
         .await
         .expect("the store answers")

@@ -18,11 +18,12 @@ use std::{
 
 use chrono::{DateTime, SubsecRound, TimeDelta};
 use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
-use wxmint_keys::vault::Vault;
+use wxmint_keys::{token::Issued, vault::Vault};
 
 use self::servers::{Cluster, DAY, RedisServer};
 use super::*;
 use crate::limits::{LimitError, Reservation};
+use crate::redis::revocations::lives::LIFE_NOTED_EVERY;
 use wxmint_redis_link::{Call, scan::Place, scan::Slots};
 use wxmint_verify::LONGEST_LIFE;
 
@@ -421,7 +422,11 @@ async fn a_login_that_is_recorded_again_undoes_no_dissolution(store: Rc<Store>) 
     let BindingState::Bound(made) = state else {
         panic!("bound")
     };
-    store.leave(&person("o1"), &made).await.expect("left");
+    store
+        .unbindings
+        .leave(&person("o1"), &made)
+        .await
+        .expect("left");
     store
         .bindings
         .set_free(&person("o1"), FIRST, &user("user-1"))
@@ -487,6 +492,7 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
     };
     assert_eq!(admit(FIRST).await, Decision::Full);
     store
+        .unbindings
         .dismiss(&user("user-1"), &person("o1"), FIRST, second())
         .await
         .expect("dismissed");
@@ -502,6 +508,7 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
         "a helper that comes too late"
     );
     store
+        .unbindings
         .dismiss(&user("user-1"), &person("o2"), FIRST, second())
         .await
         .expect("a dismissal that comes too late");
@@ -519,10 +526,10 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
         ..made.clone()
     };
     assert_eq!(
-        store.leave(&person, &wrong).await.map(undated),
+        store.unbindings.leave(&person, &wrong).await.map(undated),
         Ok(bound(FIRST, "user-1", true))
     );
-    let leaving = store.leave(&person, &made).await.expect("left");
+    let leaving = store.unbindings.leave(&person, &made).await.expect("left");
     let BindingState::Leaving {
         generation: FIRST,
         user: left,
@@ -533,8 +540,12 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
     };
     assert_eq!(left, user("user-1"));
     for _ in 0..2 {
-        assert_eq!(store.leave(&person, &made).await, Ok(leaving.clone()));
+        assert_eq!(
+            store.unbindings.leave(&person, &made).await,
+            Ok(leaving.clone())
+        );
         store
+            .unbindings
             .dismiss(&user("user-1"), &person, FIRST, since)
             .await
             .expect("dismissed");
@@ -571,7 +582,7 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
             .await,
         Ok(Decision::Dismissed)
     );
-    let late = store.leave(&person, &made).await;
+    let late = store.unbindings.leave(&person, &made).await;
     assert_eq!(late, Ok(free), "a leaving that comes too late");
     let (again, state) = bind(&store, "o1", "user-1", SECOND).await;
     assert_eq!(
@@ -582,7 +593,7 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
         )
     );
     assert_eq!(
-        store.leave(&person, &made).await.map(undated),
+        store.unbindings.leave(&person, &made).await.map(undated),
         Ok(bound(SECOND, "user-1", false)),
         "of the binding before"
     );
@@ -594,7 +605,7 @@ async fn a_dropped_intent_leaves_a_dissolved_person_dissolved(store: Rc<Store>) 
         panic!("bound")
     };
     let person = person("o1");
-    store.leave(&person, &made).await.expect("left");
+    store.unbindings.leave(&person, &made).await.expect("left");
     store
         .bindings
         .set_free(&person, FIRST, &user("user-1"))
@@ -639,6 +650,7 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Store>) {
         Decision::Admitted { first: false }
     );
     store
+        .unbindings
         .dismiss(&user("user-1"), &person("o1"), FIRST, second())
         .await
         .expect("dismissed");
@@ -649,6 +661,7 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Store>) {
     );
     for openid in ["o2", "o3"] {
         store
+            .unbindings
             .dismiss(&user("user-1"), &person(openid), FIRST, second())
             .await
             .expect("dismissed");
@@ -830,7 +843,11 @@ async fn a_binding_is_read_whole_and_what_is_half_done_is_none(store: Rc<Store>)
         ..binding
     };
     assert_eq!(store.bindings.find(&person("o1")).await, Ok(Some(linked)));
-    store.leave(&person("o1"), &made).await.expect("left");
+    store
+        .unbindings
+        .leave(&person("o1"), &made)
+        .await
+        .expect("left");
     assert_eq!(store.bindings.find(&person("o1")).await, Ok(None));
 }
 
@@ -984,7 +1001,11 @@ async fn a_person_over_the_limit_has_the_session_key_kept_beside_a_binding(store
     let (_, BindingState::Bound(made)) = bind(&store, "o1", "user-1", FIRST).await else {
         panic!("bound")
     };
-    store.leave(&person("o1"), &made).await.expect("left");
+    store
+        .unbindings
+        .leave(&person("o1"), &made)
+        .await
+        .expect("left");
     let refused = log_in(&store, &login("o1", &third, "k3")).await;
     assert!(
         matches!(refused, Recorded::Limited(_)),
@@ -1433,22 +1454,32 @@ fn of(owner: &Person) -> Result<TokenState, StoreError> {
 async fn a_token_that_was_revoked_stays_revoked_and_no_other_is(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
-    assert_eq!(store.token_state(&token("a", now)).await, of(&owner));
+    assert_eq!(
+        store.revocations.token_state(&token("a", now)).await,
+        of(&owner)
+    );
     let elsewhere = Issued {
         app: "wxother".parse().expect("an app"),
         ..token("a", now)
     };
     assert_eq!(
-        store.token_state(&elsewhere).await,
+        store.revocations.token_state(&elsewhere).await,
         Ok(TokenState::People(vec![]))
     );
     for _ in 0..2 {
-        store.revoke_token(&token("a", now)).await.expect("ended");
+        store
+            .revocations
+            .revoke_token(&token("a", now))
+            .await
+            .expect("ended");
         assert_eq!(
-            store.token_state(&token("a", now)).await,
+            store.revocations.token_state(&token("a", now)).await,
             Ok(TokenState::Revoked { published: true })
         );
-        assert_eq!(store.token_state(&token("b", now)).await, of(&owner));
+        assert_eq!(
+            store.revocations.token_state(&token("b", now)).await,
+            of(&owner)
+        );
     }
 }
 
@@ -1457,36 +1488,45 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
     let owner = with_session(&store, "o1").await;
     let now = servers::now().timestamp();
     store
+        .revocations
         .set_blocked(&user("user-1"), true)
         .await
         .expect("blocked");
     let revoked = TokenState::RevokedWithUser { published: false };
     assert_eq!(
-        store.token_state(&token("a", now)).await,
+        store.revocations.token_state(&token("a", now)).await,
         Ok(revoked),
         "verifiers are yet to be told"
     );
     let latest = now + 60;
     assert_eq!(
-        store.date_token(&owner, &token("b", now), latest).await,
+        store
+            .revocations
+            .date_token(&owner, &token("b", now), latest)
+            .await,
         Ok(None),
         "a login that the block overtook"
     );
     assert_eq!(
-        store.revoke_earlier(&token("b", now), latest).await,
+        store
+            .revocations
+            .revoke_earlier(&token("b", now), latest)
+            .await,
         Ok(None)
     );
     store
+        .revocations
         .set_blocked(&user("user-1"), false)
         .await
         .expect("lifted");
-    let state = store.token_state(&token("a", now)).await;
+    let state = store.revocations.token_state(&token("a", now)).await;
     assert_eq!(
         state,
         Ok(TokenState::RevokedWithUser { published: false }),
         "a block whose other steps were never taken"
     );
     store
+        .revocations
         .revoke_user(&user("user-1"), Some(now))
         .await
         .expect("the block's end is published");
@@ -1496,7 +1536,10 @@ async fn no_token_of_a_blocked_user_is_good(store: Rc<Store>) {
         "{published:?}"
     );
     assert_eq!(
-        store.token_state(&token("b", second() + 9)).await,
+        store
+            .revocations
+            .token_state(&token("b", second() + 9))
+            .await,
         of(&owner)
     );
 }
@@ -1519,13 +1562,22 @@ async fn a_revocation_reaches_to_the_last_login_of_the_users_people(store: Rc<St
             panic!("{state:?}")
         };
         match revocation {
-            "of a user" => store.revoke_user(&bound.user, None).await.expect("ended"),
+            "of a user" => store
+                .revocations
+                .revoke_user(&bound.user, None)
+                .await
+                .expect("ended"),
             "of an app" => store
+                .revocations
                 .revoke_in_app(&bound.user, &app())
                 .await
                 .expect("ended"),
             _ => {
-                let left = store.leave(&person(&openid), &bound).await.expect("left");
+                let left = store
+                    .unbindings
+                    .leave(&person(&openid), &bound)
+                    .await
+                    .expect("left");
                 assert!(
                     matches!(left, BindingState::Leaving { since, .. } if since == now + 40),
                     "{left:?}"
@@ -1535,6 +1587,7 @@ async fn a_revocation_reaches_to_the_last_login_of_the_users_people(store: Rc<St
         }
         let state = async |at| {
             store
+                .revocations
                 .token_state(&Issued {
                     user: user(&name),
                     ..token("a", now + at)
@@ -1580,10 +1633,14 @@ async fn a_revocation_reaches_to_a_login_by_a_ticket(store: Rc<Store>) {
         .await
         .expect("forgotten");
     store
+        .revocations
         .revoke_user(&user("user-1"), None)
         .await
         .expect("ended");
-    let revoked = store.token_state(&token("a", at.timestamp())).await;
+    let revoked = store
+        .revocations
+        .token_state(&token("a", at.timestamp()))
+        .await;
     assert_eq!(revoked, Ok(TokenState::RevokedWithUser { published: true }));
 }
 
@@ -1591,17 +1648,21 @@ async fn revocations_that_are_needed_are_not_purged(store: Rc<Store>) {
     let store = &store;
     with_session(store, "o1").await;
     let now = servers::now().timestamp();
-    store.revoke_token(&token("a", now)).await.expect("ended");
-    store.revoke_key("a-kid").await.expect("ended");
+    store
+        .revocations
+        .revoke_token(&token("a", now))
+        .await
+        .expect("ended");
+    store.revocations.revoke_key("a-kid").await.expect("ended");
     assert_eq!(
-        store.purge_revocations(None, 100).await,
+        store.revocation_stream.purge(None, 100).await,
         Ok(Purged {
             revocations: 0,
             next: None
         })
     );
     assert_eq!(
-        store.token_state(&token("a", now)).await,
+        store.revocations.token_state(&token("a", now)).await,
         Ok(TokenState::Revoked { published: true })
     );
     assert_eq!(read_after(store, "").await.0.len(), 2);
@@ -1612,27 +1673,38 @@ async fn all_tokens_of_a_user_are_revoked_and_a_repetition_revokes_no_newer_ones
     let now = servers::now().timestamp();
     let (asking, newer) = (token("a", now - 100), token("b", now + 60));
     store
+        .revocations
         .revoke_user(&asking.user, Some(asking.issued_at))
         .await
         .expect("ended");
     for old in [&asking, &token("c", now - 1)] {
         assert_eq!(
-            store.token_state(old).await,
+            store.revocations.token_state(old).await,
             Ok(TokenState::RevokedWithUser { published: true })
         );
     }
-    assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
+    assert_eq!(
+        store.revocations.token_state(&newer).await,
+        of(&owner),
+        "issued since"
+    );
     store
+        .revocations
         .revoke_user(&asking.user, Some(asking.issued_at))
         .await
         .expect("repeated");
-    assert_eq!(store.token_state(&newer).await, of(&owner), "issued since");
+    assert_eq!(
+        store.revocations.token_state(&newer).await,
+        of(&owner),
+        "issued since"
+    );
     store
+        .revocations
         .revoke_user(&newer.user, Some(newer.issued_at))
         .await
         .expect("ended");
     assert_eq!(
-        store.token_state(&newer).await,
+        store.revocations.token_state(&newer).await,
         Ok(TokenState::RevokedWithUser { published: true }),
         "even if the clock of the store is behind"
     );
@@ -1644,12 +1716,13 @@ async fn an_unbinding_revokes_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     let (old, newer) = (token("a", now - 1), token("b", now + 60));
     for _ in 0..2 {
         store
+            .unbindings
             .dismiss(&user("user-1"), &owner, FIRST, second())
             .await
             .expect("dismissed");
     }
     assert_eq!(
-        store.token_state(&old).await,
+        store.revocations.token_state(&old).await,
         Ok(TokenState::Revoked { published: false })
     );
     store
@@ -1673,17 +1746,20 @@ async fn an_unbinding_revokes_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
         Ok(vec![])
     );
     assert_eq!(
-        store.token_state(&old).await,
+        store.revocations.token_state(&old).await,
         Ok(TokenState::Revoked { published: false }),
         "whoever is bound now"
     );
-    assert_eq!(store.token_state(&newer).await, of(&person("o2")));
+    assert_eq!(
+        store.revocations.token_state(&newer).await,
+        of(&person("o2"))
+    );
     let elsewhere = Issued {
         app: "wxother".parse().expect("an app"),
         ..old
     };
     assert_eq!(
-        store.token_state(&elsewhere).await,
+        store.revocations.token_state(&elsewhere).await,
         Ok(TokenState::People(vec![])),
         "another app"
     );
@@ -1692,7 +1768,8 @@ async fn an_unbinding_revokes_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
 /// The revocations in the stream after `cursor`, and the next cursor.
 async fn read_after(store: &Store, cursor: &str) -> (Vec<Revocation>, String) {
     let read = store
-        .revocations_after(cursor, 100)
+        .revocation_stream
+        .after(cursor, 100)
         .await
         .expect("read")
         .expect("a cursor of the stream");
@@ -1711,7 +1788,7 @@ async fn each_revocation_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
     assert_eq!(read_after(store, "").await, (vec![], String::new()));
     let (one, user) = (token("a", now), user("user-1"));
     for _ in 0..2 {
-        store.revoke_token(&one).await.expect("ended");
+        store.revocations.revoke_token(&one).await.expect("ended");
     }
     let (revocations, cursor) = read_after(store, "").await;
     assert_eq!(
@@ -1730,21 +1807,32 @@ async fn each_revocation_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
 
     for _ in 0..2 {
         store
+            .revocations
             .revoke_user(&user, Some(now + 10))
             .await
             .expect("ended");
         store
+            .unbindings
             .dismiss(&user, &owner, FIRST, second())
             .await
             .expect("dismissed");
     }
     assert_eq!(logged_in(store, "newest", now + 20).await, now + 20);
     for is_new in [true, false] {
-        assert_eq!(store.revoke_key("a-kid").await.expect("ended"), is_new);
+        assert_eq!(
+            store.revocations.revoke_key("a-kid").await.expect("ended"),
+            is_new
+        );
     }
     let kids = ["a-kid", "another"].map(str::to_owned);
-    assert_eq!(store.revoked_keys(&kids).await.expect("read"), kids[..1]);
-    assert_eq!(store.revoked_keys(&[]).await.expect("read"), [""; 0]);
+    assert_eq!(
+        store.revocations.revoked_keys(&kids).await.expect("read"),
+        kids[..1]
+    );
+    assert_eq!(
+        store.revocations.revoked_keys(&[]).await.expect("read"),
+        [""; 0]
+    );
     let (revocations, last) = read_after(store, &cursor).await;
     let [
         Revocation::User { before, .. },
@@ -1778,7 +1866,7 @@ async fn each_revocation_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
         &format!("{last}x"),
     ] {
         assert_eq!(
-            store.revocations_after(unknown, 100).await,
+            store.revocation_stream.after(unknown, 100).await,
             Ok(None),
             "{unknown}"
         );
@@ -1795,6 +1883,7 @@ async fn an_unbinding_that_is_finished_later_revokes_no_token_of_the_next_bindin
         servers::now().timestamp(),
     );
     store
+        .unbindings
         .dismiss(&user, &owner, FIRST, now - 20)
         .await
         .expect("dismissed");
@@ -1808,11 +1897,11 @@ async fn an_unbinding_that_is_finished_later_revokes_no_token_of_the_next_bindin
     }];
     assert_eq!(read_after(store, "").await.0, revoked);
     assert_eq!(
-        store.token_state(&token("a", now - 20)).await,
+        store.revocations.token_state(&token("a", now - 20)).await,
         Ok(TokenState::Revoked { published: false })
     );
     assert_ne!(
-        store.token_state(&token("b", now - 19)).await,
+        store.revocations.token_state(&token("b", now - 19)).await,
         Ok(TokenState::Revoked { published: false })
     );
 }
@@ -1856,6 +1945,7 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_revocati
         .await
         .expect("forgotten");
     store
+        .unbindings
         .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("dismissed");
@@ -1864,7 +1954,12 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_revocati
 
 /// With `WXMINT_SINGLE_SESSION`, the date of the login's token, which may be a minute ahead.
 async fn logged_in(store: &Store, id: &str, at: i64) -> i64 {
-    dated(store.revoke_earlier(&token(id, at), at + 60).await)
+    dated(
+        store
+            .revocations
+            .revoke_earlier(&token(id, at), at + 60)
+            .await,
+    )
 }
 
 fn dated(date: Result<Option<i64>>) -> i64 {
@@ -1876,11 +1971,11 @@ async fn a_login_can_revoke_the_earlier_tokens_of_its_app_alone(store: Rc<Store>
     let now = servers::now().timestamp();
     assert_eq!(logged_in(&store, "b", now).await, now);
     assert_eq!(
-        store.token_state(&token("a", now - 1)).await,
+        store.revocations.token_state(&token("a", now - 1)).await,
         Ok(TokenState::Revoked { published: false })
     );
     assert_eq!(
-        store.token_state(&token("b", now)).await,
+        store.revocations.token_state(&token("b", now)).await,
         of(&owner),
         "the login itself"
     );
@@ -1889,7 +1984,7 @@ async fn a_login_can_revoke_the_earlier_tokens_of_its_app_alone(store: Rc<Store>
         ..token("c", now - 1)
     };
     assert_eq!(
-        store.token_state(&elsewhere).await,
+        store.revocations.token_state(&elsewhere).await,
         Ok(TokenState::People(vec![]))
     );
 }
@@ -1903,7 +1998,8 @@ async fn a_login_can_revoke_the_earlier_tokens_of_its_app_alone(store: Rc<Store>
 async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
     let store = &store;
     let (owner, now) = (with_session(store, "o1").await, servers::now().timestamp());
-    let is_left = async |id, date| store.token_state(&token(id, date)).await == of(&owner);
+    let is_left =
+        async |id, date| store.revocations.token_state(&token(id, date)).await == of(&owner);
     for id in ["a", "b", "c", "b", "a"] {
         assert_eq!(logged_in(store, id, now).await, now);
     }
@@ -1927,6 +2023,7 @@ async fn of_logins_in_one_second_the_last_ones_token_is_left(store: Rc<Store>) {
     assert_eq!(logged_in(store, "later", now + 1).await, now + 1);
     assert!(!is_left("far", now).await && is_left("later", now + 1).await);
     let refused = store
+        .revocations
         .revoke_earlier(&token("too-late", now - 100), now - 40)
         .await;
     assert_eq!(refused, Ok(Some(now + 1)), "verifiers would not accept it");
@@ -1979,11 +2076,13 @@ async fn a_token_is_dated_with_the_first_second_that_no_revocation_names_and_lat
     let date = async |latest| {
         dated(
             store
+                .revocations
                 .date_token(&owner, &token("a", now), now + latest)
                 .await,
         ) - now
     };
-    let is_left = async |date| store.token_state(&token("a", now + date)).await == of(&owner);
+    let is_left =
+        async |date| store.revocations.token_state(&token("a", now + date)).await == of(&owner);
     assert_eq!(date(60).await, 0, "nothing was revoked");
     logged_in(store, "b", now + 10).await;
     assert_eq!(
@@ -1992,36 +2091,51 @@ async fn a_token_is_dated_with_the_first_second_that_no_revocation_names_and_lat
         "the first second that a login elsewhere has left"
     );
     store
+        .revocations
         .revoke_user(&user, Some(now + 20))
         .await
         .expect("ended");
     assert_eq!(date(20).await, 21, "later than verifiers accept");
-    store.revoke_in_app(&user, &owner.app).await.expect("ended");
+    store
+        .revocations
+        .revoke_in_app(&user, &owner.app)
+        .await
+        .expect("ended");
     assert!(
         is_left(21).await,
         "a token that was not issued is not revoked"
     );
     assert_eq!(date(60).await, 21);
     assert!(!is_left(20).await && is_left(21).await);
-    store.revoke_in_app(&user, &owner.app).await.expect("ended");
+    store
+        .revocations
+        .revoke_in_app(&user, &owner.app)
+        .await
+        .expect("ended");
     assert_eq!((is_left(21).await, date(60).await), (false, 22));
-    store.revoke_user(&user, None).await.expect("ended");
+    store
+        .revocations
+        .revoke_user(&user, None)
+        .await
+        .expect("ended");
     assert_eq!((is_left(22).await, date(60).await), (false, 23));
     let of_page = Issued {
         app: "shop-web".parse().expect("a client"),
         ..token("page", now + 23)
     };
     store
-        .note_client_token(&of_page, &owner.app)
+        .client_tokens
+        .note(&of_page, &owner.app)
         .await
         .expect("noted");
     store
+        .unbindings
         .dismiss(&user, &owner, FIRST, now)
         .await
         .expect("dismissed");
     for token in [token("a", now + 23), of_page] {
         assert_eq!(
-            store.token_state(&token).await,
+            store.revocations.token_state(&token).await,
             Ok(TokenState::Revoked { published: false }),
             "{token:?}"
         );
@@ -2058,8 +2172,18 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
         other => panic!("{other:?}"),
     };
     assert!(!is_blocked().await);
-    let number = store.set_blocked(&user, true).await.expect("blocked");
-    let number = number.max(store.set_blocked(&user, true).await.expect("a repetition"));
+    let number = store
+        .revocations
+        .set_blocked(&user, true)
+        .await
+        .expect("blocked");
+    let number = number.max(
+        store
+            .revocations
+            .set_blocked(&user, true)
+            .await
+            .expect("a repetition"),
+    );
     assert_eq!(
         store
             .bindings
@@ -2081,7 +2205,11 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
     );
     assert!(matches!(recorded(store, &login).await, BindingState::Bound(bound) if bound.blocked));
 
-    let later = store.set_blocked(&user, false).await.expect("lifted");
+    let later = store
+        .revocations
+        .set_blocked(&user, false)
+        .await
+        .expect("lifted");
     store
         .bindings
         .note_block(&owner, &user, later, false)
@@ -2128,6 +2256,7 @@ async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_th
         Some(2)
     );
     let first = store
+        .revocations
         .set_blocked(&super::conformance::user("nobody"), true)
         .await
         .expect("blocked");
@@ -2157,7 +2286,7 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
         revoked_before: None,
         published: true,
     };
-    assert_eq!(store.user_state(&user).await, Ok(nothing));
+    assert_eq!(store.revocations.user_state(&user).await, Ok(nothing));
     let owner = person("o1");
     let order = ExchangeTimestamp::new(1_700_000_000_999_999, &attempt_id(1));
     recorded(store, &record("o1", &order, "k1", "user-1")).await;
@@ -2181,9 +2310,21 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
         Ok(DateTime::from_timestamp(1_700_000_009, 0))
     );
 
-    store.set_blocked(&user, true).await.expect("blocked");
-    assert!(!store.user_state(&user).await.expect("a state").published);
     store
+        .revocations
+        .set_blocked(&user, true)
+        .await
+        .expect("blocked");
+    assert!(
+        !store
+            .revocations
+            .user_state(&user)
+            .await
+            .expect("a state")
+            .published
+    );
+    store
+        .revocations
         .revoke_user(&user, Some(7_000_000_000))
         .await
         .expect("ended");
@@ -2192,16 +2333,20 @@ async fn a_users_state_and_last_login_are_known_as_long_as_something_tells_them(
         revoked_before: Some(7_000_000_000),
         published: true,
     };
-    assert_eq!(store.user_state(&user).await, Ok(state));
-    store.set_blocked(&user, false).await.expect("lifted");
+    assert_eq!(store.revocations.user_state(&user).await, Ok(state));
+    store
+        .revocations
+        .set_blocked(&user, false)
+        .await
+        .expect("lifted");
     assert_eq!(
-        store.user_state(&user).await,
+        store.revocations.user_state(&user).await,
         Ok(UserState {
             blocked: false,
             ..state
         })
     );
-    store.leave(&owner, &made).await.expect("left");
+    store.unbindings.leave(&owner, &made).await.expect("left");
     assert_eq!(
         store.last_login(&owner).await,
         Ok(None),
@@ -2251,6 +2396,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![owner.clone()]));
 
     store
+        .unbindings
         .leave(
             &owner,
             &Bound {
@@ -2266,6 +2412,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         "who is leaving"
     );
     store
+        .unbindings
         .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("dismissed");
@@ -2352,6 +2499,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
         "late"
     );
     store
+        .unbindings
         .dismiss(&user, &owner, FIRST, second())
         .await
         .expect("late");
@@ -2441,10 +2589,12 @@ async fn left_by(store: &Store, openid: &str) -> Vec<(String, Vec<String>)> {
 async fn unbind(store: &Store, openid: &str, name: &str, generation: Generation) {
     let (owner, user) = (person(openid), user(name));
     store
+        .unbindings
         .leave(&owner, &bound_to(generation, name))
         .await
         .expect("left");
     store
+        .unbindings
         .dismiss(&user, &owner, generation, second())
         .await
         .expect("dismissed");
@@ -2608,6 +2758,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
         "late"
     );
     store
+        .unbindings
         .dismiss(&mine, &owner, SECOND, second())
         .await
         .expect("late");
@@ -2680,22 +2831,26 @@ async fn the_tokens_of_an_app_are_revoked_those_of_this_second_too(store: Rc<Sto
     let other: AppId = "wxfedcba9876543210".parse().expect("an app");
     for _ in 0..2 {
         store
+            .revocations
             .revoke_in_app(&user("user-1"), &owner.app)
             .await
             .expect("ended");
-        let revoked = store.token_state(&token("t1", now)).await;
+        let revoked = store.revocations.token_state(&token("t1", now)).await;
         assert!(
             matches!(revoked, Ok(TokenState::Revoked { .. })),
             "{revoked:?}"
         );
     }
-    assert_eq!(store.token_state(&token("t2", now + 5)).await, of(&owner));
+    assert_eq!(
+        store.revocations.token_state(&token("t2", now + 5)).await,
+        of(&owner)
+    );
     let elsewhere = Issued {
         app: other,
         ..token("t1", now)
     };
     assert_eq!(
-        store.token_state(&elsewhere).await,
+        store.revocations.token_state(&elsewhere).await,
         Ok(TokenState::People(vec![]))
     );
     let (revocations, _) = read_after(&store, "").await;
@@ -2709,7 +2864,11 @@ async fn the_tokens_of_an_app_are_revoked_those_of_this_second_too(store: Rc<Sto
 async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
     let store = &store;
     let user = user("user-1");
-    store.set_blocked(&user, true).await.expect("blocked");
+    store
+        .revocations
+        .set_blocked(&user, true)
+        .await
+        .expect("blocked");
     assert_eq!(
         store
             .bindings
@@ -2723,7 +2882,14 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
         .await
         .expect("struck");
     assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![]));
-    assert!(store.user_state(&user).await.expect("a state").blocked);
+    assert!(
+        store
+            .revocations
+            .user_state(&user)
+            .await
+            .expect("a state")
+            .blocked
+    );
     assert_eq!(
         store
             .bindings
@@ -2743,7 +2909,11 @@ async fn a_revocation_is_dated_by_the_longest_life_of_tokens_that_may_be_left(st
     let [half, hour, day] = [1800, 3600, 100_000].map(Duration::from_secs);
     let life = async |number: usize| {
         let user = user(&format!("user-{number}"));
-        store.revoke_user(&user, None).await.expect("ended");
+        store
+            .revocations
+            .revoke_user(&user, None)
+            .await
+            .expect("ended");
         let revocations = read_after(&store, "").await.0;
         match revocations.last().expect("a revocation") {
             Revocation::User { before, until, .. } => Duration::from_secs((until - before) as u64),
@@ -2753,26 +2923,31 @@ async fn a_revocation_is_dated_by_the_longest_life_of_tokens_that_may_be_left(st
     assert_eq!(life(0).await, LONGEST_LIFE, "nothing was noted");
     let each_and_longest = [(hour, hour), (day, day), (hour, day), (half, day)];
     for (number, (noted, longest)) in each_and_longest.into_iter().enumerate() {
-        store.note_life(noted).await.expect("noted");
+        store.token_lives.note(noted).await.expect("noted");
         assert_eq!(
             life(number + 1).await,
             longest,
             "tokens of the longer life may be left"
         );
     }
-    store.note_renewals(20 * day).await.expect("noted");
+    store
+        .token_lives
+        .note_renewals(20 * day)
+        .await
+        .expect("noted");
     assert_eq!(
         life(9).await,
         day,
         "verifiers meet none of what renews tokens"
     );
-    assert_eq!(store.longest_login().await, Ok(20 * day));
+    assert_eq!(store.token_lives.longest_login().await, Ok(20 * day));
 }
 
 async fn a_revocation_that_is_restored_keeps_its_date(store: Rc<Store>) {
     let now = second();
     store
-        .note_life(Duration::from_hours(24))
+        .token_lives
+        .note(Duration::from_hours(24))
         .await
         .expect("noted");
     let revoked = [
@@ -2793,7 +2968,7 @@ async fn a_revocation_that_is_restored_keeps_its_date(store: Rc<Store>) {
         },
     ];
     for revocation in &revoked {
-        store.restore_revocation(revocation).await.expect("made");
+        store.revocations.restore(revocation).await.expect("made");
     }
     assert_eq!(read_after(&store, "").await.0, revoked);
 }
@@ -2813,12 +2988,14 @@ async fn the_stream_is_read_in_parts(store: Rc<Store>) {
     let store = &store;
     for number in 0..4 {
         store
+            .revocations
             .revoke_key(&format!("kid-{number}"))
             .await
             .expect("ended");
     }
     let read = store
-        .revocations_after("", 3)
+        .revocation_stream
+        .after("", 3)
         .await
         .expect("read")
         .expect("the oldest");
@@ -2827,7 +3004,8 @@ async fn the_stream_is_read_in_parts(store: Rc<Store>) {
     assert_eq!(kids(&rest), ["kid-3"]);
     for (cursor, most) in [("", 4), (&*read.cursor, 1)] {
         let read = store
-            .revocations_after(cursor, most)
+            .revocation_stream
+            .after(cursor, most)
             .await
             .expect("read")
             .expect("a cursor of the stream");
@@ -3096,9 +3274,9 @@ mod redis_only {
     async fn a_revocation_of_a_later_version_keeps_verifiers_from_no_other() {
         let server = RedisServer::start().await;
         let store = server.store();
-        store.revoke_key("one").await.expect("ended");
+        store.revocations.revoke_key("one").await.expect("ended");
         server.cli(&["XADD", "wxmint:revoked", "*", "end", "device 1 abc"]);
-        store.revoke_key("other").await.expect("ended");
+        store.revocations.revoke_key("other").await.expect("ended");
         let (revocations, _) = read_after(&store, "").await;
         assert_eq!(kids(&revocations), ["one", "other"]);
     }
@@ -3221,11 +3399,12 @@ mod redis_only {
             };
             assert!(!asks("k1").await && !asks("k2").await);
             match number {
-                0 => operator.revoke_user(&user, None).await,
-                1 => operator.revoke_in_app(&user, &app()).await,
+                0 => operator.revocations.revoke_user(&user, None).await,
+                1 => operator.revocations.revoke_in_app(&user, &app()).await,
                 other => {
                     operator
-                        .restore_revocation(&restored[other - 2](user.clone(), later))
+                        .revocations
+                        .restore(&restored[other - 2](user.clone(), later))
                         .await
                 }
             }
@@ -3256,6 +3435,7 @@ mod redis_only {
         let date = async |second| {
             dated(
                 store
+                    .revocations
                     .date_token(&person("o1"), &token("a", second), i64::MAX)
                     .await,
             )
@@ -3274,6 +3454,7 @@ mod redis_only {
             "it may be ended with its keys"
         );
         store
+            .revocations
             .revoke_user(&user("user-1"), Some(now + 60))
             .await
             .expect("ended");
@@ -3322,7 +3503,11 @@ mod redis_only {
         else {
             panic!()
         };
-        store.leave(&person("o1"), &bound).await.expect("left");
+        store
+            .unbindings
+            .leave(&person("o1"), &bound)
+            .await
+            .expect("left");
         let fields: BTreeSet<_> = server
             .cli(&["HKEYS", &binding])
             .lines()
@@ -3370,7 +3555,10 @@ mod redis_only {
                     .await
                     .expect("forgotten"),
                 "unbound" => {
-                    let left = store.leave(&person, &bound_to(FIRST, openid)).await;
+                    let left = store
+                        .unbindings
+                        .leave(&person, &bound_to(FIRST, openid))
+                        .await;
                     left.expect("left");
                 }
                 _ => {
@@ -3565,14 +3753,14 @@ mod redis_only {
             "3600",
         ]);
         assert_eq!(
-            store.token_state(&own).await,
+            store.revocations.token_state(&own).await,
             Ok(TokenState::Revoked { published: false })
         );
         server.cli(&["XADD", "wxmint:revoked", "*", "end", "kid k"]);
         for _ in 0..2 {
-            store.revoke_token(&own).await.expect("ended");
+            store.revocations.revoke_token(&own).await.expect("ended");
             assert_eq!(
-                store.token_state(&own).await,
+                store.revocations.token_state(&own).await,
                 Ok(TokenState::Revoked { published: true })
             );
             assert_eq!(server.cli(&["XLEN", "wxmint:revoked"]), "2", "once");
@@ -3605,17 +3793,18 @@ mod redis_only {
                 &second,
             ]);
             assert_eq!(
-                store.token_state(&with_app).await,
+                store.revocations.token_state(&with_app).await,
                 Ok(revoked),
                 "{revocation}"
             );
         }
         store
+            .revocations
             .revoke_user(&with_user.user, Some(now - 1))
             .await
             .expect("a repetition");
         assert_eq!(
-            store.token_state(&with_user).await,
+            store.revocations.token_state(&with_user).await,
             Ok(TokenState::RevokedWithUser { published: true })
         );
     }
@@ -3630,14 +3819,18 @@ mod redis_only {
             let [store, other] = [(); 2].map(|()| Store::new(&access, DAY, servers::now, ()));
             let (before, revoked) = (second(), user(&format!("{follows}")));
             BEHIND.set(TimeDelta::zero());
-            store.revocations_after("", 1).await.expect("a page");
+            store.revocation_stream.after("", 1).await.expect("a page");
             BEHIND.set(TimeDelta::minutes(5));
             if follows {
-                store.revocations_after("", 1).await.expect("a page");
+                store.revocation_stream.after("", 1).await.expect("a page");
             }
             // Another worker of the process has not seen the time before the step.
             let maker = if follows { &other } else { &store };
-            maker.revoke_user(&revoked, None).await.expect("ended");
+            maker
+                .revocations
+                .revoke_user(&revoked, None)
+                .await
+                .expect("ended");
             let is_whole = |revocation: &Revocation| matches!(revocation, Revocation::User { user, before: last, .. } if *user == revoked && *last >= before);
             assert!(
                 read_after(&store, "").await.0.iter().any(is_whole),
@@ -3661,21 +3854,30 @@ mod redis_only {
         );
         server.cli(&["SET", "wxmint:revoked", "no stream"]);
         for _ in 0..2 {
-            store.revoke_token(&one).await.expect_err("not told");
-            store.revoke_key(&kid()).await.expect_err("not told");
             store
-                .restore_revocation(&restored)
+                .revocations
+                .revoke_token(&one)
+                .await
+                .expect_err("not told");
+            store
+                .revocations
+                .revoke_key(&kid())
+                .await
+                .expect_err("not told");
+            store
+                .revocations
+                .restore(&restored)
                 .await
                 .expect_err("not told");
         }
         server.cli(&["DEL", "wxmint:revoked"]);
         for is_new in [true, false] {
-            store.revoke_token(&one).await.expect("told");
-            assert_eq!(store.revoke_key(&kid()).await, Ok(is_new));
-            assert_eq!(store.revoke_key("restored").await, Ok(is_new));
+            store.revocations.revoke_token(&one).await.expect("told");
+            assert_eq!(store.revocations.revoke_key(&kid()).await, Ok(is_new));
+            assert_eq!(store.revocations.revoke_key("restored").await, Ok(is_new));
         }
         assert_eq!(
-            store.restore_revocation(&restored).await,
+            store.revocations.restore(&restored).await,
             Ok(()),
             "told again, though it was not lost"
         );
@@ -3701,6 +3903,7 @@ mod redis_only {
         let may = |right: &str| _ = server.cli(&["ACL", "SETUSER", "default", right]);
         let owner = with_session(&store, "o1").await;
         let left = store
+            .unbindings
             .leave(&owner, &bound_to(FIRST, "user-1"))
             .await
             .expect("left");
@@ -3709,11 +3912,13 @@ mod redis_only {
         };
         server.cli(&["SET", revocations, "no ends"]);
         store
+            .unbindings
             .dismiss(&user, &owner, FIRST, since)
             .await
             .expect_err("no ends");
         server.cli(&["DEL", revocations]);
         store
+            .unbindings
             .dismiss(&user, &owner, FIRST, since)
             .await
             .expect("dismissed");
@@ -3741,7 +3946,11 @@ mod redis_only {
             Ok(free)
         );
 
-        store.set_blocked(&user, true).await.expect("blocked");
+        store
+            .revocations
+            .set_blocked(&user, true)
+            .await
+            .expect("blocked");
         may("-hset");
         store
             .bindings
@@ -3755,8 +3964,19 @@ mod redis_only {
             .await
             .expect("struck");
         assert_eq!(server.cli(&["HGET", "wxmint:user:{user-1}", "floor"]), "1");
-        assert!(store.user_state(&user).await.expect("an answer").blocked);
-        store.set_blocked(&user, false).await.expect("lifted");
+        assert!(
+            store
+                .revocations
+                .user_state(&user)
+                .await
+                .expect("an answer")
+                .blocked
+        );
+        store
+            .revocations
+            .set_blocked(&user, false)
+            .await
+            .expect("lifted");
         server.cli(&["EXPIRE", "wxmint:user:{user-1}", "600"]);
         may("-persist");
         let admitted = async || {
@@ -3796,6 +4016,7 @@ mod redis_only {
         assert_eq!(store.sessions.keys(&owner).await, Ok(vec![sealed("k1")]));
         server.cli(&["ACL", "SETUSER", "default", "-hdel"]);
         store
+            .unbindings
             .leave(&owner, &Bound::computed(user("user-1")))
             .await
             .expect_err("no right");
@@ -3810,6 +4031,7 @@ mod redis_only {
         bind(&store, "owner", "user-1", FIRST).await;
         for number in 0..20 {
             store
+                .revocations
                 .revoke_token(&token(&format!("t{number}"), now))
                 .await
                 .expect("ended");
@@ -3821,6 +4043,7 @@ mod redis_only {
                 .expect("decided");
             if sign != Decision::Full {
                 store
+                    .unbindings
                     .dismiss(&user("user-1"), &other, FIRST, now - 20)
                     .await
                     .expect("dismissed");
@@ -3849,10 +4072,14 @@ mod redis_only {
         let server = RedisServer::start().await;
         // One of two replicas still has the old setting.
         let (old, new) = (server.store(), server.store());
-        old.note_life(Duration::from_hours(24))
+        old.token_lives
+            .note(Duration::from_hours(24))
             .await
             .expect("noted");
-        new.note_life(Duration::from_mins(10)).await.expect("noted");
+        new.token_lives
+            .note(Duration::from_mins(10))
+            .await
+            .expect("noted");
         let until: i64 = server
             .cli(&["HGET", "wxmint:{wxmint:revoked}:lives", "86400"])
             .parse()
@@ -3863,7 +4090,8 @@ mod redis_only {
             "an hour without being noted again: {since}"
         );
         let revocations = async |number: usize| {
-            new.revoke_user(&user(&format!("user-{number}")), None)
+            new.revocations
+                .revoke_user(&user(&format!("user-{number}")), None)
                 .await
                 .expect("ended");
             match read_after(&new, "").await.0.pop() {
@@ -3890,7 +4118,8 @@ mod redis_only {
         assert_eq!(revocations(3).await.1, 600);
         server
             .store()
-            .note_life(Duration::from_mins(1))
+            .token_lives
+            .note(Duration::from_mins(1))
             .await
             .expect("noted");
         assert_eq!(
@@ -3905,9 +4134,9 @@ mod redis_only {
         let (store, now) = (server.store(), second());
         let one = token("a", now);
         let (by_token, by_user) = tokio::join!(
-            futures_util::future::join_all((0..20).map(|_| store.revoke_token(&one))),
+            futures_util::future::join_all((0..20).map(|_| store.revocations.revoke_token(&one))),
             futures_util::future::join_all(
-                (0..20).map(|_| store.revoke_in_app(&one.user, &one.app))
+                (0..20).map(|_| store.revocations.revoke_in_app(&one.user, &one.app))
             ),
         );
         assert!(
@@ -3933,6 +4162,7 @@ mod redis_only {
         let (store, now) = (server.store(), second());
         let life = async |expected: &dyn Fn(i64) -> bool| {
             store
+                .revocations
                 .date_renewal(&token("a", now), Duration::from_mins(5))
                 .await
                 .expect("dated");
@@ -3944,7 +4174,8 @@ mod redis_only {
         };
         life(&|life| (3600..=3600 + 600).contains(&life)).await;
         store
-            .restore_revocation(&Revocation::User {
+            .revocations
+            .restore(&Revocation::User {
                 user: user("user-1"),
                 before: now,
                 until: now,
@@ -3962,11 +4193,13 @@ mod redis_only {
         let (store, now) = (server.store(), second());
         let owner = with_session(&store, "o1").await;
         store
-            .note_life(Duration::from_mins(10))
+            .token_lives
+            .note(Duration::from_mins(10))
             .await
             .expect("noted");
         store
-            .note_client_token(
+            .client_tokens
+            .note(
                 &Issued {
                     app: "shop-web".parse().expect("a client"),
                     ..token("page", now)
@@ -3975,17 +4208,23 @@ mod redis_only {
             )
             .await
             .expect("noted");
-        store.revoke_token(&token("a", now)).await.expect("ended");
+        store
+            .revocations
+            .revoke_token(&token("a", now))
+            .await
+            .expect("ended");
         logged_in(&store, "b", now).await;
         store
+            .revocations
             .revoke_user(&user("user-1"), None)
             .await
             .expect("ended");
         store
+            .unbindings
             .dismiss(&user("user-1"), &owner, FIRST, now)
             .await
             .expect("dismissed");
-        store.revoke_key("kid").await.expect("ended");
+        store.revocations.revoke_key("kid").await.expect("ended");
         let keys = server.cli(&["KEYS", "wxmint:*"]);
         let of_ends = keys.lines().filter(|key| {
             ["ended", "ends", "revoked", "client"]
@@ -4014,7 +4253,8 @@ mod redis_only {
         // difference between clocks.
         let [old, over, needed, later] = [now - 9_000, now - 125, now - 115, now + 9_000];
         store
-            .note_life(Duration::from_hours(1))
+            .token_lives
+            .note(Duration::from_hours(1))
             .await
             .expect("noted");
         let [first, second, third] =
@@ -4075,7 +4315,7 @@ mod redis_only {
             server.store_at(|| servers::now() - TimeDelta::minutes(2)),
         ] {
             assert_eq!(
-                far.purge_revocations(None, 100).await,
+                far.revocation_stream.purge(None, 100).await,
                 Ok(Purged {
                     revocations: 0,
                     next: None
@@ -4084,10 +4324,15 @@ mod redis_only {
             );
             assert!((119..=121).contains(&far.clock.ahead().await.expect("an answer").abs()));
         }
-        let forgotten = store.purge_revocations(None, 4).await.expect("forgotten");
+        let forgotten = store
+            .revocation_stream
+            .purge(None, 4)
+            .await
+            .expect("forgotten");
         assert_eq!(forgotten.revocations, 2);
         let rest = store
-            .purge_revocations(forgotten.next.as_deref(), 100)
+            .revocation_stream
+            .purge(forgotten.next.as_deref(), 100)
             .await
             .expect("forgotten");
         assert_eq!(
@@ -4133,7 +4378,7 @@ mod redis_only {
         );
 
         // A record that is needed for longer than its entry is purged when its own time has come.
-        assert_eq!(store.purge_kept_records(100).await, Ok(0));
+        assert_eq!(store.revocation_stream.purge_kept_records(100).await, Ok(0));
         for (key, field) in [(&second, "kept"), (&third, "untold:before")] {
             server.cli(&["HSET", key, field, "1"]);
         }
@@ -4145,7 +4390,7 @@ mod redis_only {
             "1",
             "user-3",
         ]);
-        assert_eq!(store.purge_kept_records(100).await, Ok(2));
+        assert_eq!(store.revocation_stream.purge_kept_records(100).await, Ok(2));
         assert_eq!(
             (
                 server.cli(&["EXISTS", &second]),
@@ -4159,7 +4404,7 @@ mod redis_only {
             "the note of a renewal expires: {note}"
         );
         assert_eq!(server.cli(&["EXISTS", "wxmint:{wxmint:revoked}:kept"]), "0");
-        let kids = store.revoked_keys(&["old-kid".into()]).await;
+        let kids = store.revocations.revoked_keys(&["old-kid".into()]).await;
         assert_eq!(
             kids,
             Ok(vec!["old-kid".into()]),
@@ -4195,7 +4440,8 @@ mod redis_only {
         assert_eq!(read_after(&store, &cursor).await, (vec![], cursor.clone()));
         assert_eq!(
             store
-                .purge_revocations(None, 100)
+                .revocation_stream
+                .purge(None, 100)
                 .await
                 .expect("purged")
                 .revocations,
@@ -4215,7 +4461,7 @@ mod redis_only {
         let (id_of_last, _) = last.split_once('.').expect("an id");
         server.cli(&["XDEL", "wxmint:revoked", id_of_last]);
         assert_eq!(
-            store.revocations_after(&last, 100).await,
+            store.revocation_stream.after(&last, 100).await,
             Ok(None),
             "lost before its date"
         );
@@ -4230,11 +4476,30 @@ mod redis_only {
             panic!("bound")
         };
         let far = server.store_at(|| servers::now() - TimeDelta::hours(8));
-        assert!(far.revoke_user(&bound.user, None).await.is_err());
-        assert!(far.revoke_in_app(&bound.user, &app()).await.is_err());
-        assert!(far.revoke_token(&token("a", second())).await.is_err());
-        assert!(far.revoke_key("kid").await.is_err());
-        let refused = far.leave(&owner, &bound).await.expect_err("no time");
+        assert!(
+            far.revocations
+                .revoke_user(&bound.user, None)
+                .await
+                .is_err()
+        );
+        assert!(
+            far.revocations
+                .revoke_in_app(&bound.user, &app())
+                .await
+                .is_err()
+        );
+        assert!(
+            far.revocations
+                .revoke_token(&token("a", second()))
+                .await
+                .is_err()
+        );
+        assert!(far.revocations.revoke_key("kid").await.is_err());
+        let refused = far
+            .unbindings
+            .leave(&owner, &bound)
+            .await
+            .expect_err("no time");
         assert!(
             matches!(refused, StoreError::ClockAhead { .. }),
             "{refused}"
@@ -4283,22 +4548,33 @@ mod redis_only {
                 app: "wiki".parse().expect("a client"),
                 ..login(now - 9, days)
             };
-            store.note_life(minutes).await.expect("noted");
+            store.token_lives.note(minutes).await.expect("noted");
             for noted in [&login(now - 9, weeks), &of_wiki] {
-                store.note_client_token(noted, &app()).await.expect("noted");
+                store
+                    .client_tokens
+                    .note(noted, &app())
+                    .await
+                    .expect("noted");
             }
             match how {
-                "of a user" => store.revoke_user(&first.user, None).await.expect("ended"),
+                "of a user" => store
+                    .revocations
+                    .revoke_user(&first.user, None)
+                    .await
+                    .expect("ended"),
                 "of an app" => store
+                    .revocations
                     .revoke_in_app(&first.user, &app())
                     .await
                     .expect("ended"),
                 "of a client" => store
+                    .revocations
                     .revoke_in_app(&first.user, &client)
                     .await
                     .expect("ended"),
                 _ => {
                     _ = store
+                        .revocations
                         .revoke_earlier(&login(now, minutes), now)
                         .await
                         .expect("ended");
@@ -4307,28 +4583,46 @@ mod redis_only {
             AHEAD.set(TimeDelta::minutes(8));
             assert!(
                 store
-                    .purge_revocations(None, 100)
+                    .revocation_stream
+                    .purge(None, 100)
                     .await
                     .expect("purged")
                     .revocations
                     > 0
             );
             let told = store
-                .revocations_after("", 100)
+                .revocation_stream
+                .after("", 100)
                 .await
                 .expect("read")
                 .expect("the oldest")
                 .revocations;
             assert!(told.is_empty(), "{how}: no verifier needs it: {told:?}");
-            let is_ended =
-                async || !matches!(store.token_state(&first).await, Ok(TokenState::People(_)));
+            let is_ended = async || {
+                !matches!(
+                    store.revocations.token_state(&first).await,
+                    Ok(TokenState::People(_))
+                )
+            };
             assert!(is_ended().await, "{how}: nothing of it can be renewed");
-            assert_eq!(store.purge_kept_records(100).await, Ok(0), "{how}");
+            assert_eq!(
+                store.revocation_stream.purge_kept_records(100).await,
+                Ok(0),
+                "{how}"
+            );
             AHEAD.set(TimeDelta::seconds(of_wiki.expires_at - now + 300));
-            store.purge_kept_records(100).await.expect("looked at");
+            store
+                .revocation_stream
+                .purge_kept_records(100)
+                .await
+                .expect("looked at");
             assert!(is_ended().await, "{how}: only the other site's is over");
             AHEAD.set(TimeDelta::seconds(until - now + 300));
-            assert_eq!(store.purge_kept_records(100).await, Ok(1), "{how}");
+            assert_eq!(
+                store.revocation_stream.purge_kept_records(100).await,
+                Ok(1),
+                "{how}"
+            );
             assert!(
                 !is_ended().await,
                 "{how}: nothing is left that could be renewed"
@@ -4357,7 +4651,8 @@ mod redis_only {
             server.cli(&["DEL", lives]);
             AHEAD.set(TimeDelta::seconds(seconds as i64));
             store
-                .note_life(Duration::from_mins(10))
+                .token_lives
+                .note(Duration::from_mins(10))
                 .await
                 .expect("noted");
             assert_eq!(server.cli(&["EXISTS", lives]), is_noted, "{seconds}");
@@ -4386,8 +4681,16 @@ mod redis_only {
             &until,
         ];
         server.cli(&held);
-        store.revoke_user(&user, None).await.expect("ended");
-        store.revoke_in_app(&user, &app()).await.expect("ended");
+        store
+            .revocations
+            .revoke_user(&user, None)
+            .await
+            .expect("ended");
+        store
+            .revocations
+            .revoke_in_app(&user, &app())
+            .await
+            .expect("ended");
         let found = server.cli(&["HMGET", "wxmint:user:{user-1}:ends", "before", &first]);
         assert_eq!(found.lines().collect::<Vec<_>>(), [until, next]);
         let revocations = read_after(&store, "").await.0;
@@ -4424,7 +4727,11 @@ mod redis_only {
         let key = server.cli(&["KEYS", "wxmint:*a"]);
         let state = || server.cli(&["GET", &key]);
         assert_eq!(state(), "added", "{key}");
-        store.revoke_token(&token("a", now)).await.expect("ended");
+        store
+            .revocations
+            .revoke_token(&token("a", now))
+            .await
+            .expect("ended");
         assert_eq!(state(), "told");
         let is_of_token = |revocation: &Revocation| matches!(revocation, Revocation::Token { .. });
         assert_eq!(
@@ -4447,6 +4754,7 @@ mod redis_only {
         let (store, now) = (server.store(), servers::now().timestamp());
         let confirmed = async |date| {
             store
+                .revocations
                 .confirm_date(&token("a", now), date, now + 60)
                 .await
                 .is_ok()
@@ -4479,6 +4787,7 @@ mod redis_only {
         store.bindings.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
         store
+            .unbindings
             .dismiss(&user, &person("o1"), FIRST, second())
             .await
             .expect("dismissed");
@@ -4493,15 +4802,28 @@ mod redis_only {
         );
         assert_eq!(ttl(), ["-1", "-1"], "somebody came");
         store
+            .unbindings
             .dismiss(&user, &person("o2"), FIRST, second())
             .await
             .expect("dismissed");
-        store.set_blocked(&user, true).await.expect("blocked");
+        store
+            .revocations
+            .set_blocked(&user, true)
+            .await
+            .expect("blocked");
         store.bindings.expire_list(&user).await.expect("ignored");
         assert_eq!(ttl(), ["-1", "-1"], "the user is blocked");
-        store.set_blocked(&user, false).await.expect("lifted");
+        store
+            .revocations
+            .set_blocked(&user, false)
+            .await
+            .expect("lifted");
         store.bindings.expire_list(&user).await.expect("expires");
-        store.set_blocked(&user, true).await.expect("blocked");
+        store
+            .revocations
+            .set_blocked(&user, true)
+            .await
+            .expect("blocked");
         assert_eq!(
             ttl(),
             ["-1", "2592000"],
@@ -4571,7 +4893,11 @@ mod redis_only {
             panic!("bound")
         };
         store.clock.had_told(now as u64 + 50);
-        store.revoke_in_app(&user, &app()).await.expect("ended");
+        store
+            .revocations
+            .revoke_in_app(&user, &app())
+            .await
+            .expect("ended");
         assert!(cluster.0.iter().all(|server| {
             server
                 .cli(&["INFO", "commandstats"])
@@ -4579,7 +4905,7 @@ mod redis_only {
         }));
         let ahead = token("a", now + 50);
         assert_eq!(
-            store.token_state(&ahead).await,
+            store.revocations.token_state(&ahead).await,
             Ok(TokenState::Revoked { published: false })
         );
         let elsewhere = Issued {
@@ -4587,15 +4913,23 @@ mod redis_only {
             ..ahead
         };
         assert_eq!(
-            store.token_state(&elsewhere).await,
+            store.revocations.token_state(&elsewhere).await,
             Ok(TokenState::People(vec![]))
         );
-        store.revoke_user(&user, None).await.expect("ended");
+        store
+            .revocations
+            .revoke_user(&user, None)
+            .await
+            .expect("ended");
         assert_eq!(
-            store.token_state(&elsewhere).await,
+            store.revocations.token_state(&elsewhere).await,
             Ok(TokenState::RevokedWithUser { published: true })
         );
-        let left = store.leave(&owner, &binding).await.expect("left");
+        let left = store
+            .unbindings
+            .leave(&owner, &binding)
+            .await
+            .expect("left");
         assert!(
             matches!(left, BindingState::Leaving { since, .. } if since == now + 50),
             "{left:?}"

@@ -21,11 +21,9 @@ mod redis;
 #[path = "../../../tests/it/support/limit.rs"]
 mod test_limit;
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use wxmint_ids::{Person, UserId};
-use wxmint_keys::{token::Issued, vault::Sealed};
+use wxmint_keys::vault::Sealed;
 
 pub use self::error::StoreError;
 use self::limits::{Rate, TooMany};
@@ -41,23 +39,20 @@ pub use self::redis::clocks::{AttemptId, AttemptMark, ExchangeTimestamp, StoreCl
 pub use self::redis::codes::{CLAIM_TTL, Claim, Codes};
 pub use self::redis::erasures::{EMPTY_LIST_KEPT, ErasedPerson, Erasures, NUMBERS_KEPT};
 pub use self::redis::name::{counted_phone_code, short_digest};
-pub use self::redis::revocations::record::NotedClient;
+pub use self::redis::revocations::clients::{ClientTokens, NotedClient};
+pub use self::redis::revocations::lives::{Lives, PossibleLoss, TokenLives};
+pub use self::redis::revocations::record::{Revocations, TokenState, UserState};
 pub use self::redis::revocations::stream::{
-    Lives, PossibleLoss, Purged, REVOCATIONS_KEPT, ReadRevocations, Revocation,
+    Purged, REVOCATIONS_KEPT, ReadRevocations, Revocation, RevocationStream,
 };
 pub use self::redis::sessions::{
     FAILURES_WINDOW, MAX_FAILURES, Opening, PREVIOUS_KEY_TTL, Sessions,
 };
 pub use self::redis::texts::KeptTexts;
 pub use self::redis::tickets::{InvalidTicket, TICKET_TTL, Ticket, TicketHolder, Tickets};
+pub use self::redis::unbindings::Unbindings;
 pub use self::redis::union_ids::UnionIds;
 pub use self::redis::{CLOCK_IS_FAR, CLOCKS_APART, Store, StoreAccess, limits, walk};
-
-/// How often a process notes the life of the tokens that it issues.
-const LIFE_NOTED_EVERY: Duration = Duration::from_mins(5);
-/// How long a noted life counts without being noted again. It is much longer than
-/// [`LIFE_NOTED_EVERY`], because Redis may be unreachable meanwhile.
-const LIFE_HOLDS: Duration = Duration::from_hours(1);
 
 /// The result of an operation of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -109,7 +104,7 @@ pub enum Recorded {
         /// revocation of the person's tokens covers the last stored exchange, even if the clock has
         /// stepped back by then.
         at: DateTime<Utc>,
-        /// Whether a revocation may name a token that is dated `at`. If so, [`Store::date_token`]
+        /// Whether a revocation may name a token that is dated `at`. If so, [`Revocations::date_token`]
         /// decides.
         may_be_revoked: bool,
         /// The generation of the binding with which the session key is stored, also of a binding
@@ -124,40 +119,4 @@ pub enum Recorded {
     /// Nothing is recorded, because the person's session belongs to another user than the one that
     /// [`UnboundPolicy::Computed`] names.
     OtherUser,
-}
-
-/// The owner of a token, and whether the token has been revoked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenState {
-    /// The token has not been revoked. It was issued to one of these persons: those of its user in
-    /// its app, each with the generation of the binding.
-    People(Vec<(Person, Generation)>),
-    /// All tokens of its user were revoked, and this one with them. `published`: whether the
-    /// revocation is in the stream, so that a repetition has nothing left to do.
-    RevokedWithUser { published: bool },
-    /// The token itself was revoked, or all tokens of its user in its app were. `published`:
-    /// whether the revocation of the token itself is in the stream.
-    Revoked { published: bool },
-}
-
-impl TokenState {
-    /// Whether the token was revoked, and a repetition has nothing left to do.
-    pub fn is_published(&self) -> bool {
-        matches!(
-            self,
-            Self::RevokedWithUser { published: true } | Self::Revoked { published: true }
-        )
-    }
-}
-
-/// Whether a user is blocked, and up to when the user's tokens are revoked. Also for users without
-/// persons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UserState {
-    pub blocked: bool,
-    /// All tokens that the user was issued up to this second are revoked. Kept until all of them
-    /// have expired.
-    pub revoked_before: Option<i64>,
-    /// Whether that revocation is in the stream, where verifiers learn of it.
-    pub published: bool,
 }

@@ -204,7 +204,7 @@ impl Import<'_> {
                 {
                     // Blocks and revocations use the user's list, which may be older than the
                     // binding after a restore.
-                    if store.user_state(user).await?.blocked {
+                    if store.revocations.user_state(user).await?.blocked {
                         return Ok(Imported::Refused(BLOCKED));
                     }
                     let intent = Intent {

@@ -109,7 +109,10 @@ pub(super) fn export_blocks() -> Result<(), Failure> {
         blocked.insert(user);
         Ok(())
     };
-    run_to_end(walk_all(async |from| redis.walk_blocked(from).await, add))?;
+    run_to_end(walk_all(
+        async |from| redis.revocations.walk_blocked(from).await,
+        add,
+    ))?;
     for user in &blocked {
         print(json!({"user_id": user}));
     }

@@ -196,10 +196,11 @@ impl Asked<'_> {
     /// Reads from the oldest revocation if the stream no longer has the cursor.
     async fn read(&self, place: &str, most: usize) -> Result<ReadRevocations, StoreError> {
         let store = &self.worker.login.store;
-        match store.revocations_after(place, most).await? {
+        match store.revocation_stream.after(place, most).await? {
             Some(read) => Ok(read),
             None => Ok(store
-                .revocations_after("", most)
+                .revocation_stream
+                .after("", most)
                 .await?
                 .expect("a stream has a beginning")),
         }

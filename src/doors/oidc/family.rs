@@ -349,7 +349,12 @@ impl<'a> Families<'a> {
         if left <= 0 && left <= self.store.clock.ahead().await? {
             return Ok(false);
         }
-        Ok(self.store.revoke_token(token).await.map(|()| true)?)
+        Ok(self
+            .store
+            .revocations
+            .revoke_token(token)
+            .await
+            .map(|()| true)?)
     }
 
     /// Finds the family of a refresh token of this client, even if the token has been used. Does
@@ -400,12 +405,15 @@ impl<'a> Families<'a> {
         // and at the app both find the family. The note is confirmed by replicas, so replicas of
         // the same primary have the family, too.
         let renewable = u64::try_from(until - first.issued_at).unwrap_or_default();
-        store.note_renewals(Duration::from_secs(renewable)).await?;
+        store
+            .token_lives
+            .note_renewals(Duration::from_secs(renewable))
+            .await?;
         let longest = Issued {
             expires_at: until.max(first.expires_at),
             ..first.clone()
         };
-        Ok(store.note_client_token(&longest, &family.app).await?)
+        Ok(store.client_tokens.note(&longest, &family.app).await?)
     }
 }
 
@@ -505,7 +513,11 @@ mod conformance {
                 is_ended,
                 "{ago} {ahead}"
             );
-            let state = right.token_state(&token).await.expect("an answer");
+            let state = right
+                .revocations
+                .token_state(&token)
+                .await
+                .expect("an answer");
             assert_eq!(
                 matches!(state, TokenState::Revoked { .. }),
                 is_ended,
@@ -545,7 +557,8 @@ mod conformance {
         }
         let ends = login
             .store
-            .revocations_after("", 10)
+            .revocation_stream
+            .after("", 10)
             .await
             .expect("an answer")
             .expect("the beginning")
@@ -676,7 +689,8 @@ mod conformance {
         let ends = async || {
             login
                 .store
-                .revocations_after("", 1000)
+                .revocation_stream
+                .after("", 1000)
                 .await
                 .expect("an answer")
                 .expect("the beginning")

@@ -485,7 +485,7 @@ mod tests {
                 matches!(again, Err(NotGiven::Theft(_))),
                 "{used_at} s, then {again_at} s"
             );
-            let state = login.store.token_state(&token).await;
+            let state = login.store.revocations.token_state(&token).await;
             assert!(
                 matches!(state, Ok(TokenState::Revoked { .. })),
                 "{again_at} s: {state:?}"

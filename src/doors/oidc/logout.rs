@@ -51,6 +51,7 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
     let state = worker
         .login
         .store
+        .revocations
         .token_state(&issued(&token))
         .await
         .map_err(LoginError::from)?;
@@ -160,7 +161,12 @@ pub(super) async fn end_login(login: &LoginParts, token: Issued) -> Result<Optio
     {
         Some(family) => families.revoke_family(&family).await.map(|()| true)?,
         None => {
-            login.store.token_state(&token).await?.is_published()
+            login
+                .store
+                .revocations
+                .token_state(&token)
+                .await?
+                .is_published()
                 || families.end_if_alive(&token).await?
         }
     };

@@ -96,7 +96,11 @@ impl<'a> Renewals<'a> {
         let shown = self.find_shown(shown, client).await?;
         // Dated before revocations are checked, so that each later revocation covers the token.
         let life = client.token_ttl.unwrap_or(self.minter.ttl());
-        let at = self.store.date_renewal(&shown.family.first, life).await?;
+        let at = self
+            .store
+            .revocations
+            .date_renewal(&shown.family.first, life)
+            .await?;
         let own = self.begun(&shown, at)?;
         let found = self.find_or_begin(&shown, &own, at).await;
         if found.is_err() {
@@ -289,7 +293,7 @@ impl<'a> Renewals<'a> {
     /// refresh token, has been revoked, or if the user may not log in any more.
     async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>> {
         if !matches!(
-            self.store.token_state(&before.token).await?,
+            self.store.revocations.token_state(&before.token).await?,
             TokenState::People(_)
         ) {
             return Ok(None);
@@ -461,7 +465,11 @@ impl<'a> Renewals<'a> {
             before,
         };
         let life = client.token_ttl.unwrap_or(self.minter.ttl());
-        let second = self.store.date_renewal(&shown.family.first, life).await?;
+        let second = self
+            .store
+            .revocations
+            .date_renewal(&shown.family.first, life)
+            .await?;
         let begun = self.begun(&shown, second)?;
         let Found::Begun = self.find_or_begin(&shown, &begun, second).await? else {
             return Ok(None);
@@ -699,7 +707,8 @@ mod tests {
         }
         let ends = login
             .store
-            .revocations_after("", 10)
+            .revocation_stream
+            .after("", 10)
             .await
             .expect("an answer")
             .expect("the beginning")
@@ -771,21 +780,28 @@ mod tests {
             login.store = Store::new(&StoreAccess::in_memory(clock), Duration::ZERO, clock, ());
             let (family, shown) = kept(&login).await;
             AHEAD.set(TimeDelta::days(days));
-            login.store.purge_kept_records(100).await.expect("purged");
+            login
+                .store
+                .revocation_stream
+                .purge_kept_records(100)
+                .await
+                .expect("purged");
             let renewed = renewed(&login, &family, &shown, client).await;
             login
                 .store
+                .revocations
                 .revoke_in_app(&renewed.user, &family.app)
                 .await
                 .expect("ended");
-            let state = login.store.token_state(&renewed).await;
+            let state = login.store.revocations.token_state(&renewed).await;
             assert!(
                 matches!(state, Ok(TokenState::Revoked { .. })),
                 "{days} days: {state:?}"
             );
             let ends = login
                 .store
-                .revocations_after("", 10)
+                .revocation_stream
+                .after("", 10)
                 .await
                 .expect("an answer")
                 .expect("the beginning")
@@ -797,7 +813,8 @@ mod tests {
             );
             let there = login
                 .store
-                .users_of_client(&client.id, clock().timestamp(), 10)
+                .client_tokens
+                .users_of(&client.id, clock().timestamp(), 10)
                 .await
                 .expect("an answer");
             assert!(

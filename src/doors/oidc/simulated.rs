@@ -121,6 +121,7 @@ impl Business {
         let left = TimeDelta::minutes(i64::from(self.draw(24 * 60)) + 1);
         self.login
             .store
+            .revocations
             .revoke_token(&self.token(&user, APP, left))
             .await
             .expect("ended");
@@ -132,6 +133,7 @@ impl Business {
             .expect("a user");
         self.login
             .store
+            .revocations
             .revoke_user(&user, None)
             .await
             .expect("ended");
@@ -179,7 +181,8 @@ impl Business {
         let (store, mut from) = (&self.login.store, None);
         loop {
             from = store
-                .purge_revocations(from.as_deref(), 500)
+                .revocation_stream
+                .purge(from.as_deref(), 500)
                 .await
                 .expect("forgotten")
                 .next;
@@ -187,7 +190,13 @@ impl Business {
                 break;
             }
         }
-        while store.purge_kept_records(500).await.expect("forgotten") == 500 {}
+        while store
+            .revocation_stream
+            .purge_kept_records(500)
+            .await
+            .expect("forgotten")
+            == 500
+        {}
     }
 
     async fn day(&mut self, has_sites: bool) {
@@ -228,7 +237,12 @@ impl Business {
     /// Notes the life of tokens, as each login does, so that revocations are kept longer.
     async fn note_life(&self) {
         let life = self.login.minter.ttl();
-        self.login.store.note_life(life).await.expect("noted");
+        self.login
+            .store
+            .token_lives
+            .note(life)
+            .await
+            .expect("noted");
     }
 
     async fn held(&self) -> Held {
@@ -354,7 +368,13 @@ async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_b
         .login_parts()
         .expect("a worker")
         .minter;
-    business.login.store.note_life(five).await.expect("noted");
+    business
+        .login
+        .store
+        .token_lives
+        .note(five)
+        .await
+        .expect("noted");
     business.log_in_at_the_site(0).await;
     let before = business.held().await;
     for _ in 0..58 {
@@ -365,6 +385,7 @@ async fn of_58_revocations_of_five_minute_tokens_none_is_left_76_minutes_later_b
         business
             .login
             .store
+            .revocations
             .revoke_token(&token)
             .await
             .expect("ended");

@@ -183,7 +183,7 @@ impl Follower {
     /// both by the earlier of two clocks: ours and Redis'.
     async fn since(&self) -> (DateTime<Utc>, DateTime<Utc>) {
         let longest = loop {
-            match self.login.store.longest_login().await {
+            match self.login.store.token_lives.longest_login().await {
                 Ok(longest) => break longest,
                 Err(error) => {
                     bounded!(warn, "leaving", %error, "merchants have left: their people's tokens are not revoked yet");
@@ -366,7 +366,7 @@ mod tests {
             expires_at: login.timestamp() + 600,
         };
         matches!(
-            store.token_state(&token).await,
+            store.revocations.token_state(&token).await,
             Ok(TokenState::Revoked { .. })
         )
     }
@@ -440,7 +440,8 @@ mod tests {
             login.store = login.store.at(now() + ahead);
             login
                 .store
-                .note_life(Duration::from_hours(1))
+                .token_lives
+                .note(Duration::from_hours(1))
                 .await
                 .expect("noted");
             let platform =

@@ -331,11 +331,11 @@ async fn end_all(
 ) -> Result<(), Failure> {
     let mut from = 0;
     let mut progress = Progress::begin();
-    at_first(async || redis.users_of_client(client, from, 1).await).await?;
+    at_first(async || redis.client_tokens.users_of(client, from, 1).await).await?;
     loop {
         // Users of the last second may come again.
         let most = AT_ONCE + ended.iter().filter(|(_, until)| *until == from).count();
-        let users = retry(async || redis.users_of_client(client, from, most).await).await?;
+        let users = retry(async || redis.client_tokens.users_of(client, from, most).await).await?;
         let news: Vec<_> = users
             .into_iter()
             .filter(|user| !ended.contains(user))
@@ -345,7 +345,7 @@ async fn end_all(
         };
         from = *last;
         for (user, until) in news {
-            retry(async || redis.revoke_in_app(&user, &client.0).await).await?;
+            retry(async || redis.revocations.revoke_in_app(&user, &client.0).await).await?;
             ended.insert((user, until));
             progress.tell(format_args!("tokens of {} users are revoked", ended.len()));
         }

@@ -244,8 +244,15 @@ impl<'a> DeviceFlow<'a> {
             }
             Poll::Repeated(token) => {
                 // Completes a revocation that an earlier request began and answered with 503.
-                if !self.login.store.token_state(&token).await?.is_published() {
-                    self.login.store.revoke_token(&token).await?;
+                if !self
+                    .login
+                    .store
+                    .revocations
+                    .token_state(&token)
+                    .await?
+                    .is_published()
+                {
+                    self.login.store.revocations.revoke_token(&token).await?;
                 }
                 Err(NotGranted::Repeated(Box::new(token)))
             }
@@ -264,7 +271,11 @@ impl<'a> DeviceFlow<'a> {
             .has_revoked_all(&grant.token, &client_tag(&client.id.0));
         if is_over
             || !matches!(
-                self.login.store.token_state(&grant.token).await?,
+                self.login
+                    .store
+                    .revocations
+                    .token_state(&grant.token)
+                    .await?,
                 TokenState::People(_)
             )
         {

@@ -93,6 +93,7 @@ async fn who_finds_a_rivals_intent_for_a_full_or_blocked_user_binds_to_their_own
         let (store, lin, attempt) = (store(), person("lin"), attempt(1));
         bind(&store, &person("mei"), "full").await;
         store
+            .revocations
             .set_blocked(&user("blocked"), true)
             .await
             .expect("blocked");
@@ -217,6 +218,7 @@ async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_ar
             .await
             .expect("dissolved");
         store
+            .revocations
             .set_blocked(&user("own"), blocked)
             .await
             .expect("changed");
@@ -257,8 +259,13 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
             let Ok(BindingState::Bound(bound)) = store.bindings.state(person).await else {
                 panic!("bound")
             };
-            let is_blocked =
-                async |user: &UserId| store.user_state(user).await.map(|state| state.blocked);
+            let is_blocked = async |user: &UserId| {
+                store
+                    .revocations
+                    .user_state(user)
+                    .await
+                    .map(|state| state.blocked)
+            };
             binder(person).link(&bound, is_blocked).await
         };
         let holder = async || {
@@ -280,6 +287,7 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
                 .expect("erased");
         } else {
             store
+                .revocations
                 .set_blocked(&user("other"), act == "blocked")
                 .await
                 .expect("changed");
@@ -356,7 +364,7 @@ async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_le
         expires_at: second + 600,
     };
     assert!(matches!(
-        store.token_state(&token).await,
+        store.revocations.token_state(&token).await,
         Ok(TokenState::People(_))
     ));
     Operator { store: &store }
@@ -364,7 +372,7 @@ async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_le
         .await
         .expect("blocked");
     assert!(matches!(
-        store.token_state(&token).await,
+        store.revocations.token_state(&token).await,
         Ok(TokenState::Revoked { .. })
     ));
 }
@@ -487,7 +495,7 @@ async fn a_person_on_a_users_list_who_is_bound_to_another_is_not_shown_as_the_us
     let Ok(BindingState::Bound(bound)) = store.bindings.state(&lin).await else {
         panic!("bound")
     };
-    store.leave(&lin, &bound).await.expect("leaving");
+    store.unbindings.leave(&lin, &bound).await.expect("leaving");
     let free = store
         .bindings
         .set_free(&lin, bound.generation, &bound.user)

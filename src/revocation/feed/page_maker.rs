@@ -68,7 +68,8 @@ impl PageMaker<'_> {
         let read = self
             .feed
             .store
-            .revocations_page(place, PAGE_REVOCATIONS)
+            .revocation_stream
+            .page(place, PAGE_REVOCATIONS)
             .await
             .map_err(of_store)?;
         let Some(read) = read else { return Ok(None) };
@@ -89,7 +90,8 @@ impl PageMaker<'_> {
         let near = self
             .feed
             .store
-            .revocations_after(cursor.place, NEAR)
+            .revocation_stream
+            .after(cursor.place, NEAR)
             .await
             .map_err(of_store)?;
         let Some(near) = near else { return Ok(None) };

@@ -219,8 +219,13 @@ impl Request {
         let Some(bound) = bound else {
             return Ok(Outcome::Asked);
         };
-        let is_blocked =
-            async |user: &UserId| self.store.user_state(user).await.map(|state| state.blocked);
+        let is_blocked = async |user: &UserId| {
+            self.store
+                .revocations
+                .user_state(user)
+                .await
+                .map(|state| state.blocked)
+        };
         let linked = binder.link(&bound, is_blocked).await?;
         if let UnionIdLink::Blocked(_) = linked {
             return Ok(Outcome::Blocked);

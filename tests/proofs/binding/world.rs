@@ -406,7 +406,7 @@ impl<'a> World<'a> {
         ));
         for store in &self.stores {
             self.runtime
-                .block_on(store.set_blocked(user, blocked))
+                .block_on(store.revocations.set_blocked(user, blocked))
                 .expect("a number");
         }
     }

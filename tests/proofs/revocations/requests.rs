@@ -159,14 +159,14 @@ impl World<'_> {
                     user
                 };
                 let life = Duration::from_secs(self.life as u64);
-                self.directly(async move |store: &Store| store.note_life(life).await);
+                self.directly(async move |store: &Store| store.token_lives.note(life).await);
                 request.at = self.store_second();
                 request.latest = self.now.div_euclid(SECOND) + 60;
                 (!self.user_state(user).blocked).then_some(Stage::Admit)
             }
             Wish::Block { user, blocked } => {
                 self.directly(async move |store: &Store| {
-                    store.set_blocked(&user_id(user), blocked).await
+                    store.revocations.set_blocked(&user_id(user), blocked).await
                 });
                 // This first step revokes tokens too, up to a second that the process alone may know.
                 let revoked = self.user_state(user).revoked_before.filter(|_| blocked);
@@ -252,8 +252,9 @@ impl World<'_> {
             person_id(person),
             self.token_of(request, person, user, request.at),
         );
-        let dated = self
-            .directly(async move |store: &Store| store.date_token(&whose, &token, i64::MIN).await);
+        let dated = self.directly(async move |store: &Store| {
+            store.revocations.date_token(&whose, &token, i64::MIN).await
+        });
         request.iat = dated.unwrap_or(i64::MAX);
         if request.at < request.iat && request.iat <= request.latest {
             self.books.dated[user] = self.books.dated[user].max(request.iat);
@@ -261,11 +262,11 @@ impl World<'_> {
     }
 
     fn user_state(&self, user: usize) -> UserState {
-        self.directly(async move |store: &Store| store.user_state(&user_id(user)).await)
+        self.directly(async move |store: &Store| store.revocations.user_state(&user_id(user)).await)
     }
 
     fn state_of(&self, token: &Issued) -> TokenState {
-        self.directly(async |store: &Store| store.token_state(token).await)
+        self.directly(async |store: &Store| store.revocations.token_state(token).await)
     }
 
     fn may_revoke_everything(&self, token: usize) -> bool {
@@ -288,7 +289,7 @@ impl World<'_> {
             Wish::Token(token) => {
                 let issued = self.books.tokens[token].0.issued.clone();
                 self.call(async move |store: &Store| {
-                    store.revoke_token(&issued).await.map(|()| None)
+                    store.revocations.revoke_token(&issued).await.map(|()| None)
                 })
             }
             Wish::Everywhere(token) => {
@@ -297,13 +298,18 @@ impl World<'_> {
                 } = self.books.tokens[token].0.issued.clone();
                 self.call(async move |store: &Store| {
                     store
+                        .revocations
                         .revoke_user(&user, Some(issued_at))
                         .await
                         .map(|()| None)
                 })
             }
             Wish::User(user) | Wish::Block { user, .. } => self.call(async move |store: &Store| {
-                store.revoke_user(&user_id(user), None).await.map(|()| None)
+                store
+                    .revocations
+                    .revoke_user(&user_id(user), None)
+                    .await
+                    .map(|()| None)
             }),
             Wish::Login { person, user } => {
                 let (whose, newest) = (
@@ -313,8 +319,8 @@ impl World<'_> {
                 let (latest, single_session) = (request.latest, self.single_session);
                 self.call(async move |store: &Store| {
                     let date = match single_session {
-                        true => store.revoke_earlier(&newest, latest).await,
-                        false => store.date_token(&whose, &newest, latest).await,
+                        true => store.revocations.revoke_earlier(&newest, latest).await,
+                        false => store.revocations.date_token(&whose, &newest, latest).await,
                     };
                     date.map(|date| Some(date.unwrap_or(i64::MAX)))
                 })
@@ -327,6 +333,7 @@ impl World<'_> {
                 let since = request.at;
                 self.call(async move |store: &Store| {
                     store
+                        .unbindings
                         .dismiss(&user_id(user), &person_id(person), generation, since)
                         .await
                         .map(|()| None)
@@ -334,7 +341,9 @@ impl World<'_> {
             }
             Wish::Key => {
                 let kid = self.keys.kids[0].clone();
-                self.call(async move |store: &Store| store.revoke_key(&kid).await.map(|_| None))
+                self.call(async move |store: &Store| {
+                    store.revocations.revoke_key(&kid).await.map(|_| None)
+                })
             }
         };
         Stage::End(call, false)

@@ -21,13 +21,19 @@ async fn revoke(stores: &Stores, id: &str, life: Millis, at: Millis) {
         issued_at,
         expires_at,
     };
-    stores.directly.revoke_token(&token).await.expect("revoked");
+    stores
+        .directly
+        .revocations
+        .revoke_token(&token)
+        .await
+        .expect("revoked");
 }
 
 async fn read(stores: &Stores, cursor: &str) -> Option<ReadRevocations> {
     stores
         .directly
-        .revocations_after(cursor, 10)
+        .revocation_stream
+        .after(cursor, 10)
         .await
         .expect("an answer")
 }
@@ -72,7 +78,7 @@ fn a_cursor_is_looked_for_again_when_the_stream_is_read() {
     runtime().block_on(async {
         let cursor = failed_over(&stores).await;
         let mut call = stores
-            .call(async move |store: &Store| store.revocations_after(&cursor, 10).await)
+            .call(async move |store: &Store| store.revocation_stream.after(&cursor, 10).await)
             .await;
         assert!(
             call.go_on(&stores, Fate::Taken).await.is_none(),

@@ -263,8 +263,10 @@ impl<'a> World<'a> {
     /// A replica of wxmint does this once a minute.
     fn purge_revocations(&mut self) {
         let purged =
-            self.directly(async |store: &Store| store.purge_revocations(None, 1_000).await);
-        self.directly(async |store: &Store| store.purge_kept_records(1_000).await);
+            self.directly(async |store: &Store| store.revocation_stream.purge(None, 1_000).await);
+        self.directly(async |store: &Store| {
+            store.revocation_stream.purge_kept_records(1_000).await
+        });
         self.note(format!("{} revocations are purged", purged.revocations));
     }
 
@@ -375,11 +377,13 @@ impl<'a> World<'a> {
     fn read(&mut self, cursor: &str) -> Result<Option<ReadRevocations>, StoreError> {
         let (after, seldom) = (cursor.to_owned(), if self.is_hectic { 3 } else { 6 });
         if self.is_calm || !self.draws.once_in(seldom) {
-            return Ok(self
-                .directly(async |store: &Store| store.revocations_after(cursor, PAGE_ENDS).await));
+            return Ok(self.directly(async |store: &Store| {
+                store.revocation_stream.after(cursor, PAGE_ENDS).await
+            }));
         }
-        let mut call =
-            self.call(async move |store: &Store| store.revocations_after(&after, PAGE_ENDS).await);
+        let mut call = self.call(async move |store: &Store| {
+            store.revocation_stream.after(&after, PAGE_ENDS).await
+        });
         loop {
             if let Some(read) = self.runtime.block_on(call.go_on(&self.stores, Fate::Taken)) {
                 return read;

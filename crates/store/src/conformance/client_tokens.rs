@@ -22,11 +22,13 @@ async fn tokens_of_pages_are_revoked_with_those_of_the_app_through_which_they_we
     let now = second();
     let token = page_token("a", now);
     store
-        .note_client_token(&token, &app())
+        .client_tokens
+        .note(&token, &app())
         .await
         .expect("noted");
     let until = store
-        .users_of_client(&page(), 0, 10)
+        .client_tokens
+        .users_of(&page(), 0, 10)
         .await
         .expect("an answer");
     assert!(
@@ -35,26 +37,29 @@ async fn tokens_of_pages_are_revoked_with_those_of_the_app_through_which_they_we
     );
     assert_eq!(
         store
-            .users_of_client(&page(), token.expires_at + 600, 10)
+            .client_tokens
+            .users_of(&page(), token.expires_at + 600, 10)
             .await,
         Ok(vec![])
     );
     let other_app = "wxother".parse().expect("an app");
     store
+        .revocations
         .revoke_in_app(&user("user-1"), &other_app)
         .await
         .expect("ended");
     assert_eq!(
-        store.token_state(&token).await,
+        store.revocations.token_state(&token).await,
         Ok(TokenState::People(vec![])),
         "another app's"
     );
     store
+        .revocations
         .revoke_in_app(&user("user-1"), &app())
         .await
         .expect("ended");
     assert!(matches!(
-        store.token_state(&token).await,
+        store.revocations.token_state(&token).await,
         Ok(TokenState::Revoked { .. })
     ));
     let (revocations, _) = read_after(&store, "").await;
@@ -67,18 +72,19 @@ async fn tokens_of_pages_are_revoked_with_those_of_the_app_through_which_they_we
     // A late step of an unbinding revokes no token of the next binding.
     let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
     store
+        .unbindings
         .dismiss(&user("user-1"), &owner, FIRST, now + 5)
         .await
         .expect("dismissed");
     assert!(
         matches!(
-            store.token_state(&old).await,
+            store.revocations.token_state(&old).await,
             Ok(TokenState::Revoked { .. })
         ),
         "an unbinding's too"
     );
     assert_eq!(
-        store.token_state(&new).await,
+        store.revocations.token_state(&new).await,
         Ok(TokenState::People(vec![]))
     );
 }
@@ -89,7 +95,10 @@ async fn what_finishes_a_revocation_in_an_app_revokes_the_tokens_of_its_pages_an
 ) {
     let (user, now) = (user("user-1"), second());
     assert_eq!(
-        store.finish_revocation_in_app(&user, &app()).await,
+        store
+            .revocations
+            .finish_revocation_in_app(&user, &app())
+            .await,
         Ok(false),
         "none was begun"
     );
@@ -98,11 +107,13 @@ async fn what_finishes_a_revocation_in_an_app_revokes_the_tokens_of_its_pages_an
         ..token("b", now)
     };
     store
-        .note_client_token(&page_token("a", now), &app())
+        .client_tokens
+        .note(&page_token("a", now), &app())
         .await
         .expect("noted");
     store
-        .note_client_token(&other, &"wxother".parse().expect("an app"))
+        .client_tokens
+        .note(&other, &"wxother".parse().expect("an app"))
         .await
         .expect("noted");
     // Redis failed before the revocation was in the stream.
@@ -115,7 +126,10 @@ async fn what_finishes_a_revocation_in_an_app_revokes_the_tokens_of_its_pages_an
         .await
         .expect("noted");
     assert_eq!(
-        store.finish_revocation_in_app(&user, &app()).await,
+        store
+            .revocations
+            .finish_revocation_in_app(&user, &app())
+            .await,
         Ok(true)
     );
     for (token, is_ended) in [
@@ -123,7 +137,11 @@ async fn what_finishes_a_revocation_in_an_app_revokes_the_tokens_of_its_pages_an
         (page_token("c", now + 1), false),
         (other, false),
     ] {
-        let state = store.token_state(&token).await.expect("an answer");
+        let state = store
+            .revocations
+            .token_state(&token)
+            .await
+            .expect("an answer");
         assert_eq!(
             matches!(state, TokenState::Revoked { .. }),
             is_ended,
@@ -145,10 +163,15 @@ async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
     let (now, other_app): (_, AppId) = (second(), "wxother".parse().expect("an app"));
     let user = user("user-1");
     store
-        .note_client_token(&page_token("a", now), &app())
+        .client_tokens
+        .note(&page_token("a", now), &app())
         .await
         .expect("noted");
-    let noted = store.clients_of(&user).await.expect("an answer");
+    let noted = store
+        .client_tokens
+        .clients_of(&user)
+        .await
+        .expect("an answer");
     assert_eq!(
         noted
             .iter()
@@ -158,35 +181,49 @@ async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
     );
 
     store
-        .note_client_token(&page_token("b", now + 5), &app())
+        .client_tokens
+        .note(&page_token("b", now + 5), &app())
         .await
         .expect("noted");
     store
-        .forget_clients(&user, &noted)
+        .client_tokens
+        .delete(&user, &noted)
         .await
         .expect("forgotten");
     assert_eq!(
-        store.clients_of(&user).await.expect("an answer").len(),
+        store
+            .client_tokens
+            .clients_of(&user)
+            .await
+            .expect("an answer")
+            .len(),
         1,
         "of a later token"
     );
 
     store
-        .note_client_token(&page_token("c", now + 5), &other_app)
+        .client_tokens
+        .note(&page_token("c", now + 5), &other_app)
         .await
         .expect("noted");
     let of_app = async |app: &AppId| {
-        let mut noted = store.clients_of(&user).await.expect("an answer");
+        let mut noted = store
+            .client_tokens
+            .clients_of(&user)
+            .await
+            .expect("an answer");
         noted.retain(|note| note.app == *app);
         noted
     };
     store
-        .forget_clients(&user, &of_app(&app()).await)
+        .client_tokens
+        .delete(&user, &of_app(&app()).await)
         .await
         .expect("forgotten");
     assert_eq!(
         store
-            .users_of_client(&page(), 0, 10)
+            .client_tokens
+            .users_of(&page(), 0, 10)
             .await
             .expect("an answer")
             .len(),
@@ -194,11 +231,15 @@ async fn whoever_forgets_a_users_clients_leaves_later_notes_and_other_apps_alone
         "through the other app"
     );
     store
-        .forget_clients(&user, &of_app(&other_app).await)
+        .client_tokens
+        .delete(&user, &of_app(&other_app).await)
         .await
         .expect("forgotten");
-    assert_eq!(store.clients_of(&user).await, Ok(vec![]));
-    assert_eq!(store.users_of_client(&page(), 0, 10).await, Ok(vec![]));
+    assert_eq!(store.client_tokens.clients_of(&user).await, Ok(vec![]));
+    assert_eq!(
+        store.client_tokens.users_of(&page(), 0, 10).await,
+        Ok(vec![])
+    );
 }
 
 crate::conformance! {
@@ -214,7 +255,8 @@ async fn redis_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
     let (store, now) = (server.store(), second());
     let key = "wxmint:client:{shop-web}";
     store
-        .note_client_token(&page_token("a", now), &app())
+        .client_tokens
+        .note(&page_token("a", now), &app())
         .await
         .expect("noted");
     server.cli(&[
@@ -228,7 +270,8 @@ async fn redis_forgets_who_has_tokens_of_a_client_once_they_have_expired() {
     let behind = server.store_at(|| servers::now() - TimeDelta::hours(8));
     for (store, members) in [(&behind, "3"), (&store, "2")] {
         store
-            .note_client_token(&page_token("a", now), &app())
+            .client_tokens
+            .note(&page_token("a", now), &app())
             .await
             .expect("noted");
         assert_eq!(server.cli(&["ZCARD", key]), members, "by both clocks");
@@ -250,25 +293,46 @@ async fn notes_of_a_users_clients_are_forgotten_by_their_own_date(store: Rc<Stor
         ..over
     };
     for token in [&good, &over] {
-        store.note_client_token(token, &app()).await.expect("noted");
+        store
+            .client_tokens
+            .note(token, &app())
+            .await
+            .expect("noted");
     }
-    store.purge_kept_records(10).await.expect("looked at");
+    store
+        .revocation_stream
+        .purge_kept_records(10)
+        .await
+        .expect("looked at");
     let clients = |noted: Vec<NotedClient>| {
         noted
             .into_iter()
             .map(|note| note.client)
             .collect::<Vec<_>>()
     };
-    let left = clients(store.clients_of(&user).await.expect("an answer"));
+    let left = clients(
+        store
+            .client_tokens
+            .clients_of(&user)
+            .await
+            .expect("an answer"),
+    );
     assert!(
         left.len() == 1 && left[0] == good.app,
         "the good token's stays: {left:?}"
     );
-    assert_eq!(store.users_of_client(&page(), 0, 10).await, Ok(vec![]));
-    store.revoke_in_app(&user, &app()).await.expect("ended");
+    assert_eq!(
+        store.client_tokens.users_of(&page(), 0, 10).await,
+        Ok(vec![])
+    );
+    store
+        .revocations
+        .revoke_in_app(&user, &app())
+        .await
+        .expect("ended");
     assert!(
         matches!(
-            store.token_state(&good).await,
+            store.revocations.token_state(&good).await,
             Ok(TokenState::Revoked { .. })
         ),
         "and is found by a revocation"
@@ -281,10 +345,11 @@ async fn a_revocation_in_an_app_revokes_those_of_its_pages_first() {
     let (store, own) = (server.store(), token("a", second()));
     server.cli(&["SET", "wxmint:user:{user-1}:clients", "no clients"]);
     store
+        .revocations
         .revoke_in_app(&user("user-1"), &app())
         .await
         .expect_err("no clients");
-    let state = store.token_state(&own).await;
+    let state = store.revocations.token_state(&own).await;
     assert_eq!(
         state,
         Ok(TokenState::People(vec![])),
@@ -292,9 +357,10 @@ async fn a_revocation_in_an_app_revokes_those_of_its_pages_first() {
     );
     server.cli(&["DEL", "wxmint:user:{user-1}:clients"]);
     store
+        .revocations
         .revoke_in_app(&user("user-1"), &app())
         .await
         .expect("ended");
-    let state = store.token_state(&own).await;
+    let state = store.revocations.token_state(&own).await;
     assert!(matches!(state, Ok(TokenState::Revoked { .. })), "{state:?}");
 }

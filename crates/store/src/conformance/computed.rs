@@ -89,7 +89,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
     let own = (lin.clone(), Generation::Computed);
     let token = issued(first.began_at().timestamp());
     assert_eq!(
-        store.token_state(&token).await,
+        store.revocations.token_state(&token).await,
         Ok(TokenState::People(vec![own]))
     );
 
@@ -130,7 +130,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
         generation: None,
         dissolved: false,
     };
-    assert_eq!(store.leave(&lin, &bound).await, Ok(free));
+    assert_eq!(store.unbindings.leave(&lin, &bound).await, Ok(free));
     assert_eq!(store.bindings.find(&lin).await, Ok(None));
     assert_eq!(
         store
@@ -141,7 +141,7 @@ async fn a_computed_user_is_found_by_the_person_and_the_person_by_the_user(store
         Ok(vec![])
     );
     assert!(matches!(
-        store.token_state(&token).await,
+        store.revocations.token_state(&token).await,
         Ok(TokenState::Revoked { .. })
     ));
 }
@@ -234,6 +234,7 @@ async fn who_has_a_session_from_before_lists_were_kept_is_not_new(store: Rc<Stor
         "the user is known by another person"
     );
     store
+        .unbindings
         .leave(&person("o1"), &Bound::computed(user("o1")))
         .await
         .expect("left");
@@ -258,11 +259,16 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Sto
         logged_in(&store, &login("o1", &second, "k2")).await.0.user,
         user("user-1")
     );
-    let left = store.leave(&person("o1"), &made).await.expect("left");
+    let left = store
+        .unbindings
+        .leave(&person("o1"), &made)
+        .await
+        .expect("left");
     let BindingState::Leaving { since, .. } = left else {
         panic!("{left:?}")
     };
     store
+        .unbindings
         .dismiss(&user("user-1"), &person("o1"), FIRST, since)
         .await
         .expect("dismissed");
@@ -297,6 +303,7 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
         by_unionid: false,
     };
     store
+        .revocations
         .set_blocked(&user("user-1"), true)
         .await
         .expect("blocked");
@@ -407,16 +414,25 @@ async fn a_login_that_computes_nobody_takes_nobody_away(store: Rc<Store>) {
 async fn revocations_and_blocks_reach_a_computed_user(store: Rc<Store>) {
     let [first, second, third] = orders(&store, [0, 1, 2]).await;
     logged_in(&store, &login("o1", &first, "k1")).await;
-    store.revoke_user(&user(USER), None).await.expect("ended");
+    store
+        .revocations
+        .revoke_user(&user(USER), None)
+        .await
+        .expect("ended");
     let (_, may_be_revoked) = logged_in(&store, &login("o1", &second, "k2")).await;
     assert!(may_be_revoked);
     let at = second.began_at().timestamp();
     let dated = store
+        .revocations
         .date_token(&person("o1"), &issued(at), at + 50)
         .await
         .expect("dated");
     assert!(dated.is_some_and(|date| date > at), "{dated:?}");
-    store.set_blocked(&user(USER), true).await.expect("blocked");
+    store
+        .revocations
+        .set_blocked(&user(USER), true)
+        .await
+        .expect("blocked");
     assert!(
         logged_in(&store, &login("o1", &third, "k3"))
             .await
@@ -443,6 +459,7 @@ async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Store>) {
         .expect("forgotten");
     logged_in(&store, &twice(&second)).await;
     store
+        .unbindings
         .leave(&person("o1"), &Bound::computed(user(USER)))
         .await
         .expect("left");
@@ -578,7 +595,7 @@ mod redis_only {
             let (bound, _) = logged_in(&store, &login("o1", &order, "k1")).await;
             listed(&store, std::slice::from_ref(&lin)).await;
             server.cli(&breaks);
-            store.leave(&lin, &bound).await.expect_err(what);
+            store.unbindings.leave(&lin, &bound).await.expect_err(what);
             server.cli(&mends);
             let found = store
                 .bindings
@@ -590,9 +607,13 @@ mod redis_only {
                 (&found.user, found.generation),
                 (&user(USER), Generation::Computed)
             );
-            assert_eq!(store.leave(&lin, &found).await, Ok(FREE), "{what}");
+            assert_eq!(
+                store.unbindings.leave(&lin, &found).await,
+                Ok(FREE),
+                "{what}"
+            );
             let token = issued(order.began_at().timestamp());
-            let state = store.token_state(&token).await;
+            let state = store.revocations.token_state(&token).await;
             assert!(matches!(state, Ok(TokenState::Revoked { .. })), "{what}");
             let covers = |revocation: &Revocation| matches!(revocation, Revocation::UserInApp { before, .. } if *before >= token.issued_at);
             let told = read_after(&store, "").await.0;

@@ -28,9 +28,9 @@ pub struct ErasedPerson {
     pub counters: u64,
 }
 
-/// What an erasure does for all kinds of a person's data at once. One script deletes the binding, the
-/// session and the counters, so that a login at the same time comes before or after all of it. One
-/// scan finds sessions and unionids, because a scan reads the names of all keys.
+/// What an erasure does for all kinds of a person's data at once. One script deletes the binding,
+/// the session and the counters, so that a login at the same time comes before or after all of it.
+/// One scan finds sessions and unionids, because a scan reads the names of all keys.
 #[derive(Clone)]
 pub struct Erasures {
     link: Rc<RedisClient>,
@@ -42,9 +42,9 @@ impl Erasures {
         Self { link, bindings }
     }
 
-    /// Erases the data of a person who is not bound, except the users of [`Bindings::left_by`] that are
-    /// not in `struck`, and the person's counters of the kinds `limits`. `None` if the person is
-    /// bound, is being bound or unbound, or has a computed user.
+    /// Erases the data of a person who is not bound, except the users of [`Bindings::left_by`] that
+    /// are not in `struck`, and the person's counters of the kinds `limits`. `None` if the person
+    /// is bound, is being bound or unbound, or has a computed user.
     pub async fn erase(
         &self,
         person: &Person,

@@ -148,8 +148,8 @@ impl RateLimitKey {
         }
     }
 
-    /// Counts the events of a person. An erasure must name the kind ([`Erasures::erase`](crate::Erasures::erase)). All
-    /// keys of a kind must have the same rate.
+    /// Counts the events of a person. An erasure must name the kind
+    /// ([`Erasures::erase`](crate::Erasures::erase)). All keys of a kind must have the same rate.
     pub fn of_person(person: &Person, kind: &str, what: &str, rate: Rate) -> Self {
         let prefix = if what.is_empty() {
             String::new()

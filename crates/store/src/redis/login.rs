@@ -1,7 +1,6 @@
-//! The store's part of a login: recording the person's login, and noting the life of its token.
+//! The store's part of a login: recording the login of a person.
 
-use std::collections::BTreeMap;
-use std::{sync::Arc, time::Duration, time::Instant as Moment};
+use std::time::Duration;
 
 use redis::Value;
 use wxmint_ids::UserId;
@@ -11,8 +10,8 @@ use super::sessions::{line, micros, owner_text, quarter};
 use super::{Call, Store, flag, name, packed, script};
 use crate::limits::TooMany;
 use crate::{
-    AttemptId, BindingState, Bound, Generation, Intent, LIFE_HOLDS, LIFE_NOTED_EVERY, Lives,
-    LoginRecord, PossibleLoss, REVOCATIONS_KEPT, Recorded, Result, StoreError, UnboundPolicy,
+    BindingState, Bound, Generation, Intent, LoginRecord, Recorded, Result, StoreError,
+    UnboundPolicy,
 };
 
 /// The answer about a computed user's list: its fields `block`, `ended` and `floor`, and the day on
@@ -26,133 +25,6 @@ type SeenUser = (
 const A_DAY: u64 = 86_400;
 
 impl Store {
-    /// Notes the life of the tokens that this process issues, before it issues any. A revocation of
-    /// a user's tokens is kept for the longest noted life of which tokens may be left, so that it
-    /// is kept long enough even after the setting was shortened. Does nothing if the life was noted
-    /// less than 5 minutes ago.
-    pub async fn note_life(&self, life: Duration) -> Result<()> {
-        let now = self.clock.now();
-        let url = self.link.access.url();
-        let is_noted = match &*self.caches.noted_life.borrow() {
-            None => false,
-            Some((at_url, noted, at)) => {
-                let since = (now - at).to_std();
-                let is_fresh = since.is_ok_and(|since| since < LIFE_NOTED_EVERY);
-                Arc::ptr_eq(at_url, &url) && *noted >= life && is_fresh
-            }
-        };
-        if is_noted {
-            return Ok(());
-        }
-        self.note_life_again(life, &Lives::default()).await
-    }
-
-    /// As [`Self::note_life`], but always writes, together with the lives that were `known` before,
-    /// because the notes may be lost. A store without any life is new or was emptied: that is noted
-    /// as a [`PossibleLoss`].
-    pub async fn note_life_again(&self, life: Duration, known: &Lives) -> Result<()> {
-        let now = self.clock.now();
-        self.note_lives(Some(life), known).await?;
-        self.caches
-            .noted_life
-            .replace(Some((self.link.access.url(), life, now)));
-        Ok(())
-    }
-
-    /// Notes lives that were known before, because the store may have lost them.
-    pub async fn restore_lives(&self, known: &Lives) -> Result<()> {
-        self.note_lives(None, known).await
-    }
-
-    async fn note_lives(&self, life: Option<Duration>, known: &Lives) -> Result<()> {
-        let script = script::NOTE_LIFE
-            .on(&[name::LIVES, name::MARK, name::POSSIBLE_LOSS])
-            .arg(self.clock.now().timestamp());
-        let script = script.arg(
-            life.map(|life| life.as_secs().to_string())
-                .unwrap_or_default(),
-        );
-        let script = script
-            .arg(LIFE_HOLDS.as_secs())
-            .arg(AttemptId::random().to_string())
-            .arg(REVOCATIONS_KEPT.as_secs());
-        let script = known
-            .pairs()
-            .fold(script, |script, (life, last)| script.arg(life).arg(last));
-        self.link.run::<u8>("note_life", script).await?;
-        Ok(())
-    }
-
-    /// Whether `known` has this life, noted recently enough to count until the next note.
-    pub fn knows_life(&self, life: Duration, known: &Lives) -> bool {
-        let lasts = (life + LIFE_HOLDS).saturating_sub(LIFE_NOTED_EVERY);
-        known.has(life, self.clock.now().timestamp() + lasts.as_secs() as i64)
-    }
-
-    /// Notes how long a site can refresh the tokens of a login. Revocations are dated without
-    /// regard to this, because verifiers never see refresh tokens.
-    pub async fn note_renewals(&self, life: Duration) -> Result<()> {
-        let script = script::NOTE_LIFE
-            .on(&[name::RENEWALS])
-            .arg(self.clock.now().timestamp());
-        let script = script
-            .arg(life.as_secs())
-            .arg(LIFE_HOLDS.as_secs())
-            .arg("")
-            .arg(0);
-        self.link.run::<u8>("note_life", script).await?;
-        Ok(())
-    }
-
-    /// How long ago the oldest login may be that still has a token or a refresh token.
-    pub async fn longest_login(&self) -> Result<Duration> {
-        let asked = Call::at(name::LIVES).cmd("TIME");
-        let asked = asked
-            .cmd("HGETALL")
-            .arg(name::LIVES)
-            .cmd("HGETALL")
-            .arg(name::RENEWALS);
-        type Lasting = BTreeMap<u64, i64>;
-        let sent = Moment::now();
-        let (time, lives, renewals): ((u64, u64), Lasting, Lasting) =
-            self.link.run("longest_login", asked).await?;
-        let second = (self.clock.told(sent, time) / 1_000_000) as i64;
-        let second = second.min(self.clock.now().timestamp());
-        let renewals = renewals
-            .into_iter()
-            .filter(|(_, last)| *last >= second)
-            .map(|(life, _)| life)
-            .max();
-        let renewals = Duration::from_secs(renewals.unwrap_or_default());
-        Ok(Lives::from(lives).longest(second).max(renewals))
-    }
-
-    /// The mark that identifies this Redis and changes if it was emptied; and since when it may
-    /// lack revocations.
-    pub async fn mark(&self) -> Result<(Option<String>, Option<PossibleLoss>)> {
-        let asked = Call::of("GET", name::MARK)
-            .cmd("GET")
-            .arg(name::POSSIBLE_LOSS);
-        let (mark, possible_loss): (Option<String>, Option<String>) =
-            self.link.run("mark", asked).await?;
-        Ok((mark, possible_loss.as_deref().and_then(PossibleLoss::read)))
-    }
-
-    /// Notes that revocations were lost at this second.
-    pub async fn note_loss(&self, second: i64) -> Result<()> {
-        self.texts
-            .keep(
-                name::POSSIBLE_LOSS,
-                &PossibleLoss {
-                    since: second,
-                    is_certain: true,
-                }
-                .to_string(),
-                REVOCATIONS_KEPT,
-            )
-            .await
-    }
-
     /// Counts the person's login and returns the state of the person's binding. Stores the session
     /// key if the person is bound or is bound by this record, unless a later exchange has stored
     /// one.

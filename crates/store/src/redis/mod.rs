@@ -16,7 +16,7 @@ mod script;
 pub(crate) mod sessions;
 pub(crate) mod texts;
 pub(crate) mod tickets;
-mod unbindings;
+pub(crate) mod unbindings;
 pub(crate) mod union_ids;
 pub mod walk;
 
@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use redis::Value;
 use wxmint_ids::{Person, packed};
 use wxmint_keys::vault::Sealed;
-use wxmint_redis_link::{Call, Observer, Reason, RedisClient, RedisUrl, slot_of};
+use wxmint_redis_link::{Call, Observer, Reason, RedisClient, slot_of};
 
 use self::access_tokens::AccessTokenLeases;
 use self::bindings::{Bindings, DRAWN};
@@ -36,10 +36,15 @@ use self::clocks::{SteppedBack, StoreClock};
 use self::codes::Codes;
 use self::erasures::Erasures;
 use self::limits::{EarlierParts, RateLimits};
+use self::revocations::clients::ClientTokens;
+use self::revocations::lives::{NotedLife, TokenLives};
+use self::revocations::record::Revocations;
+use self::revocations::stream::RevocationStream;
 use self::script::{flag, replace};
 use self::sessions::Sessions;
 use self::texts::KeptTexts;
 use self::tickets::Tickets;
+use self::unbindings::Unbindings;
 use self::union_ids::UnionIds;
 use crate::{
     AttemptId, ExchangeTimestamp, Lives, LoginRecord, RateLimitKey, Result, Revocation,
@@ -76,9 +81,6 @@ impl StoreAccess {
     }
 }
 
-/// How long the date of a renewed token is kept after the token has expired, so that later
-/// revocations cover the token even if the clock of Redis has stepped back.
-const NOTE_KEPT: Duration = Duration::from_hours(1);
 /// The limit of the write probe, which is never reached. The probe's keys expire after this period
 /// and an eighth of it.
 const TRIAL: Rate = Rate {
@@ -112,6 +114,16 @@ pub struct Store {
     pub tickets: Tickets,
     /// Access tokens at WeChat, which all replicas share.
     pub access_tokens: AccessTokenLeases,
+    /// The steps of an unbinding that also revoke tokens.
+    pub unbindings: Unbindings,
+    /// Revocations of tokens, and blocks of users.
+    pub revocations: Revocations,
+    /// The stream from which verifiers learn of revocations.
+    pub revocation_stream: RevocationStream,
+    /// The lives of tokens.
+    pub token_lives: TokenLives,
+    /// Which clients have tokens of which users.
+    pub client_tokens: ClientTokens,
     /// What doors keep here.
     pub texts: KeptTexts,
     session_ttl: Duration,
@@ -128,8 +140,6 @@ struct Caches {
     known_lives: Rc<RefCell<Lives>>,
     made: Arc<Mutex<Vec<Revocation>>>,
 }
-
-type NotedLife = (Arc<RedisUrl>, Duration, DateTime<Utc>);
 
 /// One value belongs to one worker thread. A step that is repeated with the same `attempt` gives
 /// the same answer.
@@ -167,14 +177,50 @@ impl Store {
         );
         let codes = Codes::new(Rc::clone(&link), clock.clone(), limits.clone());
         let bindings = Bindings::new(Rc::clone(&link), clock.clone());
+        let sessions = Sessions::new(
+            Rc::clone(&link),
+            clock.clone(),
+            bindings.clone(),
+            session_ttl,
+        );
+        let texts = KeptTexts::new(Rc::clone(&link));
+        let token_lives = TokenLives::new(
+            Rc::clone(&link),
+            clock.clone(),
+            texts.clone(),
+            Rc::clone(&caches.noted_life),
+            Rc::clone(&caches.known_lives),
+        );
+        let client_tokens = ClientTokens::new(Rc::clone(&link), clock.clone());
+        let revocation_stream = RevocationStream::new(
+            Rc::clone(&link),
+            clock.clone(),
+            token_lives.clone(),
+            client_tokens.clone(),
+            Arc::clone(&caches.made),
+        );
+        let revocations = Revocations::new(
+            Rc::clone(&link),
+            clock.clone(),
+            bindings.clone(),
+            revocation_stream.clone(),
+            token_lives.clone(),
+            client_tokens.clone(),
+        );
         Self {
-            union_ids: UnionIds::new(Rc::clone(&link)),
-            sessions: Sessions::new(
+            unbindings: Unbindings::new(
                 Rc::clone(&link),
-                clock.clone(),
                 bindings.clone(),
-                session_ttl,
+                sessions.clone(),
+                revocations.clone(),
             ),
+            revocations,
+            revocation_stream,
+            token_lives,
+            client_tokens,
+            sessions,
+            texts,
+            union_ids: UnionIds::new(Rc::clone(&link)),
             erasures: Erasures::new(Rc::clone(&link), bindings.clone()),
             bindings,
             clock,
@@ -182,7 +228,6 @@ impl Store {
             codes,
             tickets: Tickets::new(Rc::clone(&link)),
             access_tokens: AccessTokenLeases::new(Rc::clone(&link)),
-            texts: KeptTexts::new(Rc::clone(&link)),
             link,
             session_ttl,
             caches,

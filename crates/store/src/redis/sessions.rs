@@ -50,8 +50,8 @@ const OWNER: &[u8] = b"u";
 /// The bytes of a session's owner: a packed UUID.
 const OWNER_LEN: usize = 17;
 
-/// The session keys of persons. A key is stored with the binding for which its login brought it, and is
-/// given out only to that binding's user: one script reads the binding and the session.
+/// The session keys of persons. A key is stored with the binding for which its login brought it,
+/// and is given out only to that binding's user: one script reads the binding and the session.
 #[derive(Clone)]
 pub struct Sessions {
     link: Rc<RedisClient>,

@@ -8,8 +8,8 @@ use wxmint_redis_link::{Call, RedisClient};
 use super::script::{self, replace};
 use crate::Result;
 
-/// Texts at keys that the caller names. The operations are commands on one key, so that replicas agree
-/// without a script: if several want to be the first to store a text, one of them is.
+/// Texts at keys that the caller names. The operations are commands on one key, so that replicas
+/// agree without a script: if several want to be the first to store a text, one of them is.
 #[derive(Clone)]
 pub struct KeptTexts {
     link: Rc<RedisClient>,

@@ -1,11 +1,39 @@
 //! The steps of an unbinding that also revoke tokens.
 
+use std::rc::Rc;
+
 use wxmint_ids::{Person, UserId, packed};
+use wxmint_redis_link::RedisClient;
 
-use super::{Store, name, script};
-use crate::{BindingState, Bound, Generation, Result};
+use super::{Bindings, Sessions, name, script};
+use crate::{BindingState, Bound, Generation, Result, Revocations};
 
-impl Store {
+/// The steps of an unbinding that are steps of two subjects. One script removes a person from a
+/// user's list and revokes the user's tokens of the person's app: if a process died between the
+/// two, the person would be unbound, and tokens of the binding would stay valid.
+#[derive(Clone)]
+pub struct Unbindings {
+    link: Rc<RedisClient>,
+    bindings: Bindings,
+    sessions: Sessions,
+    revocations: Revocations,
+}
+
+impl Unbindings {
+    pub(super) fn new(
+        link: Rc<RedisClient>,
+        bindings: Bindings,
+        sessions: Sessions,
+        revocations: Revocations,
+    ) -> Self {
+        Self {
+            link,
+            bindings,
+            sessions,
+            revocations,
+        }
+    }
+
     /// Begins to unbind a person and deletes the session keys. From now on, no login finds the
     /// binding. If the user is computed, only the revocations of its tokens remain.
     pub async fn leave(&self, person: &Person, bound: &Bound) -> Result<BindingState> {
@@ -23,12 +51,12 @@ impl Store {
     /// it is revoked too.
     async fn leave_computed(&self, person: &Person, user: &UserId) -> Result<BindingState> {
         self.sessions.delete_keys(person, None).await?;
-        self.revoke_in_app(user, &person.app).await?;
+        self.revocations.revoke_in_app(user, &person.app).await?;
         self.bindings.strike_off(user, person).await?;
         self.bindings.leave_computed(person).await?;
         let state = self.bindings.state(person).await?;
         if matches!(&state, BindingState::Bound(bound) if bound.user == *user) {
-            self.revoke_in_app(user, &person.app).await?;
+            self.revocations.revoke_in_app(user, &person.app).await?;
         }
         Ok(state)
     }
@@ -58,7 +86,8 @@ impl Store {
         // The tokens of clients come first, because the phone cannot repeat the request once its
         // own token is revoked. They are revoked up to the second in which the person left, because
         // this step may be repeated when there are newer tokens.
-        self.revoke_clients_of(user, &person.app, Some(since))
+        self.revocations
+            .revoke_clients_of(user, &person.app, Some(since))
             .await?;
         let script = script::DISMISS
             .on(&keys)
@@ -68,6 +97,8 @@ impl Store {
             .link
             .run_confirmed("dismiss", script.arg(person.app.as_str()).arg(since))
             .await?;
-        self.publish_app(user, &person.app, unpublished).await
+        self.revocations
+            .publish_app(user, &person.app, unpublished)
+            .await
     }
 }

@@ -9,8 +9,9 @@ use wxmint_redis_link::{Call, RedisClient};
 use super::{name, replace};
 use crate::{Result, UNPROVEN_LINK_KEPT};
 
-/// The links from unionids to users, and the users who are in conflict about a unionid. The links have
-/// keys of their own: a Redis Cluster keeps them in other slots than the persons and the users.
+/// The links from unionids to users, and the users who are in conflict about a unionid. The links
+/// have keys of their own: a Redis Cluster keeps them in other slots than the persons and the
+/// users.
 #[derive(Clone)]
 pub struct UnionIds {
     link: Rc<RedisClient>,

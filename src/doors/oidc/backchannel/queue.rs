@@ -157,10 +157,10 @@ impl Cursor {
         clients: &[&Client],
     ) -> Result<Self, StoreError> {
         loop {
-            let read = match store.revocations_after(&self.0, PAGE).await? {
+            let read = match store.revocation_stream.after(&self.0, PAGE).await? {
                 Some(read) => read,
                 // The stream does not have this position, or no longer.
-                None => match store.revocations_after("", PAGE).await? {
+                None => match store.revocation_stream.after("", PAGE).await? {
                     Some(read) => read,
                     None => return Ok(self),
                 },
@@ -318,7 +318,11 @@ mod tests {
         let looks = async || Cursor::read(&store).await?.go_on(&store, &told).await;
         let revokes = async |user: &str| {
             let user = user.parse().expect("a user");
-            store.revoke_user(&user, None).await.expect("revoked");
+            store
+                .revocations
+                .revoke_user(&user, None)
+                .await
+                .expect("revoked");
         };
 
         revokes("user-1").await;

@@ -60,8 +60,8 @@ pub struct Intent {
 /// The generation of a person's binding. A late command for an old binding names an old generation,
 /// so it changes nothing.
 ///
-/// Redis, the scripts and the tags of tokens have it as its [number](Self::number), in decimal. Only
-/// the list of a computed user has a day and `c` in its place (`admit.lua`).
+/// Redis, the scripts and the tags of tokens have it as its [number](Self::number), in decimal.
+/// Only the list of a computed user has a day and `c` in its place (`admit.lua`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
     /// The person has a computed user, and no record of a binding. The number is 0.

@@ -1,5 +1,5 @@
-//! Walks over the persons in Redis, page by page. [`wxmint_redis_link::scan`] documents which keys a
-//! walk finds.
+//! Walks over the persons in Redis, page by page. [`wxmint_redis_link::scan`] documents which keys
+//! a walk finds.
 
 use std::collections::HashSet;
 

@@ -1,18 +1,21 @@
 //! Revocations in Redis: in the slot of the user's list, where this service looks them up, and in
 //! the stream, from which verifiers learn of them.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use futures_util::future::{try_join, try_join_all};
 use redis::Value;
-use wxmint_ids::{AppId, ClientId, Person, UserId};
-use wxmint_verify::MAX_LEEWAY;
+use wxmint_ids::{AppId, Person, UserId};
+use wxmint_keys::token::Issued;
+use wxmint_redis_link::scan::{Page, Place, Slots};
+use wxmint_redis_link::{Call, RedisClient};
 
 use super::stream::KEY_REVOCATIONS_KEPT;
-use crate::redis::clocks::APART;
-use crate::redis::{Call, NOTE_KEPT, Store, bindings::admission, name, packed, script};
-use crate::{Issued, REVOCATIONS_KEPT, Result, Revocation, StoreError, TokenState, UserState};
-use wxmint_redis_link::scan::{Page, Place, Slots};
+use super::{ClientTokens, NOTE_KEPT, RevocationStream, TokenLives};
+use crate::redis::bindings::{Bindings, admission};
+use crate::redis::clocks::{APART, StoreClock};
+use crate::redis::{name, script};
+use crate::{Generation, REVOCATIONS_KEPT, Result, Revocation, StoreError};
 
 /// The value of a token's revocation that has been added to the stream, but may not have reached
 /// replicas.
@@ -20,22 +23,83 @@ const ADDED: &str = "added";
 /// The value of a token's revocation that is in the stream, also at replicas.
 const PUBLISHED: &str = "told";
 
-/// A user may have tokens of this client until this second. The user approved the client through
-/// this app.
+/// The owner of a token, and whether the token has been revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotedClient {
-    pub client: AppId,
-    pub app: AppId,
-    /// In seconds since 1970.
-    pub until: i64,
+pub enum TokenState {
+    /// The token has not been revoked. It was issued to one of these persons: those of its user in
+    /// its app, each with the generation of the binding.
+    People(Vec<(Person, Generation)>),
+    /// All tokens of its user were revoked, and this one with them. `published`: whether the
+    /// revocation is in the stream, so that a repetition has nothing left to do.
+    RevokedWithUser { published: bool },
+    /// The token itself was revoked, or all tokens of its user in its app were. `published`:
+    /// whether the revocation of the token itself is in the stream.
+    Revoked { published: bool },
 }
 
-/// A revocation is written where [`Store::token_state`] finds it, then into the stream. It is
+impl TokenState {
+    /// Whether the token was revoked, and a repetition has nothing left to do.
+    pub fn is_published(&self) -> bool {
+        matches!(
+            self,
+            Self::RevokedWithUser { published: true } | Self::Revoked { published: true }
+        )
+    }
+}
+
+/// Whether a user is blocked, and up to when the user's tokens are revoked. Also for users without
+/// persons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserState {
+    pub blocked: bool,
+    /// All tokens that the user was issued up to this second are revoked. Kept until all of them
+    /// have expired.
+    pub revoked_before: Option<i64>,
+    /// Whether that revocation is in the stream, where verifiers learn of it.
+    pub published: bool,
+}
+
+/// The revocations of tokens, and what they depend on: the date of a token, and the block of a
+/// user.
+///
+/// A revocation is written where [`Self::token_state`] finds it, then into the stream. It is
 /// answered once replicas have both, unless a login made it. A repetition performs the missing
 /// steps. No part of it expires by the store's clock, or may be evicted:
-/// [`Store::purge_revocations`] purges it. While the store's clock is more than a minute ahead of
+/// [`RevocationStream::purge`] purges it. While the store's clock is more than a minute ahead of
 /// this machine's, no revocation is made.
-impl Store {
+///
+/// The user's list is in the slot of the user's revocations, and a block is a field of the list. So
+/// one round trip finds the persons to whom a token may belong and whether the token was revoked,
+/// and one script blocks a user and revokes the user's tokens.
+#[derive(Clone)]
+pub struct Revocations {
+    link: Rc<RedisClient>,
+    clock: StoreClock,
+    bindings: Bindings,
+    stream: RevocationStream,
+    lives: TokenLives,
+    clients: ClientTokens,
+}
+
+impl Revocations {
+    pub(in crate::redis) fn new(
+        link: Rc<RedisClient>,
+        clock: StoreClock,
+        bindings: Bindings,
+        stream: RevocationStream,
+        lives: TokenLives,
+        clients: ClientTokens,
+    ) -> Self {
+        Self {
+            link,
+            clock,
+            bindings,
+            stream,
+            lives,
+            clients,
+        }
+    }
+
     /// Finds the owner of a token, and whether the token has been revoked.
     pub async fn token_state(&self, token: &Issued) -> Result<TokenState> {
         let Issued {
@@ -147,7 +211,7 @@ impl Store {
     }
 
     /// Revokes all tokens that a user was issued in one app up to and in this second; see
-    /// [`Store::revoke_user`].
+    /// [`Self::revoke_user`].
     pub async fn revoke_in_app(&self, user: &UserId, app: &AppId) -> Result<()> {
         // The tokens of clients come first, because the phone cannot repeat the request once its
         // own token is revoked.
@@ -169,13 +233,13 @@ impl Store {
             before: second,
             until: second,
         };
-        self.record_revocation(&revocation).await?;
+        self.record(&revocation).await?;
         self.publish_app(user, app, Some(second))
             .await
             .map(|()| true)
     }
 
-    /// Dates the token of a login, as [`Store::date_token`] does, and revokes the tokens that its
+    /// Dates the token of a login, as [`Self::date_token`] does, and revokes the tokens that its
     /// user was issued in its app before: those of earlier seconds, and those of the same second
     /// for which this was called before. So one token is left of several logins at the same time.
     /// Does not wait for replicas, because one frozen replica would prevent all logins, and a
@@ -200,7 +264,7 @@ impl Store {
             .arg(latest)
             .arg(id.as_str())
             .arg(*expires_at);
-        let life = self.longest_life().as_secs() as i64;
+        let life = self.lives.longest().as_secs() as i64;
         let script = script.arg(life);
         let answer: Option<(i64, Vec<(String, i64)>)> =
             self.link.run("revoke_earlier", script).await?;
@@ -217,7 +281,7 @@ impl Store {
             before,
             until: before,
         };
-        let (until, _) = self.put_into_stream(&revocation, None, false).await?;
+        let (until, _) = self.stream.put(&revocation, None, false).await?;
         if until > date + life {
             // Another replica has begun to issue tokens with a longer life than this process knew.
             let script = published(user, &format!("app:{app}"), before, until);
@@ -251,7 +315,8 @@ impl Store {
             until,
         };
         let (_, is_added) = self
-            .put_into_stream(&revocation, Some((name::revoked_key(kid), &["NX"])), true)
+            .stream
+            .put(&revocation, Some((name::revoked_key(kid), &["NX"])), true)
             .await?;
         Ok(is_added)
     }
@@ -275,7 +340,7 @@ impl Store {
 
     /// Blocks a user's list, which then admits no person, and in the same step revokes all of the
     /// user's tokens up to the present second of the list's primary; or lifts the block. Returns
-    /// the number of this change, for [`Store::confirm_block`]. Call [`Store::revoke_user`]
+    /// the number of this change, for [`Self::confirm_block`]. Call [`Self::revoke_user`]
     /// afterwards: it revokes tokens that other primaries have dated, and adds the revocation to
     /// the stream.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<u64> {
@@ -385,18 +450,19 @@ impl Store {
     }
 
     /// Writes a revocation again that the store has lost.
-    pub async fn restore_revocation(&self, revocation: &Revocation) -> Result<()> {
+    pub async fn restore(&self, revocation: &Revocation) -> Result<()> {
         let Revocation::Key { kid, .. } = revocation else {
-            self.record_revocation(revocation).await?;
-            return self.put_into_stream_again(revocation, None).await;
+            self.record(revocation).await?;
+            return self.stream.put_again(revocation, None).await;
         };
-        self.put_into_stream_again(revocation, Some((name::revoked_key(kid), &["KEEPTTL"])))
+        self.stream
+            .put_again(revocation, Some((name::revoked_key(kid), &["KEEPTTL"])))
             .await
     }
 
     /// Whether the record of a revocation is missing, or covers less, although the stream still has
     /// the revocation.
-    pub async fn lacks_revocation(&self, revocation: &Revocation) -> Result<bool> {
+    pub async fn lacks(&self, revocation: &Revocation) -> Result<bool> {
         let held = |user| Call::of("HGET", name::revocations(user));
         let (asked, least) = match revocation {
             Revocation::User { user, before, .. } => (held(user).arg("before"), *before),
@@ -421,7 +487,7 @@ impl Store {
     }
 
     /// Writes only the record of a revocation, not its entry in the stream.
-    pub async fn record_revocation(&self, revocation: &Revocation) -> Result<()> {
+    pub async fn record(&self, revocation: &Revocation) -> Result<()> {
         let restored = |user: &UserId, field: String, second: i64| {
             change_revocations(user, "restore")
                 .arg(field)
@@ -445,105 +511,6 @@ impl Store {
             .map(drop)?)
     }
 
-    /// Notes a token of a client that was approved through this app, so that a revocation in either
-    /// of the two also revokes this token.
-    pub async fn note_client_token(&self, token: &Issued, app: &AppId) -> Result<()> {
-        let until = token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64;
-        let now = self.clock.now().timestamp();
-        let of_client = script::NOTE_CLIENT
-            .on(&[&name::users_of_client(&token.app)])
-            .arg(packed::user(&token.user));
-        let of_user = script::NOTE_CLIENT
-            .on(&[&name::clients(&token.user)])
-            .arg(format!("{} {app}", token.app));
-        // This comes first, because by this date the other two notes are found and purged.
-        let kept = script::KEEP_RECORDS
-            .on(&[name::KEPT])
-            .arg(token.user.as_str())
-            .arg(until)
-            .arg("")
-            .arg(now);
-        self.link.run_confirmed::<u64>("note_client", kept).await?;
-        // Replicas must have the notes, because a revocation that finds no note would leave the
-        // token valid.
-        let note = |note: Call| self.link.run_confirmed::<u8>("note_client", note);
-        Ok(try_join(
-            note(of_client.arg(until).arg(now)),
-            note(of_user.arg(until)),
-        )
-        .await
-        .map(drop)?)
-    }
-
-    /// The clients that may have tokens of the user.
-    pub async fn clients_of(&self, user: &UserId) -> Result<Vec<NotedClient>> {
-        let asked = Call::of("ZRANGE", name::clients(user))
-            .arg(0)
-            .arg(-1)
-            .arg("WITHSCORES");
-        let noted: Vec<(String, f64)> = self.link.run("clients_of", asked).await?;
-        let read = |(note, until): (String, f64)| {
-            let (client, app) = note.split_once(' ')?;
-            Some(NotedClient {
-                client: client.parse().ok()?,
-                app: app.parse().ok()?,
-                until: until as i64,
-            })
-        };
-        noted
-            .into_iter()
-            .map(|note| read(note).ok_or(StoreError::Damaged("a user's pages")))
-            .collect()
-    }
-
-    /// Deletes these notes, because all their tokens have been revoked. Notes of later tokens stay.
-    pub async fn forget_clients(&self, user: &UserId, noted: &[NotedClient]) -> Result<()> {
-        let delete = |key: &str, member: &[u8], until: i64| {
-            let script = script::FORGET_CLIENT.on(&[key]).arg(member).arg(until);
-            self.link.run_confirmed::<u8>("forget_client", script)
-        };
-        for NotedClient { client, app, until } in noted {
-            delete(
-                &name::clients(user),
-                format!("{client} {app}").as_bytes(),
-                *until,
-            )
-            .await?;
-        }
-        let left = self.clients_of(user).await?;
-        for NotedClient { client, until, .. } in noted
-            .iter()
-            .filter(|note| !left.iter().any(|it| it.client == note.client))
-        {
-            delete(&name::users_of_client(client), &packed::user(user), *until).await?;
-        }
-        Ok(())
-    }
-
-    /// At most `most` users that may have a token of a client, each with the last second of such a
-    /// token, ordered by that second, which is `from` or later.
-    pub async fn users_of_client(
-        &self,
-        client: &ClientId,
-        from: i64,
-        most: usize,
-    ) -> Result<Vec<(UserId, i64)>> {
-        let asked = Call::of("ZRANGE", name::users_of_client(&client.0));
-        let asked = asked
-            .arg(from)
-            .arg("+inf")
-            .arg("BYSCORE")
-            .arg("LIMIT")
-            .arg(0)
-            .arg(most)
-            .arg("WITHSCORES");
-        let users: Vec<(Vec<u8>, f64)> = self.link.run("users_of_client", asked).await?;
-        users
-            .iter()
-            .map(|(user, until)| Ok((packed::read_user(user)?, *until as i64)))
-            .collect()
-    }
-
     /// Revokes the user's tokens of the clients that were approved through this app, up to `last`,
     /// or up to now.
     pub(in crate::redis) async fn revoke_clients_of(
@@ -552,15 +519,7 @@ impl Store {
         app: &AppId,
         last: Option<i64>,
     ) -> Result<()> {
-        let asked = Call::of("ZRANGE", name::clients(user)).arg(0).arg(-1);
-        let noted: Vec<String> = self.link.run("clients_of", asked).await?;
-        for (client, _) in noted
-            .iter()
-            .filter_map(|note| note.split_once(' ').filter(|(_, of)| *of == app.as_str()))
-        {
-            let client = client
-                .parse()
-                .map_err(|_| StoreError::Damaged("a user's pages"))?;
+        for client in self.clients.clients_through(user, app).await? {
             self.revoke_in_one_app(user, &client, last).await?;
         }
         Ok(())
@@ -617,28 +576,10 @@ impl Store {
     /// Returns the date that it has in the stream.
     async fn put_once(&self, revocation: &Revocation, confirmed: bool) -> Result<i64> {
         let note = name::put(&revocation.form().name());
-        self.put_into_stream(revocation, Some((note, &["NX", "EX", "60"])), confirmed)
+        self.stream
+            .put(revocation, Some((note, &["NX", "EX", "60"])), confirmed)
             .await
             .map(|(date, _)| date)
-    }
-
-    /// The longest life of tokens that this thread knows of, its own or another replica's.
-    fn longest_life(&self) -> Duration {
-        let own = self
-            .caches
-            .noted_life
-            .borrow()
-            .as_ref()
-            .map(|(_, life, _)| *life);
-        let known = self.caches.known_lives.borrow();
-        let known = known.longest(self.clock.now().timestamp());
-        own.map_or(known, |own| {
-            if self.caches.known_lives.borrow().is_empty() {
-                own
-            } else {
-                known.max(own)
-            }
-        })
     }
 
     pub(in crate::redis) async fn publish_app(

@@ -2,19 +2,23 @@
 //! has a date, and is purged only by that date.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::{fmt, mem, time::Duration, time::Instant as Moment};
+use std::{fmt, mem, rc::Rc, sync::Arc, time::Duration, time::Instant as Moment};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 use redis::Value;
 use wxmint_ids::{AppId, TokenId, UserId};
+use wxmint_redis_link::{Call, RedisClient};
 use wxmint_verify::revocations::{RevocationEntry, RevocationHash};
 use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::record::{change_revocations, unless_ahead};
-use crate::redis::{Call, NOTE_KEPT, Store, clocks::APART, name, script};
+use super::{ClientTokens, Lives, NOTE_KEPT, TokenLives};
+use crate::redis::clocks::{APART, StoreClock};
+use crate::redis::{name, script};
 use crate::{Result, StoreError};
 
 /// How long a revocation is needed at most: until no verifier can accept a token that was issued
@@ -188,106 +192,6 @@ impl Revocation {
     }
 }
 
-/// The lives of tokens in seconds, each with the last second in which such a token may be left.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lives(BTreeMap<u64, i64>);
-
-impl From<BTreeMap<u64, i64>> for Lives {
-    fn from(lives: BTreeMap<u64, i64>) -> Self {
-        Self(lives)
-    }
-}
-
-/// Revocations may be missing since `since`, because Redis had no life of tokens then: it is new,
-/// or was emptied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PossibleLoss {
-    /// In seconds since 1970.
-    pub since: i64,
-    /// Whether a process has seen that Redis held revocations before.
-    pub is_certain: bool,
-}
-
-/// The suffix of a stored possible loss that is certain.
-const LOST: &str = " lost";
-
-impl fmt::Display for PossibleLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}{}",
-            self.since,
-            if self.is_certain { LOST } else { "" }
-        )
-    }
-}
-
-impl PossibleLoss {
-    pub(in crate::redis) fn read(text: &str) -> Option<Self> {
-        let since = text.strip_suffix(LOST);
-        Some(Self {
-            since: since.unwrap_or(text).parse().ok()?,
-            is_certain: since.is_some(),
-        })
-    }
-}
-
-impl Lives {
-    /// The longest life of a token that may be left at that second; [`LONGEST_LIFE`] if no life is
-    /// known.
-    pub fn longest(&self, second: i64) -> Duration {
-        let left = self
-            .0
-            .iter()
-            .filter(|(_, last)| **last >= second)
-            .map(|(life, _)| *life);
-        if self.0.is_empty() {
-            LONGEST_LIFE
-        } else {
-            Duration::from_secs(left.max().unwrap_or_default())
-        }
-    }
-
-    /// Whether this life is noted up to the second `last` or longer.
-    pub fn has(&self, life: Duration, last: i64) -> bool {
-        self.0
-            .get(&life.as_secs())
-            .is_some_and(|held| *held >= last)
-    }
-
-    /// Merges the lives of `others`, and drops the lives that ended before `second`.
-    pub fn take_on(&mut self, others: &Self, second: i64) {
-        for (life, last) in &others.0 {
-            let held = self.0.entry(*life).or_insert(*last);
-            *held = (*held).max(*last);
-        }
-        self.0.retain(|_, last| *last >= second);
-    }
-
-    /// The lives that `others` lacks, or has for a shorter time.
-    #[must_use]
-    pub fn missing_from(&self, others: &Self) -> Self {
-        let is_missing =
-            |(life, last): &(&u64, &i64)| others.0.get(*life).is_none_or(|held| held < *last);
-        Self(
-            self.0
-                .iter()
-                .filter(is_missing)
-                .map(|(life, last)| (*life, *last))
-                .collect(),
-        )
-    }
-
-    /// Whether no life is known.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(in crate::redis) fn pairs(&self) -> impl Iterator<Item = (u64, i64)> {
-        self.0.iter().map(|(life, last)| (*life, *last))
-    }
-}
-
 /// A page of the stream of revocations, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadRevocations {
@@ -317,7 +221,7 @@ struct Part {
     entries: Vec<Entry>,
 }
 
-/// The outcome of a step of [`Store::purge_revocations`].
+/// The outcome of a step of [`RevocationStream::purge`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Purged {
     /// The number of entries that were purged.
@@ -329,35 +233,50 @@ pub struct Purged {
 /// Chooses the length of a page of at most so many entries, if the stream has more.
 type Length = fn(&[Entry], usize) -> usize;
 
-impl Store {
+/// The stream of revocations, from which verifiers learn of them. It is read page by page, and
+/// purged together with the records of the revocations in it.
+#[derive(Clone)]
+pub struct RevocationStream {
+    link: Rc<RedisClient>,
+    clock: StoreClock,
+    lives: TokenLives,
+    clients: ClientTokens,
+    made: Arc<Mutex<Vec<Revocation>>>,
+}
+
+impl RevocationStream {
+    pub(in crate::redis) fn new(
+        link: Rc<RedisClient>,
+        clock: StoreClock,
+        lives: TokenLives,
+        clients: ClientTokens,
+        made: Arc<Mutex<Vec<Revocation>>>,
+    ) -> Self {
+        Self {
+            link,
+            clock,
+            lives,
+            clients,
+            made,
+        }
+    }
+
     /// Reads at most `most` revocations after `cursor`, or from the oldest if `cursor` is empty.
     /// `None` if the stream does not have this cursor, or no longer.
-    pub async fn revocations_after(
-        &self,
-        cursor: &str,
-        most: usize,
-    ) -> Result<Option<ReadRevocations>> {
+    pub async fn after(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         self.part_after(cursor, most, |_, most| most).await
     }
 
-    /// As [`Self::revocations_after`], but with common page boundaries: unless it is the last page,
+    /// As [`Self::after`], but with common page boundaries: unless it is the last page,
     /// a page has at least half of `most` entries, and ends where the pages of other readers end,
     /// whatever cursors they began with.
-    pub async fn revocations_page(
-        &self,
-        cursor: &str,
-        most: usize,
-    ) -> Result<Option<ReadRevocations>> {
+    pub async fn page(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         self.part_after(cursor, most, where_readers_meet).await
     }
 
-    /// As [`Self::revocations_after`], but also `None` if the cursor's entry was purged. For a
+    /// As [`Self::after`], but also `None` if the cursor's entry was purged. For a
     /// caller that wants to know whether the stream is still the same.
-    pub async fn revocations_after_entry(
-        &self,
-        cursor: &str,
-        most: usize,
-    ) -> Result<Option<ReadRevocations>> {
+    pub async fn after_entry(&self, cursor: &str, most: usize) -> Result<Option<ReadRevocations>> {
         if !cursor.is_empty() {
             let Some(place) = Place::read(cursor) else {
                 return Ok(None);
@@ -372,7 +291,7 @@ impl Store {
                 return Ok(None);
             }
         }
-        self.revocations_after(cursor, most).await
+        self.after(cursor, most).await
     }
 
     async fn part_after(
@@ -385,7 +304,7 @@ impl Store {
             let part = self
                 .read_stream("revocations_after", "-", "+", most + 1)
                 .await?;
-            return self.page(part, cursor, most, length).map(Some);
+            return self.to_page(part, cursor, most, length).map(Some);
         }
         let Some(place) = Place::read(cursor) else {
             return Ok(None);
@@ -410,7 +329,7 @@ impl Store {
                 let part = self
                     .read_stream("revocations_after", &from, "+", most + 1)
                     .await?;
-                return self.page(part, cursor, most, length).map(Some);
+                return self.to_page(part, cursor, most, length).map(Some);
             }
             _ => return Ok(None),
         }
@@ -426,14 +345,14 @@ impl Store {
             return Ok(None);
         }
         part.entries.remove(0);
-        self.page(part, cursor, most, length).map(Some)
+        self.to_page(part, cursor, most, length).map(Some)
     }
 
     /// Adds a revocation to the stream. With a `note`, it is added only once while the note exists.
     /// The revocation of a user's tokens is dated by the last token that may be left, by the lives
     /// in the store, but not before the date that it already has. Returns its date in the stream,
     /// and whether it was added now.
-    pub(in crate::redis) async fn put_into_stream(
+    pub(in crate::redis) async fn put(
         &self,
         revocation: &Revocation,
         note: Option<Note<'_>>,
@@ -446,8 +365,8 @@ impl Store {
         self.put_dated(revocation, before, note, confirmed).await
     }
 
-    /// As [`Self::put_into_stream`], with the date that the revocation already has.
-    pub(in crate::redis) async fn put_into_stream_again(
+    /// As [`Self::put`], with the date that the revocation already has.
+    pub(in crate::redis) async fn put_again(
         &self,
         revocation: &Revocation,
         note: Option<Note<'_>>,
@@ -482,14 +401,14 @@ impl Store {
         let (ahead, date, is_added) = answer;
         unless_ahead((ahead, ()))?;
         if is_added {
-            self.caches.made.lock().push(revocation.clone().dated(date));
+            self.made.lock().push(revocation.clone().dated(date));
         }
         Ok((date, is_added))
     }
 
     /// The revocations that all workers have added to the stream since the last call.
     pub fn take_made(&self) -> Vec<Revocation> {
-        mem::take(&mut self.caches.made.lock())
+        mem::take(&mut self.made.lock())
     }
 
     async fn read_stream(
@@ -515,8 +434,8 @@ impl Store {
         let (time, lives, entries): Answer = self.link.run(step, asked).await?;
         // By this reading each process notices within seconds that the clock has stepped back.
         let second = (self.clock.told(sent, time) / 1_000_000) as i64;
-        let lives = Lives(lives);
-        self.caches.known_lives.replace(lives.clone());
+        let lives = Lives::from(lives);
+        self.lives.learn(lives.clone());
         Ok(Part {
             second,
             lives,
@@ -524,7 +443,7 @@ impl Store {
         })
     }
 
-    fn page(
+    fn to_page(
         &self,
         Part {
             second,
@@ -565,7 +484,7 @@ impl Store {
     /// machine's by more than a minute. Revocations do not expire in Redis, because if the clock of
     /// Redis were ahead for a moment, revoked tokens would become valid again, and because a full
     /// Redis evicts keys that expire.
-    pub async fn purge_revocations(&self, from: Option<&str>, most: usize) -> Result<Purged> {
+    pub async fn purge(&self, from: Option<&str>, most: usize) -> Result<Purged> {
         let Part {
             second,
             lives,
@@ -664,7 +583,7 @@ impl Store {
         if (second - own).abs() > APART.num_seconds() {
             return Ok(0);
         }
-        let (lives, present) = (Lives(lives), second.min(own) - KEPT_AFTER);
+        let (lives, present) = (Lives::from(lives), second.min(own) - KEPT_AFTER);
         let of_user = users.iter().map(async |(user, noted)| {
             let user = user
                 .parse()
@@ -699,12 +618,13 @@ impl Store {
     /// other clients expires.
     async fn purge_old_clients(&self, user: &UserId, present: i64) -> Result<Option<i64>> {
         let (old, left): (Vec<_>, Vec<_>) = self
+            .clients
             .clients_of(user)
             .await?
             .into_iter()
             .partition(|noted| noted.until < present);
         if !old.is_empty() {
-            self.forget_clients(user, &old).await?;
+            self.clients.delete(user, &old).await?;
         }
         Ok(left.iter().map(|noted| noted.until).max())
     }
