@@ -12,7 +12,7 @@ use wxmint_upstream::Tls;
 use wxmint_wechat::WeChat;
 
 use super::known::{Known, MerchantState};
-use super::{Platform, VARIABLE, store::entries};
+use super::{ThirdPartyPlatform, VARIABLE, store::entries};
 use crate::cli::at_redis::{at_first, open};
 use crate::cli::output::{print, say, table};
 use crate::cli::{exit, failure::Failure, read as command_of, variables, with_env_file};
@@ -39,7 +39,7 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
         .door_files
         .get(VARIABLE)
         .ok_or_else(|| Failure::usage("which platform? Set WXMINT_PLATFORM_FILE"))?;
-    let platform = Platform::parse(&read_private(path)?)
+    let platform = ThirdPartyPlatform::parse(&read_private(path)?)
         .map_err(|wrong| Failure::usage(wrong).at(path.display()))?;
     match command {
         PlatformCommand::Apps => list(&platform),
@@ -47,7 +47,7 @@ fn run(command: &PlatformCommand) -> Result<(), Failure> {
     }
 }
 
-fn list(platform: &Platform) -> Result<(), Failure> {
+fn list(platform: &ThirdPartyPlatform) -> Result<(), Failure> {
     let redis = open()?;
     let kept = run_to_end(at_first(async || {
         entries(&redis, &platform.component.id, 0).await
@@ -96,7 +96,7 @@ fn date(at: i64) -> String {
         .unwrap_or_default()
 }
 
-fn start_push(settings: &Settings, platform: &Platform) -> Result<(), Failure> {
+fn start_push(settings: &Settings, platform: &ThirdPartyPlatform) -> Result<(), Failure> {
     let url = &settings.wechat_url;
     let proxy = settings.wechat_proxy.as_ref();
     let made = Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, ()));

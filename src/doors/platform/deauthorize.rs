@@ -309,7 +309,7 @@ mod tests {
     use super::*;
     use crate::accounts::Named;
     use crate::clock::now;
-    use crate::doors::platform::Platform;
+    use crate::doors::platform::ThirdPartyPlatform;
     use crate::doors::platform::test_fixture::{Bed, app, until};
     use crate::issuer::caller::tests::issuer;
     use crate::login::{Binder, SettledState};
@@ -444,8 +444,8 @@ mod tests {
                 .note(Duration::from_hours(1))
                 .await
                 .expect("noted");
-            let platform =
-                Platform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
+            let platform = ThirdPartyPlatform::parse(FILE.as_bytes())
+                .unwrap_or_else(|wrong| panic!("{wrong}"));
             let (oldest, began) = Follower::new(login, Arc::new(platform), Arc::clone(&issuer))
                 .since()
                 .await;

@@ -3,7 +3,7 @@
 use wxmint_store::{Store, StoreError, walk::Place};
 
 use super::known::{Known, Refusal};
-use super::{CATALOG, Platform, store::entries};
+use super::{CATALOG, ThirdPartyPlatform, store::entries};
 use crate::findings::{Finding, Message, count};
 use crate::{cli::doctor::wechat::address_in, clock::now, issuer::Issuer};
 
@@ -14,7 +14,7 @@ pub(super) const CHECK: &str = "wechat.platform";
 /// Checks when the last ticket came, and whether merchants can log in. Fetches no token, because
 /// each new token invalidates the earlier ones before their time.
 pub(super) async fn examine(
-    platform: &Platform,
+    platform: &ThirdPartyPlatform,
     issuer: &Issuer,
     redis: Option<&Store>,
 ) -> Finding {

@@ -12,7 +12,7 @@ use wxmint_store::{AttemptId, Claim, RateLimitKey};
 use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Session, Verdict};
 use zeroize::Zeroizing;
 
-use super::Platform;
+use super::ThirdPartyPlatform;
 use super::known::{
     COUNTED, Merchant, MerchantState, REFUSAL, Refusal, entry_of, refused_of, trouble_of,
 };
@@ -49,7 +49,7 @@ const ASKED_AGAIN: Rate = Rate {
 const AT_ALL_MERCHANTS: u32 = 10;
 
 #[async_trait(?Send)]
-impl CodeExchanger for Platform {
+impl CodeExchanger for ThirdPartyPlatform {
     fn apps_are_unread(&self) -> Option<LoginError> {
         if self.known().is_compared {
             return None;
@@ -124,7 +124,7 @@ impl CodeExchanger for Platform {
 }
 
 #[async_trait(?Send)]
-impl ComponentTokens for Platform {
+impl ComponentTokens for ThirdPartyPlatform {
     fn own_app(&self) -> &App {
         &self.component
     }
@@ -211,7 +211,7 @@ impl ComponentTokens for Platform {
 }
 
 impl AccessTokens<'_> {
-    async fn component_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
+    async fn component_token(&self, platform: &ThirdPartyPlatform) -> Result<FetchedAccessToken> {
         let component = &platform.component;
         let known = platform.known();
         let ticket = known
@@ -256,7 +256,7 @@ impl AccessTokens<'_> {
     /// merchants share WeChat's limit.
     async fn by_component<T>(
         &self,
-        platform: &Platform,
+        platform: &ThirdPartyPlatform,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
     ) -> Result<T> {
         let may_replace = !platform.known().refuses_new_tokens(&self.app.id, now());
@@ -281,7 +281,7 @@ impl AccessTokens<'_> {
         called
     }
 
-    async fn merchant_token(&self, platform: &Platform) -> Result<FetchedAccessToken> {
+    async fn merchant_token(&self, platform: &ThirdPartyPlatform) -> Result<FetchedAccessToken> {
         let known = platform.known();
         let app = self.app;
         let Some(Merchant {
@@ -326,7 +326,7 @@ impl AccessTokens<'_> {
     /// Writes an entry of the platform. Returns whether the store has answered.
     async fn note(
         &self,
-        platform: &Platform,
+        platform: &ThirdPartyPlatform,
         entry: &str,
         new: &PlatformEntry,
         expected: Expected<'_>,

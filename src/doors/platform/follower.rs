@@ -11,7 +11,7 @@ use wxmint_store::RateLimitKey;
 use wxmint_store::limits::{LimitError, Rate};
 use wxmint_wechat::CallError;
 
-use super::Platform;
+use super::ThirdPartyPlatform;
 use super::deauthorize::{Left, MOST_WALKS};
 use super::known::{COUNTED, code_of, digest_of, done_code};
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
@@ -49,7 +49,7 @@ const TRIED: Rate = Rate {
 const TOLD_AT_ONCE: usize = 32;
 
 /// Follows the platform's state in the store, and does the work for its merchants.
-pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
+pub(super) async fn follow(platform: Arc<ThirdPartyPlatform>, issuer: Arc<Issuer>) {
     let Ok(login) = issuer.login_parts() else {
         return;
     };
@@ -77,7 +77,7 @@ pub(super) async fn follow(platform: Arc<Platform>, issuer: Arc<Issuer>) {
 /// The part of a process that works for a platform.
 pub(super) struct Follower {
     pub(super) login: LoginParts,
-    pub(super) platform: Arc<Platform>,
+    pub(super) platform: Arc<ThirdPartyPlatform>,
     issuer: Arc<Issuer>,
     /// The codes that are being worked on, each as app and digest of its entry.
     at_work: RefCell<HashSet<String>>,
@@ -87,7 +87,11 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn new(login: LoginParts, platform: Arc<Platform>, issuer: Arc<Issuer>) -> Self {
+    pub(super) fn new(
+        login: LoginParts,
+        platform: Arc<ThirdPartyPlatform>,
+        issuer: Arc<Issuer>,
+    ) -> Self {
         Self {
             login,
             platform,

@@ -9,7 +9,7 @@ use wxmint_wechat::{
     AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict,
 };
 
-use super::Platform;
+use super::ThirdPartyPlatform;
 use super::follower::Follower;
 use super::known::{
     COMPARED, Merchant, MerchantState, TICKET, code_of, done_code, entry_of, pending_code,
@@ -25,7 +25,7 @@ const LIST_LAGS: i64 = 600;
 /// comparison. If more do, WeChat itself is failing.
 const MOST_UNANSWERED: usize = 3;
 
-impl Platform {
+impl ThirdPartyPlatform {
     /// Stores what a push says. `digest` is the digest of the push's signature.
     pub(super) async fn note_push(
         &self,

@@ -55,7 +55,7 @@ pub(super) const DOOR: DoorRow = DoorRow {
 };
 
 /// The platform of `WXMINT_PLATFORM_FILE`, and what is known of its merchants.
-struct Platform {
+struct ThirdPartyPlatform {
     /// The platform's own app, which WeChat calls the component. Its secret is the
     /// `component_appsecret`.
     component: App,
@@ -74,14 +74,14 @@ fn open(settings: &Settings, _: Option<&CurrentAdminTokens>) -> Opened {
     let Some(path) = settings.door_files.get(VARIABLE) else {
         return Ok(None);
     };
-    let (_, platform) = load(VARIABLE, path, None, Platform::parse, |error| {
+    let (_, platform) = load(VARIABLE, path, None, ThirdPartyPlatform::parse, |error| {
         unusable_file("files", VARIABLE, path, error)
     })?;
     Ok(Some(Arc::new(platform)))
 }
 
 #[async_trait(?Send)]
-impl Door for Platform {
+impl Door for ThirdPartyPlatform {
     fn follow(self: Arc<Self>, issuer: &Arc<Issuer>) {
         actix_web::rt::spawn(follow(self, Arc::clone(issuer)));
     }
@@ -116,7 +116,7 @@ impl Door for Platform {
     }
 }
 
-impl Platform {
+impl ThirdPartyPlatform {
     /// Reads the file. The error names the member that is wrong, without its value.
     fn parse(content: &[u8]) -> Result<Self, Message> {
         #[derive(Deserialize)]
@@ -213,12 +213,12 @@ mod tests {
     const SECRET: &str = "00112233445566778899aabbccddeeff";
     const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
-    fn file(id: &str, secret: &str, token: &str, key: &str) -> Result<Platform, Message> {
+    fn file(id: &str, secret: &str, token: &str, key: &str) -> Result<ThirdPartyPlatform, Message> {
         let text = format!(
             "{{\n\"component_appid\": \"{id}\",\n\n\"component_appsecret\":\n  \"{secret}\",\n\"token\": \"{token}\",\n\
              \"encoding_aes_key\": \"{key}\"}}\n"
         );
-        Platform::parse(text.as_bytes())
+        ThirdPartyPlatform::parse(text.as_bytes())
     }
 
     #[test]

@@ -9,12 +9,12 @@ use wxmint_ids::AppId;
 use wxmint_store::short_digest;
 use wxmint_wechat::{News, PushQuery};
 
-use super::{Platform, store::PUSH_BELIEVED};
+use super::{ThirdPartyPlatform, store::PUSH_BELIEVED};
 use crate::admin::admin_request::{AdminRequest, OperatingData};
 use crate::admin::{APP, BODY, SECRET, SECURITY, tokens::Right, wechat::text};
 use crate::{apps::UnknownApp, clock::now, issuer::state::IssuerWorker};
 
-type AtDoor = (Data<IssuerWorker>, Data<Platform>);
+type AtDoor = (Data<IssuerWorker>, Data<ThirdPartyPlatform>);
 
 const LARGEST: usize = 64 * 1024;
 
@@ -123,7 +123,7 @@ async fn merchant(
     request: HttpRequest,
     payload: Payload,
     operating: OperatingData,
-    platform: Option<Data<Platform>>,
+    platform: Option<Data<ThirdPartyPlatform>>,
 ) -> Answer {
     let act =
         AdminRequest::<AppId>::begin("find_merchant", Right::WeChat, &request, operating).await?;

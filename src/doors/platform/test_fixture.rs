@@ -14,7 +14,7 @@ use wxmint_redis_link::Call;
 use wxmint_store::Store;
 use wxmint_verify::Algorithm;
 
-use super::Platform;
+use super::ThirdPartyPlatform;
 use super::follower::Follower;
 use super::known::TICKET;
 use super::store::{Expected, PlatformEntry, entries, note_entry};
@@ -73,7 +73,7 @@ impl WeChatOfTest {
 pub(super) struct Bed {
     pub(super) wechat: WeChatOfTest,
     pub(super) issuer: Arc<Issuer>,
-    pub(super) platform: Arc<Platform>,
+    pub(super) platform: Arc<ThirdPartyPlatform>,
     pub(super) login: LoginParts,
 }
 
@@ -90,8 +90,9 @@ impl Bed {
         spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
         let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
         let issuer = Arc::new(issuer(&key, ("WXMINT_WECHAT_URL", &url)));
-        let platform =
-            Arc::new(Platform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}")));
+        let platform = Arc::new(
+            ThirdPartyPlatform::parse(FILE.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}")),
+        );
         let login = worker(&issuer, &platform);
         let bed = Self {
             wechat,
@@ -181,7 +182,7 @@ impl Bed {
     }
 }
 
-fn worker(issuer: &Arc<Issuer>, platform: &Arc<Platform>) -> LoginParts {
+fn worker(issuer: &Arc<Issuer>, platform: &Arc<ThirdPartyPlatform>) -> LoginParts {
     let mut login = issuer.login_parts().expect("a worker");
     let exchanger: Arc<dyn CodeExchanger> = Arc::clone(platform) as _;
     login.exchangers = CodeExchangers::from_iter([exchanger]);
