@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use divan::Bencher;
 use serde_json::{Value, json};
 use wxmint::issuer::LoginBody;
-use wxmint_ids::{AppId, LoginCode, OpenId, Person, UserId};
+use wxmint_ids::{AppId, LoginCode, OpenId, Person, Platform, UserId};
 use wxmint_keys::token::{ExtraClaims, Minter, new_token_id};
 use wxmint_keys::vault::Vault;
 use wxmint_keys::{KeyRing, KeySet, PrivateJwk, SIGNED_WITH, StoredKeys};
@@ -60,6 +60,7 @@ fn app() -> AppId {
 
 fn person() -> Person {
     Person {
+        platform: Platform::WeChat,
         app: app(),
         openid: "o6_bmjrPTlm6_2sgVt7hMZOPfL2M"
             .parse::<OpenId>()

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, Platform};
 use wxmint_wechat::{App, AppKind};
 
 pub use self::files::is_copy;
@@ -108,6 +108,11 @@ impl Apps {
         self.0
             .get(id)
             .is_some_and(|configured| configured.unionid_required)
+    }
+
+    /// The platform of this app. `None` if it is not configured.
+    pub fn platform(&self, id: &AppId) -> Option<Platform> {
+        Some(self.0.get(id)?.app.platform())
     }
 
     /// The kind of the app; `None` for a mini program and for an unknown app.

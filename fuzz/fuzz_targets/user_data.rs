@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::DateTime;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
-use wxmint_ids::Person;
+use wxmint_ids::{Person, Platform};
 use wxmint_wechat::{DataCheck, OpenedData, SessionKey, UserData};
 
 const APP: &str = "wx0123456789abcdef";
@@ -32,6 +32,7 @@ fuzz_target!(|input: &[u8]| {
 
 fn open(data: &UserData) -> Option<OpenedData> {
     let person = Person {
+        platform: Platform::WeChat,
         app: APP.parse().expect("an AppID"),
         openid: OPENID.parse().expect("an openid"),
     };

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wxmint_ids::Person;
+use wxmint_ids::{Person, Platform};
 use wxmint_keys::vault::Vault;
 
 /// Seeds contain this in place of a malformed key.
@@ -15,6 +15,7 @@ fuzz_target!(|file: &[u8]| {
     match parsed {
         Ok(vault) => {
             let person = Person {
+                platform: Platform::WeChat,
                 app: "wx1".parse().expect("an app"),
                 openid: "o1".parse().expect("an openid"),
             };

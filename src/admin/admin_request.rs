@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use wxmint_http::{Answer, Done, Problem, origin, private, run_to_completion};
-use wxmint_ids::{AppId, InvalidId, Person, UserId};
+use wxmint_ids::{AppId, InvalidId, Person, Platform, UserId};
 use wxmint_keys::vault::Vault;
 use wxmint_telemetry::audit::{Activity, Event};
 
@@ -63,10 +63,11 @@ impl<T: Target> AdminRequest<T> {
         let mut event = Event::new(Activity::request(action), origin(request));
         let path = request.match_info().load().unwrap_or_default();
         let target = T::named_by(&path, &mut event, &operating.login.vault.load_full());
-        event.app_kind = event
-            .app
-            .as_ref()
-            .and_then(|app| operating.login.apps.all().kind_told(app));
+        if let Some(app) = &event.app {
+            let apps = operating.login.apps.all();
+            event.platform = apps.platform(app);
+            event.app_kind = apps.kind_told(app);
+        }
         let by = operating
             .tokens
             .holder(request)
@@ -231,6 +232,7 @@ impl Target for (UserId, AppId) {
 impl Target for Person {
     fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
         let person = Self {
+            platform: Platform::WeChat,
             app: part(&path.appid, "AppID")?,
             openid: part(&path.openid, "openid")?,
         };

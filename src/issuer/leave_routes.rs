@@ -82,13 +82,14 @@ fn begin(
     } else {
         (Some(of), None)
     };
-    let app_kind = app
-        .as_ref()
-        .and_then(|app| worker.issuer.apps.all().kind_told(app));
+    let apps = worker.issuer.apps.all();
+    let platform = app.as_ref().and_then(|app| apps.platform(app));
+    let app_kind = app.as_ref().and_then(|app| apps.kind_told(app));
     Ok((
         Event {
             user,
             app,
+            platform,
             app_kind,
             client,
             ..event

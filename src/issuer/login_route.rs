@@ -206,10 +206,11 @@ impl<'w> LoginAttempt<'w> {
         let app = apps
             .choose(audit_context.app.as_ref().or(named.as_ref()), hint.as_ref())
             .ok();
+        let platform = app.and_then(|app| apps.platform(&app.id));
         worker
             .issuer
             .metrics
-            .login_ended(app.map(|app| app.id.clone()), result, took);
+            .login_ended(platform, app.map(|app| app.id.clone()), result, took);
         if let Err(refusal) = &outcome {
             refusal.log(took);
         }
@@ -225,6 +226,7 @@ impl<'w> LoginAttempt<'w> {
         let person = person.map(|person| worker.issuer.vault.load_full().audit_name(&person));
         let login = Event {
             app,
+            platform,
             app_kind,
             client,
             user,

@@ -219,13 +219,14 @@ fn new_user_key(person: &Person, place: &FreePlace<'_>) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use wxmint_ids::UnionId;
+    use wxmint_ids::{Platform, UnionId};
 
     use super::*;
 
     #[test]
     fn the_people_of_a_unionid_have_one_idempotency_key_and_others_one_of_their_own() {
         let person = |app: &str, openid: &str| Person {
+            platform: Platform::WeChat,
             app: app.parse().expect("an AppID"),
             openid: openid.parse().expect("an openid"),
         };

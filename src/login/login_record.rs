@@ -39,6 +39,7 @@ impl LoginRecorder<'_> {
     ) -> Result<ExchangedLogin> {
         let ExchangedCode { session, order } = exchanged;
         let person = Person {
+            platform: app.platform(),
             app: app.id.clone(),
             openid: session.openid,
         };

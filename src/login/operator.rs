@@ -383,6 +383,7 @@ impl Operator<'_> {
         let people: Vec<_> = apps
             .iter()
             .map(|app| Person {
+                platform: app.platform(),
                 app: app.id.clone(),
                 openid: openid.clone(),
             })
@@ -533,6 +534,7 @@ fn has_unionid(bound: &Bound, unionid: &UnionId) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use wxmint_ids::Platform;
     use wxmint_store::StoreAccess;
 
     use super::*;
@@ -570,6 +572,7 @@ mod tests {
             ("user-1".parse().expect("a user"), AttemptId::new([1; 16]));
         let app: AppId = "wx0123456789abcdef".parse().expect("an app");
         let person = Person {
+            platform: Platform::WeChat,
             app,
             openid: "o1".parse().expect("an openid"),
         };

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
-use wxmint_ids::{AppId, IdKey, IdKind, Person, PhoneCode, UnionId, UserId};
+use wxmint_ids::{AppId, IdKey, IdKind, Person, PhoneCode, Platform, UnionId, UserId};
 use wxmint_keys::{PrivateJwk, token::Issued, vault::Sealed};
 use wxmint_store::{AttemptId, ExchangeTimestamp, Store, Ticket, TicketHolder, TokenState};
 use wxmint_verify::Algorithm;
@@ -110,6 +110,7 @@ fn user(name: &str) -> UserId {
 
 fn person(app: &str, openid: &str) -> Person {
     Person {
+        platform: Platform::WeChat,
         app: app.parse().expect("an app"),
         openid: openid.parse().expect("an openid"),
     }

@@ -165,7 +165,7 @@ const FOUND: [&[&str]; 18] = [
     &[
         "fault",
         "\"level\":\"ERROR\"",
-        "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"}",
+        "wxmint_logins_total{platform=\"wechat\",app=\"wx0123456789abcdef\",outcome=\"ok\"}",
     ],
     // Without WeChat's rid, which no other line has.
     &["WeChat answered errcode 41030 \n", "redis.reach"],

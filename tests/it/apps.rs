@@ -62,7 +62,8 @@ async fn an_app_comes_within_5_s_is_chosen_by_the_body_and_else_by_the_referer_a
     assert_eq!(refused.member("detail"), sentence);
     let metrics = bed.service().metrics().await;
     assert!(
-        metrics.contains("wxmint_logins_total{app=\"\",outcome=\"app_required\"} 1\n"),
+        metrics
+            .contains("wxmint_logins_total{platform=\"\",app=\"\",outcome=\"app_required\"} 1\n"),
         "{metrics}"
     );
     assert!(

@@ -180,7 +180,8 @@ async fn operators_are_told_what_kind_of_app_it_is() {
         .await;
         assert!(
             told.iter()
-                .all(|event| event["unmapped"]["app_kind"] == kind),
+                .all(|event| event["unmapped"]["app_kind"] == kind
+                    && event["unmapped"]["platform"] == "wechat"),
             "{appid}: {told:?}"
         );
     }

@@ -8,7 +8,7 @@ use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint::clock::now;
 use wxmint::login::{Binder, LoginError, SettledState, UserIds};
-use wxmint_ids::{IdKey, IdKind, Person, UnionId, UserId};
+use wxmint_ids::{IdKey, IdKind, Person, Platform, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
 use wxmint_store::{
@@ -72,6 +72,7 @@ impl Scheduled for World<'_> {
 
 fn person(human: usize) -> Person {
     Person {
+        platform: Platform::WeChat,
         app: "wx1".parse().expect("an AppID"),
         openid: format!("o{human}").parse().expect("an openid"),
     }

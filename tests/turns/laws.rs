@@ -9,7 +9,7 @@ use redis::{Value as Message, from_redis_value};
 use serde_json::Value;
 use tokio::time::Instant;
 use wxmint::clock::now;
-use wxmint_ids::{Person, UserId};
+use wxmint_ids::{Person, Platform, UserId};
 use wxmint_keys::{KeyRing, token::Minter};
 use wxmint_redis_link::DEADLINE;
 use wxmint_verify::revocations::{
@@ -202,6 +202,7 @@ async fn page() -> String {
 /// The user of a person.
 pub(crate) async fn bound(app: &str, openid: &str) -> Option<UserId> {
     let person = Person {
+        platform: Platform::WeChat,
         app: app.parse().expect("an AppID"),
         openid: openid.parse().expect("an openid"),
     };

@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use wxmint::login::Operator;
-use wxmint_ids::{Person, packed};
+use wxmint_ids::{Person, Platform, packed};
 
 use crate::house::{House, PASSWORD, RECEIVER, Setup, control};
 use crate::laws::{Kept, kept};
@@ -850,7 +850,7 @@ impl Lived {
     fn forms(&self) -> Vec<(Named, String)> {
         let mut forms = Vec::new();
         let mut add = |named, bytes: &[u8]| forms.push((named, bytes.escape_ascii().to_string()));
-        for Person { app, openid } in &self.people {
+        for Person { app, openid, .. } in &self.people {
             let text = openid.as_str();
             add(P, text.as_bytes());
             add(
@@ -1025,6 +1025,7 @@ async fn live(house: &House, setup: Setup) -> Lived {
             .parse()
             .expect("an openid");
         people.push(Person {
+            platform: Platform::WeChat,
             app: app.parse().expect("an AppID"),
             openid,
         });
@@ -1114,7 +1115,7 @@ async fn leave(house: &House, lived: &Lived, act: Act) {
             }
         }
         Act::Erase => {
-            for Person { app, openid } in &lived.people {
+            for Person { app, openid, .. } in &lived.people {
                 let path = format!("/wechat/{app}/people/{}", openid.as_str());
                 house.operate("DELETE", &path, Value::Null).await.done();
             }

@@ -7,9 +7,11 @@
 //! without being escaped.
 
 mod foreign;
+mod platform;
 mod user_ids;
 
 pub use foreign::{ClientId, InvalidForeignId, foreign_id, is_visible, parsed};
+pub use platform::{Platform, UnionId, UnionScope};
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
@@ -65,15 +67,10 @@ identifier! {
 }
 unprintable!(OpenId);
 
-identifier! {
-    /// WeChat's id of one person in all apps of one owner. It is as private as [`OpenId`].
-    UnionId, 128, WORD, is_base64url
-}
-unprintable!(UnionId);
-
-/// One person in one app. All of a person's data is stored under this pair.
+/// One person in one app of a platform. All of a person's data is stored under these three.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Person {
+    pub platform: Platform,
     pub app: AppId,
     pub openid: OpenId,
 }
@@ -97,12 +94,13 @@ unprintable!(Phone);
 /// An encoding begins with the byte 1, with which no text begins. A UUID in lower case then has its
 /// 16 bytes, an openid or a unionid of 28 characters has the 21 bytes that its base64url decodes
 /// to, and an AppID of the usual form has the 8 bytes of its digits. Any other identifier is its
-/// text.
+/// text. A person or a unionid of another platform than WeChat begins with the byte 2 and the number
+/// of the platform.
 pub mod packed {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
     use uuid::Uuid;
 
-    use crate::{AppId, Person, UnionId, UserId};
+    use crate::{AppId, Person, Platform, UnionId, UnionScope, UserId};
 
     /// The bytes do not encode the kind of identifier that the text names.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +110,8 @@ pub mod packed {
     type Result<T> = std::result::Result<T, Unreadable>;
 
     const PACKED: u8 = 1;
+    /// The number of a platform follows.
+    const OF_PLATFORM: u8 = 2;
 
     /// Encodes a user id.
     pub fn user(user: &UserId) -> Vec<u8> {
@@ -137,25 +137,44 @@ pub mod packed {
 
     /// Encodes a unionid.
     pub fn unionid(unionid: &UnionId) -> Vec<u8> {
-        of_wechat(unionid.as_str())
+        let id = packed_id(unionid.as_str());
+        match unionid.scope().platform() {
+            Platform::WeChat => id,
+            platform => {
+                let word = unionid.scope().word();
+                [&of_platform(platform)[..], word.as_bytes(), b":", &id].concat()
+            }
+        }
     }
 
     /// Decodes [`unionid`].
     pub fn read_unionid(bytes: &[u8]) -> Result<UnionId> {
-        read_of_wechat(bytes)
-            .parse()
-            .map_err(|_| Unreadable("a unionid"))
+        decoded_unionid(bytes).ok_or(Unreadable("a unionid"))
+    }
+
+    fn decoded_unionid(bytes: &[u8]) -> Option<UnionId> {
+        let (platform, bytes) = read_platform(bytes)?;
+        if platform == Platform::WeChat {
+            return read_packed_id(bytes).parse().ok();
+        }
+        let (word, id) = at_colon(bytes)?;
+        let id: UnionId = read_packed_id(id).parse().ok()?;
+        Some(id.in_scope(UnionScope::new(platform, word).ok()?))
     }
 
     /// Encodes a person, for the list of a user's persons: the app, and then the openid.
-    pub fn person(Person { app, openid }: &Person) -> Vec<u8> {
-        [&self::app(app)[..], &of_wechat(openid.as_str())].concat()
+    pub fn person(person: &Person) -> Vec<u8> {
+        let app = app(person.platform, &person.app);
+        [&app[..], &packed_id(person.openid.as_str())].concat()
     }
 
     /// Encodes an app. The encodings of an app's persons begin with these bytes, and no encodings
     /// of another app's persons do. An AppID as text ends with a colon, which no AppID or openid
     /// contains.
-    pub fn app(app: &AppId) -> Vec<u8> {
+    pub fn app(platform: Platform, app: &AppId) -> Vec<u8> {
+        if platform != Platform::WeChat {
+            return [&of_platform(platform)[..], app.as_str().as_bytes(), b":"].concat();
+        }
         let number = app
             .as_str()
             .strip_prefix("wx")
@@ -164,6 +183,12 @@ pub mod packed {
             Some(number) => packed(&number.to_be_bytes()),
             None => [app.as_str(), ":"].concat().into(),
         }
+    }
+
+    /// Whether an encoding of a person is of this app of any platform.
+    pub fn is_in_app(person: &[u8], app: &AppId) -> bool {
+        read_platform(person)
+            .is_some_and(|(platform, _)| person.starts_with(&self::app(platform, app)))
     }
 
     fn usual_app(number: u64) -> String {
@@ -176,21 +201,44 @@ pub mod packed {
     }
 
     fn decoded_person(bytes: &[u8]) -> Option<Person> {
+        let (platform, bytes) = read_platform(bytes)?;
         let (app, openid) = match bytes.split_first()? {
             (&PACKED, rest) => {
                 let (number, openid) = rest.split_first_chunk()?;
                 (usual_app(u64::from_be_bytes(*number)), openid)
             }
             _ => {
-                let colon = bytes.iter().position(|byte| *byte == b':')?;
-                let app = str::from_utf8(&bytes[..colon]).ok()?;
-                (app.to_owned(), &bytes[colon + 1..])
+                let (app, openid) = at_colon(bytes)?;
+                (app.to_owned(), openid)
             }
         };
         Some(Person {
+            platform,
             app: app.parse().ok()?,
-            openid: read_of_wechat(openid).parse().ok()?,
+            openid: read_packed_id(openid).parse().ok()?,
         })
+    }
+
+    /// What the encodings of another platform than WeChat begin with.
+    fn of_platform(platform: Platform) -> [u8; 2] {
+        [OF_PLATFORM, platform.number()]
+    }
+
+    /// The platform, and what follows [`of_platform`]. WeChat has no such beginning.
+    fn read_platform(bytes: &[u8]) -> Option<(Platform, &[u8])> {
+        match bytes {
+            [OF_PLATFORM, number, rest @ ..] => {
+                let platform = Platform::numbered(*number)?;
+                (platform != Platform::WeChat).then_some((platform, rest))
+            }
+            bytes => Some((Platform::WeChat, bytes)),
+        }
+    }
+
+    /// The text before the first colon, and the bytes after it.
+    fn at_colon(bytes: &[u8]) -> Option<(&str, &[u8])> {
+        let colon = bytes.iter().position(|byte| *byte == b':')?;
+        Some((str::from_utf8(&bytes[..colon]).ok()?, &bytes[colon + 1..]))
     }
 
     /// Encodes a list of unionids. Each follows its length in one byte.
@@ -215,14 +263,14 @@ pub mod packed {
     }
 
     /// Encodes an openid or a unionid.
-    fn of_wechat(id: &str) -> Vec<u8> {
+    fn packed_id(id: &str) -> Vec<u8> {
         match URL_SAFE_NO_PAD.decode(id) {
             Ok(bytes) if id.len() == 28 => packed(&bytes),
             _ => id.into(),
         }
     }
 
-    fn read_of_wechat(bytes: &[u8]) -> String {
+    fn read_packed_id(bytes: &[u8]) -> String {
         match bytes {
             [PACKED, packed @ ..] => URL_SAFE_NO_PAD.encode(packed),
             text => str::from_utf8(text).unwrap_or_default().to_owned(),
@@ -235,6 +283,8 @@ pub mod packed {
 
     #[cfg(test)]
     mod tests {
+        use std::collections::HashSet;
+
         use super::*;
 
         #[test]
@@ -272,7 +322,11 @@ pub mod packed {
                 ] {
                     let app = app.parse().expect("an AppID");
                     let openid = text.parse().expect("an openid");
-                    let somebody = Person { app, openid };
+                    let somebody = Person {
+                        platform: Platform::WeChat,
+                        app,
+                        openid,
+                    };
                     let bytes = person(&somebody);
                     assert_eq!(
                         (bytes.len(), read_person(&bytes)),
@@ -284,6 +338,45 @@ pub mod packed {
                     (list.len(), read_unionids(&list)),
                     (2 * length + 2, Ok(vec![id.clone(), id]))
                 );
+            }
+        }
+
+        #[test]
+        fn equal_ids_of_two_platforms_or_scopes_are_read_as_they_were_and_never_meet() {
+            let app: AppId = "wx0123456789abcdef".parse().expect("an AppID");
+            let mut written = HashSet::new();
+            for platform in Platform::ALL {
+                for openid in ["o1", "oGZUI0egBJY1zhBYw2KhdUfwVJJE"] {
+                    let somebody = Person {
+                        platform,
+                        app: app.clone(),
+                        openid: openid.parse().expect("an openid"),
+                    };
+                    let bytes = person(&somebody);
+                    assert!(bytes.starts_with(&self::app(platform, &app)));
+                    assert_eq!(read_person(&bytes), Ok(somebody));
+                    assert!(written.insert(bytes), "{platform}");
+                }
+                for word in ["shops", "games"] {
+                    let scope = UnionScope::new(platform, word).expect("a scope");
+                    let id: UnionId = "oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse().expect("an id");
+                    let id = id.in_scope(scope);
+                    assert_eq!(read_unionid(&unionid(&id)), Ok(id.clone()));
+                    let list = unionids([&id, &id]);
+                    assert_eq!(read_unionids(&list), Ok(vec![id.clone(), id.clone()]));
+                    let is_new = written.insert(unionid(&id));
+                    assert!(is_new || platform == Platform::WeChat, "{platform} {word}");
+                }
+            }
+            // WeChat's number has no such encoding, and there is no platform with the last number.
+            for bytes in [
+                &b"\x02\0app:o1"[..],
+                b"\x02\xffapp:o1",
+                b"\x02\x01o1",
+                b"\x02",
+            ] {
+                assert!(read_person(bytes).is_err(), "{bytes:?}");
+                assert!(read_unionid(bytes).is_err(), "{bytes:?}");
             }
         }
 

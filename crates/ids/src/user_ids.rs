@@ -7,7 +7,7 @@ use derive_more::{Display, FromStr};
 use uuid::Builder;
 use zeroize::Zeroizing;
 
-use crate::{Person, UnionId, UserId, unprintable};
+use crate::{Person, Platform, UnionId, UserId, unprintable};
 
 /// The id of WeChat from which a user id is computed. Settings and Redis have these names in lower
 /// case.
@@ -61,16 +61,28 @@ impl IdKey {
 
     /// The user id of a person. Somebody who uses several apps has one user id in each.
     pub fn of_openid(&self, person: &Person) -> UserId {
-        self.user_id(&[
-            "wxmint user id of openid",
-            person.app.as_str(),
-            person.openid.as_str(),
-        ])
+        let app = person.app.as_str();
+        let openid = person.openid.as_str();
+        match person.platform {
+            Platform::WeChat => self.user_id(&["wxmint user id of openid", app, openid]),
+            platform => {
+                self.user_id(&["wxmint user id of openid at", platform.name(), app, openid])
+            }
+        }
     }
 
     /// The user id of all persons with this unionid.
     pub fn of_unionid(&self, unionid: &UnionId) -> UserId {
-        self.user_id(&["wxmint user id of unionid", unionid.as_str()])
+        let scope = unionid.scope();
+        match scope.platform() {
+            Platform::WeChat => self.user_id(&["wxmint user id of unionid", unionid.as_str()]),
+            platform => self.user_id(&[
+                "wxmint user id of unionid at",
+                platform.name(),
+                scope.word(),
+                unionid.as_str(),
+            ]),
+        }
     }
 
     /// The fingerprint of the key, 8 hexadecimal digits. It is not secret.
@@ -105,6 +117,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::UnionScope;
 
     const VECTORS: &str = include_str!("../../../examples/user-ids/vectors.json");
 
@@ -114,6 +127,7 @@ mod tests {
 
     fn person(app: &str, openid: &str) -> Person {
         Person {
+            platform: Platform::WeChat,
             app: app.parse().expect("an AppID"),
             openid: openid.parse().expect("an openid"),
         }
@@ -178,6 +192,38 @@ mod tests {
             assert_eq!(refused(wrong), Some(InvalidIdKey::Form), "{wrong:?}");
         }
         assert_eq!(format!("{:?}", key(1)), "IdKey(…)");
+    }
+
+    /// The two expected ids were computed by another program, with Python's hmac.
+    #[test]
+    fn equal_ids_of_two_platforms_or_scopes_give_other_users() {
+        let key = key(1);
+        let of_openid = |platform, app| {
+            key.of_openid(&Person {
+                platform,
+                ..person(app, "o1")
+            })
+        };
+        assert_eq!(
+            of_openid(Platform::Douyin, "tt0123456789abcdef").as_str(),
+            "be67a9c4-9725-868f-8160-3b7e629f97b9"
+        );
+        let text: UnionId = "u1".parse().expect("a unionid");
+        let of_unionid = |platform, word| {
+            let scope = UnionScope::new(platform, word).expect("a scope");
+            key.of_unionid(&text.clone().in_scope(scope))
+        };
+        assert_eq!(
+            of_unionid(Platform::Douyin, "shops").as_str(),
+            "aa447fea-8617-8026-b493-10f024d82ba4"
+        );
+        let mut users = HashSet::new();
+        for platform in Platform::ALL {
+            assert!(users.insert(of_openid(platform, "wx1")), "{platform}");
+            assert!(users.insert(of_unionid(platform, "shops")), "{platform}");
+            let is_other = users.insert(of_unionid(platform, "games"));
+            assert_eq!(is_other, platform != Platform::WeChat, "{platform}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::{
 };
 
 use chrono::{DateTime, SubsecRound, TimeDelta};
-use wxmint_ids::{AppId, LoginCode, UnionId, UserId};
+use wxmint_ids::{AppId, LoginCode, Platform, UnionId, UserId};
 use wxmint_keys::{token::Issued, vault::Vault};
 
 use self::servers::{Cluster, DAY, RedisServer};
@@ -41,6 +41,7 @@ fn code(text: &str) -> LoginCode {
 
 fn person(openid: &str) -> Person {
     Person {
+        platform: Platform::WeChat,
         app: app(),
         openid: openid.parse().expect("an openid"),
     }

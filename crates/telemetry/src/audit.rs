@@ -13,7 +13,7 @@ use std::sync::{LazyLock, OnceLock, mpsc::SyncSender};
 
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::counter::Counter;
-use wxmint_ids::{AppId, ClientId, UserId};
+use wxmint_ids::{AppId, ClientId, Platform, UserId};
 
 pub use self::file::{FOREIGN_LINK, folder_of, is_ours};
 use self::ocsf::{ACCOUNT_CHANGE, API_ACTIVITY, AUTHENTICATION, OTHER, PROCESS_ACTIVITY};
@@ -125,6 +125,8 @@ pub struct Event {
     /// The user whom the event is about.
     pub user: Option<UserId>,
     pub app: Option<AppId>,
+    /// The platform of the app, if the app is configured.
+    pub platform: Option<Platform>,
     /// The kind of the app, if it is configured and no mini program.
     pub app_kind: Option<&'static str>,
     /// The client whose token the event is about.

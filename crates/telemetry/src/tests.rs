@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{collections::BTreeSet, env, fs, io::Read, thread};
 
 use chrono::{DateTime, TimeDelta};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, Platform};
 
 use super::{Audit, LogFormat, Metrics, RedisState, ShownKey, WeChatOutcome};
 
@@ -82,7 +82,7 @@ fn printed() -> String {
         .route("/logout", true)
         .answered("ok", Instant::now());
     drop(metrics.login_begins());
-    metrics.login_ended(Some(app.clone()), "ok", took);
+    metrics.login_ended(Some(Platform::WeChat), Some(app.clone()), "ok", took);
     let failed = WeChatOutcome::Failed("snapshot_user".to_owned());
     metrics.wechat_call_ended("code2session", &app, refused("-1"), took);
     metrics.wechat_call_ended("getuserphonenumber", &app, WeChatOutcome::Ok, took);
@@ -265,7 +265,7 @@ fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hu
             "rate_limited",
             "wechat_unavailable",
         ] {
-            metrics.login_ended(Some(app.clone()), outcome, took);
+            metrics.login_ended(Some(Platform::WeChat), Some(app.clone()), outcome, took);
         }
         metrics.wechat_call_ended("code2session", &app, refused("40029"), took);
     }
@@ -283,7 +283,7 @@ fn a_thousand_apps_are_few_series_those_that_are_gone_are_none_and_beyond_two_hu
         size(&metrics) < none + 12_000,
         "the durations stay: they are not by app"
     );
-    let log_in = || metrics.login_ended("wx0123456789abcdef".parse().ok(), "ok", took);
+    let log_in = || metrics.login_ended(None, "wx0123456789abcdef".parse().ok(), "ok", took);
     let apps = |count: usize| {
         (0..count).filter_map(|number| Some((format!("wx{number}").parse().ok()?, "website")))
     };

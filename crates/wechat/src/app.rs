@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 
 use derive_more::From;
 use serde::{Deserialize, Serialize};
-use wxmint_ids::{AppId, unprintable};
+use wxmint_ids::{AppId, Platform, unprintable};
 use zeroize::Zeroizing;
 
 use super::{CallError, Result};
@@ -30,7 +30,21 @@ pub enum AppExchanger {
     Component(AppId),
 }
 
+impl AppExchanger {
+    /// The platform that names the persons of the app.
+    pub fn platform(&self) -> Platform {
+        match self {
+            Self::Secret(_) | Self::Component(_) => Platform::WeChat,
+        }
+    }
+}
+
 impl App {
+    /// The platform that names the persons of the app.
+    pub fn platform(&self) -> Platform {
+        self.exchanger.platform()
+    }
+
     /// A mini program with its AppSecret.
     pub fn mini_program(id: AppId, secret: AppSecret) -> Self {
         Self {

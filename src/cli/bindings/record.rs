@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use wxmint_ids::{AppId, InvalidId, Person, foreign_id};
+use wxmint_ids::{AppId, InvalidId, Person, Platform, foreign_id};
 use wxmint_store::Bound;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub(super) struct Record {
 }
 
 /// The members of a line, in this order.
-const MEMBERS: [&str; 7] = [
+const MEMBERS: [&str; 8] = [
+    "platform",
     "appid",
     "openid",
     "user_id",
@@ -47,6 +48,7 @@ impl Record {
                 MEMBERS.join(", ")
             ));
         }
+        let platform = platform(&members)?;
         let named = id::<AppId>(&members, "appid")?.or_else(|| app.cloned());
         let app =
             named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
@@ -61,6 +63,7 @@ impl Record {
         }
         record(
             Person {
+                platform,
                 app,
                 openid: id(&members, "openid")?.ok_or("has no `openid`")?,
             },
@@ -72,10 +75,15 @@ impl Record {
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Person { app, openid } = &self.person;
+        let Person {
+            platform,
+            app,
+            openid,
+        } = &self.person;
         let text = |text: &str| Some(Value::from(text));
         let bound = self.bound.as_ref();
         let values = [
+            text(platform.name()).filter(|_| *platform != Platform::WeChat),
             text(app.as_str()),
             text(openid.as_str()),
             bound.and_then(|bound| text(bound.user.as_str())),
@@ -92,6 +100,17 @@ impl Serialize for Record {
                 .zip(values)
                 .filter(|(_, value)| value.is_some()),
         )
+    }
+}
+
+/// The platform of a line. A line that names none is of WeChat.
+fn platform(members: &Map<String, Value>) -> Result<Platform, String> {
+    match members.get("platform") {
+        None => Ok(Platform::WeChat),
+        Some(name) if *name == Platform::WeChat.name() => Ok(Platform::WeChat),
+        Some(_) => {
+            Err("`platform` must be wechat: this version logs in nobody of another platform".into())
+        }
     }
 }
 
@@ -234,6 +253,10 @@ mod tests {
             expected("wx1", "42")
         );
         assert_eq!(
+            read(r#"{"platform":"wechat","openid":"o1","user_id":42}"#),
+            expected("wx1", "42")
+        );
+        assert_eq!(
             read(r#"{"openid":"o1","user_id":18446744073709551615,"appid":"wx2"}"#),
             expected("wx2", "18446744073709551615")
         );
@@ -250,6 +273,14 @@ mod tests {
                 "has no `appid`",
             ),
             (r#"{"appid":"wx1","user_id":"secret"}"#, "has no `openid`"),
+            (
+                r#"{"platform":"secret","appid":"wx1","openid":"o","user_id":"u"}"#,
+                "`platform` must be wechat",
+            ),
+            (
+                r#"{"platform":7,"appid":"wx1","openid":"o","user_id":"u"}"#,
+                "`platform` must be wechat",
+            ),
             (r#"{"appid":"wx1","openid":"secret"}"#, "has no `user_id`"),
             (
                 r#"{"appid":"wx1","openid":"","user_id":"u"}"#,
@@ -339,6 +370,7 @@ mod tests {
     #[test]
     fn a_person_has_a_mark_that_nobody_else_has() {
         let [one, two, same] = ["o1", "o2", "o1"].map(|openid| Person {
+            platform: Platform::WeChat,
             app: "wx1".parse().expect("an app"),
             openid: openid.parse().expect("an openid"),
         });

@@ -301,7 +301,7 @@ impl Follower {
 mod tests {
     use std::{cell::Cell, sync::Arc};
 
-    use wxmint_ids::UserId;
+    use wxmint_ids::{Platform, UserId};
     use wxmint_keys::{PrivateJwk, token::Issued, vault::Sealed};
     use wxmint_store::{AttemptId, ExchangeTimestamp, Store, TokenState};
     use wxmint_verify::Algorithm;
@@ -319,6 +319,7 @@ mod tests {
 
     fn person(openid: &str) -> Person {
         Person {
+            platform: Platform::WeChat,
             app: app(1),
             openid: openid.parse().expect("an openid"),
         }

@@ -321,7 +321,7 @@ fn draw_numbers() -> ([String; 3], String) {
 mod tests {
     use std::cell::RefCell;
 
-    use wxmint_ids::{AppId, Person};
+    use wxmint_ids::{AppId, Person, Platform};
     use wxmint_keys::{PrivateJwk, token::ExtraClaims};
     use wxmint_verify::Algorithm;
     use wxmint_wechat::{App, AppExchanger, AppKind};
@@ -384,6 +384,7 @@ mod tests {
             .get(&"tv".parse().expect("an id"))
             .expect("the client");
         let person = approver(&Person {
+            platform: Platform::WeChat,
             app,
             openid: "o1".parse().expect("an openid"),
         });

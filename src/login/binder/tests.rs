@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wxmint_ids::UnionId;
+use wxmint_ids::{Platform, UnionId};
 use wxmint_keys::token::Issued;
 use wxmint_store::{Store, StoreAccess, TokenState};
 
@@ -20,6 +20,7 @@ fn store() -> Store {
 
 fn person(openid: &str) -> Person {
     Person {
+        platform: Platform::WeChat,
         app: "wx0123456789abcdef".parse().expect("an app"),
         openid: openid.parse().expect("an openid"),
     }

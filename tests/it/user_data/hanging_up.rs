@@ -100,7 +100,7 @@ async fn what_wechat_answers_late_undoes_no_logout_or_later_login_and_is_kept_of
     })
     .await;
     let counted = [
-        "wxmint_logins_total{app=\"wx0123456789abcdef\",outcome=\"ok\"} 3",
+        "wxmint_logins_total{platform=\"wechat\",app=\"wx0123456789abcdef\",outcome=\"ok\"} 3",
         "wxmint_logins_in_flight 0",
     ];
     let metrics = bed.service().metrics().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
-use wxmint_ids::{Person, UnionId, UserId};
+use wxmint_ids::{Person, Platform, UnionId, UserId};
 use wxmint_store::{BindingState, Store};
 
 use super::books::{Books, Looked};
@@ -93,6 +93,7 @@ struct InFlight {
 
 pub(super) fn person(human: usize, app: usize) -> Person {
     Person {
+        platform: Platform::WeChat,
         app: parse(format!("wx{app}")),
         openid: parse(format!("human{human}-wx{app}")),
     }

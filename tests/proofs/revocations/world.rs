@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use actix_web::rt::Runtime;
-use wxmint_ids::{Person, UserId};
+use wxmint_ids::{Person, Platform, UserId};
 use wxmint_store::{Generation, ReadRevocations, Store, StoreError};
 use wxmint_verify::revocations::{PAGE_LIFE, PageRefused, RevocationsPage};
 
@@ -35,6 +35,7 @@ pub(crate) fn person_id(person: usize) -> Person {
         format!("person-{person}").parse(),
     );
     Person {
+        platform: Platform::WeChat,
         app,
         openid: openid.expect("an openid"),
     }

@@ -193,9 +193,14 @@ impl Vault {
     /// and nobody can compute the openid from it without a vault key. The oldest key makes it, so
     /// that it changes only when the oldest key is removed from the file.
     pub fn audit_name(&self, person: &Person) -> String {
+        let Person {
+            platform,
+            app,
+            openid,
+        } = person;
         self.oldest()
             .names
-            .of(&[person.app.as_str(), ":", person.openid.as_str()].concat())
+            .of(&[platform.prefix(), app.as_str(), ":", openid.as_str()].concat())
     }
 }
 
@@ -238,14 +243,15 @@ pub trait Owner {
     /// The parts of the owner's name, which are concatenated and authenticated with the secret.
     /// They are unambiguous: no id can contain the separator, and the parts of each kind of owner
     /// begin differently.
-    fn parts(&self) -> [&str; 4];
+    fn parts(&self) -> [&str; 5];
 }
 
 /// The owner of a `session_key`.
 impl Owner for Person {
-    fn parts(&self) -> [&str; 4] {
+    fn parts(&self) -> [&str; 5] {
         [
             "wxmint session_key:",
+            self.platform.prefix(),
             self.app.as_str(),
             ":",
             self.openid.as_str(),
@@ -255,14 +261,14 @@ impl Owner for Person {
 
 /// The owner of an access token of WeChat.
 impl Owner for AppId {
-    fn parts(&self) -> [&str; 4] {
-        ["wxmint access_token:", self.as_str(), "", ""]
+    fn parts(&self) -> [&str; 5] {
+        ["wxmint access_token:", "", self.as_str(), "", ""]
     }
 }
 
 fn associated_data(owner: &dyn Owner, form: u8) -> Aad<Vec<u8>> {
-    let [kind, app, separator, openid] = owner.parts().map(str::as_bytes);
-    Aad::from([kind, app, separator, openid, &[form]].concat())
+    let [kind, platform, app, separator, openid] = owner.parts().map(str::as_bytes);
+    Aad::from([kind, platform, app, separator, openid, &[form]].concat())
 }
 
 #[cfg(test)]
@@ -270,6 +276,7 @@ mod tests {
     use std::{fs::File, os::unix::fs::FileExt, sync::LazyLock};
 
     use chrono::TimeDelta;
+    use wxmint_ids::Platform;
 
     use super::*;
 
@@ -279,6 +286,7 @@ mod tests {
 
     fn person(openid: &str) -> Person {
         Person {
+            platform: Platform::WeChat,
             app: APP.clone(),
             openid: openid.parse().expect("an openid"),
         }
@@ -488,6 +496,13 @@ mod tests {
             "a name is no MAC that wxmint takes from strangers"
         );
         assert!(name(&[1], "o1") != name(&[1], "o2"));
+        assert_ne!(
+            vault(&[1]).audit_name(&Person {
+                platform: Platform::Douyin,
+                ..person("o1")
+            }),
+            name(&[1], "o1")
+        );
         assert_ne!(
             vault(&[1]).audit_name(&Person {
                 app: OTHER_APP.clone(),

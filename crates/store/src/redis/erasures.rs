@@ -106,12 +106,7 @@ impl Erasures {
         } else {
             "wxmint:union:{*}"
         };
-        let unionid = |key: &String| {
-            key.strip_prefix("wxmint:union:{")?
-                .strip_suffix('}')?
-                .parse::<UnionId>()
-                .ok()
-        };
+        let unionid = |key: &String| name::unionid_of(key);
         let person = |key: &String| name::person_of(key, "session").ok();
         while let Some(from) = place {
             // A key may have moved from a primary that was not read yet to one that had been read.

@@ -25,7 +25,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use redis::Value;
-use wxmint_ids::{Person, packed};
+use wxmint_ids::{Person, Platform, packed};
 use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Call, Observer, Reason, RedisClient, slot_of};
 
@@ -249,6 +249,7 @@ impl Store {
     pub async fn try_a_login(&self) -> Result<(), Reason> {
         let stranger = |number: u32| {
             Some(Person {
+                platform: Platform::WeChat,
                 app: "wxmint-readiness".parse().ok()?,
                 openid: number.to_string().parse().ok()?,
             })

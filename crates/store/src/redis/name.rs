@@ -6,7 +6,9 @@ use std::fmt::{self, Display};
 
 use aws_lc_rs::digest;
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
-use wxmint_ids::{AppId, LoginCode, Person, PhoneCode, TokenId, UnionId, UserId, packed};
+use wxmint_ids::{
+    AppId, LoginCode, Person, PhoneCode, Platform, TokenId, UnionId, UnionScope, UserId,
+};
 
 use crate::{Result, StoreError, Ticket};
 
@@ -37,7 +39,7 @@ names! {
     gone(user: &UserId) = self::user(user) + ":gone";
     /// The generation of a person who was erased from the user's list, for a while.
     struck(user: &UserId, person: &Person) =
-        format!("{}:struck:{}:{}", self::user(user), person.app, person.openid.as_str());
+        format!("{}:struck:{}", self::user(user), named(person));
     /// The revocations of the user's tokens. In the slot of the user's list, because one script
     /// reads both.
     revocations(user: &UserId) = self::user(user) + ":ends";
@@ -49,7 +51,8 @@ names! {
     /// Notes for a while that a revocation is in the stream, with its date there. `revocation`: the
     /// revocation without its date.
     put(revocation: &str) = format!("wxmint:{{{STREAM}}}:put:{revocation}");
-    union(unionid: &UnionId) = ["wxmint:union:{", unionid.as_str(), "}"].concat();
+    union(unionid: &UnionId) =
+        ["wxmint:union:{", &unionid.scope().prefix(), unionid.as_str(), "}"].concat();
     /// The users who are in conflict about a unionid.
     shared(unionid: &UnionId) = union(unionid) + ":users";
     /// The ticket is stored hashed, because otherwise anybody who can read Redis could redeem it.
@@ -110,23 +113,11 @@ pub(super) fn user_of(key: &str) -> Option<UserId> {
     text.strip_prefix('%').unwrap_or(text).parse().ok()
 }
 
-/// Reads the person from the name of a key, which ends with `what`.
-pub(super) fn person_of(key: &str, what: &str) -> Result<Person> {
-    let entry = key
-        .strip_prefix("wxmint:{")
-        .and_then(|rest| rest.strip_suffix(what)?.strip_suffix("}:"));
-    Ok(packed::read_person(
-        entry
-            .ok_or(StoreError::Damaged("the name of a key"))?
-            .as_bytes(),
-    )?)
-}
-
-/// A key of a person. All of them lie in one slot. The colon is unambiguous, because neither an
-/// AppID nor an openid can contain it.
+/// A key of a person. All of them lie in one slot.
 fn of_person(person: &Person, what: &str) -> String {
     [
         "wxmint:{",
+        person.platform.prefix(),
         person.app.as_str(),
         ":",
         person.openid.as_str(),
@@ -134,6 +125,59 @@ fn of_person(person: &Person, what: &str) -> String {
         what,
     ]
     .concat()
+}
+
+/// The person as text. The slash and the colon are unambiguous, because neither an AppID nor an
+/// openid can contain them.
+fn named(person: &Person) -> String {
+    let Person {
+        platform,
+        app,
+        openid,
+    } = person;
+    format!("{}{app}:{}", platform.prefix(), openid.as_str())
+}
+
+/// The person of whom a key is, by what it is called in [`of_person`].
+pub(super) fn person_of(key: &str, what: &str) -> Result<Person> {
+    read_person(key, what).ok_or(StoreError::Damaged("the name of a key"))
+}
+
+fn read_person(key: &str, what: &str) -> Option<Person> {
+    let text = key
+        .strip_prefix("wxmint:{")?
+        .strip_suffix(what)?
+        .strip_suffix("}:")?;
+    let (platform, text) = at_platform(text)?;
+    let (app, openid) = text.split_once(':')?;
+    Some(Person {
+        platform,
+        app: app.parse().ok()?,
+        openid: openid.parse().ok()?,
+    })
+}
+
+/// The unionid of which a key of [`union`] is; `None` for other keys.
+pub(super) fn unionid_of(key: &str) -> Option<UnionId> {
+    let text = key.strip_prefix("wxmint:union:{")?.strip_suffix('}')?;
+    let (platform, text) = at_platform(text)?;
+    if platform == Platform::WeChat {
+        return text.parse().ok();
+    }
+    let (word, text) = text.split_once(':')?;
+    let unionid: UnionId = text.parse().ok()?;
+    Some(unionid.in_scope(UnionScope::new(platform, word).ok()?))
+}
+
+/// The platform whose prefix the text has, and the text without it.
+fn at_platform(text: &str) -> Option<(Platform, &str)> {
+    match text.split_once('/') {
+        Some((name, rest)) => {
+            let platform = name.parse().ok()?;
+            (platform != Platform::WeChat).then_some((platform, rest))
+        }
+        None => Some((Platform::WeChat, text)),
+    }
 }
 
 #[cfg(test)]
@@ -169,10 +213,55 @@ mod tests {
     }
 
     #[test]
+    fn equal_ids_of_two_platforms_have_other_keys_which_name_their_owners() {
+        let mut names = HashSet::new();
+        for platform in Platform::ALL {
+            let person = Person {
+                platform,
+                app: "wx1".parse().expect("an AppID"),
+                openid: "o1".parse().expect("an openid"),
+            };
+            let key = name::binding(&person);
+            assert_eq!(person_of(&key, "binding"), Ok(person.clone()), "{key}");
+            assert!(names.insert(key));
+            let user = "lin".parse().expect("a user id");
+            assert!(names.insert(name::struck(&user, &person)));
+            let scope = UnionScope::new(platform, "shops").expect("a scope");
+            let text: UnionId = "u1".parse().expect("a unionid");
+            let unionid = text.in_scope(scope);
+            let key = name::union(&unionid);
+            assert_eq!(unionid_of(&key), Some(unionid), "{key}");
+            assert!(names.insert(key));
+        }
+        assert!(names.contains("wxmint:{wx1:o1}:binding"), "{names:?}");
+        assert!(names.contains("wxmint:union:{u1}"), "{names:?}");
+        assert!(
+            names.contains("wxmint:{douyin/wx1:o1}:binding"),
+            "{names:?}"
+        );
+        assert!(
+            names.contains("wxmint:union:{douyin/shops:u1}"),
+            "{names:?}"
+        );
+        for other in [
+            "wxmint:{wechat/wx1:o1}:binding",
+            "wxmint:{myspace/wx1:o1}:binding",
+            "wxmint:{wx1}:binding",
+            "wxmint:{wx1:o1}:session",
+        ] {
+            assert!(person_of(other, "binding").is_err(), "{other}");
+        }
+        for other in ["wxmint:union:{douyin/u1}", "wxmint:union:{wechat/u1}", "u1"] {
+            assert_eq!(unionid_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn the_keys_of_one_person_are_of_one_slot() {
         // An AppID and an openid have neither braces nor colons.
         for odd in ["-", "_", "0", "a", "Z"] {
             let person = Person {
+                platform: Platform::WeChat,
                 app: odd.parse().expect("an AppID"),
                 openid: odd.parse().expect("an openid"),
             };

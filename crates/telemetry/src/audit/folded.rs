@@ -129,6 +129,7 @@ fn both(earlier: Event, event: Event, now: DateTime<Utc>) -> Event {
         subject: common(earlier.subject, event.subject),
         user: common(earlier.user, event.user),
         app: common(earlier.app, event.app),
+        platform: common(earlier.platform, event.platform),
         app_kind: common(earlier.app_kind, event.app_kind),
         client: common(earlier.client, event.client),
         person: common(earlier.person, event.person),

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
-use wxmint_ids::{AppId, ClientId, UserId};
+use wxmint_ids::{AppId, ClientId, Platform, UserId};
 
 use super::{Activity, Event};
 
@@ -237,9 +237,10 @@ impl Event {
         ]
     }
 
-    fn unmapped(&self) -> Members<'_, 9> {
+    fn unmapped(&self) -> Members<'_, 10> {
         [
             ("app", text(self.app.as_ref().map(AppId::as_str))),
+            ("platform", text(self.platform.map(Platform::name))),
             ("app_kind", text(self.app_kind)),
             ("client", text(self.client.as_ref().map(ClientId::as_str))),
             ("person", text(self.person.as_deref())),

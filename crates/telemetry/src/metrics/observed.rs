@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, Platform};
 
 use super::{Metrics, OK};
 use crate::Step;
@@ -35,6 +35,7 @@ pub struct RouteMetrics {
 /// nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct LoginLabels {
+    platform: Option<Platform>,
     app: Option<AppId>,
     outcome: &'static str,
 }
@@ -42,6 +43,7 @@ pub(super) struct LoginLabels {
 impl EncodeLabelSet for LoginLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
         [
+            ("platform", self.platform.map_or("", Platform::name)),
             ("app", self.app.as_ref().map_or("", AppId::as_str)),
             ("outcome", self.outcome),
         ]
@@ -98,9 +100,15 @@ impl Metrics {
         }
     }
 
-    /// Counts and times a login. `app` must be a configured app. `outcome` is `ok` or a problem's
-    /// code.
-    pub fn login_ended(&self, app: Option<AppId>, outcome: &'static str, took: Duration) {
+    /// Counts and times a login. `app` must be a configured app, and `platform` is the app's.
+    /// `outcome` is `ok` or a problem's code.
+    pub fn login_ended(
+        &self,
+        platform: Option<Platform>,
+        app: Option<AppId>,
+        outcome: &'static str,
+        took: Duration,
+    ) {
         let app = app.filter(|_| !self.has_many_apps());
         self.0
             .hour
@@ -108,7 +116,11 @@ impl Metrics {
             .count(Instant::now(), app.clone(), outcome);
         self.0
             .logins
-            .get_or_create(&LoginLabels { app, outcome })
+            .get_or_create(&LoginLabels {
+                platform,
+                app,
+                outcome,
+            })
             .inc();
         match outcome {
             OK => self.0.login_duration_of_ok.observe(took.as_secs_f64()),

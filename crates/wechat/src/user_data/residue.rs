@@ -4,6 +4,7 @@
 
 use std::{fs, fs::File, os::unix::fs::FileExt, sync::mpsc, thread};
 
+use wxmint_ids::Platform;
 use zeroize::Zeroize;
 
 use super::*;
@@ -92,6 +93,7 @@ fn open_something(hidden: Hidden) {
         iv: [0; BLOCK],
     };
     let person = Person {
+        platform: Platform::WeChat,
         app: "wx1".parse().expect("an AppID"),
         openid: "o1".parse().expect("an openid"),
     };

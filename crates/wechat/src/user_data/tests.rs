@@ -4,6 +4,7 @@ use aws_lc_rs::cipher::{AES_128, EncryptionContext, PaddedBlockEncryptingKey, Un
 use chrono::TimeDelta;
 use fastrand::Rng;
 use serde_json::json;
+use wxmint_ids::Platform;
 
 use super::*;
 use crate::vectors;
@@ -64,6 +65,7 @@ fn open_at(data: &UserData, now: DateTime<Utc>) -> Option<OpenedData> {
 
 fn person(app: &str, openid: &str) -> Person {
     Person {
+        platform: Platform::WeChat,
         app: app.parse().expect("an AppID"),
         openid: openid.parse().expect("an openid"),
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use wxmint_ids::Platform;
 use wxmint_store::Store;
 
 use super::share::Budget;
@@ -52,6 +53,7 @@ async fn opened_device(store: Devices<'_>) -> DeviceCode {
 
 fn of(openid: &str) -> String {
     approver(&Person {
+        platform: Platform::WeChat,
         app: app(),
         openid: openid.parse().expect("an openid"),
     })

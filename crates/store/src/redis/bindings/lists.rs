@@ -33,7 +33,7 @@ impl Bindings {
         let script = script
             .arg(packed::person(person))
             .arg(generation.number())
-            .arg(packed::app(&person.app))
+            .arg(packed::app(person.platform, &person.app))
             .arg(per_app);
         let sign: String = self
             .link
@@ -130,7 +130,7 @@ pub(in crate::redis) fn admission(
     decision: &[u8],
     app: &AppId,
 ) -> Result<Option<(Person, Generation)>> {
-    let generation = match (decision.split_last(), person.starts_with(&packed::app(app))) {
+    let generation = match (decision.split_last(), packed::is_in_app(person, app)) {
         (Some((b'c', _)), true) => Some(Generation::Computed),
         (Some((b'+' | b'*' | b'-', text)), true) => str::from_utf8(text)
             .ok()

@@ -1,0 +1,230 @@
+//! The platforms of mini programs, and what keeps the ids of two platforms apart.
+
+use std::{str::FromStr, sync::Arc};
+
+use derive_more::{Display, FromStr as ByName};
+
+use crate::{InvalidId, is_base64url};
+
+/// A platform that runs mini programs. Its name stands in the names of Redis keys, in computed user
+/// ids, exports, audit events and metrics, so that equal ids of two platforms are two persons.
+///
+/// Only [`Platform::WeChat`] logs anybody in today. The names of the others are taken: what is
+/// stored for WeChat must not have to change when they come.
+#[derive(Debug, Display, ByName, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[display(rename_all = "lowercase")]
+#[from_str(rename_all = "lowercase")]
+pub enum Platform {
+    #[default]
+    WeChat,
+    Douyin,
+    Qq,
+    Kuaishou,
+    Bilibili,
+    Xiaohongshu,
+    WeCom,
+    Alipay,
+    Huawei,
+}
+
+impl Platform {
+    /// All platforms, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::WeChat,
+        Self::Douyin,
+        Self::Qq,
+        Self::Kuaishou,
+        Self::Bilibili,
+        Self::Xiaohongshu,
+        Self::WeCom,
+        Self::Alipay,
+        Self::Huawei,
+    ];
+
+    /// The name in lower case, as labels of metrics, audit events and exports have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WeChat => "wechat",
+            Self::Douyin => "douyin",
+            Self::Qq => "qq",
+            Self::Kuaishou => "kuaishou",
+            Self::Bilibili => "bilibili",
+            Self::Xiaohongshu => "xiaohongshu",
+            Self::WeCom => "wecom",
+            Self::Alipay => "alipay",
+            Self::Huawei => "huawei",
+        }
+    }
+
+    /// The number in packed values, which never changes.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The platform with this [`number`](Self::number).
+    pub(crate) fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// What stands before an AppID in the name of a Redis key. It is empty for WeChat, and ends
+    /// with a slash otherwise, which no AppID contains.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::WeChat => "",
+            Self::Douyin => "douyin/",
+            Self::Qq => "qq/",
+            Self::Kuaishou => "kuaishou/",
+            Self::Bilibili => "bilibili/",
+            Self::Xiaohongshu => "xiaohongshu/",
+            Self::WeCom => "wecom/",
+            Self::Alipay => "alipay/",
+            Self::Huawei => "huawei/",
+        }
+    }
+}
+
+/// The apps that share unionids: a platform and, because one platform can have several such groups
+/// of apps, the operator's word for the group. WeChat's unionids are in one scope, because their
+/// texts differ anyway.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnionScope {
+    platform: Platform,
+    /// Empty for WeChat.
+    word: Arc<str>,
+}
+
+impl UnionScope {
+    /// The most bytes that a word may have.
+    pub const MAX_WORD: usize = 64;
+
+    /// The scope of a platform's apps that have this word. It is ignored for WeChat.
+    pub fn new(platform: Platform, word: &str) -> Result<Self, InvalidId> {
+        if platform == Platform::WeChat {
+            return Ok(Self::default());
+        }
+        match word {
+            "" => Err(InvalidId::Empty),
+            word if !word.bytes().all(is_base64url) => Err(InvalidId::Alphabet {
+                alphabet: crate::WORD,
+            }),
+            word if word.len() > Self::MAX_WORD => Err(InvalidId::TooLong {
+                limit: Self::MAX_WORD,
+            }),
+            word => Ok(Self {
+                platform,
+                word: word.into(),
+            }),
+        }
+    }
+
+    /// The platform of the apps.
+    pub fn platform(&self) -> Platform {
+        self.platform
+    }
+
+    /// The operator's word for the apps. It is empty for WeChat.
+    pub fn word(&self) -> &str {
+        &self.word
+    }
+
+    /// What stands before a unionid in the name of a Redis key. It is empty for WeChat, and ends
+    /// with a colon otherwise, which no unionid contains.
+    pub fn prefix(&self) -> String {
+        if self.platform == Platform::WeChat {
+            String::new()
+        } else {
+            [self.platform.prefix(), &self.word, ":"].concat()
+        }
+    }
+}
+
+/// The id of one person in all apps of a scope. It is as private as an openid.
+///
+/// A text is parsed as a unionid of WeChat; [`in_scope`](Self::in_scope) makes one of another
+/// platform.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnionId {
+    scope: UnionScope,
+    text: Arc<str>,
+}
+crate::unprintable!(UnionId);
+
+impl UnionId {
+    /// The most bytes that a unionid may have.
+    pub const MAX_LEN: usize = 128;
+
+    /// The unionid that has the same text in another scope.
+    #[must_use]
+    pub fn in_scope(self, scope: UnionScope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// The apps in which this is the person's id.
+    pub fn scope(&self) -> &UnionScope {
+        &self.scope
+    }
+
+    /// The identifier, unchanged, without its scope.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for UnionId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Err(InvalidId::Empty),
+            text if !text.bytes().all(is_base64url) => Err(InvalidId::Alphabet {
+                alphabet: crate::WORD,
+            }),
+            text if text.len() > Self::MAX_LEN => Err(InvalidId::TooLong {
+                limit: Self::MAX_LEN,
+            }),
+            text => Ok(Self {
+                scope: UnionScope::default(),
+                text: text.into(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_platform_has_a_name_a_number_and_a_prefix_of_its_own() {
+        let mut prefixes = HashSet::new();
+        for platform in Platform::ALL {
+            assert_eq!(platform.name().parse(), Ok(platform));
+            assert_eq!(platform.to_string(), platform.name());
+            assert_eq!(Platform::numbered(platform.number()), Some(platform));
+            assert!(prefixes.insert(platform.prefix()), "{platform}");
+            let before_slash = platform.prefix().strip_suffix('/');
+            let is_expected = match platform {
+                Platform::WeChat => platform.prefix().is_empty(),
+                _ => before_slash == Some(platform.name()),
+            };
+            assert!(is_expected, "{platform}");
+        }
+        assert_eq!(Platform::numbered(Platform::ALL.len() as u8), None);
+    }
+
+    #[test]
+    fn a_scope_is_a_platform_and_a_word_and_wechat_has_one_scope() {
+        let wechat = UnionScope::new(Platform::WeChat, "shops").expect("a scope");
+        assert_eq!(wechat, UnionScope::default());
+        assert_eq!(wechat.prefix(), "");
+        let shops = UnionScope::new(Platform::Douyin, "shops").expect("a scope");
+        assert_eq!(shops.prefix(), "douyin/shops:");
+        let text: UnionId = "u1".parse().expect("a unionid");
+        assert_ne!(text.clone().in_scope(shops), text);
+        for word in ["", "a b", "a:b", "a/b", &"a".repeat(65)] {
+            assert!(UnionScope::new(Platform::Douyin, word).is_err(), "{word}");
+        }
+    }
+}
