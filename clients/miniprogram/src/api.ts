@@ -21,6 +21,13 @@ export interface ClientOptions {
   /** Milliseconds; `Date.now` by default. */
   now?: () => number
   onEvent?: (event: ClientEvent) => void
+  /**
+   * Whether a service's answer says that it has refused the token; `statusCode === 401` by default. Some frameworks answer
+   * 200 with `{"code":401}`, or 424. wxmint's own answers are not asked about.
+   */
+  refused?: (answer: Answer) => boolean
+  /** The headers in which services get the token; `{ Authorization: 'Bearer …' }` by default. wxmint gets that always. */
+  header?: (token: string) => { [name: string]: string }
 }
 
 export type ClientEvent =

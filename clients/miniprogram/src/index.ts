@@ -3,7 +3,7 @@ import { refusal, type Secrets } from './errors'
 import { createLogins } from './logins'
 import type { Transfer } from './platform'
 import { deviceOf, devicePath, scanned, secretsOf } from './scan'
-import { send } from './sending'
+import { BEARER, send } from './sending'
 
 export { WxmintError } from './api'
 export type * from './api'
@@ -14,7 +14,8 @@ declare const wx: Platform
 export function createClient(options: ClientOptions): Client {
   const { platform = wx } = options
   const logins = createLogins(options, platform)
-  const transfer = (how: Transfer, given: any, secrets?: Secrets) => send(platform, logins, how, given, secrets)
+  const { header = BEARER.header, refused = BEARER.refused } = options
+  const transfer = (how: Transfer, given: any) => send(platform, logins, { header, refused }, how, given)
 
   /** Asks wxmint. `read` finds in its answer what was asked for; where there is nothing of it, the answer is a refusal. */
   const ask = async (
@@ -25,7 +26,8 @@ export function createClient(options: ClientOptions): Client {
     secrets: Secrets = [Object(data).code],
   ) => {
     const header = { 'content-type': 'application/json' }
-    const answer = Object(await transfer('request', { url: logins.url + path, method, data, header }, secrets))
+    const given = { url: logins.url + path, method, data, header }
+    const answer = Object(await send(platform, logins, BEARER, 'request', given, secrets))
     const found = read(Object(answer.data), answer.statusCode)
     if (!found) throw refusal(answer, secrets)
     return found

@@ -3,6 +3,18 @@ import { OFFLINE, aborted, type Secrets } from './errors'
 import type { Logins } from './logins'
 import { ask, ignore, type Transfer } from './platform'
 
+/** How a service is shown the token, and how it says that it has refused it. */
+export interface Recipient {
+  header: (token: string) => { [name: string]: string }
+  refused: (answer: any) => boolean
+}
+
+/** wxmint itself, and whoever does as RFC 6750 says. */
+export const BEARER: Recipient = {
+  header: (token) => ({ Authorization: `Bearer ${token}` }),
+  refused: (answer) => statusOf(answer) === 401,
+}
+
 /** Options that are not the platform's, or that the promise stands for. */
 const NOT_SENT = ['auth', 'retry', 'onTask', 'complete']
 
@@ -10,6 +22,7 @@ const NOT_SENT = ['auth', 'retry', 'onTask', 'complete']
 export function send(
   platform: Platform,
   logins: Logins,
+  recipient: Recipient,
   transfer: Transfer,
   options: any,
   secrets: Secrets = [],
@@ -51,7 +64,7 @@ export function send(
       const token = typeof found === 'object' ? await found : found
       try {
         const answer = await attempt(token)
-        if (!token || statusOf(answer) !== 401) return answer
+        if (!token || !recipient.refused(answer)) return answer
       } catch (error) {
         if (!mayRepeat(error)) throw error
       }
@@ -89,7 +102,7 @@ export function send(
     secrets.push(token)
     const answer = await ask(platform, transfer, sent(token), secrets, started)
     task = {}
-    if (token && statusOf(answer) === 401) {
+    if (token && recipient.refused(answer)) {
       logins.check(began)
       logins.refused(token)
     }
@@ -105,8 +118,10 @@ export function send(
   function sent(token: string | undefined): object {
     const header = Object.assign({}, options.header)
     if (token) {
-      for (const name of Object.keys(header)) if (/^authorization$/i.test(name)) delete header[name]
-      header.Authorization = `Bearer ${token}`
+      const ours = recipient.header(token)
+      const names = Object.keys(ours).map((name) => name.toLowerCase())
+      for (const name of Object.keys(header)) if (names.indexOf(name.toLowerCase()) >= 0) delete header[name]
+      Object.assign(header, ours)
     }
     const sent: any = Object.assign({}, options, { header })
     for (const name of NOT_SENT) delete sent[name]

@@ -351,3 +351,38 @@ test("a client sends requests before App() and wherever there is no wx", async (
   const phone = new Phone();
   assert.equal((await phone.client().request({ url: ORDERS })).statusCode, 200);
 });
+
+// RuoYi and yudao answer 200 with {"code":401}, pig answers 424.
+test("a base's own way to refuse a token makes one login and one repetition, and wxmint's stays 401", async () => {
+  for (const refusal of [answer(200, { code: 401, msg: "认证失败" }), answer(424, { code: 1 }), answer(200, '{"code":401}')]) {
+    const phone = new Phone();
+    const refused = ({ statusCode, data }) => {
+      const { code } = typeof data === "string" && data ? JSON.parse(data) : Object(data);
+      return [401, 424].includes(statusCode) || code === 401;
+    };
+    const client = await phone.loggedIn({ refused });
+    phone.answers("/orders", refusal);
+    assert.equal((await client.request({ url: ORDERS })).data.got, "Bearer token-0002");
+    assert.deepEqual(phone.paths(), ["/orders", "wx.login", "/login", "/orders"]);
+    assert.deepEqual(phone.events[0], { type: "ended", userId: "user-of-lin" });
+    phone.answers("/orders", refusal, refusal);
+    assert.equal(await client.request({ url: ORDERS }), refusal, "the second answer is the caller's");
+  }
+  const phone = new Phone();
+  const client = await phone.loggedIn({ refused: () => false });
+  phone.answers("/wechat/session", problem(401, "invalid_token"));
+  await client.session.valid().catch(() => {});
+  assert.equal(phone.count("/login"), 1, "wxmint's own 401");
+});
+
+test("a base gets the token in its own header, in place of the caller's, and wxmint in Authorization", async () => {
+  const phone = new Phone();
+  const client = await phone.loggedIn({ header: (token) => ({ "X-Access-Token": token }) });
+  const header = { "x-access-token": "mine", Authorization: "Basic mine" };
+  await client.request({ url: ORDERS, header });
+  assert.deepEqual(phone.asked.at(-1).options.header, { Authorization: "Basic mine", "X-Access-Token": "token-0001" });
+  await client.request({ url: ORDERS, header, auth: "none" });
+  assert.deepEqual(phone.asked.at(-1).options.header, header);
+  await client.session.valid().catch(() => {});
+  assert.equal(phone.asked.at(-1).options.header.Authorization, "Bearer token-0001");
+});
