@@ -51,15 +51,18 @@ mod user_ids;
 
 use wxmint_telemetry::Step;
 
-pub use self::account_check::AccountCheck;
+pub use self::account_check::{AccountCheck, AccountCheckError};
 pub use self::admission::Admission;
 pub use self::app_calls::AppCalls;
 pub use self::attempt::{Attempt, AuditContext};
-pub use self::binder::{Binder, FreePlace, SettledState, UnionIdLink};
+pub use self::binder::{BindError, Binder, FreePlace, SettledState, UnionIdLink};
 pub use self::client_tokens::{client_tag, is_of_client};
 pub use self::credentials::Credentials;
 pub use self::deserted_users::DesertedUsers;
-pub use self::error::{LoginError, Result};
+pub use self::error::{
+    AppCallError, AppRefusal, CountError, LimitReached, LoginError, NotListed, OperatorError,
+    RequestError, ServiceError, TokenActionError, Unavailable, WeChatRefusal,
+};
 pub use self::exchange::release_code;
 use self::exchanged_login::ExchangedLogin;
 pub use self::exchanger::{CodeExchanger, CodeExchangers, ComponentTokens};
@@ -68,7 +71,7 @@ pub(crate) use self::limits::IP;
 pub use self::limits::{DEVICE, LoginLimits, OPENID, USERNAME};
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
 pub use self::parts::LoginParts;
-pub use self::phone_numbers::PhoneNumbers;
+pub use self::phone_numbers::{PhoneNumberError, PhoneNumbers};
 pub use self::policy::LoginPolicy;
 pub use self::request::{LoggedIn, LoginProof, LoginRequest};
 pub use self::service_api::{ServiceApi, UserSignature};
@@ -77,6 +80,9 @@ pub use self::shared_access_token::{AccessTokens, HeldToken, Refused, Usable, fi
 pub use self::token_actions::{TokenActions, TokenHolder, issued};
 pub use self::user_data::UserDataActions;
 pub use self::user_ids::UserIds;
+
+/// The result of a step of a login.
+type Result<T, E = LoginError> = std::result::Result<T, E>;
 
 /// Logs people in.
 #[derive(Clone, Copy)]

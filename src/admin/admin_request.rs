@@ -12,7 +12,7 @@ use wxmint_keys::vault::Vault;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
-use crate::login::{LoginError, LoginParts, Operator};
+use crate::login::{LoginParts, Operator, OperatorError};
 use crate::refusals::Refusal;
 
 /// The state that requests on the admin listener need: the secrets, and the parts of a login with
@@ -150,7 +150,7 @@ impl AdminRequest<Person> {
     /// about the person.
     pub(crate) async fn change_person(
         mut self,
-        work: impl AsyncFnOnce(&Operator<'_>, &Person) -> Result<(Option<UserId>, bool), LoginError>
+        work: impl AsyncFnOnce(&Operator<'_>, &Person) -> Result<(Option<UserId>, bool), OperatorError>
         + 'static,
     ) -> Done {
         let changing = async move {
@@ -169,12 +169,17 @@ impl AdminRequest<Person> {
                     if done.is_ok() && self.action == "erase_person" {
                         done = login.store.bindings.strike_off(&user, &self.target).await;
                     }
-                    done.map(|()| (Some(user), more)).map_err(LoginError::from)
+                    done.map(|()| (Some(user), more))
+                        .map_err(OperatorError::from)
                 }
                 (changed, _) => changed,
             };
             self.event.user = changed.as_ref().ok().and_then(|(user, _)| user.clone());
-            self.done(changed.and_then(|(user, more)| calls.check_app(app, user.is_some() || more)))
+            self.done(changed.and_then(|(user, more)| {
+                calls
+                    .check_app(app, user.is_some() || more)
+                    .map_err(OperatorError::from)
+            }))
         };
         run_to_completion(changing).await
     }

@@ -11,7 +11,7 @@ use wxmint_telemetry::LastHour;
 
 use super::admin_request::{AdminRequest, OperatingData};
 use super::tokens::Right;
-use crate::login::{FoundUser, LoginError, LoginParts, ShownBinding, ShownPerson, ShownUser};
+use crate::login::{FoundUser, LoginParts, OperatorError, ShownBinding, ShownPerson, ShownUser};
 
 /// The answer of `GET /users/{user_id}/wechat`: peers need openids for calls of WeChat's API.
 #[derive(Serialize, ToSchema)]
@@ -34,7 +34,7 @@ pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingDat
         let found = operating.operator().bindings_of(user).await?;
         operating.login.ids.check_listed(!found.is_empty())?;
         let wechat = found.into_iter().map(ShownBinding::from).collect();
-        Ok::<_, LoginError>(WeChatOfUser {
+        Ok::<_, OperatorError>(WeChatOfUser {
             user_id: user.clone(),
             wechat,
         })
@@ -47,14 +47,8 @@ pub(super) async fn wechat_of_user(request: HttpRequest, operating: OperatingDat
     params(("user_id" = String, Path)), responses((status = 200, description = "What is kept", body = ShownUser)))]
 pub(super) async fn show(request: HttpRequest, operating: OperatingData) -> Answer {
     let act = AdminRequest::begin("show", Right::Read, &request, operating).await?;
-    act.show(async |operating, user: &UserId| {
-        operating
-            .operator()
-            .show(user)
-            .await
-            .map_err(LoginError::from)
-    })
-    .await
+    act.show(async |operating, user: &UserId| operating.operator().show(user).await)
+        .await
 }
 
 /// Dissolve a user's binding in one mini program
@@ -68,7 +62,8 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
         let is_known = operating.operator().dissolve(user, app).await?;
         operating.login.deserted_users().expire(user, app).await?;
         operating.login.app_calls().check_app(app, is_known)?;
-        operating.login.ids.check_listed(is_known)
+        operating.login.ids.check_listed(is_known)?;
+        Ok::<_, OperatorError>(())
     })
     .await
 }
@@ -78,14 +73,8 @@ pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> 
     params(("user_id" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("end", Right::Operate, &request, operating).await?;
-    act.run(async |operating, user: &UserId| {
-        operating
-            .operator()
-            .end(user)
-            .await
-            .map_err(LoginError::from)
-    })
-    .await
+    act.run(async |operating, user: &UserId| operating.operator().end(user).await)
+        .await
 }
 
 /// Block a user
@@ -95,14 +84,8 @@ pub(super) async fn end(request: HttpRequest, operating: OperatingData) -> Done 
     params(("user_id" = String, Path)), responses((status = 204, description = "Blocked")))]
 pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("block", Right::Operate, &request, operating).await?;
-    act.run(async |operating, user: &UserId| {
-        operating
-            .operator()
-            .block(user)
-            .await
-            .map_err(LoginError::from)
-    })
-    .await
+    act.run(async |operating, user: &UserId| operating.operator().block(user).await)
+        .await
 }
 
 /// Lift the block of a user
@@ -112,14 +95,8 @@ pub(super) async fn block(request: HttpRequest, operating: OperatingData) -> Don
     params(("user_id" = String, Path)), responses((status = 204, description = "Lifted")))]
 pub(super) async fn unblock(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("unblock", Right::Operate, &request, operating).await?;
-    act.run(async |operating, user: &UserId| {
-        operating
-            .operator()
-            .unblock(user)
-            .await
-            .map_err(LoginError::from)
-    })
-    .await
+    act.run(async |operating, user: &UserId| operating.operator().unblock(user).await)
+        .await
 }
 
 /// Find the user of an openid
@@ -134,7 +111,7 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
             .login
             .app_calls()
             .check_app(&person.app, found.is_some())?;
-        found.ok_or(LoginError::UnknownPerson)
+        found.ok_or(OperatorError::PersonNotFound)
     })
     .await
 }
@@ -157,7 +134,7 @@ pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("erase_person", Right::Operate, &request, operating).await?;
-    act.change_person(async |operator, person| operator.erase(person).await)
+    act.change_person(async |operator, person| Ok(operator.erase(person).await?))
         .await
 }
 
@@ -178,7 +155,10 @@ pub(super) async fn activity(request: HttpRequest, operating: OperatingData) -> 
 fn read_activity(login: &LoginParts, query: &str) -> Result<LastHour, Problem> {
     let app: Option<AppId> = Fields::from_form(query.as_bytes(), &["appid"])?.parse("appid")?;
     if let Some(app) = &app {
-        login.app_calls().check_app(app, false)?;
+        login
+            .app_calls()
+            .check_app(app, false)
+            .map_err(OperatorError::from)?;
     }
     Ok(login.metrics.last_hour(app.as_ref()))
 }
@@ -214,7 +194,7 @@ pub(super) async fn find(request: HttpRequest, operating: OperatingData) -> Answ
             .await;
         let first = found.as_ref().ok().and_then(|found| found.first());
         act.event.user = first.map(|found| found.user_id.clone());
-        act.done(found.map_err(LoginError::from))
+        act.done(found)
     };
     Ok(private(FoundUsers {
         found: run_to_completion(finding).await?,

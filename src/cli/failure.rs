@@ -10,7 +10,7 @@ use super::output::{Language, say};
 use super::{EXIT_CLOSED, EXIT_UNFINISHED, EXIT_USAGE, remarks};
 use crate::findings::Message;
 use crate::{
-    issuer::IssuerStartError, login::LoginError, secret_files::FileError, settings::Faults,
+    issuer::IssuerStartError, login::Unavailable, secret_files::FileError, settings::Faults,
 };
 
 /// The reason why a command has failed, and its exit code.
@@ -106,9 +106,9 @@ failures! {
         let again = if error.is_lasting() { "" } else { " Run the same command again." };
         Self::unfinished(format_args!("{error}.{again}"))
     };
-    error: LoginError => match error {
-        LoginError::StoreUnavailable(cause) => cause.into(),
-        LoginError::Contended => Self::unfinished(format_args!("{error}. Run the same command again.")),
+    error: Unavailable => match error {
+        Unavailable::Store(cause) => cause.into(),
+        Unavailable::Contended => Self::unfinished(format_args!("{error}. Run the same command again.")),
         error => Self::unfinished(error),
     };
     error: IssuerStartError => match error.is_in_settings {

@@ -16,7 +16,7 @@ use wxmint_store::Store;
 use super::{Issuer, IssuerStartError};
 use crate::admin::{CurrentAdminTokens, Panel};
 use crate::findings::{Finding, Message};
-use crate::login::{CodeExchanger, LoginError, LoginParts};
+use crate::login::{CodeExchanger, LoginParts, RequestError};
 use crate::settings::Settings;
 
 /// A row of the table of doors: the facts about a door, whether it is open or not.
@@ -119,7 +119,7 @@ pub trait Door: Any + Send + Sync {
 
     /// Revokes whatever else belongs to a client's login, after a logout with the token of that
     /// login.
-    async fn end_login(&self, _login: &LoginParts, _token: Issued) -> Result<(), LoginError> {
+    async fn end_login(&self, _login: &LoginParts, _token: Issued) -> Result<(), RequestError> {
         Ok(())
     }
 

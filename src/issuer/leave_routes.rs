@@ -9,7 +9,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_verify::{Claims, Verified};
 
 use super::{cross_origin, state::IssuerWorker};
-use crate::login::{LoginError, LoginParts, is_of_client, issued};
+use crate::login::{LoginParts, TokenActionError, is_of_client, issued};
 use crate::{clock::now, refusals::Refusal};
 
 /// The body of `POST /logout`, which may be left out.
@@ -114,7 +114,7 @@ async fn leave(
         &LoginParts,
         &Verified<Claims>,
         &mut Option<Person>,
-    ) -> Result<(), LoginError>
+    ) -> Result<(), TokenActionError>
     + 'static,
 ) -> Done {
     let leaving = async move {

@@ -12,7 +12,7 @@ use wxmint_ids::{Phone, PhoneCode};
 use wxmint_wechat::UserData;
 
 use super::state::IssuerWorker;
-use crate::login::{LoginError, TokenHolder};
+use crate::login::{TokenActionError, TokenHolder};
 use crate::{clock::now, refusals::Refusal};
 
 /// Room for 64 KiB of step counts, encrypted and in base64, and the fields around them.
@@ -174,7 +174,7 @@ pub(super) async fn reset(request: HttpRequest, worker: web::Data<IssuerWorker>)
     .map_err(by_token)
 }
 
-fn by_token(error: LoginError) -> Problem {
+fn by_token(error: impl Into<TokenActionError>) -> Problem {
     Refusal::by_token(error).problem
 }
 
@@ -211,5 +211,5 @@ fn user_data_request(body: &[u8]) -> Result<UserData, Problem> {
         (None, None, Some(data), Some(signature)) => UserData::raw(&data, &signature),
         _ => return Err(Problem::invalid(NO_DATA)),
     };
-    Ok(read.map_err(LoginError::from)?)
+    Ok(read.map_err(TokenActionError::from)?)
 }

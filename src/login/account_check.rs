@@ -4,8 +4,18 @@ use wxmint_ids::UserId;
 use wxmint_keys::token::ExtraClaims;
 use wxmint_store::Bound;
 
-use super::{LoginError, Result};
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, AccountsError};
+
+/// Why a user does not get the claims of a token.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountCheckError {
+    #[error("an operator has blocked this user")]
+    Blocked,
+    #[error("the account backend does not let this user log in")]
+    Denied,
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+}
 
 /// Asks the account backend whether a user may log in.
 #[derive(Clone, Copy)]
@@ -21,10 +31,10 @@ impl AccountCheck<'_> {
         &self,
         bound: &Bound,
         known: Option<ExtraClaims>,
-    ) -> Result<ExtraClaims> {
+    ) -> Result<ExtraClaims, AccountCheckError> {
         if bound.blocked {
             tracing::info!(user = bound.user.as_str(), "the user is blocked");
-            return Err(LoginError::Blocked);
+            return Err(AccountCheckError::Blocked);
         }
         if let Some(claims) = known {
             Ok(claims)
@@ -35,13 +45,13 @@ impl AccountCheck<'_> {
 
     /// The claims that the account backend adds to the user's token. Refuses a user whom the
     /// account backend does not let log in.
-    pub(super) async fn claims_of(&self, user: &UserId) -> Result<ExtraClaims> {
+    pub(super) async fn claims_of(&self, user: &UserId) -> Result<ExtraClaims, AccountCheckError> {
         self.accounts.check_login(user).await?.ok_or_else(|| {
             tracing::info!(
                 user = user.as_str(),
                 "the account backend does not let this user log in"
             );
-            LoginError::AccountDenied
+            AccountCheckError::Denied
         })
     }
 }

@@ -6,7 +6,7 @@ use wxmint_keys::vault::Vault;
 use wxmint_store::{AttemptId, Store};
 use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
-use super::{AccessTokens, CodeExchangers, LoginError, Result};
+use super::{AccessTokens, AppCallError, AppRefusal, CodeExchangers};
 use crate::apps::{Apps, CurrentApps};
 
 /// Chooses the app of a request, and makes calls of WeChat's API for it.
@@ -27,7 +27,7 @@ impl<'a> AppCalls<'a> {
         apps: &'apps Apps,
         wanted: Option<&AppId>,
         hint: Option<&AppId>,
-    ) -> Result<&'apps App> {
+    ) -> Result<&'apps App, AppCallError> {
         apps.choose(wanted, hint).map_err(|unknown| {
             // If several apps are known, the client must name one, whatever apps are still unread.
             let may_be_unread = wanted.or(hint).is_some() || apps.iter().nth(1).is_none();
@@ -42,7 +42,7 @@ impl<'a> AppCalls<'a> {
 
     /// Refuses an app that is not configured, unless records of it are kept (`is_kept`): the people
     /// of an app that has left the configuration can still be looked up and erased.
-    pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<()> {
+    pub fn check_app(&self, app: &AppId, is_kept: bool) -> Result<(), AppCallError> {
         if is_kept {
             Ok(())
         } else {
@@ -52,7 +52,7 @@ impl<'a> AppCalls<'a> {
 
     /// Refuses the app of a login if it has left meanwhile: the revocation of the tokens of a
     /// merchant that leaves has missed the token of this login.
-    pub(super) fn check_still_served(&self, app: &AppId) -> Result<()> {
+    pub(super) fn check_still_served(&self, app: &AppId) -> Result<(), AppCallError> {
         if !self.exchangers.is_empty() {
             self.choose(&self.apps.all(), Some(app), None)?;
         }
@@ -61,9 +61,9 @@ impl<'a> AppCalls<'a> {
 
     /// Refuses an app whose people have no session keys. An app that has left the configuration is
     /// not refused.
-    pub fn check_has_session_keys(&self, app: &AppId) -> Result<()> {
+    pub fn check_has_session_keys(&self, app: &AppId) -> Result<(), AppRefusal> {
         match self.apps.all().choose(Some(app), None) {
-            Ok(app) if !app.kind.has_session_keys() => Err(LoginError::NoSessionKeys),
+            Ok(app) if !app.kind.has_session_keys() => Err(AppRefusal::NoSessionKeys),
             _ => Ok(()),
         }
     }
@@ -73,11 +73,11 @@ impl<'a> AppCalls<'a> {
         &self,
         app: &AppId,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
-    ) -> Result<T> {
+    ) -> Result<T, AppCallError> {
         let apps = self.apps.all();
         let app = self.choose(&apps, Some(app), None)?;
         if !app.kind.has_session_keys() {
-            return Err(LoginError::NoSessionKeys);
+            return Err(AppRefusal::NoSessionKeys.into());
         }
         self.access_tokens(app)
             .with(call)

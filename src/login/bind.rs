@@ -3,17 +3,26 @@
 
 use chrono::{DateTime, Utc};
 use wxmint_ids::{Person, UnionId, UserId};
-use wxmint_store::{AttemptId, BindingState, Bound, Generation, Store, short_digest};
+use wxmint_store::{AttemptId, BindingState, Bound, Generation, Store, StoreError, short_digest};
 use wxmint_telemetry::Metrics;
 
-use super::bind_tickets::ask_for_credentials;
+use super::bind_tickets::keep_ticket;
 use super::exchanged_login::ExchangedLogin;
 use super::operator::release_unionid;
 use super::{
     Attempt, Binder, FreePlace, LoginError, LoginPolicy, Operator, Result, SettledState,
-    UnionIdLink, UserIds,
+    Unavailable, UnionIdLink, UserIds,
 };
 use crate::accounts::{Accepts, Accounts, Named};
+
+/// The outcome of [`Bind::link`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinkOutcome {
+    /// The user may log in, even if the unionid is linked to another user.
+    Linked,
+    /// Another user of the unionid is blocked, so this user may not log in either.
+    Blocked,
+}
 
 /// Finds the user of a person, and binds the person to the user.
 #[derive(Clone, Copy)]
@@ -72,7 +81,8 @@ impl Bind<'_> {
                 let make =
                     async |place: FreePlace<'_>| self.make_user(person, &place, attempt.now).await;
                 let Some(bound) = binder.bind_unasked(settled, make).await? else {
-                    return Err(ask_for_credentials(self.store, exchanged).await?);
+                    let ticket = keep_ticket(self.store, exchanged).await?;
+                    return Err(LoginError::BindingRequired(ticket));
                 };
                 bound
             }
@@ -94,19 +104,27 @@ impl Bind<'_> {
                 self.store.sessions.delete_keys(person, None).await?
             }
             Generation::Computed => {}
-            Generation::Numbered(_) => self.link(&binder, &bound).await?,
+            Generation::Numbered(_) => {
+                if self.link(&binder, &bound).await? == LinkOutcome::Blocked {
+                    return Err(LoginError::Blocked);
+                }
+            }
         }
         Ok(bound)
     }
 
     /// Links the unionid to the user. If it is already linked to another user, the conflict is
-    /// logged and counted. If that other user is blocked, the login is refused, because the person
-    /// may have become a second user before WeChat named the unionid.
+    /// logged and counted. If that other user is blocked, this user's tokens are revoked, because
+    /// the person may have become a second user before WeChat named the unionid.
     #[expect(
         clippy::cognitive_complexity,
         reason = "each log macro counts as several branches"
     )]
-    pub(super) async fn link(&self, binder: &Binder<'_>, bound: &Bound) -> Result<()> {
+    pub(super) async fn link(
+        &self,
+        binder: &Binder<'_>,
+        bound: &Bound,
+    ) -> Result<LinkOutcome, StoreError> {
         let user = bound.user.as_str();
         let is_blocked =
             async |user: &UserId| Ok(self.store.revocations.user_state(user).await?.blocked);
@@ -153,7 +171,7 @@ impl Bind<'_> {
                         .note_shared(binder.person, &bound.user)
                         .await?;
                 }
-                return Err(LoginError::Blocked);
+                return Ok(LinkOutcome::Blocked);
             }
             (UnionIdLink::Gone, Some(unionid)) => {
                 release_unionid(self.store, unionid, &bound.user).await?;
@@ -172,7 +190,7 @@ impl Bind<'_> {
                 "WeChat names another unionid for this person than before"
             );
         }
-        Ok(())
+        Ok(LinkOutcome::Linked)
     }
 
     /// Creates a user, unless the backend can ask for credentials and either
@@ -182,7 +200,7 @@ impl Bind<'_> {
         person: &Person,
         place: &FreePlace<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Option<UserId>> {
+    ) -> Result<Option<UserId>, Unavailable> {
         let can_ask = self.accounts.accepts() != Accepts::Nothing;
         if can_ask && (place.dissolved || !self.policy.auto_provision) {
             return Ok(None);

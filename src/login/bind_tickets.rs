@@ -2,7 +2,7 @@
 //! the login code, which has been used.
 
 use wxmint_ids::AppId;
-use wxmint_store::{Store, Ticket, TicketHolder};
+use wxmint_store::{Store, StoreError, Ticket, TicketHolder};
 
 use super::exchanged_login::ExchangedLogin;
 use super::{AppCalls, Attempt, IP, Issuance, LoginError, LoginLimits, Result};
@@ -54,11 +54,12 @@ impl BindTickets<'_> {
     }
 }
 
-/// Asks for credentials. The ticket replaces the login code, which has been used.
-pub(super) async fn ask_for_credentials(
+/// Makes a ticket with which the client sends credentials. The ticket replaces the login code, which
+/// has been used.
+pub(super) async fn keep_ticket(
     store: &Store,
     exchanged: &ExchangedLogin,
-) -> Result<LoginError> {
+) -> Result<Ticket, StoreError> {
     let ticket = Ticket::random();
     let holder = TicketHolder {
         person: exchanged.person.clone(),
@@ -66,5 +67,5 @@ pub(super) async fn ask_for_credentials(
         key: exchanged.key.clone(),
     };
     store.tickets.keep(&ticket, &holder).await?;
-    Ok(LoginError::BindingRequired(ticket))
+    Ok(ticket)
 }

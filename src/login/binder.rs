@@ -23,7 +23,7 @@ use wxmint_store::{
     AttemptId, BindingState, Bound, Decision, Generation, Intent, Store, StoreError,
 };
 
-use super::{LoginError, Result};
+use super::Unavailable;
 use crate::accounts::Named;
 
 /// In each round some request has taken a step. More rounds than these mean that the steps make no
@@ -73,6 +73,23 @@ pub enum UnionIdLink {
     Gone,
 }
 
+/// Why a person is not bound to a user.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("another user holds this WeChat identity, or the user another one")]
+    AlreadyBound,
+    #[error("an operator has blocked this user")]
+    Blocked,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl From<StoreError> for BindError {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
 /// Binds one person, for one request.
 pub struct Binder<'a> {
     pub store: &'a Store,
@@ -86,7 +103,7 @@ pub struct Binder<'a> {
 
 impl Binder<'_> {
     /// Finishes a binding that is half made or half removed.
-    pub async fn settle(&self, state: BindingState) -> Result<SettledState> {
+    pub async fn settle(&self, state: BindingState) -> Result<SettledState, Unavailable> {
         self.settle_and_tell(state)
             .await
             .map(|(settled, _)| settled)
@@ -97,7 +114,7 @@ impl Binder<'_> {
     async fn settle_and_tell(
         &self,
         mut state: BindingState,
-    ) -> Result<(SettledState, Option<(UserId, Decision)>)> {
+    ) -> Result<(SettledState, Option<(UserId, Decision)>), Unavailable> {
         let mut last = None;
         for _ in 0..MAX_ROUNDS {
             state = match state {
@@ -164,12 +181,16 @@ impl Binder<'_> {
                 }
             };
         }
-        Err(LoginError::Contended)
+        Err(Unavailable::Contended)
     }
 
     /// Binds a person who is not bound to the user whose credentials they have shown beside
     /// WeChat's code.
-    pub async fn bind(&self, candidate: &Named, mut settled: SettledState) -> Result<Bound> {
+    pub async fn bind(
+        &self,
+        candidate: &Named,
+        mut settled: SettledState,
+    ) -> Result<Bound, BindError> {
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
                 SettledState::Free {
@@ -177,13 +198,13 @@ impl Binder<'_> {
                     dissolved,
                 } => (generation, dissolved),
                 SettledState::Bound(bound) if bound.user == candidate.user => return Ok(bound),
-                SettledState::Bound(_) => return Err(LoginError::AlreadyBound),
+                SettledState::Bound(_) => return Err(BindError::AlreadyBound),
             };
             let unionid = self.unionid.filter(|_| !dissolved);
             if let Some(other) = self.holder(unionid, Some(&candidate.user)).await?
                 && !self.is_deserted(&other).await?
             {
-                return Err(LoginError::AlreadyBound);
+                return Err(BindError::AlreadyBound);
             }
             let Named { user, made } = candidate.clone();
             (settled, _) = self
@@ -197,7 +218,7 @@ impl Binder<'_> {
                 )
                 .await?;
         }
-        Err(LoginError::Contended)
+        Err(Unavailable::Contended.into())
     }
 
     /// Binds a person who has shown no credentials: to the user to whom the person's unionid is
@@ -206,8 +227,8 @@ impl Binder<'_> {
     pub async fn bind_unasked(
         &self,
         mut settled: SettledState,
-        make: impl AsyncFn(FreePlace<'_>) -> Result<Option<UserId>>,
-    ) -> Result<Option<Bound>> {
+        make: impl AsyncFn(FreePlace<'_>) -> Result<Option<UserId>, Unavailable>,
+    ) -> Result<Option<Bound>, BindError> {
         let mut deserted = None;
         for _ in 0..MAX_ROUNDS {
             let (generation, dissolved) = match settled {
@@ -240,7 +261,7 @@ impl Binder<'_> {
             let (now, left) = self.try_to_bind(generation, intent).await?;
             (settled, deserted) = (now, left.or(deserted));
         }
-        Err(LoginError::Contended)
+        Err(Unavailable::Contended.into())
     }
 
     /// The user to whom the unionid is linked, unless that is the `deserted` user, who has no
@@ -270,7 +291,7 @@ impl Binder<'_> {
         made: UserId,
         unionid: Option<&UnionId>,
         from: Option<UserId>,
-    ) -> Result<Intent> {
+    ) -> Result<Intent, StoreError> {
         let user = match (unionid, from) {
             (None, _) => made,
             (Some(unionid), Some(from)) => {
@@ -388,22 +409,28 @@ impl Binder<'_> {
         Ok(users)
     }
 
-    /// Removes the person's binding to `user` if it has this generation and `permit` allows it. A
-    /// removal that had begun is finished without `permit`. Returns false if there was nothing to
-    /// do.
-    pub async fn dissolve(
+    /// Removes the person's binding to `user` if it has this generation. Returns false if there was
+    /// nothing to do.
+    pub async fn unbind(&self, user: &UserId, generation: Generation) -> Result<bool, Unavailable> {
+        self.unbind_if(user, generation, async || Ok(())).await
+    }
+
+    /// [`Self::unbind`], if `permit` allows it. A removal that had begun is finished without
+    /// `permit`.
+    pub async fn unbind_if<E: From<Unavailable> + From<StoreError>>(
         &self,
         user: &UserId,
         generation: Generation,
-        permit: impl AsyncFnOnce() -> Result<()>,
-    ) -> Result<bool> {
+        permit: impl AsyncFnOnce() -> Result<(), E>,
+    ) -> Result<bool, E> {
         let state = self.store.bindings.state(self.person).await?;
         let was_leaving = matches!(state, BindingState::Leaving { .. });
         match self.settle(state).await? {
             SettledState::Bound(bound) if bound.user == *user && bound.generation == generation => {
                 permit().await?;
                 let state = self.store.unbindings.leave(self.person, &bound).await?;
-                self.settle(state).await.map(|_| true)
+                self.settle(state).await?;
+                Ok(true)
             }
             _ => Ok(was_leaving),
         }
@@ -426,7 +453,7 @@ impl Binder<'_> {
         &self,
         generation: Option<Generation>,
         intent: Intent,
-    ) -> Result<(SettledState, Option<UserId>)> {
+    ) -> Result<(SettledState, Option<UserId>), BindError> {
         let state = self
             .store
             .bindings
@@ -438,8 +465,8 @@ impl Binder<'_> {
             return Ok((settled, None));
         };
         match decision {
-            Decision::Full if user == intent.user => Err(LoginError::AlreadyBound),
-            Decision::Blocked if user == intent.user => Err(LoginError::Blocked),
+            Decision::Full if user == intent.user => Err(BindError::AlreadyBound),
+            Decision::Blocked if user == intent.user => Err(BindError::Blocked),
             Decision::Deserted => Ok((settled, Some(user))),
             _ => Ok((settled, None)),
         }

@@ -5,7 +5,7 @@ use wxmint_keys::token::ExtraClaims;
 use wxmint_store::{RateLimitKey, short_digest};
 
 use super::limits::{NAMES, USERNAME};
-use super::{AccountCheck, Attempt, LoginError, LoginLimits, PhoneNumbers, Result};
+use super::{AccountCheck, Attempt, CountError, LoginError, LoginLimits, PhoneNumbers, Result};
 use crate::accounts::{Accepts, Accounts, Named, Password, Username};
 
 /// Proves the business user.
@@ -92,7 +92,7 @@ impl CredentialCheck<'_> {
             .limits
             .count(&meter)
             .await
-            .map_err(LoginError::of_limit(USERNAME))?;
+            .map_err(CountError::of_limit(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {
             self.limits.store.limits.uncount(&meter, counted).await?;

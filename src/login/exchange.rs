@@ -4,7 +4,10 @@ use wxmint_ids::{AppId, LoginCode};
 use wxmint_store::{AttemptId, Claim, ExchangeTimestamp, Store};
 use wxmint_wechat::{App, CallError, Session};
 
-use super::{AppCalls, Attempt, IP, Issuance, LoginError, LoginLimits, Result, UserIds};
+use super::{
+    AppCallError, AppCalls, Attempt, IP, Issuance, LimitReached, LoginLimits, Result, Unavailable,
+    UserIds, WeChatRefusal,
+};
 
 /// Exchanges login codes at WeChat.
 pub(super) struct CodeExchange<'a> {
@@ -61,8 +64,8 @@ impl CodeExchange<'_> {
         };
         match claim {
             Claim::Granted(order) => Ok(order),
-            Claim::Taken => Err(LoginError::CodeUsed),
-            Claim::Limited(refused) => Err(LoginError::TooMany { limit: IP, refused }),
+            Claim::Taken => Err(WeChatRefusal::CodeUsed.into()),
+            Claim::Limited(refused) => Err(LimitReached { limit: IP, refused }.into()),
         }
     }
 
@@ -73,20 +76,22 @@ impl CodeExchange<'_> {
         app: &App,
         code: &LoginCode,
         attempt: &AttemptId,
-    ) -> Result<Session> {
+    ) -> Result<Session, AppCallError> {
         let session = match self.calls.exchangers.of(app) {
             None => self
                 .calls
                 .wechat
                 .exchange(app, code)
                 .await
-                .map_err(|error| LoginError::from(error).of(&app.id)),
+                .map_err(|error| AppCallError::from(error).of(&app.id)),
             Some(other) => {
                 let tokens = self.calls.access_tokens(app);
                 other.exchange(&tokens, code, attempt).await
             }
         };
-        if let Err(LoginError::WeChatUnavailable(CallError::NotSent { .. })) = session {
+        if let Err(AppCallError::Unavailable(Unavailable::WeChat(CallError::NotSent { .. }))) =
+            session
+        {
             release_code(self.calls.store, &app.id, code, attempt).await;
         }
         session

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wxmint_ids::{AppId, LoginCode};
-use wxmint_store::{AttemptId, Claim};
+use wxmint_store::{AttemptId, Claim, StoreError};
 use wxmint_wechat::{App, AppExchanger, CallError, FetchedAccessToken, Session};
 
-use super::{AccessTokens, Attempt, HeldToken, LoginError, LoginLimits, Refused, Result};
+use super::{AccessTokens, AppCallError, Attempt, HeldToken, LoginLimits, Refused};
 
 /// Acts for apps that have no AppSecret. Its futures are boxed, so that other logins' futures stay
 /// small.
 #[async_trait(?Send)]
 pub trait CodeExchanger {
     /// The error to answer while not all apps have been read, so that no app can be called unknown.
-    fn apps_are_unread(&self) -> Option<LoginError>;
+    fn apps_are_unread(&self) -> Option<AppCallError>;
 
     /// Counts the address and claims the code, as [`wxmint_store::Codes::claim`] does.
     async fn claim(
@@ -24,7 +24,7 @@ pub trait CodeExchanger {
         app: &App,
         code: &LoginCode,
         attempt: &Attempt<'_>,
-    ) -> Result<Claim>;
+    ) -> Result<Claim, StoreError>;
 
     /// Exchanges a code of the app of `tokens` at WeChat. Releases a code that was not sent, unless
     /// the error is `NotSent`: then the caller does.
@@ -33,7 +33,7 @@ pub trait CodeExchanger {
         tokens: &AccessTokens<'_>,
         code: &LoginCode,
         attempt: &AttemptId,
-    ) -> Result<Session>;
+    ) -> Result<Session, AppCallError>;
 
     /// The access tokens of the third party and of the apps that it acts for.
     fn tokens(&self) -> &dyn ComponentTokens;
@@ -57,14 +57,18 @@ pub trait ComponentTokens {
         &self,
         tokens: &AccessTokens<'_>,
         refused: Option<&Refused>,
-    ) -> Result<FetchedAccessToken>;
+    ) -> Result<FetchedAccessToken, AppCallError>;
 
     /// Counts a peer's report that WeChat has refused the token with this fingerprint, before
     /// anything is fetched.
-    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()>;
+    async fn count_report(
+        &self,
+        tokens: &AccessTokens<'_>,
+        refused: &str,
+    ) -> Result<(), AppCallError>;
 
     /// Takes note of the error of a call for the app.
-    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError);
+    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &AppCallError);
 }
 
 /// The exchangers of the open doors.
@@ -77,7 +81,7 @@ impl CodeExchangers {
     }
 
     /// The error to answer while not all apps have been read, so that no app can be called unknown.
-    pub(super) fn apps_are_unread(&self) -> Option<LoginError> {
+    pub(super) fn apps_are_unread(&self) -> Option<AppCallError> {
         self.0
             .iter()
             .find_map(|exchanger| exchanger.apps_are_unread())

@@ -11,7 +11,7 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::client_tokens::{OF_COMPUTED, client_tag, recipient_tag};
 use super::exchanged_login::ExchangedLogin;
-use super::{Admission, Attempt, LoginError, Result};
+use super::{Admission, Attempt, LoginError, Result, Unavailable};
 
 /// Dates tokens.
 #[derive(Clone, Copy)]
@@ -26,7 +26,7 @@ impl Issuance<'_> {
     /// Fails if no key can sign now, so that no code or ticket is used up in vain. Notes the
     /// lifetime of this process's tokens in the store, so that revocations are kept longer than the
     /// tokens live.
-    pub(super) async fn prepare(&self, now: DateTime<Utc>) -> Result<()> {
+    pub(super) async fn prepare(&self, now: DateTime<Utc>) -> Result<(), Unavailable> {
         self.minter.check(now)?;
         Ok(self.store.token_lives.note(self.minter.ttl()).await?)
     }
@@ -109,7 +109,7 @@ impl Issuance<'_> {
             let mark = recipient_tag(person, generation);
             Box::pin(self.still_bound(&person.app, &mark, &token))
                 .await?
-                .ok_or(LoginError::Contended)?;
+                .ok_or(Unavailable::Contended)?;
         }
         Ok(token)
     }
@@ -163,7 +163,7 @@ impl Issuance<'_> {
         // A revocation written since the login applies to it. A revocation dated in the future
         // predates a clock step.
         if date > logged_in_at && date <= (self.store.clock.redis_micros() / 1_000_000) as i64 + 1 {
-            return Err(LoginError::Contended);
+            return Err(Unavailable::Contended.into());
         }
         token = dated(token, date, latest)?;
         // A revocation of the app's tokens finds this note, and then covers the token. A revocation
@@ -188,7 +188,7 @@ impl Issuance<'_> {
         if is_alive {
             Ok(token)
         } else {
-            Err(LoginError::Contended)
+            Err(Unavailable::Contended.into())
         }
     }
 
@@ -199,7 +199,7 @@ impl Issuance<'_> {
         app: &AppId,
         mark: &str,
         token: &Issued,
-    ) -> Result<Option<Bound>> {
+    ) -> Result<Option<Bound>, StoreError> {
         let of_app = Issued {
             app: app.clone(),
             ..token.clone()
@@ -251,7 +251,7 @@ pub(super) fn dated(token: Issued, date: i64, latest: i64) -> Result<Issued> {
             ..token
         })
     } else {
-        Err(LoginError::EndedAhead(wait))
+        Err(LoginError::RevokedAhead(wait))
     }
 }
 
@@ -280,7 +280,7 @@ mod tests {
             );
         }
         assert!(
-            matches!(dated(token, 161, 160), Err(LoginError::EndedAhead(wait)) if wait == Duration::from_secs(1))
+            matches!(dated(token, 161, 160), Err(LoginError::RevokedAhead(wait)) if wait == Duration::from_secs(1))
         );
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wxmint_ids::Person;
 use wxmint_store::{RateLimitKey, Store, limits::Rate};
 
-use super::{LoginError, LoginPolicy, Result};
+use super::{CountError, LoginPolicy};
 
 /// The limits. Each has one name: that of its variable (`WXMINT_LIMIT_IP`), its field of
 /// `LoginPolicy`, and its label in the log and the audit events. No variable sets the limit of
@@ -67,7 +67,11 @@ impl LoginLimits<'_> {
     /// Counts a call before it is made, because one person must not decide how often it happens: a
     /// call of WeChat's API uses up the quota of the app, and a logout or an unbinding writes to
     /// Redis and reaches all verifiers.
-    pub(crate) async fn count_call(&self, person: &Person, kind: &'static str) -> Result<()> {
+    pub(crate) async fn count_call(
+        &self,
+        person: &Person,
+        kind: &'static str,
+    ) -> Result<(), CountError> {
         let of_logins = (self.policy.limit_openid, OPENID);
         let (rate, limit) = if kind == UNBINDINGS {
             (UNBINDING_RATE, UNBINDINGS)
@@ -79,18 +83,26 @@ impl LoginLimits<'_> {
     }
 
     /// Counts a request of an address, with the rate of `limit_ip`.
-    pub async fn count_by_address(&self, kind: &'static str, address: &str) -> Result<()> {
+    pub async fn count_by_address(
+        &self,
+        kind: &'static str,
+        address: &str,
+    ) -> Result<(), CountError> {
         self.count(&RateLimitKey::new(kind, address, self.policy.limit_ip), IP)
             .await
     }
 
     /// Counts a request. `limit` is the name that the refusal has in the log and the audit events.
-    pub(crate) async fn count(&self, meter: &RateLimitKey, limit: &'static str) -> Result<()> {
+    pub(crate) async fn count(
+        &self,
+        meter: &RateLimitKey,
+        limit: &'static str,
+    ) -> Result<(), CountError> {
         self.store
             .limits
             .count(meter)
             .await
-            .map_err(LoginError::of_limit(limit))?;
+            .map_err(CountError::of_limit(limit))?;
         Ok(())
     }
 }

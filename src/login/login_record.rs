@@ -13,7 +13,7 @@ use wxmint_wechat::App;
 use super::bind::Bind;
 use super::exchange::ExchangedCode;
 use super::exchanged_login::ExchangedLogin;
-use super::{Attempt, LoginError, LoginPolicy, OPENID, Result, UserIds};
+use super::{Attempt, LimitReached, LoginError, LoginPolicy, OPENID, Result, Unavailable, UserIds};
 use crate::accounts::{Accepts, Accounts, Named};
 use crate::apps::CurrentApps;
 
@@ -69,13 +69,14 @@ impl LoginRecorder<'_> {
                 kept_for,
             } => (state, at, may_be_revoked, kept_for),
             Recorded::Limited(refused) => {
-                return Err(LoginError::TooMany {
+                return Err(LimitReached {
                     limit: OPENID,
                     refused,
-                });
+                }
+                .into());
             }
-            Recorded::Unbound => return Err(LoginError::Contended),
-            Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await?),
+            Recorded::Unbound => return Err(Unavailable::Contended.into()),
+            Recorded::OtherUser => return Err(self.other_user(&record.person, attempt).await),
         };
         // A later revocation of a person who is on no list cannot know that Redis' clock was ahead.
         // Use the earlier clock.
@@ -170,18 +171,20 @@ impl LoginRecorder<'_> {
     /// Why a login is refused if the person's session belongs to another computed user. The id keys
     /// have been compared, so WeChat must have named another unionid than before, and the user id
     /// would change.
-    async fn other_user(&self, person: &Person, attempt: &mut Attempt<'_>) -> Result<LoginError> {
+    async fn other_user(&self, person: &Person, attempt: &mut Attempt<'_>) -> LoginError {
         if !self.ids.are_of_unionids() {
-            return Ok(StoreError::OtherUserId.into());
+            return StoreError::OtherUserId.into();
         }
-        let BindingState::Bound(bound) = self.store.bindings.state(person).await? else {
-            return Ok(LoginError::Contended);
+        let bound = match self.store.bindings.state(person).await {
+            Ok(BindingState::Bound(bound)) => bound,
+            Ok(_) => return Unavailable::Contended.into(),
+            Err(error) => return error.into(),
         };
         attempt.audit_context.user = Some(bound.user.clone());
-        Ok(LoginError::UnionIdChanged {
+        LoginError::UnionIdChanged {
             user: bound.user,
             app: person.app.clone(),
-        })
+        }
     }
 
     /// The user to whom the unionid is linked; `None` unless user ids are computed from unionids.

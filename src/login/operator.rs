@@ -9,7 +9,7 @@ use wxmint_ids::{AppId, OpenId, Person, UnionId, UserId};
 use wxmint_store::{AttemptId, BindingState, Bound, ErasedPerson, Store, StoreError, UserState};
 
 pub use self::shown::{FoundUser, ShownBinding, ShownPerson, ShownUser};
-use super::{Binder, Result, SettledState, limits::COUNTED_OF_A_PERSON};
+use super::{Binder, SettledState, Unavailable, limits::COUNTED_OF_A_PERSON};
 use crate::apps::Apps;
 
 /// The actions of an operator. Every action may be repeated, and a repetition finishes an
@@ -150,7 +150,7 @@ impl Operator<'_> {
 
     /// Removes the user's bindings in one app, as their owner can. Revokes the user's tokens there
     /// even if no list names a person who has them. Returns whether there was a binding.
-    pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<bool> {
+    pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<bool, Unavailable> {
         let people = self.people_of(user).await?;
         let dissolved = self
             .dissolve_all(user, people.iter().filter(|person| person.app == *app))
@@ -165,7 +165,7 @@ impl Operator<'_> {
         &self,
         user: &UserId,
         people: impl Iterator<Item = &Person>,
-    ) -> Result<usize> {
+    ) -> Result<usize, Unavailable> {
         let mut dissolved = 0;
         for person in people {
             dissolved += usize::from(self.dissolve_one(person, Some(user)).await?.is_some());
@@ -175,7 +175,11 @@ impl Operator<'_> {
 
     /// Removes the person's binding if it is to `of`; any binding if `of` is `None`. Returns its
     /// user.
-    async fn dissolve_one(&self, person: &Person, of: Option<&UserId>) -> Result<Option<UserId>> {
+    async fn dissolve_one(
+        &self,
+        person: &Person,
+        of: Option<&UserId>,
+    ) -> Result<Option<UserId>, Unavailable> {
         let attempt = AttemptId::random();
         let state = self.store.bindings.state(person).await?;
         if user_of(&state).is_none_or(|user| of.is_some_and(|of| of != user)) {
@@ -196,9 +200,7 @@ impl Operator<'_> {
         if of.is_some_and(|of| bound.user != *of) {
             return Ok(None);
         }
-        binder
-            .dissolve(&bound.user, bound.generation, async || Ok(()))
-            .await?;
+        binder.unbind(&bound.user, bound.generation).await?;
         Ok(Some(bound.user))
     }
 
@@ -209,7 +211,7 @@ impl Operator<'_> {
     ///
     /// A login of one of the people at the same time either comes too early, and its token is
     /// revoked, or it makes a new binding, which stays.
-    pub async fn forget(&self, user: &UserId) -> Result<Erased> {
+    pub async fn forget(&self, user: &UserId) -> Result<Erased, Unavailable> {
         self.revoke_one(user).await?;
         let (mut people, unionids) = self.store.erasures.named_elsewhere(user).await?;
         people.extend(self.store.bindings.ever_of(user).await?);
@@ -328,7 +330,7 @@ impl Operator<'_> {
     /// Finds the user to whom the person is bound, or is being bound or unbound. Revokes all tokens
     /// of that user in the person's app, and deletes the session keys of the user's people there.
     /// Returns the user.
-    pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>> {
+    pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>, StoreError> {
         let state = self.store.bindings.state(person).await?;
         let Some(user) = user_of(&state) else {
             return Ok(None);
@@ -344,7 +346,7 @@ impl Operator<'_> {
     /// A login of the person at the same time either comes too early, and its token is revoked, or
     /// it makes a new binding, which stays. Returns the user to whom the person was bound, and
     /// whether there was more to erase.
-    pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool)> {
+    pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool), Unavailable> {
         let user = self.dissolve_one(person, None).await?;
         if let Some(user) = &user {
             self.forget_clients(user, &person.app).await?;

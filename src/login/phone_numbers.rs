@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use wxmint_ids::{Person, Phone, PhoneCode, is_code_of_wechat};
 use wxmint_store::limits::{LimitError, Rate, Reservation};
-use wxmint_store::{AttemptId, RateLimitKey, counted_phone_code};
+use wxmint_store::{AttemptId, RateLimitKey, StoreError, counted_phone_code};
 use wxmint_wechat::ByToken;
 
 use super::limits::{NUMBERS, PHONE};
-use super::{AppCalls, LoginError, LoginLimits, Result, TokenHolder};
+use super::{
+    AppCalls, AppRefusal, CountError, LimitReached, LoginLimits, RequestError, TokenHolder,
+    WeChatRefusal,
+};
 
 const A_DAY: Duration = Duration::from_hours(24);
 /// How long a counted code is remembered. WeChat accepts a code for 5 minutes.
@@ -18,6 +21,27 @@ const CODE_KNOWN: Duration = Duration::from_mins(10);
 /// The two limits, as log and audit name them.
 const PER_PERSON: &str = "phone_numbers_per_person";
 const PER_APP: &str = "phone_numbers_per_app";
+
+/// Why there is no phone number for a code.
+#[derive(Debug, thiserror::Error)]
+pub enum PhoneNumberError {
+    #[error("WeChat does not accept the phone code")]
+    CodeInvalid,
+    #[error("the phone code has been used")]
+    CodeUsed,
+    #[error(transparent)]
+    Request(RequestError),
+}
+
+impl<E: Into<RequestError>> From<E> for PhoneNumberError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            RequestError::WeChat(WeChatRefusal::CodeInvalid) => Self::CodeInvalid,
+            RequestError::WeChat(WeChatRefusal::CodeUsed) => Self::CodeUsed,
+            error => Self::Request(error),
+        }
+    }
+}
 
 /// A phone number that was counted for the person and for the app.
 struct CountedNumber {
@@ -38,15 +62,23 @@ pub struct PhoneNumbers<'a> {
 impl PhoneNumbers<'_> {
     /// The phone number that a `getPhoneNumber` code stands for, which must be the asking person's
     /// own.
-    pub async fn phone_number(&self, holder: &TokenHolder, code: &PhoneCode) -> Result<Phone> {
+    pub async fn phone_number(
+        &self,
+        holder: &TokenHolder,
+        code: &PhoneCode,
+    ) -> Result<Phone, PhoneNumberError> {
         self.limits.count_call(&holder.person, PHONE).await?;
         self.phone_of(&holder.person, code).await
     }
 
     /// The phone number that `code` stands for, which must be this person's own.
-    pub(super) async fn phone_of(&self, person: &Person, code: &PhoneCode) -> Result<Phone> {
+    pub(super) async fn phone_of(
+        &self,
+        person: &Person,
+        code: &PhoneCode,
+    ) -> Result<Phone, PhoneNumberError> {
         if !is_code_of_wechat(code.as_str()) {
-            return Err(LoginError::PhoneCodeInvalid);
+            return Err(PhoneNumberError::CodeInvalid);
         }
         self.calls.check_has_session_keys(&person.app)?;
         let counted = self.count_number(person, code).await?;
@@ -55,11 +87,7 @@ impl PhoneNumbers<'_> {
             .calls
             .by_access_token(&person.app, exchange)
             .await
-            .map_err(|error| match error {
-                LoginError::CodeInvalid => LoginError::PhoneCodeInvalid,
-                LoginError::CodeUsed => LoginError::PhoneCodeUsed,
-                error => error,
-            });
+            .map_err(PhoneNumberError::from);
         if let Some(counted) = counted
             && let Err(error) = &exchanged
             && is_surely_not_billed(error)
@@ -75,7 +103,7 @@ impl PhoneNumbers<'_> {
         &self,
         person: &Person,
         code: &PhoneCode,
-    ) -> Result<Option<CountedNumber>> {
+    ) -> Result<Option<CountedNumber>, CountError> {
         let key = counted_phone_code(&person.app, code);
         if self.limits.store.texts.get(&key).await?.is_some() {
             return Ok(None);
@@ -102,7 +130,7 @@ impl PhoneNumbers<'_> {
             .limits
             .count(&of_person)
             .await
-            .map_err(LoginError::of_limit(PER_PERSON))?;
+            .map_err(CountError::of_limit(PER_PERSON))?;
         let counted_of_app = match self.limits.store.limits.count(&of_app).await {
             Ok(counted) => counted,
             Err(LimitError::Store(error)) => return Err(error.into()),
@@ -119,10 +147,11 @@ impl PhoneNumbers<'_> {
                     app,
                     "the app has had as many phone numbers as WXMINT_PHONE_NUMBERS_PER_APP allows"
                 );
-                return Err(LoginError::TooMany {
+                return Err(LimitReached {
                     limit: PER_APP,
                     refused,
-                });
+                }
+                .into());
             }
         };
         let counted = CountedNumber {
@@ -163,7 +192,7 @@ impl PhoneNumbers<'_> {
         }
     }
 
-    async fn uncount_number(&self, counted: &CountedNumber) -> Result<()> {
+    async fn uncount_number(&self, counted: &CountedNumber) -> Result<(), StoreError> {
         let CountedNumber {
             of_person, of_app, ..
         } = counted;
@@ -182,16 +211,21 @@ impl PhoneNumbers<'_> {
 }
 
 /// Whether WeChat has refused the call in a way that also refuses a concurrent call with the same
-/// code. `PhoneCodeUsed` is not among these errors, because the concurrent call may have used the
-/// code and got a number.
-fn is_surely_not_billed(error: &LoginError) -> bool {
-    matches!(
-        error,
-        LoginError::PhoneCodeInvalid
-            | LoginError::RejectedByWeChat(_)
-            | LoginError::PhoneNumbersSpent(_)
-            | LoginError::Misconfigured { .. }
-            | LoginError::NotPermitted(_)
-            | LoginError::UnknownApp(_)
-    )
+/// code. `CodeUsed` is not among these errors, because the concurrent call may have used the code
+/// and got a number.
+fn is_surely_not_billed(error: &PhoneNumberError) -> bool {
+    match error {
+        PhoneNumberError::CodeInvalid => true,
+        PhoneNumberError::CodeUsed => false,
+        PhoneNumberError::Request(error) => matches!(
+            error,
+            RequestError::App(AppRefusal::Unknown(_))
+                | RequestError::WeChat(
+                    WeChatRefusal::Person(_)
+                        | WeChatRefusal::PhoneNumbersSpent(_)
+                        | WeChatRefusal::Misconfigured { .. }
+                        | WeChatRefusal::NotPermitted(_)
+                )
+        ),
+    }
 }

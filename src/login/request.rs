@@ -5,7 +5,7 @@ use wxmint_keys::token::SignedToken;
 use wxmint_store::Ticket;
 use wxmint_wechat::App;
 
-use super::{Credentials, LoginError, Result};
+use super::{AppRefusal, Credentials, Result, WeChatRefusal};
 
 /// A login, as the client asked for it.
 #[derive(Debug)]
@@ -25,10 +25,10 @@ impl LoginRequest {
         if let LoginProof::Code(code) = &self.proof
             && !is_code_of_wechat(code.as_str())
         {
-            return Err(LoginError::CodeInvalid);
+            return Err(WeChatRefusal::CodeInvalid.into());
         }
         if matches!(self.credentials, Credentials::Phone(_)) && !app.kind.has_session_keys() {
-            return Err(LoginError::NoSessionKeys);
+            return Err(AppRefusal::NoSessionKeys.into());
         }
         Ok(())
     }

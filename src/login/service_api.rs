@@ -11,7 +11,7 @@ use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey, us
 
 use super::limits::ENCRYPT_KEYS;
 use super::session_keys::SessionKeys;
-use super::{LoginError, LoginLimits, Result, Usable, UserIds};
+use super::{AppRefusal, LoginLimits, ServiceError, Usable, UserIds};
 
 /// The user's signature of some data.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -36,7 +36,12 @@ pub struct ServiceApi<'a> {
 impl ServiceApi<'_> {
     /// Signs `data`, byte for byte, with the session key of the user's latest login in the app.
     /// WeChat is not asked.
-    pub async fn sign(&self, user: &UserId, app: &AppId, data: &str) -> Result<UserSignature> {
+    pub async fn sign(
+        &self,
+        user: &UserId,
+        app: &AppId,
+        data: &str,
+    ) -> Result<UserSignature, ServiceError> {
         let (_, (at, _), key) = self.latest_session(user, app).await?;
         Ok(UserSignature {
             signature: user_signature(&key, data.as_bytes()),
@@ -46,14 +51,18 @@ impl ServiceApi<'_> {
 
     /// The keys that encrypt messages, newest first. They belong to the one of the user's people
     /// who logged in last in the app.
-    pub async fn encrypt_keys(&self, user: &UserId, app: &AppId) -> Result<Vec<EncryptKey>> {
+    pub async fn encrypt_keys(
+        &self,
+        user: &UserId,
+        app: &AppId,
+    ) -> Result<Vec<EncryptKey>, ServiceError> {
         let (person, (_, sealed), key) = self.latest_session(user, app).await?;
         self.limits.count_call(&person, ENCRYPT_KEYS).await?;
         let ask = async |by: ByToken<'_>| by.encrypt_keys(&person.openid, &key).await;
         self.keys
             .call(&person, &sealed, ask)
             .await?
-            .ok_or(LoginError::SessionKeyMissing)
+            .ok_or(ServiceError::SessionKeyMissing)
     }
 
     /// The app's access token; the successor of `refused` if WeChat has refused that one.
@@ -61,7 +70,7 @@ impl ServiceApi<'_> {
         &self,
         app: &AppId,
         refused: Option<&AppAccessToken>,
-    ) -> Result<Usable> {
+    ) -> Result<Usable, ServiceError> {
         let calls = &self.keys.calls;
         let apps = calls.apps.all();
         let own = calls.exchangers.own_app(app);
@@ -70,20 +79,17 @@ impl ServiceApi<'_> {
             None => calls.choose(&apps, Some(app), None)?,
         };
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
-            return Err(LoginError::NoAccessToken);
+            return Err(AppRefusal::NoAccessToken.into());
         }
-        calls
-            .access_tokens(app)
-            .lend(refused)
-            .await
-            .map_err(|error| error.of(&app.id))
+        let lent = calls.access_tokens(app).lend(refused).await;
+        Ok(lent.map_err(|error| error.of(&app.id))?)
     }
 
     async fn latest_session(
         &self,
         user: &UserId,
         app: &AppId,
-    ) -> Result<(Person, KeptKey, SessionKey)> {
+    ) -> Result<(Person, KeptKey, SessionKey), ServiceError> {
         self.keys.calls.check_app(app, false)?;
         self.keys.calls.check_has_session_keys(app)?;
         let of_app = self
@@ -101,15 +107,15 @@ impl ServiceApi<'_> {
             .flatten()
             .max_by_key(|(_, kept)| kept.as_ref().map(|(at, _)| *at));
         self.ids.check_listed(latest.is_some())?;
-        let (person, kept) = latest.ok_or(LoginError::UnknownPerson)?;
+        let (person, kept) = latest.ok_or(ServiceError::PersonNotFound)?;
         let (at, sealed) = kept
             .filter(|(_, sealed)| !sealed.is_stale())
-            .ok_or(LoginError::SessionKeyMissing)?;
+            .ok_or(ServiceError::SessionKeyMissing)?;
         let unsealed = self
             .keys
             .unseal(&self.keys.calls.vault.load_full(), &sealed, &person)
             .await;
-        let (key, sealed) = unsealed.ok_or(LoginError::SessionKeyMissing)?;
+        let (key, sealed) = unsealed.ok_or(ServiceError::SessionKeyMissing)?;
         Ok((person, (at, sealed), key))
     }
 

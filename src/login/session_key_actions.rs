@@ -4,7 +4,7 @@ use wxmint_wechat::ByToken;
 
 use super::limits::{CHECK, RESET};
 use super::session_keys::SessionKeys;
-use super::{LoginError, LoginLimits, Result, TokenHolder};
+use super::{LoginLimits, TokenActionError, TokenHolder};
 
 /// Checks and replaces the session key of a token's holder.
 #[derive(Clone, Copy)]
@@ -15,7 +15,7 @@ pub struct SessionKeyActions<'a> {
 
 impl SessionKeyActions<'_> {
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
-    pub async fn session_holds(&self, holder: &TokenHolder) -> Result<bool> {
+    pub async fn session_holds(&self, holder: &TokenHolder) -> Result<bool, TokenActionError> {
         let kept = self.limits.store.sessions.keys(&holder.person).await?;
         let Some((key, sealed)) = self.keys.current(&holder.person, &kept).await else {
             return Ok(false);
@@ -30,7 +30,7 @@ impl SessionKeyActions<'_> {
     }
 
     /// Has WeChat replace the session key (`resetusersessionkey`), and stores the new one.
-    pub async fn reset_session(&self, holder: &TokenHolder) -> Result<()> {
+    pub async fn reset_session(&self, holder: &TokenHolder) -> Result<(), TokenActionError> {
         let TokenHolder {
             person,
             generation,
@@ -45,13 +45,13 @@ impl SessionKeyActions<'_> {
                 .keys
                 .current(person, &keys)
                 .await
-                .ok_or(LoginError::NothingToReset)?;
+                .ok_or(TokenActionError::NothingToReset)?;
             let ask = async |by: ByToken<'_>| by.reset_session_key(&person.openid, &old).await;
             let new = self
                 .keys
                 .call(person, &stored, ask)
                 .await?
-                .ok_or(LoginError::NothingToReset)?;
+                .ok_or(TokenActionError::NothingToReset)?;
             let sealed = self.keys.calls.vault.load_full().seal(new.expose(), person);
             Ok(self
                 .limits
@@ -60,7 +60,7 @@ impl SessionKeyActions<'_> {
                 .keep(person, *generation, &(order, sealed), None)
                 .await?)
         };
-        let replaced: Result<()> = replacing.await;
+        let replaced: Result<(), TokenActionError> = replacing.await;
         self.limits
             .store
             .sessions

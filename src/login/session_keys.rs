@@ -5,7 +5,7 @@ use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{ExchangeTimestamp, Opening};
 use wxmint_wechat::{ByToken, CallError, SessionKey, Verdict};
 
-use super::{AppCalls, LoginError, Result, TokenHolder};
+use super::{AppCallError, AppCalls, TokenActionError, TokenHolder, Unavailable};
 
 /// Opens session keys, and makes calls with them.
 #[derive(Clone, Copy)]
@@ -19,7 +19,7 @@ impl SessionKeys<'_> {
     pub(super) async fn open(
         &self,
         holder: &TokenHolder,
-    ) -> Result<(Vec<Sealed>, ExchangeTimestamp)> {
+    ) -> Result<(Vec<Sealed>, ExchangeTimestamp), TokenActionError> {
         match self
             .calls
             .store
@@ -28,8 +28,8 @@ impl SessionKeys<'_> {
             .await?
         {
             Opening::Keys(keys, order) => Ok((keys, order)),
-            Opening::NotBound => Err(LoginError::TokenRevoked),
-            Opening::Busy => Err(LoginError::Busy),
+            Opening::NotBound => Err(TokenActionError::TokenRevoked),
+            Opening::Busy => Err(TokenActionError::Busy),
         }
     }
 
@@ -85,9 +85,9 @@ impl SessionKeys<'_> {
         person: &Person,
         sealed: &Sealed,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
-    ) -> Result<Option<T>> {
+    ) -> Result<Option<T>, AppCallError> {
         match self.calls.by_access_token(&person.app, call).await {
-            Err(LoginError::WeChatUnavailable(error))
+            Err(AppCallError::Unavailable(Unavailable::WeChat(error)))
                 if error.verdict() == Some(Verdict::StaleSession) =>
             {
                 if !sealed.is_stale() {

@@ -16,7 +16,7 @@ use wxmint_store::{
 };
 use wxmint_wechat::{App, AppAccessToken, ByToken, CallError, FetchedAccessToken, Verdict, WeChat};
 
-use super::{ComponentTokens, LoginError, Result};
+use super::{AppCallError, ComponentTokens, WeChatRefusal};
 
 /// The limit for one call, including the fetch of a token before it, and both once more if the
 /// token is refused.
@@ -111,14 +111,14 @@ impl AccessTokens<'_> {
     pub async fn with<T>(
         &self,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
-    ) -> Result<T> {
+    ) -> Result<T, AppCallError> {
         let held = self.acting().map(ComponentTokens::held);
         let obtained = async |refused| {
             let usable = Arc::new(self.obtain(refused).await?);
             if let Some(held) = held {
                 held.hold(Arc::clone(&usable), self.store.clock.now());
             }
-            Ok::<_, LoginError>(usable)
+            Ok::<_, AppCallError>(usable)
         };
         let attempts = async {
             // The store may have a newer token than the held one, and WeChat may refuse that one
@@ -156,10 +156,11 @@ impl AccessTokens<'_> {
                             && held.is_none()
                             && error.verdict() == Some(Verdict::BadAccessToken) =>
                     {
-                        return Err(LoginError::Misconfigured {
+                        return Err(WeChatRefusal::Misconfigured {
                             error,
                             app: Some(self.app.id.clone()),
-                        });
+                        }
+                        .into());
                     }
                     outcome => return Ok(outcome?),
                 }
@@ -168,7 +169,7 @@ impl AccessTokens<'_> {
         self.noted(in_time(attempts).await).await
     }
 
-    async fn noted<T>(&self, outcome: Result<T>) -> Result<T> {
+    async fn noted<T>(&self, outcome: Result<T, AppCallError>) -> Result<T, AppCallError> {
         if let Some(component) = self.component
             && let Err(error) = &outcome
         {
@@ -189,7 +190,7 @@ impl AccessTokens<'_> {
     /// different one. However many requests come, only one asks WeChat. WeChat is first asked
     /// without force, because another service may have renewed the token. Only if it gives the
     /// refused token again, a new one is forced, as often as WeChat allows.
-    pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable> {
+    pub async fn lend(&self, refused: Option<&AppAccessToken>) -> Result<Usable, AppCallError> {
         let refused = refused.map(|refused| Refused {
             token: fingerprint(refused),
             by_force: true,
@@ -203,7 +204,7 @@ impl AccessTokens<'_> {
     }
 
     /// The stored token, or a new one that this process or another one fetches now.
-    pub async fn obtain(&self, mut refused: Option<Refused>) -> Result<Usable> {
+    pub async fn obtain(&self, mut refused: Option<Refused>) -> Result<Usable, AppCallError> {
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
         loop {
             let bad = refused.as_ref().map(|refused| &*refused.token);
@@ -278,7 +279,7 @@ impl AccessTokens<'_> {
         }
     }
 
-    async fn fetch(&self, refused: Option<&Refused>) -> Result<Usable> {
+    async fn fetch(&self, refused: Option<&Refused>) -> Result<Usable, AppCallError> {
         let fetched = match self.component {
             Some(component) => component.fetch(self, refused).await,
             None => self.fetched(refused).await,
@@ -294,7 +295,7 @@ impl AccessTokens<'_> {
         })
     }
 
-    async fn fetched(&self, refused: Option<&Refused>) -> Result<FetchedAccessToken> {
+    async fn fetched(&self, refused: Option<&Refused>) -> Result<FetchedAccessToken, AppCallError> {
         let fetched = self.wechat.stable_token(self.app, false).await?;
         match refused {
             Some(Refused {
@@ -311,7 +312,7 @@ impl AccessTokens<'_> {
         &self,
         by: &str,
         rates: [Rate; 2],
-    ) -> Result<Vec<(RateLimitKey, Reservation)>> {
+    ) -> Result<Vec<(RateLimitKey, Reservation)>, AppCallError> {
         let mut all = Vec::new();
         for rate in rates {
             let meter = RateLimitKey::of_app(
@@ -346,7 +347,7 @@ impl AccessTokens<'_> {
         Ok(())
     }
 
-    async fn force(&self, refused: &str) -> Result<FetchedAccessToken> {
+    async fn force(&self, refused: &str) -> Result<FetchedAccessToken, AppCallError> {
         self.may_force("", FORCED).await?;
         tracing::warn!(app = %self.app.id, "WeChat is made to renew an access token that it gives and does not accept");
         match self.wechat.stable_token(self.app, true).await {
@@ -409,7 +410,9 @@ fn renew_in(expires_in: Duration, is_of_component: bool) -> Duration {
     expires_in.saturating_sub(before_end)
 }
 
-async fn in_time<T>(steps: impl Future<Output = Result<T>>) -> Result<T> {
+async fn in_time<T>(
+    steps: impl Future<Output = Result<T, AppCallError>>,
+) -> Result<T, AppCallError> {
     let Ok(outcome) = tokio::time::timeout(TOTAL_TIMEOUT, steps).await else {
         return Err(CallError::Unanswered {
             reason: "no answer within 6 s".into(),
@@ -419,7 +422,7 @@ async fn in_time<T>(steps: impl Future<Output = Result<T>>) -> Result<T> {
     outcome
 }
 
-fn not_for(reason: &str, retry_after: Duration) -> LoginError {
+fn not_for(reason: &str, retry_after: Duration) -> AppCallError {
     CallError::NotSent {
         reason: reason.into(),
         retry_after,

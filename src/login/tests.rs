@@ -297,7 +297,7 @@ async fn a_code_can_be_sent_again_after_a_login_that_was_refused_before_wechat_w
         .expect("kept");
     let refused = log_in_by_code(&login).await;
     assert!(
-        matches!(refused, Err(LoginError::StoreUnavailable(_))),
+        matches!(refused, Err(LoginError::Unavailable(Unavailable::Store(_)))),
         "{refused:?}"
     );
     login.store.texts.delete(lives).await.expect("gone");
@@ -309,7 +309,9 @@ async fn a_code_can_be_sent_again_after_a_login_that_was_refused_before_wechat_w
     assert!(
         matches!(
             refused,
-            Err(LoginError::WeChatUnavailable(CallError::NotSent { .. }))
+            Err(LoginError::Unavailable(Unavailable::WeChat(
+                CallError::NotSent { .. }
+            )))
         ),
         "{refused:?}"
     );
@@ -337,11 +339,15 @@ async fn the_code_of_a_website_is_used_also_if_only_the_call_for_the_unionid_can
     let failed = log_in_by_code(&login).await.expect_err("no unionid");
     let text = failed.to_string();
     assert!(
-        matches!(failed, LoginError::WeChatUnavailable(_)) && text.contains("was not sent"),
+        matches!(failed, LoginError::Unavailable(Unavailable::WeChat(_)))
+            && text.contains("was not sent"),
         "{text}"
     );
     let again = log_in_by_code(&login).await;
-    assert!(matches!(again, Err(LoginError::CodeUsed)), "{again:?}");
+    assert!(
+        matches!(again, Err(LoginError::WeChat(WeChatRefusal::CodeUsed))),
+        "{again:?}"
+    );
 }
 
 /// Revocations are kept for the longest lifetime of tokens that is noted. A token with a longer
@@ -366,7 +372,7 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
             .log_in(request, &mut attempt(&mut audit_context))
             .await;
         assert!(
-            matches!(refused, Err(LoginError::StoreUnavailable(_))),
+            matches!(refused, Err(LoginError::Unavailable(Unavailable::Store(_)))),
             "{refused:?}"
         );
     }
@@ -463,7 +469,7 @@ async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
             .await;
         assert_eq!(answer.is_ok(), is_known, "{app}: {answer:?}");
         assert!(
-            is_known || matches!(answer, Err(LoginError::UnknownApp(_))),
+            is_known || matches!(answer, Err(LoginError::App(AppRefusal::Unknown(_)))),
             "{answer:?}"
         );
         assert_eq!(
@@ -494,6 +500,15 @@ async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refus
     assert_eq!(audit_context.user, Some(user("lin")));
 }
 
+/// The limit that has refused a phone number.
+fn limit_of(refused: &PhoneNumberError) -> Option<&'static str> {
+    if let PhoneNumberError::Request(RequestError::Limited(reached)) = refused {
+        Some(reached.limit)
+    } else {
+        None
+    }
+}
+
 /// No WeChat answers here. It may have billed a number all the same, so the number stays counted.
 #[actix_web::test]
 async fn a_phone_number_that_the_apps_limit_refuses_is_not_charged_to_the_person() {
@@ -509,17 +524,17 @@ async fn a_phone_number_that_the_apps_limit_refuses_is_not_charged_to_the_person
     };
     let refused = login.phone_numbers().phone_of(&mei, &next_code()).await;
     let refused = refused.expect_err("WeChat does not answer");
-    assert_eq!(refused.limit(), None, "{refused:?}");
+    assert_eq!(limit_of(&refused), None, "{refused:?}");
     for _ in 0..=PER_PERSON {
         let refused = login.phone_numbers().phone_of(&lin, &next_code()).await;
         let refused = refused.expect_err("the app has had its number");
-        assert_eq!(refused.limit(), Some("phone_numbers_per_app"));
+        assert_eq!(limit_of(&refused), Some("phone_numbers_per_app"));
     }
     // As on the next day, when the app may have numbers again.
     login.policy.phone_numbers_per_app = 10;
     for limit in [None, None, Some("phone_numbers_per_person")] {
         let refused = login.phone_numbers().phone_of(&lin, &next_code()).await;
         let refused = refused.expect_err("WeChat does not answer");
-        assert_eq!(refused.limit(), limit, "{refused:?}");
+        assert_eq!(limit_of(&refused), limit, "{refused:?}");
     }
 }

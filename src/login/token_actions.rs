@@ -9,7 +9,7 @@ use wxmint_verify::{Claims, Verified};
 use super::bind::Bind;
 use super::issuance::binding_tag;
 use super::limits::{LOGOUTS, UNBINDINGS};
-use super::{DesertedUsers, LoginError, LoginLimits, OPENID, Result, UserIds, is_of_client};
+use super::{DesertedUsers, LoginLimits, OPENID, TokenActionError, UserIds, is_of_client};
 
 /// The person and user of a valid token, for one request.
 pub struct TokenHolder {
@@ -34,19 +34,26 @@ pub struct TokenActions<'a> {
 impl TokenActions<'_> {
     /// Finds the person to whom the token was issued. Refuses a revoked token, and a token whose
     /// binding is gone.
-    pub async fn token_holder(&self, token: &Verified<Claims>) -> Result<TokenHolder> {
-        self.token_holder_in(
-            token,
-            self.store.revocations.token_state(&issued(token)).await?,
-        )
+    pub async fn token_holder(
+        &self,
+        token: &Verified<Claims>,
+    ) -> Result<TokenHolder, TokenActionError> {
+        let state = self.store.revocations.token_state(&issued(token)).await?;
+        self.token_holder_in(token, state)
     }
 
-    fn token_holder_in(&self, token: &Verified<Claims>, state: TokenState) -> Result<TokenHolder> {
+    fn token_holder_in(
+        &self,
+        token: &Verified<Claims>,
+        state: TokenState,
+    ) -> Result<TokenHolder, TokenActionError> {
         let found = match state {
             TokenState::People(people) if people.is_empty() && is_of_client(self.minter, token) => {
-                return Err(LoginError::ClientTokenNotAllowed);
+                return Err(TokenActionError::ClientTokenNotAllowed);
             }
-            TokenState::People(_) if self.ids.are_unlisted() => return Err(LoginError::NotListed),
+            TokenState::People(_) if self.ids.are_unlisted() => {
+                return Err(TokenActionError::NotListed);
+            }
             TokenState::People(people) => self
                 .own(token, people)
                 .ok_or("the binding that it was issued under is gone"),
@@ -61,7 +68,7 @@ impl TokenActions<'_> {
                 user = token.user.as_str(),
                 "token refused"
             );
-            LoginError::TokenRevoked
+            TokenActionError::TokenRevoked
         })?;
         Ok(TokenHolder {
             person,
@@ -97,10 +104,10 @@ impl TokenActions<'_> {
         token: &Verified<Claims>,
         everywhere: bool,
         person: &mut Option<Person>,
-    ) -> Result<()> {
+    ) -> Result<(), TokenActionError> {
         let issued = issued(token);
         match self.store.revocations.token_state(&issued).await? {
-            TokenState::Revoked { .. } if everywhere => return Err(LoginError::TokenRevoked),
+            TokenState::Revoked { .. } if everywhere => return Err(TokenActionError::TokenRevoked),
             TokenState::Revoked { published: true }
             | TokenState::RevokedWithUser { published: true } => {
                 return Ok(());
@@ -112,7 +119,7 @@ impl TokenActions<'_> {
                 let is_theirs =
                     person.is_some() || self.ids.need_no_list() || is_of_client(self.minter, token);
                 if everywhere && !is_theirs {
-                    return Err(LoginError::TokenRevoked);
+                    return Err(TokenActionError::TokenRevoked);
                 }
                 match person {
                     Some(own) => {
@@ -160,7 +167,11 @@ impl TokenActions<'_> {
     /// already revoked the token itself: then the user's list still names the token's binding as
     /// dismissed, and the person has no other binding. A computed binding is on no list by then.
     /// All that is known is that its revocation has yet to reach verifiers.
-    pub async fn unbind(&self, token: &Verified<Claims>, whom: &mut Option<Person>) -> Result<()> {
+    pub async fn unbind(
+        &self,
+        token: &Verified<Claims>,
+        whom: &mut Option<Person>,
+    ) -> Result<(), TokenActionError> {
         let user = &token.user;
         let app = &token.app;
         let mut state = self.store.revocations.token_state(&issued(token)).await?;
@@ -183,7 +194,10 @@ impl TokenActions<'_> {
         }
         let is_alive = matches!(state, TokenState::People(_));
         let holder = self.token_holder_in(token, state);
-        if is_alive && self.ids.need_no_list() && matches!(holder, Err(LoginError::TokenRevoked)) {
+        if is_alive
+            && self.ids.need_no_list()
+            && matches!(holder, Err(TokenActionError::TokenRevoked))
+        {
             // The user's list was lost, and with it the person whose session key this is.
             return Ok(self.store.revocations.revoke_in_app(user, app).await?);
         }
@@ -194,11 +208,16 @@ impl TokenActions<'_> {
             ..
         } = holder?;
         *whom = Some(person.clone());
-        let permit = async || self.limits.count_call(&person, UNBINDINGS).await;
+        let permit = async || {
+            self.limits
+                .count_call(&person, UNBINDINGS)
+                .await
+                .map_err(TokenActionError::from)
+        };
         if self
             .bind
             .binder(&person, None, &attempt)
-            .dissolve(user, generation, permit)
+            .unbind_if(user, generation, permit)
             .await?
             && let Err(error) = self.deserted_users.expire(user, app).await
         {

@@ -10,10 +10,10 @@ use wxmint_keys::vault::Sealed;
 use wxmint_store::Generation;
 use wxmint_wechat::{DataCheck, OpenedData, UserData};
 
-use super::bind::Bind;
+use super::bind::{Bind, LinkOutcome};
 use super::limits::USER_DATA;
 use super::session_keys::SessionKeys;
-use super::{LoginError, LoginLimits, Result, SettledState, TokenHolder};
+use super::{LoginLimits, SettledState, TokenActionError, TokenHolder};
 
 /// Decrypts and checks data of a token's holder.
 #[derive(Clone, Copy)]
@@ -33,7 +33,7 @@ impl UserDataActions<'_> {
         request: &UserData,
         now: DateTime<Utc>,
         max_age: Duration,
-    ) -> Result<Map<String, Value>> {
+    ) -> Result<Map<String, Value>, TokenActionError> {
         self.limits.count_call(&holder.person, USER_DATA).await?;
         let (keys, _) = self.keys.open(holder).await?;
         let check = DataCheck {
@@ -58,7 +58,7 @@ impl UserDataActions<'_> {
                 "a session key was dropped: too much data failed to decrypt"
             );
         }
-        let OpenedData { data, unionid } = opened.ok_or(LoginError::Undecryptable)?;
+        let OpenedData { data, unionid } = opened.ok_or(TokenActionError::Undecryptable)?;
         if let Some(unionid) = &unionid {
             self.link_found(holder, unionid).await?;
         }
@@ -87,7 +87,11 @@ impl UserDataActions<'_> {
     /// changes only by WeChat's answers to wxmint itself, because data may be old, and only the
     /// phone vouches that they are unchanged. Apps whose AppSecret is elsewhere are left out,
     /// because their owner could make data that name another person's unionid.
-    async fn link_found(&self, holder: &TokenHolder, unionid: &UnionId) -> Result<()> {
+    async fn link_found(
+        &self,
+        holder: &TokenHolder,
+        unionid: &UnionId,
+    ) -> Result<(), TokenActionError> {
         let TokenHolder {
             person, attempt, ..
         } = holder;
@@ -101,14 +105,16 @@ impl UserDataActions<'_> {
             return Ok(());
         }
         let binder = self.bind.binder(person, Some(unionid), attempt);
-        if let SettledState::Bound(bound) = binder
-            .settle(self.limits.store.bindings.state(person).await?)
-            .await?
-            && bound.unionid.is_none()
-            && bound.generation != Generation::Computed
-        {
-            self.bind.link(&binder, &bound).await?;
+        let state = self.limits.store.bindings.state(person).await?;
+        let SettledState::Bound(bound) = binder.settle(state).await? else {
+            return Ok(());
+        };
+        if bound.unionid.is_some() || bound.generation == Generation::Computed {
+            return Ok(());
         }
-        Ok(())
+        match self.bind.link(&binder, &bound).await? {
+            LinkOutcome::Linked => Ok(()),
+            LinkOutcome::Blocked => Err(TokenActionError::Blocked),
+        }
     }
 }

@@ -5,10 +5,10 @@
 mod agreement;
 
 use wxmint_ids::{AppId, IdKey, IdKind, Person, UnionId, UserId};
-use wxmint_store::{DRAWN, UnboundPolicy};
+use wxmint_store::{DRAWN, StoreError, UnboundPolicy};
 
 use self::agreement::Agreement;
-use super::{LoginError, Result};
+use super::{LoginError, NotListed, Unavailable};
 use crate::apps::Apps;
 
 /// How user ids are made: drawn and bound, or computed with a key.
@@ -76,7 +76,7 @@ impl UserIds {
         person: &Person,
         unionid: Option<&UnionId>,
         has_credentials: bool,
-    ) -> Result<UnboundPolicy> {
+    ) -> Result<UnboundPolicy, StoreError> {
         self.agreement.check_agreed()?;
         Ok(
             match self.of_openid(person).or_else(|| self.of_unionid(unionid?)) {
@@ -106,7 +106,7 @@ impl UserIds {
         if is_unnamed {
             LoginError::UnionIdMissing
         } else {
-            LoginError::Contended
+            Unavailable::Contended.into()
         }
     }
 
@@ -117,11 +117,11 @@ impl UserIds {
 
     /// Refuses a user none of whose people `is_known`, if users have no lists that could name their
     /// people (`WXMINT_USER_INDEX=false`).
-    pub fn check_listed(&self, is_known: bool) -> Result<()> {
+    pub fn check_listed(&self, is_known: bool) -> Result<(), NotListed> {
         if is_known || !self.are_unlisted() {
             Ok(())
         } else {
-            Err(LoginError::NotListed)
+            Err(NotListed)
         }
     }
 }

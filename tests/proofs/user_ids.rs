@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use actix_web::rt::Runtime;
 use wxmint::accounts::Named;
 use wxmint::clock::now;
-use wxmint::login::{Binder, LoginError, SettledState, UserIds};
+use wxmint::login::{BindError, Binder, SettledState, UserIds};
 use wxmint_ids::{IdKey, IdKind, Person, Platform, UnionId, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::Rate;
@@ -165,7 +165,7 @@ impl World<'_> {
                 };
                 Ok(())
             }
-            Err(LoginError::AlreadyBound) => Ok(()),
+            Err(BindError::AlreadyBound) => Ok(()),
             Err(other) => Err(format!("an import fails: {other:?}")),
         }
     }

@@ -12,7 +12,7 @@ use wxmint_telemetry::audit::{Activity, Event, Origin};
 use super::{
     Failure, Progress, check, file::BindingsFile, noted, print, record::Record, retry, say,
 };
-use crate::login::{Binder, LoginError, SettledState, UnionIdLink};
+use crate::login::{BindError, Binder, SettledState, Unavailable, UnionIdLink};
 use crate::settings::{BINDINGS_PER_USER, read_all_apps, read_one};
 use crate::{accounts::Named, apps::CurrentApps, cli::variables};
 
@@ -161,7 +161,7 @@ impl Import<'_> {
             person,
             bound: line,
         }: &Record,
-    ) -> Result<Imported, LoginError> {
+    ) -> Result<Imported, Unavailable> {
         let Some(line) = line else {
             return Ok(Imported::Done {
                 news: self.redis.bindings.note_dissolved(person).await?,
@@ -222,12 +222,12 @@ impl Import<'_> {
                     conflict: self.link(person, line, &bound).await?,
                 });
             }
-            Err(LoginError::AlreadyBound) if news => {
+            Err(BindError::AlreadyBound) if news => {
                 "the user has as many people in this app as --per-user or WXMINT_BINDINGS_PER_USER allows"
             }
-            Err(LoginError::AlreadyBound) => "the person is bound to another user",
-            Err(LoginError::Blocked) => BLOCKED,
-            Err(other) => return Err(other),
+            Err(BindError::AlreadyBound) => "the person is bound to another user",
+            Err(BindError::Blocked) => BLOCKED,
+            Err(BindError::Unavailable(error)) => return Err(error),
         };
         Ok(Imported::Refused(refused))
     }

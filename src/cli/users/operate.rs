@@ -12,7 +12,7 @@ use wxmint_telemetry::audit::{Activity, Event, Origin};
 use super::{Failure, print, say};
 use crate::cli::at_redis::{self, at_first, audited, open, retry, walk_all};
 use crate::cli::output::{confirm, json};
-use crate::login::{Erased, LoginError, Operator};
+use crate::login::{Erased, Operator, Unavailable};
 
 pub(super) fn revoke(user: &UserId) -> Result<(), Failure> {
     let done = act("end", user, async |operator| Ok(operator.end(user).await?));
@@ -172,7 +172,7 @@ fn user_of(line: &str) -> Option<UserId> {
 fn act<T>(
     action: &'static str,
     user: &UserId,
-    step: impl AsyncFn(&Operator<'_>) -> Result<T, LoginError>,
+    step: impl AsyncFn(&Operator<'_>) -> Result<T, Unavailable>,
 ) -> Result<T, Failure> {
     let unreachable = |error: StoreError| {
         Failure::unfinished(format_args!(

@@ -19,7 +19,7 @@ use wxmint_store::{
 };
 
 use super::{AtDoor, EVENTS};
-use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError};
+use crate::{clock::now, issuer::state::IssuerWorker, login::Unavailable};
 
 /// The most events in an answer, and the most that are read at once. An answer of this size has 0.2
 /// MB.
@@ -87,7 +87,7 @@ pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, door):
             "Too many polls. Wait, then go on.",
         )
         .retry_after(refused.retry_after),
-        LimitError::Store(error) => LoginError::from(error).into(),
+        LimitError::Store(error) => Unavailable::from(error).into(),
     })?;
     let body = read_body(payload, LONGEST_POLL).await?;
     let poll: Poll = serde_json::from_slice(&body).map_err(|error| {
@@ -158,7 +158,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// Stores how far the receiver has acknowledged the stream, and returns the events that follow.
-    async fn events(&self) -> Result<Events, LoginError> {
+    async fn events(&self) -> Result<Events, Unavailable> {
         let store = &self.worker.login.store;
         // The key of the cursor up to which the receiver has acknowledged the stream.
         let key = ["wxmint:receiver:", self.receiver].concat();
@@ -216,7 +216,7 @@ impl Asked<'_> {
         self.done.contains(&id)
     }
 
-    async fn signed(&self, read: &ReadRevocations) -> Result<Events, LoginError> {
+    async fn signed(&self, read: &ReadRevocations) -> Result<Events, Unavailable> {
         let issuer = self.worker.issuer.settings.issuer.as_str();
         let now = now();
         let events: Vec<_> = read

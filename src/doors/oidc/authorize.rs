@@ -19,7 +19,7 @@ use super::{AtDoor, Oidc, logout::see_other, own_jwt::OwnJwt, root, wechat, with
 use crate::doors::scan::page::{open_request, visitor};
 use crate::doors::scan::requests::{DeviceFlow, NotGranted};
 use crate::doors::scan::{Scan, clients::Clients, store::Grant, to_oauth, token::tell_of_theft};
-use crate::{issuer::state::IssuerWorker, login::Result};
+use crate::{issuer::state::IssuerWorker, login::RequestError};
 
 /// The name of this door in a device request. Grants for the login page cannot be fetched by the
 /// client's own pages, nor the reverse.
@@ -183,7 +183,7 @@ pub(super) async fn let_in(
     asked: &AuthorizeRequest<'_>,
     grant: Grant,
     app: &AppId,
-) -> Result<String> {
+) -> Result<String, RequestError> {
     let hint = asked
         .id_token_hint
         .as_deref()

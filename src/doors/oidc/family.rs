@@ -22,7 +22,7 @@ use super::backchannel::{Logout, queue};
 use super::lists::{enlist, names};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::store::{json, read, strike};
-use crate::login::{Issuance, LoginParts, Result};
+use crate::login::{Issuance, LoginParts, RequestError};
 
 /// How many access tokens of a login can be valid at a time: one for each five minutes of a day. If
 /// there are more, the oldest is revoked.
@@ -164,7 +164,7 @@ pub(super) fn hashed_key(kind: &str, secret: &str) -> String {
 }
 
 /// An access token of a family, with the fields that its revocation needs.
-fn access_token(family: &Family, id: &str, expires_at: f64) -> Result<Issued> {
+fn access_token(family: &Family, id: &str, expires_at: f64) -> Result<Issued, RequestError> {
     let id = id.parse().map_err(|_| StoreError::Damaged(LOGIN))?;
     Ok(Issued {
         id,
@@ -188,7 +188,10 @@ impl<'a> Families<'a> {
         }
     }
 
-    pub(super) async fn find<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+    pub(super) async fn find<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<T>, RequestError> {
         Ok(self
             .store
             .texts
@@ -200,7 +203,7 @@ impl<'a> Families<'a> {
 
     /// Finds the family of a login. If it is gone, makes sure that it is gone at replicas, too,
     /// because the request that revoked it may have failed.
-    pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>> {
+    pub(super) async fn find_family(&self, sid: &str) -> Result<Option<Family>, RequestError> {
         let found = self.find(&key("family", sid)).await?;
         if found.is_none() {
             self.store.texts.delete(&key("family", sid)).await?;
@@ -208,7 +211,11 @@ impl<'a> Families<'a> {
         Ok(found)
     }
 
-    pub(super) async fn find_rotation(&self, sid: &str, number: u32) -> Result<Option<Rotation>> {
+    pub(super) async fn find_rotation(
+        &self,
+        sid: &str,
+        number: u32,
+    ) -> Result<Option<Rotation>, RequestError> {
         self.find(&rotation_key(sid, number)).await
     }
 
@@ -216,7 +223,7 @@ impl<'a> Families<'a> {
     /// there are too many. The new login counts as the newest, whatever the clock says. With
     /// `WXMINT_SINGLE_SESSION`, the login has already revoked the earlier logins' first tokens, but
     /// not their renewed tokens.
-    pub(super) async fn make_room(&self, family: &Family) -> Result<()> {
+    pub(super) async fn make_room(&self, family: &Family) -> Result<(), RequestError> {
         let list = family.list();
         let sid = family.sid();
         let mut listed = enlist(
@@ -253,7 +260,11 @@ impl<'a> Families<'a> {
 
     /// Lists an access token of a family before anybody has it, so that a revocation of the family
     /// finds it as long as it can be valid.
-    pub(super) async fn note_given(&self, family: &Family, token: &Issued) -> Result<()> {
+    pub(super) async fn note_given(
+        &self,
+        family: &Family,
+        token: &Issued,
+    ) -> Result<(), RequestError> {
         let list = key("tokens", family.sid());
         let life = token.expires_at - token.issued_at + 2 * MAX_LEEWAY.as_secs() as i64;
         let life = Duration::from_secs(u64::try_from(life).unwrap_or_default());
@@ -277,7 +288,7 @@ impl<'a> Families<'a> {
     /// Revokes all tokens of a family. A token that another request issues meanwhile is revoked by
     /// that request, or here. A deleted family renews nothing, so nothing is left of it once its
     /// access tokens have expired.
-    pub(super) async fn revoke_family(&self, family: &Family) -> Result<()> {
+    pub(super) async fn revoke_family(&self, family: &Family) -> Result<(), RequestError> {
         let store = self.store;
         let sid = family.sid();
         let first = &family.first;
@@ -308,12 +319,12 @@ impl<'a> Families<'a> {
 
     /// Revokes the tokens that can still be valid, and returns the numbers of the last refresh
     /// tokens.
-    async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>> {
+    async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>, RequestError> {
         let given = names(self.store, &key("tokens", family.sid())).await?;
         let given = given
             .iter()
             .map(|(id, expires_at)| access_token(family, id, *expires_at));
-        let given = given.collect::<Result<Vec<_>>>()?;
+        let given = given.collect::<Result<Vec<_>, RequestError>>()?;
         for some in given.chunks(ENDED_AT_ONCE) {
             try_join_all(some.iter().map(|token| self.end_if_alive(token))).await?;
         }
@@ -328,7 +339,7 @@ impl<'a> Families<'a> {
     }
 
     /// The number of the last refresh token that was used.
-    pub(super) async fn last_number(&self, sid: &str) -> Result<u32> {
+    pub(super) async fn last_number(&self, sid: &str) -> Result<u32, RequestError> {
         Ok(self
             .store
             .texts
@@ -343,7 +354,7 @@ impl<'a> Families<'a> {
     /// A verifier whose clock is a minute behind may accept a token for two minutes after its
     /// expiry. The token counts as expired only by two clocks, this machine's and Redis', because
     /// one of them may be wrong.
-    pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool> {
+    pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool, RequestError> {
         let left =
             token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.clock.now().timestamp();
         if left <= 0 && left <= self.store.clock.ahead().await? {
@@ -363,7 +374,7 @@ impl<'a> Families<'a> {
         &self,
         token: &RefreshToken<'_>,
         of: &Client,
-    ) -> Result<Option<Family>> {
+    ) -> Result<Option<Family>, RequestError> {
         let found: Option<Family> = self.find(&key("family", token.sid)).await?;
         Ok(found.filter(|family| {
             let is_own = family.first.app == of.id.0 && family.key == hash(token.key);
@@ -377,7 +388,7 @@ impl<'a> Families<'a> {
         family: &Family,
         next: String,
         at: DateTime<Utc>,
-    ) -> Result<()> {
+    ) -> Result<(), RequestError> {
         let store = self.store;
         let first = &family.first;
         let sid = family.sid();

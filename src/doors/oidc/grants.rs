@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use wxmint_ids::{AppId, UserId};
 use wxmint_keys::token::{ExtraClaims, Issued, Minter, SignedToken};
-use wxmint_store::{Bound, Store, StoreError};
+use wxmint_store::{Bound, Store};
 
 use super::family::{self, Families, Family, hash};
 use super::request::{AuthorizeRequest, OFFLINE};
 use crate::doors::scan::store::{Grant, json as written_json};
 use crate::doors::scan::{clients::Client, requests::retry_for_5_s};
-use crate::login::{AppCalls, LoginError, LoginParts, Result};
+use crate::login::{AppCalls, LoginParts, RequestError};
 
 /// How long a code is valid, and for how much longer a second use is recognised.
 const CODE_TTL: Duration = Duration::from_mins(1);
@@ -93,7 +93,7 @@ pub(super) enum NotGiven {
     Revocation(Box<Issued>),
     /// The site has got no tokens by this request, and may repeat it.
     #[error(transparent)]
-    Failed(#[from] LoginError),
+    Failed(RequestError),
 }
 
 impl NotGiven {
@@ -107,8 +107,8 @@ impl NotGiven {
     }
 }
 
-impl From<StoreError> for NotGiven {
-    fn from(error: StoreError) -> Self {
+impl<E: Into<RequestError>> From<E> for NotGiven {
+    fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
 }
@@ -143,7 +143,7 @@ impl<'a> CodeGrants<'a> {
         request: &AuthorizeRequest<'_>,
         grant: Grant,
         app: &AppId,
-    ) -> Result<String> {
+    ) -> Result<String, RequestError> {
         let AuthorizeRequest {
             redirect_uri,
             challenge,
@@ -240,7 +240,7 @@ impl<'a> CodeGrants<'a> {
     }
 
     /// Returns whether this use of the code, which `own` identifies, is the first.
-    async fn use_up(&self, code: &str, own: &str) -> Result<bool> {
+    async fn use_up(&self, code: &str, own: &str) -> Result<bool, RequestError> {
         let used = family::hashed_key("used", code);
         let first = async || {
             self.store
@@ -296,13 +296,14 @@ impl<'a> CodeGrants<'a> {
     }
 
     /// The binding through which the person has logged in, unless the login has been revoked since.
-    pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>> {
+    pub(super) async fn bound_of(&self, family: &Family) -> Result<Option<Bound>, RequestError> {
         // If the app is missing at the moment, the request fails and revokes nothing.
         self.calls.check_app(&family.app, false)?;
-        self.families
+        Ok(self
+            .families
             .issuance
             .still_bound(&family.app, &family.mark, &family.first)
-            .await
+            .await?)
     }
 
     /// Signs the access token and the id token, and makes the token response.
@@ -311,7 +312,7 @@ impl<'a> CodeGrants<'a> {
         client: &Client,
         new: NewTokens<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Given> {
+    ) -> Result<Given, RequestError> {
         let NewTokens {
             family,
             issued,
@@ -364,6 +365,7 @@ mod tests {
     use crate::doors::scan::clients::Clients;
     use crate::doors::servers::RedisServer;
     use crate::issuer::caller::tests::issuer;
+    use crate::login::Unavailable;
 
     const APP: &str = "wx0123456789abcdef";
     const BACK: &str = "https://grafana.example.com/";
@@ -440,7 +442,9 @@ mod tests {
             assert!(
                 matches!(
                     refused,
-                    Err(NotGiven::Failed(LoginError::StoreUnavailable(_)))
+                    Err(NotGiven::Failed(RequestError::Unavailable(
+                        Unavailable::Store(_)
+                    )))
                 ),
                 "no list of logins can be written"
             );

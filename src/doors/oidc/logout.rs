@@ -23,7 +23,7 @@ use crate::doors::scan::clients::Client;
 use crate::doors::scan::token::authenticate;
 use crate::doors::scan::{page::OAuthError, to_oauth};
 use crate::issuer::state::IssuerWorker;
-use crate::login::{LoginError, LoginParts, OPENID, Result, is_of_client, issued};
+use crate::login::{LoginParts, OPENID, RequestError, Unavailable, is_of_client, issued};
 
 /// The limit of requests to `/userinfo`, counted by token.
 const USERINFO: &str = "oidc-userinfo";
@@ -54,7 +54,7 @@ pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) ->
         .revocations
         .token_state(&issued(&token))
         .await
-        .map_err(LoginError::from)?;
+        .map_err(Unavailable::from)?;
     if !matches!(state, TokenState::People(_)) {
         return Err(no_valid_token());
     }
@@ -119,7 +119,11 @@ async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc):
 }
 
 /// Revokes a token. Returns its user if it was a valid token of this client.
-async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Option<UserId>> {
+async fn end(
+    worker: &IssuerWorker,
+    client: &Client,
+    token: &str,
+) -> Result<Option<UserId>, RequestError> {
     let families = Families::of(&worker.login);
     if let Some(refresh) = RefreshToken::read(token) {
         let Some(family) = families.family_of(&refresh, client).await? else {
@@ -139,7 +143,10 @@ async fn end(worker: &IssuerWorker, client: &Client, token: &str) -> Result<Opti
 
 /// Revokes the login that began with this access token, or that gave it in a renewal. If Redis has
 /// lost the login, revokes the token only. Returns the user if anything was valid.
-pub(super) async fn end_login(login: &LoginParts, token: Issued) -> Result<Option<UserId>> {
+pub(super) async fn end_login(
+    login: &LoginParts,
+    token: Issued,
+) -> Result<Option<UserId>, RequestError> {
     // Each login has its own limit, so nobody can keep others from logging out. The first request
     // already revokes the login.
     login

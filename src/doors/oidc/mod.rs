@@ -42,7 +42,7 @@ use crate::findings::{Catalog, Finding};
 use crate::issuer::door::{Door, DoorRow};
 use crate::issuer::route_constants::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::{Issuer, state::IssuerWorker};
-use crate::login::{LoginError, LoginParts};
+use crate::login::{LoginParts, RequestError};
 
 routes! {
     #[openapi(tags((name = "sites", description = "For sites that speak OpenID Connect")))]
@@ -212,7 +212,7 @@ impl Door for Oidc {
         members
     }
 
-    async fn end_login(&self, login: &LoginParts, token: Issued) -> Result<(), LoginError> {
+    async fn end_login(&self, login: &LoginParts, token: Issued) -> Result<(), RequestError> {
         logout::end_login(login, token).await.map(drop)
     }
 

@@ -19,7 +19,10 @@ use super::family::{self, Families, Family, RefreshToken, Rotation, hash};
 use super::grants::{CodeGrants, Given, NewTokens, NotGiven, refresh_life};
 use crate::doors::scan::requests::retry_for_5_s;
 use crate::doors::scan::{clients::Client, store::json, store::read};
-use crate::login::{AccountCheck, LoginError, LoginLimits, LoginParts, OPENID, Result, client_tag};
+use crate::login::{
+    AccountCheck, AccountCheckError, CountError, LoginLimits, LoginParts, OPENID, RequestError,
+    Unavailable, client_tag,
+};
 
 /// For how many seconds the same refresh token gets the same answer, because answers can get lost.
 const ANSWERED_AGAIN: i64 = 30;
@@ -177,7 +180,7 @@ impl<'a> Renewals<'a> {
             .limits
             .count(&meter)
             .await
-            .map_err(LoginError::of_limit(OPENID))?;
+            .map_err(CountError::of_limit(OPENID))?;
         let renewed = self.renew_counted(shown, begun).await;
         if renewed.as_ref().is_err_and(NotGiven::is_failure) {
             _ = self.store.limits.uncount(&meter, counted).await;
@@ -255,7 +258,7 @@ impl<'a> Renewals<'a> {
                 Err(NotGiven::revocation(&shown.family))
             }
             // This request took so long that another request has begun the renewal anew.
-            Ok(false) => Err(LoginError::Contended.into()),
+            Ok(false) => Err(Unavailable::Contended.into()),
             Err(error) => {
                 self.take_back_note(key, noted, begun);
                 Err(error.into())
@@ -291,7 +294,11 @@ impl<'a> Renewals<'a> {
 
     /// The claims of the account backend. `None` if the login, or the access token beside the
     /// refresh token, has been revoked, or if the user may not log in any more.
-    async fn allowed(&self, family: &Family, before: &Rotation) -> Result<Option<ExtraClaims>> {
+    async fn allowed(
+        &self,
+        family: &Family,
+        before: &Rotation,
+    ) -> Result<Option<ExtraClaims>, RequestError> {
         if !matches!(
             self.store.revocations.token_state(&before.token).await?,
             TokenState::People(_)
@@ -303,14 +310,14 @@ impl<'a> Renewals<'a> {
         };
         match self.accounts.allow(&bound, None).await {
             Ok(claims) => Ok(Some(claims)),
-            Err(LoginError::Blocked | LoginError::AccountDenied) => Ok(None),
-            Err(error) => Err(error),
+            Err(AccountCheckError::Blocked | AccountCheckError::Denied) => Ok(None),
+            Err(AccountCheckError::Accounts(error)) => Err(error.into()),
         }
     }
 
     /// Revokes the family of a refresh token that was used twice, and returns why there are no
     /// tokens. If the login has been revoked meanwhile, its records are gone, and this is no theft.
-    async fn theft(&self, family: &Family) -> Result<NotGiven> {
+    async fn theft(&self, family: &Family) -> Result<NotGiven, RequestError> {
         let lives = self.families.find_family(family.sid()).await?.is_some();
         self.families.revoke_family(family).await?;
         Ok(if lives {
@@ -323,7 +330,12 @@ impl<'a> Renewals<'a> {
     /// Begins this renewal, or finds the renewal for the same refresh token. If several requests
     /// come at once, the first begins the renewal, and the others wait until it is given. `at` is
     /// the present second by Redis' clock.
-    async fn find_or_begin(&self, shown: &Shown<'_>, own: &Rotation, at: i64) -> Result<Found> {
+    async fn find_or_begin(
+        &self,
+        shown: &Shown<'_>,
+        own: &Rotation,
+        at: i64,
+    ) -> Result<Found, RequestError> {
         let key = shown.key();
         let own = json(own);
         for _ in 0..LOOKS {
@@ -356,13 +368,13 @@ impl<'a> Renewals<'a> {
             }
             sleep(LOOK).await;
         }
-        Err(LoginError::Contended)
+        Err(Unavailable::Contended.into())
     }
 
     /// Detects a late repetition. The second renewal after this one has deleted this renewal's
     /// record, so the repetition looks like the first request. But the predecessor's record is then
     /// gone, too.
-    async fn unless_overtaken(&self, shown: &Shown<'_>) -> Result<Found> {
+    async fn unless_overtaken(&self, shown: &Shown<'_>) -> Result<Found, RequestError> {
         let gave_it = self
             .families
             .find_rotation(shown.family.sid(), shown.token.number - 1)
@@ -375,7 +387,7 @@ impl<'a> Renewals<'a> {
     }
 
     /// The renewal that this request would begin.
-    fn begun(&self, shown: &Shown<'_>, at: i64) -> Result<Rotation> {
+    fn begun(&self, shown: &Shown<'_>, at: i64) -> Result<Rotation, RequestError> {
         let Shown {
             client,
             family,
@@ -407,7 +419,7 @@ impl<'a> Renewals<'a> {
     }
 
     /// Records the new token so that a revocation of the login finds it, and deletes old records.
-    async fn note_renewal(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<()> {
+    async fn note_renewal(&self, shown: &Shown<'_>, begun: &Rotation) -> Result<(), RequestError> {
         let Shown {
             client,
             family,
@@ -451,7 +463,7 @@ impl<'a> Renewals<'a> {
         family: &Family,
         shown: &str,
         client: &Client,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<String>, RequestError> {
         let token = RefreshToken::read(shown).expect("a refresh token");
         let before = self
             .families

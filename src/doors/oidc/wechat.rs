@@ -26,7 +26,7 @@ use super::{AtDoor, authorize::let_in, logout::see_other, root, with_sites};
 use crate::doors::scan::clients::Client;
 use crate::doors::scan::store::Grant;
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
-use crate::login::{Attempt, Credentials, LoginError, LoginProof, LoginRequest, Result};
+use crate::login::{Attempt, Credentials, LoginProof, LoginRequest, RequestError};
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
@@ -311,7 +311,11 @@ fn way_of(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Option<W
 
 /// Marks a pending login as used. `false` if it was used before. Counted against the address first,
 /// because the mark takes memory of Redis.
-async fn is_first(request: &HttpRequest, worker: &IssuerWorker, state: &str) -> Result<bool> {
+async fn is_first(
+    request: &HttpRequest,
+    worker: &IssuerWorker,
+    state: &str,
+) -> Result<bool, RequestError> {
     worker
         .login
         .limits()
@@ -338,7 +342,7 @@ async fn log_in(
     // The app may have been removed from the client meanwhile.
     let own = asked.client.web_apps.iter().find(|own| own.as_str() == app);
     let app = own
-        .ok_or(LoginError::from(UnknownApp::NotConfigured))?
+        .ok_or(RequestError::from(UnknownApp::NotConfigured))?
         .clone();
     let mut attempt = LoginAttempt::begin(worker, [Some(app.clone()), None]);
     attempt.audit_context.client = Some(asked.client.id.clone());

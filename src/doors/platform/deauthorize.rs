@@ -9,15 +9,15 @@ use actix_web::rt::{spawn, time::sleep};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use wxmint_ids::{AppId, Person};
-use wxmint_store::RateLimitKey;
 use wxmint_store::limits::{LimitError, Rate};
 use wxmint_store::walk::{Page, Place};
+use wxmint_store::{RateLimitKey, StoreError};
 use wxmint_verify::MAX_LEEWAY;
 
 use super::follower::Follower;
 use super::known::{COUNTED, MerchantState, digest_of, entry_of};
 use super::store::{Expected, PlatformEntry};
-use crate::login::{Operator, Result};
+use crate::login::Operator;
 
 /// How long one replica works on a merchant alone. If it takes longer, or dies, another replica
 /// joins.
@@ -285,7 +285,7 @@ impl Follower {
 
     /// Revokes a person's tokens in this app, unless the person's last login was before `since`. If
     /// no login is known, its record may have been lost, so the tokens are revoked.
-    async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<()> {
+    async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<(), StoreError> {
         let store = &self.login.store;
         let bound = store.bindings.find(person).await?;
         let last_login = bound.and_then(|bound| bound.last_login);

@@ -8,7 +8,7 @@ use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::{LimitError, Rate};
-use wxmint_store::{AttemptId, Claim, RateLimitKey};
+use wxmint_store::{AttemptId, Claim, RateLimitKey, StoreError};
 use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Session, Verdict};
 use zeroize::Zeroizing;
 
@@ -19,8 +19,8 @@ use super::known::{
 use super::store::{Expected, PlatformEntry, note_entry};
 use crate::clock::now;
 use crate::login::{
-    AccessTokens, Attempt, CodeExchanger, ComponentTokens, HeldToken, IP, LoginError, LoginLimits,
-    Refused, Result, fingerprint, release_code,
+    AccessTokens, AppCallError, AppRefusal, Attempt, CodeExchanger, ComponentTokens, HeldToken, IP,
+    LoginLimits, Refused, Unavailable, WeChatRefusal, fingerprint, release_code,
 };
 
 /// How often a token that WeChat has refused is replaced. The limits keep the wait for the next
@@ -50,14 +50,14 @@ const AT_ALL_MERCHANTS: u32 = 10;
 
 #[async_trait(?Send)]
 impl CodeExchanger for ThirdPartyPlatform {
-    fn apps_are_unread(&self) -> Option<LoginError> {
+    fn apps_are_unread(&self) -> Option<AppCallError> {
         if self.known().is_compared {
             return None;
         }
         let why = self.refusal().unwrap_or_else(|| {
             not_yet("WeChat was not asked yet for the merchants of the platform")
         });
-        Some(LoginError::from(why).of(&self.component.id))
+        Some(AppCallError::from(why).of(&self.component.id))
     }
 
     /// Counts the address at this merchant and over all merchants, and claims the code. The count
@@ -68,7 +68,7 @@ impl CodeExchanger for ThirdPartyPlatform {
         app: &App,
         code: &LoginCode,
         by: &Attempt<'_>,
-    ) -> Result<Claim> {
+    ) -> Result<Claim, StoreError> {
         let rate = limits.policy.limit_ip;
         let meter = RateLimitKey::new(IP, format!("{} {}", by.address, app.id), rate);
         let rate = Rate {
@@ -93,7 +93,7 @@ impl CodeExchanger for ThirdPartyPlatform {
         limits.store.codes.release(&app.id, code, &by.id).await?;
         match error {
             LimitError::TooMany(refused) => Ok(Claim::Limited(refused)),
-            LimitError::Store(error) => Err(error.into()),
+            LimitError::Store(error) => Err(error),
         }
     }
 
@@ -102,14 +102,14 @@ impl CodeExchanger for ThirdPartyPlatform {
         tokens: &AccessTokens<'_>,
         code: &LoginCode,
         attempt: &AttemptId,
-    ) -> Result<Session> {
+    ) -> Result<Session, AppCallError> {
         let sent = Cell::new(false);
         let ask = async |by: ByToken<'_>| {
             sent.set(true);
             by.exchange_for(tokens.app, code).await
         };
         let exchanged = tokens.by_component(self, ask).await;
-        if let Err(LoginError::UnknownApp(_)) = exchanged {
+        if let Err(AppCallError::App(AppRefusal::Unknown(_))) = exchanged {
             self.compare_soon.notify_one(); // WeChat's push of the withdrawal may have been lost
         }
         if !sent.get() {
@@ -143,7 +143,7 @@ impl ComponentTokens for ThirdPartyPlatform {
         &self,
         tokens: &AccessTokens<'_>,
         refused: Option<&Refused>,
-    ) -> Result<FetchedAccessToken> {
+    ) -> Result<FetchedAccessToken, AppCallError> {
         let counted = match refused {
             Some(Refused {
                 by_force: false, ..
@@ -165,7 +165,11 @@ impl ComponentTokens for ThirdPartyPlatform {
 
     /// Counts a peer's report of a refused token. A peer that reports every token does not keep
     /// others from fetching one.
-    async fn count_report(&self, tokens: &AccessTokens<'_>, refused: &str) -> Result<()> {
+    async fn count_report(
+        &self,
+        tokens: &AccessTokens<'_>,
+        refused: &str,
+    ) -> Result<(), AppCallError> {
         if fingerprint(&tokens.obtain(None).await?.token) == refused {
             // Several reports of the same token count once.
             let report = RateLimitKey::of_app(&tokens.app.id, COUNTED, refused, REPORTED);
@@ -182,8 +186,10 @@ impl ComponentTokens for ThirdPartyPlatform {
     /// Stores that WeChat refuses calls for a merchant until something changes there, for `wxmint
     /// platform apps` and the doctor. If the refresh token is stale, has WeChat's list compared,
     /// which has the valid one.
-    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &LoginError) {
-        let (LoginError::NotPermitted(told) | LoginError::WeChatUnavailable(told)) = error else {
+    async fn note_error(&self, tokens: &AccessTokens<'_>, error: &AppCallError) {
+        let (AppCallError::WeChat(WeChatRefusal::NotPermitted(told))
+        | AppCallError::Unavailable(Unavailable::WeChat(told))) = error
+        else {
             return;
         };
         let CallError::Refused {
@@ -204,14 +210,17 @@ impl ComponentTokens for ThirdPartyPlatform {
         let (name, trouble) = trouble_of(&app.id, &merchant.entry, *errcode);
         tokens.note(self, &name, &trouble, Expected::NotLater).await;
         tracing::warn!(app = %app.id, %error, "WeChat refuses calls for a merchant");
-        if matches!(error, LoginError::WeChatUnavailable(_)) {
+        if matches!(error, AppCallError::Unavailable(_)) {
             self.compare_soon.notify_one();
         }
     }
 }
 
 impl AccessTokens<'_> {
-    async fn component_token(&self, platform: &ThirdPartyPlatform) -> Result<FetchedAccessToken> {
+    async fn component_token(
+        &self,
+        platform: &ThirdPartyPlatform,
+    ) -> Result<FetchedAccessToken, AppCallError> {
         let component = &platform.component;
         let known = platform.known();
         let ticket = known
@@ -258,7 +267,7 @@ impl AccessTokens<'_> {
         &self,
         platform: &ThirdPartyPlatform,
         call: impl AsyncFn(ByToken<'_>) -> Result<T, CallError>,
-    ) -> Result<T> {
+    ) -> Result<T, AppCallError> {
         let may_replace = !platform.known().refuses_new_tokens(&self.app.id, now());
         let called = AccessTokens {
             app: &platform.component,
@@ -269,7 +278,8 @@ impl AccessTokens<'_> {
         .await;
         if may_replace
             && let Err(
-                LoginError::WeChatUnavailable(error) | LoginError::Misconfigured { error, .. },
+                AppCallError::Unavailable(Unavailable::WeChat(error))
+                | AppCallError::WeChat(WeChatRefusal::Misconfigured { error, .. }),
             ) = &called
             && error.verdict() == Some(Verdict::BadAccessToken)
         {
@@ -281,7 +291,10 @@ impl AccessTokens<'_> {
         called
     }
 
-    async fn merchant_token(&self, platform: &ThirdPartyPlatform) -> Result<FetchedAccessToken> {
+    async fn merchant_token(
+        &self,
+        platform: &ThirdPartyPlatform,
+    ) -> Result<FetchedAccessToken, AppCallError> {
         let known = platform.known();
         let app = self.app;
         let Some(Merchant {
@@ -352,7 +365,7 @@ impl AccessTokens<'_> {
         sealed: &Sealed,
         of: &AppId,
         what: &str,
-    ) -> Result<T> {
+    ) -> Result<T, AppCallError> {
         let opened = self.vault.open(sealed, of).map(T::from);
         opened.map_err(|error| not_yet(&format!("{what} does not open: {error}")).into())
     }
@@ -378,7 +391,7 @@ mod tests {
     use crate::apps::{AppsSource, CurrentApps};
     use crate::doors::platform::known::COMPARED;
     use crate::doors::platform::test_fixture::{Bed, app};
-    use crate::login::{AuditContext, Credentials, LoginProof, LoginRequest};
+    use crate::login::{AuditContext, Credentials, LoginError, LoginProof, LoginRequest};
 
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
@@ -387,7 +400,9 @@ mod tests {
         let is_unasked = |error| {
             matches!(
                 error,
-                Some(LoginError::WeChatUnavailable(CallError::NotSent { .. }))
+                Some(AppCallError::Unavailable(Unavailable::WeChat(
+                    CallError::NotSent { .. }
+                )))
             )
         };
         assert!(is_unasked(unread()));
@@ -413,7 +428,7 @@ mod tests {
                 .choose(&apps(known), None, hint)
                 .expect_err("none is named");
             assert_eq!(
-                matches!(refused, LoginError::WeChatUnavailable(_)),
+                matches!(refused, AppCallError::Unavailable(Unavailable::WeChat(_))),
                 is_unread,
                 "{known:?} {hint:?}"
             );
@@ -425,7 +440,8 @@ mod tests {
             b"61004 access clientip is not registered requestIP: 203.0.113.7",
         )
         .await;
-        let Some(LoginError::Misconfigured { error, app }) = unread() else {
+        let Some(AppCallError::WeChat(WeChatRefusal::Misconfigured { error, app })) = unread()
+        else {
             panic!("{:?}", unread())
         };
         assert!(
@@ -490,7 +506,7 @@ mod tests {
         });
         let refused = log_in("0123456789abcdef0123456789abcde1").await;
         assert!(
-            matches!(refused, Err(LoginError::UnknownApp(_))),
+            matches!(refused, Err(LoginError::App(AppRefusal::Unknown(_)))),
             "{refused:?}"
         );
     }

@@ -7,15 +7,15 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use wxmint_ids::AppId;
-use wxmint_store::RateLimitKey;
 use wxmint_store::limits::{LimitError, Rate};
+use wxmint_store::{RateLimitKey, StoreError};
 use wxmint_wechat::CallError;
 
 use super::ThirdPartyPlatform;
 use super::deauthorize::{Left, MOST_WALKS};
 use super::known::{COUNTED, code_of, digest_of, done_code};
 use super::store::{Expected, PlatformEntry, PlatformState, entries};
-use crate::login::{LoginError, LoginParts, Result};
+use crate::login::{AppCallError, AppRefusal, LoginParts, Unavailable, WeChatRefusal};
 use crate::{clock::now, issuer::Issuer};
 
 /// How often the store is asked whether something has changed.
@@ -104,7 +104,7 @@ impl Follower {
 
     /// Reads the changed entries. Entries that the store has lost, as by a failover, are still
     /// known here, and are written again.
-    async fn read(&self) -> Result<()> {
+    async fn read(&self) -> Result<(), StoreError> {
         let known = self.platform.known();
         let news = entries(
             &self.login.store,
@@ -206,7 +206,7 @@ impl Follower {
         self.end_leaving();
     }
 
-    async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<()> {
+    async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<(), AppCallError> {
         let meter = RateLimitKey::of_app(app, COUNTED, digest_of(code), TRIED);
         match self.login.store.limits.count(&meter).await {
             Ok(_) => {}
@@ -243,7 +243,7 @@ impl Follower {
                 // the calls. But before the first comparison, logins wait for it.
                 let may_pass = matches!(
                     error,
-                    LoginError::WeChatUnavailable(_) | LoginError::StoreUnavailable(_)
+                    AppCallError::Unavailable(Unavailable::WeChat(_) | Unavailable::Store(_))
                 );
                 let pause = if may_pass || !self.platform.known().is_compared {
                     FOLLOWED_EVERY
@@ -255,7 +255,7 @@ impl Follower {
         }
     }
 
-    async fn compare(&self) -> Result<()> {
+    async fn compare(&self) -> Result<(), AppCallError> {
         let meter = RateLimitKey::of_app(
             &self.platform.component.id,
             COUNTED,
@@ -291,17 +291,17 @@ impl Follower {
 }
 
 /// Whether WeChat no longer accepts the authorization code, or the merchant has left.
-fn is_spent(error: &LoginError) -> bool {
+fn is_spent(error: &AppCallError) -> bool {
     matches!(
         error,
-        LoginError::UnknownApp(_)
-            | LoginError::Misconfigured {
+        AppCallError::App(AppRefusal::Unknown(_))
+            | AppCallError::WeChat(WeChatRefusal::Misconfigured {
                 error: CallError::Refused {
                     errcode: 61009 | 61010,
                     ..
                 },
                 ..
-            }
+            })
     )
 }
 

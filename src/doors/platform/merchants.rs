@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 use wxmint_ids::AppId;
+use wxmint_store::StoreError;
 use wxmint_wechat::{
     AppKind, AuthorizationCode, Authorizer, ByToken, CallError, News, Push, RefreshToken, Verdict,
 };
@@ -16,7 +17,10 @@ use super::known::{
     sealed_code,
 };
 use super::store::{Expected, PlatformEntry, note_entry};
-use crate::login::{AccessTokens, LoginError, LoginParts, Refused, Result, fingerprint};
+use crate::login::{
+    AccessTokens, AppCallError, AppRefusal, LoginParts, Refused, Unavailable, WeChatRefusal,
+    fingerprint,
+};
 
 const COMPARED_AT_ONCE: usize = 8;
 /// For how many seconds WeChat's list may still name a merchant that has left.
@@ -32,7 +36,7 @@ impl ThirdPartyPlatform {
         login: &LoginParts,
         push: Push,
         digest: &str,
-    ) -> Result<()> {
+    ) -> Result<(), StoreError> {
         let vault = login.vault.load_full();
         let platform = &self.component.id;
         let used;
@@ -61,11 +65,8 @@ impl ThirdPartyPlatform {
             ),
             News::Other => return Ok(()),
         };
-        Ok(
-            note_entry(&login.store, platform, &entry, &new, expected, Some(digest))
-                .await
-                .map(drop)?,
-        )
+        note_entry(&login.store, platform, &entry, &new, expected, Some(digest)).await?;
+        Ok(())
     }
 }
 
@@ -76,8 +77,8 @@ impl Follower {
         entry: &str,
         new: &PlatformEntry,
         expected: Expected<'_>,
-    ) -> Result<bool> {
-        Ok(note_entry(
+    ) -> Result<bool, StoreError> {
+        note_entry(
             &self.login.store,
             &self.platform.component.id,
             entry,
@@ -85,12 +86,12 @@ impl Follower {
             expected,
             None,
         )
-        .await?)
+        .await
     }
 
     /// Fetches a token of the platform even if there is a valid one, and stores whether WeChat
     /// gives it.
-    pub(super) async fn ask_for_component_token(&self) -> Result<()> {
+    pub(super) async fn ask_for_component_token(&self) -> Result<(), AppCallError> {
         let tokens = self.tokens();
         let held = tokens.obtain(None).await?;
         tokens
@@ -108,7 +109,7 @@ impl Follower {
             .access_tokens(&self.platform.component)
     }
 
-    async fn kind_of(&self, app: &AppId) -> Result<AppKind> {
+    async fn kind_of(&self, app: &AppId) -> Result<AppKind, AppCallError> {
         self.tokens()
             .with(async |by| by.authorizer_kind(app).await)
             .await
@@ -116,7 +117,11 @@ impl Follower {
 
     /// Asks WeChat about an authorization code, and stores the merchant that has authorised the
     /// platform with it.
-    pub(super) async fn ask_about(&self, app: &AppId, sealed: &PlatformEntry) -> Result<()> {
+    pub(super) async fn ask_about(
+        &self,
+        app: &AppId,
+        sealed: &PlatformEntry,
+    ) -> Result<(), AppCallError> {
         let code: AuthorizationCode =
             self.tokens()
                 .opened(&sealed_code(sealed), app, "a merchant's code")?;
@@ -137,8 +142,8 @@ impl Follower {
             &done_code(sealed, Some(code.expose())),
             Expected::This(Some(sealed)),
         )
-        .await
-        .map(drop)
+        .await?;
+        Ok(())
     }
 
     async fn note_merchant(
@@ -147,7 +152,7 @@ impl Follower {
         kind: AppKind,
         at: i64,
         expected: Expected<'_>,
-    ) -> Result<()> {
+    ) -> Result<(), StoreError> {
         let app = &listed.app;
         let refresh_token = listed
             .refresh_token
@@ -171,7 +176,7 @@ impl Follower {
     /// merchant that is not on the list, asks WeChat, and removes it if WeChat says that it has
     /// left. Changes by pushes meanwhile stay. A failure for one merchant does not affect the
     /// others, and is tried again at the next comparison.
-    pub(super) async fn compare_all(&self) -> Result<()> {
+    pub(super) async fn compare_all(&self) -> Result<(), AppCallError> {
         let known = self.platform.known();
         let mut listed = Vec::new();
         let mut next = Some(0);
@@ -229,13 +234,13 @@ impl Follower {
         Ok(())
     }
 
-    async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<()> {
+    async fn ask_whether_left(&self, app: &AppId, merchant: &Merchant) -> Result<(), AppCallError> {
         match self.kind_of(app).await {
-            Err(LoginError::UnknownApp(_)) => {
+            Err(AppCallError::App(AppRefusal::Unknown(_))) => {
                 let left = MerchantState::Leaving.entry(merchant.entry.at);
                 self.note(&entry_of(app), &left, Expected::This(Some(&merchant.entry)))
-                    .await
-                    .map(drop)
+                    .await?;
+                Ok(())
             }
             told => {
                 tracing::warn!(app = %app, "a merchant is on no list of WeChat's");
@@ -244,7 +249,11 @@ impl Follower {
         }
     }
 
-    async fn compare_one(&self, known: Option<&Merchant>, listed: &Authorizer) -> Result<()> {
+    async fn compare_one(
+        &self,
+        known: Option<&Merchant>,
+        listed: &Authorizer,
+    ) -> Result<(), AppCallError> {
         let app = &listed.app;
         let at = known.map_or(0, |merchant| merchant.entry.at);
         let kind = match known.map(|merchant| &merchant.state) {
@@ -273,17 +282,19 @@ impl Follower {
         };
         let expected = Expected::This(known.map(|merchant| &merchant.entry));
         self.note_merchant(listed, kind, at.max(listed.since), expected)
-            .await
+            .await?;
+        Ok(())
     }
 }
 
 /// Logs a failure. WeChat's refusal for one merchant does not fail the comparison for the others.
-fn unless_of_merchant(app: &AppId, outcome: Result<()>) -> Result<()> {
+fn unless_of_merchant(app: &AppId, outcome: Result<(), AppCallError>) -> Result<(), AppCallError> {
     let Err(error) = outcome else { return Ok(()) };
     bounded!(warn, app.as_str(), app = %app, %error, "a merchant could not be compared with WeChat's list");
     match error {
-        LoginError::UnknownApp(_) | LoginError::NotPermitted(_) => Ok(()),
-        LoginError::WeChatUnavailable(CallError::Unusable { .. }) => Ok(()),
+        AppCallError::App(AppRefusal::Unknown(_))
+        | AppCallError::WeChat(WeChatRefusal::NotPermitted(_))
+        | AppCallError::Unavailable(Unavailable::WeChat(CallError::Unusable { .. })) => Ok(()),
         error => Err(error),
     }
 }
@@ -291,25 +302,20 @@ fn unless_of_merchant(app: &AppId, outcome: Result<()>) -> Result<()> {
 /// Whether a merchant may remain unanswered until the next comparison. An errcode about this
 /// merchant alone may, even at the first comparison, because the others must not wait until it has
 /// passed.
-fn may_stay(error: &LoginError, is_compared: bool) -> bool {
+fn may_stay(error: &AppCallError, is_compared: bool) -> bool {
     match error {
-        LoginError::Misconfigured { error, .. } if error.verdict() == Some(Verdict::Unknown) => {
-            true
-        }
-        LoginError::Misconfigured { error, .. }
-            if error.verdict() == Some(Verdict::BadAccessToken) =>
-        {
-            is_compared
-        }
-        LoginError::Misconfigured {
-            error:
+        AppCallError::WeChat(WeChatRefusal::Misconfigured { error, .. }) => match error.verdict() {
+            Some(Verdict::Unknown) => true,
+            Some(Verdict::BadAccessToken) => is_compared,
+            _ => matches!(
+                error,
                 CallError::Refused {
                     errcode: 40013 | 48001,
                     ..
-                },
-            ..
-        } => true,
-        LoginError::WeChatUnavailable(_) => is_compared,
+                }
+            ),
+        },
+        AppCallError::Unavailable(Unavailable::WeChat(_)) => is_compared,
         _ => false,
     }
 }

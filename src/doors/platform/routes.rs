@@ -12,7 +12,7 @@ use wxmint_wechat::{News, PushQuery};
 use super::{ThirdPartyPlatform, store::PUSH_BELIEVED};
 use crate::admin::admin_request::{AdminRequest, OperatingData};
 use crate::admin::{APP, BODY, SECRET, SECURITY, tokens::Right, wechat::text};
-use crate::{apps::UnknownApp, clock::now, issuer::state::IssuerWorker};
+use crate::{apps::UnknownApp, clock::now, issuer::state::IssuerWorker, login::Unavailable};
 
 type AtDoor = (Data<IssuerWorker>, Data<ThirdPartyPlatform>);
 
@@ -88,7 +88,8 @@ pub(super) async fn push(
             push,
             &short_digest(&query.msg_signature).to_string(),
         )
-        .await?;
+        .await
+        .map_err(Unavailable::from)?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
         .body("success"))

@@ -22,7 +22,8 @@ use super::token::{authenticate, refused};
 use super::{
     ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::DeviceFlow, requests::gone, to_oauth,
 };
-use crate::{issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
+use crate::login::{RequestError, Unavailable, WeChatRefusal};
+use crate::{issuer::state::IssuerWorker, refusals::Refusal};
 
 /// `Retry-After` if WeChat refuses to draw a code. WeChat's quota is per minute, and an unpublished
 /// page takes longer to mend.
@@ -288,11 +289,13 @@ fn room(pictures: &Semaphore) -> Result<SemaphorePermit<'_>, Problem> {
 
 /// The answer if WeChat draws no picture. The page can only wait, or show the ordinary QR code. The
 /// log has the reason.
-fn no_picture(error: LoginError) -> Problem {
+fn no_picture(error: RequestError) -> Problem {
     let wait = match &error {
-        LoginError::TooMany { .. } => return Problem::from(error).with_detail(TOO_MANY),
-        LoginError::StoreUnavailable(_) => return error.into(),
-        LoginError::Misconfigured { .. } | LoginError::SlowDown => REFUSED_PAUSE,
+        RequestError::Limited(_) => return Problem::from(error).with_detail(TOO_MANY),
+        RequestError::Unavailable(Unavailable::Store(_)) => return error.into(),
+        RequestError::WeChat(WeChatRefusal::Misconfigured { .. } | WeChatRefusal::SlowDown) => {
+            REFUSED_PAUSE
+        }
         _ => POLL_INTERVAL,
     };
     bounded!(warn, "no mini-program code", cause = %error, "WeChat draws no mini-program code for a page");

@@ -23,7 +23,8 @@ use super::{
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, state::IssuerWorker};
 use crate::login::{
-    Admission, Attempt, DEVICE, LoginError, LoginParts, LoginRequest, OPENID, Result,
+    Admission, Attempt, CountError, DEVICE, LoginError, LoginParts, LoginRequest, OPENID,
+    TokenActionError,
 };
 use crate::{clock::now, refusals::Refusal};
 
@@ -153,7 +154,7 @@ impl Holder {
                 person: Some(holder.person),
             }),
             // The token is valid, but only its app and user are known.
-            Err(LoginError::NotListed) => Ok(Self {
+            Err(TokenActionError::NotListed) => Ok(Self {
                 app: token.app.clone(),
                 user: token.user.clone(),
                 person: None,
@@ -426,7 +427,7 @@ impl<'a> PhoneApproval<'a> {
         &self,
         holder: Option<&Holder>,
         attempt: &mut Attempt<'_>,
-    ) -> Result<()> {
+    ) -> Result<(), CountError> {
         let Some(holder) = holder else {
             return self
                 .login
@@ -442,7 +443,7 @@ impl<'a> PhoneApproval<'a> {
     }
 
     /// Counts a request of the phone by its person, or else by its user.
-    async fn count_holder(&self, holder: &Holder) -> Result<()> {
+    async fn count_holder(&self, holder: &Holder) -> Result<(), CountError> {
         let limits = self.login.limits();
         match &holder.person {
             Some(person) => limits.count_call(person, DEVICE).await,
@@ -465,7 +466,7 @@ impl Grant {
         to: &Client,
         admission: &Admission,
         now: DateTime<Utc>,
-    ) -> Result<Self> {
+    ) -> Result<Self, LoginError> {
         let minter = login.minter.with(&to.audience, to.token_ttl);
         let token = login
             .issuance()

@@ -15,8 +15,11 @@ use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::page::Visitor;
 use super::store::{DeviceRequest, Devices, Grant, Poll};
-use crate::login::{LoginError, LoginParts, Result, client_tag};
-use crate::{apps::UnknownApp, refusals::Refusal};
+use crate::apps::UnknownApp;
+use crate::login::{
+    AppRefusal, CountError, LimitReached, LoginParts, RequestError, Unavailable, client_tag,
+};
+use crate::refusals::Refusal;
 
 /// The limit of open device requests of an address (`WXMINT_LIMIT_OPEN_REQUESTS`).
 const OPEN_REQUESTS: &str = "open_requests";
@@ -30,12 +33,6 @@ pub(super) const TRIES: &str = "device-tries";
 const PICTURES: &str = "pictures";
 /// How many user codes are drawn before giving up. A code is drawn anew if another request has it.
 const MOST_DRAWS: usize = 5;
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        LoginError::from(error).into()
-    }
-}
 
 /// Why a page gets no grant.
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +53,11 @@ pub(in crate::doors) enum NotGranted {
     Repeated(Box<Issued>),
     /// The page has got no grant by this request, and may repeat it.
     #[error(transparent)]
-    Failed(#[from] LoginError),
+    Failed(RequestError),
 }
 
-impl From<StoreError> for NotGranted {
-    fn from(error: StoreError) -> Self {
+impl<E: Into<RequestError>> From<E> for NotGranted {
+    fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
 }
@@ -88,7 +85,7 @@ impl<'a> DeviceFlow<'a> {
         &self,
         (client, door): (&Client, &'static str),
         visitor: Visitor,
-    ) -> Result<(DeviceCode, DeviceRequest)> {
+    ) -> Result<(DeviceCode, DeviceRequest), RequestError> {
         let Visitor {
             address,
             counted_by,
@@ -102,7 +99,7 @@ impl<'a> DeviceFlow<'a> {
             .kind
             .has_session_keys()
         {
-            return Err(LoginError::NoSessionKeys);
+            return Err(AppRefusal::NoSessionKeys.into());
         }
         if apps.choose(Some(&client.id.0), None).is_ok() {
             // Revocations name a client and an app in the same way, so a revocation for one
@@ -128,12 +125,12 @@ impl<'a> DeviceFlow<'a> {
             let is_open = Devices(&self.login.store)
                 .open_device(&code, &request, most)
                 .await
-                .map_err(LoginError::of_limit(OPEN_REQUESTS))?;
+                .map_err(CountError::of_limit(OPEN_REQUESTS))?;
             if is_open {
                 return Ok((code, request));
             }
         }
-        Err(LoginError::Contended)
+        Err(Unavailable::Contended.into())
     }
 
     /// Lets WeChat draw the mini-program code of an open device request. `None` if there is no such
@@ -143,7 +140,7 @@ impl<'a> DeviceFlow<'a> {
         code: &UserCode,
         clients: &Clients,
         address: &str,
-    ) -> Result<Option<Vec<u8>>> {
+    ) -> Result<Option<Vec<u8>>, RequestError> {
         self.login.limits().count_by_address(TRIES, address).await?;
         let devices = Devices(&self.login.store);
         let found = devices
@@ -158,15 +155,17 @@ impl<'a> DeviceFlow<'a> {
         devices
             .take_code(&client.app, address, &id)
             .await
-            .map_err(LoginError::of_limit(PICTURES))?;
+            .map_err(CountError::of_limit(PICTURES))?;
         if !devices.count_picture(code).await? {
             devices.give_back_code(&client.app, address, &id).await?;
-            return Err(LoginError::TooMany {
+            let refused = TooMany {
+                retry_after: found.expires_in,
+            };
+            return Err(LimitReached {
                 limit: PICTURES,
-                refused: TooMany {
-                    retry_after: found.expires_in,
-                },
-            });
+                refused,
+            }
+            .into());
         }
         let scene = code.to_string();
         let page = client.page.as_deref();
@@ -181,7 +180,7 @@ impl<'a> DeviceFlow<'a> {
             devices.give_back_code(&client.app, address, &id).await?;
             devices.uncount_picture(code).await?;
         }
-        drawn.map(Some)
+        Ok(Some(drawn?))
     }
 
     /// Gives the page its grant once: calls `give` with the grant and returns the result. The
@@ -193,7 +192,7 @@ impl<'a> DeviceFlow<'a> {
         code: &DeviceCode,
         (client, door): (&Client, &str),
         address: &str,
-        give: impl AsyncFnOnce(Grant) -> Result<T>,
+        give: impl AsyncFnOnce(Grant) -> Result<T, RequestError>,
     ) -> Result<T, NotGranted> {
         self.login.app_calls().check_app(&client.app, false)?;
         let devices = Devices(&self.login.store);
@@ -221,7 +220,7 @@ impl<'a> DeviceFlow<'a> {
                     return Ok(given);
                 }
                 // The person has just approved again, and the grant is another.
-                LoginError::Contended
+                Unavailable::Contended
             }
             Err(error) => error.into(),
         };
@@ -363,7 +362,9 @@ mod tests {
         }]);
         assert!(matches!(
             ask().await,
-            Err(LoginError::UnknownApp(UnknownApp::NotConfigured))
+            Err(RequestError::App(AppRefusal::Unknown(
+                UnknownApp::NotConfigured
+            )))
         ));
     }
 
@@ -426,13 +427,15 @@ mod tests {
         approve().await;
         let at = (client, "");
         for _ in 0..2 {
-            let fault = async |_| Err::<(), _>(LoginError::Contended);
+            let fault = async |_| Err::<(), _>(Unavailable::Contended.into());
             let fetched = DeviceFlow::of(&login)
                 .fetch_grant(&code, at, "192.0.2.1", fault)
                 .await;
             assert!(matches!(
                 fetched,
-                Err(NotGranted::Failed(LoginError::Contended))
+                Err(NotGranted::Failed(RequestError::Unavailable(
+                    Unavailable::Contended
+                )))
             ));
         }
         let latest = RefCell::new(None);
@@ -441,7 +444,12 @@ mod tests {
             .fetch_grant(&code, at, "192.0.2.1", meanwhile)
             .await;
         assert!(
-            matches!(fetched, Err(NotGranted::Failed(LoginError::Contended))),
+            matches!(
+                fetched,
+                Err(NotGranted::Failed(RequestError::Unavailable(
+                    Unavailable::Contended
+                )))
+            ),
             "the token would be another than the one that is kept"
         );
         let fetch = async || {

@@ -27,7 +27,7 @@ use super::requests::{DeviceFlow, NotGranted};
 use super::store::{Grant, OWN};
 use super::{ASKED, AtDoor, codes::DeviceCode, to_oauth};
 use crate::identities::LONGEST_ASSERTION;
-use crate::{clock::now, issuer::state::IssuerWorker, login::LoginError, refusals::Refusal};
+use crate::{clock::now, issuer::state::IssuerWorker, login::Unavailable, refusals::Refusal};
 
 pub(in crate::doors) const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// The fields of the form, including those of further grants.
@@ -397,6 +397,6 @@ async fn check(client: &Client, assertion: &str, (worker, scan): &AtDoor) -> Res
         Err(LimitError::TooMany(_)) => Err(unknown_client(
             "The client's assertion was used before: sign another.",
         )),
-        Err(LimitError::Store(error)) => Err(LoginError::from(error).into()),
+        Err(LimitError::Store(error)) => Err(Unavailable::from(error).into()),
     }
 }

@@ -83,7 +83,7 @@ async fn bind_and_leave(store: &Store, person: &Person, name: &str) {
         per_user: 1,
     };
     binder
-        .dissolve(&user(name), generation, async || Ok(()))
+        .unbind(&user(name), generation)
         .await
         .expect("dissolved");
 }
@@ -215,7 +215,7 @@ async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_ar
             per_user: 1,
         };
         binder
-            .dissolve(&user("own"), generation, async || Ok(()))
+            .unbind(&user("own"), generation)
             .await
             .expect("dissolved");
         store
@@ -293,7 +293,7 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
                 .await
                 .expect("changed");
             binder(&elsewhere)
-                .dissolve(&user("other"), generation, async || Ok(()))
+                .unbind(&user("other"), generation)
                 .await
                 .expect("dissolved");
         }
@@ -352,7 +352,7 @@ async fn a_ban_reaches_a_humans_other_user_by_the_unionid_of_a_person_who_has_le
         );
     }
     binder(&left)
-        .dissolve(&user("banned"), generation, async || Ok(()))
+        .unbind(&user("banned"), generation)
         .await
         .expect("dissolved");
     let second = crate::clock::now().timestamp();

@@ -18,6 +18,7 @@ use wxmint_upstream::Tls;
 use wxmint_wechat::AppSecret;
 
 use super::*;
+use crate::login::Unavailable;
 use crate::test_limit;
 
 const APPID: &str = "wx0123456789abcdef";
@@ -132,11 +133,11 @@ impl Bed {
     }
 
     /// Has lin's phone number exchanged by a replica, with a fresh code.
-    async fn phone(&self, replica: usize) -> Result<Phone, LoginError> {
+    async fn phone(&self, replica: usize) -> Result<Phone, AppCallError> {
         self.phone_by(&self.vault, replica).await
     }
 
-    async fn phone_by(&self, vault: &Arc<Vault>, replica: usize) -> Result<Phone, LoginError> {
+    async fn phone_by(&self, vault: &Arc<Vault>, replica: usize) -> Result<Phone, AppCallError> {
         let person = self
             .control("PUT", "/people/lin", json!({"phone": "13800138000"}))
             .await;
@@ -194,21 +195,24 @@ fn vault(key: u8) -> Vault {
     Vault::parse((STANDARD.encode([key; 32]) + "\n").as_bytes()).expect("a vault")
 }
 
-fn verdict(outcome: Result<Phone, LoginError>) -> Option<Verdict> {
+fn verdict(outcome: Result<Phone, AppCallError>) -> Option<Verdict> {
     match outcome {
-        Err(LoginError::CodeInvalid) => Some(Verdict::CodeInvalid),
-        Err(LoginError::CodeUsed) => Some(Verdict::CodeUsed),
-        Err(LoginError::SlowDown) => Some(Verdict::SlowDown),
-        Err(LoginError::WeChatUnavailable(error) | LoginError::Misconfigured { error, .. }) => {
-            error.verdict()
-        }
+        Err(AppCallError::WeChat(WeChatRefusal::CodeInvalid)) => Some(Verdict::CodeInvalid),
+        Err(AppCallError::WeChat(WeChatRefusal::CodeUsed)) => Some(Verdict::CodeUsed),
+        Err(AppCallError::WeChat(WeChatRefusal::SlowDown)) => Some(Verdict::SlowDown),
+        Err(
+            AppCallError::Unavailable(Unavailable::WeChat(error))
+            | AppCallError::WeChat(WeChatRefusal::Misconfigured { error, .. }),
+        ) => error.verdict(),
         other => panic!("refused: {other:?}"),
     }
 }
 
-fn not_sent(outcome: Result<Phone, LoginError>) -> String {
+fn not_sent(outcome: Result<Phone, AppCallError>) -> String {
     match outcome {
-        Err(LoginError::WeChatUnavailable(CallError::NotSent { reason, .. })) => reason,
+        Err(AppCallError::Unavailable(Unavailable::WeChat(CallError::NotSent {
+            reason, ..
+        }))) => reason,
         other => panic!("not sent: {other:?}"),
     }
 }
@@ -230,9 +234,10 @@ async fn a_new_token_is_forced_twenty_times_a_day_and_thirty_seconds_apart_by_al
         AHEAD.set(AHEAD.get() + later);
         let before = bed.asked(STABLE_TOKEN).await;
         match bed.tokens(replica).lend(Some(&forced)).await {
-            Err(LoginError::WeChatUnavailable(CallError::NotSent { retry_after, .. })) => {
-                (bed.asked(STABLE_TOKEN).await - before, retry_after)
-            }
+            Err(AppCallError::Unavailable(Unavailable::WeChat(CallError::NotSent {
+                retry_after,
+                ..
+            }))) => (bed.asked(STABLE_TOKEN).await - before, retry_after),
             other => panic!("refused for now: {:?}", other.map(|usable| usable.token)),
         }
     };
@@ -359,7 +364,8 @@ async fn a_phone_code_that_may_have_been_received_is_not_sent_again() {
     let bed = Bed::start();
     bed.fault(json!({"kind": "reset", "path": PHONE_NUMBER, "times": 1}))
         .await;
-    let Err(LoginError::WeChatUnavailable(CallError::Unanswered { .. })) = bed.phone(0).await
+    let Err(AppCallError::Unavailable(Unavailable::WeChat(CallError::Unanswered { .. }))) =
+        bed.phone(0).await
     else {
         panic!("unanswered")
     };

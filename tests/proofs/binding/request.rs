@@ -14,7 +14,7 @@ use wxmint_store::{
 };
 
 use wxmint::accounts::Named;
-use wxmint::login::{Binder, FreePlace, LoginError, UnionIdLink};
+use wxmint::login::{BindError, Binder, FreePlace, Unavailable, UnionIdLink};
 
 use super::world::parse;
 use crate::stepping::{Answer, Answers, Call, LOST, Step, Steps, answers};
@@ -159,9 +159,9 @@ impl Request {
         };
         match served {
             Ok(outcome) => outcome,
-            Err(LoginError::AlreadyBound) => Outcome::AlreadyBound,
-            Err(LoginError::Blocked) => Outcome::Blocked,
-            Err(LoginError::StoreUnavailable(cause)) => Outcome::Failed(cause),
+            Err(BindError::AlreadyBound) => Outcome::AlreadyBound,
+            Err(BindError::Blocked) => Outcome::Blocked,
+            Err(BindError::Unavailable(Unavailable::Store(cause))) => Outcome::Failed(cause),
             Err(other) => {
                 Outcome::Failed(StoreError::Refused(format!("not to be expected: {other}")))
             }
@@ -186,7 +186,7 @@ impl Request {
         &self,
         candidate: Option<&Named>,
         attempt: &AttemptId,
-    ) -> Result<Outcome, LoginError> {
+    ) -> Result<Outcome, BindError> {
         let binder = self.binder(&self.visit.person, attempt);
         let if_unbound = if self.backend.kind == Kind::Auto {
             UnboundPolicy::ReportOnly
@@ -262,7 +262,7 @@ impl Request {
     }
 
     /// `Login::make_user`.
-    async fn make(&self, place: &FreePlace<'_>) -> Result<Option<UserId>, LoginError> {
+    async fn make(&self, place: &FreePlace<'_>) -> Result<Option<UserId>, Unavailable> {
         match self.backend.kind {
             Kind::File => Ok(None),
             Kind::Service if place.dissolved => Ok(None),
@@ -292,7 +292,7 @@ impl Request {
     }
 
     /// `Login::unbind`, by a token of the binding that is there now.
-    async fn unbind(&self, user: &UserId, attempt: &AttemptId) -> Result<Outcome, LoginError> {
+    async fn unbind(&self, user: &UserId, attempt: &AttemptId) -> Result<Outcome, BindError> {
         let people = self
             .store
             .bindings
@@ -309,7 +309,7 @@ impl Request {
                 continue;
             };
             self.binder(person, attempt)
-                .dissolve(user, generation, async || Ok(()))
+                .unbind(user, generation)
                 .await?;
         }
         Ok(Outcome::Unbound)
