@@ -294,6 +294,25 @@ mod tests {
 
     use super::*;
 
+    /// With the keys that the other region publishes for this one, a key that is retired here would
+    /// come back from there.
+    #[test]
+    fn the_other_region_is_asked_for_its_own_keys_alone() {
+        for (url, asked) in [
+            (
+                "https://b.example/jwks.json",
+                "https://b.example/jwks.json?own",
+            ),
+            (
+                "https://b.example/jwks.json?region=b",
+                "https://b.example/jwks.json?region=b&own",
+            ),
+        ] {
+            let url = url.parse().expect("a URL");
+            assert_eq!(PeerKeys::at(&url).url.as_str(), asked);
+        }
+    }
+
     #[test]
     fn a_pipe_is_refused_without_waiting_for_a_writer() {
         let path = temp_dir().join(format!("wxmint-pipe-{}", process::id()));

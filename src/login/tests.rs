@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::rt::{spawn, time::sleep};
 use async_trait::async_trait;
 use axum::{Json, Router};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -250,6 +250,23 @@ async fn is_ended(store: &Store, name: &str, app: &str) -> bool {
     )
 }
 
+/// What the store asks of the token of a login.
+fn issued_of(logged_in: &LoggedIn) -> Issued {
+    let payload = logged_in.token.expose().split('.').nth(1);
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(payload.expect("three parts"));
+    let claims: Value = serde_json::from_slice(&payload.expect("base64url")).expect("JSON");
+    Issued {
+        user: logged_in.user.clone(),
+        app: logged_in.app.clone(),
+        id: claims["jti"]
+            .as_str()
+            .and_then(|id| id.parse().ok())
+            .expect("an id"),
+        issued_at: claims["iat"].as_i64().expect("a second"),
+        expires_at: claims["exp"].as_i64().expect("a second"),
+    }
+}
+
 /// Otherwise one address could take up all calls to a slow WeChat, and the others would wait.
 #[actix_web::test]
 async fn a_login_takes_up_one_of_its_addresss_calls_of_wechat_until_wechat_has_answered() {
@@ -350,6 +367,23 @@ async fn the_code_of_a_website_is_used_also_if_only_the_call_for_the_unionid_can
     );
 }
 
+/// WeChat's "system error" may come after the code was used.
+#[actix_web::test]
+async fn a_code_is_used_also_if_its_repetition_after_a_system_error_cannot_be_sent() {
+    let (wechat, _port) = answering_once(&json!({"errcode": -1, "errmsg": "system error"}));
+    let login = worker(&wechat);
+    let failed = log_in_by_code(&login).await;
+    assert!(
+        matches!(failed, Err(LoginError::Unavailable(Unavailable::WeChat(_)))),
+        "{failed:?}"
+    );
+    let again = log_in_by_code(&login).await;
+    assert!(
+        matches!(again, Err(LoginError::WeChat(WeChatRefusal::CodeUsed))),
+        "{again:?}"
+    );
+}
+
 /// Revocations are kept for the longest lifetime of tokens that is noted. A token with a longer
 /// lifetime would outlive its revocation.
 #[actix_web::test]
@@ -419,6 +453,12 @@ async fn a_refused_login_of_who_is_banned_by_a_computed_id_binds_nobody() {
         login.store.bindings.people_of(&user("before")).await,
         Ok(Some(vec![elsewhere]))
     );
+    let banned = person(APP, "oabcdefghijklmnopqrstuvwxyz0");
+    assert_eq!(
+        login.store.sessions.keys(&banned).await,
+        Ok(vec![]),
+        "the session key that the login has brought"
+    );
 }
 
 /// The block could not revoke these tokens, because nobody knew then that both users are one human.
@@ -479,6 +519,30 @@ async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
     }
 }
 
+/// The ticket says nothing of a revocation, so the token's date has to be asked for.
+#[actix_web::test]
+async fn a_ticket_gives_a_good_token_also_within_the_second_of_a_revocation() {
+    let mut login = offline();
+    login.accounts = Box::new(OfLin);
+    let operator = Operator {
+        store: &login.store,
+    };
+    // Now and then a second ends between the two.
+    for _ in 0..3 {
+        operator.end(&user("lin")).await.expect("revoked");
+        let request = by_ticket(&login, APP).await;
+        let mut audit_context = AuditContext::default();
+        let logged_in = login
+            .log_in()
+            .log_in(request, &mut attempt(&mut audit_context))
+            .await
+            .expect("a token");
+        let issued = issued_of(&logged_in);
+        let state = login.store.revocations.token_state(&issued).await;
+        assert!(matches!(state, Ok(TokenState::People(_))), "{state:?}");
+    }
+}
+
 /// The audit names the user whose credentials were sent.
 #[actix_web::test]
 async fn the_trail_of_a_login_with_a_password_names_the_user_also_if_it_is_refused() {
@@ -535,6 +599,34 @@ async fn a_phone_number_that_the_apps_limit_refuses_is_not_charged_to_the_person
     for limit in [None, None, Some("phone_numbers_per_person")] {
         let refused = login.phone_numbers().phone_of(&lin, &next_code()).await;
         let refused = refused.expect_err("WeChat does not answer");
+        assert_eq!(limit_of(&refused), limit, "{refused:?}");
+    }
+}
+
+/// The first try of the code was given back, so that its repetition has to be counted.
+#[actix_web::test]
+async fn a_phone_code_whose_number_was_given_back_counts_when_it_is_sent_again() {
+    let refusal = json!({"errcode": 40013, "errmsg": "invalid appid"});
+    let (wechat, _port) = answering_once(&refusal);
+    let mut login = worker(&wechat);
+    login.policy.phone_numbers_per_person = 1;
+    let lin = person(APP, "o1");
+    let [first, second]: [PhoneCode; 2] =
+        ["code-1", "code-2"].map(|code| code.parse().expect("a code"));
+    let refused = login.phone_numbers().phone_of(&lin, &first).await;
+    assert!(
+        matches!(
+            refused,
+            Err(PhoneNumberError::Request(RequestError::WeChat(
+                WeChatRefusal::Misconfigured { .. }
+            )))
+        ),
+        "{refused:?}"
+    );
+    // WeChat cannot be reached any more, and may have billed the number.
+    for (code, limit) in [(&second, None), (&first, Some("phone_numbers_per_person"))] {
+        let refused = login.phone_numbers().phone_of(&lin, code).await;
+        let refused = refused.expect_err("no WeChat");
         assert_eq!(limit_of(&refused), limit, "{refused:?}");
     }
 }

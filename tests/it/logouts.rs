@@ -100,6 +100,11 @@ async fn a_person_has_so_many_logouts_of_which_a_repetition_is_one_look_up_and_d
         "the binding is there"
     );
     assert_eq!(
+        log_in("lin").await.member("user_id"),
+        login.member("user_id"),
+        "and the next login does not find an unbinding to complete"
+    );
+    assert_eq!(
         ask(&generous, "DELETE", "/binding", &log_in("mei").await)
             .await
             .status,

@@ -232,6 +232,8 @@ mod tests {
             "<html>502</html>",
             "",
             r#"{"openid":"o1","session_key":"secret-key"#,
+            r#""secret-key""#,
+            r#"[{"session_key":"secret-key"}]"#,
         ] {
             let error = read_session(Api::Code2Session, body.as_bytes()).expect_err(body);
             assert!(matches!(error, CallError::Unanswered { .. }), "{body}");

@@ -1,5 +1,7 @@
 //! Logging out: the token is refused here from then on, at every replica and every endpoint, the session key is gone.
 
+use chrono::Utc;
+
 use super::{
     LOGOUT, NUMBER, Replicas, SESSION, Session, data_of, endpoints, sealing::sealed_phone,
 };
@@ -42,6 +44,27 @@ impl Replicas {
             assert_eq!(answer.status, 200, "{answer:?}");
         }
     }
+}
+
+/// Somebody logs out on an old phone after having logged in on a new one.
+#[tokio::test]
+async fn a_logout_with_an_older_token_leaves_the_session_key_of_a_later_login() {
+    let replicas = Replicas::start().await;
+    let older = replicas.log_in("lin").await;
+    let second = Utc::now().timestamp();
+    until("a later second", PATIENCE, async || {
+        Utc::now().timestamp() > second
+    })
+    .await;
+    let later = replicas.log_in("lin").await;
+    replicas.log_out(0, &older, &Value::Null).await;
+    replicas.expect_refused(&older).await;
+    let answer = replicas
+        .decrypt(1, &later, &sealed_phone(&later.key, NUMBER))
+        .await;
+    data_of(&answer);
+    replicas.log_out(1, &later, &Value::Null).await;
+    assert!(replicas.kept(&later).is_empty());
 }
 
 #[tokio::test]

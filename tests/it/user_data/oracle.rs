@@ -193,7 +193,15 @@ async fn the_eighth_failure_at_whatever_replica_drops_the_session_key_like_any_o
         told.insert(expect_undecryptable(answer).told());
     }
     assert!(replicas.kept(&lin).is_empty(), "both keys are gone");
-    for key in [FOREIGN_KEY, &lin.key, &before.key] {
+    for key in [
+        FOREIGN_KEY,
+        &lin.key,
+        &before.key,
+        &lin.key,
+        FOREIGN_KEY,
+        &lin.key,
+        FOREIGN_KEY,
+    ] {
         let answer = replicas.decrypt(0, &lin, &sealed_phone(key, NUMBER)).await;
         told.insert(expect_undecryptable(answer).told());
     }
@@ -205,5 +213,10 @@ async fn the_eighth_failure_at_whatever_replica_drops_the_session_key_like_any_o
 
     let again = replicas.log_in("lin").await;
     assert_eq!(again.user, lin.user);
+    let failed = replicas
+        .decrypt(0, &again, &sealed_phone(FOREIGN_KEY, NUMBER))
+        .await;
+    expect_undecryptable(failed);
+    // What came while there was no key to guess is not among the failures.
     opens(&again).await;
 }
