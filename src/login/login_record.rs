@@ -113,7 +113,7 @@ impl LoginRecorder<'_> {
         unionid: Option<&UnionId>,
         attempt: &Attempt<'_>,
     ) -> Result<Recorded> {
-        let (recorded, holder) = join(self.store.record_login(record), self.holder(unionid)).await;
+        let (recorded, holder) = join(self.store.logins.record(record), self.holder(unionid)).await;
         let recorded = recorded?;
         let holder = holder?;
         match (&recorded, holder) {
@@ -143,7 +143,7 @@ impl LoginRecorder<'_> {
                     dissolved,
                 } = self.store.bindings.stored_state(person).await?
                 else {
-                    return Ok(self.store.record_login(record).await?);
+                    return Ok(self.store.logins.record(record).await?);
                 };
                 let is_new = bound.new_for.is_some() && !dissolved;
                 let user = if is_new { user } else { computed.clone() };
@@ -165,7 +165,7 @@ impl LoginRecorder<'_> {
             }
             _ => return Ok(recorded),
         }
-        Ok(self.store.record_login(record).await?)
+        Ok(self.store.logins.record(record).await?)
     }
 
     /// Why a login is refused if the person's session belongs to another computed user. The id keys

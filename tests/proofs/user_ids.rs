@@ -201,7 +201,7 @@ impl World<'_> {
         };
         let recorded = self
             .runtime
-            .block_on(self.store.record_login(&record))
+            .block_on(self.store.logins.record(&record))
             .expect("it answers");
         if matches!(recorded, Recorded::OtherUser) {
             return Ok(());

@@ -16,13 +16,14 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, SubsecRound, TimeDelta};
-use wxmint_ids::{AppId, LoginCode, Platform, UnionId, UserId};
-use wxmint_keys::{token::Issued, vault::Vault};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use wxmint_ids::{AppId, LoginCode, Person, Platform, UnionId, UserId};
+use wxmint_keys::token::Issued;
+use wxmint_keys::vault::{Sealed, Vault};
 
 use self::servers::{Cluster, DAY, RedisServer};
 use super::*;
-use crate::limits::{LimitError, Reservation};
+use crate::limits::{LimitError, Rate, Reservation, TooMany};
 use crate::redis::revocations::lives::LIFE_NOTED_EVERY;
 use wxmint_redis_link::{Call, scan::Place, scan::Slots};
 use wxmint_verify::LONGEST_LIFE;
@@ -136,8 +137,8 @@ async fn log_in(store: &Store, login: &LoginRecord) -> Recorded {
         if_unbound,
         ..login.clone()
     };
-    match store.record_login(&asked).await.expect("recorded") {
-        Recorded::Unbound => store.record_login(login).await.expect("recorded"),
+    match store.logins.record(&asked).await.expect("recorded") {
+        Recorded::Unbound => store.logins.record(login).await.expect("recorded"),
         recorded => recorded,
     }
 }
@@ -284,7 +285,7 @@ async fn a_login_writes_its_intent_down_once(store: Rc<Store>) {
         if_unbound: UnboundPolicy::ReportOnly,
         ..record("o2", &first, "k2", "nobody")
     };
-    assert_eq!(store.record_login(&told).await, Ok(Recorded::Unbound));
+    assert_eq!(store.logins.record(&told).await, Ok(Recorded::Unbound));
     let silent = LoginRecord {
         if_unbound: UnboundPolicy::Counted,
         ..record("o2", &second, "k2", "nobody")
@@ -3308,11 +3309,12 @@ mod redis_only {
             "6c207736-427e-88dc-acfd-5b0f649038f4",
         ];
         store
-            .record_login(&login(&first, right))
+            .logins
+            .record(&login(&first, right))
             .await
             .expect("recorded");
         assert_eq!(
-            store.record_login(&login(&second, wrong)).await,
+            store.logins.record(&login(&second, wrong)).await,
             Ok(Recorded::OtherUser)
         );
         store
@@ -3321,7 +3323,7 @@ mod redis_only {
             .await
             .expect("forgotten");
         assert_eq!(
-            store.record_login(&login(&third, wrong)).await,
+            store.logins.record(&login(&third, wrong)).await,
             Ok(Recorded::OtherUser)
         );
         let told = LoginRecord {
@@ -3329,7 +3331,7 @@ mod redis_only {
             ..record("o1", &third, "k1", "nobody")
         };
         assert_eq!(
-            store.record_login(&told).await,
+            store.logins.record(&told).await,
             Ok(Recorded::OtherUser),
             "nobody draws a user id for who has one"
         );
@@ -3397,7 +3399,7 @@ mod redis_only {
                     ..record(&openid, &order, key, "nobody")
                 };
                 matches!(
-                    store.record_login(&login).await,
+                    store.logins.record(&login).await,
                     Ok(Recorded::Counted {
                         may_be_revoked: true,
                         ..
@@ -3641,7 +3643,7 @@ mod redis_only {
             .note_block(&person("o2"), &user("user-2"), 1, true)
             .await
             .expect("blocked");
-        store.record_login(&login).await.expect("recorded");
+        store.logins.record(&login).await.expect("recorded");
         assert_eq!(
             store.sessions.keys(&person("o2")).await,
             Ok(vec![]),
@@ -4008,7 +4010,8 @@ mod redis_only {
             listed: true,
         };
         store
-            .record_login(&LoginRecord {
+            .logins
+            .record(&LoginRecord {
                 if_unbound,
                 ..record("o1", &order, "k1", "nobody")
             })
@@ -5037,7 +5040,7 @@ mod redis_only {
                     if_unbound,
                     ..record(openid, &order, &format!("k{number}"), "nobody")
                 };
-                let recorded = store.record_login(&login).await.expect("recorded");
+                let recorded = store.logins.record(&login).await.expect("recorded");
                 admitted[usize::from(number % 2)] +=
                     u32::from(matches!(recorded, Recorded::Counted { .. }));
             }
@@ -5098,7 +5101,7 @@ mod redis_only {
                     if_unbound: if_unbound.clone(),
                     ..record(openid, &order, &format!("key {passed}"), "nobody")
                 };
-                let told = match store.record_login(&login).await.expect("recorded") {
+                let told = match store.logins.record(&login).await.expect("recorded") {
                     Recorded::Counted { .. } => None,
                     Recorded::Limited(refused) => Some(refused.retry_after.as_secs()),
                     other => panic!("{openid}: {other:?}"),

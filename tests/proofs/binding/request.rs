@@ -254,7 +254,7 @@ impl Request {
             },
             if_unbound,
         };
-        match self.store.record_login(&record).await? {
+        match self.store.logins.record(&record).await? {
             Recorded::Counted { state, .. } => Ok(Some(state)),
             Recorded::Unbound | Recorded::OtherUser => Ok(None),
             Recorded::Limited(_) => Err(StoreError::Refused("limited, where nothing is".into())),

@@ -17,7 +17,7 @@ fn login(openid: &str, order: &ExchangeTimestamp, key: &str) -> LoginRecord {
 }
 
 async fn logged_in(store: &Store, login: &LoginRecord) -> (Bound, bool) {
-    match store.record_login(login).await.expect("recorded") {
+    match store.logins.record(login).await.expect("recorded") {
         Recorded::Counted {
             state: BindingState::Bound(bound),
             may_be_revoked,
@@ -464,7 +464,7 @@ async fn who_logs_out_or_leaves_gets_no_more_logins(store: Rc<Store>) {
         .await
         .expect("left");
     assert!(matches!(
-        store.record_login(&twice(&third)).await,
+        store.logins.record(&twice(&third)).await,
         Ok(Recorded::Limited(_))
     ));
 }

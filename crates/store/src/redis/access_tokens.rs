@@ -7,10 +7,11 @@
 use std::{rc::Rc, time::Duration};
 
 use wxmint_ids::AppId;
+use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::RedisClient;
 
 use super::{name, script};
-use crate::{AttemptId, Result, Sealed};
+use crate::{AttemptId, Result};
 
 /// How long no replica fetches after a failed fetch, so that a failing WeChat is not called all the
 /// time.

@@ -9,7 +9,7 @@ pub(crate) mod clocks;
 pub(crate) mod codes;
 pub(crate) mod erasures;
 pub mod limits;
-mod login;
+pub(crate) mod login_records;
 pub(crate) mod name;
 pub(crate) mod revocations;
 mod script;
@@ -25,7 +25,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use redis::Value;
-use wxmint_ids::{Person, Platform, packed};
+use wxmint_ids::{Person, Platform};
 use wxmint_keys::vault::Sealed;
 use wxmint_redis_link::{Call, Observer, Reason, RedisClient, slot_of};
 
@@ -36,6 +36,7 @@ use self::clocks::{SteppedBack, StoreClock};
 use self::codes::Codes;
 use self::erasures::Erasures;
 use self::limits::{EarlierParts, RateLimits};
+use self::login_records::LoginRecords;
 use self::revocations::clients::ClientTokens;
 use self::revocations::lives::{NotedLife, TokenLives};
 use self::revocations::record::Revocations;
@@ -102,6 +103,8 @@ pub struct Store {
     pub limits: RateLimits,
     /// The claims of login codes.
     pub codes: Codes,
+    /// The records of logins.
+    pub logins: LoginRecords,
     /// Which user each person has, and which persons each user has.
     pub bindings: Bindings,
     /// The users to whom unionids are linked.
@@ -207,7 +210,14 @@ impl Store {
             token_lives.clone(),
             client_tokens.clone(),
         );
+        let logins = LoginRecords::new(
+            Rc::clone(&link),
+            clock.clone(),
+            bindings.clone(),
+            session_ttl,
+        );
         Self {
+            logins,
             unbindings: Unbindings::new(
                 Rc::clone(&link),
                 bindings.clone(),
@@ -266,7 +276,7 @@ impl Store {
             );
             let order = ExchangeTimestamp::new(self.clock.redis_micros(), &AttemptId::new([0; 16]));
             let (session_key, if_unbound) = (Sealed::nothing(), UnboundPolicy::Counted);
-            let record = self.recording(&LoginRecord {
+            let record = self.logins.recording(&LoginRecord {
                 person,
                 session_key,
                 order,

@@ -11,7 +11,7 @@ use wxmint_redis_link::scan::{Place, Slots};
 use wxmint_redis_link::{Call, RedisClient};
 
 use super::{Bindings, StoreClock, flag, name, script};
-use crate::{AttemptId, ExchangeTimestamp, ExchangedKey, Generation, Result};
+use crate::{AttemptId, ExchangeTimestamp, Generation, Result};
 
 /// How long a replaced session key stays usable, for data that was encrypted just before a login.
 pub const PREVIOUS_KEY_TTL: Duration = Duration::from_mins(10);
@@ -31,6 +31,9 @@ const TILL: Range<usize> = 7..11;
 const QUARTER: u64 = 250_000;
 /// The quarters of a second from 1970 to 2020.
 const SINCE_2020: u64 = 1_577_836_800 * 4;
+
+/// A sealed session key, and when the exchange that brought it began.
+pub type ExchangedKey = (ExchangeTimestamp, Sealed);
 
 /// The answer to a request to try a person's session keys.
 #[derive(Debug, Clone, PartialEq, Eq)]

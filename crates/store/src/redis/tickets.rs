@@ -4,14 +4,12 @@
 use std::{rc::Rc, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::{UnionId, is_base64url, unprintable};
-use wxmint_keys::token::new_token_id;
+use wxmint_ids::{Person, UnionId, is_base64url, packed, unprintable};
+use wxmint_keys::{token::new_token_id, vault::Sealed};
 use wxmint_redis_link::RedisClient;
 
-use super::{name, packed, script};
-use crate::{
-    AttemptId, AttemptMark, ExchangeTimestamp, ExchangedKey, Person, Result, Sealed, StoreError,
-};
+use super::{name, script};
+use crate::{AttemptId, AttemptMark, ExchangeTimestamp, ExchangedKey, Result, StoreError};
 
 /// How long a ticket can be redeemed: as long as a login code.
 pub const TICKET_TTL: Duration = Duration::from_mins(5);

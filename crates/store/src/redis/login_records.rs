@@ -1,18 +1,79 @@
-//! The store's part of a login: recording the login of a person.
+//! The records of logins, which are steps of several subjects in one script.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use redis::Value;
-use wxmint_ids::UserId;
+use wxmint_ids::{Person, UserId, packed};
+use wxmint_keys::vault::Sealed;
+use wxmint_redis_link::{Call, RedisClient};
 
 use super::bindings::stored::{StoredBinding, stored_binding};
+use super::limits::{Rate, TooMany};
 use super::sessions::{line, micros, owner_text, quarter};
-use super::{Call, Store, flag, name, packed, script};
-use crate::limits::TooMany;
-use crate::{
-    BindingState, Bound, Generation, Intent, LoginRecord, Recorded, Result, StoreError,
-    UnboundPolicy,
-};
+use super::{Bindings, StoreClock, flag, name, script};
+use crate::{BindingState, Bound, ExchangeTimestamp, Generation, Intent, Result, StoreError};
+
+/// The values that a login writes, in one atomic step.
+#[derive(Debug, Clone)]
+pub struct LoginRecord {
+    pub person: Person,
+    /// The session key that the exchange brought.
+    pub session_key: Sealed,
+    /// When the exchange of the code began.
+    pub order: ExchangeTimestamp,
+    /// How often one person may log in.
+    pub rate: Rate,
+    /// How to record a person who has no binding.
+    pub if_unbound: UnboundPolicy,
+}
+
+/// How to record a person who was never bound, and so has never unbound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnboundPolicy {
+    /// Counts the login, as for bound persons.
+    Counted,
+    /// Records nothing, and answers [`Recorded::Unbound`].
+    ReportOnly,
+    /// Counts the login and begins to bind the person, but not if the person has unbound: a record
+    /// that is repeated or arrives late must not undo the unbinding.
+    Intended(Intent),
+    /// Counts the login and answers the computed user. A person who has a binding is answered the
+    /// binding's user.
+    Computed {
+        user: UserId,
+        /// Whether to note the person on the user's list, so that the user's persons can be found.
+        listed: bool,
+    },
+}
+
+/// The outcome of recording a login. The session key of a bound person is stored even if the limit
+/// is reached, because WeChat no longer accepts the old one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// The login is counted.
+    Counted {
+        state: BindingState,
+        /// When the exchange began, by the store's clock. This is the token's `iat`, because a
+        /// revocation of the person's tokens covers the last stored exchange, even if the clock has
+        /// stepped back by then.
+        at: DateTime<Utc>,
+        /// Whether a revocation may name a token that is dated `at`. If so,
+        /// [`Revocations::date_token`](crate::Revocations::date_token) decides.
+        may_be_revoked: bool,
+        /// The generation of the binding with which the session key is stored, also of a binding
+        /// that this record begins. Session keys are stored only for persons with a binding or a
+        /// computed user, so the erasure of a person is final until a login binds the person again,
+        /// even if logins were in progress.
+        kept_for: Option<Generation>,
+    },
+    Limited(TooMany),
+    /// Nothing is recorded: see [`UnboundPolicy::ReportOnly`].
+    Unbound,
+    /// Nothing is recorded, because the person's session belongs to another user than the one that
+    /// [`UnboundPolicy::Computed`] names.
+    OtherUser,
+}
 
 /// The answer about a computed user's list: its fields `block`, `ended` and `floor`, and the day on
 /// which the person was last seen; then the number of all fields. All fields but the first three
@@ -24,11 +85,36 @@ type SeenUser = (
 
 const A_DAY: u64 = 86_400;
 
-impl Store {
+/// The records of logins. One script counts the login of a person, reads the binding or begins it,
+/// and stores the session key: so a login waits for Redis twice, once for the claim of its code and
+/// once for its record. If bindings were kept elsewhere, a login would wait once more.
+#[derive(Clone)]
+pub struct LoginRecords {
+    link: Rc<RedisClient>,
+    clock: StoreClock,
+    bindings: Bindings,
+    session_ttl: Duration,
+}
+
+impl LoginRecords {
+    pub(super) fn new(
+        link: Rc<RedisClient>,
+        clock: StoreClock,
+        bindings: Bindings,
+        session_ttl: Duration,
+    ) -> Self {
+        Self {
+            link,
+            clock,
+            bindings,
+            session_ttl,
+        }
+    }
+
     /// Counts the person's login and returns the state of the person's binding. Stores the session
     /// key if the person is bound or is bound by this record, unless a later exchange has stored
     /// one.
-    pub async fn record_login(&self, record: &LoginRecord) -> Result<Recorded> {
+    pub async fn record(&self, record: &LoginRecord) -> Result<Recorded> {
         let person = &record.person;
         let computed = if let UnboundPolicy::Computed { user, listed } = &record.if_unbound {
             Some((user, *listed))
