@@ -9,7 +9,7 @@ use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_ids::IdKey;
 use wxmint_keys::token::Minter;
 use wxmint_keys::{KeyRing, KeySet, vault::Vault};
-use wxmint_store::{Store, StoreAccess};
+use wxmint_store::{RevocationStream, Store, StoreAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
 use wxmint_wechat::WeChat;
@@ -233,8 +233,8 @@ impl Issuer {
         )
     }
 
-    /// The revocation feed of one worker thread, which asks `store`.
-    pub(super) fn feed(&self, store: Store) -> Feed {
+    /// The revocation feed of one worker thread, which reads `stream`.
+    pub(super) fn feed(&self, stream: RevocationStream) -> Feed {
         Feed {
             issuer: self.settings.issuer.as_str().to_owned(),
             keys: Arc::clone(&self.keys),
@@ -242,7 +242,7 @@ impl Issuer {
             vault: Arc::clone(&self.vault),
             pages: Arc::clone(&self.pages),
             proxies: self.proxies.clone(),
-            store,
+            stream,
         }
     }
 

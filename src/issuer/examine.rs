@@ -180,7 +180,7 @@ impl Issuer {
         let mut compared = Ok(None);
         let mut people = None;
         if let Some(redis) = redis {
-            compared = self.ids.agreement.compare(redis, false).await;
+            compared = self.ids.agreement.compare(&redis.bindings, false).await;
             people = redis.bindings.some_people().await.ok();
         }
         let own = self.ids.agreement.own.as_str();

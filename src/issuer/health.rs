@@ -77,7 +77,14 @@ impl Issuer {
         now: DateTime<Utc>,
     ) -> Result<Option<Finding>, StoreError> {
         let of_peers = self.keys_of_peers(now);
-        learn_revoked_keys(&self.keys, &of_peers, &self.settings.keys, store, now).await
+        learn_revoked_keys(
+            &self.keys,
+            &of_peers,
+            &self.settings.keys,
+            &store.revocations,
+            now,
+        )
+        .await
     }
 
     /// Learns the revoked keys again, and decides whether the process is ready.
@@ -284,7 +291,7 @@ async fn compare_ids(
     (wait, now): (Duration, Instant),
 ) -> Result<Option<Finding>, StoreError> {
     let has_waited = now.saturating_duration_since(*answers_since.get_or_insert(now)) >= wait;
-    let found = ids.agreement.compare(store, has_waited).await;
+    let found = ids.agreement.compare(&store.bindings, has_waited).await;
     if found.is_err() {
         *answers_since = None;
     }

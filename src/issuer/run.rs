@@ -131,7 +131,7 @@ pub fn public_app(
         issuer: Arc::clone(issuer),
         login: issuer.login_parts().expect(MADE_ONCE),
     };
-    let feed = issuer.feed(worker.login.store.clone());
+    let feed = issuer.feed(worker.login.store.revocation_stream.clone());
     App::new()
         .app_data(Data::new(feed))
         .app_data(Data::new(worker))
@@ -250,7 +250,7 @@ async fn check_all(issuer: &Issuer, store: &Store) -> Result<Vec<Finding>, Store
         Vec::new()
     };
     found.extend(issuer.learn_revoked_keys(store, now()).await?);
-    found.extend(issuer.ids.agreement.compare(store, false).await?);
+    found.extend(issuer.ids.agreement.compare(&store.bindings, false).await?);
     found.extend(issuer.doors.iter().filter_map(|open| open.door.waits_for()));
     Ok(found)
 }

@@ -81,7 +81,7 @@ impl Bind<'_> {
                 let make =
                     async |place: FreePlace<'_>| self.make_user(person, &place, attempt.now).await;
                 let Some(bound) = binder.bind_unasked(settled, make).await? else {
-                    let ticket = keep_ticket(self.store, exchanged).await?;
+                    let ticket = keep_ticket(&self.store.tickets, exchanged).await?;
                     return Err(LoginError::BindingRequired(ticket));
                 };
                 bound

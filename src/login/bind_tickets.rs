@@ -2,7 +2,7 @@
 //! the login code, which has been used.
 
 use wxmint_ids::AppId;
-use wxmint_store::{Store, StoreError, Ticket, TicketHolder};
+use wxmint_store::{Bindings, StoreError, Ticket, TicketHolder, Tickets};
 
 use super::exchanged_login::ExchangedLogin;
 use super::{AppCalls, Attempt, IP, Issuance, LoginError, LoginLimits, Result};
@@ -12,6 +12,8 @@ pub(super) struct BindTickets<'a> {
     pub(super) calls: AppCalls<'a>,
     pub(super) limits: LoginLimits<'a>,
     pub(super) issuance: Issuance<'a>,
+    pub(super) tickets: &'a Tickets,
+    pub(super) bindings: &'a Bindings,
 }
 
 impl BindTickets<'_> {
@@ -23,12 +25,11 @@ impl BindTickets<'_> {
         app: Option<&AppId>,
         attempt: &mut Attempt<'_>,
     ) -> Result<ExchangedLogin> {
-        let store = self.limits.store;
         self.issuance.prepare(attempt.now).await?;
         self.limits
             .count(&self.limits.of_address(attempt.address), IP)
             .await?;
-        let taken = store.tickets.redeem(ticket, &attempt.id).await?;
+        let taken = self.tickets.redeem(ticket, &attempt.id).await?;
         let taken = taken.filter(|(holder, _)| app.is_none_or(|app| *app == holder.person.app));
         let (
             TicketHolder {
@@ -41,7 +42,7 @@ impl BindTickets<'_> {
         (attempt.audit_context.app, attempt.audit_context.person) =
             (Some(person.app.clone()), Some(person.clone()));
         self.calls.check_app(&person.app, false)?;
-        let state = store.bindings.state(&person).await?;
+        let state = self.bindings.state(&person).await?;
         Ok(ExchangedLogin {
             person,
             unionid,
@@ -57,7 +58,7 @@ impl BindTickets<'_> {
 /// Makes a ticket with which the client sends credentials. The ticket replaces the login code, which
 /// has been used.
 pub(super) async fn keep_ticket(
-    store: &Store,
+    tickets: &Tickets,
     exchanged: &ExchangedLogin,
 ) -> Result<Ticket, StoreError> {
     let ticket = Ticket::random();
@@ -66,6 +67,6 @@ pub(super) async fn keep_ticket(
         unionid: exchanged.unionid.clone(),
         key: exchanged.key.clone(),
     };
-    store.tickets.keep(&ticket, &holder).await?;
+    tickets.keep(&ticket, &holder).await?;
     Ok(ticket)
 }

@@ -88,14 +88,13 @@ impl CredentialCheck<'_> {
             RateLimitKey::of_person(person, NAMES, &digest, self.limits.policy.limit_username);
         let counted = self
             .limits
-            .store
-            .limits
+            .rates
             .count(&meter)
             .await
             .map_err(CountError::of_limit(USERNAME))?;
         let checked = self.accounts.check_password(name, password, from).await;
         if !matches!(checked, Ok(None)) {
-            self.limits.store.limits.uncount(&meter, counted).await?;
+            self.limits.rates.uncount(&meter, counted).await?;
         }
         checked?
             .map(|user| Named { user, made: false })

@@ -1,7 +1,7 @@
 //! The exchange: whose code is this? Claims a login code, so that it is sent once, and asks WeChat.
 
 use wxmint_ids::{AppId, LoginCode};
-use wxmint_store::{AttemptId, Claim, ExchangeTimestamp, Store};
+use wxmint_store::{AttemptId, Bindings, Claim, Codes, ExchangeTimestamp};
 use wxmint_wechat::{App, CallError, Session};
 
 use super::{
@@ -15,6 +15,8 @@ pub(super) struct CodeExchange<'a> {
     pub(super) limits: LoginLimits<'a>,
     pub(super) ids: &'a UserIds,
     pub(super) issuance: Issuance<'a>,
+    pub(super) codes: &'a Codes,
+    pub(super) bindings: &'a Bindings,
 }
 
 /// WeChat's answer to a code.
@@ -48,19 +50,21 @@ impl CodeExchange<'_> {
         code: &LoginCode,
         attempt: &Attempt<'_>,
     ) -> Result<ExchangeTimestamp> {
-        let store = self.limits.store;
-        self.ids.agreement.ask_first(store).await?;
+        self.ids.agreement.ask_first(self.bindings).await?;
         self.ids.agreement.check_agreed()?;
         self.issuance.prepare(attempt.now).await?;
         let claim = match self.calls.exchangers.of(app) {
             None => {
                 let of_address = self.limits.of_address(attempt.address);
-                store
-                    .codes
+                self.codes
                     .claim(&app.id, code, &attempt.id, &of_address)
                     .await?
             }
-            Some(other) => other.claim(&self.limits, app, code, attempt).await?,
+            Some(other) => {
+                other
+                    .claim(self.codes, &self.limits, app, code, attempt)
+                    .await?
+            }
         };
         match claim {
             Claim::Granted(order) => Ok(order),
@@ -92,15 +96,15 @@ impl CodeExchange<'_> {
         if let Err(AppCallError::Unavailable(Unavailable::WeChat(CallError::NotSent { .. }))) =
             session
         {
-            release_code(self.calls.store, &app.id, code, attempt).await;
+            release_code(self.codes, &app.id, code, attempt).await;
         }
         session
     }
 }
 
 /// Releases a code that was not sent to WeChat.
-pub async fn release_code(store: &Store, app: &AppId, code: &LoginCode, attempt: &AttemptId) {
-    if let Err(error) = store.codes.release(app, code, attempt).await {
+pub async fn release_code(codes: &Codes, app: &AppId, code: &LoginCode, attempt: &AttemptId) {
+    if let Err(error) = codes.release(app, code, attempt).await {
         tracing::warn!(%error, "a login code that was not sent could not be given back");
     }
 }

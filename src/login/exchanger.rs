@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wxmint_ids::{AppId, LoginCode};
-use wxmint_store::{AttemptId, Claim, StoreError};
+use wxmint_store::{AttemptId, Claim, Codes, StoreError};
 use wxmint_wechat::{App, AppExchanger, CallError, FetchedAccessToken, Session};
 
 use super::{AccessTokens, AppCallError, Attempt, HeldToken, LoginLimits, Refused};
@@ -20,6 +20,7 @@ pub trait CodeExchanger {
     /// Counts the address and claims the code, as [`wxmint_store::Codes::claim`] does.
     async fn claim(
         &self,
+        codes: &Codes,
         limits: &LoginLimits<'_>,
         app: &App,
         code: &LoginCode,

@@ -1,7 +1,7 @@
 //! The identity: which user is the person? A user whom credentials prove, the user to whom the
 //! person is bound, a computed user, or a new one.
 
-use wxmint_store::{Bound, Store};
+use wxmint_store::{Bound, Sessions};
 
 use super::bind::Bind;
 use super::binder::is_settled;
@@ -13,7 +13,7 @@ use crate::apps::CurrentApps;
 /// Finds the user of a person whom WeChat has named.
 pub(super) struct Identification<'a> {
     pub(super) apps: &'a CurrentApps,
-    pub(super) store: &'a Store,
+    pub(super) sessions: &'a Sessions,
     pub(super) ids: &'a UserIds,
     pub(super) credential_check: CredentialCheck<'a>,
     pub(super) account_check: AccountCheck<'a>,
@@ -51,8 +51,7 @@ impl Identification<'_> {
         };
         let extra = self.account_check.allow(&bound, extra).await?;
         if exchanged.kept_for != Some(bound.generation) {
-            self.store
-                .sessions
+            self.sessions
                 .keep(
                     &exchanged.person,
                     bound.generation,

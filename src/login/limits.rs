@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wxmint_ids::Person;
-use wxmint_store::{RateLimitKey, Store, limits::Rate};
+use wxmint_store::{RateLimitKey, RateLimits, limits::Rate};
 
 use super::{CountError, LoginPolicy};
 
@@ -54,7 +54,7 @@ const UNBINDING_RATE: Rate = Rate {
 /// Counts requests, and refuses those that are too many.
 #[derive(Clone, Copy)]
 pub struct LoginLimits<'a> {
-    pub(crate) store: &'a Store,
+    pub(crate) rates: &'a RateLimits,
     pub(crate) policy: &'a LoginPolicy,
 }
 
@@ -98,8 +98,7 @@ impl LoginLimits<'_> {
         meter: &RateLimitKey,
         limit: &'static str,
     ) -> Result<(), CountError> {
-        self.store
-            .limits
+        self.rates
             .count(meter)
             .await
             .map_err(CountError::of_limit(limit))?;

@@ -6,7 +6,8 @@ use futures_util::future::join;
 use wxmint_ids::{Person, UnionId, UserId};
 use wxmint_keys::vault::{Sealed, Vault};
 use wxmint_store::{
-    BindingState, Generation, Intent, LoginRecord, Recorded, Store, StoreError, UnboundPolicy,
+    BindingState, Bindings, Generation, Intent, LoginRecord, LoginRecords, Recorded, StoreError,
+    UnboundPolicy, UnionIds,
 };
 use wxmint_wechat::App;
 
@@ -20,7 +21,9 @@ use crate::apps::CurrentApps;
 /// Records logins.
 pub(super) struct LoginRecorder<'a> {
     pub(super) apps: &'a CurrentApps,
-    pub(super) store: &'a Store,
+    pub(super) logins: &'a LoginRecords,
+    pub(super) bindings: &'a Bindings,
+    pub(super) union_ids: &'a UnionIds,
     pub(super) vault: &'a ArcSwap<Vault>,
     pub(super) accounts: &'a dyn Accounts,
     pub(super) policy: &'a LoginPolicy,
@@ -113,7 +116,7 @@ impl LoginRecorder<'_> {
         unionid: Option<&UnionId>,
         attempt: &Attempt<'_>,
     ) -> Result<Recorded> {
-        let (recorded, holder) = join(self.store.logins.record(record), self.holder(unionid)).await;
+        let (recorded, holder) = join(self.logins.record(record), self.holder(unionid)).await;
         let recorded = recorded?;
         let holder = holder?;
         match (&recorded, holder) {
@@ -130,7 +133,6 @@ impl LoginRecorder<'_> {
                 && bound.user != user
                 && !bound.blocked
                 && self
-                    .store
                     .bindings
                     .people_of(&user)
                     .await?
@@ -141,9 +143,9 @@ impl LoginRecorder<'_> {
                 let BindingState::Free {
                     generation,
                     dissolved,
-                } = self.store.bindings.stored_state(person).await?
+                } = self.bindings.stored_state(person).await?
                 else {
-                    return Ok(self.store.logins.record(record).await?);
+                    return Ok(self.logins.record(record).await?);
                 };
                 let is_new = bound.new_for.is_some() && !dissolved;
                 let user = if is_new { user } else { computed.clone() };
@@ -152,20 +154,16 @@ impl LoginRecorder<'_> {
                     made: is_new,
                     by_unionid: is_new,
                 };
-                let state = self
-                    .store
-                    .bindings
-                    .intend(person, generation, &intent)
-                    .await?;
+                let state = self.bindings.intend(person, generation, &intent).await?;
                 Box::pin(self.bind.binder(person, unionid, &attempt.id).settle(state)).await?;
-                self.store.bindings.strike_off(computed, person).await?;
+                self.bindings.strike_off(computed, person).await?;
                 if is_new {
                     record.if_unbound = UnboundPolicy::Intended(intent);
                 }
             }
             _ => return Ok(recorded),
         }
-        Ok(self.store.logins.record(record).await?)
+        Ok(self.logins.record(record).await?)
     }
 
     /// Why a login is refused if the person's session belongs to another computed user. The id keys
@@ -175,7 +173,7 @@ impl LoginRecorder<'_> {
         if !self.ids.are_of_unionids() {
             return StoreError::OtherUserId.into();
         }
-        let bound = match self.store.bindings.state(person).await {
+        let bound = match self.bindings.state(person).await {
             Ok(BindingState::Bound(bound)) => bound,
             Ok(_) => return Unavailable::Contended.into(),
             Err(error) => return error.into(),
@@ -190,7 +188,7 @@ impl LoginRecorder<'_> {
     /// The user to whom the unionid is linked; `None` unless user ids are computed from unionids.
     async fn holder(&self, unionid: Option<&UnionId>) -> Result<Option<UserId>, StoreError> {
         match unionid.filter(|_| self.ids.are_of_unionids()) {
-            Some(unionid) => Box::pin(self.store.union_ids.claim(unionid, None)).await,
+            Some(unionid) => Box::pin(self.union_ids.claim(unionid, None)).await,
             None => Ok(None),
         }
     }

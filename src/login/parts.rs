@@ -48,7 +48,9 @@ impl LoginParts {
     /// Requests of whoever holds a token.
     pub fn token_actions(&self) -> TokenActions<'_> {
         TokenActions {
-            store: &self.store,
+            revocations: &self.store.revocations,
+            bindings: &self.store.bindings,
+            sessions: &self.store.sessions,
             minter: &self.minter,
             ids: &self.ids,
             limits: self.limits(),
@@ -68,6 +70,7 @@ impl LoginParts {
     /// Requests of whoever holds a token, about data that WeChat has encrypted or signed.
     pub fn user_data(&self) -> UserDataActions<'_> {
         UserDataActions {
+            bindings: &self.store.bindings,
             limits: self.limits(),
             keys: self.session_keys(),
             bind: self.bind(),
@@ -79,6 +82,7 @@ impl LoginParts {
         PhoneNumbers {
             limits: self.limits(),
             calls: self.app_calls(),
+            texts: &self.store.texts,
         }
     }
 
@@ -86,6 +90,7 @@ impl LoginParts {
     pub fn service_api(&self) -> ServiceApi<'_> {
         ServiceApi {
             ids: &self.ids,
+            bindings: &self.store.bindings,
             limits: self.limits(),
             keys: self.session_keys(),
         }
@@ -108,7 +113,7 @@ impl LoginParts {
     /// Counts requests.
     pub fn limits(&self) -> LoginLimits<'_> {
         LoginLimits {
-            store: &self.store,
+            rates: &self.store.limits,
             policy: &self.policy,
         }
     }
@@ -143,6 +148,8 @@ impl LoginParts {
             limits: self.limits(),
             ids: &self.ids,
             issuance: self.issuance(),
+            codes: &self.store.codes,
+            bindings: &self.store.bindings,
         }
     }
 
@@ -151,13 +158,17 @@ impl LoginParts {
             calls: self.app_calls(),
             limits: self.limits(),
             issuance: self.issuance(),
+            tickets: &self.store.tickets,
+            bindings: &self.store.bindings,
         }
     }
 
     pub(super) fn login_recorder(&self) -> LoginRecorder<'_> {
         LoginRecorder {
             apps: &self.apps,
-            store: &self.store,
+            logins: &self.store.logins,
+            bindings: &self.store.bindings,
+            union_ids: &self.store.union_ids,
             vault: &self.vault,
             accounts: &*self.accounts,
             policy: &self.policy,
@@ -169,7 +180,7 @@ impl LoginParts {
     pub(super) fn identification(&self) -> Identification<'_> {
         Identification {
             apps: &self.apps,
-            store: &self.store,
+            sessions: &self.store.sessions,
             ids: &self.ids,
             credential_check: self.credential_check(),
             account_check: self.account_check(),
@@ -199,6 +210,7 @@ impl LoginParts {
     fn session_keys(&self) -> SessionKeys<'_> {
         SessionKeys {
             calls: self.app_calls(),
+            sessions: &self.store.sessions,
         }
     }
 }

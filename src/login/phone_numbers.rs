@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wxmint_ids::{Person, Phone, PhoneCode, is_code_of_wechat};
 use wxmint_store::limits::{LimitError, Rate, Reservation};
-use wxmint_store::{AttemptId, RateLimitKey, StoreError, counted_phone_code};
+use wxmint_store::{AttemptId, KeptTexts, RateLimitKey, StoreError, counted_phone_code};
 use wxmint_wechat::ByToken;
 
 use super::limits::{NUMBERS, PHONE};
@@ -57,6 +57,7 @@ struct CountedNumber {
 pub struct PhoneNumbers<'a> {
     pub(super) limits: LoginLimits<'a>,
     pub(super) calls: AppCalls<'a>,
+    pub(super) texts: &'a KeptTexts,
 }
 
 impl PhoneNumbers<'_> {
@@ -105,7 +106,7 @@ impl PhoneNumbers<'_> {
         code: &PhoneCode,
     ) -> Result<Option<CountedNumber>, CountError> {
         let key = counted_phone_code(&person.app, code);
-        if self.limits.store.texts.get(&key).await?.is_some() {
+        if self.texts.get(&key).await?.is_some() {
             return Ok(None);
         }
         let a_day = |burst| Rate {
@@ -126,18 +127,16 @@ impl PhoneNumbers<'_> {
         );
         let counted_of_person = self
             .limits
-            .store
-            .limits
+            .rates
             .count(&of_person)
             .await
             .map_err(CountError::of_limit(PER_PERSON))?;
-        let counted_of_app = match self.limits.store.limits.count(&of_app).await {
+        let counted_of_app = match self.limits.rates.count(&of_app).await {
             Ok(counted) => counted,
             Err(LimitError::Store(error)) => return Err(error.into()),
             Err(LimitError::TooMany(refused)) => {
                 self.limits
-                    .store
-                    .limits
+                    .rates
                     .uncount(&of_person, counted_of_person)
                     .await?;
                 let app = person.app.as_str();
@@ -163,8 +162,6 @@ impl PhoneNumbers<'_> {
         // The code is marked only after it was counted, so that two requests with one code at the
         // same time cannot get past the limits.
         if self
-            .limits
-            .store
             .texts
             .keep_first(&counted.key, &counted.attempt, CODE_KNOWN)
             .await?
@@ -180,9 +177,7 @@ impl PhoneNumbers<'_> {
     /// day.
     async fn give_number_back(&self, counted: CountedNumber) {
         let given_back = async {
-            self.limits
-                .store
-                .texts
+            self.texts
                 .delete_own(&counted.key, &counted.attempt)
                 .await?;
             self.uncount_number(&counted).await
@@ -196,16 +191,8 @@ impl PhoneNumbers<'_> {
         let CountedNumber {
             of_person, of_app, ..
         } = counted;
-        self.limits
-            .store
-            .limits
-            .uncount(&of_person.0, of_person.1)
-            .await?;
-        self.limits
-            .store
-            .limits
-            .uncount(&of_app.0, of_app.1)
-            .await?;
+        self.limits.rates.uncount(&of_person.0, of_person.1).await?;
+        self.limits.rates.uncount(&of_app.0, of_app.1).await?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
-use wxmint_store::StoreError;
+use wxmint_store::{Bindings, StoreError};
 use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey, user_signature};
 
 use super::limits::ENCRYPT_KEYS;
@@ -29,6 +29,7 @@ type KeptKey = (DateTime<Utc>, Sealed);
 #[derive(Clone, Copy)]
 pub struct ServiceApi<'a> {
     pub(super) ids: &'a UserIds,
+    pub(super) bindings: &'a Bindings,
     pub(super) limits: LoginLimits<'a>,
     pub(super) keys: SessionKeys<'a>,
 }
@@ -93,8 +94,6 @@ impl ServiceApi<'_> {
         self.keys.calls.check_app(app, false)?;
         self.keys.calls.check_has_session_keys(app)?;
         let of_app = self
-            .limits
-            .store
             .bindings
             .people_of(user)
             .await?
@@ -126,12 +125,10 @@ impl ServiceApi<'_> {
         person: Person,
         user: &UserId,
     ) -> Result<Option<(Person, Option<KeptKey>)>, StoreError> {
-        let kept = self.limits.store.sessions.keys(&person).await?;
+        let kept = self.keys.sessions.keys(&person).await?;
         // Read last, because the person may have left the user and logged in as another one
         // meanwhile.
         let bound = self
-            .limits
-            .store
             .bindings
             .find(&person)
             .await?

@@ -16,7 +16,7 @@ pub struct SessionKeyActions<'a> {
 impl SessionKeyActions<'_> {
     /// Whether WeChat accepts the stored session key (`checksession`). False if none is stored.
     pub async fn session_holds(&self, holder: &TokenHolder) -> Result<bool, TokenActionError> {
-        let kept = self.limits.store.sessions.keys(&holder.person).await?;
+        let kept = self.keys.sessions.keys(&holder.person).await?;
         let Some((key, sealed)) = self.keys.current(&holder.person, &kept).await else {
             return Ok(false);
         };
@@ -54,18 +54,13 @@ impl SessionKeyActions<'_> {
                 .ok_or(TokenActionError::NothingToReset)?;
             let sealed = self.keys.calls.vault.load_full().seal(new.expose(), person);
             Ok(self
-                .limits
-                .store
+                .keys
                 .sessions
                 .keep(person, *generation, &(order, sealed), None)
                 .await?)
         };
         let replaced: Result<(), TokenActionError> = replacing.await;
-        self.limits
-            .store
-            .sessions
-            .close(person, attempt, false)
-            .await?;
+        self.keys.sessions.close(person, attempt, false).await?;
         replaced
     }
 }

@@ -2,7 +2,7 @@
 
 use wxmint_ids::Person;
 use wxmint_keys::vault::{Sealed, Vault};
-use wxmint_store::{ExchangeTimestamp, Opening};
+use wxmint_store::{ExchangeTimestamp, Opening, Sessions};
 use wxmint_wechat::{ByToken, CallError, SessionKey, Verdict};
 
 use super::{AppCallError, AppCalls, TokenActionError, TokenHolder, Unavailable};
@@ -11,6 +11,7 @@ use super::{AppCallError, AppCalls, TokenActionError, TokenHolder, Unavailable};
 #[derive(Clone, Copy)]
 pub(super) struct SessionKeys<'a> {
     pub(super) calls: AppCalls<'a>,
+    pub(super) sessions: &'a Sessions,
 }
 
 impl SessionKeys<'_> {
@@ -21,8 +22,6 @@ impl SessionKeys<'_> {
         holder: &TokenHolder,
     ) -> Result<(Vec<Sealed>, ExchangeTimestamp), TokenActionError> {
         match self
-            .calls
-            .store
             .sessions
             .open(&holder.person, &holder.user, &holder.attempt)
             .await?
@@ -65,13 +64,7 @@ impl SessionKeys<'_> {
         } else {
             anew
         };
-        if let Err(error) = self
-            .calls
-            .store
-            .sessions
-            .reseal(person, sealed, &anew)
-            .await
-        {
+        if let Err(error) = self.sessions.reseal(person, sealed, &anew).await {
             tracing::warn!(%error, "a session key stays under an older vault key");
             return Some((key, sealed.clone()));
         }
@@ -91,9 +84,7 @@ impl SessionKeys<'_> {
                 if error.verdict() == Some(Verdict::StaleSession) =>
             {
                 if !sealed.is_stale() {
-                    self.calls
-                        .store
-                        .sessions
+                    self.sessions
                         .reseal(person, sealed, &sealed.stale())
                         .await?;
                 }

@@ -3,7 +3,9 @@
 
 use wxmint_ids::{Person, UserId};
 use wxmint_keys::token::{Issued, Minter};
-use wxmint_store::{AttemptId, Generation, RateLimitKey, Store, TokenState, short_digest};
+use wxmint_store::{
+    AttemptId, Bindings, Generation, RateLimitKey, Revocations, Sessions, TokenState, short_digest,
+};
 use wxmint_verify::{Claims, Verified};
 
 use super::bind::Bind;
@@ -23,7 +25,9 @@ pub struct TokenHolder {
 /// Requests of whoever holds a token.
 #[derive(Clone, Copy)]
 pub struct TokenActions<'a> {
-    pub(super) store: &'a Store,
+    pub(super) revocations: &'a Revocations,
+    pub(super) bindings: &'a Bindings,
+    pub(super) sessions: &'a Sessions,
     pub(super) minter: &'a Minter,
     pub(super) ids: &'a UserIds,
     pub(super) limits: LoginLimits<'a>,
@@ -38,7 +42,7 @@ impl TokenActions<'_> {
         &self,
         token: &Verified<Claims>,
     ) -> Result<TokenHolder, TokenActionError> {
-        let state = self.store.revocations.token_state(&issued(token)).await?;
+        let state = self.revocations.token_state(&issued(token)).await?;
         self.token_holder_in(token, state)
     }
 
@@ -106,7 +110,7 @@ impl TokenActions<'_> {
         person: &mut Option<Person>,
     ) -> Result<(), TokenActionError> {
         let issued = issued(token);
-        match self.store.revocations.token_state(&issued).await? {
+        match self.revocations.token_state(&issued).await? {
             TokenState::Revoked { .. } if everywhere => return Err(TokenActionError::TokenRevoked),
             TokenState::Revoked { published: true }
             | TokenState::RevokedWithUser { published: true } => {
@@ -124,8 +128,7 @@ impl TokenActions<'_> {
                 match person {
                     Some(own) => {
                         self.limits.count_call(own, LOGOUTS).await?;
-                        self.store
-                            .sessions
+                        self.sessions
                             .delete_keys(own, Some(issued.issued_at))
                             .await?;
                     }
@@ -143,8 +146,7 @@ impl TokenActions<'_> {
                     }
                 }
                 if everywhere {
-                    self.store
-                        .sessions
+                    self.sessions
                         .delete_keys_of(&token.user, None, None)
                         .await?;
                 }
@@ -152,11 +154,10 @@ impl TokenActions<'_> {
         }
         match everywhere {
             true => Ok(self
-                .store
                 .revocations
                 .revoke_user(&issued.user, Some(issued.issued_at))
                 .await?),
-            false => Ok(self.store.revocations.revoke_token(&issued).await?),
+            false => Ok(self.revocations.revoke_token(&issued).await?),
         }
     }
 
@@ -174,18 +175,14 @@ impl TokenActions<'_> {
     ) -> Result<(), TokenActionError> {
         let user = &token.user;
         let app = &token.app;
-        let mut state = self.store.revocations.token_state(&issued(token)).await?;
+        let mut state = self.revocations.token_state(&issued(token)).await?;
         if matches!(state, TokenState::Revoked { .. }) {
-            state = match self.own(token, self.store.bindings.dismissed(user, app).await?) {
-                Some(own) if self.store.bindings.find(&own.0).await?.is_none() => {
+            state = match self.own(token, self.bindings.dismissed(user, app).await?) {
+                Some(own) if self.bindings.find(&own.0).await?.is_none() => {
                     TokenState::People(vec![own])
                 }
                 _ if self.ids.need_no_list()
-                    && self
-                        .store
-                        .revocations
-                        .finish_revocation_in_app(user, app)
-                        .await? =>
+                    && self.revocations.finish_revocation_in_app(user, app).await? =>
                 {
                     return Ok(());
                 }
@@ -199,7 +196,7 @@ impl TokenActions<'_> {
             && matches!(holder, Err(TokenActionError::TokenRevoked))
         {
             // The user's list was lost, and with it the person whose session key this is.
-            return Ok(self.store.revocations.revoke_in_app(user, app).await?);
+            return Ok(self.revocations.revoke_in_app(user, app).await?);
         }
         let TokenHolder {
             person,

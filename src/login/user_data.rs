@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use wxmint_ids::UnionId;
 use wxmint_keys::vault::Sealed;
-use wxmint_store::Generation;
+use wxmint_store::{Bindings, Generation};
 use wxmint_wechat::{DataCheck, OpenedData, UserData};
 
 use super::bind::{Bind, LinkOutcome};
@@ -18,6 +18,7 @@ use super::{LoginLimits, SettledState, TokenActionError, TokenHolder};
 /// Decrypts and checks data of a token's holder.
 #[derive(Clone, Copy)]
 pub struct UserDataActions<'a> {
+    pub(super) bindings: &'a Bindings,
     pub(super) limits: LoginLimits<'a>,
     pub(super) keys: SessionKeys<'a>,
     pub(super) bind: Bind<'a>,
@@ -43,8 +44,7 @@ impl UserDataActions<'_> {
         };
         let opened = self.try_keys(&keys, request, &check).await;
         if self
-            .limits
-            .store
+            .keys
             .sessions
             .close(
                 &holder.person,
@@ -105,7 +105,7 @@ impl UserDataActions<'_> {
             return Ok(());
         }
         let binder = self.bind.binder(person, Some(unionid), attempt);
-        let state = self.limits.store.bindings.state(person).await?;
+        let state = self.bindings.state(person).await?;
         let SettledState::Bound(bound) = binder.settle(state).await? else {
             return Ok(());
         };

@@ -7,7 +7,9 @@ use std::mem;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use wxmint_store::{AttemptId, CLOCKS_APART, Lives, PossibleLoss, Revocation, Store, StoreError};
+use wxmint_store::{
+    AttemptId, CLOCKS_APART, Lives, PossibleLoss, Revocation, Store, StoreClock, StoreError,
+};
 
 use super::clock_rules::seconds;
 use crate::clock::now;
@@ -114,7 +116,7 @@ impl RevocationCache {
             count += read.revocations.len();
             self.add(read.revocations);
         }
-        let second = seconds(store).into_iter().min().unwrap_or_default();
+        let second = seconds(&store.clock).into_iter().min().unwrap_or_default();
         self.lives.take_on(&self.known_lives, second);
         Ok(Some(count))
     }
@@ -179,7 +181,7 @@ impl RevocationCache {
         };
         let until = self.revocations.len().min(from + most);
         // A revocation that has expired by either clock may have been purged, and is not lost.
-        let second = seconds(store).into_iter().max().unwrap_or_default();
+        let second = seconds(&store.clock).into_iter().max().unwrap_or_default();
         let needed =
             (from..until).filter_map(|at| Some((at, Self::needed(&self.revocations[at], second)?)));
         let asked = stream::iter(needed).map(async |(at, revocation)| {
@@ -208,8 +210,8 @@ impl RevocationCache {
     }
 
     /// Drops the revocations whose tokens have all expired.
-    pub(super) fn purge_expired(&mut self, store: &Store) {
-        let [own, redis] = seconds(store);
+    pub(super) fn purge_expired(&mut self, clock: &StoreClock) {
+        let [own, redis] = seconds(clock);
         let revocations = mem::take(&mut self.revocations);
         self.revocations = revocations
             .into_iter()
@@ -241,7 +243,7 @@ impl RevocationCache {
         let mut there = Self::default();
         // From the beginning, which every stream has.
         let is_read = there.read(store).await?.is_some();
-        let [own, redis] = seconds(store);
+        let [own, redis] = seconds(&store.clock);
         if !is_read || redis - own > CLOCKS_APART.num_seconds() {
             // The stream was trimmed meanwhile, or no revocation can be written until the clocks
             // are right. A later look tries again.

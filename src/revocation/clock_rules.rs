@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use wxmint_store::Store;
+use wxmint_store::StoreClock;
 
 use crate::clock::now;
 
@@ -36,11 +36,8 @@ pub(super) fn has_run_steadily(
 
 /// The present second by this machine's clock, and by that of Redis. Either may be ahead for a
 /// while.
-pub(super) fn seconds(store: &Store) -> [i64; 2] {
-    [
-        now().timestamp(),
-        (store.clock.redis_micros() / 1_000_000) as i64,
-    ]
+pub(super) fn seconds(clock: &StoreClock) -> [i64; 2] {
+    [now().timestamp(), (clock.redis_micros() / 1_000_000) as i64]
 }
 
 #[cfg(test)]

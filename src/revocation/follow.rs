@@ -28,8 +28,8 @@ pub(crate) async fn follow_revocations(store: Store, life: Duration, mut monitor
             cache.note_minute();
         }
         if has_run_steadily(&mut clock, (Instant::now(), now())) {
-            purge_pages(&store, &mut purged_to).await;
-            cache.purge_expired(&store);
+            purge_pages(&store.revocation_stream, &mut purged_to).await;
+            cache.purge_expired(&store.clock);
         }
         lost = cache.look_at_both(&store, lost).await;
         if lost > 0 {
@@ -41,7 +41,7 @@ pub(crate) async fn follow_revocations(store: Store, life: Duration, mut monitor
         // A failed call has logged why, and the next look tries again.
         let _ = cache.note_possible_loss(&store, life).await;
         monitor
-            .report_loss(cache.possible_loss, &cache.lives, &store)
+            .report_loss(cache.possible_loss, &cache.lives, &store.token_lives)
             .await;
     }
 }

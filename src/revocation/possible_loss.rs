@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use wxmint_http::Readiness;
 use wxmint_keys::KeyRing;
-use wxmint_store::{Lives, PossibleLoss, Store};
+use wxmint_store::{Lives, PossibleLoss, Store, TokenLives};
 use wxmint_telemetry::Metrics;
 use wxmint_verify::MAX_LEEWAY;
 
@@ -84,7 +84,7 @@ impl LossMonitor {
         &mut self,
         possible_loss: Option<PossibleLoss>,
         lives: &Lives,
-        store: &Store,
+        noted: &TokenLives,
     ) {
         let loss = self.loss(possible_loss, lives);
         let reason = loss
@@ -104,7 +104,7 @@ impl LossMonitor {
         };
         if loss.is_some() {
             // A failed call has logged why. The next look tries again.
-            let _ = store.token_lives.note_loss(since).await;
+            let _ = noted.note_loss(since).await;
         } else if self.is_in_redis
             && now().timestamp() - since < IN_USE.num_seconds()
             && !mem::replace(&mut self.has_logged_new, true)

@@ -1,6 +1,6 @@
 //! Purges the revocations in the store whose tokens have all expired.
 
-use wxmint_store::{Store, StoreError};
+use wxmint_store::{RevocationStream, StoreError};
 
 /// Entries in a page of the purge. A page takes Redis less than a millisecond, or a few
 /// milliseconds if all of its entries have expired.
@@ -12,30 +12,24 @@ const PURGE_PAGES: usize = 200;
 
 /// Purges the revocations in the store whose tokens have all expired. Goes on from where the last
 /// minute stopped.
-pub(super) async fn purge_pages(store: &Store, from: &mut Option<String>) {
-    if let Err(error) = purge_some(store, from).await {
+pub(super) async fn purge_pages(stream: &RevocationStream, from: &mut Option<String>) {
+    if let Err(error) = purge_some(stream, from).await {
         tracing::warn!(%error, "old revocations could not be deleted; tried again in a minute");
     }
 }
 
-async fn purge_some(store: &Store, from: &mut Option<String>) -> Result<(), StoreError> {
+async fn purge_some(
+    stream: &RevocationStream,
+    from: &mut Option<String>,
+) -> Result<(), StoreError> {
     for _ in 0..PURGE_PAGES {
-        *from = store
-            .revocation_stream
-            .purge(from.as_deref(), PURGE_PAGE)
-            .await?
-            .next;
+        *from = stream.purge(from.as_deref(), PURGE_PAGE).await?.next;
         if from.is_none() {
             break;
         }
     }
     for _ in 0..PURGE_PAGES {
-        if store
-            .revocation_stream
-            .purge_kept_records(PURGE_PAGE)
-            .await?
-            < PURGE_PAGE
-        {
+        if stream.purge_kept_records(PURGE_PAGE).await? < PURGE_PAGE {
             break;
         }
     }

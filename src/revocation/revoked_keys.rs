@@ -5,11 +5,11 @@
 //! revoked: the file may be the wrong one for a moment, and no later file could make valid again
 //! what the key has signed.
 
-use std::{path::Path, rc::Rc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
 use wxmint_keys::{KeyRing, KeySet, RevokedKey};
-use wxmint_store::{Result, Store};
+use wxmint_store::{Result, Revocations};
 use wxmint_verify::{MAX_LEEWAY, PublicKey};
 
 use crate::findings::{Finding, Message};
@@ -21,12 +21,11 @@ const LOGGED: u32 = 30;
 
 /// Publishes the revocations that a key file names, each once. The feed may lack even an old
 /// revocation, because perhaps no replica was running when the key was revoked.
-pub(crate) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
-    let store = Rc::new(store);
+pub(crate) fn publisher(revocations: Revocations) -> impl FnMut(&[RevokedKey]) {
     let mut published = Vec::new();
     move |noted| {
         for key in noted.iter().filter(|key| !published.contains(*key)) {
-            actix_web::rt::spawn(revoke_key(Rc::clone(&store), key.kid.clone(), AGAIN));
+            actix_web::rt::spawn(revoke_key(revocations.clone(), key.kid.clone(), AGAIN));
         }
         published = noted.to_vec();
     }
@@ -34,9 +33,9 @@ pub(crate) fn publisher(store: Store) -> impl FnMut(&[RevokedKey]) {
 
 /// Tells verifiers to refuse whatever the key has signed. Every replica tries until the store has
 /// taken the revocation, with this pause between two tries.
-async fn revoke_key(store: Rc<Store>, kid: String, pause: Duration) {
+async fn revoke_key(revocations: Revocations, kid: String, pause: Duration) {
     for failed in 0_u32.. {
-        match store.revocations.revoke_key(&kid).await {
+        match revocations.revoke_key(&kid).await {
             Ok(false) => return,
             Ok(true) => break,
             Err(error) if failed.is_multiple_of(LOGGED) => {
@@ -106,7 +105,7 @@ pub(crate) async fn learn_revoked_keys(
     keys: &KeyRing,
     of_peers: &[PublicKey],
     path: &Path,
-    store: &Store,
+    revocations: &Revocations,
     now: DateTime<Utc>,
 ) -> Result<Option<Finding>> {
     let set = keys.set();
@@ -115,7 +114,7 @@ pub(crate) async fn learn_revoked_keys(
         .chain(of_peers)
         .map(|key| key.kid().to_owned())
         .collect();
-    keys.note_revoked(&store.revocations.revoked_keys(&kids).await?);
+    keys.note_revoked(&revocations.revoked_keys(&kids).await?);
     let set = keys.set();
     let Some(kid) = set
         .visible(now)
@@ -139,11 +138,11 @@ fn revoke_by_hand(kid: &str, path: &Path) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, rc::Rc};
 
     use chrono::TimeDelta;
     use futures_util::future::join;
-    use wxmint_store::{Revocation, StoreAccess};
+    use wxmint_store::{Revocation, Store, StoreAccess};
     use wxmint_verify::Algorithm;
 
     use super::*;
@@ -166,12 +165,12 @@ mod tests {
         const FEED: &str = "wxmint:revoked";
         let (failed, life) = (Failed::default(), Duration::from_hours(1));
         let access = StoreAccess::in_memory(now);
-        let store = Rc::new(Store::new(&access, life, now, failed.clone()));
+        let store = Store::new(&access, life, now, failed.clone());
         // Nothing can be added to a text.
         store.texts.keep(FEED, "no feed", life).await.expect("kept");
         let is_over = Cell::new(false);
         let publishes = async {
-            revoke_key(Rc::clone(&store), "stolen".into(), Duration::ZERO).await;
+            revoke_key(store.revocations.clone(), "stolen".into(), Duration::ZERO).await;
             is_over.set(true);
         };
         let is_mended = async {

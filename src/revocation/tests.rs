@@ -214,7 +214,7 @@ async fn what_one_process_knows_of_a_loss_all_learn() {
     let store = bed.process();
     cache.note_possible_loss(&store, LIFE).await.expect("asked");
     knows
-        .report_loss(cache.possible_loss, &cache.lives, &store)
+        .report_loss(cache.possible_loss, &cache.lives, &store.token_lives)
         .await;
     assert!(
         other.examine(Some(&store)).await.is_none(),
@@ -222,7 +222,7 @@ async fn what_one_process_knows_of_a_loss_all_learn() {
     );
     oldest_token.note(now() - TimeDelta::hours(1));
     knows
-        .report_loss(cache.possible_loss, &cache.lives, &store)
+        .report_loss(cache.possible_loss, &cache.lives, &store.token_lives)
         .await;
     assert!(other.examine(Some(&store)).await.is_some());
 }
@@ -323,7 +323,7 @@ async fn what_a_store_has_lost_and_is_needed_is_made_again_once() {
     assert_eq!(cache.look(&before).await, Ok(0));
     let needed = needed.map(|revocation| text_of(&revocation));
     cache.add(vec![revocation_of(&mei, second - 121)]);
-    cache.purge_expired(&before);
+    cache.purge_expired(&before.clock);
     assert_eq!(texts(&cache), needed, "its date and the leeway have passed");
 
     let other = revocation_of_key("other");
@@ -591,7 +591,7 @@ async fn a_revocation_has_expired_once_it_has_by_the_clock_of_redis_and_by_that_
             .expect("made");
         AHEAD.set(TimeDelta::days(days));
         assert_eq!(cache.look(&store).await, Ok(0));
-        cache.purge_expired(&store);
+        cache.purge_expired(&store.clock);
         assert_eq!(cache.revocations.len(), 1, "{days}");
         assert_eq!(
             cache.look(&other).await,

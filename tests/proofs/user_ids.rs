@@ -105,7 +105,7 @@ impl World<'_> {
             .block_on(
                 self.processes[at]
                     .agreement
-                    .compare(&self.store, has_waited),
+                    .compare(&self.store.bindings, has_waited),
             )
             .expect("it answers");
     }

@@ -8,7 +8,7 @@ use futures_util::future::join;
 use wxmint_ids::{AppId, LoginCode};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::limits::{LimitError, Rate};
-use wxmint_store::{AttemptId, Claim, RateLimitKey, StoreError};
+use wxmint_store::{AttemptId, Claim, Codes, RateLimitKey, StoreError};
 use wxmint_wechat::{App, ByToken, CallError, FetchedAccessToken, RefreshToken, Session, Verdict};
 use zeroize::Zeroizing;
 
@@ -64,6 +64,7 @@ impl CodeExchanger for ThirdPartyPlatform {
     /// at one merchant keeps a burst at one merchant from affecting the others.
     async fn claim(
         &self,
+        codes: &Codes,
         limits: &LoginLimits<'_>,
         app: &App,
         code: &LoginCode,
@@ -76,21 +77,21 @@ impl CodeExchanger for ThirdPartyPlatform {
             ..rate
         };
         let all = RateLimitKey::new(IP, format!("{} *", by.address), rate);
-        let claiming = limits.store.codes.claim(&app.id, code, &by.id, &meter);
-        let (counted, claimed) = join(limits.store.limits.count(&all), claiming).await;
+        let claiming = codes.claim(&app.id, code, &by.id, &meter);
+        let (counted, claimed) = join(limits.rates.count(&all), claiming).await;
         let claim = claimed?;
         if !matches!(claim, Claim::Granted(_)) {
             if let Ok(counted) = counted {
                 // A login that the limit of one merchant refuses does not count against the limit
                 // of all merchants.
-                limits.store.limits.uncount(&all, counted).await?;
+                limits.rates.uncount(&all, counted).await?;
             }
             return Ok(claim);
         }
         let Err(error) = counted else {
             return Ok(claim);
         };
-        limits.store.codes.release(&app.id, code, &by.id).await?;
+        codes.release(&app.id, code, &by.id).await?;
         match error {
             LimitError::TooMany(refused) => Ok(Claim::Limited(refused)),
             LimitError::Store(error) => Err(error),
@@ -113,7 +114,7 @@ impl CodeExchanger for ThirdPartyPlatform {
             self.compare_soon.notify_one(); // WeChat's push of the withdrawal may have been lost
         }
         if !sent.get() {
-            release_code(tokens.store, &tokens.app.id, code, attempt).await;
+            release_code(&tokens.store.codes, &tokens.app.id, code, attempt).await;
         }
         exchanged.map_err(|error| error.of(&self.component.id))
     }

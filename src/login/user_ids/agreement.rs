@@ -2,7 +2,7 @@
 //! people other user ids.
 
 use parking_lot::Mutex;
-use wxmint_store::{DRAWN, Store, StoreError};
+use wxmint_store::{Bindings, DRAWN, StoreError};
 
 use crate::findings::Finding;
 
@@ -39,9 +39,9 @@ impl Agreement {
 
     /// Compares if the process has not done so since its start, because the first login may come
     /// before the first comparison.
-    pub(in crate::login) async fn ask_first(&self, store: &Store) -> Result<(), StoreError> {
+    pub(in crate::login) async fn ask_first(&self, bindings: &Bindings) -> Result<(), StoreError> {
         if !self.seen.lock().has_answered {
-            Box::pin(self.compare(store, false)).await?;
+            Box::pin(self.compare(bindings, false)).await?;
         }
         Ok(())
     }
@@ -67,11 +67,11 @@ impl Agreement {
     /// Returns what keeps people from logging in.
     pub async fn compare(
         &self,
-        store: &Store,
+        bindings: &Bindings,
         has_waited: bool,
     ) -> Result<Option<Finding>, StoreError> {
         let own = Some(self.own.as_str()).filter(|_| self.may_publish(has_waited));
-        Ok(self.on_stored_fingerprint(store.bindings.id_key(own).await?.as_deref()))
+        Ok(self.on_stored_fingerprint(bindings.id_key(own).await?.as_deref()))
     }
 
     /// Whether to publish our fingerprint in a store that has none: if the store held it before, or

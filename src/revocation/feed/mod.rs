@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use wxmint_http::TrustedProxies;
 use wxmint_keys::{KeyRing, token::Minter, vault::Vault};
-use wxmint_store::Store;
+use wxmint_store::RevocationStream;
 
 pub(crate) use self::page_maker::ALL_REVOKED;
 pub(crate) use self::pages::FeedPages;
@@ -32,5 +32,5 @@ pub(crate) struct Feed {
     /// The pages in memory, which all workers share.
     pub(crate) pages: Arc<FeedPages>,
     pub(crate) proxies: TrustedProxies,
-    pub(crate) store: Store,
+    pub(crate) stream: RevocationStream,
 }

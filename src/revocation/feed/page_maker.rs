@@ -67,8 +67,7 @@ impl PageMaker<'_> {
         let place = cursor.map_or("", |cursor| cursor.place);
         let read = self
             .feed
-            .store
-            .revocation_stream
+            .stream
             .page(place, PAGE_REVOCATIONS)
             .await
             .map_err(of_store)?;
@@ -89,8 +88,7 @@ impl PageMaker<'_> {
         let begun = Instant::now();
         let near = self
             .feed
-            .store
-            .revocation_stream
+            .stream
             .after(cursor.place, NEAR)
             .await
             .map_err(of_store)?;
