@@ -1,7 +1,10 @@
 //! Everything that outlives a request: claimed codes, sealed session keys, bindings, tickets,
 //! revocations, limits.
 //!
-//! `redis` has the operations. They run on a real Redis or on the one of `memory`, a feature of this
+//! [`Store`] is opened once and hands out a value for each subject, such as [`Bindings`] and
+//! [`Revocations`]. A use case holds the values that it needs. Each is a cheap clone over one link.
+//!
+//! `redis` has the values. They run on a real Redis or on the one of `memory`, a feature of this
 //! crate, under one conformance suite. Every write is idempotent, because a write whose answer was
 //! lost may have been executed: it carries the id of its attempt, which distinguishes a repetition
 //! from a rival request. Only limits count a repetition as an event of its own. Each step touches

@@ -89,9 +89,11 @@ const TRIAL: Rate = Rate {
     period: Duration::from_secs(5),
 };
 
-/// A connection to one Redis, for one worker thread. The thread must run its tasks in a `LocalSet`,
-/// as actix-web's workers do: a task on the runtime itself would wake the `LocalSet` once more for
-/// each answer of Redis.
+/// The store of one worker thread: a link to one Redis, and the values over it. Each value has the
+/// operations of one subject. It is a cheap clone, so a use case holds the values that it needs.
+///
+/// The thread must run its tasks in a `LocalSet`, as actix-web's workers do: a task on the runtime
+/// itself would wake the `LocalSet` once more for each answer of Redis.
 #[derive(Clone)]
 pub struct Store {
     /// The client of Redis, for checks of Redis itself, and for modules that keep other values
@@ -111,14 +113,12 @@ pub struct Store {
     pub union_ids: UnionIds,
     /// Session keys.
     pub sessions: Sessions,
-    /// What an erasure does for all kinds of a person's data at once.
-    pub erasures: Erasures,
     /// Bind tickets.
     pub tickets: Tickets,
-    /// Access tokens at WeChat, which all replicas share.
-    pub access_tokens: AccessTokenLeases,
     /// The steps of an unbinding that also revoke tokens.
     pub unbindings: Unbindings,
+    /// What an erasure does for all kinds of a person's data at once.
+    pub erasures: Erasures,
     /// Revocations of tokens, and blocks of users.
     pub revocations: Revocations,
     /// The stream from which verifiers learn of revocations.
@@ -127,6 +127,8 @@ pub struct Store {
     pub token_lives: TokenLives,
     /// Which clients have tokens of which users.
     pub client_tokens: ClientTokens,
+    /// Access tokens at WeChat, which all replicas share.
+    pub access_tokens: AccessTokenLeases,
     /// What doors keep here.
     pub texts: KeptTexts,
     session_ttl: Duration,
