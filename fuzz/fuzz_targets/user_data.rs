@@ -146,11 +146,7 @@ fn behind_a_good_signature(input: &[u8]) {
         return;
     };
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{text}{KEY}").as_bytes());
-    let signature: String = hash
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let signature = const_hex::encode(hash);
     let opened = open(&UserData::raw(text, &signature).expect("a form"));
     assert!(!format!("{opened:?}").contains(MARKED));
     if let Some(opened) = opened {

@@ -40,7 +40,7 @@ fn grant<'a>(code: &'a str, redirect_uri: &'a str) -> [(&'a str, &'a str); 4] {
 
 /// A back end, a page alone, and a page that is no site.
 fn clients() -> Value {
-    let secret = hex(digest(&SHA256, SECRET.as_bytes()).as_ref());
+    let secret = const_hex::encode(digest(&SHA256, SECRET.as_bytes()));
     json!([
         {"client_id": "grafana", "name": "Grafana <晨光>", "color": "#0a63a8", "appid": APPID, "page": "pages/scan/index",
          "secret_sha256": secret, "redirect_uris": [BACK], "post_logout_redirect_uris": [LEFT], "refresh": "30d"},

@@ -740,7 +740,7 @@ fn asks(client: &str, redirect_uri: &str) -> String {
 
 /// The clients of the old or of the new file.
 fn clients(is_new: bool) -> Value {
-    let secret = hex(digest(&SHA256, SECRET.as_bytes()).as_ref());
+    let secret = const_hex::encode(digest(&SHA256, SECRET.as_bytes()));
     let page =
         |id: &str, name: &str, app: &str| json!({"client_id": id, "name": name, "appid": app});
     let (own, origin, name) = if is_new {

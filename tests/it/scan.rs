@@ -31,7 +31,10 @@ fn clients() -> Value {
 }
 
 fn sha256(secret: &str) -> String {
-    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes()).as_ref())
+    const_hex::encode(aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA256,
+        secret.as_bytes(),
+    ))
 }
 
 fn builder() -> Builder {

@@ -337,7 +337,7 @@ fn the_search_finds_a_secret_in_every_form() {
         json!({"error": {"url": text}}).to_string(),
         json!({"session_key": text}).to_string().replace('/', "\\/"),
         format!("{:?}", text.as_bytes()),
-        text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+        const_hex::encode(text),
         STANDARD.encode(text),
         STANDARD.encode(format!("a:{text}:b")),
         URL_SAFE_NO_PAD.encode(format!("{{{text}}}")),

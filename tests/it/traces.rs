@@ -114,7 +114,7 @@ async fn a_login_is_one_trace_from_the_mini_program_to_the_account_service_witho
     let mut spans = collector.spans();
     for (service, span) in &spans {
         assert_eq!(
-            (service.as_str(), hex(&span.trace_id)),
+            (service.as_str(), const_hex::encode(&span.trace_id)),
             ("wxmint", TRACE.to_owned()),
             "{span:?}"
         );
@@ -127,11 +127,11 @@ async fn a_login_is_one_trace_from_the_mini_program_to_the_account_service_witho
             .1
             .clone()
     };
-    assert_eq!(hex(&find("POST /login").parent_span_id), TAP);
+    assert_eq!(const_hex::encode(&find("POST /login").parent_span_id), TAP);
     let [call] = &accounts.take_calls()[..] else {
         panic!("one call for each login")
     };
-    let asking = hex(&find("accounts check_login").span_id);
+    let asking = const_hex::encode(&find("accounts check_login").span_id);
     assert_eq!(
         call.headers["traceparent"],
         format!("00-{TRACE}-{asking}-01")

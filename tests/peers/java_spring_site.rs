@@ -96,11 +96,7 @@ async fn userinfo(bed: &TestBed, tokens: &Answer) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "nightly"]
 async fn spring_security_logs_in_renews_and_logs_out() {
-    let secret: String = digest(&SHA256, SECRET.as_bytes())
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let secret = const_hex::encode(digest(&SHA256, SECRET.as_bytes()));
     let [back, left] = [
         "http://127.0.0.1/login/oauth2/code/wxmint",
         "http://127.0.0.1/left",

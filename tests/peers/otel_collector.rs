@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::Status
 use serde_json::json;
 
 use crate::support::{
-    AccountService, Collector, PATIENCE, Process, TestBed, eventually, free_port, hex, repository,
+    AccountService, Collector, PATIENCE, Process, TestBed, eventually, free_port, repository,
     tools, until,
 };
 
@@ -135,14 +135,13 @@ async fn a_login_is_one_trace_as_the_page_draws_it_and_a_failed_one_says_what_fa
             .send(post.header("traceparent", format!("00-{trace}-{TAP}-01")))
             .await;
         let (spans, root) = eventually("the trace", PATIENCE, async || {
-            let own = to
-                .spans()
-                .into_iter()
-                .filter(|(service, span)| service == "wxmint" && hex(&span.trace_id) == trace);
+            let own = to.spans().into_iter().filter(|(service, span)| {
+                service == "wxmint" && const_hex::encode(&span.trace_id) == trace
+            });
             let spans: Vec<_> = own.map(|(_, span)| span).collect();
             let root = spans
                 .iter()
-                .find(|span| hex(&span.parent_span_id) == TAP)?
+                .find(|span| const_hex::encode(&span.parent_span_id) == TAP)?
                 .clone();
             Some((spans, root))
         })

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::back_end::BackEnd;
 use crate::support::scan::{told, with_form};
 use crate::support::{
-    APPID, Answer, Http, PATIENCE, Process, TestBed, decoded, free_port, hex, locked, repository,
-    tools, until,
+    APPID, Answer, Http, PATIENCE, Process, TestBed, decoded, free_port, locked, repository, tools,
+    until,
 };
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
@@ -27,7 +27,7 @@ const START: Duration = Duration::from_secs(110);
 /// A wxmint that has this site as the client `site`.
 async fn bed(redirect_uri: &str) -> TestBed {
     let client = json!({
-        "client_id": "site", "name": "Site", "appid": APPID, "page": "pages/scan/index", "secret_sha256": hex(digest(&SHA256, SECRET.as_bytes()).as_ref()),
+        "client_id": "site", "name": "Site", "appid": APPID, "page": "pages/scan/index", "secret_sha256": const_hex::encode(digest(&SHA256, SECRET.as_bytes())),
         "redirect_uris": [redirect_uri], "post_logout_redirect_uris": [format!("{redirect_uri}/logout_response")],
         "refresh": "30d",
     });

@@ -900,7 +900,7 @@ impl Lived {
 /// The first 12 bytes of a hash of a text, in each form in which the store could have them.
 fn hashes(text: &str) -> [Vec<u8>; 3] {
     let hash = &digest(&SHA256, text.as_bytes()).as_ref()[..12].to_vec();
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = const_hex::encode(hash);
     [
         hash.clone(),
         URL_SAFE_NO_PAD.encode(hash).into_bytes(),

@@ -17,11 +17,7 @@ pub struct Script {
 
 /// The name of the script with this text at servers: the SHA-1 in hexadecimal digits.
 pub fn script_name(text: &[u8]) -> String {
-    digest(&SHA1_FOR_LEGACY_USE_ONLY, text)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    const_hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, text))
 }
 
 /// Commands whose keys lie in one slot.

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::state::{hex, random};
+use super::state::random;
 use super::world::World;
 
 const LIFE: TimeDelta = TimeDelta::hours(1);
@@ -31,7 +31,7 @@ impl EncryptKey {
     }
 
     fn texts(&self) -> (String, String) {
-        (STANDARD.encode(self.key), hex(self.iv))
+        (STANDARD.encode(self.key), const_hex::encode(self.iv))
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::apps::Kind;
 use super::call::{Answer, Call, Endpoint, Refusal};
-use super::state::{hex, random};
+use super::state::random;
 use super::world::World;
 
 const JPEG: &str = "image/jpeg";
@@ -285,7 +285,7 @@ fn escaped(session_key: &str) -> String {
 /// not its bytes.
 pub(super) fn signature(key: &str, data: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
-    hex(hmac::sign(&key, data))
+    const_hex::encode(hmac::sign(&key, data))
 }
 
 #[cfg(test)]

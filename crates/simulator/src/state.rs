@@ -12,15 +12,6 @@ pub(super) fn alphanumeric(length: usize) -> String {
         .collect()
 }
 
-/// Writes bytes in lower-case hexadecimal digits.
-pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     fill(&mut bytes);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::call::with_raw_controls;
 use super::people::Account;
-use super::state::{hex, random};
+use super::state::random;
 use super::world::World;
 
 /// The length of a block of the cipher, in bytes.
@@ -213,7 +213,7 @@ impl Signed {
     fn new(mut members: Members, session_key: &str) -> Self {
         members.retain(|(name, _)| !["openId", "unionId", "watermark"].contains(&name.as_str()));
         let raw_data = object(&members);
-        let signature = hex(digest(
+        let signature = const_hex::encode(digest(
             &SHA1_FOR_LEGACY_USE_ONLY,
             format!("{raw_data}{session_key}").as_bytes(),
         ));
@@ -424,7 +424,7 @@ mod tests {
             &SHA1_FOR_LEGACY_USE_ONLY,
             format!("{}{current}", signed.raw_data).as_bytes(),
         );
-        assert_eq!(signed.signature, hex(hash));
+        assert_eq!(signed.signature, const_hex::encode(hash));
         let raw: Value = serde_json::from_str(&signed.raw_data).expect("JSON");
         assert_eq!(raw["nickName"], "😀");
         assert!(

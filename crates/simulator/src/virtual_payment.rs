@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::call::{Call, Refusal};
 use super::endpoints::{signature, text};
-use super::state::hex;
 use super::world::World;
 
 /// The errcodes of `xpay`.
@@ -38,7 +37,7 @@ impl World {
             &digest::SHA256,
             format!("app key\0{}", self.apps[app].id).as_bytes(),
         );
-        hex(&hash.as_ref()[..16])
+        const_hex::encode(&hash.as_ref()[..16])
     }
 
     fn pay_sig(&self, app: usize, uri: &str, body: &str) -> String {

@@ -93,18 +93,10 @@ impl ByToken<'_> {
 /// lower-case hexadecimal digits. Its key is the base64 text, not the decoded bytes. The signature
 /// of empty data proves that the caller knows the key.
 pub fn user_signature(key: &SessionKey, data: &[u8]) -> String {
-    hex(hmac::sign(
+    const_hex::encode(hmac::sign(
         &hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()),
         data,
     ))
-}
-
-pub(super) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// Reads the answer to checksession: the session key is the current one unless this is an error.

@@ -29,7 +29,7 @@ use wxmint_verify::json::read_object;
 
 use self::cbc::BLOCK;
 use super::client::{believed, blank_control_characters};
-use super::{SessionKey, api::number_or_quoted, session_key::hex};
+use super::{SessionKey, api::number_or_quoted};
 
 /// The longest data that is decrypted, in bytes. A month of steps has 2 KiB, and WeChat sends
 /// nothing near this limit.
@@ -125,8 +125,11 @@ impl UserData {
                 signed.update(text.as_bytes());
                 // The base64 text is signed, not the decoded bytes.
                 signed.update(key.expose().as_bytes());
-                verify_slices_are_equal(hex(signed.finish()).as_bytes(), signature.as_bytes())
-                    .ok()?;
+                verify_slices_are_equal(
+                    const_hex::encode(signed.finish()).as_bytes(),
+                    signature.as_bytes(),
+                )
+                .ok()?;
                 let mut text = text.clone().into_bytes();
                 blank_control_characters(&mut text);
                 read(&text, None)

@@ -229,15 +229,9 @@ fn add(path: &Path, new: NewClient) -> Result<(), Failure> {
         .has_secret()
         .then(|| URL_SAFE_NO_PAD.encode(*random::<32>()));
     let form = new.form()?;
-    let hash = secret
+    let secret_sha256 = secret
         .as_ref()
-        .map(|secret| digest(&SHA256, secret.as_bytes()));
-    let secret_sha256 = hash.map(|hash| {
-        hash.as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    });
+        .map(|secret| const_hex::encode(digest(&SHA256, secret.as_bytes())));
     let id = form.client_id.clone();
     let client = Form {
         secret_sha256,

@@ -68,7 +68,7 @@ impl Push {
 fn signature(parts: &[&str]) -> String {
     let mut parts = parts.to_vec();
     parts.sort_unstable();
-    hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes()).as_ref())
+    const_hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes()))
 }
 
 /// 16 random bytes, the length, the message and the AppID, padded.

@@ -102,14 +102,7 @@ impl Secret {
                 "JSON-escaped with its slashes",
                 json.replace('/', "\\/").into(),
             ),
-            (
-                "in hexadecimal",
-                secret
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>()
-                    .into(),
-            ),
+            ("in hexadecimal", const_hex::encode(secret).into()),
             (
                 "as an array of bytes",
                 format!("{secret:?}").trim_matches(['[', ']']).into(),

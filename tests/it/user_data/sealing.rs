@@ -40,7 +40,7 @@ pub(super) fn sign(key: &str, raw_data: &str) -> Value {
         &digest::SHA1_FOR_LEGACY_USE_ONLY,
         format!("{raw_data}{key}").as_bytes(),
     );
-    json!({"rawData": raw_data, "signature": hex(hash.as_ref())})
+    json!({"rawData": raw_data, "signature": const_hex::encode(hash)})
 }
 
 /// When WeChat has sealed something, and for which app.

@@ -5,7 +5,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::Platform;
-use crate::state::{hex, random};
+use crate::state::random;
 
 /// WeChat pads to multiples of this length, although the cipher's blocks have 16 bytes.
 const PADDED_TO: usize = 32;
@@ -104,5 +104,5 @@ pub fn push_xml(
 /// Lower-case hex of the SHA-1 of the sorted parts.
 fn signature(parts: &mut [&str]) -> String {
     parts.sort_unstable();
-    hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes()))
+    const_hex::encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes()))
 }

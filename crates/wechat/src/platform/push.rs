@@ -14,7 +14,6 @@ use wxmint_ids::AppId;
 use zeroize::Zeroizing;
 
 use super::{AuthorizationCode, ComponentTicket};
-use crate::session_key::hex;
 
 /// The text is padded to a multiple of so many bytes, twice the cipher's block.
 const PADDED_TO: usize = 32;
@@ -127,8 +126,11 @@ impl PushKey {
         ];
         parts.sort_unstable();
         let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes());
-        verify_slices_are_equal(hex(digest).as_bytes(), query.msg_signature.as_bytes())
-            .map_err(|_| BadPush::Signature)
+        verify_slices_are_equal(
+            const_hex::encode(digest).as_bytes(),
+            query.msg_signature.as_bytes(),
+        )
+        .map_err(|_| BadPush::Signature)
     }
 
     /// Decrypts the text. Only called after the signature was checked, so that only WeChat can

@@ -53,11 +53,7 @@ fn sealed_and_opened(mut text: Vec<u8>) -> Result<Push, BadPush> {
     let mut parts = [TOKEN, "1413192605", "1372623149", &encrypted];
     parts.sort_unstable();
     let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, parts.concat().as_bytes());
-    let msg_signature = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let msg_signature = const_hex::encode(digest);
     key().open(
         &component(),
         &PushQuery {

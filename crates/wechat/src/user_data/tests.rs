@@ -161,7 +161,7 @@ fn only_the_published_signature_verifies() {
 #[test]
 fn signed_data_must_be_one_object_and_its_unionid_is_ignored() {
     let sign = |raw: &str| {
-        let signature = crate::session_key::hex(aws_lc_rs::digest::digest(
+        let signature = const_hex::encode(aws_lc_rs::digest::digest(
             &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
             format!("{raw}{KEY}").as_bytes(),
         ));
