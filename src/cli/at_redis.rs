@@ -175,7 +175,7 @@ mod tests {
             Err::<Page<()>, _>(StoreError::Damaged("the name of a key"))
         };
         let told = walk_all(read, |()| Ok(())).await;
-        let why = "the store did not answer: the name of a key in Redis cannot be read: mend or delete it.";
+        let why = "the name of a key in Redis cannot be read: mend or delete it.";
         assert_eq!((told, reads.get()), (Err(Failure::unfinished(why)), 1));
     }
 }

@@ -1,7 +1,5 @@
 //! Why the store gave no answer.
 
-use std::fmt;
-
 use wxmint_ids::packed::Unreadable;
 use wxmint_redis_link::{Cause, Reason};
 
@@ -11,40 +9,59 @@ use wxmint_redis_link::{Cause, Reason};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Redis cannot be reached, or did not answer in time.
+    #[error("the store did not answer: {0}")]
     Unreachable(String),
     /// Redis does not let this process log in: it wants a password (NOAUTH, DENIED), or refuses the
     /// user name or the password (WRONGPASS).
+    #[error("the store refused the login: {0}")]
     NotAuthenticated(String),
     /// The user of Redis may not run a command, or may not use a key (NOPERM).
+    #[error("the store refused the command: {0}")]
     NotPermitted(String),
     /// The memory of Redis is full, so it refuses writes (OOM).
+    #[error("the store refused the write: {0}")]
     OutOfMemory(String),
     /// Redis answered another error, or its answer cannot be read.
+    #[error("the store answered an error: {0}")]
     Refused(String),
     /// Redis has made the write, but too few replicas have confirmed it in time. A failover may
     /// lose the write.
+    #[error("the store did not confirm the write: {0}")]
     Unconfirmed(String),
     /// A failover has lost an earlier write. The text names what was written.
+    #[error("a failover of Redis has lost {0}")]
     LostInFailover(&'static str),
     /// A stored record cannot be read. The text names the kind of record. A retry is useless until
     /// an operator has mended or deleted the record.
+    #[error("{0} in Redis cannot be read: mend or delete it")]
     Damaged(&'static str),
     /// The clock of Redis is ahead of the clock of this machine by more than a minute.
+    #[error(
+        "the clock of Redis is {seconds} s ahead of the clock of this machine, and a minute is allowed: set both by NTP"
+    )]
     ClockAhead {
         /// How far it is ahead, in seconds.
         seconds: i64,
     },
     /// The clock of Redis is behind the clock of this machine by the life of a token, so a new
     /// token would have expired already.
+    #[error("the clock of Redis is behind by a token's life: set it by NTP")]
     ClockBehind,
     /// The servers changed during a scan of all keys, or slots moved, so the scan may have missed
     /// keys.
+    #[error(
+        "the servers or slots of Redis changed meanwhile: run the command again when the Cluster is at rest"
+    )]
     ChangedDuringScan,
     /// The processes of this store make user ids in another way than this process, or with another
     /// id key.
+    #[error(
+        "user ids come about in another way or with another id key than the store names: see wxmint doctor"
+    )]
     OtherIdKey,
     /// The person has a user id that was computed in another way than this process computes user
     /// ids.
+    #[error("the person has a user id that was computed in another way")]
     OtherUserId,
 }
 
@@ -52,41 +69,6 @@ impl StoreError {
     /// Whether a retry is useless until an operator has mended or deleted a stored record.
     pub fn is_lasting(&self) -> bool {
         matches!(self, Self::Damaged(_))
-    }
-
-    /// The text without the words that the store did not answer.
-    pub fn reason(&self) -> String {
-        match self {
-            Self::Unreachable(reason)
-            | Self::NotAuthenticated(reason)
-            | Self::NotPermitted(reason)
-            | Self::OutOfMemory(reason)
-            | Self::Refused(reason)
-            | Self::Unconfirmed(reason) => reason.clone(),
-            Self::LostInFailover(what) => format!("a failover has lost {what}"),
-            Self::Damaged(what) => format!("{what} in Redis cannot be read: mend or delete it"),
-            Self::ClockAhead { seconds } => format!(
-                "the clock of Redis is {seconds} s ahead of the clock of this machine, and a minute is allowed: set both by NTP"
-            ),
-            Self::ClockBehind => {
-                "the clock of Redis is behind by a token's life: set it by NTP".into()
-            }
-            Self::ChangedDuringScan => {
-                "its servers or slots changed meanwhile: run the command again when the Cluster is at rest".into()
-            }
-            Self::OtherIdKey => {
-                "user ids come about in another way or with another id key than the store names: see wxmint doctor".into()
-            }
-            Self::OtherUserId => {
-                "the person has a user id that was computed in another way".into()
-            }
-        }
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(text, "the store did not answer: {}", self.reason())
     }
 }
 
@@ -197,6 +179,29 @@ mod tests {
         for (answer, text, variant) in cases {
             assert_eq!(answered(answer), variant(text.into()), "{answer}");
         }
+    }
+
+    #[test]
+    fn only_a_store_that_cannot_be_reached_is_said_not_to_answer() {
+        let told = |error: StoreError| error.to_string();
+        let full = answered("OOM command not allowed when used memory > 'maxmemory'.");
+        assert_eq!(
+            told(full),
+            "the store refused the write: it answered OOM: its memory is full"
+        );
+        assert_eq!(
+            told(StoreError::Unreachable("nobody listens".into())),
+            "the store did not answer: nobody listens"
+        );
+        assert_eq!(
+            told(StoreError::Damaged("a person")),
+            "a person in Redis cannot be read: mend or delete it"
+        );
+        let ahead = told(StoreError::ClockAhead { seconds: 61 });
+        assert!(
+            ahead.starts_with("the clock of Redis is 61 s ahead"),
+            "{ahead}"
+        );
     }
 
     #[test]

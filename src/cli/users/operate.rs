@@ -176,8 +176,7 @@ fn act<T>(
 ) -> Result<T, Failure> {
     let unreachable = |error: StoreError| {
         Failure::unfinished(format_args!(
-            "WXMINT_REDIS_URL: nothing was done: {}. Run the same command again when this is mended.",
-            error.reason()
+            "WXMINT_REDIS_URL: nothing was done: {error}. Run the same command again when this is mended."
         ))
     };
     let (known, done, ahead) = audited(async |operator| {
