@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use backon::Retryable;
 use wxmint_http::run_to_end;
 use wxmint_store::walk::{PAGE, Page, Place};
 use wxmint_store::{Store, StoreAccess, StoreError};
@@ -105,13 +106,10 @@ async fn retry_after<T, E>(
     may_pass: impl Fn(&E) -> bool,
     step: impl AsyncFn() -> Result<T, E>,
 ) -> Result<T, E> {
-    for pause in pauses {
-        match step().await {
-            Err(error) if may_pass(&error) => tokio::time::sleep(*pause).await,
-            done => return done,
-        }
-    }
-    step().await
+    (|| step())
+        .retry(pauses.iter().copied())
+        .when(may_pass)
+        .await
 }
 
 /// Walks over all bindings, or other things that `read` returns, and calls `add` with each. Some of

@@ -2,9 +2,10 @@
 //! fetches a token (RFC 8628). An approval is a login whose token goes to another device.
 //! docs/scan-login.md draws the steps.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use backon::Retryable;
+use tokio::time::Instant;
 use wxmint_http::Problem;
 use wxmint_keys::{random, token::Issued};
 use wxmint_store::{AttemptId, StoreError, TokenState, limits::TooMany};
@@ -289,12 +290,10 @@ pub(in crate::doors) async fn retry_for_5_s<T>(
     step: impl AsyncFn() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let until = Instant::now() + Duration::from_secs(5);
-    loop {
-        match step().await {
-            Err(_) if Instant::now() < until => sleep(Duration::from_millis(100)).await,
-            done => return done,
-        }
-    }
+    (|| step())
+        .retry(iter::repeat(Duration::from_millis(100)))
+        .when(|_| Instant::now() < until)
+        .await
 }
 
 /// The client of a device request, unless the client has been removed from the file or has another
