@@ -117,9 +117,6 @@ const WRONG_SERVER: &[&str] = &[
     "UNBLOCKED",
 ];
 
-/// The error codes of commands that Redis 6 quotes if such a command fails within a script.
-const QUOTED: &[&str] = &["OOM", "MISCONF", "READONLY", "NOREPLICAS"];
-
 impl Problem {
     fn of(error: &RedisError, asked: &Address) -> Self {
         match (error.kind(), redirected(error, asked)) {
@@ -209,11 +206,8 @@ fn says(error: &RedisError, words: &str) -> bool {
 }
 
 fn is_wrong_server(error: &RedisError) -> bool {
-    // The detail is searched too, because Redis 6 wraps the error of a command within a script.
     error.kind() == ErrorKind::AuthenticationFailed
-        || WRONG_SERVER
-            .iter()
-            .any(|&code| error.code() == Some(code) || says(error, code))
+        || code(error).is_some_and(|code| WRONG_SERVER.contains(&code))
         || says(error, "WAIT cannot be used with replica")
 }
 
@@ -248,18 +242,28 @@ pub fn describe(error: &RedisError) -> Reason {
 /// script has failed, it is the code of the command's error.
 fn code(error: &RedisError) -> Option<&str> {
     let answered = error.code()?;
-    // If the user may not run one of a script's commands, Redis reports an error of the script.
+    // If the user may not run one of a script's commands, or may not use one of its keys, Redis
+    // reports an error of the script.
     let lacks_right =
-        says(error, "ACL failure in script") || says(error, "user executing the script can't run");
+        says(error, "ACL failure in script") || says(error, "user executing the script can't ");
     if lacks_right {
         return Some("NOPERM");
     }
-    // Redis 6 answers ERR, and quotes the error of the command.
-    let is_of_script = answered == "ERR" && says(error, "@user_script");
-    let quoted = QUOTED
-        .iter()
-        .find(|&&quoted| is_of_script && says(error, quoted));
-    Some(quoted.copied().unwrap_or(answered))
+    let within_script = error.detail().and_then(code_within_script);
+    Some(within_script.unwrap_or(answered))
+}
+
+/// The code of a command's error in the words with which Redis 6 reports a script that the error
+/// ends: `Error running script (call to f_SHA1): @user_script:LINE: @user_script: LINE: -CODE …`.
+/// Redis 7 answers with the command's error itself.
+fn code_within_script(words: &str) -> Option<&str> {
+    let words = words.strip_prefix("Error running script (call to f_")?;
+    let (_sha1, words) = words.split_once("): @user_script:")?;
+    let (_line, words) = words.split_once(": @user_script: ")?;
+    let (_line, words) = words.split_once(": -")?;
+    let (code, _) = words.split_once(' ')?;
+    let is_code = code.bytes().all(|letter| letter.is_ascii_uppercase());
+    is_code.then_some(code)
 }
 
 /// Why the server refuses the login. If it refuses the database, its message may be quoted, because
@@ -371,8 +375,24 @@ mod tests {
                 Cause::MemoryFull,
             ),
             (
-                "ERR Error running script: @user_script: READONLY You can't write",
+                "ERR Error running script (call to f_9f4): @user_script:2: @user_script: 2: -READONLY You can't write against a read only replica.",
                 Cause::IsReplica,
+            ),
+            (
+                "ERR Error running script (call to f_9f4): @user_script:1: @user_script: 1: -MISCONF Redis is configured to save RDB snapshots",
+                Cause::DiskFails,
+            ),
+            (
+                "ERR Error running script (call to f_9f4): @user_script:1: @user_script: 1: The user executing the script can't access at least one of the keys mentioned in the command arguments",
+                Cause::NotPermitted,
+            ),
+            (
+                "ERR Error running script (call to f_9f4): @user_script:1: user_script:1: a text with OOM and READONLY",
+                Cause::Refused,
+            ),
+            (
+                "ERR Error running script (call to f_9f4): @user_script:1: WRONGTYPE Operation against a key named LOADING",
+                Cause::Refused,
             ),
             (
                 "ERR ACL failure in script: User wxmint has no permissions to run the 'get' command",
@@ -413,8 +433,12 @@ mod tests {
                 Problem::BadConnection,
             ),
             (
-                "ERR Error running script: @user_script: READONLY You can't write",
+                "ERR Error running script (call to f_9f4): @user_script:1: @user_script: 1: -READONLY You can't write against a read only replica.",
                 Problem::BadConnection,
+            ),
+            (
+                "ERR Error running script (call to f_9f4): @user_script:1: WRONGTYPE Operation against a key named LOADING",
+                Problem::Refused,
             ),
             (
                 "ERR WAIT cannot be used with replica instances.",
