@@ -33,21 +33,37 @@ pub(super) struct SharedAccessToken<'a> {
 
 /// The body of `POST …/signature`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; `data_to_sign` reads it")]
 pub(super) struct SignatureBody {
     /// 1 byte to 16 KiB of UTF-8, signed byte for byte.
     data: String,
 }
 
+impl SignatureBody {
+    /// Refuses an empty text, because its signature is the proof by which WeChat hands out a
+    /// session key (`resetusersessionkey`).
+    fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        let data = text(body, "data")?;
+        if data.len() > LONGEST_DATA {
+            Err(malformed("data", "must be at most 16 KiB of UTF-8"))
+        } else {
+            Ok(Self { data })
+        }
+    }
+}
+
 /// The body of `POST …/access-token`.
 #[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body; `replace_access_token` reads it"
-)]
 pub(super) struct RenewalBody {
     /// The access token that WeChat refused with 40001, 40014 or 42001.
-    invalid: String,
+    #[schema(value_type = String)]
+    invalid: AppAccessToken,
+}
+
+impl RenewalBody {
+    fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        let invalid = AppAccessToken::new(text(body, "invalid")?);
+        Ok(Self { invalid })
+    }
 }
 
 /// Sign data as a user, for wx.requestVirtualPayment and the xpay interfaces
@@ -63,10 +79,10 @@ pub(super) async fn sign(
 ) -> Answer {
     let act =
         AdminRequest::<(UserId, AppId)>::begin("sign", Right::WeChat, &request, operating).await?;
-    let data = act.audit_failure(
+    let SignatureBody { data } = act.audit_failure(
         read_body(payload, SIGNATURE_BODY)
             .await
-            .and_then(|body| data_to_sign(&body)),
+            .and_then(|body| SignatureBody::from_json(&body)),
     )?;
     act.show(async move |operating, (user, app)| {
         operating.login.service_api().sign(user, app, &data).await
@@ -120,18 +136,17 @@ pub(super) async fn replace_access_token(
     let act =
         AdminRequest::<AppId>::begin("replace_access_token", Right::WeChat, &request, operating)
             .await?;
-    let refused = act.audit_failure(
+    let RenewalBody { invalid } = act.audit_failure(
         read_body(payload, SMALL_BODY)
             .await
-            .and_then(|body| text(&body, "invalid")),
+            .and_then(|body| RenewalBody::from_json(&body)),
     )?;
-    let refused = AppAccessToken::new(refused);
     Ok(shared(
         &act.run(async move |operating, app| {
             operating
                 .login
                 .service_api()
-                .access_token(app, Some(&refused))
+                .access_token(app, Some(&invalid))
                 .await
         })
         .await?,
@@ -143,17 +158,6 @@ fn shared(usable: &Usable) -> HttpResponse {
         access_token: usable.token.expose(),
         expires_in: usable.expires_in.as_secs(),
     })
-}
-
-/// The data of the body. An empty text is refused, because its signature is the proof by which
-/// WeChat hands out a session key (`resetusersessionkey`).
-fn data_to_sign(body: &[u8]) -> Result<String, Problem> {
-    let data = text(body, "data")?;
-    if data.len() > LONGEST_DATA {
-        Err(malformed("data", "must be at most 16 KiB of UTF-8"))
-    } else {
-        Ok(data)
-    }
 }
 
 /// The text of the one member that a body must have.

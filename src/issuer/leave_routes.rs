@@ -13,12 +13,27 @@ use crate::login::{LoginParts, TokenActionError, is_of_client, issued};
 use crate::{clock::now, refusals::Refusal};
 
 /// The body of `POST /logout`, which may be left out.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; `everywhere` reads it")]
+#[derive(Default, ToSchema)]
 pub(super) struct LogoutBody {
     /// True revokes all of the user's tokens, false only this one.
     #[schema(default = false, required = false)]
     everywhere: bool,
+}
+
+impl LogoutBody {
+    fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        if body.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        let wrong = |_| {
+            Problem::invalid(
+                "The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.",
+            )
+        };
+        let fields = Fields::from_json(body, &["everywhere"]).map_err(wrong)?;
+        let everywhere = fields.flag("everywhere").map_err(wrong)?;
+        Ok(Self { everywhere })
+    }
 }
 
 /// Log out
@@ -39,8 +54,8 @@ pub(super) async fn logout(
 ) -> Done {
     let (event, token) = begin(Activity::LOGOUT, &request, &worker)?;
     let body = read_body(payload, SMALL_BODY).await;
-    let everywhere = body
-        .and_then(|body| everywhere(&body))
+    let LogoutBody { everywhere } = body
+        .and_then(|body| LogoutBody::from_json(&body))
         .map_err(|problem| refused(&event, problem))?;
     let event = Event {
         note: everywhere.then(|| "everywhere".into()),
@@ -148,20 +163,6 @@ async fn leave(
         Ok(())
     };
     run_to_completion(leaving).await
-}
-
-fn everywhere(body: &[u8]) -> Result<bool, Problem> {
-    if body.trim_ascii().is_empty() {
-        return Ok(false);
-    }
-    let wrong = |_| {
-        Problem::invalid(
-            "The body must be empty or {\"everywhere\": true} or {\"everywhere\": false}.",
-        )
-    };
-    Fields::from_json(body, &["everywhere"])
-        .and_then(|fields| fields.flag("everywhere"))
-        .map_err(wrong)
 }
 
 /// Dissolve this mini program's binding

@@ -6,36 +6,39 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{Fields, Problem, ProblemCode};
-use wxmint_ids::UserId;
+use wxmint_ids::{AppId, LoginCode, PhoneCode, UserId};
 use wxmint_keys::token::SignedToken;
+use wxmint_store::Ticket;
 
+use crate::accounts::{Password, Username};
 use crate::login::{Credentials, LoginProof, LoginRequest};
 
 /// The body of `POST /login`: `code` or `bind_ticket`, and at most one of a password and a
 /// `phone_code`.
 #[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "describes the body, which becomes a `LoginRequest`"
-)]
 pub struct LoginBody {
     /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
-    code: Option<String>,
+    #[schema(value_type = Option<String>)]
+    code: Option<LoginCode>,
     /// The AppID of the mini program; needed only where several are configured, and the Referer
     /// that WeChat sends does not tell.
-    appid: Option<String>,
+    #[schema(value_type = Option<String>)]
+    appid: Option<AppId>,
     /// To bind this WeChat user to an account: its name, at most 512 characters. Goes with
     /// `password`.
-    username: Option<String>,
+    #[schema(value_type = Option<String>)]
+    username: Option<Username>,
     /// The account's password, at most 1024 characters. Goes with `username`; in the body alone,
     /// never in the URL.
-    #[schema(format = Password)]
-    password: Option<String>,
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<Password>,
     /// To log in by phone number: the code of the button `open-type="getPhoneNumber"`, which is not
     /// wx.login's.
-    phone_code: Option<String>,
+    #[schema(value_type = Option<String>)]
+    phone_code: Option<PhoneCode>,
     /// In place of `code`: what `binding_required` came with. 5 minutes, one attempt.
-    bind_ticket: Option<String>,
+    #[schema(value_type = Option<String>)]
+    bind_ticket: Option<Ticket>,
 }
 
 /// The answer to a login.
@@ -84,24 +87,19 @@ const SEND_IN_BODY: &str =
 impl LoginBody {
     /// Parses a JSON body.
     pub fn from_json(body: &[u8]) -> Asked {
-        asked_by(&Fields::from_json(body, NAMES).map_err(no_fields)?, NO_CODE)
+        Self::of(&Fields::from_json(body, NAMES).map_err(no_fields)?)?.into_request(NO_CODE)
     }
 
     /// Parses a form (`application/x-www-form-urlencoded`).
     pub fn from_form(body: &[u8]) -> Asked {
-        asked_by(
-            &Fields::from_form(body, NAMES).map_err(no_fields)?,
-            NO_CODE_IN_FORM,
-        )
+        Self::of(&Fields::from_form(body, NAMES).map_err(no_fields)?)?.into_request(NO_CODE_IN_FORM)
     }
 
     /// Parses a query string. Credentials in it are refused unless `may_hold_password`, which is
     /// for pages that were published so (`WXMINT_DANGEROUS_PASSWORD_IN_QUERY`).
     pub fn from_query(query: &str, may_hold_password: bool) -> Asked {
-        asked_by(
-            &of_query(query, (!may_hold_password).then_some(SEND_BY_POST))?,
-            NO_CODE,
-        )
+        let fields = of_query(query, (!may_hold_password).then_some(SEND_BY_POST))?;
+        Self::of(&fields)?.into_request(NO_CODE)
     }
 
     /// Parses a JSON body that may have one further text field, called `name`.
@@ -111,7 +109,7 @@ impl LoginBody {
     ) -> Result<(LoginRequest, Option<String>), Problem> {
         let fields = Fields::from_json(body, &[NAMES, &[name]].concat()).map_err(no_fields)?;
         let further = fields.text(name)?.map(Cow::into_owned);
-        Ok((asked_by(&fields, NO_CODE)?, further))
+        Ok((Self::of(&fields)?.into_request(NO_CODE)?, further))
     }
 
     /// Refuses credentials in the query of a POST whatever the settings say, because that query is
@@ -119,34 +117,41 @@ impl LoginBody {
     pub fn refuse_password_beside_body(query: &str) -> Result<(), Problem> {
         of_query(query, Some(SEND_IN_BODY)).map(drop)
     }
-}
 
-fn asked_by(fields: &Fields<'_>, no_code: &str) -> Asked {
-    let proof = match (fields.parse("code")?, fields.parse("bind_ticket")?) {
-        (Some(code), None) => LoginProof::Code(code),
-        (None, Some(ticket)) => LoginProof::Ticket(ticket),
-        (None, None) => return Err(Problem::invalid(no_code)),
-        (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
-    };
-    let app = fields.parse("appid")?;
-    let credentials = match (
-        fields.parse("username")?,
-        fields.parse("password")?,
-        fields.parse("phone_code")?,
-    ) {
-        (None, None, None) => Credentials::Nothing,
-        (Some(username), Some(password), None) => Credentials::Password(username, password),
-        (None, None, Some(phone_code)) => Credentials::Phone(phone_code),
-        (Some(_), None, _) => return Err(alone("password")),
-        (None, Some(_), _) => return Err(alone("username")),
-        (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
-    };
-    Ok(LoginRequest {
-        app,
-        app_hint: None,
-        proof,
-        credentials,
-    })
+    fn of(fields: &Fields<'_>) -> Result<Self, Problem> {
+        Ok(Self {
+            code: fields.parse("code")?,
+            appid: fields.parse("appid")?,
+            username: fields.parse("username")?,
+            password: fields.parse("password")?,
+            phone_code: fields.parse("phone_code")?,
+            bind_ticket: fields.parse("bind_ticket")?,
+        })
+    }
+
+    /// The login that is asked for. `no_code` is the message if there is no `code`.
+    fn into_request(self, no_code: &str) -> Asked {
+        let proof = match (self.code, self.bind_ticket) {
+            (Some(code), None) => LoginProof::Code(code),
+            (None, Some(ticket)) => LoginProof::Ticket(ticket),
+            (None, None) => return Err(Problem::invalid(no_code)),
+            (Some(_), Some(_)) => return Err(both("code", "bind_ticket")),
+        };
+        let credentials = match (self.username, self.password, self.phone_code) {
+            (None, None, None) => Credentials::Nothing,
+            (Some(username), Some(password), None) => Credentials::Password(username, password),
+            (None, None, Some(phone_code)) => Credentials::Phone(phone_code),
+            (Some(_), None, _) => return Err(alone("password")),
+            (None, Some(_), _) => return Err(alone("username")),
+            (Some(_), Some(_), Some(_)) => return Err(both("password", "phone_code")),
+        };
+        Ok(LoginRequest {
+            app: self.appid,
+            app_hint: None,
+            proof,
+            credentials,
+        })
+    }
 }
 
 /// Adds an example of a right body to the message.

@@ -1,5 +1,7 @@
 //! `/wechat/…`: what a session key is used for after the login.
 
+use std::borrow::Cow;
+
 use actix_web::HttpRequest;
 use actix_web::web::{self, Payload};
 use serde::Serialize;
@@ -24,7 +26,6 @@ const NO_DATA: &str =
 /// WeChat gave them.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the body; `user_data_request` reads it")]
 pub(super) struct UserDataBody {
     /// base64
     encrypted_data: Option<String>,
@@ -34,6 +35,33 @@ pub(super) struct UserDataBody {
     raw_data: Option<String>,
     /// SHA-1 in hexadecimal
     signature: Option<String>,
+}
+
+impl UserDataBody {
+    fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        let fields = Fields::from_json(body, &["encryptedData", "iv", "rawData", "signature"])?;
+        let text = |name| Ok::<_, Problem>(fields.text(name)?.map(Cow::into_owned));
+        Ok(Self {
+            encrypted_data: text("encryptedData")?,
+            iv: text("iv")?,
+            raw_data: text("rawData")?,
+            signature: text("signature")?,
+        })
+    }
+
+    fn user_data(&self) -> Result<UserData, Problem> {
+        let read = match (
+            self.encrypted_data.as_deref(),
+            self.iv.as_deref(),
+            self.raw_data.as_deref(),
+            self.signature.as_deref(),
+        ) {
+            (Some(data), Some(iv), None, None) => UserData::encrypted(data, iv),
+            (None, None, Some(data), Some(signature)) => UserData::raw(data, signature),
+            _ => return Err(Problem::invalid(NO_DATA)),
+        };
+        Ok(read.map_err(TokenActionError::from)?)
+    }
 }
 
 /// The data that was decrypted or checked.
@@ -46,10 +74,23 @@ pub(super) struct UserDataAnswer {
 
 /// The body of `POST /wechat/phone`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; `phone` reads it")]
 pub(super) struct PhoneBody {
     /// The code of the button `open-type="getPhoneNumber"`, which is not a code of wx.login.
-    code: String,
+    #[schema(value_type = String)]
+    code: PhoneCode,
+}
+
+impl PhoneBody {
+    fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        let fields = Fields::from_json(body, &["code"])?;
+        let code = fields.parse("code")?.ok_or_else(|| {
+            let missing = missing("code").detail;
+            Problem::invalid(format!(
+                "{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."
+            ))
+        })?;
+        Ok(Self { code })
+    }
 }
 
 /// A phone number that WeChat has verified.
@@ -90,7 +131,8 @@ pub(super) async fn user_data(
     worker: web::Data<IssuerWorker>,
 ) -> Answer {
     let holder = holder_with_session_key(&request, &worker).await?;
-    let asked = user_data_request(&read_body(payload, USER_DATA_BODY).await?)?;
+    let body = read_body(payload, USER_DATA_BODY).await?;
+    let asked = UserDataBody::from_json(&body)?.user_data()?;
     let max_age = worker.issuer.settings.user_data_max_age;
     let opening = async move {
         worker
@@ -114,14 +156,7 @@ pub(super) async fn phone(
 ) -> Answer {
     let holder = holder_with_session_key(&request, &worker).await?;
     let body = read_body(payload, SMALL_BODY).await?;
-    let code: PhoneCode = Fields::from_json(&body, &["code"])?
-        .parse("code")?
-        .ok_or_else(|| {
-            let missing = missing("code").detail;
-            Problem::invalid(format!(
-                "{missing} Send the code of the button `open-type=\"getPhoneNumber\"`."
-            ))
-        })?;
+    let PhoneBody { code } = PhoneBody::from_json(&body)?;
     let exchange = async move {
         worker
             .login
@@ -201,15 +236,4 @@ pub(crate) async fn token_holder(
         .token_holder(&token)
         .await
         .map_err(by_token)
-}
-
-fn user_data_request(body: &[u8]) -> Result<UserData, Problem> {
-    let fields = Fields::from_json(body, &["encryptedData", "iv", "rawData", "signature"])?;
-    let [data, iv] = [fields.text("encryptedData")?, fields.text("iv")?];
-    let read = match (data, iv, fields.text("rawData")?, fields.text("signature")?) {
-        (Some(data), Some(iv), None, None) => UserData::encrypted(&data, &iv),
-        (None, None, Some(data), Some(signature)) => UserData::raw(&data, &signature),
-        _ => return Err(Problem::invalid(NO_DATA)),
-    };
-    Ok(read.map_err(TokenActionError::from)?)
 }

@@ -100,10 +100,16 @@ const NO_MERCHANT: &str = "No merchant is known by this `auth_code`: WeChat's pu
 
 /// The body of `POST …/merchant`.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body; `merchant` reads it")]
 struct MerchantBody {
     /// As it is in the query with which WeChat sends the merchant's browser back.
     auth_code: String,
+}
+
+impl MerchantBody {
+    fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        let auth_code = text(body, "auth_code")?;
+        Ok(Self { auth_code })
+    }
 }
 
 /// The answer of `POST /wechat/{appid}/merchant`.
@@ -128,10 +134,10 @@ async fn merchant(
 ) -> Answer {
     let act =
         AdminRequest::<AppId>::begin("find_merchant", Right::WeChat, &request, operating).await?;
-    let code = act.audit_failure(
+    let MerchantBody { auth_code } = act.audit_failure(
         read_body(payload, SMALL_BODY)
             .await
-            .and_then(|body| text(&body, "auth_code")),
+            .and_then(|body| MerchantBody::from_json(&body)),
     )?;
     act.show(async move |_, component| {
         let unknown = |why: &str| Problem::new(ProblemCode::UnknownApp, why.to_owned());
@@ -139,9 +145,11 @@ async fn merchant(
         let known = platform
             .ok_or_else(|| unknown(&UnknownApp::NotConfigured.to_string()))?
             .known();
-        let found = known.merchant_of(&code, now()).map(|appid| FoundMerchant {
-            appid: appid.clone(),
-        });
+        let found = known
+            .merchant_of(&auth_code, now())
+            .map(|appid| FoundMerchant {
+                appid: appid.clone(),
+            });
         found.ok_or_else(|| unknown(NO_MERCHANT))
     })
     .await
