@@ -27,6 +27,29 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
 const GRAFANA: [(&str, &str); 2] = [("client_id", "grafana"), ("client_secret", SECRET)];
 
+/// Every act that revokes a login of a site: see [`TestBed::revoke_site_login`].
+const ACTS: [&str; 9] = [
+    "everywhere",
+    "unbind",
+    "end",
+    "block",
+    "end_person",
+    "dissolve",
+    "logout",
+    "revoke",
+    "clients end",
+];
+
+/// A person who is logged in at the mini program and at the site.
+struct SiteLogin {
+    person: String,
+    phone: Answer,
+    /// The site's tokens of the login.
+    first: Answer,
+    /// Its tokens after a renewal.
+    renewed: Answer,
+}
+
 /// The form by which a code is redeemed.
 fn grant<'a>(code: &'a str, redirect_uri: &'a str) -> [(&'a str, &'a str); 4] {
     let grant = ("grant_type", "authorization_code");
@@ -110,6 +133,39 @@ impl<R> TestBed<R> {
 
     async fn log_in_site(&self, person: &str) -> Answer {
         self.redeem(&self.code(person).await).await.expect_login()
+    }
+
+    /// A new person, for a test that tries each of [`ACTS`].
+    async fn log_in_for(&self, act: &str) -> SiteLogin {
+        let person = format!("person-of-{}", act.replace(['_', ' '], "-"));
+        let phone = self.log_in(&person).await.expect_login();
+        let first = self.log_in_site(&person).await;
+        let renewed = self.renew(&first).await.expect_login();
+        SiteLogin {
+            person,
+            phone,
+            first,
+            renewed,
+        }
+    }
+
+    /// Revokes a login of a site by one of [`ACTS`]. `shown` is the token that `revoke` shows: `access_token` or
+    /// `refresh_token`.
+    async fn revoke_site_login(&self, act: &str, login: &SiteLogin, shown: &str) {
+        match act {
+            "logout" => self.log_out(&login.first, false).await,
+            "revoke" => self.revoke(&login.renewed.member(shown)).await,
+            "clients end" => {
+                let mut command = self
+                    .configuration
+                    .command_of(&["clients", "end", "grafana"]);
+                Ended::of(&mut command, "").expect_success();
+            }
+            _ => {
+                self.revokes_user(act, &login.person, &login.phone, OPERATOR)
+                    .await;
+            }
+        }
     }
 
     async fn userinfo(&self, tokens: &Answer) -> Answer {

@@ -78,17 +78,7 @@ async fn an_operator_who_waits_for_the_doctor_is_answered() {
     let asking = bed
         .service()
         .operate("GET", "/doctor", secret, &Value::Null);
-    let stopping = async {
-        until("the doctor is at WeChat", PATIENCE, async || {
-            bed.wechat.asked("/cgi-bin/stable_token").await > 0
-        })
-        .await;
-        bed.service().signal(Signal::TERM);
-        let is_closed = async || TcpStream::connect(bed.service().admin).await.is_err();
-        until("the listeners are closed", PATIENCE, is_closed).await;
-        bed.wechat_link().restore().await;
-    };
-    let (answer, ()) = tokio::join!(asking, stopping);
+    let (answer, ()) = tokio::join!(asking, bed.stop_while_the_doctor_waits());
     assert!(
         answer.status == 200 && answer.body.contains("wechat.credentials"),
         "{answer:?}"

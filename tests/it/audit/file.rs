@@ -6,7 +6,6 @@ use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_setfl, mknodat};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Resource, Rlimit, geteuid, prlimit};
-use tokio::net::TcpStream;
 
 use super::Watched;
 use crate::support::prelude::*;
@@ -193,17 +192,10 @@ async fn the_end_of_the_audit_counts_also_what_an_operator_is_answered_last() {
     .await;
     while (&pipe).write(b" ").is_ok() {}
     bed.wechat_link().withhold_answers().await;
-    let stopping = async {
-        until("the doctor is at WeChat", PATIENCE, async || {
-            bed.wechat.asked("/cgi-bin/stable_token").await > 0
-        })
-        .await;
-        bed.service().signal(Signal::TERM);
-        let is_closed = async || TcpStream::connect(bed.service().admin).await.is_err();
-        until("the listeners are closed", PATIENCE, is_closed).await;
-        bed.wechat_link().restore().await;
-    };
-    let (answer, ()) = tokio::join!(bed.operate("GET", "/doctor"), stopping);
+    let (answer, ()) = tokio::join!(
+        bed.operate("GET", "/doctor"),
+        bed.stop_while_the_doctor_waits()
+    );
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(bed.services[0].end(2 * PATIENCE).await.success());
     let told = bed.service().told("until the end of the process");

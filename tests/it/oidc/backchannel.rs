@@ -111,36 +111,11 @@ async fn a_site_is_told_within_seconds_of_whatever_ends_a_login_and_once() {
     assert_eq!(named["backchannel_logout_supported"], true);
     assert_eq!(named["backchannel_logout_session_supported"], true);
 
-    let acts = [
-        "everywhere",
-        "unbind",
-        "end",
-        "block",
-        "end_person",
-        "dissolve",
-        "logout",
-        "revoke",
-        "clients end",
-    ];
-    for (number, act) in acts.into_iter().enumerate() {
-        let person = &format!("person-of-{}", act.replace(['_', ' '], "-"));
-        let phone = bed.log_in(person).await.expect_login();
-        let first = bed.log_in_site(person).await;
-        let tokens = bed.renew(&first).await.expect_login();
-        let (_, id) = decoded(&first.member("id_token"));
+    for (number, act) in ACTS.into_iter().enumerate() {
+        let login = bed.log_in_for(act).await;
+        let (_, id) = decoded(&login.first.member("id_token"));
         let of_one_login = ["logout", "revoke"].contains(&act);
-        match act {
-            "logout" => bed.log_out(&first, false).await,
-            "revoke" => bed.revoke(&tokens.member("refresh_token")).await,
-            "clients end" => {
-                Ended::of(
-                    &mut bed.configuration.command_of(&["clients", "end", "grafana"]),
-                    "",
-                )
-                .expect_success();
-            }
-            _ => bed.revokes_user(act, person, &phone, OPERATOR).await,
-        }
+        bed.revoke_site_login(act, &login, "refresh_token").await;
         let claims = next_logout(&bed, &server, number, act).await;
         if act == "clients end" {
             // It ends the logins of everybody who was there.
@@ -171,9 +146,9 @@ async fn a_site_is_told_within_seconds_of_whatever_ends_a_login_and_once() {
     }
     // One for each act. The last one also tells of everybody before, but for those of whom no login was left: it was
     // revoked itself, or the person's binding was dissolved.
-    let told_again = acts.len() - 1 - ["unbind", "dissolve", "logout", "revoke"].len();
+    let told_again = ACTS.len() - 1 - ["unbind", "dissolve", "logout", "revoke"].len();
     until("everybody's logins have ended", SOON, async || {
-        tokens_at(&server).len() == acts.len() + told_again
+        tokens_at(&server).len() == ACTS.len() + told_again
     })
     .await;
     let sent = "wxmint_oidc_backchannel_logouts_total{client=\"grafana\",outcome=\"sent\"}";

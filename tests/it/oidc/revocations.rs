@@ -7,18 +7,7 @@ use super::*;
 /// Each at once, because a refresh asks; verifiers learn it by the feed as of every token.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_revokes_the_user_or_the_binding_ends_the_login_of_a_site() {
-    let acts = [
-        "everywhere",
-        "unbind",
-        "end",
-        "block",
-        "end_person",
-        "dissolve",
-        "logout",
-        "revoke",
-        "clients end",
-    ];
-    end_by(builder(), &acts).await;
+    end_by(builder(), &ACTS).await;
 }
 
 /// Nothing is kept of the person then, and without the index nothing names the people of a user.
@@ -41,29 +30,15 @@ async fn whatever_revokes_a_computed_user_ends_the_login_of_a_site() {
 async fn end_by(builder: Builder, acts: &[&str]) {
     let bed = builder.operator().start().await;
     for act in acts.iter().copied() {
-        let person = &format!("person-of-{}", act.replace(['_', ' '], "-"));
-        let phone = bed.log_in(person).await.expect_login();
-        let waiting = bed.code(person).await;
-        let first = bed.log_in_site(person).await;
-        let tokens = bed.renew(&first).await.expect_login();
-        match act {
-            "logout" => bed.log_out(&first, false).await,
-            "revoke" => bed.revoke(&tokens.member("access_token")).await,
-            "clients end" => {
-                Ended::of(
-                    &mut bed.configuration.command_of(&["clients", "end", "grafana"]),
-                    "",
-                )
-                .expect_success();
-            }
-            _ => bed.revokes_user(act, person, &phone, OPERATOR).await,
-        }
+        let login = bed.log_in_for(act).await;
+        let waiting = bed.code(&login.person).await;
+        bed.revoke_site_login(act, &login, "access_token").await;
         assert_eq!(
-            bed.userinfo(&first).await.status,
+            bed.userinfo(&login.first).await.status,
             401,
             "{act}: the first token"
         );
-        bed.expect_ended(&tokens, act).await;
+        bed.expect_ended(&login.renewed, act).await;
         if !["logout", "revoke"].contains(&act) {
             let refused = bed.redeem(&waiting).await;
             assert_eq!(

@@ -4,13 +4,15 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use wxmint::clock::now;
 
 use super::secrets::Place;
 use super::{
     APP_SECRET, APPID, Answer, Breakable, Configuration, Ended, Http, OTHER_APPID, OTHER_SECRET,
-    RedisCluster, RedisServer, Sentinel, Service, SidecarSettings, Simulator, UsersFile,
-    apps_folder, clock_of, command_on, free_port, movable_clock, replace, write_private,
+    PATIENCE, RedisCluster, RedisServer, Sentinel, Service, SidecarSettings, Signal, Simulator,
+    UsersFile, apps_folder, clock_of, command_on, free_port, movable_clock, replace, until,
+    write_private,
 };
 
 /// The store to which `WXMINT_REDIS_URL` leads.
@@ -229,6 +231,19 @@ impl<R> TestBed<R> {
         self.service()
             .operate(method, path, OPERATOR, &Value::Null)
             .await
+    }
+
+    /// Sends SIGTERM to the first service while its doctor waits for WeChat, whose answers were withheld. Lets WeChat
+    /// answer once the listeners are closed.
+    pub(crate) async fn stop_while_the_doctor_waits(&self) {
+        until("the doctor is at WeChat", PATIENCE, async || {
+            self.wechat.asked("/cgi-bin/stable_token").await > 0
+        })
+        .await;
+        self.service().signal(Signal::TERM);
+        let is_closed = async || TcpStream::connect(self.service().admin).await.is_err();
+        until("the listeners are closed", PATIENCE, is_closed).await;
+        self.wechat_link().restore().await;
     }
 
     /// One more service, of the configuration as it is now, once it is ready.
