@@ -10,7 +10,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// WeChat's answer lies in the buffer of its connection until the next one comes, or for the 20 s of an idle
 /// connection.
-const SOON: Duration = Duration::from_mins(1);
+const SOON: Duration = PATIENCE.saturating_mul(6);
 
 /// A thing to look for: its name, and its bytes.
 type Needle = (&'static str, Vec<u8>);

@@ -281,7 +281,7 @@ async fn without_a_ticket_the_service_is_ready_and_refuses_logins_until_operator
     let late = async || {
         Some(log_in(&bed, bed.service(), APPID, "lin").await).filter(|answer| answer.status == 200)
     };
-    eventually("the merchant is let in", Duration::from_secs(30), late)
+    eventually("the merchant is let in", 3 * PATIENCE, late)
         .await
         .expect_login();
     has_ticket(&bed).await;

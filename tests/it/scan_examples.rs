@@ -12,7 +12,7 @@ use crate::support::prelude::*;
 
 const SECRET: &str = "planted-secret-of-the-one-on-duty-5e0c1d";
 /// The deadline of a login at a command line, whose first question comes after 2 s.
-const LOGIN: Duration = Duration::from_secs(20);
+const LOGIN: Duration = PATIENCE.saturating_mul(2);
 
 /// wxmint with clients, and what a reader copies of the examples.
 struct Site {

@@ -11,10 +11,10 @@ use std::{env, fs};
 use tempfile::TempDir;
 
 use crate::example::{Example, Started, copy_folders};
-use crate::support::{Answering, Http, Manner, Process, free_port, repository};
+use crate::support::{Answering, Http, Manner, PATIENCE, Process, free_port, repository};
 
 /// For a JVM, Tomcat and Spring on a busy machine.
-const START: Duration = Duration::from_mins(3);
+const START: Duration = PATIENCE.saturating_mul(18);
 
 /// Versions that the examples name, and those of the Spring Cloud that is for Boot 4.
 const BOOT: &str = "<version>3.5.7</version>";

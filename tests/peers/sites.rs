@@ -22,7 +22,7 @@ use crate::support::{
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
 /// For a Keycloak that builds itself first.
-const START: Duration = Duration::from_secs(110);
+const START: Duration = PATIENCE.saturating_mul(11);
 
 /// A wxmint that has this site as the client `site`.
 async fn bed(redirect_uri: &str) -> TestBed {

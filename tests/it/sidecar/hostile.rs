@@ -9,8 +9,8 @@ use crate::support::prelude::*;
 
 /// A `max-age` of 1 s counts as 10 (`SOONEST`), so that keys are fetched again after 7 to 9 s; a failure takes up to 5
 /// s, and the first two retries up to 1 and 2 s more.
-const TWICE_FAILED: Duration = Duration::from_secs(40);
-const RECOVERY: Duration = Duration::from_mins(1);
+const TWICE_FAILED: Duration = PATIENCE.saturating_mul(4);
+const RECOVERY: Duration = PATIENCE.saturating_mul(6);
 /// The growth of resident memory, in KiB: for thirty connections, their buffers and 64 KiB of an answer.
 const GROWTH: u64 = 24 * 1024;
 /// Two fetches of an endless answer can be sent this before they are given up: the sockets' buffers.
@@ -213,7 +213,7 @@ async fn a_set_that_has_not_changed_is_not_sent_again_and_no_token_is_forgotten_
     assert_eq!(sidecar.verify(&token).await.status, 200);
     let unchanged =
         format!("wxmint_jwks_fetches_total{{issuer=\"{ISSUER}\",outcome=\"unchanged\"}}");
-    until("304", Duration::from_secs(20), async || {
+    until("304", 2 * PATIENCE, async || {
         sidecar.metric(&unchanged).await >= 1.0
     })
     .await;

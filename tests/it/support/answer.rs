@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Error, RequestBuilder, header::HeaderMap, redirect};
 use serde_json::Value;
 
-use super::{decoded, secrets::Secrets};
+use super::{PATIENCE, decoded, secrets::Secrets};
 
 /// A hang is a failure of the test and not of its patience.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = PATIENCE.saturating_mul(3);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {

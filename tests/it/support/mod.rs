@@ -75,7 +75,7 @@ pub(crate) use self::load::Load;
 pub(crate) use self::process::{Process, Signal, closed_pipe, on_a_full_disk, raise_open_files};
 pub(crate) use self::proxy::Breakable;
 pub(crate) use self::redis_cluster::RedisCluster;
-pub(crate) use self::redis_server::{RedisServer, free_port, movable_clock};
+pub(crate) use self::redis_server::{PATIENCE, RedisServer, free_port, movable_clock};
 pub(crate) use self::sentinel::Sentinel;
 pub(crate) use self::service::{Service, sample};
 pub(crate) use self::sidecar::{Sidecar, SidecarSettings};
@@ -232,9 +232,6 @@ pub(crate) fn url_of_documented_user(redis: &RedisServer, password: &str, more: 
     redis.command::<()>(&rule.split_whitespace().collect::<Vec<_>>());
     format!("redis://wxmint:{password}@127.0.0.1:{}", redis.port())
 }
-
-/// For what takes milliseconds on an idle machine, and may take longer on a busy one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The machine may add this to a deadline that the service keeps. In `make nightly` it does nothing else.
 pub(crate) const BUSY: Duration = match env!("CARGO_CRATE_NAME").as_bytes() {

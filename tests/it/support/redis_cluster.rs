@@ -13,7 +13,7 @@ const PRIMARIES: usize = 3;
 const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A vote among the nodes comes after [`NODE_TIMEOUT`] and takes another second.
-const FAILOVER: Duration = Duration::from_secs(30);
+const FAILOVER: Duration = PATIENCE.saturating_mul(3);
 
 /// The nodes are numbered: first those that begin as primaries, then the replicas of the first, of the second…
 pub(crate) struct RedisCluster {

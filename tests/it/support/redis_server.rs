@@ -14,8 +14,17 @@ use std::{env, thread};
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-/// For what takes milliseconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long tests wait for what takes milliseconds on an idle machine. The other waits of tests that start processes
+/// are multiples of it, or have `BUSY` in them, which is as long. If `WXMINT_TEST_PATIENCE=30` is set when tests are
+/// compiled, for a slow machine, it is 30 s.
+pub(crate) const PATIENCE: Duration =
+    Duration::from_secs(match option_env!("WXMINT_TEST_PATIENCE") {
+        Some(text) => match u64::from_str_radix(text, 10) {
+            Ok(seconds) => seconds,
+            Err(_) => panic!("WXMINT_TEST_PATIENCE must be a number of seconds"),
+        },
+        None => 10,
+    });
 const POLL: Duration = Duration::from_millis(5);
 /// In each server's folder. Sentinel writes its configuration to the file that it was started with.
 pub(crate) const EMPTY_FILE: &str = "written-by-itself.conf";

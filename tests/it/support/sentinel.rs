@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use redis::RedisResult;
 
-use super::{RedisServer, eventually, redis_server::EMPTY_FILE, until};
+use super::{PATIENCE, RedisServer, eventually, redis_server::EMPTY_FILE, until};
 
 /// The name under which the sentinels know the primary.
 const MASTER: &str = "wxmint";
@@ -13,7 +13,7 @@ const CLIENT: &str = "client";
 /// How long a server may say nothing before a sentinel takes it for dead. Shorter, and a busy machine loses some.
 const DOWN_AFTER: Duration = Duration::from_secs(1);
 /// A vote among the sentinels may be lost and be repeated.
-const FAILOVER: Duration = Duration::from_secs(30);
+const FAILOVER: Duration = PATIENCE.saturating_mul(3);
 
 /// Sentinel's own intervals, some of which are seconds: what is waited for in a test is the failover, not them.
 const INTERVALS: &str = "info-period 500 ping-period 200 ask-period 200 publish-period 200 election-timeout 2000 \

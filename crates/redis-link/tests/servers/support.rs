@@ -48,16 +48,13 @@ use wxmint_redis_link::{
 pub(crate) use self::accepting::Accepting;
 pub(crate) use self::proxy::Breakable;
 pub(crate) use self::redis_cluster::RedisCluster;
-pub(crate) use self::redis_server::{EMPTY_FILE, RedisServer, free_port};
+pub(crate) use self::redis_server::{EMPTY_FILE, PATIENCE, RedisServer, free_port};
 pub(crate) use self::sentinel::Sentinel;
 pub(crate) use self::tls::Authority;
 pub(crate) use self::wait::{eventually, until};
 
-/// The limit for work that takes milliseconds on an idle machine, but may take longer on a busy
-/// one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The limit for a failover, which takes the servers some seconds.
-pub(crate) const FAILED_OVER: Duration = Duration::from_secs(30);
+pub(crate) const FAILED_OVER: Duration = PATIENCE.saturating_mul(3);
 /// The deadline of a call, plus the delay of a busy machine.
 pub(crate) const FAST: Duration = DEADLINE.saturating_add(Duration::from_secs(2));
 /// The limit for a whole test.
