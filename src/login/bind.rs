@@ -101,7 +101,7 @@ impl Bind<'_> {
         match bound.generation {
             // The login stored a session key before it found the block.
             Generation::Computed if bound.blocked => {
-                self.store.sessions.delete_keys(person, None).await?
+                self.store.sessions.delete_keys(person, None).await?;
             }
             Generation::Computed => {}
             Generation::Numbered(_) => {
