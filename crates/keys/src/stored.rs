@@ -256,18 +256,20 @@ mod tests {
 
     #[test]
     fn whoever_replaces_all_keys_ends_all_logins_and_this_is_never_forgotten() {
-        let [old, new] = [0, 1].map(|second| {
+        // The second one is published and has not signed yet.
+        let [old, next, new] = [0, 3_600, 1].map(|second| {
             PrivateJwk::generate(
                 Algorithm::EdDsa,
                 DateTime::UNIX_EPOCH + TimeDelta::seconds(second),
             )
+            .expect("a key")
         });
-        let mut stored = StoredKeys::of([old.expect("a key")]);
+        let kids = [&old, &next].map(|key| key.kid().to_owned());
+        let mut stored = StoredKeys::of([old, next]);
         assert_eq!(stored.check().expect("a set").all_revoked_at, None);
-        stored.replace(
-            new.expect("a key"),
-            DateTime::UNIX_EPOCH + TimeDelta::seconds(100),
-        );
+        stored.replace(new, DateTime::UNIX_EPOCH + TimeDelta::seconds(100));
+        let revoked = stored.revoked.iter().map(|revoked| &revoked.kid);
+        assert!(revoked.eq(&kids), "{:?}", stored.revoked);
         stored.purge_revoked(DateTime::UNIX_EPOCH + TimeDelta::days(365));
         let read = KeySet::parse(&stored.content()).expect("a set");
         assert_eq!((read.all_revoked_at, read.revoked), (Some(165), vec![]));

@@ -3279,6 +3279,24 @@ mod redis_only {
     }
 
     #[tokio::test(flavor = "local")]
+    async fn a_session_that_is_sealed_again_expires_when_it_would_have() {
+        let server = RedisServer::start().await;
+        let store = server.store();
+        let owner = with_session(&store, "o1").await;
+        let key = format!("wxmint:{{{}:o1}}:session", app());
+        server.cli(&["EXPIRE", &key, "1000"]);
+        store
+            .sessions
+            .reseal(&owner, &sealed("k1"), &sealed("k1 anew"))
+            .await
+            .expect("resealed");
+        let kept = store.sessions.keys(&owner).await;
+        assert_eq!(kept, Ok(vec![sealed("k1 anew")]));
+        let left: i64 = server.cli(&["TTL", &key]).parse().expect("seconds");
+        assert!((1..=1000).contains(&left), "{left}");
+    }
+
+    #[tokio::test(flavor = "local")]
     async fn a_revocation_of_a_later_version_keeps_verifiers_from_no_other() {
         let server = RedisServer::start().await;
         let store = server.store();

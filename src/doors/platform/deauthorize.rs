@@ -303,7 +303,7 @@ mod tests {
 
     use wxmint_ids::{Platform, UserId};
     use wxmint_keys::{PrivateJwk, token::Issued, vault::Sealed};
-    use wxmint_store::{AttemptId, ExchangeTimestamp, Store, TokenState};
+    use wxmint_store::{AttemptId, Bound, ExchangeTimestamp, Store, TokenState};
     use wxmint_verify::Algorithm;
 
     use super::*;
@@ -329,8 +329,8 @@ mod tests {
         format!("user-of-{openid}").parse().expect("a user")
     }
 
-    /// Logs a person in with a code of the first time, at the second time.
-    async fn log_in(store: &Store, openid: &str, [code, login]: [DateTime<Utc>; 2]) {
+    /// Binds a person, as an import does: no login of the person is known.
+    async fn bind(store: &Store, openid: &str) -> Bound {
         let (person, attempt) = (person(openid), AttemptId::random());
         let binder = Binder {
             store,
@@ -347,7 +347,13 @@ mod tests {
             user: user(openid),
             made: false,
         };
-        let bound = binder.bind(&named, free).await.expect("bound");
+        binder.bind(&named, free).await.expect("bound")
+    }
+
+    /// Logs a person in with a code of the first time, at the second time.
+    async fn log_in(store: &Store, openid: &str, [code, login]: [DateTime<Utc>; 2]) {
+        let bound = bind(store, openid).await;
+        let (person, attempt) = (person(openid), AttemptId::random());
         let order = ExchangeTimestamp::new(code.timestamp_micros().unsigned_abs(), &attempt);
         let key = (order, Sealed::nothing());
         store
@@ -397,6 +403,20 @@ mod tests {
         log_in(store, "ticket", [before, later]).await;
         assert!(follower.walk(&due, began).await.is_empty());
         assert!(is_ended(store, "ticket", later).await);
+    }
+
+    /// The record of a login may have been lost.
+    #[actix_web::test]
+    async fn the_tokens_of_a_person_of_whom_no_login_is_known_are_revoked_too() {
+        let bed = Bed::start().await;
+        let store = &bed.login.store;
+        bind(store, "imported").await;
+        leaves(&bed).await;
+        let follower = bed.follower();
+        let (oldest, _) = follower.since().await;
+        let left = follower.walk(&BTreeSet::from([app(1)]), oldest).await;
+        assert!(left.is_empty());
+        assert!(is_ended(store, "imported", now()).await);
     }
 
     #[actix_web::test]

@@ -287,7 +287,9 @@ async fn a_dead_site_delays_no_other_one_and_is_told_when_it_comes_back() {
     .await;
 
     // It answers at once from now on. The tries that wait for it end first, because their pauses grow with their age.
-    dead.at(OUT, Manner::says("503 Service Unavailable", "", ""));
+    // A redirect, such as to a page of an identity provider in front of the site, has taken nothing either.
+    let redirect = Manner::says("302 Found", "Location: /login\r\n", "");
+    dead.at(OUT, redirect);
     let answered = async || {
         let calls = dead.calls_of(OUT);
         calls.iter().rev().take(3).all(|call| call.sent() > 0)

@@ -213,11 +213,11 @@ mod tests {
     #[test]
     fn an_event_of_several_names_only_what_they_have_in_common() {
         let (folded, now) = (Folded(Mutex::default()), DateTime::UNIX_EPOCH);
-        for (user, app_kind) in [
-            ("mei", None),
-            ("alice", None),
-            ("alice", None),
-            ("bob", Some("website")),
+        for (user, person, app_kind) in [
+            ("mei", "a", None),
+            ("alice", "a", None),
+            ("alice", "b", None),
+            ("bob", "b", Some("website")),
         ] {
             let origin = Origin {
                 address: Some("192.0.2.1".into()),
@@ -227,6 +227,7 @@ mod tests {
                 "a",
                 Event {
                     user: user.parse().ok(),
+                    person: Some(person.to_owned()),
                     app_kind,
                     origin,
                     ..refused()
@@ -242,6 +243,7 @@ mod tests {
             (&event.user, event.app_kind, event.origin.address.as_deref()),
             (&None, None, Some("192.0.2.1"))
         );
+        assert_eq!(event.person, None, "they were two persons");
     }
 
     #[test]
