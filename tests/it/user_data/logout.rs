@@ -1,7 +1,5 @@
 //! Logging out: the token is refused here from then on, at every replica and every endpoint, the session key is gone.
 
-use chrono::Utc;
-
 use super::{
     LOGOUT, NUMBER, Replicas, SESSION, Session, data_of, endpoints, sealing::sealed_phone,
 };
@@ -51,11 +49,12 @@ impl Replicas {
 async fn a_logout_with_an_older_token_leaves_the_session_key_of_a_later_login() {
     let replicas = Replicas::start().await;
     let older = replicas.log_in("lin").await;
-    let second = Utc::now().timestamp();
-    until("a later second", PATIENCE, async || {
-        Utc::now().timestamp() > second
-    })
-    .await;
+    let second = || {
+        let (second, _): (u64, u64) = replicas.0.redis.command(&["TIME"]);
+        second
+    };
+    let of_older = second();
+    until("a later second", PATIENCE, async || second() > of_older).await;
     let later = replicas.log_in("lin").await;
     replicas.log_out(0, &older, &Value::Null).await;
     replicas.expect_refused(&older).await;
