@@ -2170,10 +2170,7 @@ async fn a_token_is_dated_with_the_first_second_that_no_revocation_names_and_lat
     clippy::cognitive_complexity,
     reason = "a case reads from top to bottom"
 )]
-#[expect(
-    clippy::too_many_lines,
-    reason = "a case reads from top to bottom"
-)]
+#[expect(clippy::too_many_lines, reason = "a case reads from top to bottom")]
 async fn a_blocked_user_takes_nobody_and_each_login_of_the_users_people_finds_the_block(
     store: Rc<Store>,
 ) {
@@ -4561,10 +4558,7 @@ mod redis_only {
     /// Only this service refuses a refresh token, which lives longer than any access token, so no
     /// entry of the stream names it.
     #[tokio::test(flavor = "local")]
-    #[expect(
-        clippy::too_many_lines,
-        reason = "a case reads from top to bottom"
-    )]
+    #[expect(clippy::too_many_lines, reason = "a case reads from top to bottom")]
     async fn the_record_of_a_revocation_is_kept_as_long_as_a_login_of_a_site_can_be_renewed() {
         let [minutes, days, weeks] = [5 * 60, 3 * 86_400, 20 * 86_400].map(Duration::from_secs);
         for how in ["of a user", "of an app", "of a client", "by another login"] {
