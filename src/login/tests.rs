@@ -250,7 +250,7 @@ async fn is_ended(store: &Store, name: &str, app: &str) -> bool {
     )
 }
 
-/// What the store asks of the token of a login.
+/// The token of a login as the store is asked about it.
 fn issued_of(logged_in: &LoggedIn) -> Issued {
     let payload = logged_in.token.expose().split('.').nth(1);
     let payload = BASE64_URL_SAFE_NO_PAD.decode(payload.expect("three parts"));

@@ -219,7 +219,7 @@ pub mod packed {
         })
     }
 
-    /// What the encodings of another platform than WeChat begin with.
+    /// The first bytes of the encodings of another platform than WeChat.
     fn of_platform(platform: Platform) -> [u8; 2] {
         [OF_PLATFORM, platform.number()]
     }

@@ -66,8 +66,8 @@ impl Platform {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    /// What stands before an AppID in the name of a Redis key. It is empty for WeChat, and ends
-    /// with a slash otherwise, which no AppID contains.
+    /// The text before an AppID in the name of a Redis key. It is empty for WeChat, and ends with a
+    /// slash otherwise, which no AppID contains.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::WeChat => "",
@@ -127,8 +127,8 @@ impl UnionScope {
         &self.word
     }
 
-    /// What stands before a unionid in the name of a Redis key. It is empty for WeChat, and ends
-    /// with a colon otherwise, which no unionid contains.
+    /// The text before a unionid in the name of a Redis key. It is empty for WeChat, and ends with
+    /// a colon otherwise, which no unionid contains.
     pub fn prefix(&self) -> String {
         if self.platform == Platform::WeChat {
             String::new()

@@ -217,6 +217,6 @@ async fn the_eighth_failure_at_whatever_replica_drops_the_session_key_like_any_o
         .decrypt(0, &again, &sealed_phone(FOREIGN_KEY, NUMBER))
         .await;
     expect_undecryptable(failed);
-    // What came while there was no key to guess is not among the failures.
+    // Data that came while there was no key to guess does not count as a failure.
     opens(&again).await;
 }

@@ -28,7 +28,7 @@ pub struct ErasedPerson {
     pub counters: u64,
 }
 
-/// What an erasure does for all kinds of a person's data at once. One script deletes the binding,
+/// Erases all kinds of a person's data at once. One script deletes the binding,
 /// the session and the counters, so that a login at the same time comes before or after all of it.
 /// One scan finds sessions and unionids, because a scan reads the names of all keys.
 #[derive(Clone)]

@@ -107,7 +107,7 @@ pub struct Store {
     pub codes: Codes,
     /// The records of logins.
     pub logins: LoginRecords,
-    /// Which user each person has, and which persons each user has.
+    /// The user of each person, and the persons of each user.
     pub bindings: Bindings,
     /// The users to whom unionids are linked.
     pub union_ids: UnionIds,
@@ -117,7 +117,7 @@ pub struct Store {
     pub tickets: Tickets,
     /// The steps of an unbinding that also revoke tokens.
     pub unbindings: Unbindings,
-    /// What an erasure does for all kinds of a person's data at once.
+    /// Erases all kinds of a person's data at once.
     pub erasures: Erasures,
     /// Revocations of tokens, and blocks of users.
     pub revocations: Revocations,
@@ -125,17 +125,17 @@ pub struct Store {
     pub revocation_stream: RevocationStream,
     /// The lives of tokens.
     pub token_lives: TokenLives,
-    /// Which clients have tokens of which users.
+    /// The clients that have tokens of a user.
     pub client_tokens: ClientTokens,
     /// Access tokens at WeChat, which all replicas share.
     pub access_tokens: AccessTokenLeases,
-    /// What doors keep here.
+    /// Texts that doors keep here.
     pub texts: KeptTexts,
     session_ttl: Duration,
     caches: Caches,
 }
 
-/// What this worker thread remembers of the store. All values of a store share it.
+/// Facts about the store that this worker thread remembers. All values of a store share them.
 #[derive(Clone)]
 struct Caches {
     earlier: EarlierParts,

@@ -1,4 +1,4 @@
-//! What doors and other rooms keep in the store: texts, each at a key of their own.
+//! Texts that doors and other rooms keep in the store, each at a key of its own.
 
 use std::{rc::Rc, time::Duration};
 
