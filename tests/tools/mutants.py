@@ -15,7 +15,7 @@ no test are planted together: all tests are run, for each failing test the fault
 has noticed, and all tests are run again without the faults that were noticed, until none fails. What fails without any fault
 is no notice. A test that hangs has noticed the fault.
 
---only tries the faults whose text or file has this TEXT. After MINUTES (15) everything that runs is ended, what was not tried
+--only tries the faults whose text or file has this TEXT. After MINUTES (25) everything that runs is ended, what was not tried
 to its end is named, and the exit code is 1, as it is if a fault is not noticed, names no test, or its text is no longer there.
 LIST is another list than tests/mutants.toml. --check plants nothing: it says which texts and tests are no longer there.
 """
@@ -490,7 +490,7 @@ def main() -> int:
         return supervise(numbers, output, float(until), command)
     parser = argparse.ArgumentParser(description="plants the faults of tests/mutants.toml")
     parser.add_argument("list", nargs="?", type=Path, default=ROOT / "tests/mutants.toml")
-    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--minutes", type=float, default=25)
     parser.add_argument("--only", default="")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
