@@ -314,7 +314,12 @@ async fn a_code_can_be_sent_again_after_a_login_that_was_refused_before_wechat_w
         .expect("kept");
     let refused = log_in_by_code(&login).await;
     assert!(
-        matches!(refused, Err(LoginError::Unavailable(Unavailable::Store(_)))),
+        matches!(
+            refused,
+            Err(LoginError::Request(RequestError::Unavailable(
+                Unavailable::Store(_)
+            )))
+        ),
         "{refused:?}"
     );
     login.store.texts.delete(lives).await.expect("gone");
@@ -326,8 +331,8 @@ async fn a_code_can_be_sent_again_after_a_login_that_was_refused_before_wechat_w
     assert!(
         matches!(
             refused,
-            Err(LoginError::Unavailable(Unavailable::WeChat(
-                CallError::NotSent { .. }
+            Err(LoginError::Request(RequestError::Unavailable(
+                Unavailable::WeChat(CallError::NotSent { .. })
             )))
         ),
         "{refused:?}"
@@ -356,13 +361,20 @@ async fn the_code_of_a_website_is_used_also_if_only_the_call_for_the_unionid_can
     let failed = log_in_by_code(&login).await.expect_err("no unionid");
     let text = failed.to_string();
     assert!(
-        matches!(failed, LoginError::Unavailable(Unavailable::WeChat(_)))
-            && text.contains("was not sent"),
+        matches!(
+            failed,
+            LoginError::Request(RequestError::Unavailable(Unavailable::WeChat(_)))
+        ) && text.contains("was not sent"),
         "{text}"
     );
     let again = log_in_by_code(&login).await;
     assert!(
-        matches!(again, Err(LoginError::WeChat(WeChatRefusal::CodeUsed))),
+        matches!(
+            again,
+            Err(LoginError::Request(RequestError::WeChat(
+                WeChatRefusal::CodeUsed
+            )))
+        ),
         "{again:?}"
     );
 }
@@ -374,12 +386,22 @@ async fn a_code_is_used_also_if_its_repetition_after_a_system_error_cannot_be_se
     let login = worker(&wechat);
     let failed = log_in_by_code(&login).await;
     assert!(
-        matches!(failed, Err(LoginError::Unavailable(Unavailable::WeChat(_)))),
+        matches!(
+            failed,
+            Err(LoginError::Request(RequestError::Unavailable(
+                Unavailable::WeChat(_)
+            )))
+        ),
         "{failed:?}"
     );
     let again = log_in_by_code(&login).await;
     assert!(
-        matches!(again, Err(LoginError::WeChat(WeChatRefusal::CodeUsed))),
+        matches!(
+            again,
+            Err(LoginError::Request(RequestError::WeChat(
+                WeChatRefusal::CodeUsed
+            )))
+        ),
         "{again:?}"
     );
 }
@@ -406,7 +428,12 @@ async fn nobody_logs_in_while_the_life_of_tokens_cannot_be_noted() {
             .log_in(request, &mut attempt(&mut audit_context))
             .await;
         assert!(
-            matches!(refused, Err(LoginError::Unavailable(Unavailable::Store(_)))),
+            matches!(
+                refused,
+                Err(LoginError::Request(RequestError::Unavailable(
+                    Unavailable::Store(_)
+                )))
+            ),
             "{refused:?}"
         );
     }
@@ -509,7 +536,13 @@ async fn a_ticket_makes_no_token_of_an_app_that_has_left() {
             .await;
         assert_eq!(answer.is_ok(), is_known, "{app}: {answer:?}");
         assert!(
-            is_known || matches!(answer, Err(LoginError::App(AppRefusal::Unknown(_)))),
+            is_known
+                || matches!(
+                    answer,
+                    Err(LoginError::Request(RequestError::App(AppRefusal::Unknown(
+                        _
+                    ))))
+                ),
             "{answer:?}"
         );
         assert_eq!(

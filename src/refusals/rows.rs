@@ -91,10 +91,7 @@ const SPENT_PHONE_CODE_ALONE: &str = "This `code` has been used before. Let the 
 impl ClientError for LoginError {
     fn row(&self) -> ProblemRow {
         let (code, detail) = match self {
-            Self::App(error) => return error.row(),
-            Self::WeChat(error) => return error.row(),
-            Self::Limited(error) => return error.row(),
-            Self::Unavailable(error) => return error.row(),
+            Self::Request(error) => return error.row(),
             Self::NotAccepted(field) => {
                 let detail = format!(
                     "The field `{field}` is not accepted here. The account backend of this service does not use it."
@@ -129,13 +126,10 @@ impl ClientError for LoginError {
 impl ClientError for TokenActionError {
     fn row(&self) -> ProblemRow {
         let (code, detail) = match self {
-            Self::App(error @ AppRefusal::Unknown(_)) => {
+            Self::Request(error @ RequestError::App(AppRefusal::Unknown(_))) => {
                 return error.row().with_detail(NOT_CONFIGURED_ANY_MORE);
             }
-            Self::App(error) => return error.row(),
-            Self::WeChat(error) => return error.row(),
-            Self::Limited(error) => return error.row(),
-            Self::Unavailable(error) => return error.row(),
+            Self::Request(error) => return error.row(),
             Self::TokenRevoked => return no_valid_token().into(),
             Self::ClientTokenNotAllowed => (Code::Forbidden, CLIENT_TOKEN),
             Self::NotListed => (Code::Forbidden, NOT_LISTED_BY_TOKEN),
@@ -156,10 +150,7 @@ impl ClientError for TokenActionError {
 impl ClientError for ServiceError {
     fn row(&self) -> ProblemRow {
         match self {
-            Self::App(error) => error.row(),
-            Self::WeChat(error) => error.row(),
-            Self::Limited(error) => error.row(),
-            Self::Unavailable(error) => error.row(),
+            Self::Request(error) => error.row(),
             Self::PersonNotFound => ProblemRow::new(Code::UnknownPerson, NO_SUCH_PERSON),
             Self::NotListed(error) => error.row(),
             Self::SessionKeyMissing => ProblemRow::new(Code::SessionKeyMissing, NO_SESSION_KEY),
@@ -170,9 +161,7 @@ impl ClientError for ServiceError {
 impl ClientError for OperatorError {
     fn row(&self) -> ProblemRow {
         match self {
-            Self::App(error) => error.row(),
-            Self::WeChat(error) => error.row(),
-            Self::Unavailable(error) => error.row(),
+            Self::AppCall(error) => error.row(),
             Self::PersonNotFound => ProblemRow::new(Code::UnknownPerson, NO_SUCH_PERSON),
             Self::NotListed(error) => error.row(),
         }

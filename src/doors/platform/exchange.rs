@@ -392,7 +392,9 @@ mod tests {
     use crate::apps::{AppsSource, CurrentApps};
     use crate::doors::platform::known::COMPARED;
     use crate::doors::platform::test_fixture::{Bed, app};
-    use crate::login::{AuditContext, Credentials, LoginError, LoginProof, LoginRequest};
+    use crate::login::{
+        AuditContext, Credentials, LoginError, LoginProof, LoginRequest, RequestError,
+    };
 
     #[actix_web::test]
     async fn before_the_list_is_compared_a_login_hears_why_the_platform_has_no_token() {
@@ -507,7 +509,12 @@ mod tests {
         });
         let refused = log_in("0123456789abcdef0123456789abcde1").await;
         assert!(
-            matches!(refused, Err(LoginError::App(AppRefusal::Unknown(_)))),
+            matches!(
+                refused,
+                Err(LoginError::Request(RequestError::App(AppRefusal::Unknown(
+                    _
+                ))))
+            ),
             "{refused:?}"
         );
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wxmint_ids::{AppId, UserId};
 use wxmint_store::Ticket;
 
-use super::{AppRefusal, LimitReached, RequestError, Unavailable, WeChatRefusal};
+use super::RequestError;
 use crate::login::{AccountCheckError, BindError, PhoneNumberError};
 
 /// Why a login is refused: either the client must change something, or something is wrong here or
@@ -13,13 +13,7 @@ use crate::login::{AccountCheckError, BindError, PhoneNumberError};
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     #[error(transparent)]
-    App(AppRefusal),
-    #[error(transparent)]
-    WeChat(WeChatRefusal),
-    #[error(transparent)]
-    Limited(LimitReached),
-    #[error(transparent)]
-    Unavailable(Unavailable),
+    Request(RequestError),
     #[error("the account backend takes no `{0}`")]
     NotAccepted(&'static str),
     #[error("the bind ticket is unknown, expired or spent")]
@@ -59,12 +53,7 @@ pub enum LoginError {
 
 impl<E: Into<RequestError>> From<E> for LoginError {
     fn from(error: E) -> Self {
-        match error.into() {
-            RequestError::App(error) => Self::App(error),
-            RequestError::WeChat(error) => Self::WeChat(error),
-            RequestError::Limited(error) => Self::Limited(error),
-            RequestError::Unavailable(error) => Self::Unavailable(error),
-        }
+        Self::Request(error.into())
     }
 }
 
@@ -83,7 +72,7 @@ impl From<BindError> for LoginError {
         match error {
             BindError::AlreadyBound => Self::AlreadyBound,
             BindError::Blocked => Self::Blocked,
-            BindError::Unavailable(error) => Self::Unavailable(error),
+            BindError::Unavailable(error) => error.into(),
         }
     }
 }

@@ -1,17 +1,14 @@
 //! Why an operator's request is refused.
 
-use super::{AppCallError, AppRefusal, NotListed, Unavailable, WeChatRefusal};
+use super::{AppCallError, NotListed};
 
 /// Why an operator's request about a user or a person is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
+    /// The app is unknown, or no app can be called unknown, because WeChat refuses to list a
+    /// platform's merchants; or the store does not answer.
     #[error(transparent)]
-    App(AppRefusal),
-    /// No app can be called unknown, because WeChat refuses to list a platform's merchants.
-    #[error(transparent)]
-    WeChat(WeChatRefusal),
-    #[error(transparent)]
-    Unavailable(Unavailable),
+    AppCall(AppCallError),
     #[error("this openid is bound to nobody")]
     PersonNotFound,
     #[error(transparent)]
@@ -20,10 +17,6 @@ pub enum OperatorError {
 
 impl<E: Into<AppCallError>> From<E> for OperatorError {
     fn from(error: E) -> Self {
-        match error.into() {
-            AppCallError::App(error) => Self::App(error),
-            AppCallError::WeChat(error) => Self::WeChat(error),
-            AppCallError::Unavailable(error) => Self::Unavailable(error),
-        }
+        Self::AppCall(error.into())
     }
 }

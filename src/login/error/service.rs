@@ -1,18 +1,12 @@
 //! Why a request of the business's own services is refused.
 
-use super::{AppRefusal, LimitReached, NotListed, RequestError, Unavailable, WeChatRefusal};
+use super::{NotListed, RequestError};
 
 /// Why a request of the business's own services is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     #[error(transparent)]
-    App(AppRefusal),
-    #[error(transparent)]
-    WeChat(WeChatRefusal),
-    #[error(transparent)]
-    Limited(LimitReached),
-    #[error(transparent)]
-    Unavailable(Unavailable),
+    Request(RequestError),
     #[error("nobody in this app is bound to this user")]
     PersonNotFound,
     #[error(transparent)]
@@ -23,11 +17,6 @@ pub enum ServiceError {
 
 impl<E: Into<RequestError>> From<E> for ServiceError {
     fn from(error: E) -> Self {
-        match error.into() {
-            RequestError::App(error) => Self::App(error),
-            RequestError::WeChat(error) => Self::WeChat(error),
-            RequestError::Limited(error) => Self::Limited(error),
-            RequestError::Unavailable(error) => Self::Unavailable(error),
-        }
+        Self::Request(error.into())
     }
 }

@@ -2,20 +2,14 @@
 
 use wxmint_wechat::Malformed;
 
-use super::{AppRefusal, LimitReached, RequestError, Unavailable, WeChatRefusal};
+use super::RequestError;
 use crate::login::PhoneNumberError;
 
 /// Why a request with a valid token is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenActionError {
     #[error(transparent)]
-    App(AppRefusal),
-    #[error(transparent)]
-    WeChat(WeChatRefusal),
-    #[error(transparent)]
-    Limited(LimitReached),
-    #[error(transparent)]
-    Unavailable(Unavailable),
+    Request(RequestError),
     #[error("the token has been revoked")]
     TokenRevoked,
     #[error("a page's token is not good for this")]
@@ -43,12 +37,7 @@ pub enum TokenActionError {
 
 impl<E: Into<RequestError>> From<E> for TokenActionError {
     fn from(error: E) -> Self {
-        match error.into() {
-            RequestError::App(error) => Self::App(error),
-            RequestError::WeChat(error) => Self::WeChat(error),
-            RequestError::Limited(error) => Self::Limited(error),
-            RequestError::Unavailable(error) => Self::Unavailable(error),
-        }
+        Self::Request(error.into())
     }
 }
 
