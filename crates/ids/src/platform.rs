@@ -1,10 +1,11 @@
 //! The platforms of mini programs, and what keeps the ids of two platforms apart.
 
-use std::{str::FromStr, sync::Arc};
+use std::str::FromStr;
 
 use derive_more::{Display, FromStr as ByName};
+use wxmint_verify::identifier;
 
-use crate::{InvalidId, is_base64url};
+use crate::{InvalidId, WORD, is_base64url, unprintable};
 
 /// A platform that runs mini programs. Its name stands in the names of Redis keys, in computed user
 /// ids, exports, audit events and metrics, so that equal ids of two platforms are two persons.
@@ -83,57 +84,50 @@ impl Platform {
     }
 }
 
+identifier! {
+    /// The operator's word for apps that share unionids.
+    ScopeWord, 64, WORD, is_base64url
+}
+unprintable!(ScopeWord);
+
+identifier! {
+    /// A unionid as its platform writes it.
+    UnionIdText, 128, WORD, is_base64url
+}
+unprintable!(UnionIdText);
+
 /// The apps that share unionids: a platform and, because one platform can have several such groups
 /// of apps, the operator's word for the group. WeChat's unionids are in one scope, because their
 /// texts differ anyway.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UnionScope {
-    platform: Platform,
-    /// Empty for WeChat.
-    word: Arc<str>,
-}
+pub struct UnionScope(Option<(Platform, ScopeWord)>);
 
 impl UnionScope {
-    /// The most bytes that a word may have.
-    pub const MAX_WORD: usize = 64;
-
     /// The scope of a platform's apps that have this word. It is ignored for WeChat.
     pub fn new(platform: Platform, word: &str) -> Result<Self, InvalidId> {
         if platform == Platform::WeChat {
-            return Ok(Self::default());
-        }
-        match word {
-            "" => Err(InvalidId::Empty),
-            word if !word.bytes().all(is_base64url) => Err(InvalidId::Alphabet {
-                alphabet: crate::WORD,
-            }),
-            word if word.len() > Self::MAX_WORD => Err(InvalidId::TooLong {
-                limit: Self::MAX_WORD,
-            }),
-            word => Ok(Self {
-                platform,
-                word: word.into(),
-            }),
+            Ok(Self::default())
+        } else {
+            Ok(Self(Some((platform, word.parse()?))))
         }
     }
 
     /// The platform of the apps.
     pub fn platform(&self) -> Platform {
-        self.platform
+        self.0.as_ref().map_or(Platform::WeChat, |(of, _)| *of)
     }
 
     /// The operator's word for the apps. It is empty for WeChat.
     pub fn word(&self) -> &str {
-        &self.word
+        self.0.as_ref().map_or("", |(_, word)| word.as_str())
     }
 
     /// The text before a unionid in the name of a Redis key. It is empty for WeChat, and ends with
     /// a colon otherwise, which no unionid contains.
     pub fn prefix(&self) -> String {
-        if self.platform == Platform::WeChat {
-            String::new()
-        } else {
-            [self.platform.prefix(), &self.word, ":"].concat()
+        match &self.0 {
+            None => String::new(),
+            Some((platform, word)) => [platform.prefix(), word.as_str(), ":"].concat(),
         }
     }
 }
@@ -145,13 +139,13 @@ impl UnionScope {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnionId {
     scope: UnionScope,
-    text: Arc<str>,
+    text: UnionIdText,
 }
-crate::unprintable!(UnionId);
+unprintable!(UnionId);
 
 impl UnionId {
     /// The most bytes that a unionid may have.
-    pub const MAX_LEN: usize = 128;
+    pub const MAX_LEN: usize = UnionIdText::MAX_LEN;
 
     /// The unionid that has the same text in another scope.
     #[must_use]
@@ -166,7 +160,7 @@ impl UnionId {
 
     /// The identifier, unchanged, without its scope.
     pub fn as_str(&self) -> &str {
-        &self.text
+        self.text.as_str()
     }
 }
 
@@ -174,19 +168,10 @@ impl FromStr for UnionId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "" => Err(InvalidId::Empty),
-            text if !text.bytes().all(is_base64url) => Err(InvalidId::Alphabet {
-                alphabet: crate::WORD,
-            }),
-            text if text.len() > Self::MAX_LEN => Err(InvalidId::TooLong {
-                limit: Self::MAX_LEN,
-            }),
-            text => Ok(Self {
-                scope: UnionScope::default(),
-                text: text.into(),
-            }),
-        }
+        Ok(Self {
+            scope: UnionScope::default(),
+            text: text.parse()?,
+        })
     }
 }
 
