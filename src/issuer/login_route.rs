@@ -12,6 +12,7 @@ use wxmint_ids::AppId;
 use wxmint_store::AttemptId;
 use wxmint_telemetry::LoginInFlight;
 use wxmint_telemetry::audit::{self, Activity, Event};
+use wxmint_wechat::App;
 
 use super::login_fields::{Asked, LoginAnswer, LoginBody};
 use super::{cross_origin, state::IssuerWorker};
@@ -206,7 +207,7 @@ impl<'w> LoginAttempt<'w> {
         let app = apps
             .choose(audit_context.app.as_ref().or(named.as_ref()), hint.as_ref())
             .ok();
-        let platform = app.and_then(|app| apps.platform(&app.id));
+        let platform = app.map(App::platform);
         worker
             .issuer
             .metrics
