@@ -16,6 +16,7 @@ use super::{
 use crate::accounts::{Accepts, Accounts, Named};
 
 /// The outcome of [`Bind::link`].
+#[must_use = "a user whose other user is blocked must not be let in"]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LinkOutcome {
     /// The user may log in, even if the unionid is linked to another user.

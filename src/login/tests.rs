@@ -19,6 +19,7 @@ use wxmint_store::{AttemptId, ExchangeTimestamp, Store, Ticket, TicketHolder, To
 use wxmint_verify::Algorithm;
 use wxmint_wechat::{App, AppKind, AppSecret, CallError};
 
+use super::bind::LinkOutcome;
 use super::*;
 use crate::accounts::{self, Accepts, Accounts, Named, Password, Username};
 use crate::apps::{AppsSource, CurrentApps};
@@ -515,11 +516,11 @@ async fn once_a_banned_user_turns_out_to_be_another_one_too_that_ones_tokens_end
         .expect("an answer")
         .expect("bound");
     let (unionid, attempt) = (unionid(), AttemptId::random());
-    login
+    let outcome = login
         .bind()
         .link(&login.bind().binder(&lin, Some(&unionid), &attempt), &bound)
-        .await
-        .expect("no error");
+        .await;
+    assert_eq!(outcome, Ok(LinkOutcome::Linked));
     assert!(is_ended(&login.store, "other", ELSEWHERE).await);
 }
 
