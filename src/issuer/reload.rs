@@ -25,11 +25,9 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Watches every file that the settings name, for as long as the process runs.
 pub(super) fn watch_files(issuer: &Issuer) {
     if let Some(mut file) = issuer.key_file.clone() {
-        let (keys, mut publish, mut signs) = (
-            Arc::clone(&issuer.keys),
-            publisher(issuer.store().revocations),
-            None,
-        );
+        let keys = Arc::clone(&issuer.keys);
+        let mut publish = publisher(issuer.store().revocations);
+        let mut signs = None;
         publish(&keys.set().revoked);
         watch(issuer, "keys", "key file", async move || {
             let reloaded = reload_keys(&keys, &mut file, &mut publish);

@@ -353,7 +353,8 @@ mod tests {
     /// Logs a person in with a code of the first time, at the second time.
     async fn log_in(store: &Store, openid: &str, [code, login]: [DateTime<Utc>; 2]) {
         let bound = bind(store, openid).await;
-        let (person, attempt) = (person(openid), AttemptId::random());
+        let person = person(openid);
+        let attempt = AttemptId::random();
         let order = ExchangeTimestamp::new(code.timestamp_micros().unsigned_abs(), &attempt);
         let key = (order, Sealed::nothing());
         store

@@ -242,7 +242,8 @@ impl StoreClock {
     /// has seen the step, this machine's second counts, if Redis is 5 to 60 s behind it. Fails if a
     /// clock is more than a minute ahead of this machine's.
     pub(super) async fn latest_second(&self, key: &str) -> Result<i64> {
-        let (seconds, now) = (self.present_seconds(key).await?, self.now());
+        let seconds = self.present_seconds(key).await?;
+        let now = self.now();
         let seconds = seconds
             .into_iter()
             .map(|second| not_ahead(second, now))

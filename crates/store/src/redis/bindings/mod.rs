@@ -58,10 +58,8 @@ impl Bindings {
         let asked = stored_binding(person).cmd("GET").arg(name::session(person));
         let (stored, session): (StoredBinding, Option<Vec<u8>>) =
             self.link.run("binding_state", asked).await?;
-        let (state, session) = (
-            self.certain(person, stored).await?,
-            session.unwrap_or_default(),
-        );
+        let state = self.certain(person, stored).await?;
+        let session = session.unwrap_or_default();
         let exchanged = exchanged(&session);
         Ok(match (state, owner(&session)) {
             (BindingState::Free { .. }, Some(user)) => {

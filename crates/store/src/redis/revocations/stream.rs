@@ -583,7 +583,8 @@ impl RevocationStream {
         if (second - own).abs() > APART.num_seconds() {
             return Ok(0);
         }
-        let (lives, present) = (Lives::from(lives), second.min(own) - KEPT_AFTER);
+        let lives = Lives::from(lives);
+        let present = second.min(own) - KEPT_AFTER;
         let of_user = users.iter().map(async |(user, noted)| {
             let user = user
                 .parse()
