@@ -298,10 +298,7 @@ async fn a_user_of_several_people_signs_with_the_key_of_the_latest_login() {
         .env("WXMINT_BINDINGS_PER_USER", "2");
     let shop = Shop::of(builder).await;
     let log_in = async |person: &str, members: Value| {
-        // In a later second, because logins are dated in seconds.
-        let second = || shop.bed.redis.command::<(u64, u64)>(&["TIME"]).0;
-        let before = second();
-        until("the next second", PATIENCE, async || second() > before).await;
+        shop.bed.next_second().await;
         shop.bed
             .log_in_with(person, members)
             .await

@@ -121,6 +121,13 @@ impl TestBed {
             ..Builder::default()
         }
     }
+
+    /// Waits until Redis' clock tells a later second, because logins are dated in seconds.
+    pub(crate) async fn next_second(&self) {
+        let second = || self.redis.command::<(u64, u64)>(&["TIME"]).0;
+        let before = second();
+        until("the next second", PATIENCE, async || second() > before).await;
+    }
 }
 
 impl<R> TestBed<R> {

@@ -49,12 +49,7 @@ impl Replicas {
 async fn a_logout_with_an_older_token_leaves_the_session_key_of_a_later_login() {
     let replicas = Replicas::start().await;
     let older = replicas.log_in("lin").await;
-    let second = || {
-        let (second, _): (u64, u64) = replicas.0.redis.command(&["TIME"]);
-        second
-    };
-    let of_older = second();
-    until("a later second", PATIENCE, async || second() > of_older).await;
+    replicas.0.next_second().await;
     let later = replicas.log_in("lin").await;
     replicas.log_out(0, &older, &Value::Null).await;
     replicas.expect_refused(&older).await;
