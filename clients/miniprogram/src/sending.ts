@@ -63,13 +63,13 @@ export function send(
       const found = findToken()
       const token = typeof found === 'object' ? await found : found
       try {
-        const answer = await attempt(token)
-        if (!token || !recipient.refused(answer)) return answer
+        const { answer, isRefused } = await attempt(token)
+        if (!isRefused) return answer
       } catch (error) {
         if (!mayRepeat(error)) throw error
       }
       // The second answer is the caller's, whatever it is.
-      return await attempt(token && (await findToken()))
+      return (await attempt(token && (await findToken()))).answer
     } finally {
       over = true
     }
@@ -97,16 +97,17 @@ export function send(
     return token
   }
 
-  async function attempt(token: string | undefined): Promise<any> {
+  async function attempt(token: string | undefined): Promise<{ answer: any; isRefused: boolean }> {
     checkWanted(token)
     secrets.push(token)
     const answer = await ask(platform, transfer, sent(token), secrets, started)
     task = {}
-    if (token && recipient.refused(answer)) {
+    const isRefused = !!token && recipient.refused(answer)
+    if (token && isRefused) {
       logins.check(began)
       logins.refused(token)
     }
-    return answer
+    return { answer, isRefused }
   }
 
   /** Nothing more is sent after an abort, nor with a token after the user has logged out. */

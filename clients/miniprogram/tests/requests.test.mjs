@@ -356,7 +356,9 @@ test("a client sends requests before App() and wherever there is no wx", async (
 test("a base's own way to refuse a token makes one login and one repetition, and wxmint's stays 401", async () => {
   for (const refusal of [answer(200, { code: 401, msg: "认证失败" }), answer(424, { code: 1 }), answer(200, '{"code":401}')]) {
     const phone = new Phone();
+    let answers = 0;
     const refused = ({ statusCode, data }) => {
+      answers += 1;
       const { code } = typeof data === "string" && data ? JSON.parse(data) : Object(data);
       return [401, 424].includes(statusCode) || code === 401;
     };
@@ -365,6 +367,7 @@ test("a base's own way to refuse a token makes one login and one repetition, and
     assert.equal((await client.request({ url: ORDERS })).data.got, "Bearer token-0002");
     assert.deepEqual(phone.paths(), ["/orders", "wx.login", "/login", "/orders"]);
     assert.deepEqual(phone.events[0], { type: "ended", userId: "user-of-lin" });
+    assert.equal(answers, 2, "it is asked once about each answer of the service");
     phone.answers("/orders", refusal, refusal);
     assert.equal(await client.request({ url: ORDERS }), refusal, "the second answer is the caller's");
   }
