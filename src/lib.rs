@@ -22,6 +22,7 @@ pub mod doors;
 pub mod identities;
 pub mod issuer;
 pub mod login;
+mod oauth;
 mod observers;
 pub mod redis_checks;
 mod refusals;

@@ -18,9 +18,10 @@ use wxmint_verify::{Algorithm, peer::Peer};
 use wxmint_wechat::App;
 
 use super::{Failure, key_line, output::print, ready::client, serve::init_log, simulator};
-use crate::findings::Doctor;
+use crate::findings::{Doctor, Message};
 use crate::issuer::door::{Doors, OpenDoor};
 use crate::issuer::{self, Issuer, Routes};
+use crate::oauth::{OAuth, clients::Clients};
 use crate::settings::{AppsSource, Settings, SidecarSettings};
 use crate::{clock::now, login::Operator, sidecar};
 
@@ -95,17 +96,26 @@ pub(super) fn run(args: &DemoArgs, doors: Doors) -> Result<(), Failure> {
 
 fn issuer(settings: Settings, address: &str, doors: Doors) -> Result<Issuer, Failure> {
     let longest = settings.token_ttl;
-    let app = DEMO_APPS[0].parse().expect("an AppID");
     let keys = StoredKeys::of([PrivateJwk::generate(Algorithm::Es256, now())?]);
     let vault = Vault::parse(&key_line()).map_err(Failure::unfinished)?;
     let mut issuer = Issuer::new(settings, keys.check()?, vault, doors)?;
+    let clients = website(address, longest).map_err(Failure::unfinished)?;
+    issuer.oauth = Some(Arc::new(OAuth::new(clients, None, address)));
     for (row, open) in doors.iter().filter_map(|row| Some((row, row.in_demo?))) {
-        issuer.doors.push(OpenDoor {
-            row,
-            door: open(address, &app, longest).map_err(Failure::unfinished)?,
-        });
+        issuer.doors.push(OpenDoor { row, door: open() });
     }
     Ok(issuer)
+}
+
+/// The one client: the website on the laptop of the demo's page, whose users log in by the first
+/// app.
+fn website(address: &str, longest: Duration) -> Result<Clients, Message> {
+    let website = json!({
+        "client_id": "demo-web", "name": "Mint Tea Room 薄荷茶室", "appid": DEMO_APPS[0], "page": "pages/scan/index",
+        "origins": [address, address.replace("127.0.0.1", "localhost")],
+    });
+    let file = json!({"clients": [website]}).to_string();
+    Clients::parse(file.as_bytes(), longest)
 }
 
 async fn log_in(address: &str, logins: Vec<Value>) -> Result<(), String> {

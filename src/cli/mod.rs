@@ -8,6 +8,7 @@
 
 pub(crate) mod at_redis;
 mod bindings;
+mod clients;
 #[cfg(feature = "simulator")]
 mod demo;
 pub(crate) mod doctor;
@@ -85,6 +86,9 @@ enum Command {
     /// The WeChat identities of users: export, import
     #[command(subcommand)]
     Bindings(bindings::BindingsCommand),
+    /// The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)
+    #[command(subcommand)]
+    Clients(clients::ClientsCommand),
     /// The vault keys, which encrypt session keys: make a new one
     #[command(subcommand)]
     Vault(vault::VaultCommand),
@@ -170,6 +174,7 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
         Command::Keys(command) => with_env_file(|| keys::run(command)),
         Command::Users(command) => with_env_file(|| users::run(command)),
         Command::Bindings(command) => with_env_file(|| bindings::run(command)),
+        Command::Clients(command) => with_env_file(|| clients::run(command)),
         Command::Vault(command) => with_env_file(|| vault::run(command)),
         #[cfg(feature = "simulator")]
         Command::Simulator(command) => simulator::run(*command),

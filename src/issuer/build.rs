@@ -22,6 +22,8 @@ use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::findings::{Finding, Message};
 use crate::identities::PeerKeys;
 use crate::login::{LoginParts, LoginPolicy, UserIds};
+use crate::oauth::clients::Clients;
+use crate::oauth::{CLIENTS_FILE, MAKE_CLIENTS, OAuth};
 use crate::observers::CallMetrics;
 use crate::revocation::feed::{Feed, FeedPages};
 use crate::revocation::possible_loss::{LossMonitor, OldestToken};
@@ -126,6 +128,7 @@ impl Issuer {
         let admin_tokens = faults.take(load_admin_tokens(&settings));
         let apps = faults.take(load_apps(&settings));
         let users = faults.take(load_users(&settings));
+        let oauth = faults.take(load_clients(&settings));
         let redis = faults.take(open_redis(&settings));
         let tokens = admin_tokens
             .as_ref()
@@ -144,6 +147,7 @@ impl Issuer {
             Some(admin_tokens),
             Some(apps),
             Some(users),
+            Some(oauth),
             Some(redis),
             Some(ids),
             true,
@@ -153,6 +157,7 @@ impl Issuer {
             admin_tokens,
             apps,
             users,
+            oauth,
             redis,
             ids,
             faults.findings.is_empty(),
@@ -189,6 +194,7 @@ impl Issuer {
             doors,
             admin_tokens,
             users,
+            oauth,
             metrics: Metrics::default(),
             readiness: Readiness::starting("the store has not answered yet"),
             tls: Tls::reaching(reached)?,
@@ -347,6 +353,22 @@ fn load_admin_tokens(
         file,
         CurrentAdminTokens::new(tokens, settings.issuer.as_str()),
     )))
+}
+
+fn load_clients(settings: &Settings) -> Result<Option<Arc<OAuth>>, IssuerStartError> {
+    let Some(path) = settings.door_files.get(CLIENTS_FILE) else {
+        return Ok(None);
+    };
+    let parse =
+        |content: &[u8]| Clients::parse(content, settings.token_ttl)?.fitting(settings.user_ids);
+    let (file, clients) = load(CLIENTS_FILE, path, Some(MAKE_CLIENTS), parse, |error| {
+        unusable_file("clients", CLIENTS_FILE, path, error)
+    })?;
+    Ok(Some(Arc::new(OAuth::new(
+        clients,
+        Some(file),
+        settings.issuer.as_str(),
+    ))))
 }
 
 fn load_users(

@@ -1,5 +1,5 @@
-//! CORS. Pages of other sites may read the public documents. Pages of an app's `origins`, or of
-//! origins that a door knows, may read more. They may also read a refusal that came before the app
+//! CORS. Pages of other sites may read the public documents. Pages of an app's or client's `origins`
+//! may read more. They may also read a refusal that came before the app
 //! or client of the request was known.
 
 use actix_web::http::{Method, header};
@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use wxmint_http::{ErrorReaders, allow_site};
 use wxmint_ids::AppId;
 
-use super::route_constants::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER};
+use super::route_constants::{BINDING, JWKS, LOGIN, LOGOUT, METADATA, OAUTH_SERVER, TOKEN_PATH};
 use super::{Issuer, state::IssuerWorker};
 use crate::apps::AppsSource;
 
@@ -25,23 +25,20 @@ pub(super) fn with_preflight(issuer: &Issuer, path: &'static str, resource: Reso
             .route(web::route().method(Method::OPTIONS).to(open));
     }
     let is_folder = matches!(issuer.settings.apps, AppsSource::Folder(_));
-    let has_pages = is_folder
+    let has_clients = issuer.oauth.is_some();
+    let is_of_apps = (is_folder || has_clients) && [LOGIN, LOGOUT, BINDING].contains(&path);
+    let is_of_clients = has_clients && [LOGOUT, TOKEN_PATH].contains(&path)
         || issuer
             .doors
             .iter()
-            .any(|open| !open.row.readable.is_empty());
-    let is_of_apps = has_pages && [LOGIN, LOGOUT, BINDING].contains(&path);
-    let is_of_doors = issuer
-        .doors
-        .iter()
-        .any(|open| open.row.readable.contains(&path));
-    if !is_of_apps && !is_of_doors {
+            .any(|open| open.row.readable.contains(&path));
+    if !is_of_apps && !is_of_clients {
         return resource;
     }
     let may_ask = move |worker: &IssuerWorker, origin: &str| {
-        let Issuer { apps, doors, .. } = &*worker.issuer;
-        is_of_apps && apps.all().have_origin(None, origin)
-            || is_of_doors && doors.iter().any(|open| open.door.has_origin(None, origin))
+        let issuer = &worker.issuer;
+        is_of_apps && issuer.apps.all().have_origin(None, origin)
+            || is_of_clients && issuer.clients().have_origin(None, origin)
     };
     let answer = move |request: HttpRequest, worker: web::Data<IssuerWorker>| async move {
         // A preflight names no client, so whether the site may read the answer is decided at the
@@ -69,11 +66,9 @@ fn preflight(methods: &'static str, headers: &'static str) -> HttpResponseBuilde
 
 /// Lets the page read the answer to a token or a login of this client or app.
 pub(super) fn readable_by_pages_of(request: &HttpRequest, worker: &IssuerWorker, id: &AppId) {
-    let Issuer { apps, doors, .. } = &*worker.issuer;
+    let issuer = &worker.issuer;
     allow_site(request, |origin| {
-        apps.all().have_origin(Some(id), origin)
-            || doors
-                .iter()
-                .any(|open| open.door.has_origin(Some(id), origin))
+        issuer.apps.all().have_origin(Some(id), origin)
+            || issuer.clients().have_origin(Some(id), origin)
     });
 }

@@ -1,7 +1,7 @@
 //! A door: an optional module of the service, such as OpenID Connect. The issuer knows its doors
 //! only by these types.
 
-use std::{any::Any, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc};
 
 use actix_web::web::{Data, ServiceConfig};
 use async_trait::async_trait;
@@ -9,10 +9,10 @@ use clap::{ArgMatches, Command};
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use wxmint_http::described::Routes;
-use wxmint_ids::AppId;
 use wxmint_keys::token::Issued;
 use wxmint_store::Store;
 
+use super::grants::{PhoneLogin, TokenGrants};
 use super::{Issuer, IssuerStartError};
 use crate::admin::{CurrentAdminTokens, Panel};
 use crate::findings::{Finding, Message};
@@ -23,7 +23,7 @@ use crate::settings::Settings;
 pub struct DoorRow {
     /// The routes on the public listener.
     pub public: &'static Routes,
-    /// The paths whose answers the pages of its clients may read. They may be paths of the core.
+    /// The paths whose answers the pages of clients may read.
     pub readable: &'static [&'static str],
     /// The routes on the admin listener, which exist even while the door is shut.
     pub admin: Option<&'static Routes>,
@@ -62,9 +62,8 @@ impl DoorRow {
     }
 }
 
-/// Opens a door in the demo at this address, for the people of this app. No token lives longer than
-/// the duration.
-pub type OpensInDemo = fn(&str, &AppId, Duration) -> Result<Arc<dyn Door>, String>;
+/// Opens a door in the demo.
+pub type OpensInDemo = fn() -> Arc<dyn Door>;
 
 /// A command of the program: `wxmint NAME …`.
 #[derive(Clone, Copy)]
@@ -82,7 +81,7 @@ pub type Doors = &'static [DoorRow];
 
 /// An open door, with everything that the service asks of a door.
 #[async_trait(?Send)]
-pub trait Door: Any + Send + Sync {
+pub trait Door: Send + Sync + 'static {
     /// Gives the handlers of one worker thread their state.
     fn configure(self: Arc<Self>, config: &mut ServiceConfig) {
         config.app_data(Data::from(self));
@@ -106,11 +105,18 @@ pub trait Door: Any + Send + Sync {
         Value::Null
     }
 
-    /// Whether a page of this origin may read the answers to the client; to any client, if it is
-    /// `None`.
-    fn has_origin(&self, _client: Option<&AppId>, _origin: &str) -> bool {
-        false
+    /// Its grants at `/token`.
+    fn token_grants(&self) -> Option<&dyn TokenGrants> {
+        None
     }
+
+    /// The login of a page by a phone, which it offers to pages of other doors.
+    fn phone_login(&self) -> Option<&dyn PhoneLogin> {
+        None
+    }
+
+    /// Begins its counters of clients anew, because a client has been removed from the file.
+    fn client_is_gone(&self) {}
 
     /// The exchanger of the apps that the door brings, which have no AppSecret.
     fn exchanger(self: Arc<Self>) -> Option<Arc<dyn CodeExchanger>> {

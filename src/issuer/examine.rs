@@ -12,6 +12,7 @@ use wxmint_verify::KeyError;
 use super::{Issuer, IssuerStartError, door::OpenDoor};
 use crate::clock::date;
 use crate::findings::{Finding, Message, Status, count, cure_of_vault};
+use crate::identities::examine;
 use crate::secret_files::{MAKE_KEYS, WatchedFile};
 
 /// Keys sign for 30 days, unless the rotation was told otherwise. After this time, the rotation was
@@ -109,6 +110,8 @@ impl Issuer {
         if let Some((_, tokens)) = &self.admin_tokens {
             found.extend(tokens.examine().await);
         }
+        let clients = self.clients();
+        found.extend(examine("clients", clients.identities()).await);
         for OpenDoor { door, .. } in &self.doors {
             found.extend(door.examine(self, redis).await);
         }

@@ -1,7 +1,7 @@
 //! The documents that verifiers fetch: the public keys, and the metadata that says where the keys
 //! are.
 
-use std::{collections::HashSet, iter, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use actix_web::http::header::{self, EntityTag, IfNoneMatch};
 use actix_web::web::{self, Header};
@@ -94,7 +94,8 @@ pub(super) async fn metadata(worker: web::Data<IssuerWorker>) -> HttpResponse {
         .iter()
         .map(|open| open.door.metadata(&worker.issuer));
     // A member of a door replaces an earlier member of the same name.
-    let metadata = iter::once(own)
+    let metadata = [own, worker.issuer.token_metadata()]
+        .into_iter()
         .chain(of_doors)
         .filter_map(|members| members.as_object().cloned())
         .flatten();
@@ -184,7 +185,7 @@ impl Issuer {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::{net::TcpListener, thread};
+    use std::{iter, net::TcpListener, thread};
 
     use wxmint_keys::PrivateJwk;
 

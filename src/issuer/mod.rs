@@ -6,6 +6,8 @@ mod check_files;
 mod cross_origin;
 pub mod door;
 pub(crate) mod examine;
+#[allow(dead_code, reason = "there may be no door with a grant")]
+pub(crate) mod grants;
 mod health;
 mod leave_routes;
 mod login_fields;
@@ -17,9 +19,10 @@ mod routes;
 mod run;
 pub(crate) mod session_key_routes;
 pub(crate) mod state;
+pub(crate) mod token_route;
 
 pub use build::{IssuerStartError, open_redis};
 pub use login_fields::LoginBody;
 pub use routes::{is_free, openapi_json};
 pub use run::{Routes, admin_app, admin_description, public_app, public_description, run};
-pub use state::Issuer;
+pub use state::{Issuer, IssuerWorker};

@@ -14,6 +14,7 @@ use wxmint_telemetry::audit::{Activity, Event};
 use super::{Issuer, health::check_redis};
 use crate::accounts::{FileAccounts, UsersFile};
 use crate::findings::Status;
+use crate::oauth::{MAKE_CLIENTS, clients::Clients};
 use crate::revocation::revoked_keys::{check_replacement, publisher};
 use crate::secret_files::{MAKE_USERS, Settled, WatchedFile};
 use crate::{admin::AdminTokens, apps::Apps, clock::now};
@@ -23,7 +24,7 @@ use crate::{admin::AdminTokens, apps::Apps, clock::now};
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches every file that the settings name, for as long as the process runs.
-pub(super) fn watch_files(issuer: &Issuer) {
+pub(super) fn watch_files(issuer: &Arc<Issuer>) {
     if let Some(mut file) = issuer.key_file.clone() {
         let keys = Arc::clone(&issuer.keys);
         let mut publish = publisher(issuer.store().revocations);
@@ -60,8 +61,36 @@ pub(super) fn watch_files(issuer: &Issuer) {
             reload_users(&users, &mut file)
         });
     }
+    watch_clients(issuer);
     watch_apps(issuer);
     watch_redis_url(issuer);
+}
+
+fn watch_clients(issuer: &Arc<Issuer>) {
+    let Some(oauth) = issuer.oauth.clone() else {
+        return;
+    };
+    oauth.hold_keys();
+    let Some(mut file) = oauth.file.clone() else {
+        return;
+    };
+    let longest = issuer.settings.token_ttl;
+    let user_ids = issuer.settings.user_ids;
+    let owner = Arc::clone(issuer);
+    watch(issuer, "clients", "file of clients", async move || {
+        let parse = |content: &[u8]| Clients::parse(content, longest)?.fitting(user_ids);
+        reload(&mut file, Some(MAKE_CLIENTS), parse, |read| {
+            tracing::info!(
+                clients = read.iter().count(),
+                "the file of clients was read again"
+            );
+            oauth.replace(read, || {
+                for open in &owner.doors {
+                    open.door.client_is_gone();
+                }
+            });
+        })
+    });
 }
 
 fn watch_apps(issuer: &Issuer) {

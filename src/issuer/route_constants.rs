@@ -5,6 +5,7 @@ use wxmint_http::described::BearerSecurity;
 
 pub(crate) const LOGIN: &str = "/login";
 pub(crate) const LOGOUT: &str = "/logout";
+pub(crate) const TOKEN_PATH: &str = "/token";
 pub(crate) const BINDING: &str = "/binding";
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 pub(crate) const METADATA: &str = "/.well-known/openid-configuration";

@@ -15,7 +15,7 @@ use super::route_constants::{
 };
 use super::{
     Issuer, check_files::check_files, cross_origin, leave_routes as leave, login_route, metadata,
-    session_key_routes as session_key,
+    session_key_routes as session_key, token_route,
 };
 use crate::revocation::feed::route as feed;
 
@@ -51,8 +51,10 @@ routes! {
 
 pub(super) fn description(issuer: &Issuer, in_demo: bool) -> Description {
     let place = if in_demo { "demo" } else { "issuer" };
+    let of_clients = issuer.oauth.as_ref().map(|_| &token_route::ROUTES);
     let routes = [&ROUTES]
         .into_iter()
+        .chain(of_clients)
         .chain(issuer.doors.iter().map(|open| open.row.public));
     Description::new(
         place,
@@ -65,7 +67,7 @@ pub(super) fn description(issuer: &Issuer, in_demo: bool) -> Description {
 /// The OpenAPI description of the public listener with these doors, as JSON.
 pub fn openapi_json(doors: Doors) -> String {
     viewer::json(
-        [&ROUTES]
+        [&ROUTES, &token_route::ROUTES]
             .into_iter()
             .chain(doors.iter().map(|row| row.public)),
         "https://login.example.com",
@@ -96,6 +98,11 @@ pub(super) fn public_routes(issuer: &Issuer) -> impl FnOnce(&mut ServiceConfig) 
         }
         for path in ROUTES.paths() {
             config.service(service(path, ROUTES.resource(path, path)));
+        }
+        if issuer.oauth.is_some() {
+            for path in token_route::ROUTES.paths() {
+                config.service(service(path, token_route::ROUTES.resource(path, path)));
+            }
         }
         if let Some(folder) = &settings.verify_files_dir {
             check_files(config, folder);
@@ -140,6 +147,7 @@ pub fn is_free(path: &str, doors: Doors) -> bool {
     let of_doors = doors.iter().flat_map(|row| row.public.paths());
     let taken = ROUTES
         .paths()
+        .chain(token_route::ROUTES.paths())
         .chain(of_doors)
         .chain(viewer::PATHS)
         .chain([ROOT]);

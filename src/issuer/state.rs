@@ -14,6 +14,7 @@ use wxmint_verify::Verifier;
 use super::door::{Doors, OpenDoor};
 use crate::identities::PeerKeys;
 use crate::login::{LoginParts, UserIds};
+use crate::oauth::{OAuth, clients::Clients};
 use crate::revocation::{feed::FeedPages, possible_loss::OldestToken};
 use crate::{
     accounts::FileAccounts, admin::CurrentAdminTokens, apps::CurrentApps,
@@ -34,6 +35,8 @@ pub struct Issuer {
     pub(super) admin_tokens: Option<(WatchedFile, CurrentAdminTokens)>,
     /// The users, if they come from a file.
     pub(crate) users: Option<(WatchedFile, FileAccounts)>,
+    /// The clients of OAuth 2.0, if there is a file of clients.
+    pub(crate) oauth: Option<Arc<OAuth>>,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
     pub(super) workers: u32,
@@ -53,7 +56,17 @@ pub struct Issuer {
     pub(super) pages: Arc<FeedPages>,
 }
 
-pub(crate) struct IssuerWorker {
+impl Issuer {
+    /// The clients of the file. None without a file.
+    pub(crate) fn clients(&self) -> Arc<Clients> {
+        self.oauth
+            .as_ref()
+            .map(|oauth| oauth.clients())
+            .unwrap_or_default()
+    }
+}
+
+pub struct IssuerWorker {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) login: LoginParts,
 }

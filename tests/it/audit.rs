@@ -225,6 +225,12 @@ async fn every_act_of_a_scan(watched: &Watched, phone: &Answer) {
     bed.approves(phone, "lin", &welcome).await;
     bed.poll(&welcome).await.expect_login();
     assert_eq!(bed.deny(phone, &unwelcome.user_code()).await.status, 204);
+    let stranger = [("grant_type", "password"), ("client_id", "nobody")];
+    assert_eq!(bed.form("/token", &stranger).await.status, 401);
+    let refused = watched
+        .event("client_authentication", Some("invalid_request"))
+        .await;
+    assert_eq!(refused["status_id"], 2, "{refused}");
 
     let person = watched.event("login", None).await["unmapped"]["person"].clone();
     for (code, by_phone) in [
@@ -275,9 +281,10 @@ async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
     fs::write(tokens, format!("{lines}# changed\n")).expect("our file");
     fs::remove_file(watched.bed.users().path()).expect("our file");
     let schema = Schema::of_fixture();
-    // Other tests.
+    // Other tests, and what is only ever refused.
     let elsewhere = [
         (1007, "loss"),
+        (3002, "client_authentication"),
         (3002, "site_login"),
         (3002, "site_logout_notice"),
         (3002, "site_renewal"),
@@ -318,6 +325,7 @@ async fn each_event_of_the_page_is_written_and_is_one_of_ocsf() {
     let refused: BTreeSet<_> = refused.filter(|refused| !elsewhere(refused)).collect();
     let expected = [
         ("access_token", "forbidden"),
+        ("client_authentication", "invalid_request"),
         ("login", "code_invalid"),
         ("logout", "invalid_token"),
         ("look_up_person", "person_not_found"),

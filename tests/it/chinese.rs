@@ -18,10 +18,10 @@ fn every_text_is_there_once_is_used_and_is_chinese() {
         .into_iter()
         .filter(|path| path.ends_with("texts.json"))
     {
-        let begin = if path.starts_with(repository("src/doors")) {
-            "message!(CATALOG:"
-        } else {
+        let begin = if path.starts_with(repository("src/findings")) {
             "message!("
+        } else {
+            "message!(CATALOG:"
         };
         let texts = fs::read_to_string(path).expect("the texts");
         let texts: Vec<[String; 3]> =

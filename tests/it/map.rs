@@ -245,6 +245,29 @@ fn every_room_imports_what_the_map_allows_and_no_rooms_import_each_other() {
     );
 }
 
+/// So that each door can be taken out alone.
+#[test]
+fn no_door_imports_another() {
+    let doors = repository("src/doors");
+    let mut seen = 0;
+    for path in files_of("rs", &doors) {
+        let place = path.strip_prefix(&doors).expect("below src/doors");
+        let own = first_word(&place.to_string_lossy());
+        let code = read(&path);
+        for other in ["events", "oidc", "platform", "scan"] {
+            let is_imported = code.contains(&format!("doors::{other}::"))
+                || code.contains(&format!("super::{other}::"));
+            seen += usize::from(own == other);
+            assert!(
+                own == other || own == "tests" || !is_imported,
+                "{} imports the door {other}",
+                place.display()
+            );
+        }
+    }
+    assert!(seen > 4, "there are files of doors");
+}
+
 /// Rooms whose imports have all been taken away leave, one after another: the rest is a circle. Crates have none.
 fn circle_of(mut left: Rooms) -> Rooms {
     let names: BTreeSet<_> = left.keys().cloned().collect();

@@ -474,8 +474,8 @@ async fn the_metadata_name_what_is_there_a_page_alone_fetches_its_tokens_and_not
     }
 
     let own = [
-        "authorization_code or refresh_token or ",
-        "authorization_code or ",
+        " or authorization_code or refresh_token",
+        " or authorization_code",
         "",
     ];
     for (client, own) in ["grafana", "spa", "tv"].into_iter().zip(own) {
@@ -488,7 +488,7 @@ async fn the_metadata_name_what_is_there_a_page_alone_fetches_its_tokens_and_not
         let form = [&[("grant_type", "password"), ("client_id", client)], secret].concat();
         let refused = bed.form("/token", &form).await;
         let told =
-            format!("`grant_type` must be {own}urn:ietf:params:oauth:grant-type:device_code.");
+            format!("`grant_type` must be urn:ietf:params:oauth:grant-type:device_code{own}.");
         assert_eq!(
             [refused.member("error"), refused.member("error_description")],
             ["unsupported_grant_type", &told]

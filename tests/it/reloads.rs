@@ -325,7 +325,7 @@ const ROWS: &[Row] = &[
     row!(
         "clients",
         "pages of other sites",
-        ["src/doors/scan/mod.rs"],
+        ["src/issuer/cross_origin.rs"],
         |scene| {
             let may = async |origin| scene.may_ask("/device_authorization", origin).await;
             may(NEW_ORIGIN).await && !may(OLD_ORIGIN).await
@@ -350,7 +350,7 @@ const ROWS: &[Row] = &[
     row!(
         "clients",
         "secrets of sites",
-        ["src/doors/scan/token.rs", "src/doors/oidc/logout.rs"],
+        ["src/issuer/token_route.rs", "src/doors/oidc/logout.rs"],
         |scene| {
             let form = [
                 ("client_id", "wiki"),
@@ -379,7 +379,7 @@ const ROWS: &[Row] = &[
     row!(
         "clients",
         "the counters of clients",
-        ["src/doors/scan/mod.rs"],
+        ["src/issuer/reload.rs"],
         |scene| {
             let metrics = scene.bed.service().metrics().await;
             !metrics.contains("wxmint_device_requests_total{client=\"old-tv\"")
@@ -599,11 +599,20 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
     ),
     (
         "clients",
-        &[".clients()", " clients(&issuer)"],
-        &[(
-            "src/doors/oidc/backchannel.rs",
-            "whom to tell of a logout: tests/it/oidc/backchannel.rs",
-        )],
+        &[".clients()"],
+        &[
+            (
+                "src/doors/oidc/backchannel.rs",
+                "whom to tell of a logout: tests/it/oidc/backchannel.rs",
+            ),
+            ("src/doors/scan/mod.rs", "the doctor"),
+            ("src/issuer/examine.rs", "the doctor"),
+            ("src/issuer/state.rs", "hands them to the others"),
+            (
+                "src/oauth/mod.rs",
+                "whose keys are fetched: tests/it/scan/assertions.rs",
+            ),
+        ],
     ),
 ];
 

@@ -14,17 +14,11 @@ rm -rf "$CARGO_TARGET_DIR" && mkdir -p "$out" target/debug/{deps,build,.fingerpr
 cp --archive target/debug/{build,.fingerprint} "$out" && cp --archive --link target/debug/deps "$out"
 find "$out" -mindepth 2 -maxdepth 2 \( -name '*wxmint*' -o -path '*/deps/*' ! -name '*.rlib' ! -name '*.rmeta' ! -name '*.so' \) -exec rm -r {} +
 all=$(sed -n 's/^\(pub(crate) \)\?mod \([a-z]*\);$/\2/p' src/doors.rs | grep -v '^tests$')
-# A door, and those that stand on it.
-with_guests() {
-  for other in $all; do
-    if [ "$other" = "$1" ] || grep -qrE "(super|doors)::$1::" "src/doors/$other"; then echo "$other"; fi
-  done
-}
 for door in ${DOORS:-$all}; do
   begun=$(date +%s)
   rm -rf "$tree" && mkdir -p "$tree"
   git ls-files -z --cached --others --exclude-standard | tar --create --null --ignore-failed-read --files-from - | tar --extract -C "$tree"
-  if [ "$door" = all ]; then doors=$all; else doors=$(with_guests "$door"); fi
+  if [ "$door" = all ]; then doors=$all; else doors=$door; fi
   for taken in $doors; do
     rm -r "$tree/src/doors/$taken"
     sed -i "/mod $taken;\$/d; /^    $taken::DOOR,\$/d" "$tree/src/doors.rs"

@@ -12,6 +12,7 @@ use crate::apps::{AppsSource, IGNORED, is_copy};
 use crate::cli::{remarks, variables};
 use crate::findings::{Finding, Message, count, with_unchecked};
 use crate::issuer::{Issuer, door::Doors, is_free, open_redis};
+use crate::oauth::CLIENTS_FILE;
 use crate::redis_checks::{self, REDIS_CHECKS};
 use crate::settings::{Settings, value_files};
 use crate::{clock::now, secret_files};
@@ -39,8 +40,10 @@ fn files(doors: Doors) -> Vec<&'static str> {
         .iter()
         .filter_map(|row| row.check)
         .filter(|(_, variable)| is_set(variable));
+    let clients = is_set(CLIENTS_FILE).then_some("clients");
     ["files", "keys", "vault", "user_ids"]
         .into_iter()
+        .chain(clients)
         .chain(of_doors.map(|(name, _)| name))
         .collect()
 }

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, http::header, web::Payload};
 use reqwest::Url;
 use serde_json::json;
 use wxmint_http::{
-    Answer, Fields, Problem, SMALL_BODY, missing, pairs, private, read_body, read_form,
+    Answer, Fields, Problem, SMALL_BODY, missing, not_found, pairs, private, read_body, read_form,
     run_to_completion,
 };
 use wxmint_ids::AppId;
@@ -13,13 +13,16 @@ use wxmint_wechat::AppKind;
 
 use super::family::Families;
 use super::grants::CodeGrants;
-use super::page::{Page, page, refused};
+use super::page::{Page, Why, page, refused};
 use super::request::{AuthorizeRequest, Refused, read};
 use super::{AtDoor, Oidc, logout::see_other, own_jwt::OwnJwt, root, wechat, with_sites};
-use crate::doors::scan::page::{open_request, visitor};
-use crate::doors::scan::requests::{DeviceFlow, NotGranted};
-use crate::doors::scan::{Scan, clients::Clients, store::Grant, to_oauth, token::tell_of_theft};
-use crate::{issuer::state::IssuerWorker, login::RequestError};
+use crate::issuer::Issuer;
+use crate::issuer::grants::{Give, PhoneLogin, PhoneLoginRequest};
+use crate::issuer::{route_constants::PLACE, state::IssuerWorker};
+use crate::login::RequestError;
+use crate::oauth::clients::Clients;
+use crate::oauth::error::to_oauth;
+use crate::oauth::grant::{Grant, NotGranted};
 
 /// The name of this door in a device request. Grants for the login page cannot be fetched by the
 /// client's own pages, nor the reverse.
@@ -43,8 +46,8 @@ const DOOR: &str = " authorize";
     responses((status = 200, description = "A page", content_type = "text/html"),
         (status = 400, description = "A page: it is no site's", content_type = "text/html"),
         (status = 303, description = "Back to the site with an error, or on to WeChat")))]
-pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
-    let clients = with_sites(&scan)?;
+pub(super) async fn authorize(request: HttpRequest, (worker, _): AtDoor) -> Answer {
+    let clients = with_sites(&worker.issuer)?;
     let query = request.query_string();
     let asked = match read(query, &clients, worker.issuer.settings.issuer.as_str()) {
         Ok(asked) => asked,
@@ -52,10 +55,14 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
         Err(Refused::ToSite(to)) => return Ok(see_other(&to)),
     };
     let app = wechat::app_for(&request, &worker, asked.client);
-    if app
+    let has_scans = worker.issuer.phone_login().is_some();
+    let is_within_wechat = app
         .as_ref()
-        .is_some_and(|app| app.kind == AppKind::OfficialAccount)
-    {
+        .is_some_and(|app| app.kind == AppKind::OfficialAccount);
+    if app.is_none() && !has_scans {
+        return refused(&request, query, &worker, Why::NO_LOGIN);
+    }
+    if is_within_wechat || !has_scans {
         return wechat::send(&request, &worker, &asked);
     }
     let cancel = asked.refused("access_denied", "The person has gone back.");
@@ -72,8 +79,8 @@ pub(super) async fn authorize(request: HttpRequest, (worker, scan, _): AtDoor) -
 /// Leads on to GET, because the steps of the page have its query.
 #[utoipa::path(post, path = "/authorize", tag = "sites",
     responses((status = 303, description = "To the same address by GET")))]
-pub(super) async fn authorize_by_post(payload: Payload, (worker, scan, _): AtDoor) -> Answer {
-    with_sites(&scan)?;
+pub(super) async fn authorize_by_post(payload: Payload, (worker, _): AtDoor) -> Answer {
+    with_sites(&worker.issuer)?;
     let body = read_body(payload, SMALL_BODY).await?;
     let query = Url::parse_with_params("http://q", pairs(&String::from_utf8_lossy(&body)));
     let query = query
@@ -82,7 +89,7 @@ pub(super) async fn authorize_by_post(payload: Payload, (worker, scan, _): AtDoo
         .unwrap_or_default();
     if let Err(Refused::ToSite(to)) = read(
         &query,
-        &scan.clients(),
+        &worker.issuer.clients(),
         worker.issuer.settings.issuer.as_str(),
     ) {
         return Ok(see_other(&to));
@@ -95,20 +102,17 @@ pub(super) async fn authorize_by_post(payload: Payload, (worker, scan, _): AtDoo
 /// For the page of `/authorize` alone, with its query.
 #[utoipa::path(post, path = "/authorize/scan", tag = "sites",
     responses((status = 200, description = "What to show", body = Object)))]
-pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
+pub(super) async fn scan(request: HttpRequest, (worker, _): AtDoor) -> Answer {
     let shown = async {
-        let clients = scan.clients();
+        let clients = worker.issuer.clients();
         let asked = own_page(&request, &worker, &clients)?;
-        Ok(private(
-            open_request(
-                &request,
-                &worker,
-                &scan,
-                (asked.client, DOOR),
-                visitor(&request),
-            )
-            .await?,
-        ))
+        let page = PhoneLoginRequest {
+            request: &request,
+            worker: &worker,
+            client: asked.client,
+            door: DOOR,
+        };
+        phone_login(&worker.issuer)?.ask_phone(page).await
     };
     to_oauth(shown.await)
 }
@@ -118,48 +122,46 @@ pub(super) async fn scan(request: HttpRequest, (worker, scan, _): AtDoor) -> Ans
 /// For the page of `/authorize` alone, with its query. Once the phone has confirmed, the answer is where to go on.
 #[utoipa::path(post, path = "/authorize/poll", tag = "sites",
     responses((status = 200, description = "`state`, or `location`", body = Object)))]
-pub(super) async fn poll(
-    request: HttpRequest,
-    payload: Payload,
-    (worker, scan, oidc): AtDoor,
-) -> Answer {
+pub(super) async fn poll(request: HttpRequest, payload: Payload, (worker, oidc): AtDoor) -> Answer {
     let told = async {
         let fields = read_form(&request, payload, &["device_code"]).await?;
-        run_to_completion(async move { polled(&request, &fields, &worker, &scan, &oidc).await })
-            .await
+        run_to_completion(async move { polled(&request, &fields, &worker, &oidc).await }).await
     };
     to_oauth(told.await)
+}
+
+fn phone_login(issuer: &Issuer) -> Result<&dyn PhoneLogin, Problem> {
+    issuer.phone_login().ok_or_else(|| not_found(PLACE))
 }
 
 async fn polled(
     request: &HttpRequest,
     fields: &Fields<'_>,
     worker: &IssuerWorker,
-    scan: &Scan,
     oidc: &Oidc,
 ) -> Answer {
-    let clients = scan.clients();
+    let clients = worker.issuer.clients();
     let asked = own_page(request, worker, &clients)?;
     let code = fields
         .text("device_code")?
         .ok_or_else(|| missing("device_code"))?;
-    let Ok(code) = code.parse() else {
-        return Ok(private(json!({"state": "expired"})));
+    let asked = &asked;
+    let give: Give<'_> =
+        Box::new(move |grant| Box::pin(let_in(worker, asked, grant, &asked.client.app)));
+    let page = PhoneLoginRequest {
+        request,
+        worker,
+        client: asked.client,
+        door: DOOR,
     };
-    let give = async |grant| let_in(worker, &asked, grant, &asked.client.app).await;
-    let fetched = DeviceFlow::of(&worker.login)
-        .fetch_grant(&code, (asked.client, DOOR), &visitor(request).address, give)
+    let fetched = phone_login(&worker.issuer)?
+        .fetch_grant(page, &code, give)
         .await;
     let state = match fetched {
-        Ok(to) => {
-            scan.count(&asked.client.id, "redeemed");
-            return Ok(private(json!({"location": to})));
-        }
+        Ok(to) => return Ok(private(json!({"location": to}))),
         Err(NotGranted::Failed(error)) => return Err(error.into()),
         Err(NotGranted::Repeated(token)) => {
-            scan.count(&asked.client.id, "repeated");
             oidc.count(&asked.client.id, "repeated");
-            tell_of_theft(request, &token, "a device code was used twice");
             let families = Families::of(&worker.login);
             if let Some(family) = families.find_family(token.id.as_str()).await? {
                 families.revoke_family(&family).await?;
@@ -216,4 +218,68 @@ fn own_page<'c>(
     read(request.query_string(), clients, issuer.as_str()).map_err(|_| {
         Problem::invalid("The query is none that /authorize takes. Begin anew at the site.")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use actix_web::test::TestRequest;
+    use actix_web::web::Data;
+    use wxmint_keys::PrivateJwk;
+    use wxmint_verify::Algorithm;
+    use wxmint_wechat::{App, AppExchanger};
+
+    use super::*;
+    use crate::clock::now;
+    use crate::issuer::caller::tests::issuer;
+    use crate::oauth::OAuth;
+
+    const SITE: &str = r#"{"clients":[{"client_id":"wiki","name":"Wiki","appid":"wx0123456789abcdef",
+        "redirect_uris":["https://wiki.example.com/cb"],"web_apps":["wxwebsite"]}]}"#;
+    const QUERY: &str = "client_id=wiki&redirect_uri=https%3A%2F%2Fwiki.example.com%2Fcb&response_type=code&scope=openid\
+        &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
+
+    /// A worker without any other door, so without scans.
+    fn worker() -> Data<IssuerWorker> {
+        let key = PrivateJwk::generate(Algorithm::Es256, now()).expect("a key");
+        let mut issuer = issuer(&key, ("WXMINT_TOKEN_TTL", "24h"));
+        let clients = Clients::parse(SITE.as_bytes(), Duration::MAX).expect("a site");
+        issuer.oauth = Some(Arc::new(OAuth::new(clients, None, "")));
+        let login = issuer.login_parts().expect("a worker");
+        Data::new(IssuerWorker {
+            issuer: Arc::new(issuer),
+            login,
+        })
+    }
+
+    #[actix_web::test]
+    async fn without_scans_a_site_has_wechats_page_alone() {
+        let worker = worker();
+        let open = async || {
+            let request = TestRequest::get().uri(&format!("/authorize?{QUERY}"));
+            let at = (worker.clone(), Data::new(Oidc::default()));
+            authorize(request.to_http_request(), at)
+                .await
+                .expect("an answer")
+        };
+        assert_eq!(open().await.status(), 400, "the site has no app yet");
+        worker.issuer.apps.from_elsewhere_are([App {
+            id: "wxwebsite".parse().expect("an AppID"),
+            kind: AppKind::Website,
+            exchanger: AppExchanger::Component("wxplatform".parse().expect("an AppID")),
+        }]);
+        let sent = open().await;
+        let location = sent.headers().get(header::LOCATION);
+        let to_wechat = location.and_then(|to| to.to_str().ok()).unwrap_or_default();
+        assert!(
+            sent.status() == 303 && to_wechat.contains("/connect/qrconnect?appid=wxwebsite"),
+            "{} {to_wechat}",
+            sent.status()
+        );
+        let at = (worker.clone(), Data::new(Oidc::default()));
+        let request = TestRequest::post().uri(&format!("/authorize/scan?{QUERY}"));
+        let refused = scan(request.to_http_request(), at).await;
+        assert_eq!(refused.expect_err("no scans").status, 404);
+    }
 }

@@ -25,10 +25,10 @@ use wxmint_upstream::{FetchError, Tls, Upstream};
 
 use self::queue::{AT_ONCE, Cursor, Queue};
 pub(super) use self::queue::{Logout, queue};
-use super::{CATALOG, Oidc, clients, family};
+use super::{CATALOG, Oidc, family};
 use crate::clock::now;
-use crate::doors::scan::clients::{Client, Clients, LogoutReceiver};
 use crate::findings::{Finding, count};
+use crate::oauth::clients::{Client, Clients, LogoutReceiver};
 use crate::{issuer::Issuer, login::LoginParts};
 
 /// How often the stream of revocations and the queues are read.
@@ -69,7 +69,7 @@ pub(super) async fn follow(door: Arc<Oidc>, issuer: Arc<Issuer>) {
     let mut cursor = None;
     loop {
         interval.tick().await;
-        let clients = clients(&issuer);
+        let clients = issuer.clients();
         if clients
             .iter()
             .all(|client| client.logout_receiver.is_none())

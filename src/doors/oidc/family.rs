@@ -20,9 +20,9 @@ use wxmint_verify::{LONGEST_LIFE, MAX_LEEWAY};
 
 use super::backchannel::{Logout, queue};
 use super::lists::{enlist, names};
-use crate::doors::scan::clients::Client;
-use crate::doors::scan::store::{json, read, strike};
 use crate::login::{Issuance, LoginParts, RequestError};
+use crate::oauth::clients::Client;
+use crate::oauth::records::{json, read, remove_name};
 
 /// How many access tokens of a login can be valid at a time: one for each five minutes of a day. If
 /// there are more, the oldest is revoked.
@@ -252,7 +252,7 @@ impl<'a> Families<'a> {
                             .await?
                             .is_some() => {}
                 Some(oldest) => self.revoke_family(&oldest).await?,
-                None => strike(self.store, &list, sid).await?,
+                None => remove_name(self.store, &list, sid).await?,
             }
         }
         Ok(())
@@ -280,7 +280,7 @@ impl<'a> Families<'a> {
         for (id, expires_at) in given.iter().take(excess) {
             self.end_if_alive(&access_token(family, id, *expires_at)?)
                 .await?;
-            strike(self.store, &list, id).await?;
+            remove_name(self.store, &list, id).await?;
         }
         Ok(())
     }
@@ -305,7 +305,7 @@ impl<'a> Families<'a> {
         self.end_last(family).await?;
         store.texts.delete(&key("family", sid)).await?;
         let ended = self.end_last(family).await?;
-        strike(store, &family.list(), sid).await?;
+        remove_name(store, &family.list(), sid).await?;
         // Nobody reads these records any more.
         let left = ended
             .map(|number| rotation_key(sid, number))

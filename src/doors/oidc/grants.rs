@@ -15,9 +15,10 @@ use wxmint_store::{Bound, Store};
 
 use super::family::{self, Families, Family, hash};
 use super::request::{AuthorizeRequest, OFFLINE};
-use crate::doors::scan::store::{Grant, json as written_json};
-use crate::doors::scan::{clients::Client, requests::retry_for_5_s};
 use crate::login::{AppCalls, LoginParts, RequestError};
+use crate::oauth::clients::Client;
+use crate::oauth::grant::Grant;
+use crate::oauth::records::{json, retry_for_5_s};
 
 /// How long a code is valid, and for how much longer a second use is recognised.
 const CODE_TTL: Duration = Duration::from_mins(1);
@@ -178,7 +179,7 @@ impl<'a> CodeGrants<'a> {
             .texts
             .keep(
                 &family::hashed_key("code", &code),
-                &written_json(&kept),
+                &json(&kept),
                 CODE_TTL + CODE_KNOWN,
             )
             .await?;
@@ -362,10 +363,10 @@ mod tests {
 
     use super::*;
     use crate::clock::now;
-    use crate::doors::scan::clients::Clients;
     use crate::doors::servers::RedisServer;
     use crate::issuer::caller::tests::issuer;
     use crate::login::Unavailable;
+    use crate::oauth::clients::Clients;
 
     const APP: &str = "wx0123456789abcdef";
     const BACK: &str = "https://grafana.example.com/";

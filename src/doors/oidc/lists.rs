@@ -58,8 +58,8 @@ mod conformance {
     use std::rc::Rc;
 
     use super::*;
-    use crate::doors::scan::store::strike;
     use crate::doors::servers::{self, RedisServer};
+    use crate::oauth::records::remove_name;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -80,9 +80,9 @@ mod conformance {
             assert_eq!(names((now - age) as f64, name).await, listed, "{name}");
         }
         for name in ["b", "b", "nobody"] {
-            strike(&store, "l", name).await.expect("struck");
+            remove_name(&store, "l", name).await.expect("struck");
         }
-        strike(&store, "no list", "b")
+        remove_name(&store, "no list", "b")
             .await
             .expect("also where there is none");
         assert_eq!(names(now as f64, "d").await, ["a", "c", "d"]);

@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web::Payload};
 use serde_json::Map;
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, SMALL_BODY, allow_site, missing, no_valid_token, origin, private, read_body,
-    read_form, run_to_completion,
+    Answer, Fields, SMALL_BODY, allow_site, missing, no_valid_token, not_found, origin, private,
+    read_body, read_form, run_to_completion,
 };
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::token::Issued;
@@ -19,11 +19,11 @@ use super::request::{Query, is_registered, is_site, with};
 use super::token::TRIES;
 use super::{AtDoor, LOGGED_OUT, wechat::failed, with_sites};
 use crate::clock::now;
-use crate::doors::scan::clients::Client;
-use crate::doors::scan::token::authenticate;
-use crate::doors::scan::{page::OAuthError, to_oauth};
+use crate::issuer::route_constants::PLACE;
 use crate::issuer::state::IssuerWorker;
 use crate::login::{LoginParts, OPENID, RequestError, Unavailable, is_of_client, issued};
+use crate::oauth::clients::Client;
+use crate::oauth::error::{OAuthError, to_oauth};
 
 /// The limit of requests to `/userinfo`, counted by token.
 const USERINFO: &str = "oidc-userinfo";
@@ -33,8 +33,8 @@ const USERINFO: &str = "oidc-userinfo";
 /// For the access token of a site. RFC 6750; OpenID Connect Core section 5.3.
 #[utoipa::path(get, path = "/userinfo", tag = "sites", security(("bearer" = [])),
     responses((status = 200, description = "`sub`, and the claims of the account backend", body = Object)))]
-pub(super) async fn userinfo(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
-    let clients = with_sites(&scan)?;
+pub(super) async fn userinfo(request: HttpRequest, (worker, _): AtDoor) -> Answer {
+    let clients = with_sites(&worker.issuer)?;
     let token = worker.issuer.verify(&request, now())?;
     let client = clients.get(&ClientId(token.app.clone())).cloned();
     let client =
@@ -90,7 +90,7 @@ pub(super) struct RevokeForm {
     responses((status = 200, description = "It is valid no more"),
         (status = 401, description = "The client is unknown, or its secret is wrong", body = OAuthError)))]
 pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -> Answer {
-    with_sites(&at.1)?;
+    with_sites(&at.0.issuer)?;
     let ended = async {
         let fields = read_form(&request, payload, &["token", "token_type_hint"]).await?;
         run_to_completion(async move { ended(&request, &fields, at).await }).await
@@ -98,20 +98,24 @@ pub(super) async fn revoke(request: HttpRequest, payload: Payload, at: AtDoor) -
     to_oauth(ended.await)
 }
 
-async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, scan, oidc): AtDoor) -> Answer {
-    let clients = scan.clients();
-    let at = (worker, scan);
-    let client = authenticate(request, fields, &clients, &at).await?;
+async fn ended(request: &HttpRequest, fields: &Fields<'_>, (worker, oidc): AtDoor) -> Answer {
+    let oauth = worker.issuer.oauth.as_ref();
+    let oauth = oauth.ok_or_else(|| not_found(PLACE))?;
+    let clients = oauth.clients();
+    let client = oauth
+        .authenticate(request, fields, &clients, &worker.login)
+        .await?;
     let token = fields.text("token")?.ok_or_else(|| missing("token"))?;
-    match end(&at.0, client, &token).await? {
+    match end(&worker, client, &token).await? {
         Some(user) => oidc.tell(request, LOGGED_OUT, &client.id, Some(&user)),
         None => {
-            at.0.login
+            worker
+                .login
                 .limits()
                 .count_by_address(TRIES, &origin(request).address.unwrap_or_default())
                 .await?;
             if let Some(refresh) = RefreshToken::read(&token) {
-                Families::of(&at.0.login).find_family(refresh.sid).await?;
+                Families::of(&worker.login).find_family(refresh.sid).await?;
             }
         }
     }
@@ -208,9 +212,9 @@ pub(super) async fn end_session_by_post(
         .await
 }
 
-async fn leave(request: &HttpRequest, form: &str, (worker, scan, oidc): AtDoor) -> Answer {
+async fn leave(request: &HttpRequest, form: &str, (worker, oidc): AtDoor) -> Answer {
     let query = Query::of(form);
-    let clients = with_sites(&scan)?;
+    let clients = with_sites(&worker.issuer)?;
     let own = query
         .one("id_token_hint")
         .and_then(|hint| OwnJwt::read(&worker.issuer, hint));

@@ -1,8 +1,7 @@
 //! OpenID Connect: sites log people in with WeChat. The only flow is the code flow with PKCE, as in
 //! RFC 9700; RFC 10017 applies to pages without a back end, and RFC 10027 to a code that a phone
-//! scans. The door is built on the door for scans: it uses the clients, the device requests and the
-//! mini-program codes of that door, and is open if that door is open. A site is a client with
-//! `redirect_uris`.
+//! scans. `WXMINT_CLIENTS_FILE` opens the door, and a site is a client with `redirect_uris`. If the
+//! door for scans is there too, a site's page also shows a mini-program code.
 
 mod authorize;
 mod backchannel;
@@ -19,7 +18,7 @@ mod simulated;
 mod token;
 mod wechat;
 
-use std::{any::Any, future::ready, sync::Arc};
+use std::{future::ready, sync::Arc};
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, ServiceConfig};
@@ -36,13 +35,13 @@ use wxmint_telemetry::audit::{Activity, Event};
 use wxmint_wechat::AppKind;
 
 use self::request::is_site;
-use super::scan::token::{FurtherGrants, GRANT};
-use super::scan::{Scan, VARIABLE, clients::Clients};
 use crate::findings::{Catalog, Finding};
 use crate::issuer::door::{Door, DoorRow};
+use crate::issuer::grants::TokenGrants;
 use crate::issuer::route_constants::{ANY, BODY, HEAD, LIMIT, PLACE, SECURITY, STORE, TOKEN};
 use crate::issuer::{Issuer, state::IssuerWorker};
 use crate::login::{LoginParts, RequestError};
+use crate::oauth::{CLIENTS_FILE, clients::Clients};
 
 routes! {
     #[openapi(tags((name = "sites", description = "For sites that speak OpenID Connect")))]
@@ -66,12 +65,12 @@ pub(super) const DOOR: DoorRow = DoorRow {
     ..DoorRow::new(&ROUTES, |settings, _| {
         Ok(settings
             .door_files
-            .get(VARIABLE)
+            .get(CLIENTS_FILE)
             .map(|_| Arc::new(Oidc::default()) as _))
     })
 };
 
-type AtDoor = (Data<IssuerWorker>, Data<Scan>, Data<Oidc>);
+type AtDoor = (Data<IssuerWorker>, Data<Oidc>);
 
 #[derive(Default)]
 struct Oidc {
@@ -139,9 +138,6 @@ impl Door for Oidc {
         config
             .service(file("/authorize/page.css", CSS, include_str!("page.css")))
             .service(file("/authorize/page.js", JS, include_str!("page.js")))
-            .app_data(Data::<dyn FurtherGrants>::from(
-                Arc::clone(&self) as Arc<dyn FurtherGrants>
-            ))
             .app_data(Data::from(self));
     }
 
@@ -152,7 +148,7 @@ impl Door for Oidc {
     /// Finds web apps that are not configured, redirect URIs of back ends over HTTP, which expose
     /// codes, and sites that accept no logouts.
     async fn examine(&self, issuer: &Issuer, redis: Option<&Store>) -> Vec<Finding> {
-        let clients = clients(issuer);
+        let clients = issuer.clients();
         let apps = issuer.apps.all();
         let mut found = backchannel::examine(&clients, redis).await;
         for client in clients.iter() {
@@ -186,7 +182,7 @@ impl Door for Oidc {
 
     /// The metadata of OpenID Connect Discovery 1.0 and RFC 8414
     fn metadata(&self, issuer: &Issuer) -> Value {
-        let clients = clients(issuer);
+        let clients = issuer.clients();
         if !clients.iter().any(is_site) {
             return Value::Null;
         }
@@ -196,7 +192,6 @@ impl Door for Oidc {
             "userinfo_endpoint": at("/userinfo"),
             "end_session_endpoint": at("/end_session"),
             "revocation_endpoint": at("/revoke"),
-            "grant_types_supported": [token::CODE, token::REFRESH, GRANT],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "scopes_supported": request::SCOPES,
@@ -210,6 +205,10 @@ impl Door for Oidc {
         });
         clients.describe("revocation_endpoint", &mut members);
         members
+    }
+
+    fn token_grants(&self) -> Option<&dyn TokenGrants> {
+        Some(self)
     }
 
     async fn end_login(&self, login: &LoginParts, token: Issued) -> Result<(), RequestError> {
@@ -227,17 +226,9 @@ impl Door for Oidc {
     }
 }
 
-fn clients(issuer: &Issuer) -> Arc<Clients> {
-    let scan = issuer
-        .doors
-        .iter()
-        .find_map(|open| (&*open.door as &dyn Any).downcast_ref::<Scan>());
-    scan.map(Scan::clients).unwrap_or_default()
-}
-
 /// The clients. If no client is a site, 404, as if the door did not exist.
-fn with_sites(scan: &Scan) -> Result<Arc<Clients>, Problem> {
-    Some(scan.clients())
+fn with_sites(issuer: &Issuer) -> Result<Arc<Clients>, Problem> {
+    Some(issuer.clients())
         .filter(|clients| clients.iter().any(is_site))
         .ok_or_else(|| not_found(PLACE))
 }

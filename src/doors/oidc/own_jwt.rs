@@ -9,7 +9,7 @@ use wxmint_keys::SigningKey;
 use wxmint_keys::token::{Issued, Minter};
 use wxmint_store::CLOCKS_APART;
 
-use crate::{doors::scan::clients::Client, issuer::Issuer};
+use crate::{issuer::Issuer, oauth::clients::Client};
 
 /// A JWT that this issuer has signed, whether or not it has expired.
 pub(super) struct OwnJwt {

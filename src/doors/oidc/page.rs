@@ -8,7 +8,7 @@ use wxmint_http::{Answer, Problem, ProblemCode, pairs};
 
 use super::root;
 use crate::findings::{Catalog, catalog_entry};
-use crate::{doors::scan::clients::Client, issuer::state::IssuerWorker};
+use crate::{issuer::state::IssuerWorker, oauth::clients::Client};
 
 /// The texts of the pages by code, in English and Chinese.
 const TEXTS: Catalog = &include!("page.json");
@@ -46,6 +46,8 @@ impl Why {
     };
     /// WeChat's redirect came in another browser than the login began in, or came a second time.
     pub(super) const STATE: Self = Self::of_request(NOT_POSSIBLE, "no_state");
+    /// There are no scans here, and the site has no app of WeChat's for this browser.
+    pub(super) const NO_LOGIN: Self = Self::of_request(NOT_POSSIBLE, "no_login");
     pub(super) const NO_WAY: Self = Self::of_request(NOT_POSSIBLE, "no_way");
 
     const fn of_request(title: &'static str, code: &'static str) -> Self {
@@ -303,6 +305,7 @@ mod tests {
             Why::LOGOUT,
             Why::LOGOUT_ADDRESS,
             Why::STATE,
+            Why::NO_LOGIN,
             Why::NO_WAY,
         ]
         .into_iter();

@@ -17,12 +17,12 @@ use wxmint_verify::MAX_LEEWAY;
 
 use super::family::{self, Families, Family, RefreshToken, Rotation, hash};
 use super::grants::{CodeGrants, Given, NewTokens, NotGiven, refresh_life};
-use crate::doors::scan::requests::retry_for_5_s;
-use crate::doors::scan::{clients::Client, store::json, store::read};
 use crate::login::{
     AccountCheck, AccountCheckError, CountError, LoginLimits, LoginParts, OPENID, RequestError,
     Unavailable, client_tag,
 };
+use crate::oauth::clients::Client;
+use crate::oauth::records::{json, read, retry_for_5_s};
 
 /// For how many seconds the same refresh token gets the same answer, because answers can get lost.
 const ANSWERED_AGAIN: i64 = 30;
@@ -512,8 +512,8 @@ mod tests {
     use super::super::logout::end_login;
     use super::*;
     use crate::clock::now;
-    use crate::doors::scan::clients::Clients;
     use crate::issuer::caller::tests::issuer;
+    use crate::oauth::clients::Clients;
 
     /// The account service has answered the repetition this late. Otherwise no revocation of the
     /// login would find the token, and revocations would miss the newest token, too.

@@ -8,7 +8,7 @@ use wxmint_http::pairs;
 use wxmint_ids::is_base64url;
 
 use super::page::Why;
-use crate::doors::scan::clients::{Client, Clients};
+use crate::oauth::clients::{Client, Clients};
 
 /// The most bytes of `state` or `nonce`. The head of a request has at most 8 KiB.
 pub(super) const LONGEST: usize = 2048;

@@ -21,9 +21,9 @@ use wxmint_verify::Algorithm;
 use super::family::{self, Families, Family, hash};
 use super::renewal::Renewals;
 use crate::clock::now;
-use crate::doors::scan::clients::{Client, Clients};
 use crate::issuer::caller::tests::issuer;
 use crate::login::LoginParts;
+use crate::oauth::clients::{Client, Clients};
 
 const APP: &str = "wx0123456789abcdef";
 const SITE: &str = "grafana";

@@ -1,8 +1,7 @@
-//! `/token` for sites: the grants for codes and refresh tokens, beside the device code grant.
+//! `/token` for sites: the grants for codes and refresh tokens.
 
 use std::borrow::Cow;
 
-use actix_web::HttpResponse;
 use async_trait::async_trait;
 use wxmint_http::{Answer, Fields, Problem, missing, origin};
 use wxmint_ids::UserId;
@@ -10,36 +9,52 @@ use wxmint_telemetry::audit::Event;
 
 use super::grants::{CodeGrants, NotGiven, ShownCode};
 use super::{LOGIN, Oidc, RENEWAL, renewal::Renewals, request::is_site};
-use crate::doors::scan::token::{Asked, FurtherGrants, FurtherRefusal, tell_of_theft, uncached};
-use crate::{issuer::state::IssuerWorker, refusals::Refusal};
+use crate::issuer::grants::{TokenGrants, TokenRequest};
+use crate::issuer::state::IssuerWorker;
+use crate::oauth::clients::Client;
+use crate::oauth::grant::{tell_of_theft, uncached};
+use crate::refusals::Refusal;
 
-pub(super) const CODE: &str = "authorization_code";
-pub(super) const REFRESH: &str = "refresh_token";
+const CODE: &str = "authorization_code";
+const REFRESH: &str = "refresh_token";
 /// The limit of unknown or used codes and refresh tokens, counted by address: they may be guesses.
 pub(super) const TRIES: &str = "oidc-tries";
 
 #[async_trait(?Send)]
-impl FurtherGrants for Oidc {
+impl TokenGrants for Oidc {
+    fn fields(&self) -> &'static [&'static str] {
+        &["code", "redirect_uri", "code_verifier", "refresh_token"]
+    }
+
+    fn grant_types(&self, client: &Client) -> &'static [&'static str] {
+        match client.refresh {
+            _ if !is_site(client) => &[],
+            Some(_) => &[CODE, REFRESH],
+            None => &[CODE],
+        }
+    }
+
     async fn grant(
         &self,
-        asked: Asked<'_>,
+        asked: TokenRequest<'_>,
         grant_type: &str,
         worker: &IssuerWorker,
-    ) -> Result<HttpResponse, FurtherRefusal> {
-        let client = asked.client;
-        if !is_site(client) {
-            return Err(FurtherRefusal::OtherGrantTypes(&[]));
+    ) -> Option<Answer> {
+        // A site that may renew no more is told so by the error of its refresh token.
+        if !is_site(asked.client) || ![CODE, REFRESH].contains(&grant_type) {
+            return None;
         }
-        match grant_type {
-            CODE | REFRESH => Ok(give(asked, grant_type, worker, self).await?),
-            _ if client.refresh.is_none() => Err(FurtherRefusal::OtherGrantTypes(&[CODE])),
-            _ => Err(FurtherRefusal::OtherGrantTypes(&[CODE, REFRESH])),
-        }
+        Some(give(asked, grant_type, worker, self).await)
     }
 }
 
-async fn give(asked: Asked<'_>, grant_type: &str, worker: &IssuerWorker, oidc: &Oidc) -> Answer {
-    let Asked {
+async fn give(
+    asked: TokenRequest<'_>,
+    grant_type: &str,
+    worker: &IssuerWorker,
+    oidc: &Oidc,
+) -> Answer {
+    let TokenRequest {
         request,
         fields,
         client,

@@ -23,10 +23,10 @@ use super::family::{hash, hashed_key, random};
 use super::page::{NOT_POSSIBLE, Page, Why, page, refused};
 use super::request::{AuthorizeRequest, LONGEST, Query, Refused, read};
 use super::{AtDoor, authorize::let_in, logout::see_other, root, with_sites};
-use crate::doors::scan::clients::Client;
-use crate::doors::scan::store::Grant;
 use crate::issuer::{login_route::LoginAttempt, state::IssuerWorker};
 use crate::login::{Attempt, Credentials, LoginProof, LoginRequest, RequestError};
+use crate::oauth::clients::Client;
+use crate::oauth::grant::Grant;
 use crate::{apps::UnknownApp, refusals::Refusal};
 
 /// How long a person may take on WeChat's page.
@@ -120,8 +120,8 @@ pub(super) fn app_for(
 #[utoipa::path(get, path = "/authorize/web", tag = "sites",
     responses((status = 303, description = "To WeChat, or back to the site with an error"),
         (status = 400, description = "A page: it is no site's", content_type = "text/html")))]
-pub(super) async fn web(request: HttpRequest, (worker, scan, _): AtDoor) -> Answer {
-    let clients = with_sites(&scan)?;
+pub(super) async fn web(request: HttpRequest, (worker, _): AtDoor) -> Answer {
+    let clients = with_sites(&worker.issuer)?;
     let query = request.query_string();
     match read(query, &clients, worker.issuer.settings.issuer.as_str()) {
         Ok(asked) => send(&request, &worker, &asked),
@@ -259,8 +259,8 @@ pub(super) fn failed(
         (status = 429, description = "A page: too many logins", content_type = "text/html")))]
 pub(super) async fn callback(request: HttpRequest, at: AtDoor) -> Answer {
     run_to_completion(async move {
-        let (worker, scan, _) = &at;
-        let clients = with_sites(scan)?;
+        let (worker, _) = &at;
+        let clients = with_sites(&worker.issuer)?;
         let query = Query::of(request.query_string());
         let state = query.one("state").unwrap_or_default();
         // Without the cookie of this login, the person is not logged in: a link alone logs nobody

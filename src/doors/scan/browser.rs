@@ -62,7 +62,7 @@ const UNKNOWN: &str = "unknown device";
 
 /// A browser and the system on which it runs. Either of them may be unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::doors) struct BrowserName {
+pub(super) struct BrowserName {
     browser: Option<&'static str>,
     system: Option<&'static str>,
 }
@@ -83,7 +83,7 @@ fn known_name(list: &'static [Known], text: &str) -> Option<&'static str> {
 
 impl BrowserName {
     /// The name of the browser that sends this header User-Agent.
-    pub(in crate::doors) fn of_agent(agent: &str) -> Self {
+    pub(super) fn of_agent(agent: &str) -> Self {
         Self {
             browser: name_in_agent(BROWSERS, agent),
             system: name_in_agent(SYSTEMS, agent),

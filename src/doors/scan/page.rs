@@ -9,8 +9,8 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::ToSchema;
 use wxmint_http::{
-    Answer, Fields, Problem, ProblemCode, limit_key, malformed, origin, page, private, read_form,
-    run_to_completion,
+    Answer, Fields, Problem, ProblemCode, limit_key, malformed, not_found, origin, page, private,
+    read_form, run_to_completion,
 };
 use wxmint_telemetry::audit::{Event, Origin};
 use wxmint_wechat::MAX_PICTURE;
@@ -18,12 +18,15 @@ use wxmint_wechat::MAX_PICTURE;
 use super::browser::BrowserName;
 use super::codes::UserCode;
 use super::store::{DEVICE_TTL, OWN, POLL_INTERVAL};
-use super::token::{authenticate, refused};
-use super::{
-    ASKED, AtDoor, Scan, TOO_MANY, clients::Client, requests::DeviceFlow, requests::gone, to_oauth,
-};
+use super::{ASKED, AtDoor, Scan, requests::DeviceFlow, requests::gone};
+use crate::issuer::grants::PhoneLoginRequest;
+use crate::issuer::route_constants::PLACE;
+use crate::issuer::state::IssuerWorker;
 use crate::login::{RequestError, Unavailable, WeChatRefusal};
-use crate::{issuer::state::IssuerWorker, refusals::Refusal};
+use crate::oauth::authentication::refused;
+use crate::oauth::clients::Client;
+use crate::oauth::error::{OAuthError, TOO_MANY, to_oauth};
+use crate::refusals::Refusal;
 
 /// `Retry-After` if WeChat refuses to draw a code. WeChat's quota is per minute, and an unpublished
 /// page takes longer to mend.
@@ -56,21 +59,9 @@ pub(super) struct DeviceAuthorizationForm {
     browser_user_agent: Option<String>,
 }
 
-/// An error of OAuth 2.0 (RFC 6749 section 5.2, RFC 8628 section 3.5).
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the body, which a `Problem` becomes")]
-pub(in crate::doors) struct OAuthError {
-    #[schema(example = "authorization_pending")]
-    error: String,
-    /// Says what was wrong here, and what to do.
-    error_description: String,
-    /// With `authorization_pending`: a phone has scanned the code.
-    scanned: Option<bool>,
-}
-
 /// The page shows one part of it, and asks for its token with the other.
 #[derive(Serialize, ToSchema)]
-pub(in crate::doors) struct DeviceAuthorization {
+pub(super) struct DeviceAuthorization {
     /// A secret of the page.
     #[schema(example = "nPRUmvTZ3AxIxdJ4V3oUJgKp2cZyTtVqR7bqB6FQy6o")]
     device_code: String,
@@ -119,36 +110,48 @@ pub(super) async fn device_authorization(
         )
         .await?;
         let (worker, scan) = &at;
-        let clients = scan.clients();
-        let client = authenticate(&request, &fields, &clients, &at).await?;
+        let oauth = worker.issuer.oauth.as_ref();
+        let oauth = oauth.ok_or_else(|| not_found(PLACE))?;
+        let clients = oauth.clients();
+        let client = oauth
+            .authenticate(&request, &fields, &clients, &worker.login)
+            .await?;
         let browser = refuse_strangers(&request, worker, client);
         let browser = browser.and_then(|()| asking_browser(&request, &fields, client));
-        let browser = browser.map_err(|problem| refused(&request, Some(client), problem))?;
-        Ok(private(
-            open_request(&request, worker, scan, (client, OWN), browser).await?,
-        ))
+        let browser = browser.map_err(|problem| refused(ASKED, &request, Some(client), problem))?;
+        let page = PhoneLoginRequest {
+            request: &request,
+            worker,
+            client,
+            door: OWN,
+        };
+        Ok(private(open_request(scan, page, browser).await?))
     };
     to_oauth(opened.await)
 }
 
 /// The browser that asks for a login.
-pub(in crate::doors) struct Visitor {
+pub(super) struct Visitor {
     /// The address as the phone shows it: an IPv4 address, or the network of an IPv6 address.
-    pub(in crate::doors) address: String,
+    pub(super) address: String,
     /// The key under which limits count its requests: the address, after a back end's client id if
     /// a back end has named the address.
-    pub(in crate::doors) counted_by: String,
-    pub(in crate::doors) browser: BrowserName,
+    pub(super) counted_by: String,
+    pub(super) browser: BrowserName,
 }
 
 /// Opens a device request for a page of this client, and counts and audits it.
-pub(in crate::doors) async fn open_request(
-    request: &HttpRequest,
-    worker: &IssuerWorker,
+pub(super) async fn open_request(
     scan: &Scan,
-    (client, door): (&Client, &'static str),
+    page: PhoneLoginRequest<'_>,
     visitor: Visitor,
 ) -> Result<DeviceAuthorization, Problem> {
+    let PhoneLoginRequest {
+        request,
+        worker,
+        client,
+        door,
+    } = page;
     let origin = Origin {
         address: Some(visitor.address.clone()),
         ..origin(request)
@@ -163,6 +166,7 @@ pub(in crate::doors) async fn open_request(
         .ask_phone((client, door), visitor)
         .await;
     scan.count(
+        &worker.issuer,
         &client.id,
         if opened.is_ok() { "started" } else { "refused" },
     );
@@ -204,7 +208,7 @@ fn refuse_strangers(
 }
 
 /// The browser that sends a request.
-pub(in crate::doors) fn visitor(request: &HttpRequest) -> Visitor {
+pub(super) fn visitor(request: &HttpRequest) -> Visitor {
     let agent = request
         .headers()
         .get(header::USER_AGENT)
@@ -254,7 +258,7 @@ fn asking_browser(
 pub(super) async fn picture(
     request: HttpRequest,
     code: Path<String>,
-    (worker, scan): AtDoor,
+    (worker, _): AtDoor,
 ) -> Answer {
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let address = origin(&request).address.unwrap_or_default();
@@ -264,7 +268,7 @@ pub(super) async fn picture(
     let drawn = run_to_completion(async move {
         let _permit = room;
         DeviceFlow::of(&worker.login)
-            .picture(&code, &scan.clients(), &address)
+            .picture(&code, &worker.issuer.clients(), &address)
             .await
     })
     .await;

@@ -3,7 +3,6 @@
 use actix_web::http::{StatusCode, header::AUTHORIZATION};
 use actix_web::web::{Path, Payload};
 use actix_web::{HttpMessage, HttpRequest};
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use wxmint_http::{
@@ -14,18 +13,18 @@ use wxmint_store::{RateLimitKey, short_digest};
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::browser::BrowserName;
-use super::clients::{Client, Clients};
 use super::requests::{TRIES, gone, of_request};
-use super::store::{Decided, DeviceRequest, Devices, FoundDevice, Grant, approver};
+use super::store::{Decided, DeviceRequest, Devices, FoundDevice, approver};
 use super::{
     APPROVED, AtDoor, DENIED, LOOKED, NUMBER_MISMATCH, Scan, UNKNOWN_DEVICE_CODE, codes::UserCode,
 };
 use crate::issuer::login_route::{LoginAttempt, app_hint};
 use crate::issuer::{LoginBody, state::IssuerWorker};
 use crate::login::{
-    Admission, Attempt, CountError, DEVICE, LoginError, LoginParts, LoginRequest, OPENID,
-    TokenActionError,
+    Admission, Attempt, CountError, DEVICE, LoginParts, LoginRequest, OPENID, TokenActionError,
 };
+use crate::oauth::clients::Clients;
+use crate::oauth::grant::Grant;
 use crate::{clock::now, refusals::Refusal};
 
 /// The limit of requests from phones whose person is not known, counted by user.
@@ -85,7 +84,7 @@ pub(super) async fn look(
 ) -> Answer {
     let (holder, event) = begin(LOOKED, &request, &worker).await?;
     let mut client = None;
-    let clients = scan.clients();
+    let clients = worker.issuer.clients();
     let shown = async {
         let found = PhoneApproval::of(&worker.login)
             .look(&holder, &code, &mut client)
@@ -97,7 +96,7 @@ pub(super) async fn look(
         Ok((name, found))
     };
     let shown = shown.await;
-    let (client_name, found) = told(&scan, Event { client, ..event }, "viewed", shown)?;
+    let (client_name, found) = told(&worker, &scan, Event { client, ..event }, "viewed", shown)?;
     let requested_at = found.requested_at;
     let expires_in = found.expires_in.as_secs();
     let DeviceRequest {
@@ -130,7 +129,7 @@ pub(super) async fn deny(request: HttpRequest, code: Path<String>, (worker, scan
         let denied = PhoneApproval::of(&worker.login)
             .deny(&holder, &code, &mut client)
             .await;
-        told(&scan, Event { client, ..event }, "denied", denied)
+        told(&worker, &scan, Event { client, ..event }, "denied", denied)
     })
     .await
 }
@@ -212,6 +211,7 @@ async fn begin(
 
 /// Counts and audits a look or a denial. Each has already been counted against the person's limit.
 fn told<T>(
+    worker: &IssuerWorker,
     scan: &Scan,
     event: Event,
     outcome: &'static str,
@@ -221,7 +221,7 @@ fn told<T>(
     let who = event.person.as_deref().or(user).unwrap_or_default();
     let done = result.map_err(|refusal| refusal.tell(event.clone(), who))?;
     if let Some(client) = &event.client {
-        scan.count(client, outcome);
+        scan.count(&worker.issuer, client, outcome);
     }
     event.tell();
     Ok(done)
@@ -263,7 +263,7 @@ pub(super) async fn approve(
     let code: UserCode = code.parse().map_err(|()| gone().problem)?;
     let event = Event::new(APPROVED, origin(&request));
     let approving = async move {
-        let clients = scan.clients();
+        let clients = worker.issuer.clients();
         let mut attempt = LoginAttempt::begin(&worker, [login.app.clone(), login.app_hint.clone()]);
         let approve = async |attempt: &mut Attempt<'_>| {
             PhoneApproval::of(&worker.login)
@@ -279,7 +279,7 @@ pub(super) async fn approve(
         if let Some(became) = became
             && let Some(client) = &attempt.audit_context.client
         {
-            scan.count(client, became);
+            scan.count(&worker.issuer, client, became);
         }
         attempt.end(event, outcome.as_ref().map(|()| false));
         outcome.map_err(|refusal| refusal.problem)
@@ -456,26 +456,5 @@ impl<'a> PhoneApproval<'a> {
                     .await
             }
         }
-    }
-}
-
-impl Grant {
-    /// Issues the token that the client may fetch.
-    pub(in crate::doors) async fn issue(
-        login: &LoginParts,
-        to: &Client,
-        admission: &Admission,
-        now: DateTime<Utc>,
-    ) -> Result<Self, LoginError> {
-        let minter = login.minter.with(&to.audience, to.token_ttl);
-        let token = login
-            .issuance()
-            .date_for_client(&to.id, &minter, admission, now)
-            .await?;
-        Ok(Self {
-            token,
-            claims: admission.extra.clone(),
-            mark: admission.mark(),
-        })
     }
 }

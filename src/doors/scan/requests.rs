@@ -2,24 +2,22 @@
 //! fetches a token (RFC 8628). An approval is a login whose token goes to another device.
 //! docs/scan-login.md draws the steps.
 
-use std::{iter, time::Duration};
-
-use backon::Retryable;
-use tokio::time::Instant;
 use wxmint_http::Problem;
-use wxmint_keys::{random, token::Issued};
-use wxmint_store::{AttemptId, StoreError, TokenState, limits::TooMany};
+use wxmint_keys::random;
+use wxmint_store::{AttemptId, TokenState, limits::TooMany};
 use wxmint_wechat::ByToken;
 
 use super::UNKNOWN_DEVICE_CODE;
-use super::clients::{Client, Clients};
 use super::codes::{DeviceCode, UserCode};
 use super::page::Visitor;
-use super::store::{DeviceRequest, Devices, Grant, Poll};
+use super::store::{DeviceRequest, Devices, Poll};
 use crate::apps::UnknownApp;
 use crate::login::{
     AppRefusal, CountError, LimitReached, LoginParts, RequestError, Unavailable, client_tag,
 };
+use crate::oauth::clients::{Client, Clients};
+use crate::oauth::grant::{Grant, NotGranted};
+use crate::oauth::records::retry_for_5_s;
 use crate::refusals::Refusal;
 
 /// The limit of open device requests of an address (`WXMINT_LIMIT_OPEN_REQUESTS`).
@@ -35,34 +33,6 @@ const PICTURES: &str = "pictures";
 /// How many user codes are drawn before giving up. A code is drawn anew if another request has it.
 const MOST_DRAWS: usize = 5;
 
-/// Why a page gets no grant.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::doors) enum NotGranted {
-    #[error("no request of this client, at this door and with this app, has the device code")]
-    Unknown,
-    /// `scanned`: a phone has viewed the request.
-    #[error("the request waits for the person")]
-    Pending { scanned: bool },
-    #[error("the page has polled too soon: from now on it must wait 5 seconds longer")]
-    TooSoon,
-    #[error("the request was denied, or its token has been revoked")]
-    Denied,
-    #[error("the request or its token has expired")]
-    Expired,
-    /// Holds the token, which is revoked now.
-    #[error("the grant was fetched before")]
-    Repeated(Box<Issued>),
-    /// The page has got no grant by this request, and may repeat it.
-    #[error(transparent)]
-    Failed(RequestError),
-}
-
-impl<E: Into<RequestError>> From<E> for NotGranted {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 /// 404: the device request does not exist, has expired, was denied, or is used up.
 pub(super) fn gone() -> Refusal {
     let detail = "There is no such request of a page, or it has expired, was denied, or is used up. Scan the page's new code.";
@@ -71,18 +41,18 @@ pub(super) fn gone() -> Refusal {
 
 /// Device requests, as pages ask for them.
 #[derive(Clone, Copy)]
-pub(in crate::doors) struct DeviceFlow<'a> {
+pub(super) struct DeviceFlow<'a> {
     login: &'a LoginParts,
 }
 
 impl<'a> DeviceFlow<'a> {
-    pub(in crate::doors) fn of(login: &'a LoginParts) -> Self {
+    pub(super) fn of(login: &'a LoginParts) -> Self {
         Self { login }
     }
 
     /// Opens a device request. Fails if the client's app has no session keys, if the client's id is
     /// also an app's, or if the address has too many requests.
-    pub(in crate::doors) async fn ask_phone(
+    pub(super) async fn ask_phone(
         &self,
         (client, door): (&Client, &'static str),
         visitor: Visitor,
@@ -188,7 +158,7 @@ impl<'a> DeviceFlow<'a> {
     /// device code is used up only after `give` has succeeded, so that a page may repeat a failed
     /// request. A device code that is used twice may have been stolen, so its token is revoked.
     /// `address` is the asking client's address, as limits count it.
-    pub(in crate::doors) async fn fetch_grant<T>(
+    pub(super) async fn fetch_grant<T>(
         &self,
         code: &DeviceCode,
         (client, door): (&Client, &str),
@@ -285,17 +255,6 @@ impl<'a> DeviceFlow<'a> {
     }
 }
 
-/// Releases an unused grant and retries for 5 s; an unreleased grant would look stolen.
-pub(in crate::doors) async fn retry_for_5_s<T>(
-    step: impl AsyncFn() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let until = Instant::now() + Duration::from_secs(5);
-    (|| step())
-        .retry(iter::repeat(Duration::from_millis(100)))
-        .when(|_| Instant::now() < until)
-        .await
-}
-
 /// The client of a device request, unless the client has been removed from the file or has another
 /// mini program now.
 pub(super) fn of_request<'c>(clients: &'c Clients, request: &DeviceRequest) -> Option<&'c Client> {
@@ -317,7 +276,7 @@ fn draw_numbers() -> ([String; 3], String) {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::{cell::RefCell, time::Duration};
 
     use wxmint_ids::{AppId, Person, Platform};
     use wxmint_keys::{PrivateJwk, token::ExtraClaims};

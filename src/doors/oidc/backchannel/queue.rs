@@ -13,7 +13,7 @@ use wxmint_verify::LONGEST_LIFE;
 use super::super::family;
 use super::GIVEN_UP_AFTER;
 use crate::clock::now;
-use crate::doors::scan::clients::Client;
+use crate::oauth::clients::Client;
 
 /// How many logouts are sent to a site at the same time.
 pub(super) const AT_ONCE: usize = 8;
@@ -251,8 +251,8 @@ mod tests {
     use super::super::PAUSES;
     use super::*;
     use crate::doors::oidc::lists::enlist;
-    use crate::doors::scan::clients::Clients;
     use crate::doors::servers;
+    use crate::oauth::clients::Clients;
 
     #[test]
     fn a_logout_is_read_as_it_was_written() {

@@ -8,25 +8,26 @@ mod share;
 use std::{sync::LazyLock, time::Duration};
 
 use redis::Value;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use wxmint_ids::{AppId, ClientId, Person, parsed};
-use wxmint_keys::token::{ExtraClaims, Issued};
+use wxmint_keys::token::Issued;
 use wxmint_redis_link::{Call, Script};
 use wxmint_store::limits::{LimitError, TooMany};
-use wxmint_store::{AttemptId, Result, Store, StoreError, short_digest};
+use wxmint_store::{AttemptId, Result, Store, short_digest};
 
 use super::browser::BrowserName;
 use super::codes::{DeviceCode, UserCode};
+use crate::oauth::grant::Grant;
+use crate::oauth::records::{json, read, remove_name};
 
 /// How long a page waits for the phone.
-pub(in crate::doors) const DEVICE_TTL: Duration = Duration::from_mins(3);
+pub(super) const DEVICE_TTL: Duration = Duration::from_mins(3);
 /// How long the outcome of a request is kept after it has expired, for pages that still poll.
 pub(super) const DEVICE_END_KEPT: Duration = Duration::from_mins(10);
 /// How long a page waits between two polls, and how much longer after each poll that came too soon
 /// (RFC 8628 section 3.5).
-pub(in crate::doors) const POLL_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(2);
 const POLL_SLOWER: Duration = Duration::from_secs(5);
 /// How much too soon a poll may come, because timers and networks are not exact.
 const POLL_TOLERANCE: Duration = Duration::from_millis(200);
@@ -40,7 +41,7 @@ const REQUEST: &str = "a page's request";
 
 /// A request of a page for a login by a phone (RFC 8628).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::doors) struct DeviceRequest {
+pub(super) struct DeviceRequest {
     pub(super) client: ClientId,
     /// The door whose page has opened the request. Pages of other doors may not fetch its grant.
     #[serde(skip)]
@@ -58,7 +59,7 @@ pub(in crate::doors) struct DeviceRequest {
     pub(super) browser: BrowserName,
     /// The three numbers that the phone offers, and the one among them that the page shows. `None`
     /// if the client compares no numbers.
-    pub(in crate::doors) numbers: Option<([String; 3], String)>,
+    pub(super) numbers: Option<([String; 3], String)>,
 }
 
 /// A request that waits for a phone, or was approved by one.
@@ -91,17 +92,6 @@ pub(super) enum Decided {
     Gone,
 }
 
-/// The token that an approval grants. It is signed when the page fetches it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::doors) struct Grant {
-    /// The token's claims. `app` holds the client's id.
-    pub(in crate::doors) token: Issued,
-    /// The claims of the account backend.
-    pub(in crate::doors) claims: ExtraClaims,
-    /// The tag of the binding of the person who has approved it.
-    pub(in crate::doors) mark: String,
-}
-
 /// The answer to a page that polls for its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Poll {
@@ -121,14 +111,10 @@ pub(super) enum Poll {
     Repeated(Issued),
 }
 
-pub(in crate::doors) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts and numbers are JSON")
-}
-
 static DEVICE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("device.lua")));
 
 #[derive(Clone, Copy)]
-pub(in crate::doors) struct Devices<'a>(pub(in crate::doors) &'a Store);
+pub(super) struct Devices<'a>(pub(super) &'a Store);
 
 impl Devices<'_> {
     /// Stores a request for [`DEVICE_TTL`], and its outcome for [`DEVICE_END_KEPT`] longer. `false`
@@ -394,7 +380,7 @@ impl Place<'_> {
             .take(redis, self.app, self.counted_by, self.id)
             .await;
         if taken.is_err() {
-            strike(redis, &open_devices(self.counted_by), self.id).await?;
+            remove_name(redis, &open_devices(self.counted_by), self.id).await?;
         }
         taken
     }
@@ -420,7 +406,7 @@ impl Place<'_> {
         if open <= most {
             return Ok(());
         }
-        strike(redis, &list, self.id).await?;
+        remove_name(redis, &list, self.id).await?;
         let expires_at = oldest
             .first()
             .map_or(now, |(_, expires_at)| *expires_at as i64);
@@ -430,19 +416,11 @@ impl Place<'_> {
     }
 
     async fn give_back(&self, redis: &Store) -> Result<()> {
-        strike(redis, &open_devices(self.counted_by), self.id).await?;
+        remove_name(redis, &open_devices(self.counted_by), self.id).await?;
         share::OPEN_REQUESTS
             .give_back(redis, self.app, self.counted_by, self.id)
             .await
     }
-}
-
-/// Removes a name from a list.
-pub(in crate::doors) async fn strike(store: &Store, list: &str, name: &str) -> Result<()> {
-    Ok(store
-        .link
-        .run("strike", Call::of("ZREM", list).arg(name))
-        .await?)
 }
 
 /// The key contains the user code, which is not the page's secret. A reader of Redis learns no
@@ -457,8 +435,4 @@ fn open_devices(address: &str) -> String {
 
 fn device(code: &UserCode, step: &str) -> Call {
     DEVICE.on(&[&key(code)]).arg(step)
-}
-
-pub(in crate::doors) fn read<T: DeserializeOwned>(what: &'static str, kept: &str) -> Result<T> {
-    serde_json::from_str(kept).map_err(|_| StoreError::Damaged(what))
 }

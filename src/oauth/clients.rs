@@ -1,5 +1,4 @@
-//! The clients of `WXMINT_CLIENTS_FILE`, which may open device requests: pages, televisions and
-//! command lines.
+//! The clients of `WXMINT_CLIENTS_FILE`: pages, televisions, command lines, and sites.
 
 use std::{collections::BTreeMap, slice, time::Duration};
 
@@ -18,62 +17,62 @@ use crate::settings::parse_duration;
 
 /// A client of the file, after its check.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "there may be no door for sites")]
-pub(in crate::doors) struct Client {
+#[allow(dead_code, reason = "there may be no door that reads all members")]
+pub struct Client {
     /// The `client_id` of its tokens.
-    pub(in crate::doors) id: ClientId,
+    pub(crate) id: ClientId,
     /// The name that the phone shows.
-    pub(in crate::doors) name: String,
+    pub(crate) name: String,
     /// The app whose users may approve.
-    pub(in crate::doors) app: AppId,
+    pub(crate) app: AppId,
     /// The mini program's page that its code opens, without a slash in front.
-    pub(super) page: Option<String>,
-    pub(super) env_version: &'static str,
+    pub(crate) page: Option<String>,
+    pub(crate) env_version: &'static str,
     /// A back end has a secret or an `identity`. A client with neither is public: a page or a
     /// device that cannot keep a secret.
     secret_sha256: Option<[u8; 32]>,
     /// The issuer and keys of the tokens that the client sends in place of a secret.
-    pub(super) identity: Option<ServiceIdentity>,
+    pub(crate) identity: Option<ServiceIdentity>,
     /// The origins of the sites that may read the answers to this client.
-    pub(in crate::doors) origins: Vec<String>,
+    pub(crate) origins: Vec<String>,
     /// The `aud` of its tokens. If empty, the audience of the settings.
-    pub(in crate::doors) audience: Vec<String>,
+    pub(crate) audience: Vec<String>,
     /// The lifetime of its tokens. If `None`, that of the settings.
-    pub(in crate::doors) token_ttl: Option<Duration>,
+    pub(crate) token_ttl: Option<Duration>,
     /// Whether the person must choose the number that the page shows.
-    pub(super) matches: bool,
+    pub(crate) matches: bool,
     /// A site has addresses to which a browser returns with a code. They are compared byte for
     /// byte.
-    pub(in crate::doors) redirect_uris: Vec<String>,
+    pub(crate) redirect_uris: Vec<String>,
     /// The addresses to which a browser returns after a logout, compared byte for byte.
-    pub(in crate::doors) post_logout_redirect_uris: Vec<String>,
+    pub(crate) post_logout_redirect_uris: Vec<String>,
     /// How long after a login the site may renew its tokens. If `None`, it gets no refresh token.
-    pub(in crate::doors) refresh: Option<Duration>,
+    pub(crate) refresh: Option<Duration>,
     /// The official accounts and website apps by which people can log in at this site, too.
-    pub(in crate::doors) web_apps: Vec<AppId>,
+    pub(crate) web_apps: Vec<AppId>,
     /// The color of the login page, as `#` and six hex digits.
-    pub(in crate::doors) color: Option<String>,
+    pub(crate) color: Option<String>,
     /// The receiver of the site's logout tokens.
-    pub(in crate::doors) logout_receiver: Option<LogoutReceiver>,
+    pub(crate) logout_receiver: Option<LogoutReceiver>,
 }
 
 /// The address of a site that takes logout tokens (OpenID Connect Back-Channel Logout 1.0).
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "there may be no door for sites")]
-pub(in crate::doors) struct LogoutReceiver {
-    pub(in crate::doors) url: Url,
+#[allow(dead_code, reason = "there may be no door that reads all members")]
+pub(crate) struct LogoutReceiver {
+    pub(crate) url: Url,
     /// Whether the site identifies its sessions by `sid` only, and so needs a `sid` in each logout
     /// token.
-    pub(in crate::doors) needs_sid: bool,
+    pub(crate) needs_sid: bool,
 }
 
 impl Client {
     /// Whether the client can authenticate, by a secret or a token.
-    pub(in crate::doors) fn is_back_end(&self) -> bool {
+    pub(crate) fn is_back_end(&self) -> bool {
         self.secret_sha256.is_some() || self.identity.is_some()
     }
 
-    pub(super) fn has_secret(&self, secret: &str) -> bool {
+    pub(crate) fn has_secret(&self, secret: &str) -> bool {
         let hash = digest(&SHA256, secret.as_bytes());
         self.secret_sha256
             .is_some_and(|own| verify_slices_are_equal(&own, hash.as_ref()).is_ok())
@@ -82,12 +81,12 @@ impl Client {
 
 /// The clients of the file, by `client_id`.
 #[derive(Debug, Default)]
-pub(in crate::doors) struct Clients(BTreeMap<ClientId, Client>);
+pub(crate) struct Clients(BTreeMap<ClientId, Client>);
 
 impl Clients {
     /// Reads the file. No client may have a token lifetime longer than `longest`. The error names
     /// the line and the mistake.
-    pub(in crate::doors) fn parse(content: &[u8], longest: Duration) -> Result<Self, Message> {
+    pub(crate) fn parse(content: &[u8], longest: Duration) -> Result<Self, Message> {
         let text = str::from_utf8(content).map_err(|_| message!(is_not_utf_8))?;
         let file: ClientsFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut clients = BTreeMap::new();
@@ -116,7 +115,7 @@ impl Clients {
     /// Refuses a site whose people log in by several apps if user ids are computed from the openid:
     /// one person would have a different user id in each app, and a ban of one user would leave the
     /// others.
-    pub(in crate::doors) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Message> {
+    pub(crate) fn fitting(self, user_ids: Option<IdKind>) -> Result<Self, Message> {
         if user_ids != Some(IdKind::OpenId) {
             return Ok(self);
         }
@@ -128,21 +127,21 @@ impl Clients {
         Ok(self)
     }
 
-    pub(in crate::doors) fn get(&self, id: &ClientId) -> Option<&Client> {
+    pub(crate) fn get(&self, id: &ClientId) -> Option<&Client> {
         self.0.get(id)
     }
 
-    pub(in crate::doors) fn iter(&self) -> impl Iterator<Item = &Client> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Client> {
         self.0.values()
     }
 
-    pub(super) fn identities(&self) -> impl Iterator<Item = &ServiceIdentity> {
+    pub(crate) fn identities(&self) -> impl Iterator<Item = &ServiceIdentity> {
         self.iter().filter_map(|client| client.identity.as_ref())
     }
 
     /// Whether a site is among the origins of this client, or of any client if `id` is `None`: a
     /// preflight names no client.
-    pub(in crate::doors) fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
+    pub(crate) fn have_origin(&self, id: Option<&AppId>, origin: &str) -> bool {
         self.iter().any(|it| {
             id.is_none_or(|id| it.id.0 == *id) && it.origins.iter().any(|own| own == origin)
         })
@@ -151,8 +150,8 @@ impl Clients {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ClientsFile {
-    pub(super) clients: Vec<Form>,
+pub(crate) struct ClientsFile {
+    pub(crate) clients: Vec<Form>,
 }
 
 /// Declares [`Form`] by its optional members: first those with a single value, then the lists.
@@ -162,20 +161,20 @@ macro_rules! form {
         /// `secret_sha256` would make a back end public.
         #[derive(Debug, Clone, Default, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub(super) struct Form {
-            pub(super) client_id: String,
-            pub(super) name: String,
-            pub(super) appid: String,
+        pub(crate) struct Form {
+            pub(crate) client_id: String,
+            pub(crate) name: String,
+            pub(crate) appid: String,
             #[serde(rename = "match", default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-            pub(super) matches: Option<bool>,
+            pub(crate) matches: Option<bool>,
             $(#[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
-            pub(super) $given: Option<$kind>,)+
+            pub(crate) $given: Option<$kind>,)+
             $(#[serde(default, skip_serializing_if = "Vec::is_empty")]
-            pub(super) $list: Vec<String>,)+
+            pub(crate) $list: Vec<String>,)+
         }
 
         #[cfg(test)]
-        pub(super) const MEMBERS: &[&str] =
+        pub(crate) const MEMBERS: &[&str] =
             &["client_id", "name", "appid", "match", $(stringify!($given),)+ $(stringify!($list),)+];
     };
 }
@@ -196,7 +195,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 /// A wrong member, and the index of the wrong element if the member is a list.
-pub(super) type Mistake = (WrongMember, usize);
+pub(crate) type Mistake = (WrongMember, usize);
 
 fn mistake(member: &'static str, wrong: impl Into<Message>) -> Mistake {
     (
@@ -209,7 +208,7 @@ fn mistake(member: &'static str, wrong: impl Into<Message>) -> Mistake {
 }
 
 impl Form {
-    pub(super) fn told(&self, (WrongMember { member, wrong }, _): Mistake) -> Message {
+    pub(crate) fn told(&self, (WrongMember { member, wrong }, _): Mistake) -> Message {
         message!(CATALOG: member_of_client, self.client_id, member, wrong)
     }
 
@@ -217,7 +216,7 @@ impl Form {
         clippy::too_many_lines,
         reason = "it has a row for each member of the client"
     )]
-    pub(super) fn checked(&self) -> Result<Client, Mistake> {
+    pub(crate) fn checked(&self) -> Result<Client, Mistake> {
         let id: ClientId = self
             .client_id
             .parse()

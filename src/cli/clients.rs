@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use clap::{Args, CommandFactory, Parser};
+use clap::{Args, Subcommand};
 use serde_json::Value;
 use wxmint_ids::{ClientId, UserId};
 use wxmint_keys::random;
@@ -19,28 +19,21 @@ use wxmint_store::Store;
 use wxmint_telemetry::audit::{Activity, Event, Origin};
 use wxmint_verify::PublishedKeys;
 
-use super::clients::{Clients, ClientsFile, Form};
-use super::{MAKE_CLIENTS, VARIABLE};
-use crate::cli::at_redis::{at_first, audited, noted, retry};
-use crate::cli::output::{Progress, complete, print, say, table};
-use crate::cli::{exit, failure::Failure, read as command_of, variables, with_env_file};
+use super::at_redis::{at_first, audited, noted, retry};
+use super::output::{Progress, complete, print, say, table};
+use super::{failure::Failure, variables};
+use crate::login::Operator;
+use crate::oauth::clients::{Clients, ClientsFile, Form};
+use crate::oauth::{CLIENTS_FILE, MAKE_CLIENTS};
 use crate::secret_files::{Held, read_private};
 use crate::settings::{TOKEN_TTL, read_one, variables::door_file};
-use crate::{issuer::door::DoorCommand, login::Operator};
 
 const EMPTY: &[u8] = b"{\"clients\":[]}\n";
 /// How many users are read at once when a client's tokens are revoked.
 const AT_ONCE: usize = 500;
 
-pub(super) const COMMAND: DoorCommand = DoorCommand {
-    described: ClientsCommand::command,
-    run: |matches| exit(command_of(matches).and_then(|command| with_env_file(|| run(command)))),
-};
-
-/// The pages, televisions and command lines that may ask for a scan (WXMINT_CLIENTS_FILE)
-#[derive(Parser)]
-#[command(name = "clients")]
-enum ClientsCommand {
+#[derive(Subcommand)]
+pub(super) enum ClientsCommand {
     /// Add one that may ask for a scan; prints the secret of a back end, once
     Add {
         #[command(flatten)]
@@ -60,7 +53,7 @@ enum ClientsCommand {
 
 /// The members of a client in the file, an option for each.
 #[derive(Args)]
-struct NewClient {
+pub(super) struct NewClient {
     /// The client_id of its tokens, such as shop-web
     client_id: String,
     /// The phone shows this name, such as '晨光商城 网页版'
@@ -187,7 +180,7 @@ fn read_keys(path: &Path) -> Result<Value, Failure> {
 }
 
 #[derive(Args)]
-struct ClientsFileArgs {
+pub(super) struct ClientsFileArgs {
     /// The file of clients; default: the path in WXMINT_CLIENTS_FILE
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
@@ -198,7 +191,7 @@ impl ClientsFileArgs {
         if let Some(path) = self.file {
             return Ok(path);
         }
-        match read_one(&door_file(VARIABLE), variables()) {
+        match read_one(&door_file(CLIENTS_FILE), variables()) {
             Ok(Some(path)) => Ok(path),
             _ => Err(Failure::usage(
                 "which file? Add --file clients.json, or set WXMINT_CLIENTS_FILE",
@@ -207,7 +200,7 @@ impl ClientsFileArgs {
     }
 }
 
-fn run(command: ClientsCommand) -> Result<(), Failure> {
+pub(super) fn run(command: ClientsCommand) -> Result<(), Failure> {
     match command {
         ClientsCommand::Add { place, client } => add(&place.path()?, *client),
         ClientsCommand::List(place) => list(&place.path()?),
@@ -350,10 +343,17 @@ async fn end_all(
 mod tests {
     use std::collections::BTreeSet;
 
+    use clap::Parser;
     use serde_json::json;
 
-    use super::super::clients::MEMBERS;
     use super::*;
+    use crate::oauth::clients::MEMBERS;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: ClientsCommand,
+    }
 
     fn client_of(options: &str) -> NewClient {
         let words = [
@@ -365,9 +365,8 @@ mod tests {
             "--appid",
             "wx0123456789abcdef",
         ];
-        let command =
-            ClientsCommand::parse_from(words.into_iter().chain(options.split_whitespace()));
-        let ClientsCommand::Add { client, .. } = command else {
+        let line = Line::parse_from(words.into_iter().chain(options.split_whitespace()));
+        let ClientsCommand::Add { client, .. } = line.command else {
             panic!("another command")
         };
         *client
