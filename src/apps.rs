@@ -116,7 +116,7 @@ impl Apps {
     }
 
     /// The kind of the app; `None` for a mini program and for an unknown app.
-    pub fn kind_told(&self, id: &AppId) -> Option<&'static str> {
+    pub fn kind_label(&self, id: &AppId) -> Option<&'static str> {
         let kind = self.0.get(id)?.app.kind;
         (kind != AppKind::MiniProgram).then(|| kind.name())
     }

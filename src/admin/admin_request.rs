@@ -66,7 +66,7 @@ impl<T: Target> AdminRequest<T> {
         if let Some(app) = &event.app {
             let apps = operating.login.apps.all();
             event.platform = apps.platform(app);
-            event.app_kind = apps.kind_told(app);
+            event.app_kind = apps.kind_label(app);
         }
         let by = operating
             .tokens
@@ -167,7 +167,11 @@ impl AdminRequest<Person> {
                 (Ok((None, more)), Some(user)) => {
                     let mut done = login.store.revocations.revoke_in_app(&user, app).await;
                     if done.is_ok() && self.action == "erase_person" {
-                        done = login.store.bindings.strike_off(&user, &self.target).await;
+                        done = login
+                            .store
+                            .bindings
+                            .remove_from_list(&user, &self.target)
+                            .await;
                     }
                     done.map(|()| (Some(user), more))
                         .map_err(OperatorError::from)

@@ -59,7 +59,7 @@ pub(super) async fn show(request: HttpRequest, operating: OperatingData) -> Answ
 pub(super) async fn dissolve(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("dissolve", Right::Operate, &request, operating).await?;
     act.run(async |operating, (user, app): &(UserId, AppId)| {
-        let is_known = operating.operator().dissolve(user, app).await?;
+        let is_known = operating.operator().unbind(user, app).await?;
         operating.login.deserted_users().expire(user, app).await?;
         operating.login.app_calls().check_app(app, is_known)?;
         operating.login.ids.check_listed(is_known)?;
@@ -123,7 +123,7 @@ pub(super) async fn look_up_person(request: HttpRequest, operating: OperatingDat
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Revoked")))]
 pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("end_person", Right::Operate, &request, operating).await?;
-    act.change_person(async |operator, person| Ok((operator.end_person(person).await?, false)))
+    act.change_person(async |operator, person| Ok((operator.revoke_person(person).await?, false)))
         .await
 }
 
@@ -134,7 +134,7 @@ pub(super) async fn end_person(request: HttpRequest, operating: OperatingData) -
     params(("appid" = String, Path), ("openid" = String, Path)), responses((status = 204, description = "Erased")))]
 pub(super) async fn erase_person(request: HttpRequest, operating: OperatingData) -> Done {
     let act = AdminRequest::begin("erase_person", Right::Operate, &request, operating).await?;
-    act.change_person(async |operator, person| Ok(operator.erase(person).await?))
+    act.change_person(async |operator, person| Ok(operator.erase_person(person).await?))
         .await
 }
 

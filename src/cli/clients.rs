@@ -289,7 +289,7 @@ fn end(client: &ClientId) -> Result<(), Failure> {
     }
     let ended = audited(async |Operator { store }| {
         let mut ended = HashSet::new();
-        let done = end_all(client, store, &mut ended).await;
+        let done = revoke_all(client, store, &mut ended).await;
         noted(
             Event {
                 client: Some(client.clone()),
@@ -311,7 +311,7 @@ fn end(client: &ClientId) -> Result<(), Failure> {
 }
 
 /// Revokes in batches. Adds each user to `ended`, with the time at which the user's tokens expire.
-async fn end_all(
+async fn revoke_all(
     client: &ClientId,
     redis: &Store,
     ended: &mut HashSet<(UserId, i64)>,

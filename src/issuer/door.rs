@@ -125,7 +125,7 @@ pub trait Door: Send + Sync + 'static {
 
     /// Revokes whatever else belongs to a client's login, after a logout with the token of that
     /// login.
-    async fn end_login(&self, _login: &LoginParts, _token: Issued) -> Result<(), RequestError> {
+    async fn revoke_login(&self, _login: &LoginParts, _token: Issued) -> Result<(), RequestError> {
         Ok(())
     }
 

@@ -73,7 +73,7 @@ pub(super) async fn logout(
             &issuer.doors[..]
         };
         for open in doors {
-            open.door.end_login(login, issued(token)).await?;
+            open.door.revoke_login(login, issued(token)).await?;
         }
         Ok(())
     };
@@ -99,7 +99,7 @@ fn begin(
     };
     let apps = worker.issuer.apps.all();
     let platform = app.as_ref().and_then(|app| apps.platform(app));
-    let app_kind = app.as_ref().and_then(|app| apps.kind_told(app));
+    let app_kind = app.as_ref().and_then(|app| apps.kind_label(app));
     Ok((
         Event {
             user,

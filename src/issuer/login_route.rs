@@ -215,7 +215,7 @@ impl<'w> LoginAttempt<'w> {
         if let Err(refusal) = &outcome {
             refusal.log(took);
         }
-        let app_kind = app.and_then(|app| apps.kind_told(&app.id));
+        let app_kind = app.and_then(|app| apps.kind_label(&app.id));
         let AuditContext {
             app,
             person,

@@ -285,7 +285,7 @@ fn reload_vault(
     now: DateTime<Utc>,
 ) -> Result<Option<bool>, String> {
     if current.load().changes_at().is_some_and(|at| at <= now) {
-        file.forget();
+        file.invalidate();
     }
     reload(file, None, Vault::parse, |vault| {
         let vault = vault.at(now);

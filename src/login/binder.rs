@@ -6,7 +6,7 @@
 //! ```text
 //!            person                     user's list                unionid
 //!   free ──intend──▶ intended ──admit──▶ decided, once ──settle──▶ bound ──link──▶ stands for the user
-//!   free ◀─set_free── leaving ◀─dismiss── off the list  ◀──leave── bound
+//!   free ◀─set_free── leaving ◀─unlist─── off the list  ◀──leave── bound
 //! ```
 //!
 //! The user's list alone decides whether a binding is made, once for each generation of a person.
@@ -171,11 +171,12 @@ impl Binder<'_> {
                         Some(self.person),
                     ))
                     .await?;
-                    Box::pin(
-                        self.store
-                            .unbindings
-                            .dismiss(&user, self.person, generation, since),
-                    )
+                    Box::pin(self.store.unbindings.unlist_and_revoke(
+                        &user,
+                        self.person,
+                        generation,
+                        since,
+                    ))
                     .await?;
                     Box::pin(self.store.bindings.set_free(self.person, generation, &user)).await?
                 }

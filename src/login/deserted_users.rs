@@ -23,7 +23,7 @@ impl DesertedUsers<'_> {
     /// is deleted first.
     pub async fn expire(&self, user: &UserId, app: &AppId) -> Result<(), StoreError> {
         Operator { store: self.store }
-            .forget_clients(user, app)
+            .delete_client_notes(user, app)
             .await?;
         let is_left = self.accounts.accepts() == Accepts::Nothing
             && self.store.bindings.people_of(user).await? == Some(Vec::new());

@@ -156,7 +156,7 @@ impl LoginRecorder<'_> {
                 };
                 let state = self.bindings.intend(person, generation, &intent).await?;
                 Box::pin(self.bind.binder(person, unionid, &attempt.id).settle(state)).await?;
-                self.bindings.strike_off(computed, person).await?;
+                self.bindings.remove_from_list(computed, person).await?;
                 if is_new {
                     record.if_unbound = UnboundPolicy::Intended(intent);
                 }

@@ -57,7 +57,7 @@ impl Operator<'_> {
     /// people.
     pub async fn end(&self, user: &UserId) -> Result<(), StoreError> {
         self.revoke_one(user).await?;
-        self.end_elsewhere(user).await
+        self.revoke_sharing_unionid(user).await
     }
 
     async fn revoke_one(&self, user: &UserId) -> Result<(), StoreError> {
@@ -78,7 +78,7 @@ impl Operator<'_> {
     /// Revokes tokens of other users that share a unionid with this user: one that the user's
     /// people have, or had when they were unbound. Only tokens in the apps of the people with that
     /// unionid are revoked.
-    async fn end_elsewhere(&self, user: &UserId) -> Result<(), StoreError> {
+    async fn revoke_sharing_unionid(&self, user: &UserId) -> Result<(), StoreError> {
         let own = self.bindings_of(user).await?;
         let ever = self.store.bindings.ever_of(user).await?;
         let left = try_join_all(
@@ -127,7 +127,7 @@ impl Operator<'_> {
         let noted = self.set_blocked(user, true).await;
         let ended = self.store.revocations.revoke_user(user, None).await;
         noted.and(ended)?;
-        self.end_elsewhere(user).await
+        self.revoke_sharing_unionid(user).await
     }
 
     /// Lets the user log in again. Revoked tokens stay revoked.
@@ -150,32 +150,32 @@ impl Operator<'_> {
 
     /// Removes the user's bindings in one app, as their owner can. Revokes the user's tokens there
     /// even if no list names a person who has them. Returns whether there was a binding.
-    pub async fn dissolve(&self, user: &UserId, app: &AppId) -> Result<bool, Unavailable> {
+    pub async fn unbind(&self, user: &UserId, app: &AppId) -> Result<bool, Unavailable> {
         let people = self.people_of(user).await?;
-        let dissolved = self
-            .dissolve_all(user, people.iter().filter(|person| person.app == *app))
+        let unbound = self
+            .unbind_all(user, people.iter().filter(|person| person.app == *app))
             .await?;
-        if dissolved == 0 {
+        if unbound == 0 {
             self.store.revocations.revoke_in_app(user, app).await?;
         }
-        Ok(dissolved > 0)
+        Ok(unbound > 0)
     }
 
-    async fn dissolve_all(
+    async fn unbind_all(
         &self,
         user: &UserId,
         people: impl Iterator<Item = &Person>,
     ) -> Result<usize, Unavailable> {
-        let mut dissolved = 0;
+        let mut unbound = 0;
         for person in people {
-            dissolved += usize::from(self.dissolve_one(person, Some(user)).await?.is_some());
+            unbound += usize::from(self.unbind_one(person, Some(user)).await?.is_some());
         }
-        Ok(dissolved)
+        Ok(unbound)
     }
 
     /// Removes the person's binding if it is to `of`; any binding if `of` is `None`. Returns its
     /// user.
-    async fn dissolve_one(
+    async fn unbind_one(
         &self,
         person: &Person,
         of: Option<&UserId>,
@@ -211,11 +211,11 @@ impl Operator<'_> {
     ///
     /// A login of one of the people at the same time either comes too early, and its token is
     /// revoked, or it makes a new binding, which stays.
-    pub async fn forget(&self, user: &UserId) -> Result<Erased, Unavailable> {
+    pub async fn erase_user(&self, user: &UserId) -> Result<Erased, Unavailable> {
         self.revoke_one(user).await?;
         let (mut people, unionids) = self.store.erasures.named_elsewhere(user).await?;
         people.extend(self.store.bindings.ever_of(user).await?);
-        let dissolved = self.dissolve_all(user, people.iter()).await?;
+        let unbound = self.unbind_all(user, people.iter()).await?;
         let links = unionids
             .iter()
             .map(|unionid| self.store.union_ids.erase(unionid, user));
@@ -231,7 +231,7 @@ impl Operator<'_> {
                 continue;
             };
             // The list of a computed user names a person for longer than the session does.
-            self.store.bindings.strike_off(user, person).await?;
+            self.store.bindings.remove_from_list(user, person).await?;
             of_people += erased;
             elsewhere -= 1;
         }
@@ -249,7 +249,7 @@ impl Operator<'_> {
             self.store.client_tokens.delete(user, &clients).await?;
         }
         Ok(Erased {
-            dissolved,
+            dissolved: unbound,
             of_people,
             unionids,
             elsewhere,
@@ -265,8 +265,8 @@ impl Operator<'_> {
             for unionid in unionids {
                 release_unionid(self.store, unionid, user).await?;
             }
-            self.store.bindings.strike_off(user, person).await?;
-            self.forget_clients(user, &person.app).await?;
+            self.store.bindings.remove_from_list(user, person).await?;
+            self.delete_client_notes(user, &person.app).await?;
             // A blocked user keeps these unionids, because they lead to the block.
             if self.people_of(user).await?.is_empty()
                 && !self.store.revocations.user_state(user).await?.blocked
@@ -274,7 +274,7 @@ impl Operator<'_> {
                 for gone in self.store.bindings.ever_of(user).await? {
                     self.store
                         .bindings
-                        .forget_unionids_left(&gone, user)
+                        .delete_unionids_left(&gone, user)
                         .await?;
                 }
             }
@@ -288,7 +288,7 @@ impl Operator<'_> {
 
     /// Deletes the notes of clients that have had tokens of the user through this app, unless one
     /// of the user's people is left there. The tokens were revoked with the last binding.
-    pub(super) async fn forget_clients(
+    pub(super) async fn delete_client_notes(
         &self,
         user: &UserId,
         app: &AppId,
@@ -330,7 +330,7 @@ impl Operator<'_> {
     /// Finds the user to whom the person is bound, or is being bound or unbound. Revokes all tokens
     /// of that user in the person's app, and deletes the session keys of the user's people there.
     /// Returns the user.
-    pub async fn end_person(&self, person: &Person) -> Result<Option<UserId>, StoreError> {
+    pub async fn revoke_person(&self, person: &Person) -> Result<Option<UserId>, StoreError> {
         let state = self.store.bindings.state(person).await?;
         let Some(user) = user_of(&state) else {
             return Ok(None);
@@ -346,10 +346,13 @@ impl Operator<'_> {
     /// A login of the person at the same time either comes too early, and its token is revoked, or
     /// it makes a new binding, which stays. Returns the user to whom the person was bound, and
     /// whether there was more to erase.
-    pub async fn erase(&self, person: &Person) -> Result<(Option<UserId>, bool), Unavailable> {
-        let user = self.dissolve_one(person, None).await?;
+    pub async fn erase_person(
+        &self,
+        person: &Person,
+    ) -> Result<(Option<UserId>, bool), Unavailable> {
+        let user = self.unbind_one(person, None).await?;
         if let Some(user) = &user {
-            self.forget_clients(user, &person.app).await?;
+            self.delete_client_notes(user, &person.app).await?;
         }
         Ok((
             user,

@@ -166,7 +166,7 @@ impl TokenActions<'_> {
     ///
     /// A repetition after a failure goes on where the first request stopped, even if that had
     /// already revoked the token itself: then the user's list still names the token's binding as
-    /// dismissed, and the person has no other binding. A computed binding is on no list by then.
+    /// unlisted, and the person has no other binding. A computed binding is on no list by then.
     /// All that is known is that its revocation has yet to reach verifiers.
     pub async fn unbind(
         &self,
@@ -177,7 +177,7 @@ impl TokenActions<'_> {
         let app = &token.app;
         let mut state = self.revocations.token_state(&issued(token)).await?;
         if matches!(state, TokenState::Revoked { .. }) {
-            state = match self.own(token, self.bindings.dismissed(user, app).await?) {
+            state = match self.own(token, self.bindings.unbound_people(user, app).await?) {
                 Some(own) if self.bindings.find(&own.0).await?.is_none() => {
                     TokenState::People(vec![own])
                 }

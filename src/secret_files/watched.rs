@@ -61,7 +61,7 @@ impl WatchedFile {
     }
 
     /// Treats no content as in use, so that the next look takes up whatever it finds.
-    pub fn forget(&mut self) {
+    pub fn invalidate(&mut self) {
         self.in_use.clear();
     }
 }

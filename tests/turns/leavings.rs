@@ -1109,7 +1109,7 @@ async fn leave(house: &House, lived: &Lived, act: Act) {
             for user in &lived.users {
                 let store = directly();
                 let erased = Operator { store: &store }
-                    .forget(&user.parse().expect("a user id"))
+                    .erase_user(&user.parse().expect("a user id"))
                     .await;
                 assert!(erased.expect("the store answers").complete);
             }

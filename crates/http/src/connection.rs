@@ -198,11 +198,11 @@ impl Connections {
     }
 
     pub(super) fn leave(&self, connection: &ClientConnection) {
-        self.forget(&mut self.open.lock(), connection);
+        self.free_slot(&mut self.open.lock(), connection);
     }
 
     /// Frees the slot. The socket stays open until actix-web has dropped the connection.
-    fn forget(&self, open: &mut Open, connection: &ClientConnection) {
+    fn free_slot(&self, open: &mut Open, connection: &ClientConnection) {
         open.remove(&connection.socket.as_raw_fd());
         self.taken.store(open.len(), Ordering::Relaxed);
     }

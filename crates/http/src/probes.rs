@@ -25,10 +25,10 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Then nothing is lost if all replicas stop receiving traffic, and replicas that are fit take it
 /// over.
 #[derive(Debug, Clone)]
-pub struct Readiness(pub(super) Arc<Mutex<Told>>);
+pub struct Readiness(pub(super) Arc<Mutex<ReadinessState>>);
 
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct ReadinessState {
     /// `None` once the process has been ready.
     waits_for: Option<String>,
     is_stopping: bool,
@@ -41,9 +41,9 @@ pub(super) struct Told {
 impl Readiness {
     /// Not ready yet, for this reason.
     pub fn starting(reason: impl Into<String>) -> Self {
-        Self(Arc::new(Mutex::new(Told {
+        Self(Arc::new(Mutex::new(ReadinessState {
             waits_for: Some(reason.into()),
-            ..Told::default()
+            ..ReadinessState::default()
         })))
     }
 

@@ -495,9 +495,9 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
     assert_eq!(admit(FIRST).await, Decision::Full);
     store
         .unbindings
-        .dismiss(&user("user-1"), &person("o1"), FIRST, second())
+        .unlist_and_revoke(&user("user-1"), &person("o1"), FIRST, second())
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     assert_eq!(
         admit(FIRST).await,
         Decision::Full,
@@ -511,9 +511,9 @@ async fn a_decision_is_made_once_for_a_generation(store: Rc<Store>) {
     );
     store
         .unbindings
-        .dismiss(&user("user-1"), &person("o2"), FIRST, second())
+        .unlist_and_revoke(&user("user-1"), &person("o2"), FIRST, second())
         .await
-        .expect("a dismissal that comes too late");
+        .expect("a removal that comes too late");
     assert_eq!(admit(SECOND).await, Decision::Admitted { first: false });
 }
 
@@ -548,9 +548,9 @@ async fn a_dissolved_binding_leaves_the_person_free_and_its_list_without(store: 
         );
         store
             .unbindings
-            .dismiss(&user("user-1"), &person, FIRST, since)
+            .unlist_and_revoke(&user("user-1"), &person, FIRST, since)
             .await
-            .expect("dismissed");
+            .expect("unlisted");
     }
     let free = BindingState::Free {
         generation: Some(FIRST),
@@ -653,9 +653,9 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Store>) {
     );
     store
         .unbindings
-        .dismiss(&user("user-1"), &person("o1"), FIRST, second())
+        .unlist_and_revoke(&user("user-1"), &person("o1"), FIRST, second())
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     assert_eq!(
         admit("o3", FIRST).await,
         Decision::Admitted { first: false },
@@ -664,9 +664,9 @@ async fn for_a_unionids_sake_nobody_joins_who_has_left_all(store: Rc<Store>) {
     for openid in ["o2", "o3"] {
         store
             .unbindings
-            .dismiss(&user("user-1"), &person(openid), FIRST, second())
+            .unlist_and_revoke(&user("user-1"), &person(openid), FIRST, second())
             .await
-            .expect("dismissed");
+            .expect("unlisted");
     }
     assert_eq!(admit("o4", FIRST).await, Decision::Deserted);
     assert_eq!(admit("o4", FIRST).await, Decision::Deserted, "decided once");
@@ -1725,9 +1725,9 @@ async fn an_unbinding_revokes_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
     for _ in 0..2 {
         store
             .unbindings
-            .dismiss(&user("user-1"), &owner, FIRST, second())
+            .unlist_and_revoke(&user("user-1"), &owner, FIRST, second())
             .await
-            .expect("dismissed");
+            .expect("unlisted");
     }
     assert_eq!(
         store.revocations.token_state(&old).await,
@@ -1743,14 +1743,14 @@ async fn an_unbinding_revokes_the_tokens_of_its_app_for_ever(store: Rc<Store>) {
         .admit(&person("o3"), FIRST, &wish(&user("user-1"), false), 1)
         .await;
     assert_eq!(full, Ok(Decision::Full));
-    let dismissed = async |app| store.bindings.dismissed(&user("user-1"), &app).await;
+    let unlisted = async |app| store.bindings.unbound_people(&user("user-1"), &app).await;
     assert_eq!(
-        dismissed(app()).await,
+        unlisted(app()).await,
         Ok(vec![(owner, FIRST)]),
         "nobody but who was there"
     );
     assert_eq!(
-        dismissed("wxother".parse().expect("an app")).await,
+        unlisted("wxother".parse().expect("an app")).await,
         Ok(vec![])
     );
     assert_eq!(
@@ -1821,9 +1821,9 @@ async fn each_revocation_is_in_the_stream_once_and_in_order(store: Rc<Store>) {
             .expect("ended");
         store
             .unbindings
-            .dismiss(&user, &owner, FIRST, second())
+            .unlist_and_revoke(&user, &owner, FIRST, second())
             .await
-            .expect("dismissed");
+            .expect("unlisted");
     }
     assert_eq!(logged_in(store, "newest", now + 20).await, now + 20);
     for is_new in [true, false] {
@@ -1892,9 +1892,9 @@ async fn an_unbinding_that_is_finished_later_revokes_no_token_of_the_next_bindin
     );
     store
         .unbindings
-        .dismiss(&user, &owner, FIRST, now - 20)
+        .unlist_and_revoke(&user, &owner, FIRST, now - 20)
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     let (_, state) = bind(store, "o1", "user-1", FIRST).await;
     assert!(matches!(state, BindingState::Bound(_)), "{state:?}");
     let revoked = [Revocation::UserInApp {
@@ -1954,9 +1954,9 @@ async fn an_unbinding_has_the_users_other_people_of_the_app_look_at_the_revocati
         .expect("forgotten");
     store
         .unbindings
-        .dismiss(&user, &owner, FIRST, second())
+        .unlist_and_revoke(&user, &owner, FIRST, second())
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     assert!(may_be_revoked(&orders[2]).await);
 }
 
@@ -2138,9 +2138,9 @@ async fn a_token_is_dated_with_the_first_second_that_no_revocation_names_and_lat
         .expect("noted");
     store
         .unbindings
-        .dismiss(&user, &owner, FIRST, now)
+        .unlist_and_revoke(&user, &owner, FIRST, now)
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     for token in [token("a", now + 23), of_page] {
         assert_eq!(
             store.revocations.token_state(&token).await,
@@ -2399,7 +2399,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     );
     store
         .bindings
-        .strike_off(&user, &owner)
+        .remove_from_list(&user, &owner)
         .await
         .expect("ignored, because the person is admitted");
     assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![owner.clone()]));
@@ -2422,9 +2422,9 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     );
     store
         .unbindings
-        .dismiss(&user, &owner, FIRST, second())
+        .unlist_and_revoke(&user, &owner, FIRST, second())
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     store
         .bindings
         .set_free(&owner, FIRST, &user)
@@ -2474,7 +2474,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     for _ in 0..2 {
         store
             .bindings
-            .strike_off(&user, &owner)
+            .remove_from_list(&user, &owner)
             .await
             .expect("struck");
         assert_eq!(
@@ -2509,7 +2509,7 @@ async fn what_is_erased_of_a_person_leaves_a_number_and_no_late_command_brings_i
     );
     store
         .unbindings
-        .dismiss(&user, &owner, FIRST, second())
+        .unlist_and_revoke(&user, &owner, FIRST, second())
         .await
         .expect("late");
     assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![]));
@@ -2604,9 +2604,9 @@ async fn unbind(store: &Store, openid: &str, name: &str, generation: Generation)
         .expect("left");
     store
         .unbindings
-        .dismiss(&user, &owner, generation, second())
+        .unlist_and_revoke(&user, &owner, generation, second())
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     store
         .bindings
         .set_free(&owner, generation, &user)
@@ -2713,7 +2713,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     assert_eq!(others, BTreeSet::from([unionid("n1"), unionid("n3")]));
     store
         .bindings
-        .strike_off(&mine, &owner)
+        .remove_from_list(&mine, &owner)
         .await
         .expect("ignored");
     assert_eq!(
@@ -2738,12 +2738,12 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     for _ in 0..2 {
         store
             .bindings
-            .strike_off(&full, &owner)
+            .remove_from_list(&full, &owner)
             .await
             .expect("struck");
         store
             .bindings
-            .strike_off(&mine, &owner)
+            .remove_from_list(&mine, &owner)
             .await
             .expect("struck");
     }
@@ -2768,7 +2768,7 @@ async fn whom_a_person_has_left_is_known_until_the_person_is_struck_off(store: R
     );
     store
         .unbindings
-        .dismiss(&mine, &owner, SECOND, second())
+        .unlist_and_revoke(&mine, &owner, SECOND, second())
         .await
         .expect("late");
     assert_eq!(store.bindings.ever_of(&mine).await, Ok(vec![person("o3")]));
@@ -2809,13 +2809,13 @@ async fn a_list_from_which_the_last_one_is_struck_off_is_deserted_for_a_while(st
     let user = user("user-1");
     store
         .bindings
-        .strike_off(&user, &person("o1"))
+        .remove_from_list(&user, &person("o1"))
         .await
         .expect("struck");
     assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![person("o2")]));
     store
         .bindings
-        .strike_off(&user, &person("o2"))
+        .remove_from_list(&user, &person("o2"))
         .await
         .expect("struck");
     assert_eq!(
@@ -2887,7 +2887,7 @@ async fn a_block_outlives_the_erasure_of_a_users_list(store: Rc<Store>) {
     );
     store
         .bindings
-        .strike_off(&user, &person("o1"))
+        .remove_from_list(&user, &person("o1"))
         .await
         .expect("struck");
     assert_eq!(store.bindings.ever_of(&user).await, Ok(vec![]));
@@ -3941,15 +3941,15 @@ mod redis_only {
         server.cli(&["SET", revocations, "no ends"]);
         store
             .unbindings
-            .dismiss(&user, &owner, FIRST, since)
+            .unlist_and_revoke(&user, &owner, FIRST, since)
             .await
             .expect_err("no ends");
         server.cli(&["DEL", revocations]);
         store
             .unbindings
-            .dismiss(&user, &owner, FIRST, since)
+            .unlist_and_revoke(&user, &owner, FIRST, since)
             .await
-            .expect("dismissed");
+            .expect("unlisted");
         let until = of_any_life(since);
         let revoked = Revocation::UserInApp {
             user: user.clone(),
@@ -3982,13 +3982,13 @@ mod redis_only {
         may("-hset");
         store
             .bindings
-            .strike_off(&user, &owner)
+            .remove_from_list(&user, &owner)
             .await
             .expect_err("no right");
         may("+hset");
         store
             .bindings
-            .strike_off(&user, &owner)
+            .remove_from_list(&user, &owner)
             .await
             .expect("struck");
         assert_eq!(server.cli(&["HGET", "wxmint:user:{user-1}", "floor"]), "1");
@@ -4073,9 +4073,9 @@ mod redis_only {
             if sign != Decision::Full {
                 store
                     .unbindings
-                    .dismiss(&user("user-1"), &other, FIRST, now - 20)
+                    .unlist_and_revoke(&user("user-1"), &other, FIRST, now - 20)
                     .await
-                    .expect("dismissed");
+                    .expect("unlisted");
             }
         }
         let lengths = ["wxmint:user:{user-1}", "wxmint:user:{user-1}:ends"]
@@ -4250,9 +4250,9 @@ mod redis_only {
             .expect("ended");
         store
             .unbindings
-            .dismiss(&user("user-1"), &owner, FIRST, now)
+            .unlist_and_revoke(&user("user-1"), &owner, FIRST, now)
             .await
-            .expect("dismissed");
+            .expect("unlisted");
         store.revocations.revoke_key("kid").await.expect("ended");
         let keys = server.cli(&["KEYS", "wxmint:*"]);
         let of_ends = keys.lines().filter(|key| {
@@ -4818,9 +4818,9 @@ mod redis_only {
         assert_eq!(ttl(), ["-1", "-2"], "somebody is admitted");
         store
             .unbindings
-            .dismiss(&user, &person("o1"), FIRST, second())
+            .unlist_and_revoke(&user, &person("o1"), FIRST, second())
             .await
-            .expect("dismissed");
+            .expect("unlisted");
         store.bindings.expire_list(&user).await.expect("expires");
         assert_eq!(ttl(), ["2592000", "2592000"]);
         assert_eq!(
@@ -4833,9 +4833,9 @@ mod redis_only {
         assert_eq!(ttl(), ["-1", "-1"], "somebody came");
         store
             .unbindings
-            .dismiss(&user, &person("o2"), FIRST, second())
+            .unlist_and_revoke(&user, &person("o2"), FIRST, second())
             .await
-            .expect("dismissed");
+            .expect("unlisted");
         store
             .revocations
             .set_blocked(&user, true)
@@ -5170,7 +5170,7 @@ mod redis_only {
         );
         store
             .bindings
-            .strike_off(&user("user-1"), &person("o1"))
+            .remove_from_list(&user("user-1"), &person("o1"))
             .await
             .expect("struck");
         let struck = "wxmint:user:{user-1}:struck:wx0123456789abcdef:o1";
@@ -5259,17 +5259,14 @@ mod redis_only {
             .intend(&person("intended"), None, &intent("user-1"))
             .await
             .expect("intended");
+        assert_eq!(store.bindings.note_unbound(&person("gone")).await, Ok(true));
         assert_eq!(
-            store.bindings.note_dissolved(&person("gone")).await,
-            Ok(true)
-        );
-        assert_eq!(
-            store.bindings.note_dissolved(&person("gone")).await,
+            store.bindings.note_unbound(&person("gone")).await,
             Ok(false),
             "no news"
         );
         assert_eq!(
-            store.bindings.note_dissolved(&person("earlier")).await,
+            store.bindings.note_unbound(&person("earlier")).await,
             Ok(false),
             "is bound"
         );

@@ -164,7 +164,7 @@ impl Import<'_> {
     ) -> Result<Imported, Unavailable> {
         let Some(line) = line else {
             return Ok(Imported::Done {
-                news: self.redis.bindings.note_dissolved(person).await?,
+                news: self.redis.bindings.note_unbound(person).await?,
                 conflict: false,
             });
         };

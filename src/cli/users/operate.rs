@@ -51,7 +51,9 @@ pub(super) fn erase(user: &UserId, yes: bool) -> Result<(), Failure> {
         ));
     }
     confirm(yes, format_args!("erase {user}"))?;
-    let erased = act("forget", user, async |operator| operator.forget(user).await)?;
+    let erased = act("forget", user, async |operator| {
+        operator.erase_user(user).await
+    })?;
     report(user, &erased);
     let stays = format!(
         "somebody was bound to {user} meanwhile, and that binding stays. To erase it too, run the same command again."

@@ -278,7 +278,7 @@ impl<'a> Families<'a> {
         .await?;
         let excess = given.len().saturating_sub(MOST_TOKENS);
         for (id, expires_at) in given.iter().take(excess) {
-            self.end_if_alive(&access_token(family, id, *expires_at)?)
+            self.revoke_if_alive(&access_token(family, id, *expires_at)?)
                 .await?;
             remove_name(self.store, &list, id).await?;
         }
@@ -301,10 +301,10 @@ impl<'a> Families<'a> {
             };
             queue(store, &first.app, &logout).await?;
         }
-        self.end_if_alive(first).await?;
-        self.end_last(family).await?;
+        self.revoke_if_alive(first).await?;
+        self.revoke_last_tokens(family).await?;
         store.texts.delete(&key("family", sid)).await?;
-        let ended = self.end_last(family).await?;
+        let ended = self.revoke_last_tokens(family).await?;
         remove_name(store, &family.list(), sid).await?;
         // Nobody reads these records any more.
         let left = ended
@@ -319,20 +319,23 @@ impl<'a> Families<'a> {
 
     /// Revokes the tokens that can still be valid, and returns the numbers of the last refresh
     /// tokens.
-    async fn end_last(&self, family: &Family) -> Result<RangeInclusive<u32>, RequestError> {
+    async fn revoke_last_tokens(
+        &self,
+        family: &Family,
+    ) -> Result<RangeInclusive<u32>, RequestError> {
         let given = names(self.store, &key("tokens", family.sid())).await?;
         let given = given
             .iter()
             .map(|(id, expires_at)| access_token(family, id, *expires_at));
         let given = given.collect::<Result<Vec<_>, RequestError>>()?;
         for some in given.chunks(ENDED_AT_ONCE) {
-            try_join_all(some.iter().map(|token| self.end_if_alive(token))).await?;
+            try_join_all(some.iter().map(|token| self.revoke_if_alive(token))).await?;
         }
         let last = self.last_number(family.sid()).await?;
         let numbers = last.saturating_sub(1)..=last.saturating_add(1);
         for number in numbers.clone() {
             if let Some(given) = self.find_rotation(family.sid(), number).await? {
-                self.end_if_alive(&given.token).await?;
+                self.revoke_if_alive(&given.token).await?;
             }
         }
         Ok(numbers)
@@ -354,7 +357,7 @@ impl<'a> Families<'a> {
     /// A verifier whose clock is a minute behind may accept a token for two minutes after its
     /// expiry. The token counts as expired only by two clocks, this machine's and Redis', because
     /// one of them may be wrong.
-    pub(super) async fn end_if_alive(&self, token: &Issued) -> Result<bool, RequestError> {
+    pub(super) async fn revoke_if_alive(&self, token: &Issued) -> Result<bool, RequestError> {
         let left =
             token.expires_at + 2 * MAX_LEEWAY.as_secs() as i64 - self.store.clock.now().timestamp();
         if left <= 0 && left <= self.store.clock.ahead().await? {
@@ -518,7 +521,7 @@ mod conformance {
             let token = family(&login, TimeDelta::seconds(ago), None).first;
             assert_eq!(
                 Families::of(&login)
-                    .end_if_alive(&token)
+                    .revoke_if_alive(&token)
                     .await
                     .expect("an answer"),
                 is_ended,

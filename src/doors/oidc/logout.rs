@@ -142,12 +142,12 @@ async fn end(
     let Some(issued) = own.filter(|issued| issued.app == client.id.0) else {
         return Ok(None);
     };
-    end_login(&worker.login, issued).await
+    revoke_login(&worker.login, issued).await
 }
 
 /// Revokes the login that began with this access token, or that gave it in a renewal. If Redis has
 /// lost the login, revokes the token only. Returns the user if anything was valid.
-pub(super) async fn end_login(
+pub(super) async fn revoke_login(
     login: &LoginParts,
     token: Issued,
 ) -> Result<Option<UserId>, RequestError> {
@@ -178,7 +178,7 @@ pub(super) async fn end_login(
                 .token_state(&token)
                 .await?
                 .is_published()
-                || families.end_if_alive(&token).await?
+                || families.revoke_if_alive(&token).await?
         }
     };
     Ok(was_alive.then_some(token.user))
@@ -241,7 +241,7 @@ async fn leave(request: &HttpRequest, form: &str, (worker, oidc): AtDoor) -> Ans
         .as_ref()
         .and_then(|own| own.first_token(&worker.issuer.minter, client));
     if let Some((first, (_, of))) = first.zip(hint.as_ref()) {
-        match end_login(&worker.login, first).await {
+        match revoke_login(&worker.login, first).await {
             Ok(user) => {
                 if let Some(user) = user {
                     oidc.tell(request, LOGGED_OUT, of, Some(&user));

@@ -211,8 +211,8 @@ impl Door for Oidc {
         Some(self)
     }
 
-    async fn end_login(&self, login: &LoginParts, token: Issued) -> Result<(), RequestError> {
-        logout::end_login(login, token).await.map(drop)
+    async fn revoke_login(&self, login: &LoginParts, token: Issued) -> Result<(), RequestError> {
+        logout::revoke_login(login, token).await.map(drop)
     }
 
     fn metrics(&self, registry: &mut Registry) {

@@ -217,7 +217,7 @@ impl<'a> Renewals<'a> {
         } = shown;
         // Another request may have revoked the family meanwhile without having seen this token.
         if self.families.find_family(family.sid()).await?.is_none() {
-            self.families.end_if_alive(&given.token).await?;
+            self.families.revoke_if_alive(&given.token).await?;
             return Err(NotGiven::revocation(family));
         }
         let new = NewTokens {
@@ -509,7 +509,7 @@ mod tests {
     use wxmint_store::{Revocation, Store, StoreAccess};
     use wxmint_verify::Algorithm;
 
-    use super::super::logout::end_login;
+    use super::super::logout::revoke_login;
     use super::*;
     use crate::clock::now;
     use crate::issuer::caller::tests::issuer;
@@ -765,7 +765,7 @@ mod tests {
             let renewed = renewed(&login, &family, &shown, client).await;
             AHEAD.set(TimeDelta::seconds(seconds));
             assert_eq!(
-                end_login(&login, renewed).await.expect("ended"),
+                revoke_login(&login, renewed).await.expect("ended"),
                 Some(family.first.user.clone())
             );
             let left = Families::of(&login)

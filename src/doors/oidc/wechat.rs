@@ -157,7 +157,7 @@ pub(super) fn send(
     let name = cookie_name(&state);
     let cookie = way.cookie(&worker.issuer.vault.load(), &state);
     let mut answer = see_other(&on_wechat(worker, &app, &state));
-    forget_oldest(request, &mut answer, name.len() + cookie.len());
+    delete_oldest(request, &mut answer, name.len() + cookie.len());
     set_cookie(&mut answer, &name, &cookie, STATE_TTL);
     Ok(answer)
 }
@@ -206,7 +206,7 @@ fn set_cookie(answer: &mut HttpResponse, name: &str, secret: &str, life: Duratio
 /// Deletes the oldest cookies of pending logins. Otherwise a page of another site could begin so
 /// many logins that the browser's requests become too large for any server. `new` is the size of
 /// the added cookie in bytes.
-fn forget_oldest(request: &HttpRequest, answer: &mut HttpResponse, new: usize) {
+fn delete_oldest(request: &HttpRequest, answer: &mut HttpResponse, new: usize) {
     let own: Vec<_> = cookies(request)
         .filter(|(name, _)| name.starts_with(COOKIE_PREFIX))
         .collect();
@@ -374,7 +374,7 @@ mod tests {
     fn gone(cookies: &[u8], new: usize) -> Vec<String> {
         let mut answer = HttpResponse::Ok().finish();
         let cookies = HeaderValue::from_bytes(cookies).expect("a header");
-        forget_oldest(
+        delete_oldest(
             &TestRequest::get()
                 .insert_header((COOKIE, cookies))
                 .to_http_request(),

@@ -48,7 +48,7 @@ type Due = (DateTime<Utc>, Person);
 
 impl Follower {
     /// Starts the revocations for merchants that have left since.
-    pub(super) fn end_leaving(self: &Rc<Self>) {
+    pub(super) fn revoke_of_leaving(self: &Rc<Self>) {
         let known = self.platform.known();
         let leaving = known
             .merchants
@@ -61,7 +61,7 @@ impl Follower {
         if !new.is_empty() && self.walks.available_permits() > 0 {
             self.leaving.borrow_mut().extend(new.clone());
             let follower = Rc::clone(self);
-            spawn(async move { follower.end_all(new).await });
+            spawn(async move { follower.revoke_all(new).await });
         }
     }
 
@@ -80,7 +80,7 @@ impl Follower {
     /// Revokes the tokens of all persons of these merchants, unless another replica does so, and
     /// stores that the merchants are gone. A second walk finds persons who were logging in during
     /// the first.
-    async fn end_all(self: &Rc<Self>, new: Left) {
+    async fn revoke_all(self: &Rc<Self>, new: Left) {
         let mut left = self.taken_on(new).await;
         let mut failed = Vec::new();
         let due = self.due(&left);
@@ -88,7 +88,7 @@ impl Follower {
             let (oldest, began) = self.since().await;
             failed = self.walk(&due, oldest).await;
             for _ in 0..LOGINS_END.as_secs() {
-                failed = self.end_each(failed).await;
+                failed = self.revoke_each(failed).await;
                 sleep(PAUSE).await;
             }
             let still: BTreeSet<_> = due
@@ -102,7 +102,7 @@ impl Follower {
             }
         }
         while !left.is_empty() {
-            failed = self.end_each(failed).await;
+            failed = self.revoke_each(failed).await;
             self.note_gone(&mut left, &failed).await;
             if let Some((_, Person { app, .. })) = failed.first() {
                 bounded!(error, "people of leaving", %app, people = failed.len(), "merchants have left: some people's tokens could not be revoked yet");
@@ -233,7 +233,7 @@ impl Follower {
                             people.push((since, person));
                         }
                     }
-                    failed.extend(self.end_each(people).await);
+                    failed.extend(self.revoke_each(people).await);
                     place = next;
                     is_missing |= may_miss;
                 }
@@ -252,7 +252,7 @@ impl Follower {
                     "merchants have left: Redis takes no revocations"
                 );
                 sleep(PAUSE).await;
-                failed = self.end_each(failed).await;
+                failed = self.revoke_each(failed).await;
             }
             // Slots of the Cluster were moving during the walk, so it may have missed persons. It
             // starts again.
@@ -266,12 +266,12 @@ impl Follower {
 
     /// Revokes these persons' tokens, and returns the persons for whom that failed. Persons of a
     /// merchant that has come back are left out.
-    async fn end_each(&self, due: Vec<Due>) -> Vec<Due> {
+    async fn revoke_each(&self, due: Vec<Due>) -> Vec<Due> {
         let due = due
             .into_iter()
             .filter(|(_, person)| self.leaves(&person.app, None));
         let ends = due.map(async |(since, who)| {
-            self.end_person(&who, since)
+            self.revoke_person(&who, since)
                 .await
                 .is_err()
                 .then_some((since, who))
@@ -285,14 +285,14 @@ impl Follower {
 
     /// Revokes a person's tokens in this app, unless the person's last login was before `since`. If
     /// no login is known, its record may have been lost, so the tokens are revoked.
-    async fn end_person(&self, person: &Person, since: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn revoke_person(&self, person: &Person, since: DateTime<Utc>) -> Result<(), StoreError> {
         let store = &self.login.store;
         let bound = store.bindings.find(person).await?;
         let last_login = bound.and_then(|bound| bound.last_login);
         if last_login.is_some_and(|last| last < since) {
             return Ok(());
         }
-        Operator { store }.end_person(person).await?;
+        Operator { store }.revoke_person(person).await?;
         Ok(())
     }
 }
@@ -365,7 +365,7 @@ mod tests {
     }
 
     /// Whether the token of this login has been revoked.
-    async fn is_ended(store: &Store, openid: &str, login: DateTime<Utc>) -> bool {
+    async fn is_revoked(store: &Store, openid: &str, login: DateTime<Utc>) -> bool {
         let token = Issued {
             user: user(openid),
             app: app(1),
@@ -399,11 +399,11 @@ mod tests {
         let before = began - TimeDelta::minutes(4);
         log_in(store, "before", [before; 2]).await;
         assert!(follower.walk(&due, oldest).await.is_empty());
-        assert!(is_ended(store, "before", before).await);
+        assert!(is_revoked(store, "before", before).await);
         let later = now();
         log_in(store, "ticket", [before, later]).await;
         assert!(follower.walk(&due, began).await.is_empty());
-        assert!(is_ended(store, "ticket", later).await);
+        assert!(is_revoked(store, "ticket", later).await);
     }
 
     /// The record of a login may have been lost.
@@ -417,7 +417,7 @@ mod tests {
         let (oldest, _) = follower.since().await;
         let left = follower.walk(&BTreeSet::from([app(1)]), oldest).await;
         assert!(left.is_empty());
-        assert!(is_ended(store, "imported", now()).await);
+        assert!(is_revoked(store, "imported", now()).await);
     }
 
     #[actix_web::test]
@@ -441,13 +441,13 @@ mod tests {
         let counts_until = NOW.get() + TRIED.period + TRIED.period / 8;
         NOW.set(counts_until - Duration::from_millis(100));
         let other = bed.replica(|| NOW.get());
-        other.end_leaving();
+        other.revoke_of_leaving();
         assert_eq!(*other.leaving.borrow(), leaving);
         until("it looks again", async || other.leaving.borrow().is_empty()).await;
         NOW.set(counts_until);
         until("the token is revoked", async || {
-            other.end_leaving();
-            is_ended(store, "lin", login).await
+            other.revoke_of_leaving();
+            is_revoked(store, "lin", login).await
         })
         .await;
     }

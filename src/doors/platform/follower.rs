@@ -203,7 +203,7 @@ impl Follower {
                 });
             }
         }
-        self.end_leaving();
+        self.revoke_of_leaving();
     }
 
     async fn let_in(&self, app: &AppId, code: &PlatformEntry) -> Result<(), AppCallError> {

@@ -224,7 +224,7 @@ async fn with_the_last_person_of_a_user_the_unionids_of_those_who_left_before_ar
             .await
             .expect("changed");
         Operator { store: &store }
-            .erase(&lin)
+            .erase_person(&lin)
             .await
             .expect("erased");
         let unionids = if blocked { vec![unionid] } else { Vec::new() };
@@ -283,7 +283,7 @@ async fn the_unionid_of_a_conflict_goes_to_the_user_who_is_left_over() {
         assert_eq!(link(&lin).await, Ok(UnionIdLink::Conflict(user("other"))));
         if act == "erased" {
             Operator { store: &store }
-                .erase(&elsewhere)
+                .erase_person(&elsewhere)
                 .await
                 .expect("erased");
         } else {

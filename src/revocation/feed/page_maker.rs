@@ -122,7 +122,7 @@ impl PageMaker<'_> {
             Some(_) => Ok(pages.blocks.lock().around(place)),
             None => {
                 let gone = cursor.and_then(|cursor| cursor.id()).unwrap_or_default();
-                pages.blocks.lock().forget(gone);
+                pages.blocks.lock().remove(gone);
                 Ok(None)
             }
         }

@@ -450,7 +450,7 @@ impl Blocks {
     }
 
     /// Removes a place that the stream no longer has.
-    pub(super) fn forget(&mut self, place: StreamId) {
+    pub(super) fn remove(&mut self, place: StreamId) {
         self.0.remove(&place);
     }
 }
@@ -680,8 +680,8 @@ mod tests {
             (blocks.around((50, 0)), blocks.around((44, 0)).as_deref()),
             (None, Some("forty"))
         );
-        blocks.forget((45, 0));
-        blocks.forget((40, 0));
+        blocks.remove((45, 0));
+        blocks.remove((40, 0));
         assert_eq!(blocks.before((50, 0)).as_deref(), Some("twenty"));
         for number in 0..2 * MOST_BLOCKS as u64 {
             blocks.note(None, ((number, 0), "x"));

@@ -117,7 +117,7 @@ impl Queue {
 impl Waiting {
     fn push(&mut self, client: &str, request: oneshot::Sender<Turn>) -> bool {
         if self.count >= MOST_WAITING {
-            self.forget_who_left();
+            self.drop_closed();
         }
         let of_client = self.requests.get(client).map_or(0, VecDeque::len);
         let has_place = self.count < MOST_WAITING || self.send_away_one_of_more_than(of_client + 1);
@@ -166,7 +166,7 @@ impl Waiting {
         next
     }
 
-    fn forget_who_left(&mut self) {
+    fn drop_closed(&mut self) {
         self.requests.retain(|_, requests| {
             requests.retain(|request| !request.is_closed());
             !requests.is_empty()

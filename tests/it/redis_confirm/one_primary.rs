@@ -14,7 +14,7 @@ const ASKED: [(&str, usize, &str); 11] = [
     ("first login", PEOPLE_AT, "settle"),
     ("logout", USERS_AT, "revoke_token"),
     ("logout everywhere", USERS_AT, "revoke_user"),
-    ("unbinding", USERS_AT, "dismiss"),
+    ("unbinding", USERS_AT, "unlist_and_revoke"),
     ("unbinding", PEOPLE_AT, "leave"),
     ("block", PEOPLE_AT, "note_block"),
     ("unblock of a user without people", USERS_AT, "set_blocked"),

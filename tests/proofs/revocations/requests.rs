@@ -334,7 +334,7 @@ impl World<'_> {
                 self.call(async move |store: &Store| {
                     store
                         .unbindings
-                        .dismiss(&user_id(user), &person_id(person), generation, since)
+                        .unlist_and_revoke(&user_id(user), &person_id(person), generation, since)
                         .await
                         .map(|()| None)
                 })

@@ -112,7 +112,7 @@ impl Connections {
     }
 
     pub(super) fn close(&self, open: &mut Open, connection: &ClientConnection) {
-        self.forget(open, connection);
+        self.free_slot(open, connection);
         connection.close();
     }
 }

@@ -73,9 +73,9 @@ async fn tokens_of_pages_are_revoked_with_those_of_the_app_through_which_they_we
     let [old, new] = [page_token("b", now + 5), page_token("c", now + 6)];
     store
         .unbindings
-        .dismiss(&user("user-1"), &owner, FIRST, now + 5)
+        .unlist_and_revoke(&user("user-1"), &owner, FIRST, now + 5)
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     assert!(
         matches!(
             store.revocations.token_state(&old).await,

@@ -269,9 +269,9 @@ async fn a_binding_wins_over_a_computed_user_until_it_is_dissolved(store: Rc<Sto
     };
     store
         .unbindings
-        .dismiss(&user("user-1"), &person("o1"), FIRST, since)
+        .unlist_and_revoke(&user("user-1"), &person("o1"), FIRST, since)
         .await
-        .expect("dismissed");
+        .expect("unlisted");
     store
         .bindings
         .set_free(&person("o1"), FIRST, &user("user-1"))
@@ -382,7 +382,7 @@ async fn who_has_a_computed_user_is_bound_to_this_one_or_by_a_unionid(store: Rc<
         .expect("bound");
     store
         .bindings
-        .strike_off(&user(USER), &person("o1"))
+        .remove_from_list(&user(USER), &person("o1"))
         .await
         .expect("nothing to strike");
     let (bound, _) = logged_in(&store, &login("o1", &third, "k3")).await;

@@ -52,7 +52,7 @@ impl Clocks {
     /// time, in seconds since 1970 and microseconds. The reading lies between send and receive, and
     /// the answer may have been received late. So the previous estimate is kept unless it falls
     /// outside. Returns the reading in microseconds.
-    pub(super) fn told(&self, sent: Moment, (seconds, micros): (u64, u64)) -> u64 {
+    pub(super) fn note_reading(&self, sent: Moment, (seconds, micros): (u64, u64)) -> u64 {
         let micros = seconds * 1_000_000 + micros;
         let now = Moment::now();
         let latest = micros + now.duration_since(sent).as_micros() as u64;
@@ -185,9 +185,9 @@ impl StoreClock {
             .unwrap_or_default())
     }
 
-    /// Takes a reading of the clock of Redis; see [`Clocks::told`].
-    pub(super) fn told(&self, sent: Moment, reading: (u64, u64)) -> u64 {
-        self.redis.told(sent, reading)
+    /// Takes a reading of the clock of Redis; see [`Clocks::note_reading`].
+    pub(super) fn note_reading(&self, sent: Moment, reading: (u64, u64)) -> u64 {
+        self.redis.note_reading(sent, reading)
     }
 
     /// The time of Redis before its clock stepped back; see [`Clocks::time_before_step`].
@@ -228,7 +228,7 @@ impl StoreClock {
         )
         .await;
         let own: (u64, u64) = own?;
-        self.told(sent.into_std(), own);
+        self.note_reading(sent.into_std(), own);
         Ok(others
             .into_iter()
             .flatten()
@@ -336,7 +336,7 @@ mod tests {
             (49, Some(102)),
             (99, Some(102)),
         ] {
-            clocks.told(sent, (second, 0));
+            clocks.note_reading(sent, (second, 0));
             let known = clocks.time_before_step().map(|micros| micros / SECOND);
             assert_eq!(known, before, "{second}");
         }
@@ -349,8 +349,8 @@ mod tests {
             clocks.time_before_step(),
             "the process knows it"
         );
-        clocks.told(sent, (200, 0));
-        clocks.told(sent, (198, 0));
+        clocks.note_reading(sent, (200, 0));
+        clocks.note_reading(sent, (198, 0));
         assert_eq!(
             clocks.time_before_step().map(|micros| micros / SECOND),
             Some(200),
@@ -370,7 +370,7 @@ mod tests {
             (now, 104, 104),
             (sent, 106, 106),
         ] {
-            clocks.told(sent, (second, 0));
+            clocks.note_reading(sent, (second, 0));
             assert_eq!(
                 clocks.estimate(DateTime::UNIX_EPOCH) / SECOND,
                 known,
@@ -409,8 +409,8 @@ mod tests {
             "and Redis' too"
         );
         clocks.agreed.take();
-        clocks.told(Moment::now(), (100, 0));
-        clocks.told(Moment::now(), (50, 0));
+        clocks.note_reading(Moment::now(), (100, 0));
+        clocks.note_reading(Moment::now(), (50, 0));
         assert_eq!(clocks.page_time(at(50), at(1000)).timestamp(), 100);
         assert_eq!(
             clocks.page_time(at(150), at(1000)),

@@ -66,7 +66,7 @@ impl Codes {
             .run_both("claim_code", counter.counting(), claiming)
             .await?;
         let (counted, (set, time)): (Value, Claimed) = answers;
-        let micros = self.clock.told(sent, time);
+        let micros = self.clock.note_reading(sent, time);
         let is_claimed = if set.is_some() {
             true
         } else {

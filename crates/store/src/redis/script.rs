@@ -18,7 +18,7 @@ scripts! {
     END_LEASE = "end_lease";
     CHANGE_BINDING = "session" "change_binding";
     ADMIT = "admit";
-    DISMISS = "revocations" "dismiss";
+    UNLIST_AND_REVOKE = "revocations" "unlist_and_revoke";
     LINK_UNIONID = "session" "link_unionid";
     NOTE_CLIENT = "note_client";
     FORGET_CLIENT = "forget_client";

@@ -173,7 +173,10 @@ impl Sessions {
     pub async fn delete_keys(&self, person: &Person, login: Option<i64>) -> Result<()> {
         Ok(self
             .link
-            .run("forget", change_session(person, "forget").arg(login))
+            .run(
+                "delete_session_key",
+                change_session(person, "forget").arg(login),
+            )
             .await?)
     }
 

@@ -52,7 +52,7 @@ impl Unbindings {
     async fn leave_computed(&self, person: &Person, user: &UserId) -> Result<BindingState> {
         self.sessions.delete_keys(person, None).await?;
         self.revocations.revoke_in_app(user, &person.app).await?;
-        self.bindings.strike_off(user, person).await?;
+        self.bindings.remove_from_list(user, person).await?;
         self.bindings.leave_computed(person).await?;
         let state = self.bindings.state(person).await?;
         if matches!(&state, BindingState::Bound(bound) if bound.user == *user) {
@@ -64,7 +64,7 @@ impl Unbindings {
     /// Removes the person from the user's list, and revokes the user's tokens of that app that were
     /// issued up to `since`, the second in which the person left. A request that repeats this later
     /// must not revoke the tokens of a new binding.
-    pub async fn dismiss(
+    pub async fn unlist_and_revoke(
         &self,
         user: &UserId,
         person: &Person,
@@ -89,13 +89,16 @@ impl Unbindings {
         self.revocations
             .revoke_clients_of(user, &person.app, Some(since))
             .await?;
-        let script = script::DISMISS
+        let script = script::UNLIST_AND_REVOKE
             .on(&keys)
             .arg(packed::person(person))
             .arg(generation.number());
         let unpublished = self
             .link
-            .run_confirmed("dismiss", script.arg(person.app.as_str()).arg(since))
+            .run_confirmed(
+                "unlist_and_revoke",
+                script.arg(person.app.as_str()).arg(since),
+            )
             .await?;
         self.revocations
             .publish_app(user, &person.app, unpublished)

@@ -83,7 +83,11 @@ impl Bindings {
 
     /// The persons of an app who have been removed from the user's list, each with the generation
     /// of that binding.
-    pub async fn dismissed(&self, user: &UserId, app: &AppId) -> Result<Vec<(Person, Generation)>> {
+    pub async fn unbound_people(
+        &self,
+        user: &UserId,
+        app: &AppId,
+    ) -> Result<Vec<(Person, Generation)>> {
         let gone: HashMap<Vec<u8>, Vec<u8>> = self
             .link
             .run("gone", Call::of("HGETALL", name::gone(user)))
@@ -96,7 +100,7 @@ impl Bindings {
     /// Erases a person from a user's list, if the person has left it or has a computed user. The
     /// generation of the person's last binding stays for [`NUMBERS_KEPT`], and so does a list
     /// without persons. A block stays.
-    pub async fn strike_off(&self, user: &UserId, person: &Person) -> Result<()> {
+    pub async fn remove_from_list(&self, user: &UserId, person: &Person) -> Result<()> {
         let script = script::CHANGE_LIST.on(&[
             &name::user(user),
             &name::gone(user),
@@ -106,7 +110,7 @@ impl Bindings {
             .arg("strike")
             .arg(NUMBERS_KEPT.as_secs())
             .arg(packed::person(person));
-        Ok(self.link.run_confirmed("strike_off", script).await?)
+        Ok(self.link.run_confirmed("remove_from_list", script).await?)
     }
 
     /// Lets the user's list expire after [`EMPTY_LIST_KEPT`], unless it has persons or the user is

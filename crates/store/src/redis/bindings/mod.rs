@@ -221,7 +221,7 @@ impl Bindings {
 
     /// Notes that a person without a binding has unbound, as an import read in another Redis.
     /// Returns whether this was not known.
-    pub async fn note_dissolved(&self, person: &Person) -> Result<bool> {
+    pub async fn note_unbound(&self, person: &Person) -> Result<bool> {
         let BindingState::Free {
             generation,
             dissolved: false,
@@ -231,7 +231,7 @@ impl Bindings {
         };
         let stored: StoredBinding = self
             .link
-            .run("note_dissolved", change(person, "dissolve", generation))
+            .run("note_unbound", change(person, "dissolve", generation))
             .await?;
         Ok(stored.state()?
             == BindingState::Free {
@@ -281,7 +281,7 @@ impl Bindings {
     }
 
     /// Deletes the unionids that the person had when leaving the user.
-    pub async fn forget_unionids_left(&self, person: &Person, user: &UserId) -> Result<()> {
+    pub async fn delete_unionids_left(&self, person: &Person, user: &UserId) -> Result<()> {
         let emptied = Call::of("HSET", name::left(person))
             .arg(packed::user(user))
             .arg("");

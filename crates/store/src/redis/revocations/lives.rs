@@ -236,7 +236,7 @@ impl TokenLives {
         let sent = Moment::now();
         let (time, lives, renewals): ((u64, u64), Lasting, Lasting) =
             self.link.run("longest_login", asked).await?;
-        let second = (self.clock.told(sent, time) / 1_000_000) as i64;
+        let second = (self.clock.note_reading(sent, time) / 1_000_000) as i64;
         let second = second.min(self.clock.now().timestamp());
         let renewals = renewals
             .into_iter()

@@ -396,8 +396,10 @@ impl RevocationStream {
             .arg(self.clock.now().timestamp())
             .arg(APART.num_seconds());
         let script = script.arg(note.as_ref().map(|(_, life)| *life).unwrap_or_default());
-        let answer: (Option<i64>, i64, bool) =
-            self.link.write("publish_end", script, confirmed).await?;
+        let answer: (Option<i64>, i64, bool) = self
+            .link
+            .write("publish_revocation", script, confirmed)
+            .await?;
         let (ahead, date, is_added) = answer;
         unless_ahead((ahead, ()))?;
         if is_added {
@@ -433,7 +435,7 @@ impl RevocationStream {
         let sent = Moment::now();
         let (time, lives, entries): Answer = self.link.run(step, asked).await?;
         // By this reading each process notices within seconds that the clock has stepped back.
-        let second = (self.clock.told(sent, time) / 1_000_000) as i64;
+        let second = (self.clock.note_reading(sent, time) / 1_000_000) as i64;
         let lives = Lives::from(lives);
         self.lives.learn(lives.clone());
         Ok(Part {
@@ -491,7 +493,7 @@ impl RevocationStream {
             entries,
             ..
         } = self
-            .read_stream("forget_ends", from.unwrap_or("-"), "+", most)
+            .read_stream("purge_revocations", from.unwrap_or("-"), "+", most)
             .await?;
         let own = self.clock.now().timestamp();
         if (second - own).abs() > APART.num_seconds() {
@@ -530,7 +532,7 @@ impl RevocationStream {
         let of_tokens = tokens.iter().map(async |(user, keys)| {
             let deleted = Call::at(&name::user(user)).cmd("DEL").arg(keys);
             self.link
-                .run::<Value>("forget_ends", deleted)
+                .run::<Value>("purge_revocations", deleted)
                 .await
                 .map(drop)
                 .map_err(StoreError::from)
@@ -551,7 +553,7 @@ impl RevocationStream {
                 .cmd("XDEL")
                 .arg(name::STREAM)
                 .arg(ids);
-            self.link.run::<Value>("forget_ends", deleted).await?;
+            self.link.run::<Value>("purge_revocations", deleted).await?;
         }
         Ok(Purged {
             revocations: over.len(),
@@ -579,7 +581,7 @@ impl RevocationStream {
             .arg(most)
             .arg("WITHSCORES");
         type Answer = ((i64, u64), BTreeMap<u64, i64>, Vec<(String, f64)>);
-        let ((second, _), lives, users): Answer = self.link.run("forget_ends", asked).await?;
+        let ((second, _), lives, users): Answer = self.link.run("purge_revocations", asked).await?;
         if (second - own).abs() > APART.num_seconds() {
             return Ok(0);
         }
@@ -612,7 +614,7 @@ impl RevocationStream {
             .arg(present)
             .arg(REVOCATIONS_KEPT.as_secs())
             .arg(note);
-        Ok(self.link.run("forget_ends", script).await?)
+        Ok(self.link.run("purge_revocations", script).await?)
     }
 
     /// Purges the notes of clients whose tokens have expired. Returns when the last token of the
@@ -635,7 +637,7 @@ impl RevocationStream {
         let until = until.map(|until| until.to_string()).unwrap_or_default();
         Ok(self
             .link
-            .run::<u64>("forget_ends", script.arg(until).arg(noted))
+            .run::<u64>("purge_revocations", script.arg(until).arg(noted))
             .await
             .map(drop)?)
     }
