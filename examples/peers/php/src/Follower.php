@@ -156,10 +156,10 @@ final class Follower
         $newest = max($newest, $page['iat']);
         $this->state->db->beginTransaction();
         foreach ($page['revoked'] as $end) {
-            [$before, $until] = match ($end[0]) {
-                'sub', 'app' => [$end[2], $end[3]],
-                'jti', 'kid' => [0, $end[2]],
-                default => [0, 0], // of a newer issuer
+            [$before, $until] = match (State::KINDS[$end[0]] ?? null) {
+                true => [$end[2], $end[3]],
+                false => [0, $end[2]],
+                null => [0, 0], // of a newer issuer
             };
             if (self::isNeeded($until, $newest)) {
                 $learn->execute([$end[0], $end[1], $before, $until]);
@@ -183,13 +183,13 @@ final class Follower
         if (!is_array($end) || !is_string($end[0] ?? null)) {
             return false;
         }
-        $isHash = is_string($end[1] ?? null) && preg_match('/^[\w-]{16}$/D', $end[1]) === 1;
-        return match ($end[0]) {
-            'sub', 'app' => $isHash && is_int($end[2] ?? null) && is_int($end[3] ?? null),
-            'jti' => $isHash && is_int($end[2] ?? null),
-            'kid' => is_string($end[1] ?? null) && $end[1] !== '' && is_int($end[2] ?? null),
-            default => true,
-        };
+        $hasBefore = State::KINDS[$end[0]] ?? null;
+        if ($hasBefore === null) {
+            return true; // of a newer issuer
+        }
+        $name = is_string($end[1] ?? null) ? $end[1] : '';
+        $isNamed = $end[0] === 'kid' ? $name !== '' : preg_match('/^[\w-]{16}$/D', $name) === 1;
+        return $isNamed && is_int($end[2] ?? null) && (!$hasBefore || is_int($end[3] ?? null));
     }
 
     /** Until the last token has expired that it names: for the leeway, and for as long again by a clock that is behind. */

@@ -7,6 +7,9 @@ namespace Wxmint;
 /** What is known of the issuer, in SQLite: follow.php writes it, each request reads it. A page of revocations counts as a whole. */
 final class State
 {
+    /** The kinds of revocations that `ended` looks for, and whether a revocation of the kind has a BEFORE. */
+    public const KINDS = ['sub' => true, 'app' => true, 'jti' => false, 'kid' => false];
+
     public readonly \PDO $db;
 
     public function __construct()
