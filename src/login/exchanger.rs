@@ -17,7 +17,8 @@ pub trait CodeExchanger {
     /// The error to answer while not all apps have been read, so that no app can be called unknown.
     fn apps_are_unread(&self) -> Option<AppCallError>;
 
-    /// Counts the address and claims the code, as [`wxmint_store::Codes::claim`] does.
+    /// Counts the address and claims the code, as [`wxmint_store::Codes::claim`] does. An exchanger
+    /// that counts more than the address has its own.
     async fn claim(
         &self,
         codes: &Codes,
@@ -25,7 +26,10 @@ pub trait CodeExchanger {
         app: &App,
         code: &LoginCode,
         attempt: &Attempt<'_>,
-    ) -> Result<Claim, StoreError>;
+    ) -> Result<Claim, StoreError> {
+        let of_address = limits.of_address(attempt.address);
+        codes.claim(&app.id, code, &attempt.id, &of_address).await
+    }
 
     /// Exchanges a code of the app of `tokens` at WeChat. Releases a code that was not sent, unless
     /// the error is `NotSent`: then the caller does.
@@ -36,8 +40,11 @@ pub trait CodeExchanger {
         attempt: &AttemptId,
     ) -> Result<Session, AppCallError>;
 
-    /// The access tokens of the third party and of the apps that it acts for.
-    fn tokens(&self) -> &dyn ComponentTokens;
+    /// The access tokens of the third party and of the apps that it acts for. `None` if there is no
+    /// third party.
+    fn tokens(&self) -> Option<&dyn ComponentTokens> {
+        None
+    }
 }
 
 /// The access tokens of a third party (WeChat's component), and of the apps that it acts for.
@@ -103,20 +110,25 @@ impl CodeExchangers {
             AppExchanger::Secret(_) => &app.id,
             AppExchanger::Component(component) => component,
         };
-        self.with_own_app(component).map(CodeExchanger::tokens)
+        self.with_own_app(component)?.tokens()
     }
 
     /// The app, if it is a third party's own one.
     pub(super) fn own_app(&self, id: &AppId) -> Option<&App> {
-        self.with_own_app(id)
-            .map(|exchanger| exchanger.tokens().own_app())
+        self.with_own_app(id)?
+            .tokens()
+            .map(ComponentTokens::own_app)
     }
 
     fn with_own_app(&self, id: &AppId) -> Option<&dyn CodeExchanger> {
         self.0
             .iter()
             .map(|exchanger| &**exchanger)
-            .find(|exchanger| exchanger.tokens().own_app().id == *id)
+            .find(|exchanger| {
+                exchanger
+                    .tokens()
+                    .is_some_and(|tokens| tokens.own_app().id == *id)
+            })
     }
 }
 

@@ -177,9 +177,10 @@ fn on_wechat(worker: &IssuerWorker, app: &App, state: &str) -> String {
         ("redirect_uri", &callback),
         ("response_type", "code"),
     ];
-    let component = match &app.exchanger {
-        AppExchanger::Secret(_) => None,
-        AppExchanger::Component(id) => Some(("component_appid", id.as_str())),
+    let component = if let AppExchanger::Component(id) = &app.exchanger {
+        Some(("component_appid", id.as_str()))
+    } else {
+        None
     };
     let members = members
         .into_iter()

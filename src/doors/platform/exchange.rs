@@ -119,8 +119,8 @@ impl CodeExchanger for ThirdPartyPlatform {
         exchanged.map_err(|error| error.of(&self.component.id))
     }
 
-    fn tokens(&self) -> &dyn ComponentTokens {
-        self
+    fn tokens(&self) -> Option<&dyn ComponentTokens> {
+        Some(self)
     }
 }
 
