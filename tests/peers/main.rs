@@ -39,3 +39,4 @@ pub(crate) mod stand_in;
 #[path = "../it/support/mod.rs"]
 pub(crate) mod support;
 pub(crate) mod traefik;
+mod vectors;

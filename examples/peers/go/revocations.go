@@ -176,6 +176,8 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 		return false, errors.New("a much older page than the newest one")
 	case after != "" && after != e.cursor:
 		return false, errors.New("a page that was not asked for")
+	case more && cursor == e.cursor:
+		return false, errors.New("a page that leads to itself")
 	}
 	learnt := map[string]revocation{}
 	for _, end := range revoked {
@@ -189,7 +191,6 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	if _, endsIt := learnt["kid "+kid]; wasEnded || endsIt {
 		return false, errors.New("the page's key is ended")
 	}
-	moved := cursor != e.cursor
 	e.cursor = cursor
 	if issued.After(e.newest) {
 		e.newest = issued
@@ -205,7 +206,7 @@ func (e *revocations) take(kid string, page jwt.MapClaims, now time.Time) (bool,
 	if !more && issued.After(e.complete) {
 		e.complete = issued
 	}
-	return more && moved, nil
+	return more, nil
 }
 
 // read adds one revocation of a page to those that are learnt from it.

@@ -95,7 +95,8 @@ export class Revocations {
     // The algorithm is the key's. An access token is no page: its typ is another.
     Object.assign(expected, { typ: "revocations+jwt", maxTokenAge: "5m", requiredClaims: ["iss", "iat", "exp"] });
     const { payload, protectedHeader } = await jwtVerify(text, this.keys(), expected);
-    if (protectedHeader.typ !== "revocations+jwt") throw new Error("not a page");
+    // Of what `crit` may name, jose takes b64.
+    if (protectedHeader.typ !== "revocations+jwt" || protectedHeader.crit) throw new Error("not a page");
     return { ...payload, kid: protectedHeader.kid };
   }
 
@@ -105,6 +106,7 @@ export class Revocations {
     if (iat < this.#newest - LEEWAY) throw new Error("a much older page than the newest one");
     if (after !== "" && after !== this.#cursor) throw new Error("a page that was not asked for");
     if (typeof cursor !== "string" || typeof more !== "boolean") throw new Error("a malformed page");
+    if (more && cursor === this.#cursor) throw new Error("a page that leads to itself");
     if (!Array.isArray(revoked) || !revoked.every(isEnd)) throw new Error("a malformed end");
     const endsIt = ([kind, value]) => kind === "kid" && value === kid;
     if (this.#held.has(`kid ${kid}`) || revoked.some(endsIt)) throw new Error("the page's key is ended");
@@ -119,9 +121,8 @@ export class Revocations {
     }
     if (!more) this.#complete = Math.max(iat, this.#complete ?? 0);
     if (this.#newest - this.#forgotAt >= FORGET_EVERY || this.#held.size > MOST_REVOCATIONS) this.#forget();
-    const moved = cursor !== this.#cursor;
     this.#cursor = cursor;
-    return more && moved;
+    return more;
   }
 
   // Drops what can concern no valid token any more, and what is too much: by the time of the newest page, because this

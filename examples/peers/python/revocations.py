@@ -184,15 +184,18 @@ class Revocations:
         # Each replica of wxmint keeps a page for a second, and after a failover its clock may be a little behind.
         if not is_time(iat) or iat < self.newest - LEEWAY:
             raise ValueError("a much older page than the newest one")
+        if not is_time(page["exp"]):  # PyJWT takes a text for a number
+            raise ValueError("a malformed page")
         if after not in ("", self.cursor):
             raise ValueError("a page that was not asked for")
         if not isinstance(cursor, str) or not isinstance(more, bool):
             raise ValueError("a malformed page")
+        if more and cursor == self.cursor:
+            raise ValueError("a page that leads to itself")
         if not isinstance(page["revoked"], list) or not all(map(is_end, page["revoked"])):
             raise ValueError("a malformed end")
         if ("kid", kid) in self.held or any(end[:2] == ["kid", kid] for end in page["revoked"]):
             raise ValueError("the page's key is ended")
-        moved = cursor != self.cursor
         self.newest, self.cursor = max(iat, self.newest), cursor
         for kind, *rest in page["revoked"]:
             if kind in ("sub", "app", "jti", "kid"):  # others are of a newer issuer
@@ -206,7 +209,7 @@ class Revocations:
             self.forget()
         if not more:
             self.complete = max(iat, self.complete or 0)
-        return more and moved
+        return more
 
     def hash(self, value):
         """The feed names nobody: the first 12 bytes of SHA-256, as base64url."""

@@ -138,6 +138,9 @@ final class Follower
         }
         $isWell = is_string($page['cursor']) && is_bool($page['more']) && is_array($page['revoked'] ?? null)
             && array_is_list($page['revoked']);
+        if ($isWell && $page['more'] && $page['cursor'] === ($this->known['cursor'] ?? '')) {
+            throw new \UnexpectedValueException('a page that leads to itself');
+        }
         foreach ($isWell ? $page['revoked'] : [] as $end) {
             $isWell = $isWell && self::isEnd($end);
         }
@@ -165,7 +168,6 @@ final class Follower
                 $learn->execute([$end[0], $end[1], $before, $until]);
             }
         }
-        $moved = $page['cursor'] !== ($this->known['cursor'] ?? '');
         $complete = $page['more'] ? 0 : $page['iat'];
         $news = ['cursor' => $page['cursor'], 'newest' => $newest,
             'complete' => max((int) ($this->known['complete'] ?? 0), $complete)];
@@ -175,7 +177,7 @@ final class Follower
             $this->forget($newest);
         }
         $this->state->db->commit();
-        return $page['more'] && $moved;
+        return $page['more'];
     }
 
     private static function isEnd(mixed $end): bool

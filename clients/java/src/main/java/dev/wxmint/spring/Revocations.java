@@ -208,6 +208,7 @@ final class Revocations implements Runnable {
 		String next = as(String.class, page.get("cursor"));
 		boolean more = as(Boolean.class, page.get("more"));
 		check(after.isEmpty() || after.equals(cursor), "a page that was not asked for");
+		check(!more || !next.equals(cursor), "a page that leads to itself");
 		Map<String, End> learnt = new HashMap<>();
 		for (Object end : as(List.class, page.get("revoked"))) {
 			learn(as(List.class, end), learnt);
@@ -223,10 +224,9 @@ final class Revocations implements Runnable {
 		if (newest - forgotAt >= FORGET_EVERY || held.size() > MOST_REVOCATIONS) {
 			forget();
 		}
-		boolean moved = !cursor.equals(next);
 		cursor = next;
 		complete = more ? complete : Math.max(iat, complete);
-		return more && moved;
+		return more;
 	}
 
 	private static void learn(List<?> end, Map<String, End> learnt) throws IOException {
