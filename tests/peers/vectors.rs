@@ -1,5 +1,5 @@
 //! The test vectors of docs/revocation-feed against the examples whose files can be asked page by page. The verifier's
-//! own test of them is crates/verify/tests/feed_vectors.rs.
+//! own test of them is `crates/verify/tests/feed_vectors.rs`.
 
 use std::{fs, process::Command};
 

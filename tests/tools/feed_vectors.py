@@ -180,7 +180,7 @@ PAGES = [
     ("no signature", ["Signature"], "refuse", page().rsplit(".", 1)[0] + "."),
     ("two parts", ["Signature"], "refuse", page().rsplit(".", 1)[0]),
     ("four parts", ["Signature"], "refuse", page() + ".AA"),
-    ("no JWT at all", ["Signature"], "refuse", "<!doctype html><title>Log in</title>"),
+    ("no JWT at all", ["Signature"], "refuse", "<html><title>Log in</title></html>"),
     ("an empty answer", ["Signature"], "refuse", ""),
     ("an access token of the issuer", ["Typ"], "refuse", token()),
     ("another issuer", [], "refuse", page(iss="https://other.example.com")),
