@@ -22,7 +22,7 @@ pub struct Operator<'a> {
 /// must not wait behind the search.
 const APPS_AT_A_TIME: usize = 50;
 
-/// The result of [`Operator::forget`].
+/// The result of [`Operator::erase_user`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Erased {
     /// Bindings that were removed first.
