@@ -10,6 +10,8 @@ pub(crate) mod at_redis;
 mod bindings;
 mod clients;
 #[cfg(feature = "simulator")]
+mod conform;
+#[cfg(feature = "simulator")]
 mod demo;
 pub(crate) mod doctor;
 pub(crate) mod failure;
@@ -95,6 +97,9 @@ enum Command {
     /// A stand-in for WeChat's server, for your own tests
     #[cfg(feature = "simulator")]
     Simulator(Box<simulator::SimulatorCommand>),
+    /// Plays an issuer, with faults, and checks any verifier against the specification of the revocation feed
+    #[cfg(feature = "simulator")]
+    Conform(Box<conform::ConformArgs>),
     /// Print what completes wxmint's commands and options in a shell
     #[command(display_order = 100)]
     Completions { shell: Shell },
@@ -176,6 +181,8 @@ fn run_command(command: Command, doors: Doors) -> Result<(), Failure> {
         Command::Bindings(command) => with_env_file(|| bindings::run(command)),
         Command::Clients(command) => with_env_file(|| clients::run(command)),
         Command::Vault(command) => with_env_file(|| vault::run(command)),
+        #[cfg(feature = "simulator")]
+        Command::Conform(args) => conform::run(*args),
         #[cfg(feature = "simulator")]
         Command::Simulator(command) => simulator::run(*command),
         Command::Completions { shell } => {

@@ -14,6 +14,7 @@ mod chinese;
 mod closed_pipes;
 mod clouds;
 mod comments;
+mod conform;
 mod connections;
 mod console;
 mod demo_page;

@@ -7,6 +7,7 @@ pub(crate) mod back_end;
 pub(crate) mod canary;
 mod checked;
 pub(crate) mod checks;
+mod conform;
 pub(crate) mod envoy;
 pub(crate) mod envoy_jwt;
 pub(crate) mod envoy_sidecar;
