@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
-use wxmint_ids::{Phone, UserId};
+use wxmint_ids::{AppId, Phone, UserId};
 use wxmint_keys::token::ExtraClaims;
 
 pub use self::credentials::{Password, Username};
@@ -51,7 +51,8 @@ pub struct AccountsError {
 
 pub type Result<T, E = AccountsError> = std::result::Result<T, E>;
 
-/// An account backend, which knows the business users. Each worker thread has its own value.
+/// An account backend, which knows the business users. Each worker thread has its own value. Each
+/// call names the app through which the person logs in.
 #[async_trait(?Send)]
 pub trait Accounts {
     fn accepts(&self) -> Accepts {
@@ -59,28 +60,34 @@ pub trait Accounts {
     }
 
     /// The user with this name and password. `None` for an unknown name, a wrong password and a
-    /// disabled user alike, and after the same time. The third argument is the client's address:
-    /// the passwords of one address do not keep those of another waiting for long.
-    async fn check_password(&self, _: &Username, _: &Password, _: &str) -> Result<Option<UserId>> {
+    /// disabled user alike, and after the same time. The text is the client's address: the
+    /// passwords of one address do not keep those of another waiting for long.
+    async fn check_password(
+        &self,
+        _: &AppId,
+        _: &Username,
+        _: &Password,
+        _: &str,
+    ) -> Result<Option<UserId>> {
         Ok(None)
     }
 
     /// Finds or creates the user with this phone number, which WeChat has verified. `None` if the
     /// backend refuses.
-    async fn user_of_phone(&self, _: &Phone) -> Result<Option<Named>> {
+    async fn user_of_phone(&self, _: &AppId, _: &Phone) -> Result<Option<Named>> {
         Ok(None)
     }
 
     /// The claims to add to the token of a user with a binding. `None` for a user who may no longer
     /// log in. Called at each login.
-    async fn check_login(&self, _: &UserId) -> Result<Option<ExtraClaims>> {
+    async fn check_login(&self, _: &AppId, _: &UserId) -> Result<Option<ExtraClaims>> {
         Ok(Some(ExtraClaims::default()))
     }
 
     /// Creates a user without credentials, who can log in only through WeChat. Only an account
     /// service has to learn of the user: it returns the same user for the same idempotency key,
     /// however often that is sent.
-    async fn new_user(&self, _key: &str, now: DateTime<Utc>) -> Result<Named> {
+    async fn new_user(&self, _: &AppId, _key: &str, now: DateTime<Utc>) -> Result<Named> {
         Ok(Named {
             user: fresh_user(now),
             made: true,

@@ -12,7 +12,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
-use wxmint_ids::{Phone, UserId};
+use wxmint_ids::{AppId, Phone, UserId};
 use wxmint_keys::{KeyError, token::ExtraClaims, token::Minter, token::new_token_id};
 use wxmint_telemetry::{Metrics, Step};
 use wxmint_upstream::{
@@ -201,11 +201,14 @@ impl Accounts for ServiceAccounts {
 
     async fn check_password(
         &self,
+        app: &AppId,
         name: &Username,
         password: &Password,
         address: &str,
     ) -> Result<Option<UserId>> {
-        let body = json!({"username": name.as_str(), "password": password.expose()});
+        let body = json!({
+            "client_id": app, "username": name.as_str(), "password": password.expose(),
+        });
         self.ask(
             ("password-checks", "check_password", address),
             &body,
@@ -214,8 +217,9 @@ impl Accounts for ServiceAccounts {
         .await
     }
 
-    async fn user_of_phone(&self, phone: &Phone) -> Result<Option<Named>> {
+    async fn user_of_phone(&self, app: &AppId, phone: &Phone) -> Result<Option<Named>> {
         let body = json!({
+            "client_id": app,
             "phone_number": phone.number,
             "pure_phone_number": phone.pure_number,
             "country_code": phone.country_code,
@@ -224,12 +228,12 @@ impl Accounts for ServiceAccounts {
             .await
     }
 
-    async fn check_login(&self, user: &UserId) -> Result<Option<ExtraClaims>> {
+    async fn check_login(&self, app: &AppId, user: &UserId) -> Result<Option<ExtraClaims>> {
         match self.checks_logins {
             true => {
                 self.ask(
                     ("login-checks", "check_login", ""),
-                    &json!({"user_id": user}),
+                    &json!({"client_id": app, "user_id": user}),
                     read_admission,
                 )
                 .await
@@ -238,10 +242,10 @@ impl Accounts for ServiceAccounts {
         }
     }
 
-    async fn new_user(&self, key: &str, _: DateTime<Utc>) -> Result<Named> {
+    async fn new_user(&self, app: &AppId, key: &str, _: DateTime<Utc>) -> Result<Named> {
         self.ask(
             ("users", "new_user", ""),
-            &json!({"idempotency_key": key}),
+            &json!({"client_id": app, "idempotency_key": key}),
             read_made,
         )
         .await
@@ -323,6 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_passwords_of_one_address_leave_room_for_those_of_others_and_for_logins() {
+        let app = "wx0123456789abcdef".parse().expect("an AppID");
         // A server that accepts connections, and never answers.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let base: Url = format!("http://{}", silent.local_addr().expect("an address"))
@@ -344,7 +349,7 @@ mod tests {
         let password = "wonderland".parse().expect("a password");
         let mut waiting: Vec<LocalBoxFuture<'_, Result<Option<UserId>>>> = Vec::new();
         for address in [&["192.0.2.1"; 40][..], &["192.0.2.2"]].concat() {
-            let mut check = accounts.check_password(&name, &password, address);
+            let mut check = accounts.check_password(&app, &name, &password, address);
             match poll!(check.as_mut()).is_ready() {
                 true => assert_eq!((address, waiting.len()), ("192.0.2.1", 28), "of 32 places"),
                 false => waiting.push(check),
@@ -352,7 +357,7 @@ mod tests {
         }
         assert_eq!(waiting.len(), 29);
         let user = "lin".parse().expect("a user");
-        assert!(poll!(accounts.check_login(&user).as_mut()).is_pending());
+        assert!(poll!(accounts.check_login(&app, &user).as_mut()).is_pending());
     }
 
     #[test]

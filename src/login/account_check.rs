@@ -1,6 +1,6 @@
 //! Asks the account backend whether a user may log in.
 
-use wxmint_ids::UserId;
+use wxmint_ids::{AppId, UserId};
 use wxmint_keys::token::ExtraClaims;
 use wxmint_store::Bound;
 
@@ -17,7 +17,7 @@ pub enum AccountCheckError {
     Accounts(#[from] AccountsError),
 }
 
-/// Asks the account backend whether a user may log in.
+/// Asks the account backend whether a user may log in through an app.
 #[derive(Clone, Copy)]
 pub struct AccountCheck<'a> {
     pub(super) accounts: &'a dyn Accounts,
@@ -29,6 +29,7 @@ impl AccountCheck<'_> {
     /// let log in any more.
     pub(crate) async fn allow(
         &self,
+        app: &AppId,
         bound: &Bound,
         known: Option<ExtraClaims>,
     ) -> Result<ExtraClaims, AccountCheckError> {
@@ -39,14 +40,18 @@ impl AccountCheck<'_> {
         if let Some(claims) = known {
             Ok(claims)
         } else {
-            self.claims_of(&bound.user).await
+            self.claims_of(app, &bound.user).await
         }
     }
 
     /// The claims that the account backend adds to the user's token. Refuses a user whom the
     /// account backend does not let log in.
-    pub(super) async fn claims_of(&self, user: &UserId) -> Result<ExtraClaims, AccountCheckError> {
-        self.accounts.check_login(user).await?.ok_or_else(|| {
+    pub(super) async fn claims_of(
+        &self,
+        app: &AppId,
+        user: &UserId,
+    ) -> Result<ExtraClaims, AccountCheckError> {
+        self.accounts.check_login(app, user).await?.ok_or_else(|| {
             tracing::info!(
                 user = user.as_str(),
                 "the account backend does not let this user log in"

@@ -208,7 +208,7 @@ impl Bind<'_> {
         }
         Ok(Some(
             self.accounts
-                .new_user(&new_user_key(person, place), now)
+                .new_user(&person.app, &new_user_key(person, place), now)
                 .await?
                 .user,
         ))

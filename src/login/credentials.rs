@@ -61,7 +61,7 @@ impl CredentialCheck<'_> {
             Credentials::Phone(code) => {
                 let phone = Box::pin(self.phone_numbers.phone_of(person, &code)).await?;
                 self.accounts
-                    .user_of_phone(&phone)
+                    .user_of_phone(&person.app, &phone)
                     .await?
                     .ok_or(LoginError::PhoneRefused)?
             }
@@ -70,7 +70,10 @@ impl CredentialCheck<'_> {
             .audit_context
             .user
             .get_or_insert_with(|| named.user.clone());
-        let claims = self.account_check.claims_of(&named.user).await?;
+        let claims = self
+            .account_check
+            .claims_of(&person.app, &named.user)
+            .await?;
         Ok(Some((named, claims)))
     }
 
@@ -92,7 +95,10 @@ impl CredentialCheck<'_> {
             .count(&meter)
             .await
             .map_err(CountError::of_limit(USERNAME))?;
-        let checked = self.accounts.check_password(name, password, from).await;
+        let checked = self
+            .accounts
+            .check_password(&person.app, name, password, from)
+            .await;
         if !matches!(checked, Ok(None)) {
             self.limits.rates.uncount(&meter, counted).await?;
         }

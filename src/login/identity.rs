@@ -49,7 +49,10 @@ impl Identification<'_> {
             Some(bound) => bound.clone(),
             None => Box::pin(self.bind.bind(&exchanged, candidate, attempt)).await?,
         };
-        let extra = self.account_check.allow(&bound, extra).await?;
+        let extra = self
+            .account_check
+            .allow(&exchanged.person.app, &bound, extra)
+            .await?;
         if exchanged.kept_for != Some(bound.generation) {
             self.sessions
                 .keep(

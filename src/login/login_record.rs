@@ -205,7 +205,7 @@ impl LoginRecorder<'_> {
         if unionid.is_none() && self.ids.need_unionid(&person.app, &self.apps.all()) {
             return Ok(UnboundPolicy::Counted);
         }
-        let Named { user, .. } = self.accounts.new_user("", attempt.now).await?;
+        let Named { user, .. } = self.accounts.new_user(&person.app, "", attempt.now).await?;
         Ok(UnboundPolicy::Intended(
             self.bind
                 .binder(person, unionid, &attempt.id)

@@ -189,6 +189,7 @@ impl Accounts for OfLin {
 
     async fn check_password(
         &self,
+        _: &AppId,
         _: &Username,
         _: &Password,
         _: &str,

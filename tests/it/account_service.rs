@@ -14,7 +14,7 @@ use wxmint::accounts::{
     read_made,
 };
 use wxmint::clock::now;
-use wxmint_ids::{Phone, UserId};
+use wxmint_ids::{AppId, Phone, UserId};
 use wxmint_keys::token::{ExtraClaims, Minter};
 use wxmint_keys::{KeyRing, KeySet, PrivateJwk, StoredKeys};
 use wxmint_telemetry::Metrics;
@@ -37,6 +37,10 @@ fn minter(issuer: &str, keys: KeySet) -> Arc<Minter> {
 struct Client {
     accounts: ServiceAccounts,
     metrics: Metrics,
+}
+
+fn app() -> AppId {
+    APPID.parse().expect("an AppID")
 }
 
 impl Client {
@@ -63,7 +67,7 @@ impl Client {
             password.parse().expect("a password"),
         );
         self.accounts
-            .check_password(&name, &password, "192.0.2.1")
+            .check_password(&app(), &name, &password, "192.0.2.1")
             .await
     }
 
@@ -82,17 +86,17 @@ impl Client {
             number,
             country_code: country_code.to_owned(),
         };
-        self.accounts.user_of_phone(&phone).await
+        self.accounts.user_of_phone(&app(), &phone).await
     }
 
     async fn admission(&self, user: &str) -> Result<Option<ExtraClaims>, AccountsError> {
         self.accounts
-            .check_login(&user.parse().expect("a user"))
+            .check_login(&app(), &user.parse().expect("a user"))
             .await
     }
 
     async fn new_user(&self, key: &str) -> Result<Named, AccountsError> {
-        self.accounts.new_user(key, now()).await
+        self.accounts.new_user(&app(), key, now()).await
     }
 
     /// How many requests of this outcome are counted.
@@ -130,14 +134,20 @@ async fn what_is_sent_is_what_the_openapi_document_says_and_the_connection_is_ke
     let bodies = [
         (
             "/password-checks",
-            json!({"username": "名", "password": "p"}),
+            json!({"client_id": APPID, "username": "名", "password": "p"}),
         ),
         (
             "/users/by-phone",
-            json!({"phone_number": "85250100", "pure_phone_number": "85250100", "country_code": "852"}),
+            json!({"client_id": APPID, "phone_number": "85250100", "pure_phone_number": "85250100", "country_code": "852"}),
         ),
-        ("/users", json!({"idempotency_key": "one key"})),
-        ("/login-checks", json!({"user_id": "user-alice"})),
+        (
+            "/users",
+            json!({"client_id": APPID, "idempotency_key": "one key"}),
+        ),
+        (
+            "/login-checks",
+            json!({"client_id": APPID, "user_id": "user-alice"}),
+        ),
     ];
     assert_eq!(calls.len(), bodies.len());
     for (call, (path, body)) in calls.iter().zip(bodies) {

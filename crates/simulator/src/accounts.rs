@@ -43,8 +43,7 @@ pub struct Account {
 }
 
 /// The user name and the password with which a user logs in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Credentials {
     /// The name, exactly as the user types it.
     pub username: String,
@@ -52,8 +51,24 @@ pub struct Credentials {
     pub password: String,
 }
 
+/// The app through which the person logs in. Each call names it, and this book is of one tenant.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct App(#[expect(dead_code, reason = "it must be there")] String);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PasswordCheck {
+    #[serde(rename = "client_id")]
+    _app: App,
+    username: String,
+    password: String,
+}
+
 #[derive(Deserialize)]
 struct ByPhone {
+    #[serde(rename = "client_id")]
+    _app: App,
     phone_number: String,
     country_code: String,
 }
@@ -61,11 +76,15 @@ struct ByPhone {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LoginCheck {
+    #[serde(rename = "client_id")]
+    _app: App,
     user_id: String,
 }
 
 #[derive(Deserialize)]
 struct NewUser {
+    #[serde(rename = "client_id")]
+    _app: App,
     idempotency_key: String,
 }
 
@@ -129,8 +148,11 @@ impl AccountBook {
         })
     }
 
-    fn check(&self, asked: Credentials) -> Value {
-        let asked = Some(asked);
+    fn check(&self, asked: PasswordCheck) -> Value {
+        let asked = Some(Credentials {
+            username: asked.username,
+            password: asked.password,
+        });
         let users = self.0.lock();
         let user = users.iter().find(|account| account.credentials == asked);
         json!({"user_id": user.map(|account| &account.user_id)})
@@ -141,6 +163,7 @@ impl AccountBook {
         ByPhone {
             phone_number,
             country_code,
+            ..
         }: ByPhone,
     ) -> Value {
         // The business does not serve numbers of other countries.
@@ -156,7 +179,12 @@ impl AccountBook {
         json!({"user_id": user_id, "new_user": made})
     }
 
-    fn new_user(&self, NewUser { idempotency_key }: NewUser) -> Value {
+    fn new_user(
+        &self,
+        NewUser {
+            idempotency_key, ..
+        }: NewUser,
+    ) -> Value {
         let wanted = Account {
             key: Some(idempotency_key),
             ..Account::default()
@@ -166,7 +194,7 @@ impl AccountBook {
         json!({"user_id": user_id, "new_user": true})
     }
 
-    fn admit(&self, LoginCheck { user_id }: &LoginCheck) -> Option<Value> {
+    fn admit(&self, LoginCheck { user_id, .. }: &LoginCheck) -> Option<Value> {
         let users = self.0.lock();
         let user = users
             .iter()
@@ -308,6 +336,10 @@ mod tests {
 
     use super::*;
 
+    fn app() -> App {
+        App("wx0123456789abcdef".to_owned())
+    }
+
     fn book() -> Arc<AccountBook> {
         AccountBook::with([
             ("alice", "wonderland", "13800138001"),
@@ -316,7 +348,8 @@ mod tests {
     }
 
     fn check(book: &AccountBook, username: &str, password: &str) -> Value {
-        book.check(Credentials {
+        book.check(PasswordCheck {
+            _app: app(),
             username: username.into(),
             password: password.into(),
         })
@@ -344,6 +377,7 @@ mod tests {
         let book = book();
         let phone = |number: &str| {
             book.of_phone(ByPhone {
+                _app: app(),
                 phone_number: number.into(),
                 country_code: "86".into(),
             })
@@ -362,6 +396,7 @@ mod tests {
         );
         let made = || {
             book.new_user(NewUser {
+                _app: app(),
                 idempotency_key: "key".into(),
             })
         };
@@ -384,6 +419,7 @@ mod tests {
         let book = book();
         let admit = |user_id: &str| {
             book.admit(&LoginCheck {
+                _app: app(),
                 user_id: user_id.into(),
             })
         };
@@ -457,7 +493,7 @@ mod tests {
                 .uri("/users")
                 .insert_header(("content-type", content_type));
             let request = request
-                .set_payload(r#"{"idempotency_key":"key"}"#)
+                .set_payload(r#"{"client_id":"wx0123456789abcdef","idempotency_key":"key"}"#)
                 .to_request();
             assert_eq!(
                 call_service(&app, request).await.status(),

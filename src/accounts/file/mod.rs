@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use wxmint_ids::UserId;
+use wxmint_ids::{AppId, UserId};
 use wxmint_keys::token::ExtraClaims;
 
 pub use self::claims_column::ClaimsColumn;
@@ -71,6 +71,7 @@ impl Accounts for FileAccounts {
 
     async fn check_password(
         &self,
+        _: &AppId,
         name: &Username,
         password: &Password,
         address: &str,
@@ -83,7 +84,7 @@ impl Accounts for FileAccounts {
         Ok((matches & counts).then(|| user.id.clone()))
     }
 
-    async fn check_login(&self, user: &UserId) -> Result<Option<ExtraClaims>> {
+    async fn check_login(&self, _: &AppId, user: &UserId) -> Result<Option<ExtraClaims>> {
         if let Some(admission) = self.users.load().admissions.get(user) {
             return Ok(admission.clone());
         }
@@ -98,6 +99,10 @@ mod tests {
     use super::*;
 
     const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxNmJ5dGVzIQ$pGCDROzX6H47uHvxZs2bGTaqTm0MTaXaAqHKUY0Y65s";
+
+    fn app() -> AppId {
+        "wx0123456789abcdef".parse().expect("an AppID")
+    }
 
     fn file(content: &str) -> UsersFile {
         UsersFile::parse(content.as_bytes()).expect("a users file")
@@ -117,7 +122,7 @@ mod tests {
             password.parse().expect("a password"),
         );
         let user = accounts
-            .check_password(&name, &password, "192.0.2.1")
+            .check_password(&app(), &name, &password, "192.0.2.1")
             .await
             .expect("an answer");
         user.map(|user| user.as_str().to_owned())
@@ -178,12 +183,12 @@ mod tests {
             let user = user.parse().expect("a user id");
             let expected = |admitted| if admitted { admission("") } else { None };
             assert_eq!(
-                accounts.check_login(&user).await,
+                accounts.check_login(&app(), &user).await,
                 Ok(expected(admitted)),
                 "{user}"
             );
             assert_eq!(
-                provisioning.check_login(&user).await,
+                provisioning.check_login(&app(), &user).await,
                 Ok(expected(where_users_are_made)),
                 "{user}"
             );
@@ -204,10 +209,13 @@ mod tests {
         accounts.swap(&file(&format!(
             "alice !{HASH} u-1 roles=a\nalice2 {HASH} u-1 roles=a\n"
         )));
-        assert_eq!(accounts.check_login(&user).await, Ok(admission("roles=a")));
+        assert_eq!(
+            accounts.check_login(&app(), &user).await,
+            Ok(admission("roles=a"))
+        );
         accounts.swap(&file(&format!("alice {HASH} u-1 roles=b;tenant=x\n")));
         assert_eq!(
-            accounts.check_login(&user).await,
+            accounts.check_login(&app(), &user).await,
             Ok(admission("roles=b;tenant=x"))
         );
     }
@@ -216,7 +224,7 @@ mod tests {
     async fn a_new_user_has_a_new_id() {
         let accounts = accounts();
         let named = accounts
-            .new_user("k", DateTime::UNIX_EPOCH)
+            .new_user(&app(), "k", DateTime::UNIX_EPOCH)
             .await
             .expect("a user");
         assert!(named.made && named.user.as_str().len() == 36);

@@ -1,7 +1,7 @@
 //! Checks whether the account backend answers as it should. The requests change nothing: they send
 //! a password that nobody has.
 
-use wxmint_ids::UserId;
+use wxmint_ids::{AppId, UserId};
 use wxmint_store::AttemptId;
 
 use crate::accounts::{Accounts, AccountsError};
@@ -30,7 +30,8 @@ pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Opt
                 message!(number_of_user_names, users.unwrap_or_default()),
             ),
             (AccountsSource::Service(_), _) => match issuer.accounts() {
-                Ok(backend) => match ask(&*backend, settings.accounts_check).await {
+                Ok(backend) => match ask(&*backend, &an_app(issuer), settings.accounts_check).await
+                {
                     Ok(user) => answered(user),
                     Err(why) => unanswered(&why),
                 },
@@ -40,19 +41,27 @@ pub(super) async fn examine(issuer: Option<&Issuer>, settings: &Settings) -> Opt
     )
 }
 
+/// The first app that is configured. Without one, an AppID that no app has.
+fn an_app(issuer: &Issuer) -> AppId {
+    let apps = issuer.apps.all();
+    let first = apps.iter().next().map(|app| app.id.clone());
+    first.unwrap_or_else(|| NOBODY.parse().expect("an AppID"))
+}
+
 async fn ask(
     accounts: &dyn Accounts,
+    app: &AppId,
     checks_logins: bool,
 ) -> Result<Option<UserId>, AccountsError> {
     let password = format!("nobody has this {}", AttemptId::random())
         .parse()
         .expect("a password");
     let user = accounts
-        .check_password(&NOBODY.parse().expect("a name"), &password, "")
+        .check_password(app, &NOBODY.parse().expect("a name"), &password, "")
         .await?;
     if user.is_none() && checks_logins {
         accounts
-            .check_login(&NOBODY.parse().expect("a user id"))
+            .check_login(app, &NOBODY.parse().expect("a user id"))
             .await?;
     }
     Ok(user)

@@ -308,7 +308,7 @@ impl<'a> Renewals<'a> {
         let Some(bound) = self.grants.bound_of(family).await? else {
             return Ok(None);
         };
-        match self.accounts.allow(&bound, None).await {
+        match self.accounts.allow(&family.app, &bound, None).await {
             Ok(claims) => Ok(Some(claims)),
             Err(AccountCheckError::Blocked | AccountCheckError::Denied) => Ok(None),
             Err(AccountCheckError::Accounts(error)) => Err(error.into()),

@@ -50,7 +50,10 @@ async fn the_token_has_the_claims_of_the_service_or_there_is_none_and_whom_it_re
         .iter()
         .map(|call| (call.path.as_str(), call.json()))
         .collect();
-    let question = ("/wxmint/login-checks", json!({"user_id": "user-alice"}));
+    let question = (
+        "/wxmint/login-checks",
+        json!({"client_id": APPID, "user_id": "user-alice"}),
+    );
     assert_eq!(
         asked,
         [question.clone(), question],
