@@ -92,3 +92,35 @@ async fn by_https_the_certificate_must_be_the_systems_or_of_ssl_cert_file() {
         .await
         .expect_login();
 }
+
+/// A service for several tenants finds the tenant by the app.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_names_the_app_of_its_login() {
+    let service = AccountService::start();
+    let bed = TestBed::builder()
+        .two_apps()
+        .env("WXMINT_ACCOUNTS", &service.url())
+        .env("WXMINT_ACCOUNTS_CHECK", "true")
+        .env("WXMINT_AUTO_PROVISION", "true")
+        .start()
+        .await;
+    // Who is known by the unionid makes no second user, so each app has a newcomer of its own.
+    for (app, newcomer) in [(APPID, "sun"), (OTHER_APPID, "zhou")] {
+        let phone_code = bed.wechat.mint_phone_code_in(app, "mei").await;
+        let by_phone = json!({"phone_code": phone_code});
+        for (person, members) in [
+            ("lin", alice("wonderland")),
+            ("mei", by_phone),
+            (newcomer, json!({})),
+        ] {
+            let answer = bed.log_in_at(app, person, members).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        let calls = service.take_calls();
+        let paths: BTreeSet<_> = calls.iter().map(|call| call.path.as_str()).collect();
+        assert_eq!(paths.len(), 4, "each kind of call: {paths:?}");
+        for call in &calls {
+            assert_eq!(call.json()["client_id"], app, "{}", call.path);
+        }
+    }
+}
