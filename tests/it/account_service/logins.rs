@@ -104,7 +104,7 @@ async fn each_call_names_the_app_of_its_login() {
         .env("WXMINT_AUTO_PROVISION", "true")
         .start()
         .await;
-    // Who is known by the unionid makes no second user, so each app has a newcomer of its own.
+    // A person who is known by the unionid gets no second user, so each app has its own newcomer.
     for (app, newcomer) in [(APPID, "sun"), (OTHER_APPID, "zhou")] {
         let phone_code = bed.wechat.mint_phone_code_in(app, "mei").await;
         let by_phone = json!({"phone_code": phone_code});
