@@ -401,6 +401,9 @@ async fn the_metadata_name_what_is_there_a_page_alone_fetches_its_tokens_and_not
     let mut more = clients();
     let by_token = json!({"client_id": "k8s", "name": "K", "appid": APPID, "issuer": "https://a.example", "subject": "b"});
     more.as_array_mut().expect("clients").push(by_token);
+    // The first client by its id has fewer grants than a site.
+    let device = json!({"client_id": "a-tv", "name": "A", "appid": APPID});
+    more.as_array_mut().expect("clients").push(device);
     let bed = TestBed::builder().clients(&more).start().await;
     let metadata = bed.service().get("/.well-known/openid-configuration").await;
     let named = metadata.json();

@@ -588,6 +588,7 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
             ),
             ("src/issuer/run.rs", "the names of apps at the start"),
             ("src/cli/doctor/wechat.rs", "a command"),
+            ("src/cli/doctor/accounts.rs", "a command"),
             ("src/doors/oidc/mod.rs", "the doctor"),
             ("src/doors/scan/mod.rs", "the doctor"),
             ("src/doors/platform/deauthorize.rs", "tests/it/platforms"),

@@ -315,6 +315,12 @@ async fn clients_are_counted_and_what_their_file_cannot_have_or_gives_up_is_name
         found.dedup();
         assert_eq!((report.code, found), (1, names.clone()));
     }
+    // Nobody answers on this port.
+    let away = json!({"client_id": "k8s", "name": "K", "appid": APPID, "issuer": "http://127.0.0.1:9", "subject": "a"});
+    put_clients(&mut bed.configuration, &json!([away]));
+    let report = Report::of(&bed.configuration).await;
+    let words = "the keys of http://127.0.0.1:9 cannot be had";
+    report.advice("clients", "warning", words);
     put_clients(&mut bed.configuration, &two_pages());
     let folder = bed.configuration.path("checks");
     bed.configuration
