@@ -6,20 +6,20 @@
 //! reachable yet.
 
 mod metrics;
-mod remembered;
 mod verify;
 
 use std::{error::Error, num::NonZero, rc::Rc, sync::Arc, thread, time::Duration};
 
 use actix_web::App;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{Data, ServiceConfig, resource, scope, to};
 use futures_util::FutureExt;
 use wxmint_http::{
     Listeners, Readiness, ServerLimits, admin_app, nothing_else, serve, serve_admin,
 };
-use wxmint_verify::peer::Peer;
+use wxmint_verify::peer::{Gate, Peer};
 
-use self::{metrics::SidecarMetrics, remembered::Remembered, verify::verify};
+use self::{metrics::SidecarMetrics, verify::verify};
 use crate::settings::SidecarSettings;
 
 const PATH: &str = "/verify";
@@ -27,10 +27,21 @@ const PATH: &str = "/verify";
 const LOOK: Duration = Duration::from_secs(1);
 
 struct Sidecar {
-    settings: SidecarSettings,
-    peer: Arc<Peer>,
-    remembered: Remembered,
+    gate: Gate<HeaderValue>,
+    /// The headers of the claims that the gate hands on, in its order.
+    claims: Box<[HeaderName]>,
     metrics: SidecarMetrics,
+}
+
+impl Sidecar {
+    fn new(settings: SidecarSettings, peer: Arc<Peer>, metrics: SidecarMetrics) -> Self {
+        let (names, claims): (Vec<_>, Vec<_>) = settings.claims.into_iter().unzip();
+        Self {
+            gate: Gate::new(peer, names),
+            claims: claims.into(),
+            metrics,
+        }
+    }
 }
 
 /// Serves until `shutdown` resolves, then finishes the requests in flight and returns.
@@ -58,12 +69,7 @@ pub async fn run(
         head: 64 * 1024,
         ..ServerLimits::default()
     };
-    let sidecar = Data::new(Sidecar {
-        settings,
-        peer,
-        remembered: Remembered::nothing(),
-        metrics,
-    });
+    let sidecar = Data::new(Sidecar::new(settings, peer, metrics));
     let readiness = Readiness::starting("the issuers' keys have not been fetched yet");
     let of_metrics = sidecar.clone();
     let paths = "This listener has /livez, /readyz and /metrics.";
@@ -73,8 +79,8 @@ pub async fn run(
         admin_app(
             &probed,
             Rc::new(move || {
-                let remembered = measured.remembered.cache.len();
-                measured.metrics.exposition(&measured.peer, remembered)
+                let gate = &measured.gate;
+                measured.metrics.exposition(gate.peer(), gate.remembered())
             }),
             &|_| {},
             paths,
@@ -101,14 +107,8 @@ pub fn routes(
     settings: SidecarSettings,
     peer: Arc<Peer>,
 ) -> impl FnOnce(&mut ServiceConfig) + Clone {
-    let remembered = Remembered::nothing();
     let metrics = SidecarMetrics::default();
-    answering(Data::new(Sidecar {
-        settings,
-        peer,
-        remembered,
-        metrics,
-    }))
+    answering(Data::new(Sidecar::new(settings, peer, metrics)))
 }
 
 fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone {
@@ -126,9 +126,9 @@ fn answering(sidecar: Data<Sidecar>) -> impl FnOnce(&mut ServiceConfig) + Clone 
 /// feeds have been read or may be missing. From then on `/readyz` says why tokens are answered with
 /// 503, or why a revoked token may be accepted.
 async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
-    sidecar.peer.has_keys().await;
+    sidecar.gate.peer().has_keys().await;
     readiness.waits_for("the issuers' revocation feeds have not been read yet");
-    sidecar.peer.is_ready().await;
+    sidecar.gate.peer().is_ready().await;
     tracing::info!("ready");
     // The first tick comes at once.
     let mut interval = actix_web::rt::time::interval(LOOK);
@@ -136,7 +136,8 @@ async fn tell_readiness(sidecar: Data<Sidecar>, readiness: Readiness) {
         interval.tick().await;
         for what in ["keys", "revocations"] {
             let issuers: Vec<_> = sidecar
-                .peer
+                .gate
+                .peer()
                 .known()
                 .filter(|known| {
                     if what == "keys" {

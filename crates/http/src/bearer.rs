@@ -8,16 +8,11 @@ use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use actix_web::{HttpMessage, HttpRequest, http::StatusCode, web::Payload};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wxmint_telemetry::bounded;
-use wxmint_verify::{NoBearer, UnverifiedIssuer, bearer, peer::NotVerified};
+use wxmint_verify::peer::{Denied, NotVerified, token_of};
+use wxmint_verify::{NoBearer, Refused, UnverifiedIssuer};
 
 use super::{Fields, Problem, ProblemCode, SMALL_BODY, body_fields::Names, pairs, read_body};
 
-/// The challenge for a request without a token. It has no `error` (RFC 6750 section 3.1).
-const NO_TOKEN: &str = "Bearer";
-const INVALID_REQUEST: &str = r#"Bearer error="invalid_request", error_description="Send one token, in one Authorization header""#;
-/// One text for every invalid token; the log says which check failed.
-const INVALID_TOKEN: &str =
-    r#"Bearer error="invalid_token", error_description="The access token is not valid here""#;
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// The form fields with which a client authenticates.
 const FIELDS: [&str; 4] = [
@@ -35,19 +30,14 @@ pub fn bearer_token(request: &HttpRequest) -> Result<&str, Problem> {
         .iter()
         .any(|(name, _)| name == "access_token")
     {
-        return Err(invalid(
-            "An access token does not belong in a URL. Send it as `Authorization: Bearer …`.",
-        ));
+        let detail =
+            "An access token does not belong in a URL. Send it as `Authorization: Bearer …`.";
+        return Err(unreadable_token().with_detail(detail));
     }
-    bearer(
-        request
-            .headers()
-            .get_all(AUTHORIZATION)
-            .map(HeaderValue::as_bytes),
-    )
-    .map_err(|reason| match reason {
-        NoBearer::None => no_token(),
-        NoBearer::Several | NoBearer::Malformed => unreadable_token(),
+    let values = request.headers().get_all(AUTHORIZATION);
+    token_of(values.map(HeaderValue::as_bytes)).map_err(|denied| match denied {
+        Denied::NoToken(NoBearer::None) => no_token(),
+        _ => unreadable_token(),
     })
 }
 
@@ -68,10 +58,21 @@ pub fn identified<Service>(
     })
 }
 
+/// The answer to a request that a gate does not let through. The reason is logged.
+pub fn denied(denied: Denied) -> Problem {
+    if matches!(
+        denied,
+        Denied::NotVerified(NotVerified::Refused(_)) | Denied::Unspeakable
+    ) {
+        let reason = denied.to_string();
+        bounded!(info, &reason, reason, "token refused");
+    }
+    problem_of(denied)
+}
+
 /// The answer to a token that was refused, the same for every reason.
 pub fn no_valid_token() -> Problem {
-    let detail = "The access token is not valid here: it may have expired or been revoked. Call wx.login and log in again.";
-    Problem::new(ProblemCode::InvalidToken, detail).challenge(INVALID_TOKEN)
+    problem_of(Denied::NotVerified(Refused::Revoked.into()))
 }
 
 /// Logs `reason` and returns [`no_valid_token`]. The reason must not repeat anything of the token.
@@ -81,18 +82,28 @@ pub fn refused_token(reason: &str) -> Problem {
 }
 
 /// 401 for a request that has no token.
-pub fn no_token() -> Problem {
-    let detail = "Send the token of the login, as `Authorization: Bearer …`.";
-    Problem::new(ProblemCode::InvalidToken, detail).challenge(NO_TOKEN)
+fn no_token() -> Problem {
+    problem_of(Denied::NoToken(NoBearer::None))
 }
 
 /// 400 for several `Authorization` headers, or for one that holds no bearer token.
-pub fn unreadable_token() -> Problem {
-    invalid("Send one Authorization header: `Bearer`, a space, and one token.")
+fn unreadable_token() -> Problem {
+    problem_of(Denied::NoToken(NoBearer::Malformed)).with_status(StatusCode::BAD_REQUEST)
 }
 
-fn invalid(detail: &'static str) -> Problem {
-    Problem::invalid(detail).challenge(INVALID_REQUEST)
+fn problem_of(denied: Denied) -> Problem {
+    let denial = denied.denial();
+    let code = ProblemCode::ALL
+        .iter()
+        .find(|code| code.as_str() == denial.code)
+        .expect("the codes of a denial are among ours");
+    let status = StatusCode::from_u16(denial.status).expect("a denial has a status of HTTP");
+    let mut problem = Problem::new(*code, denial.detail).with_status(status);
+    problem.retry_after = denial.retry_after;
+    match denial.challenge {
+        Some(challenge) => problem.challenge(challenge),
+        None => problem,
+    }
 }
 
 /// The client that a request names, and its secret or its assertion. A request has at most one of
@@ -323,7 +334,8 @@ mod tests {
         );
         // RFC 6750 section 3 lists the characters that a description may contain.
         let allowed = |byte: u8| matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
-        for challenge in [INVALID_REQUEST, INVALID_TOKEN] {
+        for problem in [unreadable_token(), problem] {
+            let challenge = challenge(&problem);
             let description = challenge.split('"').nth(3).expect("a description");
             assert!(description.bytes().all(allowed), "{description}");
         }

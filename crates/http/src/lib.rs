@@ -17,8 +17,8 @@ mod speculative;
 mod trace;
 pub mod viewer;
 
-pub use bearer::{ClientCredentials, bearer_token, identified, read_form, unknown_client};
-pub use bearer::{no_token, no_valid_token, refused_token, unreadable_token};
+pub use bearer::{ClientCredentials, bearer_token, denied, identified, read_form, unknown_client};
+pub use bearer::{no_valid_token, refused_token};
 pub use body::{SMALL_BODY, read_body};
 pub use body_fields::{Fields, malformed, missing, pairs};
 pub use client_address::TrustedProxies;

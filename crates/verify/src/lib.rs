@@ -6,7 +6,8 @@
 //! - [`revocations`] has the tokens that an issuer has revoked before they expire: after a logout, an
 //!   unbinding, the block of a user, or the emergency retirement of a key.
 //! - With the feature `fetch`, `peer` fetches keys and revocations by itself and keeps them fresh;
-//!   with `actix`, it has an extractor for the handlers of actix-web.
+//!   with `gate`, it judges the requests of a proxy; with `actix`, it has an extractor for the
+//!   handlers of actix-web.
 //!
 //! The crate knows nothing of private keys, Redis or WeChat.
 

@@ -24,8 +24,12 @@
 pub mod actix;
 mod fetch;
 mod follower;
+#[cfg(feature = "gate")]
+mod gate;
 mod http;
 mod other_issuer;
+#[cfg(feature = "gate")]
+mod remembered;
 mod remote;
 mod schedule;
 mod shelf;
@@ -39,9 +43,13 @@ use chrono::{DateTime, Utc};
 
 use self::fetch::Place;
 use self::follower::RemoteRevocations;
+#[cfg(feature = "gate")]
+pub use self::gate::{Admitted, Denial, Denied, Gate, USER_HEADERS, token_of};
 use self::http::Http;
 pub use self::http::StartError;
 pub use self::other_issuer::{FetchKeys, OtherIssuer};
+#[cfg(feature = "gate")]
+pub use self::remembered::{HeaderText, RememberedUser};
 use self::remote::RemoteKeys;
 use self::shelf::Shelf;
 pub use self::trusted_issuer::{Revocations, TrustedIssuer, WhenStale};

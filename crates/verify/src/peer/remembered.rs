@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderValue;
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use chrono::{DateTime, Utc};
 use quick_cache::{Weighter, sync::Cache};
-use wxmint_verify::{Claims, MAX_LEEWAY, peer::Proof};
+
+use super::Proof;
+use crate::{Claims, MAX_LEEWAY};
 
 /// The memory for all entries, in bytes: some 70,000 of our own tokens.
 const CAPACITY: u64 = 32 * 1024 * 1024;
@@ -18,22 +19,27 @@ const CAPACITY: u64 = 32 * 1024 * 1024;
 const OVERHEAD: usize = 300;
 const ESTIMATED_ENTRIES: usize = CAPACITY as usize / 480;
 
-/// The user of a verified token, as headers that are ready for an answer.
+/// The value of a header, in the type of the server that sends it.
+pub trait HeaderText: Clone + AsRef<[u8]> + for<'a> TryFrom<&'a str> {}
+
+impl<Value: Clone + AsRef<[u8]> + for<'a> TryFrom<&'a str>> HeaderText for Value {}
+
+/// The user of a verified token, as the values of headers.
 #[derive(Debug)]
-pub(super) struct RememberedUser {
-    /// The ids of user, client and token, then the claims that are handed on, in the order of the
-    /// settings.
-    pub(super) headers: Box<[HeaderValue]>,
+pub struct RememberedUser<Value> {
+    /// The ids of user, client and token, then the claims that are handed on, in the order in which
+    /// the gate was given them.
+    pub headers: Box<[Value]>,
     expires_at: DateTime<Utc>,
     proof: Proof,
 }
 
-impl RememberedUser {
+impl<Value: HeaderText> RememberedUser<Value> {
     /// The identity in `claims`, which `proof` stands for. `handed_on` are the values of further
     /// headers. `None` if a value cannot stand in a header; our own ids always can.
     pub(super) fn of(
         claims: &Claims,
-        handed_on: impl Iterator<Item = HeaderValue>,
+        handed_on: impl Iterator<Item = Value>,
         proof: Proof,
     ) -> Option<Self> {
         let own = [
@@ -41,12 +47,11 @@ impl RememberedUser {
             claims.app.as_str(),
             claims.id.as_str(),
         ]
-        .map(HeaderValue::from_str);
+        .map(|id| Value::try_from(id).ok());
         let headers = own
             .into_iter()
-            .chain(handed_on.map(Ok))
-            .collect::<Result<_, _>>()
-            .ok()?;
+            .chain(handed_on.map(Some))
+            .collect::<Option<_>>()?;
         Some(Self {
             headers,
             expires_at: claims.expires_at,
@@ -58,26 +63,26 @@ impl RememberedUser {
 #[derive(Clone)]
 pub(super) struct Bytes;
 
-impl Weighter<TokenHash, Arc<RememberedUser>> for Bytes {
-    fn weight(&self, _: &TokenHash, identity: &Arc<RememberedUser>) -> u64 {
+impl<Value: HeaderText> Weighter<TokenHash, Arc<RememberedUser<Value>>> for Bytes {
+    fn weight(&self, _: &TokenHash, identity: &Arc<RememberedUser<Value>>) -> u64 {
         let headers: usize = identity
             .headers
             .iter()
-            .map(|value| size_of::<HeaderValue>() + value.len())
+            .map(|value| size_of::<Value>() + value.as_ref().len())
             .sum();
         (OVERHEAD + headers) as u64
     }
 }
 
-type TokenHash = [u8; 32];
+pub(super) type TokenHash = [u8; 32];
 
-pub(super) struct Remembered {
+pub(super) struct Remembered<Value: HeaderText> {
     /// Each process has its own key, so that no client can construct tokens whose hashes collide.
     hash_key: hmac::Key,
-    pub(super) cache: Cache<TokenHash, Arc<RememberedUser>, Bytes>,
+    pub(super) cache: Cache<TokenHash, Arc<RememberedUser<Value>>, Bytes>,
 }
 
-impl Remembered {
+impl<Value: HeaderText> Remembered<Value> {
     pub(super) fn nothing() -> Self {
         let made = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         let hash_key = made.expect("aws-lc ends the process where the system has no random bits");
@@ -102,7 +107,7 @@ impl Remembered {
         hash: &TokenHash,
         now: DateTime<Utc>,
         holds: impl FnOnce(&Proof) -> bool,
-    ) -> Option<Arc<RememberedUser>> {
+    ) -> Option<Arc<RememberedUser<Value>>> {
         let identity = self.cache.get(hash)?;
         // The same rule of expiry as the verifier's: to the second, and with the leeway.
         let has_expired = (now - identity.expires_at)
@@ -130,7 +135,7 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).expect("a date")
     }
 
-    fn identity(handed_on: &[HeaderValue]) -> Arc<RememberedUser> {
+    fn identity(handed_on: &[String]) -> Arc<RememberedUser<String>> {
         let claims = Claims {
             user: "user-1".parse().expect("a user"),
             app: "wx0123456789abcdef".parse().expect("an app"),
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_token_with_much_to_say_takes_the_place_of_many() {
-        let long = HeaderValue::from_str(&"x".repeat(7000)).expect("a header");
+        let long = "x".repeat(7000);
         let (remembered, identity) = (Remembered::nothing(), identity(&[long]));
         for number in 0..10_000 {
             remembered
@@ -186,7 +191,10 @@ mod tests {
 
     #[test]
     fn tokens_that_differ_in_one_byte_never_meet_and_nobody_outside_can_foresee_a_place() {
-        let (here, there) = (Remembered::nothing(), Remembered::nothing());
+        let (here, there) = (
+            Remembered::<String>::nothing(),
+            Remembered::<String>::nothing(),
+        );
         let token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ1c2VyLTEifQ.c2lnbmF0dXJl".repeat(8);
         let mut places = HashSet::from([here.hash(&token)]);
         for index in 0..token.len() {
