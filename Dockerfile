@@ -15,6 +15,15 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
       printf '[source]\ncrates-io.replace-with = "mirror"\nmirror.registry = "%s"\n' "$CRATES" >"$CARGO_HOME/config.toml"; \
     fi && tests/tools/image_root.sh "$(tests/tools/program.sh --release)" /image
 
+FROM build AS build-envoy-module
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --package wxmint-envoy && cp target/release/libwxmint_envoy.so /
+
+# `docker build --target envoy-module`: wxmint's module for Envoy alone (docs/envoy.md).
+FROM scratch AS envoy-module
+COPY --from=build-envoy-module /libwxmint_envoy.so /
+
 FROM scratch
 COPY --from=build /image/ /
 USER 65532:65532

@@ -18,24 +18,43 @@ pub(crate) async fn start(
     name: &'static str,
     addresses: &[(&str, &str)],
 ) -> Started {
-    let back_end = port_value(scene.back_end.address);
-    // It chooses where it listens, and says so.
+    let folder = folder(scene, name, addresses);
+    run(name, folder, "envoy.yaml").await
+}
+
+/// A copy of examples/peers/`name`, before the scene's back end.
+pub(crate) fn folder(scene: &Scene, name: &str, addresses: &[(&str, &str)]) -> TempDir {
+    folder_before(scene.back_end.address, name, addresses)
+}
+
+/// The same, before a back end at this address. Envoy chooses where it listens, and says so.
+pub(crate) fn folder_before(
+    back_end: SocketAddr,
+    name: &str,
+    addresses: &[(&str, &str)],
+) -> TempDir {
+    let back_end = port_value(back_end);
     let own = ["port_value: 8000 }", "port_value: 9901 }"].map(|port| (port, "port_value: 0 }"));
     let addresses = [&own[..], &[("port_value: 3000 }", &*back_end)], addresses].concat();
-    run(name, example_folder(name, &addresses), "envoy.yaml").await
+    example_folder(name, &addresses)
 }
 
 /// Envoy with a configuration in `folder`, which has it choose the ports of "peer" and of its admin interface.
 pub(crate) async fn run(name: &'static str, folder: TempDir, configuration: &str) -> Started {
-    let admin = folder.path().join(ADMIN);
     let mut command = Command::new(tools("python/bin/envoy"));
-    command.args([
-        "--concurrency",
-        "1",
-        "--disable-hot-restart",
-        "--log-level",
-        "error",
-    ]);
+    command.args(["--concurrency", "1"]);
+    run_by(command, name, folder, configuration).await
+}
+
+/// The same by a `command` that has chosen an Envoy and what is particular about it.
+pub(crate) async fn run_by(
+    mut command: Command,
+    name: &'static str,
+    folder: TempDir,
+    configuration: &str,
+) -> Started {
+    let admin = folder.path().join(ADMIN);
+    command.args(["--disable-hot-restart", "--log-level", "error"]);
     command
         .arg("--admin-address-path")
         .arg(&admin)

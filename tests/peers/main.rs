@@ -10,6 +10,7 @@ pub(crate) mod checks;
 mod conform;
 pub(crate) mod envoy;
 pub(crate) mod envoy_jwt;
+pub(crate) mod envoy_module;
 pub(crate) mod envoy_sidecar;
 pub(crate) mod example;
 pub(crate) mod forge;

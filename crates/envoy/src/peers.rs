@@ -1,0 +1,55 @@
+//! The verifiers of this process, and the thread that keeps their keys and revocations fresh.
+
+use std::future::pending;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Handle};
+use wxmint_verify::peer::{Gate, Peer};
+
+use crate::log::EnvoyLog;
+use crate::settings::TrustSettings;
+
+/// The gate of a filter. Header values are texts.
+pub(crate) type EnvoyGate = Gate<String>;
+
+/// The gates that filters use, with their settings. A gate goes with its last filter.
+static GATES: Mutex<Vec<(TrustSettings, Weak<EnvoyGate>)>> = Mutex::new(Vec::new());
+
+/// The gate for these settings. Listeners, workers, routes and updates that have equal settings
+/// share one, so that an update of something else is no moment without keys.
+pub(crate) fn gate(settings: &TrustSettings) -> Result<Arc<EnvoyGate>, String> {
+    let mut gates = GATES.lock();
+    gates.retain(|(_, gate)| gate.strong_count() > 0);
+    let shared = gates.iter().find(|(of, _)| of == settings);
+    if let Some(gate) = shared.and_then(|(_, gate)| gate.upgrade()) {
+        return Ok(gate);
+    }
+    let _entered = runtime()?.enter();
+    let peer = Peer::start(settings.issuers()?).map_err(|error| error.to_string())?;
+    let gate = Arc::new(Gate::new(Arc::new(peer), settings.claims.iter().cloned()));
+    gates.push((settings.clone(), Arc::downgrade(&gate)));
+    Ok(gate)
+}
+
+/// The runtime of the thread `wxmint`, which starts with the first configuration and serves the
+/// whole process. No hook waits for it.
+pub(crate) fn runtime() -> Result<&'static Handle, String> {
+    static RUNTIME: OnceLock<Result<Handle, String>> = OnceLock::new();
+    RUNTIME
+        .get_or_init(|| {
+            // Fails only if another part of the process logs by `tracing` already.
+            let _ = tracing::subscriber::set_global_default(EnvoyLog);
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| format!("no runtime can be made: {error}"))?;
+            let handle = runtime.handle().clone();
+            thread::Builder::new()
+                .name("wxmint".into())
+                .spawn(move || runtime.block_on(pending::<()>()))
+                .map_err(|error| format!("the thread wxmint cannot be started: {error}"))?;
+            Ok(handle)
+        })
+        .as_ref()
+        .map_err(Clone::clone)
+}
