@@ -154,7 +154,7 @@ impl Filter {
     /// `wxmint`.
     fn verify(&mut self, stream: &mut Stream, token: String, now: DateTime<Utc>) -> u32 {
         let gate = Arc::clone(&self.configuration.gate);
-        let mut judging = Box::pin(async move { gate.admit(&token, now).await });
+        let mut judging = Box::pin(async move { gate.admit_soon(&token, now).await });
         let runtime = runtime().expect("it runs since the configuration was made");
         let _entered = runtime.enter();
         let first = judging

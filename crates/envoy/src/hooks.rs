@@ -193,9 +193,13 @@ nothing! {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+    use std::thread;
+
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::abi::STOP_ALL_ITERATION_AND_WATERMARK;
     use crate::stand_in::{LOG, Request};
 
     /// Nobody answers there.
@@ -220,7 +224,8 @@ mod tests {
         unsafe { envoy_dynamic_module_on_http_filter_config_new(ptr::null_mut(), buffer, buffer) }
     }
 
-    /// The status of the hook for the headers of a request, from its first hook to its last.
+    /// The status of the hook for the headers of a request, from its first hook to its last. A
+    /// request that has to wait is woken first.
     fn sent(configuration: ConfigurationPointer, request: &mut Request) -> u32 {
         // SAFETY: the hooks are called in Envoy's order, with the pointers of the hooks before.
         unsafe {
@@ -230,6 +235,11 @@ mod tests {
                 filter,
                 true,
             );
+            if status == STOP_ALL_ITERATION_AND_WATERMARK {
+                while request.wakes.load(Ordering::SeqCst) == 0 {
+                    thread::yield_now();
+                }
+            }
             envoy_dynamic_module_on_http_filter_scheduled(request.pointer(), filter, 0);
             envoy_dynamic_module_on_http_filter_destroy(filter);
             status
@@ -308,7 +318,13 @@ mod tests {
             let own = authorization.iter().map(|value| ("authorization", *value));
             let common = [(":path", "/orders"), ("x-request-id", "r-1")];
             let mut request = Request::with(&common.into_iter().chain(own).collect::<Vec<_>>());
-            assert_eq!(sent(configuration, &mut request), STOP_ITERATION);
+            let waits = status == 503;
+            let wanted = if waits {
+                STOP_ALL_ITERATION_AND_WATERMARK
+            } else {
+                STOP_ITERATION
+            };
+            assert_eq!(sent(configuration, &mut request), wanted);
             let answer = request.answer.expect("an answer");
             let body: Value = serde_json::from_str(&answer.body).expect("JSON");
             assert_eq!(answer.status, status, "{authorization:?}: {body}");

@@ -1,18 +1,62 @@
 //! The verifiers of this process, and the thread that keeps their keys and revocations fresh.
 
 use std::future::pending;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
-use wxmint_verify::peer::{Gate, Peer};
+use tokio::time::timeout;
+use wxmint_verify::peer::{Admitted, Denied, Gate, NotVerified, Peer};
 
 use crate::log::EnvoyLog;
 use crate::settings::TrustSettings;
 
+/// How long after its start a gate lets a token wait for the first keys and revocations. After a hot
+/// restart or an update they come within milliseconds, and no request need hear of it.
+const START: Duration = Duration::from_secs(2);
+
 /// The gate of a filter. Header values are texts.
-pub(crate) type EnvoyGate = Gate<String>;
+pub(crate) struct EnvoyGate {
+    gate: Gate<String>,
+    started: Instant,
+}
+
+impl Deref for EnvoyGate {
+    type Target = Gate<String>;
+
+    fn deref(&self) -> &Gate<String> {
+        &self.gate
+    }
+}
+
+impl EnvoyGate {
+    /// As [`Gate::admit`]; shortly after the start it waits for what cannot be known yet.
+    pub(crate) async fn admit_soon(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Admitted<String>, Denied> {
+        let judged = self.gate.admit(token, now).await;
+        let is_early = matches!(
+            judged,
+            Err(Denied::NotVerified(
+                NotVerified::NoKeys | NotVerified::StaleRevocations
+            ))
+        );
+        match START.checked_sub(self.started.elapsed()) {
+            Some(left) if is_early => {
+                // If they do not come in time, the second judgement says so.
+                let _ = timeout(left, self.gate.peer().is_ready()).await;
+                self.gate.admit(token, now).await
+            }
+            _ => judged,
+        }
+    }
+}
 
 /// The gates that filters use, with their settings. A gate goes with its last filter.
 static GATES: Mutex<Vec<(TrustSettings, Weak<EnvoyGate>)>> = Mutex::new(Vec::new());
@@ -28,7 +72,10 @@ pub(crate) fn gate(settings: &TrustSettings) -> Result<Arc<EnvoyGate>, String> {
     }
     let _entered = runtime()?.enter();
     let peer = Peer::start(settings.issuers()?).map_err(|error| error.to_string())?;
-    let gate = Arc::new(Gate::new(Arc::new(peer), settings.claims.iter().cloned()));
+    let gate = Arc::new(EnvoyGate {
+        gate: Gate::new(Arc::new(peer), settings.claims.iter().cloned()),
+        started: Instant::now(),
+    });
     gates.push((settings.clone(), Arc::downgrade(&gate)));
     Ok(gate)
 }

@@ -1,6 +1,9 @@
 //! examples/peers/envoy-module: Envoy verifies with wxmint's module, `crates/envoy`.
 
+mod life;
+
 use std::env;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -124,6 +127,16 @@ const ISSUER: &str = "127.0.0.1:8080";
 
 async fn started(scene: &Scene) -> Started {
     let folder = envoy::folder(scene, NAME, &[(ISSUER, &scene.address().to_string())]);
+    let mut command = with_module(Command::new(tools("python/bin/envoy")));
+    command.args(["--concurrency", "2"]);
+    envoy::run_by(command, NAME, folder, "envoy.yaml").await
+}
+
+/// Envoy before this back end, for the issuer at this address, with `settings` in place of `public`.
+pub(crate) async fn before(back_end: SocketAddr, issuer: SocketAddr, settings: &str) -> Started {
+    let issuer = issuer.to_string();
+    let settings = [(ISSUER, issuer.as_str()), ("public: [/public/*]", settings)];
+    let folder = envoy::folder_before(back_end, NAME, &settings);
     let mut command = with_module(Command::new(tools("python/bin/envoy")));
     command.args(["--concurrency", "2"]);
     envoy::run_by(command, NAME, folder, "envoy.yaml").await
