@@ -23,7 +23,7 @@ mod java_spring_site;
 mod java_users;
 pub(crate) mod key_source;
 mod otel_collector;
-mod php;
+pub(crate) mod php;
 pub(crate) mod raw;
 mod revoked;
 pub(crate) mod routers;

@@ -44,6 +44,9 @@ final class JWT
 
     public static function decode(string $token, Key $key): \stdClass
     {
+        if (substr_count($token, '.') !== 2) {
+            throw new \UnexpectedValueException('not three parts');
+        }
         [$header, $claims, $signature] = explode('.', $token);
         if (json_decode(self::urlsafeB64Decode($header))->alg !== $key->getAlgorithm()) {
             throw new \UnexpectedValueException('alg');

@@ -1,11 +1,13 @@
 //! The test vectors of docs/revocation-feed against the examples whose files can be asked page by page. The verifier's
-//! own test of them is `crates/verify/tests/feed_vectors.rs`.
+//! own test of them is `crates/verify/tests/feed_vectors.rs`, and that of the library for Java is `VectorsTest`.
 
-use std::{fs, process::Command};
+use std::{env, fs, process::Command};
 
 use tempfile::TempDir;
 
-use crate::support::{Ended, repository, tools};
+use crate::example::example_folder;
+use crate::php;
+use crate::support::{Ended, go, repository, tools};
 
 fn vectors() -> String {
     let folder = repository("docs/revocation-feed/vectors");
@@ -48,4 +50,47 @@ fn the_node_example_finds_what_the_vectors_say() {
     let mut node = Command::new("node");
     node.arg(folder.path().join("run.mjs")).arg(vectors());
     assert!(compared(&mut node) > 140);
+}
+
+#[test]
+fn the_go_example_finds_what_the_vectors_say() {
+    let closed = [("failClosed      = false", "failClosed      = true")];
+    let folder = example_folder("go", &closed);
+    let runner = folder.path().join("run_test.go");
+    fs::copy(repository("tests/peers/vectors/run_test.go"), runner).expect("a copy");
+    let mut test = Command::new(go());
+    test.args(["test", "-count=1", "-v", "-run", "TestVectors", "."])
+        .current_dir(&folder)
+        .env("VECTORS", vectors());
+    let told = Ended::of(&mut test, "").expect_success().stdout;
+    let count = told
+        .split_once(" tests, 0 faults")
+        .and_then(|(before, _)| before.lines().last()?.parse::<usize>().ok());
+    assert!(count.is_some_and(|count| count > 150), "{told}");
+}
+
+/// With the library of `make nightly`, else with `php_jwt.php`, which knows ES256 alone.
+#[test]
+#[ignore = "nightly, which installs PHP"]
+fn php_the_example_finds_what_the_vectors_say() {
+    let settings = [
+        ("http://127.0.0.1:8080", "https://login.example.com"),
+        (
+            "AUDIENCE = self::ISSUER",
+            "AUDIENCE = 'https://api.example.com'",
+        ),
+        ("FAIL = 'open'", "FAIL = 'closed'"),
+    ];
+    let folder = example_folder("php", &settings);
+    let library = env::var("WXMINT_TEST_PHP_JWT");
+    php::write_autoload(folder.path());
+    let mut command = Command::new("php");
+    command
+        .arg(repository("tests/peers/vectors/run.php"))
+        .arg(vectors())
+        .arg(folder.path().join("vendor/autoload.php"));
+    if library.is_err() {
+        command.arg("ES256");
+    }
+    assert!(compared(&mut command) > 150);
 }

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.LongSupplier;
 import java.util.stream.Collectors;
 
 /** Knows which tokens were ended before they expire: follows the issuer's signed feed. Needs Keys.java and the JDK alone. */
@@ -29,6 +30,7 @@ final class Revocations implements Runnable {
 	private static final long MAX_AGE = 60; // seconds; what is older is old knowledge
 	private static final long FIRST_PAGE_WITHIN = 10; // seconds; unless `closed`, goes on without a first page then
 	private static final long LEEWAY = 60; // seconds by which clocks may differ
+	static LongSupplier clock = System::currentTimeMillis; // ms since 1970; another one for tests
 
 	/** Checks signature, algorithm and typ ("revocations+jwt", nothing else). NoSuchElementException: its key is not known. */
 	interface Pages {
@@ -274,7 +276,7 @@ final class Revocations implements Runnable {
 	}
 
 	private static long now() {
-		return System.currentTimeMillis() / 1000;
+		return clock.getAsLong() / 1_000;
 	}
 
 	/** Seconds, for durations: the clock may be set. */
