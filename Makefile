@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/$(TOOLS)/golang/go/bin:$(PATH)
 REDISES := $(TOOLS)/redis/redis $(TOOLS)/redis/valkey
 export STARTED := $(or $(STARTED),$(shell date +%s))
 # Spring Boots of `make nightly`; the first reaches the library's tests alone.
-BOOTS ?= 2.7.18 3.5.7 4.0.7
+BOOTS ?= 2.7.18 3.5.7 4.0.7 4.1.0
 # CI's compiler of our crates, which lints them too.
 LINTING := $(LINTS:%=RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/%)
 TEST := RUST_TEST_THREADS=$(TEST_THREADS) $(LINTING) $(CARGO) test --locked --workspace --features kubernetes
@@ -63,8 +63,8 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	$(CARGO) test --locked --features kubernetes --test it --test peers -- --ignored --test-threads=2 --skip java_ --skip php:: --skip vectors::php_ --skip sites:: --skip otel_collector:: --skip higress_plugins_with
 	mkdir -p $(PHP) && cp examples/peers/php/composer.json $(PHP)
 	for boot in $(BOOTS); do mvn -B -q -ntp -f clients/java clean verify -Dspring-boot.version=$$boot || exit 1; done
-	for boot in $(filter-out 2.%,$(BOOTS)); do WXMINT_TEST_SPRING_BOOT=$$boot $(PEERS) java_spring java_users::spring --test-threads=1 || exit 1; done
-	$(call if_served,Sa-Token by Maven,mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:get -Dtransitive=false -Dartifact=cn.dev33:sa-token-core:1.46.0,$(PEERS) java_users::sa_token --test-threads=1)
+	for boot in $(filter-out 2.%,$(BOOTS)); do WXMINT_TEST_SPRING_BOOT=$$boot $(PEERS) java_spring java_accounts java_users::spring --test-threads=1 || exit 1; done
+	$(call if_served,Sa-Token by Maven,mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:get -Dtransitive=false -Dartifact=cn.dev33:sa-token-core:1.44.0,$(PEERS) java_users::sa_token --test-threads=1)
 	$(call if_served,oauth2-proxy by Go,tests/tools/products.sh oauth2-proxy,$(PEERS) sites::oauth2_proxy)
 	$(call if_served,the OpenTelemetry Collector by Go,tests/tools/products.sh collector,$(PEERS) otel_collector::)
 	$(call if_served,Keycloak by Maven,tests/tools/products.sh keycloak,$(PEERS) sites::keycloak)

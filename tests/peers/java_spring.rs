@@ -28,18 +28,17 @@ const WEBFLUX: (&str, &str) = (
 
 /// In `example` this one of examples/peers, and beside it in `library` what it needs.
 pub(crate) fn copy(name: &str, settings: &[(&str, &str)]) -> TempDir {
+    copy_of(&format!("examples/peers/{name}"), settings)
+}
+
+/// The same of a folder of the repository.
+pub(crate) fn copy_of(from: &str, settings: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let [library, example] = ["library", "example"].map(|name| folder.path().join(name));
     for folder in [&library, &example] {
         fs::create_dir(folder).expect("a new folder");
     }
-    copy_folders(
-        &[
-            (&format!("examples/peers/{name}"), &example),
-            ("clients/java", &library),
-        ],
-        settings,
-    );
+    copy_folders(&[(from, &example), ("clients/java", &library)], settings);
     fs::copy(
         repository("tests/peers/java.xml"),
         folder.path().join("pom.xml"),
@@ -104,11 +103,19 @@ pub(crate) fn run(
     issuer: SocketAddr,
     properties: &[String],
 ) -> Started {
+    run_at(free_port(), name, folder, issuer, properties)
+}
+
+/// The same at this port.
+pub(crate) fn run_at(
+    port: u16,
+    name: &'static str,
+    folder: TempDir,
+    issuer: SocketAddr,
+    properties: &[String],
+) -> Started {
     build(folder.path());
-    let (port, target) = (
-        free_port(),
-        fs::read_dir(folder.path().join("example/target")).expect("a folder"),
-    );
+    let target = fs::read_dir(folder.path().join("example/target")).expect("a folder");
     let jar = target
         .map(|file| file.expect("an entry").path())
         .find(|file| file.extension().is_some_and(|it| it == "jar"));

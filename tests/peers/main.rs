@@ -18,6 +18,7 @@ pub(crate) mod forward_auth;
 mod gateways;
 pub(crate) mod go;
 mod istio;
+mod java_accounts;
 mod java_spring;
 mod java_spring_site;
 mod java_users;

@@ -8,6 +8,7 @@ use wxmint_keys::token::new_token_id;
 
 use super::logins::alice as credentials_of_alice;
 use super::{Client, minter};
+use crate::support::go;
 use crate::support::prelude::*;
 
 /// examples/accounts, which fetches the keys of a `wxmint serve`.
@@ -148,7 +149,8 @@ const BODY: &str = r#"{"idempotency_key":"key"}"#;
 const OTHER_BODY: &str = r#"{"idempotency_key":"another"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_makes_no_user_twice_and_it_and_its_check_for_node_answer_nobody_but_wxmint() {
+async fn the_example_makes_no_user_twice_and_it_and_its_checks_for_node_and_go_answer_nobody_but_wxmint()
+ {
     let example = Example::start().await;
     // As a worker of that `wxmint serve` has it.
     let client = Client::with_keys(&example.base, &example.issuer, example.keys.clone());
@@ -202,15 +204,19 @@ async fn the_example_makes_no_user_twice_and_it_and_its_check_for_node_answer_no
 
     assert_eq!(example.status(&example.sound(), BODY).await, 200);
     assert!(node_accepts(&example, &example.sound(), BODY));
+    let go = GoCheck::build();
+    assert!(go.accepts(&example, &example.sound(), BODY));
     assert_eq!(
         example.status(&example.sound(), OTHER_BODY).await,
         401,
         "another body"
     );
     assert!(!node_accepts(&example, &example.sound(), OTHER_BODY));
+    assert!(!go.accepts(&example, &example.sound(), OTHER_BODY));
     for (what, token) in example.spoiled(&bound.member("access_token")) {
         assert_eq!(example.status(&token, BODY).await, 401, "{what}");
         assert!(!node_accepts(&example, &token, BODY), "{what}");
+        assert!(!go.accepts(&example, &token, BODY), "{what}");
     }
     let refused = Client::of(&example.base)
         .new_user("key")
@@ -244,4 +250,65 @@ fn node_accepts(example: &Example, token: &str, body: &str) -> bool {
         "{output:?}"
     );
     output.status.success()
+}
+
+/// examples/accounts/signature.go with the files that it names, as a program.
+struct GoCheck(TempDir);
+
+impl GoCheck {
+    fn build() -> Self {
+        const MAIN: &str = r#"package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+func main() {
+	keys := &keySet{url: os.Args[1] + "/.well-known/jwks.json"}
+	if !keys.refresh() {
+		panic("no keys")
+	}
+	verifier := &requestVerifier{issuer: os.Args[1], baseURL: os.Args[2], keys: keys}
+	if err := verifier.verify("Bearer "+os.Args[3], "/users", []byte(os.Args[4]), time.Now()); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+"#;
+        let folder = tempfile::tempdir().expect("a folder");
+        for file in [
+            "peers/go/keys.go",
+            "peers/go/token.go",
+            "peers/go/revocations.go",
+            "peers/go/go.mod",
+            "peers/go/go.sum",
+            "accounts/signature.go",
+        ] {
+            let from = repository("examples").join(file);
+            let name = from.file_name().expect("a name").to_owned();
+            fs::copy(from, folder.path().join(name)).expect("a copy");
+        }
+        fs::write(folder.path().join("main.go"), MAIN).expect("written");
+        let mut build = Command::new(go());
+        build
+            .args(["build", "-o", "check", "."])
+            .current_dir(&folder);
+        Ended::of(&mut build, "").expect_success();
+        Self(folder)
+    }
+
+    /// Whether it lets a request of `/users` through.
+    fn accepts(&self, example: &Example, token: &str, body: &str) -> bool {
+        let mut check = Command::new(self.0.path().join("check"));
+        check.args([&example.issuer, &example.base, token, body]);
+        check.envs([("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
+        let output = check.output().expect("the check runs");
+        assert!(
+            output.stderr.is_empty() && output.status.success() == output.stdout.is_empty(),
+            "{output:?}"
+        );
+        output.status.success()
+    }
 }

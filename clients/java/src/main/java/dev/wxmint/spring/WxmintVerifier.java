@@ -1,6 +1,8 @@
 package dev.wxmint.spring;
 
+import java.security.MessageDigest;
 import java.text.ParseException;
+import java.util.Base64;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
@@ -97,9 +99,7 @@ public final class WxmintVerifier implements AutoCloseable {
 	 */
 	public Jwt verify(String token) {
 		if (revocations.unavailable()) {
-			Servlets.retryAfter();
-			throw new OAuth2AuthenticationException(new BearerTokenError("temporarily_unavailable",
-					HttpStatus.SERVICE_UNAVAILABLE, "the issuer's keys or revocations are not known", null));
+			throw unavailable("the issuer's keys or revocations are not known");
 		}
 		try {
 			check(token.length() <= LONGEST_TOKEN, "too long");
@@ -114,6 +114,47 @@ public final class WxmintVerifier implements AutoCloseable {
 		catch (Exception | StackOverflowError e) { // whatever the parsers throw
 			throw new BadJwtException(e instanceof BadJwtException ? e.getMessage() : "malformed", e);
 		}
+	}
+
+	/**
+	 * Checks that a request of an account service comes from wxmint, and is what wxmint sent: docs/accounts.md, "Who asks?".
+	 * Never waits for the network. Pass the path of these requests by Spring's resource server, which takes access tokens alone.
+	 * @param authorization the value of the header, or null
+	 * @param url the request's URL as wxmint has it: WXMINT_ACCOUNTS and the path, such as https://accounts.example.com/wxmint/users
+	 * @param body the bytes as they came
+	 * @throws BadJwtException if it is not wxmint's request: answer 401
+	 * @throws OAuth2AuthenticationException if the issuer's keys are not known: answer 503
+	 */
+	public void verifyRequest(String authorization, String url, byte[] body) {
+		if (keys.none()) {
+			throw unavailable("the issuer's keys are not known");
+		}
+		try {
+			check(authorization != null && authorization.startsWith("Bearer ") && authorization.length() <= LONGEST_TOKEN,
+					"no request token");
+			Map<String, Object> claims = claims(JWSObject.parse(authorization.substring("Bearer ".length())),
+					List.of("wxmint-request+jwt"));
+			check(issuer.equals(claims.get("iss")), "another issuer");
+			// The service's base URL; a token for another service has another.
+			check(claims.get("aud") instanceof String && url.startsWith(claims.get("aud") + "/"), "for another service");
+			long now = System.currentTimeMillis() / 1000;
+			check(Revocations.time(claims.get("exp")) > now - LEEWAY, "expired");
+			check(Revocations.time(claims.get("iat")) <= now + LEEWAY, "issued in the future");
+			check(claims.get("jti") instanceof String, "no jti");
+			byte[] digest = MessageDigest.getInstance("SHA-256").digest(body);
+			String bodyHash = Base64.getUrlEncoder().withoutPadding().encodeToString(digest);
+			check("POST".equals(claims.get("htm")) && url.equals(claims.get("htu")), "of another method or URL");
+			check(bodyHash.equals(claims.get("body_sha256")), "of another body");
+		}
+		catch (Exception | StackOverflowError e) { // whatever the parsers throw
+			throw new BadJwtException(e instanceof BadJwtException ? e.getMessage() : "malformed", e);
+		}
+	}
+
+	private static OAuth2AuthenticationException unavailable(String why) {
+		Servlets.retryAfter();
+		return new OAuth2AuthenticationException(new BearerTokenError("temporarily_unavailable",
+				HttpStatus.SERVICE_UNAVAILABLE, why, null));
 	}
 
 	/** How many seconds ago the issuer signed what is known of its revocations; for your metrics. */

@@ -131,6 +131,33 @@ class SpringTest {
 	}
 
 	@Test
+	void takesARequestOfWxmintAndNothingLikeIt() throws Exception {
+		ask(200, "Bearer " + token(Map.of())); // There are keys.
+		WxmintVerifier verifier = SERVERS.get(0).getBean(WxmintVerifier.class);
+		String base = "https://accounts.example.com/wxmint";
+		byte[] body = "{\"idempotency_key\":\"k\"}".getBytes(StandardCharsets.UTF_8);
+		String hash = Base64URL.encode(MessageDigest.getInstance("SHA-256").digest(body)).toString();
+		Map<String, Object> good = Map.of("aud", base, "htm", "POST", "htu", base + "/users", "body_sha256", hash, "exp", this.now + 60);
+		verifier.verifyRequest("Bearer " + request(good), base + "/users", body);
+		for (Map<String, Object> wrong : List.<Map<String, Object>>of(Map.of("iss", issuer + ".example"),
+				Map.of("aud", "https://other.example.com"), Map.of("aud", base + "/us"), Map.of("aud", List.of(base)),
+				Map.of("exp", this.now - 61), Map.of("iat", this.now + 120), Map.of("jti", 1), Map.of("htm", "GET"),
+				Map.of("htu", base + "/users/by-phone"), Map.of("body_sha256", hash + "="))) {
+			Map<String, Object> spoiled = new TreeMap<>(good);
+			spoiled.putAll(wrong);
+			String token = "Bearer " + request(spoiled);
+			assertThrows(BadJwtException.class, () -> verifier.verifyRequest(token, base + "/users", body), wrong.toString());
+		}
+		String request = request(good);
+		String access = "Bearer " + token(good);
+		for (String header : Arrays.asList(null, "", request, "bearer " + request, access, "Bearer a.b.c")) {
+			assertThrows(BadJwtException.class, () -> verifier.verifyRequest(header, base + "/users", body), header);
+		}
+		assertThrows(BadJwtException.class, () -> verifier.verifyRequest("Bearer " + request, base + "/users", new byte[0]));
+		ask(401, "Bearer " + request); // It is no access token.
+	}
+
+	@Test
 	void readsNoTokenOfMoreThan8KiB() throws Exception {
 		ask(200, "Bearer " + token(Map.of()));
 		WxmintVerifier verifier = SERVERS.get(0).getBean(WxmintVerifier.class);
@@ -247,6 +274,10 @@ class SpringTest {
 
 	private String token(Map<String, Object> instead) throws JOSEException {
 		return signed(key, "at+jwt", claims(instead));
+	}
+
+	private String request(Map<String, Object> instead) throws JOSEException {
+		return signed(key, "wxmint-request+jwt", claims(instead));
 	}
 
 	private Map<String, Object> claims(Map<String, Object> instead) {
