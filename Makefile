@@ -98,6 +98,13 @@ cluster: ## as root: a Kubernetes of one node, alone in namespaces, built once (
 	tests/cluster/build.sh plane node around images
 	tests/cluster/cluster.py node tests/cluster/test.py
 
+.PHONY: envoy-ratios
+envoy-ratios: ## on a machine that does nothing else: what wxmint's module for Envoy costs a request, beside jwt_authn and the sidecar (wants wrk)
+	$(heading)
+	$(SETUP) cc redis python
+	$(CARGO) build --release --locked -p wxmint -p wxmint-envoy
+	$(TOOLS)/python/bin/python tests/tools/envoy_ratios.py target/release/wxmint target/release 9 4
+
 .PHONY: mutants
 mutants: ## plants the faults of tests/mutants.toml: each must be noticed by its tests
 	$(heading)

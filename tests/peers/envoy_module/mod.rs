@@ -147,7 +147,7 @@ fn with_module(mut command: Command) -> Command {
     command
 }
 
-/// The folder of libwxmint_envoy.so. Cargo builds it beside the folder of these tests, if it has not done so.
+/// The folder of `libwxmint_envoy.so`. Cargo builds it beside the folder of these tests, if it has not done so.
 fn module() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
