@@ -313,6 +313,32 @@ mod tests {
         }
     }
 
+    /// An issuer that is away while a file is read again must not lock its services out.
+    #[actix_web::test]
+    async fn keys_that_were_fetched_are_kept_when_the_file_is_read_again() {
+        let read = || {
+            let members = [
+                ("issuer", "https://cluster.example"),
+                ("subject", "system:serviceaccount:shop:orders"),
+                ("jwks", "https://127.0.0.1:1/keys"),
+            ];
+            let identity = ServiceIdentity::read(&members.into());
+            identity.unwrap_or_else(|_| panic!("an identity"))
+        };
+        let issuers = Issuers::new("https://login.example.com".into());
+        let held = || {
+            let held = issuers.held.load();
+            assert_eq!(held.len(), 1);
+            held.values().next().map(Arc::as_ptr)
+        };
+        issuers.hold([read()].iter());
+        let before = held();
+        issuers.hold([read()].iter());
+        assert_eq!(held(), before);
+        issuers.hold([].iter());
+        assert!(issuers.held.load().is_empty());
+    }
+
     #[test]
     fn a_pipe_is_refused_without_waiting_for_a_writer() {
         let path = temp_dir().join(format!("wxmint-pipe-{}", process::id()));

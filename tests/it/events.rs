@@ -342,6 +342,25 @@ async fn a_poll_waits_for_an_event_and_few_of_a_receiver_do_at_once_and_are_answ
 }
 
 #[tokio::test]
+async fn a_poll_that_waits_while_its_secret_is_removed_gets_no_event() {
+    let bed = receivers().start().await;
+    let login = bed.log_in("lin").await;
+    let waiting = poll_at(&bed, 0, SECRET, json!({}));
+    let removed = async {
+        let file = bed.configuration.value("WXMINT_ADMIN_TOKENS_FILE");
+        fs::write(file, format!("other {OTHER} events\n")).expect("written");
+        until("the file is read again", BUSY, async || {
+            let urgent = json!({"returnImmediately": true});
+            poll_at(&bed, 0, SECRET, urgent).await.status == 401
+        })
+        .await;
+        bed.log_out(&login, true).await;
+    };
+    let (answer, ()) = tokio::join!(waiting, removed);
+    answer.expect_problem(401, "invalid_token");
+}
+
+#[tokio::test]
 async fn a_stream_has_no_keys_nor_what_this_version_cannot_read_a_lost_place_costs_no_event_and_who_has_none_finds_none()
  {
     let bed = receivers().start().await;

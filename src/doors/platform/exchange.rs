@@ -393,7 +393,7 @@ mod tests {
     use crate::doors::platform::known::COMPARED;
     use crate::doors::platform::test_fixture::{Bed, app};
     use crate::login::{
-        AuditContext, Credentials, LoginError, LoginProof, LoginRequest, RequestError,
+        AuditContext, Credentials, LoginError, LoginPolicy, LoginProof, LoginRequest, RequestError,
     };
 
     #[actix_web::test]
@@ -517,6 +517,58 @@ mod tests {
             ),
             "{refused:?}"
         );
+    }
+
+    /// The mini program repeats it after `Retry-After`.
+    #[actix_web::test]
+    async fn a_code_that_the_limit_over_all_merchants_refuses_stays_unused() {
+        let bed = Bed::start().await;
+        let policy = LoginPolicy {
+            limit_ip: Rate {
+                burst: 1,
+                period: Duration::from_mins(10),
+            },
+            ..bed.login.policy
+        };
+        let limits = LoginLimits {
+            policy: &policy,
+            ..bed.login.limits()
+        };
+        let claim = async |number: u32, address| {
+            let mut audit_context = AuditContext::default();
+            let attempt = Attempt {
+                id: AttemptId::random(),
+                address,
+                audit_context: &mut audit_context,
+                now: now(),
+            };
+            let merchant = App {
+                id: app(number as usize),
+                kind: AppKind::MiniProgram,
+                exchanger: AppExchanger::Component(bed.platform.component.id.clone()),
+            };
+            let code = format!("0123456789abcdef0123456789ab{number:04}");
+            let code = code.parse().expect("a code");
+            let codes = &bed.login.store.codes;
+            let claim = bed
+                .platform
+                .claim(codes, &limits, &merchant, &code, &attempt);
+            claim.await.expect("an answer")
+        };
+        for number in 0..AT_ALL_MERCHANTS {
+            assert!(matches!(
+                claim(number, "192.0.2.1").await,
+                Claim::Granted(_)
+            ));
+        }
+        for address in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+            let claimed = claim(AT_ALL_MERCHANTS, address).await;
+            let is_right = match address {
+                "192.0.2.1" => matches!(claimed, Claim::Limited(_)),
+                _ => matches!(claimed, Claim::Granted(_)),
+            };
+            assert!(is_right, "{address}: {claimed:?}");
+        }
     }
 
     #[actix_web::test]

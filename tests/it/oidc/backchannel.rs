@@ -343,6 +343,33 @@ async fn a_dead_site_delays_no_other_one_and_is_told_when_it_comes_back() {
     clock.is_later(&bed, 0);
 }
 
+/// Redis is away when it is noted how a site has answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_whose_answer_could_not_be_noted_is_told_again_once_redis_is_back() {
+    let server = receiver();
+    let builder = TestBed::builder().clients(&told_at(&server));
+    let bed = builder.operator().breakable_redis().start().await;
+    bed.log_in_site("lin").await;
+    server.at(OUT, Manner::does(vec![Step::Stall]));
+    let phone = bed.log_in("lin").await.expect_login();
+    bed.log_out(&phone, true).await;
+    until("the site is being told", SOON, async || {
+        !tokens_at(&server).is_empty()
+    })
+    .await;
+    bed.redis_link().cut().await;
+    bed.service()
+        .says("the logouts for a site could not be read or noted")
+        .await;
+    let before = tokens_at(&server).len();
+    server.at(OUT, takes());
+    bed.redis_link().restore().await;
+    until("it is told again", PATIENCE * 4, async || {
+        tokens_at(&server).len() > before
+    })
+    .await;
+}
+
 /// The replica that tells the sites is killed. Another one goes on, also with what was revoked meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_is_told_of_what_was_revoked_while_no_replica_ran() {

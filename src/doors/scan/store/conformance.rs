@@ -485,6 +485,31 @@ async fn an_address_has_so_many_open_requests_at_most(store: Rc<Store>) {
     ));
 }
 
+/// The limit of the address counts what is open, and not what the app's limit has refused.
+async fn a_request_that_the_apps_limit_refuses_takes_no_slot_of_its_address(store: Rc<Store>) {
+    let address = "192.0.2.1";
+    let taken = taken_by(&store, share::OPEN_REQUESTS, address).await;
+    let devices = Devices(&store);
+    let open = async || {
+        let (code, request) = (device_code(), request(address));
+        devices.open_device(&code, &request, MOST_OPEN).await
+    };
+    for _ in 0..=MOST_OPEN {
+        assert!(matches!(open().await, Err(LimitError::TooMany(_))));
+    }
+    for number in 0..taken {
+        let id = format!("{address} {number}");
+        share::OPEN_REQUESTS
+            .give_back(&store, &app(), address, &id)
+            .await
+            .expect("given back");
+    }
+    for number in 0..MOST_OPEN {
+        assert_eq!(open().await, Ok(true), "{number}");
+    }
+    assert!(matches!(open().await, Err(LimitError::TooMany(_))));
+}
+
 /// How many reservations of a budget an address gets before it is refused.
 async fn taken_by(store: &Store, budget: Budget, address: &str) -> u32 {
     for number in 0..=budget.total {
@@ -597,6 +622,7 @@ crate::conformance! {
     an_approval_that_takes_long_is_taken_over_by_nobody_else
     a_device_code_is_of_one_client_and_whole
     an_address_has_so_many_open_requests_at_most
+    a_request_that_the_apps_limit_refuses_takes_no_slot_of_its_address
     fifty_greedy_addresses_leave_half_of_the_codes_to_those_who_take_little
     what_is_given_back_or_asked_for_again_counts_once_and_each_app_has_its_own
     a_mini_program_code_is_asked_for_a_few_times
