@@ -55,7 +55,7 @@ test: ## all tests but the slow ones of `make nightly`, against a real Redis and
 .PHONY: nightly
 nightly: ## on a machine that does nothing else: slow tests, each alert by a real fault, times, Redis 8 and Valkey 9, each fault once under load, proofs with more cases, planted faults, fuzzing; Spring and PHP; the cluster; README's commands on a new Debian
 	$(heading)
-	$(SETUP) test cxx redises promtool alertmanager php envoys
+	$(SETUP) test cxx redises promtool alertmanager php envoys mariadb
 	$(MAKE) deny k8s-check JUDGE=1
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(CARGO) clippy --locked -p wxmint-verify --features fetch -- -D warnings

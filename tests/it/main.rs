@@ -8,6 +8,7 @@ mod apps;
 mod audit;
 mod backup;
 mod bad_input;
+mod bases;
 mod binding;
 mod bindings_command;
 mod chinese;

@@ -13,13 +13,13 @@ cd "$(dirname "$0")/../.." && mkdir -p target
 
 readonly tools=target/tools cargo_deny_version=0.20.2 cargo_mutants_version=27.1.0
 readonly for_tests=(everyday cc redis chromium go java node python nginx faketime jq qrencode)
-readonly known=' everyday cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny cargo-mutants php cross bare envoys '
+readonly known=' everyday cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny cargo-mutants php cross bare envoys mariadb '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
   [everyday]='git=git curl=curl openssl=openssl ps=procps' [bare]='debootstrap=debootstrap'
   [cc]='cc=gcc,libc6-dev' [cxx]='c++=g++' [redis]='redis-server=redis-server' [chromium]='chromium-headless-shell=chromium-headless-shell' [jq]='jq=jq' [cluster]='ip=iproute2 iptables=iptables openssl=openssl'
   [java]='javac=default-jdk-headless mvn=maven' [node]='node=nodejs npm=npm' [qrencode]='qrencode=qrencode' [php]='php=php-cli composer=composer'
-  [promtool]='promtool=prometheus' [alertmanager]='prometheus-alertmanager=prometheus-alertmanager' [oci]='umoci=umoci skopeo=skopeo bwrap=bubblewrap'
+  [mariadb]='mariadbd=mariadb-server mariadb=mariadb-client' [promtool]='promtool=prometheus' [alertmanager]='prometheus-alertmanager=prometheus-alertmanager' [oci]='umoci=umoci skopeo=skopeo bwrap=bubblewrap'
   [cross]='aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu,libc6-dev-arm64-cross qemu-aarch64-static=qemu-user-static'
 )
 
@@ -58,7 +58,7 @@ install_packages() {
   local policy=/usr/sbin/policy-rc.d servers
   [ -e $policy ] || { trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT; as_root install -m 755 /dev/stdin $policy <<<$'#!/bin/sh\nexit 101'; }
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null
-  mapfile -t servers < <(printf '%s\n' "$@" | grep -xE 'redis-server|nginx|prometheus.*')
+  mapfile -t servers < <(printf '%s\n' "$@" | grep -xE 'redis-server|nginx|prometheus.*|mariadb-server')
   [ ! -d /run/systemd/system ] || [ ${#servers[@]} = 0 ] || as_root systemctl --quiet disable "${servers[@]}"
 }
 
