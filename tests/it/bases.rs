@@ -63,7 +63,7 @@ const BASES: [Base; 3] = [
 /// The one block of SQL of the page, which is the same in both languages.
 fn query(page: &str) -> String {
     let of = |ending: &str| {
-        let path = repository(&format!("docs/bases/{page}{ending}.md"));
+        let path = repository(format!("docs/bases/{page}{ending}.md"));
         let text = fs::read_to_string(path).expect("the page");
         let mark = format!("<!-- sql: {page} -->\n```sql\n");
         let (_, rest) = text.split_once(&mark).expect("a marked block");
