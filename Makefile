@@ -65,6 +65,7 @@ nightly: ## on a machine that does nothing else: slow tests, each alert by a rea
 	for boot in $(BOOTS); do mvn -B -q -ntp -f clients/java clean verify -Dspring-boot.version=$$boot || exit 1; done
 	for boot in $(filter-out 2.%,$(BOOTS)); do WXMINT_TEST_SPRING_BOOT=$$boot $(PEERS) java_spring java_accounts java_users::spring --test-threads=1 || exit 1; done
 	$(call if_served,Sa-Token by Maven,mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:get -Dtransitive=false -Dartifact=cn.dev33:sa-token-core:1.44.0,$(PEERS) java_users::sa_token --test-threads=1)
+	$(call if_served,WxJava by Maven,mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.11.0:get -Dartifact=com.github.binarywang:weixin-java-miniapp:4.7.0,$(PEERS) java_wxjava)
 	$(call if_served,oauth2-proxy by Go,tests/tools/products.sh oauth2-proxy,$(PEERS) sites::oauth2_proxy)
 	$(call if_served,the OpenTelemetry Collector by Go,tests/tools/products.sh collector,$(PEERS) otel_collector::)
 	$(call if_served,Keycloak by Maven,tests/tools/products.sh keycloak,$(PEERS) sites::keycloak)

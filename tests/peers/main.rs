@@ -22,6 +22,7 @@ mod java_accounts;
 mod java_spring;
 mod java_spring_site;
 mod java_users;
+mod java_wxjava;
 pub(crate) mod key_source;
 mod otel_collector;
 pub(crate) mod php;
