@@ -1,4 +1,4 @@
-//! `wxmint conform` against the examples in Go, Node and Python, and Envoy with the module, as readers copy them.
+//! `wxmint conform` against the examples in Go, Node, Python and Lua, and Envoy with the module, as readers copy them.
 
 use std::net::SocketAddr;
 
@@ -6,6 +6,7 @@ use crate::back_end::BackEnd;
 use crate::envoy_module;
 use crate::example::{Example, Started};
 use crate::go;
+use crate::openresty;
 use crate::scripts::{express, fastapi};
 use crate::support::{Ended, free_port, wxmint};
 use tokio::task::spawn_blocking;
@@ -50,6 +51,12 @@ fn the_node_example_conforms() {
 #[ignore = "slow; make nightly runs it"]
 fn the_python_example_conforms() {
     conforms(fastapi);
+}
+
+#[test]
+#[ignore = "slow; make nightly runs it"]
+fn the_lua_example_conforms() {
+    conforms(openresty::start);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,7 @@ pub(crate) struct ForwardAuth {
     name: &'static str,
     /// Where it listens, as the example writes it.
     listens: &'static str,
-    program: fn() -> Command,
+    pub(crate) program: fn() -> Command,
     longest: Duration,
     /// The other headers of its question to the sidecar, besides `Authorization` and `Host`.
     shows: &'static str,

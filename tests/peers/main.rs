@@ -24,6 +24,7 @@ mod java_spring_site;
 mod java_users;
 mod java_wxjava;
 pub(crate) mod key_source;
+pub(crate) mod openresty;
 mod otel_collector;
 pub(crate) mod php;
 pub(crate) mod raw;

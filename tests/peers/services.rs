@@ -4,7 +4,7 @@ mod kinds;
 
 use std::{net::SocketAddr, process::Command, time::Duration};
 
-use self::kinds::{GO, JAVA, NODE, PHP, PYTHON, SPRING, Service, Setting, WEBFLUX};
+use self::kinds::{GO, JAVA, LUA, NODE, PHP, PYTHON, SPRING, Service, Setting, WEBFLUX};
 
 use crate::checks;
 use crate::example::{Example, Started};
@@ -111,6 +111,12 @@ services! {
         takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
         refuses_what_was_revoked, obeys_no_clock_that_is_wrong, learns_of_a_retired_key,
         believes_no_keys_that_are_too_old, keeps_the_newest_revocations
+    ];
+    lua: LUA, [
+        takes_our_tokens_alone, says_503_until_it_has_keys, looks_for_keys, is_spoiled_by_no_bad_key,
+        follows_keys_and_nonsense_costs_it_nothing, takes_each_algorithm, refuses_what_was_revoked,
+        obeys_no_clock_that_is_wrong, learns_of_a_retired_key, believes_no_keys_that_are_too_old,
+        keeps_the_newest_revocations
     ];
     java: JAVA, [refuses_what_was_revoked, obeys_no_clock_that_is_wrong, keeps_the_newest_revocations];
     java_spring_boot: SPRING, [takes_our_tokens_alone_and_obeys_revocations];

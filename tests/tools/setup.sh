@@ -12,8 +12,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.." && mkdir -p target
 
 readonly tools=target/tools cargo_deny_version=0.20.2 cargo_mutants_version=27.1.0
-readonly for_tests=(everyday cc redis chromium go java node python nginx faketime jq qrencode)
-readonly known=' everyday cc cxx redis redises chromium go java node python nginx faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny cargo-mutants php cross bare envoys mariadb '
+readonly for_tests=(everyday cc redis chromium go java node python nginx lua faketime jq qrencode)
+readonly known=' everyday cc cxx redis redises chromium go java node python nginx lua faketime jq qrencode kube cluster promtool alertmanager oci cargo-deny cargo-mutants php cross bare envoys mariadb '
 # COMMAND=PACKAGE: a command of the tool, and the Debian packages that have it.
 declare -rA commands=(
   [everyday]='git=git curl=curl openssl=openssl ps=procps' [bare]='debootstrap=debootstrap'
@@ -41,6 +41,7 @@ missing_packages() {
     java) [ -e /usr/share/java/junit-platform-console.jar ] || echo junit5 ;;
     python) python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv ;;
     nginx) [ -x /usr/sbin/nginx ] || have nginx || echo nginx ;; # /usr/sbin is not in everybody's PATH
+    lua) [ -e /usr/lib/nginx/modules/ngx_http_lua_module.so ] || echo libnginx-mod-http-lua; [ -e /usr/share/lua/5.1/cjson ] || echo lua-cjson ;;
     faketime) compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || echo libfaketime ;;
     php) php -m 2>/dev/null | grep -q pdo_sqlite || printf '%s\n' php-curl php-sqlite3 ;;
   esac

@@ -196,6 +196,42 @@ pub(super) const JAVA: Service = Service {
     ],
 };
 
+pub(super) const LUA: Service = Service {
+    start: crate::openresty::start,
+    exceptions: &[],
+    eager: &[],
+    fetches: LOOKS_AT_THE_FEED,
+    looks: &[
+        ("EVERY = 5 ", "EVERY = 0.1 "),
+        ("KEYS_EVERY = 300", "KEYS_EVERY = 0"),
+        ("DEADLINE = 4", "DEADLINE = 1"),
+    ],
+    jwks: (
+        "fetch(self.issuer .. \"/.well-known/jwks.json\"",
+        "fetch(\"URL\"",
+    ),
+    algorithms: &["EdDSA", "RS256"],
+    clock: &[(
+        "return ngx.time()",
+        "local function is_there(name) local file = io.open(name); if file then file:close() end; return file end
+         return (ngx.time)() + (is_there(\"ahead\") and 172800 or 0) - (is_there(\"behind\") and 600 or 0)",
+    )],
+    often: &[
+        ("EVERY = 5 ", "EVERY = 0.05 "),
+        ("DEADLINE = 4", "DEADLINE = 1"),
+        ("FORGET_EVERY = 60", "FORGET_EVERY = 6"),
+        ("MAX_AGE = 60", "MAX_AGE = 2"),
+        ("FIRST_PAGE_WITHIN = 10", "FIRST_PAGE_WITHIN = 2"),
+    ],
+    closed: ("fail = \"open\"", "fail = \"closed\""),
+    full: ("MOST_REVOCATIONS = 200000", "MOST_REVOCATIONS = 20"),
+    old_keys: &[
+        ("EVERY = 5 ", "EVERY = 0.1 "),
+        ("KEYS_MAX_AGE = 86400", "KEYS_MAX_AGE = 4"),
+        ("KEYS_EVERY = 300", "KEYS_EVERY = 1"),
+    ],
+};
+
 pub(super) const PHP: Service = Service {
     start: crate::php::start,
     exceptions: THE_LAST,
