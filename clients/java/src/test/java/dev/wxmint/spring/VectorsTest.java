@@ -21,7 +21,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 /** The test vectors of docs/revocation-feed, with the verifier's own signatures, keys and memory, and without its network. */
 class VectorsTest {
 
-	private static final Path VECTORS = Path.of("../../docs/revocation-feed/vectors");
+	/** In the repository, from the folder of the library. */
+	private static final Path VECTORS = Path
+		.of(System.getenv().getOrDefault("WXMINT_VECTORS", "../../docs/revocation-feed/vectors"));
 
 	private final List<String> faults = new ArrayList<>();
 	private int count;
