@@ -3,6 +3,7 @@
 mod account_service;
 mod admin_wechat;
 mod after_login;
+mod agents;
 mod alerts;
 mod apps;
 mod audit;
