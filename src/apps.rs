@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use wxmint_ids::{AppId, Platform};
-use wxmint_wechat::{App, AppKind};
+use wxmint_wechat::{App, AppKind, PaymentKey};
 
 pub use self::files::is_copy;
 use self::source::LastKnown;
@@ -23,6 +23,14 @@ struct Configured {
     app: App,
     origins: Vec<String>,
     unionid_required: bool,
+    payment_keys: PaymentKeys,
+}
+
+/// The keys of virtual payment that the app's file has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct PaymentKeys {
+    production: Option<PaymentKey>,
+    sandbox: Option<PaymentKey>,
 }
 
 impl From<App> for Configured {
@@ -31,6 +39,7 @@ impl From<App> for Configured {
             app,
             origins: Vec::new(),
             unionid_required: false,
+            payment_keys: PaymentKeys::default(),
         }
     }
 }
@@ -108,6 +117,17 @@ impl Apps {
         self.0
             .get(id)
             .is_some_and(|configured| configured.unionid_required)
+    }
+
+    /// The AppKey of the app for orders of the sandbox, or for real ones. `None` if its file has
+    /// none.
+    pub fn payment_key(&self, id: &AppId, is_sandbox: bool) -> Option<&PaymentKey> {
+        let keys = &self.0.get(id)?.payment_keys;
+        if is_sandbox {
+            keys.sandbox.as_ref()
+        } else {
+            keys.production.as_ref()
+        }
     }
 
     /// The platform of this app. `None` if it is not configured.

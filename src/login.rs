@@ -74,7 +74,7 @@ pub use self::parts::LoginParts;
 pub use self::phone_numbers::{PhoneNumberError, PhoneNumbers};
 pub use self::policy::LoginPolicy;
 pub use self::request::{LoggedIn, LoginProof, LoginRequest};
-pub use self::service_api::{ServiceApi, UserSignature};
+pub use self::service_api::{PaymentMode, ServiceApi, SignedPayment, UserSignature};
 pub use self::session_key_actions::SessionKeyActions;
 pub use self::shared_access_token::{AccessTokens, HeldToken, Refused, Usable, fingerprint};
 pub use self::token_actions::{TokenActions, TokenHolder, issued};

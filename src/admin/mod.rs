@@ -75,6 +75,7 @@ routes! {
     PUT "/users/{user_id}/block" users::block [ANY], HEAD;
     DELETE "/users/{user_id}/block" users::unblock [ANY], HEAD;
     POST "/users/{user_id}/wechat/{appid}/signature" wechat::sign [ANY, APP, PERSON, SESSION_KEY], BODY;
+    POST "/users/{user_id}/wechat/{appid}/payment" wechat::sign_payment [ANY, APP, PERSON, SESSION_KEY], BODY;
     READ "/users/{user_id}/wechat/{appid}/encrypt-keys" wechat::encrypt_keys
         [ANY, APP, PERSON, SESSION_KEY, WECHAT, OF_PERSON], HEAD;
     READ "/wechat/{appid}/access-token" wechat::access_token [ANY, APP, WECHAT], HEAD;

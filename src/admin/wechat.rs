@@ -3,6 +3,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Payload};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use wxmint_http::{Answer, Fields, Problem, SMALL_BODY, malformed, missing, private, read_body};
 use wxmint_ids::{AppId, UserId};
@@ -10,7 +11,7 @@ use wxmint_wechat::{AppAccessToken, EncryptKey};
 
 use super::admin_request::{AdminRequest, OperatingData};
 use super::tokens::Right;
-use crate::login::{Usable, UserSignature};
+use crate::login::{PaymentMode, SignedPayment, Usable, UserSignature};
 
 /// The longest data that is signed, in bytes of UTF-8.
 const LONGEST_DATA: usize = 16 * 1024;
@@ -51,6 +52,46 @@ impl SignatureBody {
     }
 }
 
+/// The body of `POST …/payment`.
+#[derive(ToSchema)]
+pub(super) struct PaymentBody {
+    /// `signData`: a JSON object of 1 byte to 16 KiB, as a text, whose `env` is 0 or 1. It is signed
+    /// byte for byte.
+    data: String,
+    /// `short_series_goods` if it is missing.
+    #[schema(value_type = Option<String>)]
+    mode: PaymentMode,
+    #[schema(ignore)]
+    is_sandbox: bool,
+}
+
+impl PaymentBody {
+    fn from_json(body: &[u8]) -> Result<Self, Problem> {
+        let SignatureBody { data } = SignatureBody::from_json(body)?;
+        let order: Option<Map<String, Value>> = serde_json::from_str(&data).ok();
+        let order = order.ok_or_else(|| malformed("data", "must be a JSON object, as a text"))?;
+        let is_sandbox = match order.get("env").map(Value::as_u64) {
+            None | Some(Some(0)) => false,
+            Some(Some(1)) => true,
+            Some(_) => return Err(malformed("data", "must have the number 0 or 1 as `env`")),
+        };
+        let fields = Fields::from_json(body, &["mode"])?;
+        let mode = match fields.text("mode")?.as_deref() {
+            None | Some("short_series_goods") => PaymentMode::ShortSeriesGoods,
+            Some("short_series_coin") => PaymentMode::ShortSeriesCoin,
+            Some(_) => {
+                let form = "must be short_series_goods or short_series_coin";
+                return Err(malformed("mode", form));
+            }
+        };
+        Ok(Self {
+            data,
+            mode,
+            is_sandbox,
+        })
+    }
+}
+
 /// The body of `POST …/access-token`.
 #[derive(ToSchema)]
 pub(super) struct RenewalBody {
@@ -86,6 +127,35 @@ pub(super) async fn sign(
     )?;
     act.show(async move |operating, (user, app)| {
         operating.login.service_api().sign(user, app, &data).await
+    })
+    .await
+}
+
+/// Sign an order as the app and as a user, for wx.requestVirtualPayment
+///
+/// The app's file needs the AppKey of virtual payment, `payment_key` or `payment_key_sandbox`. WeChat is not asked.
+#[utoipa::path(post, path = "/users/{user_id}/wechat/{appid}/payment", tag = "wechat", security(("bearer" = ["wechat"])),
+    params(("user_id" = String, Path), ("appid" = String, Path)), request_body = PaymentBody,
+    responses((status = 200, description = "The arguments of wx.requestVirtualPayment", body = SignedPayment)))]
+pub(super) async fn sign_payment(
+    request: HttpRequest,
+    payload: Payload,
+    operating: OperatingData,
+) -> Answer {
+    let act =
+        AdminRequest::<(UserId, AppId)>::begin("sign_payment", Right::WeChat, &request, operating)
+            .await?;
+    let body = read_body(payload, SIGNATURE_BODY).await;
+    let PaymentBody {
+        data,
+        mode,
+        is_sandbox,
+    } = act.audit_failure(body.and_then(|body| PaymentBody::from_json(&body)))?;
+    act.show(async move |operating, (user, app)| {
+        let service_api = operating.login.service_api();
+        service_api
+            .sign_payment(user, app, mode, data, is_sandbox)
+            .await
     })
     .await
 }

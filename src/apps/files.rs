@@ -8,10 +8,10 @@ use std::{fs, io};
 use serde::Deserialize;
 use wxmint_ids::AppId;
 use wxmint_upstream::site;
-use wxmint_wechat::{App, AppExchanger, AppKind, AppSecret};
+use wxmint_wechat::{App, AppExchanger, AppKind, AppSecret, PaymentKey};
 use zeroize::Zeroizing;
 
-use super::{Apps, Configured};
+use super::{Apps, Configured, PaymentKeys};
 use crate::findings::{Message, json_places::line_of};
 use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
@@ -153,6 +153,10 @@ struct Written {
     origins: Vec<String>,
     #[serde(default)]
     unionid_required: bool,
+    #[serde(default)]
+    payment_key: Option<Zeroizing<String>>,
+    #[serde(default)]
+    payment_key_sandbox: Option<Zeroizing<String>>,
 }
 
 impl Written {
@@ -163,6 +167,8 @@ impl Written {
             secret,
             origins,
             unionid_required,
+            payment_key: payment_key_text,
+            payment_key_sandbox,
         } = serde_json::from_str(text)
             .map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
         let at = |place: &str, wrong: Message| message!(see_line, wrong, line_of(text, place));
@@ -178,6 +184,20 @@ impl Written {
             })
         });
         let origins = origins.collect::<Result<_, _>>()?;
+        let payment_key = |place, written: Option<Zeroizing<String>>| {
+            let parsed = written.map(|key| key.parse::<PaymentKey>()).transpose();
+            match parsed {
+                Ok(Some(_)) if kind != AppKind::MiniProgram => {
+                    Err(at(place, message!(has_payment_key_of_no_mini_program)))
+                }
+                Ok(key) => Ok(key),
+                Err(wrong) => Err(at(place, message!(has_wrong_payment_key, wrong))),
+            }
+        };
+        let payment_keys = PaymentKeys {
+            production: payment_key("/payment_key", payment_key_text)?,
+            sandbox: payment_key("/payment_key_sandbox", payment_key_sandbox)?,
+        };
         Ok(Configured {
             app: App {
                 id,
@@ -186,6 +206,7 @@ impl Written {
             },
             origins,
             unionid_required,
+            payment_keys,
         })
     }
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use wxmint_ids::{AppId, Person, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{Bindings, StoreError};
-use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey, user_signature};
+use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey};
+use wxmint_wechat::{payment_signature, user_signature};
 
 use super::limits::ENCRYPT_KEYS;
 use super::session_keys::SessionKeys;
@@ -19,6 +20,32 @@ pub struct UserSignature {
     /// HMAC-SHA256 in lower-case hexadecimal digits.
     signature: String,
     /// When the login that brought the session key began, in seconds since 1970.
+    session_key_at: i64,
+}
+
+/// The kind of goods that a mini program sells: `mode` of `wx.requestVirtualPayment`.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentMode {
+    /// 道具直购
+    ShortSeriesGoods,
+    /// 代币充值
+    ShortSeriesCoin,
+}
+
+/// The arguments of `wx.requestVirtualPayment`, to be passed on unchanged.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedPayment {
+    mode: PaymentMode,
+    /// The text that was sent.
+    sign_data: String,
+    /// By the AppKey, in lower-case hexadecimal digits.
+    pay_sig: String,
+    /// By the user's session key.
+    signature: String,
+    /// When the login that brought the session key began, in seconds since 1970.
+    #[serde(rename = "session_key_at")]
     session_key_at: i64,
 }
 
@@ -47,6 +74,32 @@ impl ServiceApi<'_> {
         Ok(UserSignature {
             signature: user_signature(&key, data.as_bytes()),
             session_key_at: at.timestamp(),
+        })
+    }
+
+    /// Signs an order, byte for byte, with the app's AppKey and as the user. WeChat is not asked.
+    pub async fn sign_payment(
+        &self,
+        user: &UserId,
+        app: &AppId,
+        mode: PaymentMode,
+        sign_data: String,
+        is_sandbox: bool,
+    ) -> Result<SignedPayment, ServiceError> {
+        let UserSignature {
+            signature,
+            session_key_at,
+        } = self.sign(user, app, &sign_data).await?;
+        let apps = self.keys.calls.apps.all();
+        let key = apps
+            .payment_key(app, is_sandbox)
+            .ok_or(AppRefusal::NoPaymentKey)?;
+        Ok(SignedPayment {
+            pay_sig: payment_signature(key, &sign_data),
+            mode,
+            sign_data,
+            signature,
+            session_key_at,
         })
     }
 

@@ -59,6 +59,8 @@ const PHONE_NOT_LET_IN: &str =
     "The business does not let the owner of this phone number in. Do not try again.";
 const NO_ACCESS_TOKEN: &str =
     "The app is a website or a mobile app, which have no access token at WeChat.";
+const NO_PAYMENT_KEY: &str = "\
+    The file of this app has no AppKey for this `env`: its operator adds `payment_key` for 0, or `payment_key_sandbox` for 1.";
 const SLOW_DOWN: &str = "WeChat limits the calls for one user. Wait, then try again.";
 const TOO_MANY: &str = "Too many logins or other requests. Wait, then try again.";
 const BUSY: &str = "Too many tries at once. Wait, then try again.";
@@ -207,6 +209,7 @@ impl ClientError for AppRefusal {
             Self::Unknown(why) => ProblemRow::new(Code::UnknownApp, why.to_string()),
             Self::NoSessionKeys => ProblemRow::new(Code::SessionKeyMissing, NO_SESSION_KEYS),
             Self::NoAccessToken => ProblemRow::new(Code::InvalidRequest, NO_ACCESS_TOKEN),
+            Self::NoPaymentKey => ProblemRow::new(Code::InvalidRequest, NO_PAYMENT_KEY),
         }
     }
 }

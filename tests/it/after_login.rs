@@ -18,6 +18,7 @@ const ALL: &str = "planted-secret-of-on-call-00000000a91c";
 /// wxmint with three secrets, and what a business runs beside it.
 struct Business {
     bed: TestBed,
+    _apps: TempDir,
 }
 
 impl Business {
@@ -25,12 +26,16 @@ impl Business {
         let lines = &format!(
             "receiver {RECEIVER} read,operate\nshop {SHOP} wechat\nwitness {WITNESS} read\non-call {ALL} read,operate,wechat\n"
         );
+        let app = json!({"kind": "mini_program", "secret": APP_SECRET, "payment_key": "0123456789abcdef"});
+        let apps = apps_folder(&[(APPID, &app.to_string())]);
         Self {
             bed: TestBed::builder()
                 .breakable_redis()
+                .apps_folder(apps.path())
                 .operators(lines)
                 .start()
                 .await,
+            _apps: apps,
         }
     }
 

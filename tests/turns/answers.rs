@@ -128,6 +128,10 @@ const ANSWERS: &[(&str, &[Kind])] = &[
         &[Kind::Private],
     ),
     (
+        "POST /users/{user_id}/wechat/{appid}/payment",
+        &[Kind::Private],
+    ),
+    (
         "GET /users/{user_id}/wechat/{appid}/encrypt-keys",
         &[Kind::Private],
     ),

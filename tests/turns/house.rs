@@ -162,7 +162,10 @@ fn files() -> TempDir {
     });
     write("platform.json", &platform.to_string());
     fs::create_dir(folder.path().join("apps")).expect("a folder");
-    write(&format!("apps/{APPID}"), APP_SECRET);
+    let app =
+        json!({"kind": "mini_program", "secret": APP_SECRET, "payment_key": "0123456789abcdef"})
+            .to_string();
+    write(&format!("apps/{APPID}"), &app);
     write(&format!("apps/{OTHER_APPID}"), OTHER_SECRET);
     let account = json!({"kind": "official_account", "secret": APP_SECRET}).to_string();
     write(&format!("apps/{ACCOUNT}"), &account);

@@ -24,7 +24,7 @@ async fn operate(house: &House, whose: &Whose, (method, path): Asked, body: Valu
 
 pub(crate) fn use_cases() -> Vec<UseCase> {
     let setups = [Setup::Plain, Setup::OfOpenid, Setup::OfUnionid];
-    [services(), reading()]
+    [services(), access_tokens(), reading()]
         .into_iter()
         .flatten()
         .chain(setups.into_iter().flat_map(operating))
@@ -178,6 +178,15 @@ fn services() -> Vec<UseCase> {
         )
         .await
     };
+    let sign_order = async |house: &House, whose: &Whose, _| {
+        operate(
+            house,
+            whose,
+            ("POST", "/users/USER/wechat/APP/payment"),
+            json!({"data": "{}"}),
+        )
+        .await
+    };
     let keys = async |house: &House, whose: &Whose, _| {
         operate(
             house,
@@ -187,6 +196,42 @@ fn services() -> Vec<UseCase> {
         )
         .await
     };
+    vec![
+        UseCase::new(
+            (
+                "a signature",
+                "POST /users/{user_id}/wechat/{appid}/signature",
+            ),
+            Setup::Plain,
+            known,
+            sign,
+            is_answered,
+        ),
+        UseCase::new(
+            (
+                "a signed order",
+                "POST /users/{user_id}/wechat/{appid}/payment",
+            ),
+            Setup::Plain,
+            known,
+            sign_order,
+            is_answered,
+        ),
+        UseCase::new(
+            (
+                "the keys of messages",
+                "GET /users/{user_id}/wechat/{appid}/encrypt-keys",
+            ),
+            Setup::Plain,
+            known,
+            keys,
+            is_answered,
+        )
+        .asks_wechat(),
+    ]
+}
+
+fn access_tokens() -> Vec<UseCase> {
     let lend = async |house: &House, whose: &Whose, _| {
         operate(
             house,
@@ -217,27 +262,6 @@ fn services() -> Vec<UseCase> {
         .await
     };
     vec![
-        UseCase::new(
-            (
-                "a signature",
-                "POST /users/{user_id}/wechat/{appid}/signature",
-            ),
-            Setup::Plain,
-            known,
-            sign,
-            is_answered,
-        ),
-        UseCase::new(
-            (
-                "the keys of messages",
-                "GET /users/{user_id}/wechat/{appid}/encrypt-keys",
-            ),
-            Setup::Plain,
-            known,
-            keys,
-            is_answered,
-        )
-        .asks_wechat(),
         UseCase::new(
             ("an access token", "GET /wechat/{appid}/access-token"),
             Setup::Plain,

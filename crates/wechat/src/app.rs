@@ -131,6 +131,10 @@ secrets! {
     /// The AppSecret, which authenticates an app to WeChat: in practice 32 hexadecimal digits.
     #[derive(PartialEq, Eq)]
     AppSecret;
+    /// The AppKey of virtual payment (虚拟支付), with which the business signs its orders. The
+    /// console shows one for production and one for the sandbox.
+    #[derive(PartialEq, Eq)]
+    PaymentKey;
     /// WeChat's `session_key`, base64 of 16 bytes. Signatures use the base64 text as their key,
     /// ciphers use the bytes.
     SessionKey;
@@ -149,6 +153,20 @@ secrets! {
     /// `authorizer_refresh_token`, with which a platform fetches a merchant's access token. It is
     /// valid until the merchant withdraws the authorization.
     RefreshToken;
+}
+
+impl FromStr for PaymentKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (16..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if fits {
+            Ok(Self::new(text))
+        } else {
+            Err("must be the AppKey of virtual payment: 16 to 128 letters and digits")
+        }
+    }
 }
 
 impl FromStr for AppSecret {

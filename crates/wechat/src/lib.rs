@@ -27,7 +27,7 @@ mod user_data;
 pub use api::{Api, Verdict};
 pub use app::{
     App, AppAccessToken, AppExchanger, AppKind, AppSecret, AuthorizationCode, ComponentTicket,
-    PersonAccessToken, RefreshToken, SessionKey,
+    PaymentKey, PersonAccessToken, RefreshToken, SessionKey,
 };
 pub use call_error::{CallError, Result};
 pub use client::{ByToken, MAX_PICTURE, Observer, WeChat};
@@ -35,7 +35,8 @@ pub use exchange::{Session, read_grant, read_session};
 pub use phone_number::read_phone_number;
 pub use platform::{Authorizer, BadPush, News, Push, PushKey, PushQuery};
 pub use session_key::{
-    EncryptKey, read_encrypt_keys, read_new_session_key, read_session_check, user_signature,
+    EncryptKey, payment_signature, read_encrypt_keys, read_new_session_key, read_session_check,
+    user_signature,
 };
 pub use stable_token::{FetchedAccessToken, read_access_token};
 pub use user_data::{DataCheck, Malformed, OpenedData, UserData};

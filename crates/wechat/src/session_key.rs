@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 use wxmint_ids::{OpenId, unprintable};
 
 use super::client::{believed, call_ends, read};
-use super::{Api, ByToken, CallError, Result, SessionKey, api::number_or_quoted, exchange::Answer};
+use super::{
+    Api, ByToken, CallError, PaymentKey, Result, SessionKey, api::number_or_quoted,
+    exchange::Answer,
+};
 
 /// A key that encrypts one person's messages. A message names the version of its key.
 #[derive(PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
@@ -96,6 +99,16 @@ pub fn user_signature(key: &SessionKey, data: &[u8]) -> String {
     const_hex::encode(hmac::sign(
         &hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()),
         data,
+    ))
+}
+
+/// The business's signature of an order (`paySig` of `wx.requestVirtualPayment`), in the form of
+/// [`user_signature`].
+pub fn payment_signature(key: &PaymentKey, sign_data: &str) -> String {
+    let signed = ["requestVirtualPayment&", sign_data].concat();
+    const_hex::encode(hmac::sign(
+        &hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()),
+        signed.as_bytes(),
     ))
 }
 

@@ -34,6 +34,8 @@ pub enum AppRefusal {
     NoSessionKeys,
     #[error("the app has no access token: it is a website or a mobile app")]
     NoAccessToken,
+    #[error("the app's file has no AppKey of virtual payment for this `env`")]
+    NoPaymentKey,
 }
 
 /// WeChat refuses a call, and would refuse the same call again.

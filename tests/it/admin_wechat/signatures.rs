@@ -1,5 +1,6 @@
 //! The user's signature, compared with that of another program.
 
+use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{SHOP, Shop, signature_path};
@@ -320,4 +321,98 @@ async fn a_user_of_several_people_signs_with_the_key_of_the_latest_login() {
             "{person}"
         );
     }
+}
+
+/// The AppKey of the simulator's app, which is the same at each start.
+fn app_key() -> String {
+    let hash = digest::digest(&digest::SHA256, format!("app key\0{APPID}").as_bytes());
+    hash.as_ref()[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_order_is_signed_by_the_app_too_if_its_file_has_the_appkey_and_wechat_takes_it_as_it_is()
+{
+    let file = json!({"kind": "mini_program", "secret": APP_SECRET, "payment_key": app_key()});
+    let folder = apps_folder(&[(APPID, &file.to_string())]);
+    let shop = Shop::of(TestBed::builder().apps_folder(folder.path())).await;
+    let user = shop.log_in("lin").await;
+    let openid = shop.bed.wechat.account("lin").await["openid"].clone();
+    let path = format!("/users/{user}/wechat/{APPID}/payment");
+    let order = json!({"offerId": "1450", "outTradeNo": "o-1", "currencyType": "CNY", "env": 0, "attach": "送给 Lin 😀"});
+    for (body, mode) in [
+        (json!({"data": order.to_string()}), "short_series_goods"),
+        (
+            json!({"data": order.to_string(), "mode": "short_series_coin"}),
+            "short_series_coin",
+        ),
+    ] {
+        let signed = shop.ask("POST", &path, SHOP, &body).await;
+        assert_eq!(
+            (signed.status, signed.header("cache-control")),
+            (200, "no-store"),
+            "{signed:?}"
+        );
+        let mut payment = signed.json();
+        let members = payment.as_object_mut().expect("an object");
+        assert!(
+            members
+                .remove("session_key_at")
+                .is_some_and(|at| at.is_i64())
+        );
+        assert_eq!(members["mode"], mode);
+        assert_eq!(members["signData"], json!(order.to_string()));
+        members.insert("openid".into(), openid.clone());
+        let taken = shop
+            .bed
+            .wechat
+            .control("virtual-payment", "POST", &payment)
+            .await;
+        assert_eq!(
+            taken.json()["errMsg"],
+            "requestVirtualPayment:ok",
+            "{taken:?}"
+        );
+    }
+    let sandbox = json!({"data": r#"{"env":1}"#});
+    let refused = shop.ask("POST", &path, SHOP, &sandbox).await;
+    let refused = refused.expect_problem(400, "invalid_request");
+    assert!(
+        refused
+            .member("detail")
+            .contains("`payment_key_sandbox` for 1"),
+        "{refused:?}"
+    );
+    for (body, words) in [
+        (json!({"data": "no JSON"}), "must be a JSON object"),
+        (json!({"data": "[]"}), "must be a JSON object"),
+        (
+            json!({"data": r#"{"env":"0"}"#}),
+            "the number 0 or 1 as `env`",
+        ),
+        (
+            json!({"data": r#"{"env":2}"#}),
+            "the number 0 or 1 as `env`",
+        ),
+        (
+            json!({"data": "{}", "mode": "coins"}),
+            "must be short_series_goods or short_series_coin",
+        ),
+        (json!({}), "`data`"),
+    ] {
+        let refused = shop.ask("POST", &path, SHOP, &body).await;
+        let refused = refused.expect_problem(400, "invalid_request");
+        assert!(
+            refused.member("detail").contains(words),
+            "{body}: {refused:?}"
+        );
+    }
+    let read = shop.ask("POST", &path, super::READER, &sandbox).await;
+    read.expect_problem(403, "forbidden");
+    assert!(
+        !shop.bed.service().log().contains(&app_key()),
+        "the AppKey is in the log"
+    );
 }

@@ -113,11 +113,13 @@ fn requests(
         requests.push((method, path, filled(path, user, openid), secret, body));
     };
     const SIGNATURE: &str = "/users/{user_id}/wechat/{appid}/signature";
+    const PAYMENT: &str = "/users/{user_id}/wechat/{appid}/payment";
     const PERSON: &str = "/wechat/{appid}/people/{openid}";
     for user in [user, "nobody", "two%20words"] {
         add("get", "/users/{user_id}", user, WITNESS, Value::Null);
         add("get", "/users/{user_id}/wechat", user, WITNESS, Value::Null);
         add("post", SIGNATURE, user, SHOP, json!({"data": "{}"}));
+        add("post", PAYMENT, user, SHOP, json!({"data": "{}"}));
         add(
             "get",
             "/users/{user_id}/wechat/{appid}/encrypt-keys",

@@ -10,7 +10,7 @@ const NONE: &str = "";
 
 /// The answers about an unknown user or openid, about one who has nobody in this app, and in an app that is not
 /// configured. Nothing where the path does not name it.
-const ROUTES: [(&str, &str, [&str; 3]); 17] = [
+const ROUTES: [(&str, &str, [&str; 3]); 18] = [
     ("GET", "/users/{user_id}", ["ok", "ok", NONE]),
     ("GET", "/users/{user_id}/wechat", ["ok", "ok", NONE]),
     ("POST", "/users/{user_id}/revoke", ["ok", "ok", NONE]),
@@ -25,6 +25,11 @@ const ROUTES: [(&str, &str, [&str; 3]); 17] = [
     (
         "POST",
         "/users/{user_id}/wechat/{appid}/signature",
+        [PERSON, PERSON, APP],
+    ),
+    (
+        "POST",
+        "/users/{user_id}/wechat/{appid}/payment",
         [PERSON, PERSON, APP],
     ),
     (
@@ -57,6 +62,7 @@ const ROUTES: [(&str, &str, [&str; 3]); 17] = [
 async fn ask(office: &TestBed, method: &str, path: &str) -> Answer {
     let body = match path.rsplit_once('/') {
         Some((_, "signature")) => json!({"data": "x"}),
+        Some((_, "payment")) => json!({"data": "{}"}),
         Some((_, "merchant")) => json!({"auth_code": "x"}),
         _ => json!({"invalid": "x"}),
     };
