@@ -174,11 +174,19 @@ pub(super) const JAVA: Service = Service {
         "URI.create(\"URL\")",
     ),
     algorithms: &["RS256"],
-    clock: &[(
-        "System.currentTimeMillis()",
-        "(System.currentTimeMillis () + (new java.io.File(\"ahead\").exists() ? 172_800_000 : 0)
+    // Revocations.java names the method, and the others call it.
+    clock: &[
+        (
+            "System.currentTimeMillis()",
+            "(System.currentTimeMillis () + (new java.io.File(\"ahead\").exists() ? 172_800_000 : 0)
             - (new java.io.File(\"behind\").exists() ? 600_000 : 0))",
-    )],
+        ),
+        (
+            "System::currentTimeMillis",
+            "() -> System.currentTimeMillis () + (new java.io.File(\"ahead\").exists() ? 172_800_000 : 0)
+            - (new java.io.File(\"behind\").exists() ? 600_000 : 0)",
+        ),
+    ],
     often: &[
         ("EVERY_FOR_A_PAGE = 10_000;", "EVERY_FOR_A_PAGE = 99_000;"),
         ("EVERY = 5_000;", "EVERY = 50;"),
