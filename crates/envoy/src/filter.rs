@@ -1,7 +1,6 @@
 //! A request is judged: it goes on with the headers that name its user, or it is answered here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use chrono::{DateTime, Utc};
@@ -12,7 +11,7 @@ use wxmint_verify::peer::{Admitted, Denied, USER_HEADERS, token_of};
 use crate::abi::{CONTINUE, STOP_ALL_ITERATION_AND_WATERMARK, STOP_ITERATION};
 use crate::envoy::{NewConfiguration, Stream};
 use crate::metrics::Metrics;
-use crate::peers::{EnvoyGate, gate, runtime};
+use crate::peers::{EnvoyGate, WaitingRequest, gate, runtime};
 use crate::request::{answer, spelling};
 use crate::settings::Settings;
 
@@ -21,11 +20,6 @@ const NAMESPACE: &str = "wxmint";
 /// The keys of the dynamic metadata, in the order of [`USER_HEADERS`].
 const NOTED: [&str; 3] = ["user_id", "client_id", "token_id"];
 const AUTHORIZATION: &str = "authorization";
-/// How many requests of the process may wait for an unknown key. The keys that strangers make up
-/// must not fill the memory.
-const MOST_WAITING: usize = 1000;
-
-static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 type Judged = Result<Admitted<String>, Denied>;
 
@@ -130,9 +124,8 @@ impl Filter {
         for name in stream.names(is_own) {
             stream.remove_header(&name);
         }
-        let waiting = WAITING.load(Ordering::Relaxed);
         let metrics = &configuration.metrics;
-        metrics.measure(stream, &configuration.gate, waiting, now);
+        metrics.measure(stream, &configuration.gate, now);
         if is_public(&configuration.settings, stream) {
             metrics.count(stream, "public");
             configuration.forward(stream);
@@ -163,16 +156,13 @@ impl Filter {
         if let Poll::Ready(judged) = first {
             return self.settle(stream, judged);
         }
-        let Some(place) = Place::take() else {
-            let unknown = wxmint_verify::Refused::UnknownKey.into();
-            return self.settle(stream, Err(Denied::NotVerified(unknown)));
-        };
         let judged = Arc::new(Mutex::new(None));
         let (slot, waker) = (Arc::clone(&judged), stream.waker());
+        let waiting = WaitingRequest::new();
         let task = runtime.spawn(async move {
             let judged = judging.await;
             *slot.lock() = Some(judged);
-            drop(place);
+            drop(waiting);
             waker.wake();
         });
         self.waiting = Some(Waiting {
@@ -224,22 +214,4 @@ fn is_public(settings: &Settings, stream: &Stream) -> bool {
     let [path, _] = stream.header(":path");
     let path = path.and_then(|path| str::from_utf8(path).ok());
     path.is_some_and(|path| settings.public.iter().any(|public| public.holds(path)))
-}
-
-/// A place among the requests that may wait.
-struct Place;
-
-impl Place {
-    fn take() -> Option<Self> {
-        let before = WAITING.fetch_add(1, Ordering::Relaxed);
-        // Gives the place back if there was none.
-        let place = Self;
-        (before < MOST_WAITING).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-    }
 }

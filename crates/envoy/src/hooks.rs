@@ -200,6 +200,7 @@ mod tests {
 
     use super::*;
     use crate::abi::STOP_ALL_ITERATION_AND_WATERMARK;
+    use crate::peers::{MOST_WAITING, WaitingRequest};
     use crate::stand_in::{LOG, Request};
 
     /// Nobody answers there.
@@ -346,6 +347,14 @@ mod tests {
             assert_eq!(names, ["content-type", "cache-control", last]);
             assert!(!request.goes_on);
         }
+        // A crowd waits already, so nobody joins it. The token may be good: 401 would be a lie.
+        let _crowd: Vec<_> = (0..MOST_WAITING).map(|_| WaitingRequest::new()).collect();
+        let other = settings().to_string().replace("api.", "other.");
+        let early = configure(&other);
+        let mut request = Request::with(&[("authorization", "Bearer a.b.c")]);
+        assert_eq!(sent(early, &mut request), STOP_ITERATION);
+        assert_eq!(request.answer.expect("an answer").status, 503);
+        destroy(early);
         destroy(configuration);
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, Utc};
 
 use crate::envoy::{NewConfiguration, Stream};
-use crate::peers::EnvoyGate;
+use crate::peers::{EnvoyGate, WaitingRequest};
 
 /// The ids of the metrics of one configuration; `None` for one that Envoy did not take.
 pub(crate) struct Metrics {
@@ -45,13 +45,7 @@ impl Metrics {
     }
 
     /// Sets the gauges, once a second at most: in Envoy 1.38 and 1.39 a request alone can set them.
-    pub(crate) fn measure(
-        &self,
-        stream: &Stream,
-        gate: &EnvoyGate,
-        waiting: usize,
-        now: DateTime<Utc>,
-    ) {
+    pub(crate) fn measure(&self, stream: &Stream, gate: &EnvoyGate, now: DateTime<Utc>) {
         let (second, last) = (now.timestamp(), self.measured_at.load(Ordering::Relaxed));
         let exchanged =
             self.measured_at
@@ -65,7 +59,7 @@ impl Metrics {
             }
         };
         set(self.remembered, &[], Some(gate.remembered() as u64));
-        set(self.waiting, &[], Some(waiting as u64));
+        set(self.waiting, &[], Some(WaitingRequest::count() as u64));
         for known in gate.peer().known() {
             let issuer = [known.issuer];
             set(self.keys, &issuer, Some(known.keys as u64));

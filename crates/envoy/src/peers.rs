@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +19,32 @@ use crate::settings::TrustSettings;
 /// How long after its start a gate lets a token wait for the first keys and revocations. After a hot
 /// restart or an update they come within milliseconds, and no request need hear of it.
 const START: Duration = Duration::from_secs(2);
+/// How many requests of the process may wait so. A crowd of strangers must not fill the memory.
+/// For an unknown key, the verifier has its own limit.
+pub(crate) const MOST_WAITING: usize = 1000;
+
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts a request among those that wait, for as long as it exists.
+pub(crate) struct WaitingRequest(());
+
+impl WaitingRequest {
+    pub(crate) fn new() -> Self {
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+
+    /// How many there are in this process.
+    pub(crate) fn count() -> usize {
+        WAITING.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for WaitingRequest {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// The gate of a filter. Header values are texts.
 pub(crate) struct EnvoyGate {
@@ -34,7 +61,8 @@ impl Deref for EnvoyGate {
 }
 
 impl EnvoyGate {
-    /// As [`Gate::admit`]; shortly after the start it waits for what cannot be known yet.
+    /// As [`Gate::admit`]; shortly after the start it waits for what cannot be known yet, unless
+    /// very many requests wait already.
     pub(crate) async fn admit_soon(
         &self,
         token: &str,
@@ -48,7 +76,7 @@ impl EnvoyGate {
             ))
         );
         match START.checked_sub(self.started.elapsed()) {
-            Some(left) if is_early => {
+            Some(left) if is_early && WaitingRequest::count() < MOST_WAITING => {
                 // If they do not come in time, the second judgement says so.
                 let _ = timeout(left, self.gate.peer().is_ready()).await;
                 self.gate.admit(token, now).await
