@@ -1,9 +1,12 @@
 //! A request is judged: it goes on with the headers that name its user, or it is answered here.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use wxmint_verify::peer::{Admitted, Denied, USER_HEADERS, token_of};
@@ -95,7 +98,8 @@ pub(crate) struct Filter {
 
 /// A token that names an unknown key, while the issuer is asked for its keys.
 struct Waiting {
-    judged: Arc<Mutex<Option<Judged>>>,
+    /// The judgement, or the panic in its place.
+    judged: Arc<Mutex<Option<thread::Result<Judged>>>>,
     task: AbortHandle,
 }
 
@@ -149,18 +153,32 @@ impl Filter {
         let gate = Arc::clone(&self.configuration.gate);
         let mut judging = Box::pin(async move { gate.admit_soon(&token, now).await });
         let runtime = runtime().expect("it runs since the configuration was made");
-        let _entered = runtime.enter();
+        let entered = runtime.enter();
         let first = judging
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
+        drop(entered);
         if let Poll::Ready(judged) = first {
             return self.settle(stream, judged);
         }
+        self.wait_for(stream, judging);
+        STOP_ALL_ITERATION_AND_WATERMARK
+    }
+
+    /// Judges on the thread `wxmint`, which wakes the request afterwards.
+    pub(crate) fn wait_for(
+        &mut self,
+        stream: &Stream,
+        judging: impl Future<Output = Judged> + Send + 'static,
+    ) {
+        let runtime = runtime().expect("it runs since the configuration was made");
         let judged = Arc::new(Mutex::new(None));
-        let (slot, waker) = (Arc::clone(&judged), stream.waker());
+        let slot = Arc::clone(&judged);
         let waiting = WaitingRequest::new();
+        let waker = stream.waker();
         let task = runtime.spawn(async move {
-            let judged = judging.await;
+            // The request is woken after a panic too: nobody waits for ever.
+            let judged = AssertUnwindSafe(judging).catch_unwind().await;
             *slot.lock() = Some(judged);
             drop(waiting);
             waker.wake();
@@ -169,7 +187,6 @@ impl Filter {
             judged,
             task: task.abort_handle(),
         });
-        STOP_ALL_ITERATION_AND_WATERMARK
     }
 
     /// The token that had to wait has been judged.
@@ -179,6 +196,7 @@ impl Filter {
         let Some(judged) = judged else {
             return;
         };
+        let judged = judged.unwrap_or_else(|panic| resume_unwind(panic));
         if self.settle(stream, judged) == CONTINUE {
             stream.go_on();
         }

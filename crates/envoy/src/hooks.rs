@@ -247,6 +247,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_request_whose_judgement_panics_is_answered_with_500_and_does_not_wait_for_ever() {
+        let configuration = configure(&settings().to_string());
+        let mut request = Request::with(&[(":path", "/orders")]);
+        // SAFETY: the hooks are called in Envoy's order, with the pointers of the hooks before.
+        unsafe {
+            let filter = envoy_dynamic_module_on_http_filter_new(configuration, request.pointer());
+            let stream = Stream::new(request.pointer());
+            (*filter).wait_for(&stream, async { panic!("a defect") });
+            while request.wakes.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
+            envoy_dynamic_module_on_http_filter_scheduled(request.pointer(), filter, 0);
+            envoy_dynamic_module_on_http_filter_destroy(filter);
+        }
+        assert_eq!(
+            request.answer.as_ref().map(|answer| answer.status),
+            Some(500)
+        );
+        assert!(!request.goes_on);
+        destroy(configuration);
+    }
+
     fn destroy(configuration: ConfigurationPointer) {
         // SAFETY: each configuration of a test is destroyed once.
         unsafe { envoy_dynamic_module_on_http_filter_config_destroy(configuration) }
