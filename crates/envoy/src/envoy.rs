@@ -129,7 +129,7 @@ impl Stream {
     }
 
     /// The names of the request's headers that `wanted` accepts.
-    pub(crate) fn names(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<String> {
+    pub(crate) fn names(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
         const NONE: EnvoyHeader = EnvoyHeader {
             key: EnvoyBuffer::NOTHING,
             value: EnvoyBuffer::NOTHING,
@@ -140,26 +140,28 @@ impl Stream {
         // SAFETY: there is room for as many headers as Envoy has.
         let is_there =
             unsafe { abi::get_headers(self.0, abi::REQUEST_HEADER, headers.as_mut_ptr()) };
+        // A request whose headers cannot be read would go on with those of the client.
+        assert!(is_there, "Envoy has not shown the headers of the request");
         // SAFETY: no header is set before the last name has been copied.
         let names = headers.iter().map(|header| unsafe { header.key.bytes() });
         names
-            .filter(|name| is_there && wanted(name))
-            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .filter(|name| wanted(name))
+            .map(<[u8]>::to_vec)
             .collect()
     }
 
     /// Replaces all values of a header of the request.
     pub(crate) fn set_header(&mut self, name: &str, value: &str) {
-        self.replace(name, ModuleBuffer::of(value.as_bytes()));
+        self.replace(name.as_bytes(), ModuleBuffer::of(value.as_bytes()));
     }
 
     /// Removes a header of the request.
-    pub(crate) fn remove_header(&mut self, name: &str) {
+    pub(crate) fn remove_header(&mut self, name: &[u8]) {
         self.replace(name, ModuleBuffer::NOTHING);
     }
 
-    fn replace(&mut self, name: &str, value: ModuleBuffer) {
-        let name = ModuleBuffer::of(name.as_bytes());
+    fn replace(&mut self, name: &[u8], value: ModuleBuffer) {
+        let name = ModuleBuffer::of(name);
         // SAFETY: Envoy copies both texts before it returns.
         let is_replaced = unsafe { abi::set_header(self.0, abi::REQUEST_HEADER, name, value) };
         // A request whose headers cannot be changed would go on with those of the client.

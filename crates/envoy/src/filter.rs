@@ -71,7 +71,7 @@ impl Configuration {
 
     fn forward(&self, stream: &mut Stream) {
         if !self.settings.forward {
-            stream.remove_header(AUTHORIZATION);
+            stream.remove_header(AUTHORIZATION.as_bytes());
         }
     }
 

@@ -411,9 +411,10 @@ mod tests {
     fn a_panic_in_a_hook_is_answered_with_500_and_the_next_request_is_served() {
         let configuration = configure(&settings().to_string());
         let headers = [(":path", "/public/page"), ("x-user-id", "root")];
-        for _ in 0..3 {
+        for (is_hidden, is_frozen) in [(true, false), (false, true), (true, true)] {
             let mut request = Request::with(&headers);
-            request.is_frozen = true;
+            request.is_hidden = is_hidden;
+            request.is_frozen = is_frozen;
             assert_eq!(sent(configuration, &mut request), STOP_ITERATION);
             let answer = request.answer.as_ref().expect("an answer");
             assert_eq!((answer.status, &*answer.details), (500, "wxmint_panic"));

@@ -17,6 +17,8 @@ pub(crate) struct Request {
     pub(crate) notes: Vec<(String, String)>,
     pub(crate) counted: Vec<String>,
     pub(crate) goes_on: bool,
+    /// Envoy shows no list of the headers.
+    pub(crate) is_hidden: bool,
     /// Envoy changes no header.
     pub(crate) is_frozen: bool,
     pub(crate) wakes: Arc<AtomicUsize>,
@@ -127,7 +129,11 @@ extern "C" fn envoy_dynamic_module_callback_http_get_headers(
     _kind: u32,
     result: *mut EnvoyHeader,
 ) -> bool {
-    for (index, (name, value)) in request(filter).headers.iter().enumerate() {
+    let request = request(filter);
+    if request.is_hidden {
+        return false;
+    }
+    for (index, (name, value)) in request.headers.iter().enumerate() {
         let (key, value) = (shown(name), shown(value));
         // SAFETY: the module has made room for as many headers as there are.
         unsafe { result.add(index).write(EnvoyHeader { key, value }) }
