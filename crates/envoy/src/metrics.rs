@@ -46,11 +46,16 @@ impl Metrics {
 
     /// Sets the gauges, once a second at most: in Envoy 1.38 and 1.39 a request alone can set them.
     pub(crate) fn measure(&self, stream: &Stream, gate: &EnvoyGate, now: DateTime<Utc>) {
-        let (second, last) = (now.timestamp(), self.measured_at.load(Ordering::Relaxed));
+        let second = now.timestamp();
+        let last = self.measured_at.load(Ordering::Relaxed);
+        if second == last {
+            return;
+        }
+        // Another worker may measure in this second.
         let exchanged =
             self.measured_at
                 .compare_exchange(last, second, Ordering::Relaxed, Ordering::Relaxed);
-        if second == last || exchanged.is_err() {
+        if exchanged.is_err() {
             return;
         }
         let set = |gauge: Option<usize>, labels: &[&str], value: Option<u64>| {

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc};
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 
-use super::remembered::{HeaderText, Remembered, RememberedUser};
+use super::remembered::{HeaderText, Remembered, RememberedUser, TokenHash};
 use super::{NotVerified, Peer};
 use crate::{Claims, NoBearer, bearer};
 
@@ -160,10 +160,13 @@ impl<Value: HeaderText> Gate<Value> {
 
     /// The user of a token that was verified before. It never waits.
     pub fn recall(&self, token: &str, now: DateTime<Utc>) -> Option<Admitted<Value>> {
-        let hash = self.remembered.hash(token);
+        self.recall_hash(&self.remembered.hash(token), now)
+    }
+
+    fn recall_hash(&self, hash: &TokenHash, now: DateTime<Utc>) -> Option<Admitted<Value>> {
         let user = self
             .remembered
-            .recall(&hash, now, |proof| self.peer.holds(proof, now))?;
+            .recall(hash, now, |proof| self.peer.holds(proof, now))?;
         Some(Admitted {
             user,
             was_remembered: true,
@@ -173,7 +176,8 @@ impl<Value: HeaderText> Gate<Value> {
     /// The user of a token. If the token names an unknown key, this waits up to 2 s for the
     /// issuer's keys.
     pub async fn admit(&self, token: &str, now: DateTime<Utc>) -> Result<Admitted<Value>, Denied> {
-        if let Some(admitted) = self.recall(token, now) {
+        let hash = self.remembered.hash(token);
+        if let Some(admitted) = self.recall_hash(&hash, now) {
             return Ok(admitted);
         }
         let (claims, proof) = self
@@ -184,7 +188,6 @@ impl<Value: HeaderText> Gate<Value> {
         let handed_on = self.claims.iter().map(|name| value(name, &claims));
         let user = RememberedUser::of(&claims, handed_on, proof).map(Arc::new);
         let user = user.ok_or(Denied::Unspeakable)?;
-        let hash = self.remembered.hash(token);
         self.remembered.cache.insert(hash, Arc::clone(&user));
         Ok(Admitted {
             user,
