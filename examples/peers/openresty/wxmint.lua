@@ -470,11 +470,19 @@ end
 
 -- Requests
 
+-- Whether nobody on the way can change what this URL's server answers: https, or http on this machine.
+local function is_secure(url)
+  if url:find("^https://") then
+    return true
+  end
+  local host = (url .. "/"):match("^http://([%w.]+):?%d*/")
+  return host == "localhost" or host ~= nil and host:find("^127%.%d+%.%d+%.%d+$") ~= nil
+end
+
 -- The verifier of `options`: issuer and audience, and perhaps fail ("open" or "closed") and max_age (seconds).
 function M.new(options)
   local issuer = assert(options.issuer, "wxmint: issuer is missing")
-  local is_secure = issuer:find("^https://") or issuer:find("^http://127%.") or issuer:find("^http://localhost[:/]?")
-  assert(is_secure and not issuer:find("/$"), "wxmint: issuer is an https URL (http only on loopback) without / at its end")
+  assert(is_secure(issuer) and not issuer:find("/$"), "wxmint: issuer is an https URL (http only on loopback) without / at its end")
   assert(not options.fail or options.fail == "open" or options.fail == "closed", "wxmint: fail is open or closed")
   return setmetatable({
     issuer = issuer,
