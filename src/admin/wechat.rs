@@ -40,15 +40,21 @@ pub(super) struct SignatureBody {
 }
 
 impl SignatureBody {
-    /// Refuses an empty text, because its signature is the proof by which WeChat hands out a
-    /// session key (`resetusersessionkey`).
     fn from_json(body: &[u8]) -> Result<Self, Problem> {
-        let data = text(body, "data")?;
-        if data.len() > LONGEST_DATA {
-            Err(malformed("data", "must be at most 16 KiB of UTF-8"))
-        } else {
-            Ok(Self { data })
-        }
+        let fields = Fields::from_json(body, &["data"])?;
+        let data = data_to_sign(&fields)?;
+        Ok(Self { data })
+    }
+}
+
+/// Refuses an empty text, because its signature is the proof by which WeChat hands out a session key
+/// (`resetusersessionkey`).
+fn data_to_sign(fields: &Fields<'_>) -> Result<String, Problem> {
+    let data = required_text(fields, "data")?;
+    if data.len() > LONGEST_DATA {
+        Err(malformed("data", "must be at most 16 KiB of UTF-8"))
+    } else {
+        Ok(data)
     }
 }
 
@@ -67,7 +73,8 @@ pub(super) struct PaymentBody {
 
 impl PaymentBody {
     fn from_json(body: &[u8]) -> Result<Self, Problem> {
-        let SignatureBody { data } = SignatureBody::from_json(body)?;
+        let fields = Fields::from_json(body, &["data", "mode"])?;
+        let data = data_to_sign(&fields)?;
         let order: Option<Map<String, Value>> = serde_json::from_str(&data).ok();
         let order = order.ok_or_else(|| malformed("data", "must be a JSON object, as a text"))?;
         let is_sandbox = match order.get("env").map(Value::as_u64) {
@@ -75,7 +82,6 @@ impl PaymentBody {
             Some(Some(1)) => true,
             Some(_) => return Err(malformed("data", "must have the number 0 or 1 as `env`")),
         };
-        let fields = Fields::from_json(body, &["mode"])?;
         let mode = match fields.text("mode")?.as_deref() {
             None | Some("short_series_goods") => PaymentMode::ShortSeriesGoods,
             Some("short_series_coin") => PaymentMode::ShortSeriesCoin,
@@ -232,7 +238,10 @@ fn shared(usable: &Usable) -> HttpResponse {
 
 /// The text of the one member that a body must have.
 pub(crate) fn text(body: &[u8], name: &'static str) -> Result<String, Problem> {
-    let fields = Fields::from_json(body, &[name])?;
+    required_text(&Fields::from_json(body, &[name])?, name)
+}
+
+fn required_text(fields: &Fields<'_>, name: &'static str) -> Result<String, Problem> {
     let text = fields.text(name)?.ok_or_else(|| missing(name))?;
     if text.is_empty() {
         Err(malformed(name, "must not be empty"))

@@ -167,7 +167,7 @@ impl Written {
             secret,
             origins,
             unionid_required,
-            payment_key: payment_key_text,
+            payment_key,
             payment_key_sandbox,
         } = serde_json::from_str(text)
             .map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
@@ -184,7 +184,7 @@ impl Written {
             })
         });
         let origins = origins.collect::<Result<_, _>>()?;
-        let payment_key = |place, written: Option<Zeroizing<String>>| {
+        let parse_payment_key = |place, written: Option<Zeroizing<String>>| {
             let parsed = written.map(|key| key.parse::<PaymentKey>()).transpose();
             match parsed {
                 Ok(Some(_)) if kind != AppKind::MiniProgram => {
@@ -195,8 +195,8 @@ impl Written {
             }
         };
         let payment_keys = PaymentKeys {
-            production: payment_key("/payment_key", payment_key_text)?,
-            sandbox: payment_key("/payment_key_sandbox", payment_key_sandbox)?,
+            production: parse_payment_key("/payment_key", payment_key)?,
+            sandbox: parse_payment_key("/payment_key_sandbox", payment_key_sandbox)?,
         };
         Ok(Configured {
             app: App {

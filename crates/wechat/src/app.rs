@@ -155,13 +155,16 @@ secrets! {
     RefreshToken;
 }
 
+/// Whether a text can be a secret that WeChat's console shows: 16 to 128 letters and digits.
+fn has_form_of_secret(text: &str) -> bool {
+    (16..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 impl FromStr for PaymentKey {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (16..=128).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if fits {
+        if has_form_of_secret(text) {
             Ok(Self::new(text))
         } else {
             Err("must be the AppKey of virtual payment: 16 to 128 letters and digits")
@@ -173,9 +176,7 @@ impl FromStr for AppSecret {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (16..=128).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if fits {
+        if has_form_of_secret(text) {
             Ok(Self::new(text))
         } else {
             Err("must be the AppSecret that WeChat shows: 32 hexadecimal digits")

@@ -96,20 +96,19 @@ impl ByToken<'_> {
 /// lower-case hexadecimal digits. Its key is the base64 text, not the decoded bytes. The signature
 /// of empty data proves that the caller knows the key.
 pub fn user_signature(key: &SessionKey, data: &[u8]) -> String {
-    const_hex::encode(hmac::sign(
-        &hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()),
-        data,
-    ))
+    hex_hmac_sha256(key.expose(), data)
 }
 
 /// The business's signature of an order (`paySig` of `wx.requestVirtualPayment`), in the form of
 /// [`user_signature`].
 pub fn payment_signature(key: &PaymentKey, sign_data: &str) -> String {
     let signed = ["requestVirtualPayment&", sign_data].concat();
-    const_hex::encode(hmac::sign(
-        &hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()),
-        signed.as_bytes(),
-    ))
+    hex_hmac_sha256(key.expose(), signed.as_bytes())
+}
+
+fn hex_hmac_sha256(key: &str, data: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes());
+    const_hex::encode(hmac::sign(&key, data))
 }
 
 /// Reads the answer to checksession: the session key is the current one unless this is an error.
