@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use reqwest::Url;
 use wxmint_store::limits::Rate;
 use wxmint_telemetry::{Audit, LogFormat};
-use wxmint_verify::REGISTERED_CLAIMS;
+use wxmint_verify::{REGISTERED_CLAIMS, peer::may_carry_claim};
 
 use super::{AccountsSource, is_secure};
 use crate::findings::Message;
@@ -175,7 +175,7 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
             .split_once('=')
             .map(|(claim, name)| (claim.trim(), name.trim().to_lowercase()))?;
         let is_good =
-            !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && is_free_header(&header);
+            !claim.is_empty() && !REGISTERED_CLAIMS.contains(&claim) && may_carry_claim(&header);
         Some((
             claim.to_owned(),
             HeaderName::try_from(header).ok().filter(|_| is_good)?,
@@ -184,17 +184,6 @@ pub(super) fn claim_headers(text: &str) -> Option<Vec<(String, HeaderName)>> {
     let (claims, headers): (Vec<_>, Vec<_>) =
         pairs.iter().map(|(claim, header)| (claim, header)).unzip();
     (are_different(&claims) && are_different(&headers)).then_some(pairs)
-}
-
-fn is_free_header(name: &str) -> bool {
-    const TAKEN: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
-    let Some(rest) = name.strip_prefix("x-") else {
-        return false;
-    };
-    let is_plain = rest
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    !rest.is_empty() && !rest.starts_with("forwarded-") && is_plain && !TAKEN.contains(&name)
 }
 
 pub(super) fn accounts(text: &str) -> Option<AccountsSource> {

@@ -72,7 +72,8 @@ impl NewConfiguration {
 
     fn define(&self, callback: Define, name: &str, labels: &[&str]) -> Option<usize> {
         let labels = buffers(labels);
-        let (name, mut id) = (ModuleBuffer::of(name.as_bytes()), 0);
+        let name = ModuleBuffer::of(name.as_bytes());
+        let mut id = 0;
         // SAFETY: all pointers are to values that outlive the call.
         let result = unsafe { callback(self.0, name, labels.as_ptr(), labels.len(), &raw mut id) };
         (result == abi::SUCCESS).then_some(id)
@@ -112,7 +113,8 @@ impl Stream {
     }
 
     fn value(&self, name: &str, index: usize, count: &mut usize) -> Option<&[u8]> {
-        let (name, mut value) = (ModuleBuffer::of(name.as_bytes()), EnvoyBuffer::NOTHING);
+        let name = ModuleBuffer::of(name.as_bytes());
+        let mut value = EnvoyBuffer::NOTHING;
         // SAFETY: all pointers are to values that outlive the call.
         let is_there = unsafe {
             abi::get_header(

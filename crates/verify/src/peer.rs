@@ -44,7 +44,7 @@ use chrono::{DateTime, Utc};
 use self::fetch::Place;
 use self::follower::RemoteRevocations;
 #[cfg(feature = "gate")]
-pub use self::gate::{Admitted, Denial, Denied, Gate, USER_HEADERS, token_of};
+pub use self::gate::{Admitted, Denial, Denied, Gate, USER_HEADERS, may_carry_claim, token_of};
 use self::http::Http;
 pub use self::http::StartError;
 pub use self::other_issuer::{FetchKeys, OtherIssuer};

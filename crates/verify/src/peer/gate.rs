@@ -15,6 +15,23 @@ use crate::{Claims, NoBearer, bearer};
 /// The headers that name the user, the client and the token of a request, in lower case.
 pub const USER_HEADERS: [&str; 3] = ["x-user-id", "x-client-id", "x-token-id"];
 
+/// Whether a claim may be handed on in this header: `x-` and letters, digits or `-`, in lower case. It
+/// must not read as one of [`USER_HEADERS`] without its hyphens, nor be one of `x-forwarded-…`, which
+/// proxies set.
+pub fn may_carry_claim(header: &str) -> bool {
+    let Some(rest) = header.strip_prefix("x-") else {
+        return false;
+    };
+    let is_plain = rest
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let letters = |name: &str| name.replace('-', "");
+    let is_ours = USER_HEADERS
+        .iter()
+        .any(|own| letters(own) == letters(header));
+    !rest.is_empty() && is_plain && !rest.starts_with("forwarded-") && !is_ours
+}
+
 /// Judges the requests of one proxy. `Value` is the type of its header values.
 pub struct Gate<Value: HeaderText> {
     peer: Arc<Peer>,
@@ -256,6 +273,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_claims_header_is_an_x_header_that_nobody_takes_for_another() {
+        for (header, may) in [
+            ("x-user-roles", true),
+            ("x-a", true),
+            ("x-2", true),
+            ("x-", false),
+            ("roles", false),
+            ("x-user-id", false),
+            ("x-userid", false),
+            ("x-u-ser-id", false),
+            ("x-token-id", false),
+            ("x-client-id", false),
+            ("x-forwarded-for", false),
+            ("X-Roles", false),
+            ("x-user_roles", false),
+            ("x-röles", false),
+        ] {
+            assert_eq!(may_carry_claim(header), may, "{header}");
+        }
+    }
 
     #[test]
     fn a_claim_is_handed_on_in_one_unambiguous_spelling_or_not_at_all() {
