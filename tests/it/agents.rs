@@ -1,28 +1,20 @@
 //! llms.txt and the skill for agents: what they name is there, and the commands are the README's, which a test runs.
 
+use crate::readme::blocks;
 use crate::support::prelude::*;
 
 fn text(path: &str) -> String {
     fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The blocks of sh with their marks.
-fn commands(page: &str) -> BTreeMap<String, String> {
-    let parts = page.split("<!-- test: ").skip(1);
-    let block = |part: &str| {
-        let (name, rest) = part.split_once(" -->\n```sh\n")?;
-        let (commands, _) = rest.split_once("```").expect("its end");
-        Some((name.to_owned(), commands.to_owned()))
-    };
-    parts.filter_map(block).collect()
-}
-
 #[test]
 fn the_commands_of_the_skill_are_those_of_the_readme_and_its_paths_exist() {
     let skill = text("skills/log-in-with-wxmint/SKILL.md");
     assert!(skill.starts_with("---\nname: log-in-with-wxmint\ndescription: "));
-    let (own, readme) = (commands(&skill), commands(&text("README.md")));
-    assert_eq!(own.keys().collect::<Vec<_>>(), ["login", "run"]);
+    let readme = text("README.md");
+    let own = blocks(&skill);
+    let readme = blocks(&readme);
+    assert_eq!(own.keys().copied().collect::<Vec<_>>(), ["login", "run"]);
     for (name, commands) in &own {
         assert_eq!(readme.get(name), Some(commands), "{name}");
     }

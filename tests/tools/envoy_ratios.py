@@ -159,7 +159,8 @@ def measure(port: int, token: str, seconds: int, processes: list[subprocess.Pope
 
 def main() -> None:
     program, module = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    rounds, seconds = map(int, (sys.argv[3:] + ["5", "3"][len(sys.argv) - 3 :])[:2])
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    seconds = int(sys.argv[4]) if len(sys.argv) > 4 else 3
     started: list[subprocess.Popen] = []
     with tempfile.TemporaryDirectory() as folder:
 
@@ -186,7 +187,8 @@ def compare(program: Path, module: Path, folder: str, start, rounds: int, second
     vault = Path(folder, "vault")
     vault.write_bytes(base64.b64encode(os.urandom(32)) + b"\n")
     vault.chmod(0o600)
-    listens(redis), listens(wechat)
+    listens(redis)
+    listens(wechat)
     start(
         "wxmint",
         [program, "serve"],
