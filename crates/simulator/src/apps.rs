@@ -15,7 +15,7 @@ const DOMAINS: [&str; 2] = ["localhost", "127.0.0.1"];
 /// The pages of a mini program when the simulator starts. The first one is its home page.
 const PAGES: [&str; 2] = ["pages/index/index", "pages/scan/index"];
 
-/// A mini program that the simulator knows.
+/// An app that the simulator knows.
 #[derive(Clone)]
 pub struct App {
     pub id: AppId,
@@ -26,7 +26,7 @@ pub struct App {
     pub kind: Kind,
 }
 
-/// The app's kind at WeChat.
+/// The app's kind at WeChat, or another platform.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Kind {
     #[default]
@@ -34,6 +34,38 @@ pub enum Kind {
     OfficialAccount,
     Website,
     MobileApp,
+    /// A mini program of Douyin.
+    Douyin,
+    /// A mini game of Douyin.
+    DouyinGame,
+    /// A mini program of QQ.
+    Qq,
+    /// A mini program of Kuaishou.
+    Kuaishou,
+    /// A mini program of Bilibili.
+    Bilibili,
+}
+
+impl Kind {
+    /// The platform in parentheses, for the terminal. Empty for WeChat.
+    pub(super) fn note(self) -> &'static str {
+        match self {
+            Self::Douyin => " (Douyin)",
+            Self::DouyinGame => " (Douyin, mini game)",
+            Self::Qq => " (QQ)",
+            Self::Kuaishou => " (Kuaishou)",
+            Self::Bilibili => " (Bilibili)",
+            _ => "",
+        }
+    }
+
+    /// Whether the app is of another platform than WeChat.
+    pub fn is_of_other_platform(self) -> bool {
+        matches!(
+            self,
+            Self::Douyin | Self::DouyinGame | Self::Qq | Self::Kuaishou | Self::Bilibili
+        )
+    }
 }
 
 /// The error of a text that is no [`App`]. Its message does not repeat the text, because the text
@@ -41,6 +73,7 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be APPID:SECRET, or APPID:SECRET:no-unionid for a mini program, or APPID:SECRET:official_account, website or mobile_app, \
+     or APPID:SECRET:douyin, douyin_game, qq, kuaishou or bilibili, \
      for example wx0123456789abcdef:00112233445566778899aabbccddeeff"
 )]
 pub struct InvalidApp;
@@ -48,7 +81,7 @@ pub struct InvalidApp;
 impl FromStr for App {
     type Err = InvalidApp;
 
-    /// Reads `APPID:SECRET`, optionally followed by `:no-unionid` or a kind.
+    /// Reads `APPID:SECRET`, optionally followed by a kind and by `:no-unionid`.
     fn from_str(text: &str) -> Result<Self, InvalidApp> {
         let mut parts = text.split(':');
         let id = parts
@@ -66,6 +99,11 @@ impl FromStr for App {
             (Some("official_account"), None) => (true, Kind::OfficialAccount),
             (Some("website"), None) => (true, Kind::Website),
             (Some("mobile_app"), None) => (true, Kind::MobileApp),
+            (Some("douyin"), unionid) => (gives_unionid(unionid)?, Kind::Douyin),
+            (Some("douyin_game"), unionid) => (gives_unionid(unionid)?, Kind::DouyinGame),
+            (Some("qq"), unionid) => (gives_unionid(unionid)?, Kind::Qq),
+            (Some("kuaishou"), None) => (false, Kind::Kuaishou),
+            (Some("bilibili"), None) => (false, Kind::Bilibili),
             _ => return Err(InvalidApp),
         };
         Ok(Self {
@@ -74,6 +112,14 @@ impl FromStr for App {
             unionid,
             kind,
         })
+    }
+}
+
+fn gives_unionid(word: Option<&str>) -> Result<bool, InvalidApp> {
+    match word {
+        None => Ok(true),
+        Some("no-unionid") => Ok(false),
+        Some(_) => Err(InvalidApp),
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::world::World;
 
 /// Declares the endpoints: name, path at `api.weixin.qq.com`, and the method of [`World`] that
-/// answers.
+/// answers. The endpoints of other platforms have the platform's name before their path.
 macro_rules! endpoints {
     ($($name:ident $path:literal $answer:ident,)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,11 @@ endpoints! {
     AuthorizerInfo "/cgi-bin/component/api_get_authorizer_info" authorizer_info,
     ComponentCode2Session "/sns/component/jscode2session" component_code2session,
     ComponentOauth2 "/sns/oauth2/component/access_token" component_oauth2,
+    Douyin "/_douyin/api/apps/v2/jscode2session" other_platform,
+    DouyinGame "/_douyin/mgplatform/api/apps/jscode2session" other_platform,
+    Qq "/_qq/sns/jscode2session" other_platform,
+    Kuaishou "/_kuaishou/oauth2/mp/code2session" other_platform,
+    Bilibili "/_bilibili/api/sns/jscode2session" other_platform,
 }
 
 impl Endpoint {
@@ -65,6 +70,8 @@ impl Endpoint {
     pub(super) fn content_type(self) -> &'static str {
         if self.is_sns() {
             "text/plain"
+        } else if self.is_of_other_platform() {
+            "application/json"
         } else {
             "application/json; encoding=utf-8"
         }
@@ -73,7 +80,7 @@ impl Endpoint {
     pub(super) fn method(self) -> Method {
         match self {
             Self::CheckSession | Self::ResetSessionKey => Method::GET,
-            _ if self.is_sns() => Method::GET,
+            _ if self.is_sns() || self.is_asked_by_query() => Method::GET,
             _ => Method::POST,
         }
     }
@@ -112,6 +119,8 @@ pub(super) struct Call<'a> {
     pub(super) endpoint: Endpoint,
     pub(super) method: &'a Method,
     pub(super) params: &'a Params,
+    /// The media type of the body, without its parameters.
+    pub(super) content_type: Option<&'a str>,
     pub(super) body: &'a [u8],
     pub(super) now: DateTime<Utc>,
 }

@@ -41,7 +41,8 @@ pub struct SimulatorArgs {
     /// Listen on an address that others can reach; they can then read every session_key
     #[arg(long)]
     dangerous_listen_anywhere: bool,
-    /// A mini program; may be repeated
+    /// An app; may be repeated. Without a kind, a mini program of WeChat; with douyin, douyin_game, qq, kuaishou or
+    /// bilibili, one of that platform, which is asked below /_douyin, /_qq, /_kuaishou or /_bilibili
     #[arg(long = "app", value_name = "APPID:SECRET[:KIND]", default_value = DEFAULT_APP)]
     apps: Vec<App>,
     /// Threads that serve
@@ -108,7 +109,11 @@ impl SimulatorArgs {
     pub fn introduction(&self, address: SocketAddr) -> Vec<String> {
         let app = |app: &App| {
             let unionid = if app.unionid { "" } else { " (no unionid)" };
-            format!("  AppID {}  AppSecret {}{unionid}", app.id, app.secret)
+            let kind = app.kind.note();
+            format!(
+                "  AppID {}  AppSecret {}{kind}{unionid}",
+                app.id, app.secret
+            )
         };
         let mut lines = vec![format!("The stand-in WeChat listens on http://{address}")];
         lines.extend(self.apps.iter().map(app));

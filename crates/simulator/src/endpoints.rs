@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::apps::Kind;
 use super::call::{Answer, Call, Endpoint, Refusal};
+use super::other_platforms::{failure, named};
 use super::state::random;
 use super::world::World;
 
@@ -23,6 +24,9 @@ impl World {
     fn outcome(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let (endpoint, expected) = (call.endpoint, call.endpoint.method());
         if *call.method != expected {
+            if let Some(refusal) = endpoint.wrong_method() {
+                return Err(refusal);
+            }
             return Err(Refusal(if expected == Method::GET {
                 43001
             } else {
@@ -131,7 +135,8 @@ impl World {
     }
 
     pub(super) fn authenticated(&self, appid: &str, secret: &str) -> Result<usize, Refusal> {
-        let app = self.app(appid).ok_or(Refusal(40013))?;
+        let of_wechat = |app: &usize| !self.apps[*app].kind.is_of_other_platform();
+        let app = self.app(appid).filter(of_wechat).ok_or(Refusal(40013))?;
         if self
             .terms
             .of(app)
@@ -146,6 +151,9 @@ impl World {
     }
 
     pub(super) fn app_of(&self, call: &Call<'_>) -> Option<String> {
+        if let Some([app, _]) = named(call.endpoint, call.params, call.body) {
+            return app;
+        }
         let in_body = || {
             let members = json_object(call.body).ok()?;
             text(&members, "appid")
@@ -201,8 +209,11 @@ impl World {
     }
 }
 
-/// WeChat's answer with an errcode.
+/// The answer with an errcode, in the form of the endpoint's platform.
 pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> Answer {
+    if let Some(answer) = failure(endpoint, errcode) {
+        return Answer::json(endpoint, answer.to_string());
+    }
     let [a, b] = [random(), random()].map(u32::from_be_bytes);
     let rid = format!("{:08x}-{a:08x}-{b:08x}", now.timestamp());
     let separator = endpoint.rid_separator();
@@ -327,6 +338,7 @@ mod tests {
             endpoint,
             method: &method,
             params: &params,
+            content_type: None,
             body: body.as_bytes(),
             now,
         });
@@ -779,6 +791,7 @@ mod tests {
                 endpoint,
                 method: &method,
                 params: &params,
+                content_type: None,
                 body: b"",
                 now: now(),
             };

@@ -72,6 +72,33 @@ pub(super) enum Kind {
     Drip,
     /// Text that is no JSON.
     Garbage,
+    /// The real answer of another platform, with texts in place of numbers.
+    QuotedNumbers,
+    /// The real answer of another platform, with the unionid `""`.
+    EmptyUnionid,
+    /// The real answer of another platform, with the unionid null.
+    NullUnionid,
+    /// The real answer of another platform after a byte order mark.
+    ByteOrderMark,
+    /// The real answer of another platform, which names a device in place of the person.
+    Anonymous,
+    /// The real answer of another platform, with `data` null.
+    NoData,
+}
+
+impl Kind {
+    /// Whether another platform gives its real answer in another form.
+    pub(super) fn is_form(self) -> bool {
+        matches!(
+            self,
+            Self::QuotedNumbers
+                | Self::EmptyUnionid
+                | Self::NullUnionid
+                | Self::ByteOrderMark
+                | Self::Anonymous
+                | Self::NoData
+        )
+    }
 }
 
 impl Fault {
@@ -80,6 +107,10 @@ impl Fault {
         let known = Endpoint::ALL.map(Endpoint::path);
         if self.path != EVERY_PATH && !known.contains(&self.path.as_str()) {
             return Err(format!("path must be \"*\" or one of {}", known.join(", ")));
+        }
+        let is_of_other_platform = self.path.starts_with("/_");
+        if self.kind.is_form() && !is_of_other_platform {
+            return Err("this kind of fault needs the path of another platform than WeChat".into());
         }
         if !(0.0..=1.0).contains(&self.probability) {
             return Err("probability must be from 0 to 1".into());
@@ -147,7 +178,7 @@ impl Fault {
     /// Whether WeChat acts on the request, and spends the code. A part of the real answer also
     /// needs the real answer.
     fn acts(&self) -> bool {
-        self.after || matches!(self.kind, Kind::Truncated | Kind::Drip)
+        self.after || matches!(self.kind, Kind::Truncated | Kind::Drip) || self.kind.is_form()
     }
 }
 
@@ -374,6 +405,11 @@ mod tests {
             (json!({"kind": "latency", "ms": 120_001}), "at most 120000"),
             (json!({"kind": "errcode"}), "errcode is missing"),
             (json!({"kind": "status", "status": 200}), "300 to 599"),
+            (
+                json!({"kind": "anonymous", "path": PATH}),
+                "another platform than WeChat",
+            ),
+            (json!({"kind": "no_data"}), "another platform than WeChat"),
             (json!({"kind": "explode"}), "unknown variant"),
             (json!({"kind": "html", "propability": 0.1}), "unknown field"),
         ] {

@@ -16,7 +16,8 @@
 //!   that are signed with the session key; `mini_program_codes`: the pictures that a phone scans;
 //! - `faults`: decides which request gets which fault; `wechat_routes`: WeChat's endpoints over
 //!   HTTP, with faults;
-//! - `platform`: a third-party platform and its merchants;
+//! - `platform`: a third-party platform and its merchants; `other_platforms`: the logins of Douyin, QQ,
+//!   Kuaishou and Bilibili;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
 //! - `command`: the command line of `wxmint simulator`;
 //! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens;
@@ -35,6 +36,7 @@ mod journal;
 mod mini_program_codes;
 mod oauth2;
 mod oauth2_pages;
+mod other_platforms;
 mod page;
 mod peer;
 mod people;

@@ -243,6 +243,7 @@ mod tests {
             endpoint: Endpoint::MiniProgramCode,
             method: &Method::POST,
             params: &params,
+            content_type: None,
             body,
             now,
         };

@@ -32,6 +32,7 @@ impl Scope {
     pub(super) fn of(kind: Kind, name: Option<&str>) -> Option<Self> {
         match (kind, name) {
             (Kind::MiniProgram, _) => None,
+            (kind, _) if kind.is_of_other_platform() => None,
             (Kind::Website, None | Some("snsapi_login")) => Some(Self::Login),
             (Kind::OfficialAccount, Some("snsapi_base")) => Some(Self::Base),
             (Kind::OfficialAccount | Kind::MobileApp, None | Some("snsapi_userinfo")) => {
@@ -134,6 +135,7 @@ mod tests {
             endpoint,
             method: &method,
             params: &params,
+            content_type: None,
             body: b"",
             now: now(),
         });

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::apps::{App, identifier};
 use super::call::Refusal;
 use super::encrypt_keys::EncryptKeys;
+use super::other_platforms;
 use super::state::{alphanumeric, random};
 
 const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);
@@ -203,12 +204,19 @@ impl Person {
     /// The ids and the phone number are derived from the name, so that a person is the same after a
     /// restart.
     fn new(name: &str, apps: &[App]) -> Self {
-        let account = |app: &App| Account {
-            openid: identifier(&format!("openid\0{}\0{name}", app.id)),
-            unionid: identifier(&format!("unionid\0{name}")),
-            session_key: None,
-            previous_session_key: None,
-            encrypt_keys: EncryptKeys::default(),
+        let account = |app: &App| {
+            let of_wechat = || {
+                let openid = identifier(&format!("openid\0{}\0{name}", app.id));
+                [openid, identifier(&format!("unionid\0{name}"))]
+            };
+            let [openid, unionid] = other_platforms::ids(app, name).unwrap_or_else(of_wechat);
+            Account {
+                openid,
+                unionid,
+                session_key: None,
+                previous_session_key: None,
+                encrypt_keys: EncryptKeys::default(),
+            }
         };
         let hash = digest::digest(&digest::SHA256, format!("phone\0{name}").as_bytes());
         let digits = hash

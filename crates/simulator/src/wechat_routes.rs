@@ -1,5 +1,5 @@
-//! WeChat's endpoints over HTTP. Each request is answered correctly or with a fault, and recorded
-//! in the journal.
+//! The endpoints of WeChat and of other platforms over HTTP. Each request is answered correctly or with a
+//! fault, and recorded in the journal.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use actix_web::body::SizedStream;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes, Data, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::stream;
 use tokio::time::sleep;
 
@@ -19,6 +19,7 @@ use super::endpoints::refusal;
 use super::faults::{Fault, Kind, LONGEST};
 use super::journal::{Answered, Exchange};
 use super::now;
+use super::other_platforms::{named, reshaped};
 use super::world::World;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -56,11 +57,19 @@ async fn serve(
 ) -> HttpResponse {
     let (started, at) = (Instant::now(), now());
     let params = Params::parse(request.query_string());
-    world.arrived(endpoint, params.first("js_code").or(params.first("code")));
+    let code = match named(endpoint, &params, &body) {
+        Some([_, code]) => code,
+        None => params
+            .first("js_code")
+            .or(params.first("code"))
+            .map(str::to_owned),
+    };
+    world.arrived(endpoint, code.as_deref());
     let call = Call {
         endpoint,
         method: request.method(),
         params: &params,
+        content_type: Some(request.content_type()).filter(|text| !text.is_empty()),
         body: &body,
         now: at,
     };
@@ -121,6 +130,10 @@ impl Reply {
         let page = |status| Self::Whole(status, text(HTML, BAD_GATEWAY));
         match fault.kind {
             Kind::Latency => Self::proper(answer),
+            form if form.is_form() => Self::proper(Answer {
+                body: reshaped(form, &answer.body).into(),
+                ..answer
+            }),
             Kind::Stall => Self::Stall,
             Kind::Reset => Self::Reset,
             Kind::Errcode => Self::proper(refusal(endpoint, fault.errcode.unwrap_or(-1), now())),
@@ -147,7 +160,7 @@ impl Reply {
                 ..nothing(endpoint)
             }),
             Kind::Drip => Self::Drip(answer),
-            Kind::Garbage => Self::proper(text("text/plain", NOT_JSON)),
+            _ => Self::proper(text("text/plain", NOT_JSON)),
         }
     }
 

@@ -95,7 +95,7 @@ impl World {
                 | Endpoint::Oauth2
                 | Endpoint::ComponentCode2Session
                 | Endpoint::ComponentOauth2
-        );
+        ) || endpoint.is_of_other_platform();
         if let (true, Some(code)) = (exchanges, login_code) {
             self.people.lock().code_arrived(code);
         }

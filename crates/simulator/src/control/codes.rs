@@ -36,8 +36,10 @@ impl LoginCodes {
         match Scope::of(kind, self.scope.as_deref()) {
             Some(_) if self.snapshot => Some(Purpose::Oauth2(Scope::Snapshot)),
             Some(scope) => Some(Purpose::Oauth2(scope)),
-            None => (kind == Kind::MiniProgram && self.scope.is_none() && !self.snapshot)
-                .then_some(Purpose::Login),
+            None => {
+                let has_logins = kind == Kind::MiniProgram || kind.is_of_other_platform();
+                (has_logins && self.scope.is_none() && !self.snapshot).then_some(Purpose::Login)
+            }
         }
     }
 }

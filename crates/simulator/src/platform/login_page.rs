@@ -33,7 +33,7 @@ pub(in super::super) fn can_authorize(kind: Kind, auth_type: &str) -> bool {
     match kind {
         Kind::OfficialAccount => auth_type != "2",
         Kind::MiniProgram => auth_type != "1",
-        Kind::Website | Kind::MobileApp => false,
+        _ => false,
     }
 }
 

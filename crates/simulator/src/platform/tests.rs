@@ -52,6 +52,7 @@ fn ask_at(
         endpoint,
         method: &method,
         params: &params,
+        content_type: None,
         body: body.as_bytes(),
         now,
     });

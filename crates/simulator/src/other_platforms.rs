@@ -1,0 +1,517 @@
+//! Other platforms than WeChat: Douyin (mini programs and mini games), QQ, Kuaishou and Bilibili. Each
+//! has one call, which exchanges a login code, below a path of its own, such as `/_douyin/…`.
+//!
+//! Only public pages were read. Where sources dispute, this stand-in is as strict as the strictest.
+
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value, json};
+
+use super::apps::{App, Kind};
+use super::call::{Call, Endpoint, Params, Refusal};
+use super::endpoints::{json_object, text};
+use super::faults::Kind as Form;
+use super::world::{Session, World};
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// How a platform names things, and its error numbers.
+struct Wire {
+    kind: Kind,
+    parameters: Parameters,
+    /// The names of the AppID, the secret and the code.
+    names: [&'static str; 3],
+    has_grant_type: bool,
+    no_parameter: i32,
+    no_app: i32,
+    no_secret: i32,
+    no_code: i32,
+}
+
+/// Where the parameters of a call are.
+#[derive(PartialEq, Eq)]
+enum Parameters {
+    Query,
+    Json,
+    Form,
+}
+
+impl Endpoint {
+    /// How the platform of this endpoint names things; `None` for an endpoint of WeChat.
+    fn wire(self) -> Option<Wire> {
+        let of_douyin = Wire {
+            kind: Kind::Douyin,
+            parameters: Parameters::Json,
+            names: ["appid", "secret", "code"],
+            has_grant_type: false,
+            no_parameter: 40014,
+            no_app: 40015,
+            no_secret: 40017,
+            no_code: 40018,
+        };
+        let of_qq = Wire {
+            kind: Kind::Qq,
+            parameters: Parameters::Query,
+            names: ["appid", "secret", "js_code"],
+            has_grant_type: true,
+            no_parameter: 40013,
+            no_app: 40013,
+            no_secret: 40125,
+            no_code: 40029,
+        };
+        Some(match self {
+            Self::Douyin => of_douyin,
+            Self::DouyinGame => Wire {
+                kind: Kind::DouyinGame,
+                parameters: Parameters::Query,
+                ..of_douyin
+            },
+            Self::Qq => of_qq,
+            Self::Kuaishou => Wire {
+                kind: Kind::Kuaishou,
+                parameters: Parameters::Form,
+                names: ["app_id", "app_secret", "js_code"],
+                has_grant_type: false,
+                no_parameter: 100_200_100,
+                no_app: 100_200_101,
+                no_secret: 100_200_101,
+                no_code: 100_200_105,
+            },
+            Self::Bilibili => Wire {
+                kind: Kind::Bilibili,
+                ..of_qq
+            },
+            _ => return None,
+        })
+    }
+
+    /// Whether the endpoint is of another platform than WeChat.
+    pub(super) fn is_of_other_platform(self) -> bool {
+        self.wire().is_some()
+    }
+
+    /// Whether the parameters of the call are in the query of a GET.
+    pub(super) fn is_asked_by_query(self) -> bool {
+        self.wire()
+            .is_some_and(|wire| wire.parameters == Parameters::Query)
+    }
+
+    /// The refusal of a call by another HTTP method.
+    pub(super) fn wrong_method(self) -> Option<Refusal> {
+        Some(Refusal(self.wire()?.no_parameter))
+    }
+}
+
+/// The AppID and the code of a call, as far as they can be read. `None` for an endpoint of WeChat.
+pub(super) fn named(
+    endpoint: Endpoint,
+    query: &Params,
+    body: &[u8],
+) -> Option<[Option<String>; 2]> {
+    let wire = endpoint.wire()?;
+    let [app, _, code] = values(&wire, query, body);
+    Some([app, code])
+}
+
+fn values(wire: &Wire, query: &Params, body: &[u8]) -> [Option<String>; 3] {
+    match wire.parameters {
+        Parameters::Query => wire.names.map(|name| query.first(name).map(str::to_owned)),
+        Parameters::Form => {
+            let form = Params::parse(str::from_utf8(body).unwrap_or_default());
+            wire.names.map(|name| form.first(name).map(str::to_owned))
+        }
+        Parameters::Json => {
+            let members = json_object(body).unwrap_or_default();
+            wire.names
+                .map(|name| text(&members, name).map(str::to_owned))
+        }
+    }
+}
+
+impl World {
+    /// Answers the call of another platform.
+    pub(super) fn other_platform(&self, call: &Call<'_>) -> Result<String, Refusal> {
+        let wire = call.endpoint.wire().ok_or(Refusal(-1))?;
+        let content_type = match wire.parameters {
+            Parameters::Query => None,
+            Parameters::Json => Some(JSON),
+            Parameters::Form => Some(FORM),
+        };
+        if content_type.is_some_and(|wanted| call.content_type != Some(wanted)) {
+            return Err(Refusal(wire.no_parameter));
+        }
+        let is_exchange = call.params.first("grant_type") == Some("authorization_code");
+        let [Some(id), Some(secret), Some(code)] = values(&wire, call.params, call.body) else {
+            return Err(Refusal(wire.no_parameter));
+        };
+        if wire.has_grant_type && !is_exchange {
+            return Err(Refusal(wire.no_parameter));
+        }
+        let app = self
+            .app(&id)
+            .filter(|app| self.apps[*app].kind == wire.kind);
+        let app = app.ok_or(Refusal(wire.no_app))?;
+        if !self.terms.of(app).secrets.contains(&secret) {
+            return Err(Refusal(wire.no_secret));
+        }
+        let session = self.exchange(&code, app, call.now);
+        let session = session.map_err(|_| Refusal(wire.no_code))?;
+        Ok(success(wire.kind, session).to_string())
+    }
+}
+
+fn success(kind: Kind, session: Session) -> Value {
+    let Session {
+        session_key,
+        openid,
+        unionid,
+    } = session;
+    match kind {
+        Kind::Douyin => json!({
+            "err_no": 0,
+            "err_tips": "success",
+            "log_id": "20261130120000000000000000000000AB",
+            "data": {"session_key": session_key, "openid": openid, "anonymous_openid": "", "unionid": unionid.unwrap_or_default()},
+        }),
+        Kind::DouyinGame => json!({
+            "error": 0, "session_key": session_key, "openid": openid, "anonymous_openid": "", "unionid": unionid.unwrap_or_default(),
+        }),
+        Kind::Kuaishou => json!({"result": 1, "session_key": session_key, "open_id": openid}),
+        _ => {
+            let mut answer = json!({"openid": openid, "session_key": session_key});
+            if let Some(unionid) = unionid {
+                answer["unionid"] = unionid.into();
+            }
+            answer
+        }
+    }
+}
+
+/// The answer of another platform with this error number; `None` for an endpoint of WeChat.
+pub(super) fn failure(endpoint: Endpoint, number: i32) -> Option<Value> {
+    let word = match number {
+        40018 | 40029 | 100_200_105 => "bad code",
+        40017 | 40125 => "bad secret",
+        40013 | 40015 => "bad appid",
+        -1 => "system error",
+        _ => "bad parameters",
+    };
+    Some(match endpoint.wire()?.kind {
+        Kind::Douyin => json!({
+            "err_no": number,
+            "err_tips": word,
+            "log_id": "20261130120000000000000000000000AB",
+            "data": {"session_key": "", "openid": "", "anonymous_openid": "", "unionid": ""},
+        }),
+        Kind::DouyinGame => {
+            json!({"errcode": number, "errmsg": word, "error": 3, "message": word})
+        }
+        Kind::Kuaishou => json!({"result": number, "error": word, "error_msg": word}),
+        _ => json!({"errcode": number, "errmsg": word}),
+    })
+}
+
+/// The answer in the form of the fault ([`Form::is_form`]).
+pub(super) fn reshaped(form: Form, body: &[u8]) -> Vec<u8> {
+    let Ok(Value::Object(mut answer)) = serde_json::from_slice(body) else {
+        return body.into();
+    };
+    let mut marked = Vec::new();
+    match form {
+        Form::ByteOrderMark => marked.extend("\u{feff}".as_bytes()),
+        Form::NoData => {
+            answer.insert("data".into(), Value::Null);
+        }
+        Form::QuotedNumbers => {
+            for value in answer.values_mut().filter(|value| value.is_number()) {
+                *value = value.to_string().into();
+            }
+        }
+        Form::EmptyUnionid => set(&mut answer, "unionid", "".into()),
+        Form::NullUnionid => set(&mut answer, "unionid", Value::Null),
+        Form::Anonymous => {
+            set(&mut answer, "anonymous_openid", "a-device".into());
+            for name in ["openid", "open_id"] {
+                set(&mut answer, name, "".into());
+            }
+        }
+        _ => {}
+    }
+    marked.extend(Value::Object(answer).to_string().into_bytes());
+    marked
+}
+
+/// Sets a member where the person's members are.
+fn set(answer: &mut Map<String, Value>, name: &str, value: Value) {
+    let members = match answer.get_mut("data") {
+        Some(Value::Object(data)) => data,
+        _ => answer,
+    };
+    members.insert(name.to_owned(), value);
+}
+
+/// The id and the unionid of a person in an app of another platform, in that platform's letters;
+/// `None` for an app of WeChat.
+pub(super) fn ids(app: &App, name: &str) -> Option<[String; 2]> {
+    let openid = hash(&format!("openid\0{}\0{name}", app.id));
+    let union = |platform: &str| hash(&format!("unionid of {platform}\0{name}"));
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02X}")).collect() };
+    Some(match app.kind {
+        Kind::Douyin | Kind::DouyinGame => {
+            // In the form of a UUID.
+            let digits = hex(&union("douyin")[..16]).to_lowercase();
+            let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]);
+            let openid = format!("_000{}", URL_SAFE_NO_PAD.encode(&openid[..24]));
+            [openid, parts.join("-")]
+        }
+        Kind::Qq => [
+            hex(&openid[..16]),
+            format!("UID_{}", hex(&union("qq")[..16])),
+        ],
+        Kind::Kuaishou => [
+            format!("f{}", URL_SAFE_NO_PAD.encode(&openid[..20])),
+            String::new(),
+        ],
+        Kind::Bilibili => [hex(&openid[..16]).to_lowercase(), String::new()],
+        _ => return None,
+    })
+}
+
+fn hash(of: &str) -> [u8; 32] {
+    let hash = digest::digest(&digest::SHA256, of.as_bytes());
+    hash.as_ref().try_into().expect("a SHA-256 has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use actix_web::http::Method;
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::now;
+    use crate::people::Purpose;
+
+    const APPS: [&str; 6] = [
+        "tt1:s3cret-of-tt1:douyin",
+        "tt2:s3cret-of-tt2:douyin_game",
+        "101:s3cret-of-101:qq",
+        "ks1:s3cret-of-ks1:kuaishou",
+        "bi1:s3cret-of-bi1:bilibili",
+        "wx1:s3cret-of-wx1",
+    ];
+    const ENDPOINTS: [Endpoint; 5] = [
+        Endpoint::Douyin,
+        Endpoint::DouyinGame,
+        Endpoint::Qq,
+        Endpoint::Kuaishou,
+        Endpoint::Bilibili,
+    ];
+
+    fn world() -> Arc<World> {
+        let apps = APPS.map(|app| app.parse().expect("an app"));
+        World::new(apps.into(), 1)
+    }
+
+    fn code(world: &World, app: usize) -> String {
+        let names = ["lin".to_owned()];
+        world
+            .mint_codes(Purpose::Login, &names, app, now())
+            .remove(0)
+    }
+
+    /// The answer to a call as the platform wants it, with these values.
+    fn asked(world: &World, endpoint: Endpoint, values: [&str; 3]) -> Value {
+        let wire = endpoint.wire().expect("another platform");
+        let mut query = Vec::new();
+        let mut members = Map::new();
+        for (name, value) in wire.names.into_iter().zip(values) {
+            query.push(format!("{name}={value}"));
+            members.insert(name.to_owned(), value.into());
+        }
+        if wire.has_grant_type {
+            query.push("grant_type=authorization_code".to_owned());
+        }
+        let query = query.join("&");
+        let (query, content_type, body) = match wire.parameters {
+            Parameters::Query => (query, None, String::new()),
+            Parameters::Form => (String::new(), Some(FORM), query),
+            Parameters::Json => {
+                let body = Value::Object(members).to_string();
+                (String::new(), Some(JSON), body)
+            }
+        };
+        answered(
+            world,
+            endpoint,
+            &endpoint.method(),
+            &query,
+            content_type,
+            &body,
+        )
+    }
+
+    fn answered(
+        world: &World,
+        endpoint: Endpoint,
+        method: &Method,
+        query: &str,
+        content_type: Option<&str>,
+        body: &str,
+    ) -> Value {
+        let answer = world.answer(&Call {
+            endpoint,
+            method,
+            params: &Params::parse(query),
+            content_type,
+            body: body.as_bytes(),
+            now: now(),
+        });
+        serde_json::from_slice(&answer.body).expect("JSON")
+    }
+
+    fn number(answer: &Value) -> Option<i64> {
+        let mut names = ["err_no", "errcode", "result"].into_iter();
+        names.find_map(|name| answer[name].as_i64())
+    }
+
+    #[test]
+    fn each_platform_names_the_person_once_in_its_own_form() {
+        let world = world();
+        let mut openids = Vec::new();
+        for (app, endpoint) in ENDPOINTS.into_iter().enumerate() {
+            let id = world.apps[app].id.to_string();
+            let secret = world.apps[app].secret.clone();
+            let code = code(&world, app);
+            let answer = asked(&world, endpoint, [&id, &secret, &code]);
+            let data = if endpoint == Endpoint::Douyin {
+                assert_eq!(answer["err_no"], 0);
+                &answer["data"]
+            } else {
+                &answer
+            };
+            let openid = data["openid"].as_str().or(data["open_id"].as_str());
+            openids.push(openid.expect("an id").to_owned());
+            assert_eq!(data["session_key"].as_str().map(str::len), Some(24));
+            let again = asked(&world, endpoint, [&id, &secret, &code]);
+            let spent = endpoint.wire().expect("a wire").no_code;
+            assert_eq!(number(&again), Some(spent.into()), "{again}");
+        }
+        assert!(
+            openids[0].starts_with("_000") && openids[0].len() == 36,
+            "{openids:?}"
+        );
+        assert_eq!(openids[2].len(), 32);
+        openids.sort();
+        openids.dedup();
+        assert_eq!(openids.len(), ENDPOINTS.len());
+    }
+
+    #[test]
+    fn unionids_are_one_for_a_platform_and_never_those_of_another() {
+        let ids = APPS.map(|app| {
+            let app: App = app.parse().expect("an app");
+            ids(&app, "lin").map(|[_, unionid]| unionid)
+        });
+        let [douyin, game, qq, kuaishou, bilibili, wechat] = ids;
+        assert_eq!(douyin, game);
+        assert_eq!(douyin.map(|unionid| unionid.len()), Some(36));
+        assert!(qq.is_some_and(|unionid| unionid.starts_with("UID_")));
+        assert_eq!(
+            [kuaishou, bilibili],
+            [Some(String::new()), Some(String::new())]
+        );
+        assert_eq!(wechat, None);
+    }
+
+    #[test]
+    fn each_mistake_has_its_number() {
+        for (app, endpoint) in ENDPOINTS.into_iter().enumerate() {
+            let world = world();
+            let wire = endpoint.wire().expect("a wire");
+            let id = world.apps[app].id.to_string();
+            let secret = world.apps[app].secret.clone();
+            let good = code(&world, app);
+            let of_wechat = code(&world, 5);
+            let names = ["lin".to_owned()];
+            let old = now() - TimeDelta::minutes(5);
+            let expired = world.mint_codes(Purpose::Login, &names, app, old).remove(0);
+            for (values, wanted) in [
+                (["", &*secret, &*good], wire.no_parameter),
+                ([&*id, "", &*good], wire.no_parameter),
+                ([&*id, &*secret, ""], wire.no_parameter),
+                (["tt9", &*secret, &*good], wire.no_app),
+                (["wx1", "s3cret-of-wx1", &*of_wechat], wire.no_app),
+                ([&*id, "another-secret", &*good], wire.no_secret),
+                ([&*id, &*secret, "made-up"], wire.no_code),
+                ([&*id, &*secret, &*of_wechat], wire.no_code),
+                ([&*id, &*secret, &*expired], wire.no_code),
+            ] {
+                let answer = asked(&world, endpoint, values);
+                assert_eq!(number(&answer), Some(wanted.into()), "{values:?}: {answer}");
+            }
+            let other_method = if endpoint.method() == Method::GET {
+                Method::POST
+            } else {
+                Method::GET
+            };
+            let answer = answered(&world, endpoint, &other_method, "", None, "");
+            assert_eq!(number(&answer), Some(wire.no_parameter.into()), "{answer}");
+            let query = format!("appid={id}&secret={secret}&js_code={good}&code={good}");
+            let answer = answered(&world, endpoint, &endpoint.method(), &query, None, &query);
+            if endpoint != Endpoint::DouyinGame {
+                assert_eq!(number(&answer), Some(wire.no_parameter.into()), "{answer}");
+            }
+        }
+    }
+
+    #[test]
+    fn wechat_knows_no_app_of_another_platform() {
+        let world = world();
+        let code = code(&world, 0);
+        let query =
+            format!("appid=tt1&secret=s3cret-of-tt1&js_code={code}&grant_type=authorization_code");
+        let answer = answered(
+            &world,
+            Endpoint::Code2Session,
+            &Method::GET,
+            &query,
+            None,
+            "",
+        );
+        assert_eq!(number(&answer), Some(40013), "{answer}");
+    }
+
+    #[test]
+    fn a_form_changes_the_answer_and_nothing_else() {
+        let body = json!({"err_no": 0, "data": {"openid": "o", "unionid": "u"}}).to_string();
+        for (form, wanted) in [
+            (
+                Form::QuotedNumbers,
+                r#"{"data":{"openid":"o","unionid":"u"},"err_no":"0"}"#,
+            ),
+            (
+                Form::EmptyUnionid,
+                r#"{"data":{"openid":"o","unionid":""},"err_no":0}"#,
+            ),
+            (
+                Form::NullUnionid,
+                r#"{"data":{"openid":"o","unionid":null},"err_no":0}"#,
+            ),
+            (Form::NoData, r#"{"data":null,"err_no":0}"#),
+            (
+                Form::ByteOrderMark,
+                "\u{feff}{\"data\":{\"openid\":\"o\",\"unionid\":\"u\"},\"err_no\":0}",
+            ),
+        ] {
+            let reshaped = reshaped(form, body.as_bytes());
+            assert_eq!(String::from_utf8_lossy(&reshaped), wanted);
+        }
+        let anonymous = reshaped(Form::Anonymous, body.as_bytes());
+        let anonymous: Value = serde_json::from_slice(&anonymous).expect("JSON");
+        assert_eq!(anonymous["data"]["openid"], "");
+        assert_eq!(anonymous["data"]["anonymous_openid"], "a-device");
+    }
+}
