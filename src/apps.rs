@@ -6,12 +6,15 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use wxmint_ids::{AppId, Platform};
-use wxmint_wechat::{App, AppKind, PaymentKey};
+use wxmint_ids::{AppId, Platform, UnionScope};
+use wxmint_wechat::{App, AppExchanger, AppKind, PaymentKey};
 
 pub use self::files::is_copy;
 use self::source::LastKnown;
@@ -128,6 +131,15 @@ impl Apps {
         } else {
             keys.production.as_ref()
         }
+    }
+
+    /// The scopes of all unionids of the apps: WeChat's, and those of other platforms.
+    pub fn union_scopes(&self) -> BTreeSet<UnionScope> {
+        let of_platforms = self.iter().filter_map(|app| match &app.exchanger {
+            AppExchanger::Platform(app) => Some(app.unions.clone()),
+            AppExchanger::Secret(_) | AppExchanger::Component(_) => None,
+        });
+        of_platforms.chain([UnionScope::default()]).collect()
     }
 
     /// The platform of this app. `None` if it is not configured.

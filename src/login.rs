@@ -35,6 +35,7 @@ mod issuance;
 mod limits;
 mod login_record;
 mod operator;
+mod other_platforms;
 mod parts;
 mod phone_numbers;
 mod policy;
@@ -53,7 +54,7 @@ use wxmint_telemetry::Step;
 
 pub use self::account_check::{AccountCheck, AccountCheckError};
 pub use self::admission::Admission;
-pub use self::app_calls::AppCalls;
+pub use self::app_calls::{AppCalls, check_is_mini_program_of_wechat};
 pub use self::attempt::{Attempt, AuditContext};
 pub use self::binder::{BindError, Binder, FreePlace, SettledState, UnionIdLink};
 pub use self::client_tokens::{client_tag, is_of_client};
@@ -61,7 +62,7 @@ pub use self::credentials::Credentials;
 pub use self::deserted_users::DesertedUsers;
 pub use self::error::{
     AppCallError, AppRefusal, CountError, LimitReached, LoginError, NotListed, OperatorError,
-    RequestError, ServiceError, TokenActionError, Unavailable, WeChatRefusal,
+    PlatformRefusal, RequestError, ServiceError, TokenActionError, Unavailable, WeChatRefusal,
 };
 pub use self::exchange::release_code;
 use self::exchanged_login::ExchangedLogin;
@@ -70,6 +71,7 @@ pub use self::issuance::Issuance;
 pub(crate) use self::limits::IP;
 pub use self::limits::{DEVICE, LoginLimits, OPENID, USERNAME};
 pub use self::operator::{Erased, FoundUser, Operator, ShownBinding, ShownPerson, ShownUser};
+pub use self::other_platforms::OtherPlatforms;
 pub use self::parts::LoginParts;
 pub use self::phone_numbers::{PhoneNumberError, PhoneNumbers};
 pub use self::policy::LoginPolicy;

@@ -1,12 +1,13 @@
-//! Shows the metrics what other crates report: the calls of Redis and of WeChat, the state of Redis,
+//! Shows the metrics what other crates report: the calls of Redis, WeChat and other platforms, the state of Redis,
 //! and the signing keys. `wxmint_telemetry` does not know those crates, so that the HTTP server
 //! compiles without them.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, Platform};
 use wxmint_keys::rotation::{KeyLife, states};
+use wxmint_platforms::PlatformError;
 use wxmint_redis_link::State;
 use wxmint_telemetry::{Metrics, RedisState, ShownKey, WeChatOutcome};
 use wxmint_wechat::CallError;
@@ -29,6 +30,19 @@ impl wxmint_wechat::Observer for CallMetrics {
         took: Duration,
     ) {
         self.0.wechat_call_ended(api, app, outcome(error), took);
+    }
+}
+
+impl wxmint_platforms::Observer for CallMetrics {
+    fn call_ended(
+        &self,
+        platform: Platform,
+        app: &AppId,
+        error: Option<&PlatformError>,
+        took: Duration,
+    ) {
+        let error = error.map(PlatformError::label);
+        self.0.platform_call_ended(platform, app, error, took);
     }
 }
 

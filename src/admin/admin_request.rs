@@ -7,11 +7,12 @@ use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use wxmint_http::{Answer, Done, Problem, origin, private, run_to_completion};
-use wxmint_ids::{AppId, InvalidId, Person, Platform, UserId};
+use wxmint_ids::{AppId, InvalidId, Person, UserId};
 use wxmint_keys::vault::Vault;
 use wxmint_telemetry::audit::{Activity, Event};
 
 use super::tokens::{CurrentAdminTokens, Holder, Right};
+use crate::apps::Apps;
 use crate::login::{LoginParts, Operator, OperatorError};
 use crate::refusals::Refusal;
 
@@ -62,9 +63,13 @@ impl<T: Target> AdminRequest<T> {
     ) -> Result<Self, Problem> {
         let mut event = Event::new(Activity::request(action), origin(request));
         let path = request.match_info().load().unwrap_or_default();
-        let target = T::named_by(&path, &mut event, &operating.login.vault.load_full());
+        let apps = operating.login.apps.all();
+        let known = Known {
+            apps: &apps,
+            vault: &operating.login.vault.load_full(),
+        };
+        let target = T::named_by(&path, &mut event, &known);
         if let Some(app) = &event.app {
-            let apps = operating.login.apps.all();
             event.platform = apps.platform(app);
             event.app_kind = apps.kind_label(app);
         }
@@ -198,11 +203,17 @@ pub(crate) struct Parts {
     openid: String,
 }
 
+/// The apps in use, and the vault that names persons in the audit log.
+pub(crate) struct Known<'a> {
+    apps: &'a Apps,
+    vault: &'a Vault,
+}
+
 /// The user, app or person that a request concerns, as its path names it.
 pub(crate) trait Target: Sized + 'static {
     /// Reads the target from the path, and names it in the audit event: the user, the app and the
     /// person, but never an openid.
-    fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem>;
+    fn named_by(path: &Parts, event: &mut Event, known: &Known<'_>) -> Result<Self, Problem>;
 }
 
 fn part<T: FromStr<Err = InvalidId>>(text: &str, name: &str) -> Result<T, Problem> {
@@ -212,40 +223,43 @@ fn part<T: FromStr<Err = InvalidId>>(text: &str, name: &str) -> Result<T, Proble
 
 /// The target of a request that concerns neither a user nor a person.
 impl Target for () {
-    fn named_by(_: &Parts, _: &mut Event, _: &Vault) -> Result<Self, Problem> {
+    fn named_by(_: &Parts, _: &mut Event, _: &Known<'_>) -> Result<Self, Problem> {
         Ok(())
     }
 }
 
 impl Target for UserId {
-    fn named_by(path: &Parts, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
+    fn named_by(path: &Parts, event: &mut Event, _: &Known<'_>) -> Result<Self, Problem> {
         part(&path.user_id, "user id").inspect(|user| event.user = Some(Self::clone(user)))
     }
 }
 
 impl Target for AppId {
-    fn named_by(path: &Parts, event: &mut Event, _: &Vault) -> Result<Self, Problem> {
+    fn named_by(path: &Parts, event: &mut Event, _: &Known<'_>) -> Result<Self, Problem> {
         part(&path.appid, "AppID").inspect(|app| event.app = Some(Self::clone(app)))
     }
 }
 
 impl Target for (UserId, AppId) {
-    fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
+    fn named_by(path: &Parts, event: &mut Event, known: &Known<'_>) -> Result<Self, Problem> {
         Ok((
-            UserId::named_by(path, event, vault)?,
-            AppId::named_by(path, event, vault)?,
+            UserId::named_by(path, event, known)?,
+            AppId::named_by(path, event, known)?,
         ))
     }
 }
 
 impl Target for Person {
-    fn named_by(path: &Parts, event: &mut Event, vault: &Vault) -> Result<Self, Problem> {
+    fn named_by(path: &Parts, event: &mut Event, known: &Known<'_>) -> Result<Self, Problem> {
+        let app = part(&path.appid, "AppID")?;
         let person = Self {
-            platform: Platform::WeChat,
-            app: part(&path.appid, "AppID")?,
+            // An app that has left the configuration was of WeChat, as far as anybody can tell.
+            platform: known.apps.platform(&app).unwrap_or_default(),
+            app,
             openid: part(&path.openid, "openid")?,
         };
-        (event.app, event.person) = (Some(person.app.clone()), Some(vault.audit_name(&person)));
+        event.app = Some(person.app.clone());
+        event.person = Some(known.vault.audit_name(&person));
         Ok(person)
     }
 }

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Deserialize;
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, Platform, UnionScope};
+use wxmint_platforms::{gives_unionids, is_supported};
 use wxmint_upstream::site;
-use wxmint_wechat::{App, AppExchanger, AppKind, AppSecret, PaymentKey};
+use wxmint_wechat::{
+    App, AppExchanger, AppKind, AppSecret, PaymentKey, PlatformApp, PlatformSecret,
+};
 use zeroize::Zeroizing;
 
 use super::{Apps, Configured, PaymentKeys};
@@ -133,7 +136,7 @@ fn read(id: AppId, path: &Path) -> Result<Configured, Message> {
         return Err(fault(path, message!(still_holds_its_placeholder)));
     }
     if text.trim_start().starts_with('{') {
-        return Written::read(text, id).map_err(|wrong| fault(path, wrong));
+        return read_object(text, id).map_err(|wrong| fault(path, wrong));
     }
     Ok(App::mini_program(
         id,
@@ -143,10 +146,36 @@ fn read(id: AppId, path: &Path) -> Result<Configured, Message> {
     .into())
 }
 
-/// The file of an app that is more than a secret.
+/// The platform that the file of an app names.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    platform: Option<String>,
+}
+
+/// The file of an app of another platform than WeChat.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenForPlatform {
+    #[serde(rename = "platform")]
+    _platform: String,
+    secret: Zeroizing<String>,
+    #[serde(default)]
+    game: bool,
+    #[serde(default)]
+    origins: Vec<String>,
+    #[serde(default)]
+    unionid_required: bool,
+    #[serde(default)]
+    unionid_scope: Option<String>,
+}
+
+/// The file of an app of WeChat that is more than a secret.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    #[serde(default, rename = "platform")]
+    _platform: Option<String>,
     kind: AppKind,
     secret: Zeroizing<String>,
     #[serde(default)]
@@ -159,8 +188,86 @@ struct Written {
     payment_key_sandbox: Option<Zeroizing<String>>,
 }
 
+/// Reads the file as its platform has it. An error does not repeat `serde_json`'s message, which may
+/// quote the secret.
+fn read_object(text: &str, id: AppId) -> Result<Configured, Message> {
+    let Named { platform } = serde_json::from_str(text)
+        .map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
+    let platform = match platform.as_deref().map(str::parse) {
+        None | Some(Ok(Platform::WeChat)) => return Written::read(text, id),
+        Some(Ok(platform)) => platform,
+        Some(Err(_)) => return Err(at(text, "/platform", message!(has_unknown_platform))),
+    };
+    WrittenForPlatform::read(text, id, platform)
+}
+
+fn at(text: &str, place: &str, wrong: Message) -> Message {
+    message!(see_line, wrong, line_of(text, place))
+}
+
+fn sites(text: &str, origins: &[String]) -> Result<Vec<String>, Message> {
+    let sites = origins.iter().enumerate().map(|(number, origin)| {
+        site(origin).ok_or_else(|| {
+            let place = format!("/origins/{number}");
+            at(text, &place, message!(origins_are_no_https_sites))
+        })
+    });
+    sites.collect()
+}
+
+impl WrittenForPlatform {
+    fn read(text: &str, id: AppId, platform: Platform) -> Result<Configured, Message> {
+        let Self {
+            secret,
+            game,
+            origins,
+            unionid_required,
+            unionid_scope,
+            ..
+        } = serde_json::from_str(text).map_err(|error| {
+            message!(is_no_object_of_platform_app, error.line(), error.column())
+        })?;
+        if !is_supported(platform, game) {
+            return Err(if is_supported(platform, false) {
+                at(text, "/game", message!(is_no_game_of_platform))
+            } else {
+                at(text, "/platform", message!(has_unknown_platform))
+            });
+        }
+        if unionid_required && !gives_unionids(platform) {
+            let place = "/unionid_required";
+            return Err(at(text, place, message!(requires_unionid_of_platform)));
+        }
+        let secret: PlatformSecret = secret
+            .parse()
+            .map_err(|wrong| at(text, "/secret", message!(has_wrong_secret, wrong)))?;
+        let word = unionid_scope.as_deref().unwrap_or(platform.name());
+        let unions = UnionScope::new(platform, word).map_err(|wrong| {
+            at(
+                text,
+                "/unionid_scope",
+                message!(has_wrong_unionid_scope, wrong),
+            )
+        })?;
+        Ok(Configured {
+            app: App {
+                id,
+                kind: AppKind::MiniProgram,
+                exchanger: AppExchanger::Platform(PlatformApp {
+                    platform,
+                    is_game: game,
+                    secret,
+                    unions,
+                }),
+            },
+            origins: sites(text, &origins)?,
+            unionid_required,
+            payment_keys: PaymentKeys::default(),
+        })
+    }
+}
+
 impl Written {
-    /// The error does not repeat `serde_json`'s message, which may quote the secret.
     fn read(text: &str, id: AppId) -> Result<Configured, Message> {
         let Self {
             kind,
@@ -169,21 +276,14 @@ impl Written {
             unionid_required,
             payment_key,
             payment_key_sandbox,
+            ..
         } = serde_json::from_str(text)
             .map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
-        let at = |place: &str, wrong: Message| message!(see_line, wrong, line_of(text, place));
+        let at = |place: &str, wrong: Message| at(text, place, wrong);
         let secret: AppSecret = secret
             .parse()
             .map_err(|wrong| at("/secret", message!(has_wrong_secret, wrong)))?;
-        let origins = origins.iter().enumerate().map(|(number, origin)| {
-            site(origin).ok_or_else(|| {
-                at(
-                    &format!("/origins/{number}"),
-                    message!(origins_are_no_https_sites),
-                )
-            })
-        });
-        let origins = origins.collect::<Result<_, _>>()?;
+        let origins = sites(text, &origins)?;
         let parse_payment_key = |place, written: Option<Zeroizing<String>>| {
             let parsed = written.map(|key| key.parse::<PaymentKey>()).transpose();
             match parsed {

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use wxmint_ids::Platform;
 use wxmint_wechat::App;
 
 use super::files::{Found, names_in};
@@ -54,8 +55,8 @@ impl CurrentApps {
         })
     }
 
-    /// Puts these apps without an AppSecret in use, in place of the previous ones. An app that has
-    /// a secret stays as it is.
+    /// Puts these apps in use, for which a third-party platform acts, in place of the previous ones.
+    /// An app that a file configures stays as it is.
     pub fn from_elsewhere_are(&self, apps: impl IntoIterator<Item = App>) {
         let mut known = self.known.lock();
         known.from_elsewhere = apps.into_iter().collect();
@@ -63,7 +64,7 @@ impl CurrentApps {
         let own = before
             .0
             .values()
-            .filter(|configured| configured.app.secret().is_some())
+            .filter(|configured| !configured.app.is_of_component())
             .cloned();
         self.put(
             &before,
@@ -188,7 +189,8 @@ const SEVERAL: &str = "several apps are configured now: a login that names none 
 pub const IGNORED: &str = "is ignored, because its name is that of a copy which an editor has left";
 
 fn warn_of_unusual<'a>(apps: impl Iterator<Item = &'a App>) {
-    for app in apps.filter(|app| !app.id.is_usual()) {
+    let of_wechat = apps.filter(|app| app.platform() == Platform::WeChat);
+    for app in of_wechat.filter(|app| !app.id.is_usual()) {
         tracing::warn!(appid = %app.id, "this AppID does not look like WeChat's: wx and 16 hexadecimal digits");
     }
 }

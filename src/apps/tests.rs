@@ -396,6 +396,70 @@ fn an_app_with_a_secret_that_is_also_a_merchants_keeps_its_secret_when_files_are
 }
 
 #[test]
+fn an_app_of_another_platform_stays_when_merchants_come_and_is_named_by_its_file() {
+    let watched = Watched::with(&[ONE]);
+    let file = format!(r#"{{"platform":"qq","secret":"{SECRET}+/=","unionid_scope":"shops"}}"#);
+    watched.write("1112223334", &file);
+    assert_eq!(watched.look_twice(), Ok(true));
+    watched.current.from_elsewhere_are([]);
+    let apps = watched.current.all();
+    let app = apps.choose(Some(&id("1112223334")), None).expect("the app");
+    assert_eq!(app.platform(), Platform::Qq);
+    assert!(app.secret().is_none(), "no AppSecret of WeChat");
+    let scopes: Vec<_> = apps.union_scopes().iter().map(UnionScope::prefix).collect();
+    assert_eq!(scopes, ["", "qq/shops:"]);
+    for (members, told) in [
+        (
+            r#""platform":"huawei","secret":"hunter2-hunter2""#,
+            "none of wechat, douyin",
+        ),
+        (
+            r#""platform":"QQ","secret":"hunter2-hunter2""#,
+            "none of wechat, douyin",
+        ),
+        (
+            r#""platform":"qq","secret":"hunter2""#,
+            "8 to 256 visible ASCII",
+        ),
+        (
+            r#""platform":"qq","secret":"hunter2 hunter2""#,
+            "8 to 256 visible ASCII",
+        ),
+        (
+            r#""platform":"qq","secret":"hunter2-hunter2","game":true"#,
+            "only apps of Douyin",
+        ),
+        (
+            r#""platform":"qq","secret":"hunter2-hunter2","kind":"website""#,
+            "`unionid_scope`: see line 1",
+        ),
+        (
+            r#""platform":"qq","secret":"hunter2-hunter2","unionid_scope":"a:b""#,
+            "has a `unionid_scope`",
+        ),
+        (
+            r#""platform":"qq","secret":"hunter2-hunter2","origins":["*"]"#,
+            "has in `origins`",
+        ),
+        (
+            r#""platform":"kuaishou","secret":"hunter2-hunter2","unionid_required":true"#,
+            "gives no unionids",
+        ),
+        (r#""platform":7,"secret":"hunter2-hunter2""#, "see line 1"),
+    ] {
+        watched.write("1112223334", &format!("{{{members}}}"));
+        let fault = watched.look_twice().expect_err(members);
+        assert!(
+            fault.contains(told) && !fault.contains("hunter2"),
+            "{members}: {fault}"
+        );
+        let apps = watched.current.all();
+        let app = apps.choose(Some(&id("1112223334")), None).expect("the app");
+        assert_eq!(app.platform(), Platform::Qq, "it stays as it was");
+    }
+}
+
+#[test]
 fn a_login_in_flight_keeps_its_apps() {
     let watched = Watched::with(&[ONE]);
     let kept = watched.current.all();

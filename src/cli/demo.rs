@@ -246,6 +246,7 @@ fn settings(
         ("WXMINT_VAULT_KEY_FILE", "(made for this demo)".to_owned()),
         ("WXMINT_ACCOUNTS", format!("http://{accounts}")),
         ("WXMINT_WECHAT_URL", format!("http://{wechat}")),
+        ("WXMINT_OTHER_PLATFORMS_URL", format!("http://{wechat}")),
         // A login on a second phone revokes the first phone's token.
         ("WXMINT_SINGLE_SESSION", "true".to_owned()),
         ("WXMINT_LOG_FORMAT", "text".to_owned()),

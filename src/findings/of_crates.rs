@@ -3,6 +3,7 @@
 
 use wxmint_ids::{InvalidForeignId, InvalidId, InvalidIdKey};
 use wxmint_keys::vault::VaultError;
+use wxmint_platforms::PlatformError;
 use wxmint_redis_link::WrongUrl;
 use wxmint_upstream::FetchError;
 use wxmint_verify::revocations::{MAX_PAGE, PageRefused};
@@ -21,6 +22,10 @@ in_chinese! {
         KeyError::NoneSigning { earliest } => "还没有密钥可以签名：最早的 `nbf` 是 {earliest}",
         KeyError::Revoked => "签名密钥已被吊销：见 `wxmint doctor`",
         KeyError::Crypto(what) => "密码库操作失败：{what}";
+    &PlatformError:
+        PlatformError::Refused { platform, number, .. } => "{platform} 返回错误 {number}",
+        PlatformError::NotSent { platform, reason, .. } => "无法向 {platform} 发出请求：{reason}",
+        PlatformError::Unanswered { platform, reason } => "{platform} 没有给出可用的响应：{reason}";
     &FetchError:
         FetchError::NotSent(reason) => "无法发出请求：{reason}",
         FetchError::Unanswered(reason) => "{reason}";

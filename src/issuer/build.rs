@@ -1,14 +1,14 @@
 //! Builds the issuer: reads and checks what the settings name, or says why it cannot start; then
 //! the state that all workers share, and the state of each worker thread.
 
-use std::sync::Arc;
-use std::{convert::Infallible, io, num::NonZero, thread};
+use std::{convert::Infallible, io, num::NonZero, rc::Rc, sync::Arc, thread};
 
 use arc_swap::ArcSwap;
 use wxmint_http::{Readiness, TrustedProxies};
 use wxmint_ids::IdKey;
 use wxmint_keys::token::Minter;
 use wxmint_keys::{KeyRing, KeySet, vault::Vault};
+use wxmint_platforms::Platforms;
 use wxmint_store::{RevocationStream, Store, StoreAccess};
 use wxmint_telemetry::Metrics;
 use wxmint_upstream::{HttpClientError, Tls};
@@ -21,7 +21,7 @@ use crate::accounts::{Accounts, Auto, FileAccounts, ServiceAccounts, UsersFile};
 use crate::admin::{AdminTokens, CurrentAdminTokens};
 use crate::findings::{Finding, Message};
 use crate::identities::PeerKeys;
-use crate::login::{LoginParts, LoginPolicy, UserIds};
+use crate::login::{CodeExchangers, LoginParts, LoginPolicy, OtherPlatforms, UserIds};
 use crate::oauth::clients::Clients;
 use crate::oauth::{CLIENTS_FILE, MAKE_CLIENTS, OAuth};
 use crate::observers::CallMetrics;
@@ -175,11 +175,18 @@ impl Issuer {
             settings.token_ttl,
             Arc::clone(&keys),
         );
+        let platform = settings
+            .other_platforms_url
+            .is_none()
+            .then(|| apps.all().iter().find_map(Platforms::origin))
+            .flatten();
         let reached = settings
             .jwks_peers
             .iter()
             .chain(settings.accounts.url())
-            .chain([&settings.wechat_url]);
+            .chain([&settings.wechat_url])
+            .chain(&settings.other_platforms_url)
+            .chain(&platform);
         let issuer = Self {
             verifier: caller::verifier(&settings, settings.audience.clone()),
             oldest_token: OldestToken::default(),
@@ -277,6 +284,7 @@ impl Issuer {
         let Settings {
             wechat_url,
             wechat_proxy,
+            other_platforms_url,
             ..
         } = &self.settings;
         Ok(LoginParts {
@@ -305,11 +313,20 @@ impl Issuer {
             minter: Arc::clone(&self.minter),
             ids: Arc::clone(&self.ids),
             metrics: self.metrics.clone(),
-            exchangers: self
-                .doors
-                .iter()
-                .filter_map(|open| Arc::clone(&open.door).exchanger())
-                .collect(),
+            exchangers: CodeExchangers {
+                components: self
+                    .doors
+                    .iter()
+                    .filter_map(|open| Arc::clone(&open.door).exchanger())
+                    .collect(),
+                other_platforms: Rc::new(OtherPlatforms(Platforms::new(
+                    other_platforms_url.as_ref(),
+                    wechat_proxy.as_ref(),
+                    &self.tls,
+                    self.workers,
+                    self.call_metrics(),
+                )?)),
+            },
         })
     }
 }

@@ -17,7 +17,8 @@ use crate::login::{Credentials, LoginProof, LoginRequest};
 /// `phone_code`.
 #[derive(ToSchema)]
 pub struct LoginBody {
-    /// The code of `wx.login`: 5 minutes, one use. Needed unless `bind_ticket` is sent.
+    /// The code of `wx.login`, or of the login of another platform: 5 minutes, one use. Needed unless
+    /// `bind_ticket` is sent.
     #[schema(value_type = Option<String>)]
     code: Option<LoginCode>,
     /// The AppID of the mini program; needed only where several are configured, and the Referer
@@ -72,13 +73,17 @@ const NAMES: &[&str] = &[
     "password",
     "phone_code",
     "bind_ticket",
+    ANONYMOUS_CODE,
 ];
+/// The field of a code that Douyin gives for a device on which nobody has logged in.
+const ANONYMOUS_CODE: &str = "anonymous_code";
 
 const NO_CODE: &str = "The field `code` is missing. Send the code that wx.login gives.";
 /// The answer to JSON that a client labels as a form, as curl does.
 const NO_CODE_IN_FORM: &str = "\
     The body was read as a form, because Content-Type is application/x-www-form-urlencoded, and this form has no field \
     `code`. If the body is JSON, send the header `Content-Type: application/json`.";
+const NO_PERSON: &str = "The field `anonymous_code` names a device, and no person. Send the `code` that tt.login gives with `force: true`.";
 const SEND_BY_POST: &str = "Add `method: 'POST'` to wx.request, so that `data` goes into the body.";
 /// The advice for a POST, whose body has room for credentials.
 const SEND_IN_BODY: &str =
@@ -119,6 +124,9 @@ impl LoginBody {
     }
 
     fn of(fields: &Fields<'_>) -> Result<Self, Problem> {
+        if fields.text(ANONYMOUS_CODE)?.is_some() {
+            return Err(Problem::invalid(NO_PERSON));
+        }
         Ok(Self {
             code: fields.parse("code")?,
             appid: fields.parse("appid")?,
@@ -219,9 +227,13 @@ mod tests {
 
     #[test]
     fn every_fault_is_named_and_no_value_is_repeated() {
-        let long = format!(r#"{{"code":"{}"}}"#, "hunter2".repeat(37));
+        let long = format!(r#"{{"code":"{}"}}"#, "hunter2".repeat(147));
         for (body, said) in [
-            (long.as_str(), "`code` must be at most 256 characters"),
+            (long.as_str(), "`code` must be at most 1024 characters"),
+            (
+                "{\"code\":\"a\",\"anonymous_code\":\"hunter2\"}",
+                "`anonymous_code` names a device",
+            ),
             ("", "not valid JSON (line 1, column 0)"),
             (
                 "{\"code\":\"hunter2\"",

@@ -1,13 +1,24 @@
 //! The app of a request, and calls of WeChat's API for it.
 
 use arc_swap::ArcSwap;
-use wxmint_ids::AppId;
+use wxmint_ids::{AppId, Platform};
 use wxmint_keys::vault::Vault;
 use wxmint_store::{AttemptId, Store};
 use wxmint_wechat::{App, ByToken, CallError, WeChat};
 
 use super::{AccessTokens, AppCallError, AppRefusal, CodeExchangers};
 use crate::apps::{Apps, CurrentApps};
+
+/// Refuses an app whose people have no session keys of WeChat, and so no user data and no phone codes.
+pub fn check_is_mini_program_of_wechat(app: &App) -> Result<(), AppRefusal> {
+    if app.platform() != Platform::WeChat {
+        Err(AppRefusal::OnlyAtWeChat)
+    } else if app.kind.has_session_keys() {
+        Ok(())
+    } else {
+        Err(AppRefusal::NoSessionKeys)
+    }
+}
 
 /// Chooses the app of a request, and makes calls of WeChat's API for it.
 #[derive(Clone, Copy)]
@@ -53,7 +64,7 @@ impl<'a> AppCalls<'a> {
     /// Refuses the app of a login if it has left meanwhile: the revocation of the tokens of a
     /// merchant that leaves has missed the token of this login.
     pub(super) fn check_still_served(&self, app: &AppId) -> Result<(), AppCallError> {
-        if !self.exchangers.is_empty() {
+        if !self.exchangers.has_no_components() {
             self.choose(&self.apps.all(), Some(app), None)?;
         }
         Ok(())
@@ -63,8 +74,8 @@ impl<'a> AppCalls<'a> {
     /// not refused.
     pub fn check_has_session_keys(&self, app: &AppId) -> Result<(), AppRefusal> {
         match self.apps.all().choose(Some(app), None) {
-            Ok(app) if !app.kind.has_session_keys() => Err(AppRefusal::NoSessionKeys),
-            _ => Ok(()),
+            Ok(app) => check_is_mini_program_of_wechat(app),
+            Err(_) => Ok(()),
         }
     }
 
@@ -76,9 +87,7 @@ impl<'a> AppCalls<'a> {
     ) -> Result<T, AppCallError> {
         let apps = self.apps.all();
         let app = self.choose(&apps, Some(app), None)?;
-        if !app.kind.has_session_keys() {
-            return Err(AppRefusal::NoSessionKeys.into());
-        }
+        check_is_mini_program_of_wechat(app)?;
         self.access_tokens(app)
             .with(call)
             .await

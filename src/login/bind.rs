@@ -222,10 +222,11 @@ impl Bind<'_> {
 /// person.
 fn new_user_key(person: &Person, place: &FreePlace<'_>) -> String {
     let whose = match (place.unionid, place.deserted) {
-        (Some(unionid), None) => format!("user of unionid {}", unionid.as_str()),
-        (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", unionid.as_str()),
+        (Some(unionid), None) => format!("user of unionid {}", scoped(unionid)),
+        (Some(unionid), Some(user)) => format!("user of unionid {} after {user}", scoped(unionid)),
         (None, _) => format!(
-            "user of {}:{}:{}",
+            "user of {}{}:{}:{}",
+            person.platform.prefix(),
             person.app,
             person.openid.as_str(),
             Generation::number_of_last(place.generation)
@@ -234,11 +235,16 @@ fn new_user_key(person: &Person, place: &FreePlace<'_>) -> String {
     short_digest(&whose).to_string()
 }
 
+/// The unionid with its platform and its scope, so that equal texts of two platforms differ.
+fn scoped(unionid: &UnionId) -> String {
+    unionid.scope().prefix() + unionid.as_str()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
-    use wxmint_ids::{Platform, UnionId};
+    use wxmint_ids::{Platform, UnionId, UnionScope};
 
     use super::*;
 
@@ -277,5 +283,28 @@ mod tests {
         ];
         assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
         assert_eq!(key(&elsewhere, None, Some(&one), None), keys[4]);
+    }
+
+    #[test]
+    fn equal_unionids_and_openids_of_two_platforms_have_other_idempotency_keys() {
+        let mut keys = HashSet::new();
+        for platform in [Platform::WeChat, Platform::Douyin, Platform::Qq] {
+            let person = Person {
+                platform,
+                app: "wx1".parse().expect("an AppID"),
+                openid: "lin".parse().expect("an openid"),
+            };
+            let text: UnionId = "u1".parse().expect("a unionid");
+            let unionid = text.in_scope(UnionScope::new(platform, "shops").expect("a scope"));
+            for unionid in [None, Some(&unionid)] {
+                let place = FreePlace {
+                    generation: None,
+                    dissolved: false,
+                    unionid,
+                    deserted: None,
+                };
+                assert!(keys.insert(new_user_key(&person, &place)), "{platform}");
+            }
+        }
     }
 }

@@ -11,7 +11,7 @@ pub use self::login::LoginError;
 pub use self::operator::OperatorError;
 pub use self::service::ServiceError;
 pub use self::shared::{
-    AppCallError, AppRefusal, CountError, LimitReached, NotListed, RequestError, Unavailable,
-    WeChatRefusal,
+    AppCallError, AppRefusal, CountError, LimitReached, NotListed, PlatformRefusal, RequestError,
+    Unavailable, WeChatRefusal,
 };
 pub use self::token_action::TokenActionError;

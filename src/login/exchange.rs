@@ -1,6 +1,8 @@
-//! The exchange: whose code is this? Claims a login code, so that it is sent once, and asks WeChat.
+//! The exchange: whose code is this? Claims a login code, so that it is sent once, and asks WeChat or
+//! the other platform of the app.
 
 use wxmint_ids::{AppId, LoginCode};
+use wxmint_platforms::PlatformError;
 use wxmint_store::{AttemptId, Bindings, Claim, Codes, ExchangeTimestamp};
 use wxmint_wechat::{App, CallError, Session};
 
@@ -9,7 +11,7 @@ use super::{
     UserIds, WeChatRefusal,
 };
 
-/// Exchanges login codes at WeChat.
+/// Exchanges login codes.
 pub(super) struct CodeExchange<'a> {
     pub(super) calls: AppCalls<'a>,
     pub(super) limits: LoginLimits<'a>,
@@ -19,7 +21,7 @@ pub(super) struct CodeExchange<'a> {
     pub(super) bindings: &'a Bindings,
 }
 
-/// WeChat's answer to a code.
+/// The platform's answer to a code.
 pub(super) struct ExchangedCode {
     pub(super) session: Session,
     /// Orders this exchange among those of the same person.
@@ -37,7 +39,7 @@ impl CodeExchange<'_> {
     ) -> Result<ExchangedCode> {
         let place = self.calls.wechat.place_for(attempt.address)?;
         let order = self.claim(app, code, attempt).await?;
-        let session = self.ask_wechat(app, code, &attempt.id).await?;
+        let session = self.ask_platform(app, code, &attempt.id).await?;
         drop(place);
         Ok(ExchangedCode { session, order })
     }
@@ -73,9 +75,9 @@ impl CodeExchange<'_> {
         }
     }
 
-    /// Exchanges the code at WeChat. If the code was provably not sent, it is released, so that the
+    /// Exchanges the code at the app's platform. If the code was provably not sent, it is released, so that the
     /// client can send it again.
-    async fn ask_wechat(
+    async fn ask_platform(
         &self,
         app: &App,
         code: &LoginCode,
@@ -93,8 +95,10 @@ impl CodeExchange<'_> {
                 other.exchange(&tokens, code, attempt).await
             }
         };
-        if let Err(AppCallError::Unavailable(Unavailable::WeChat(CallError::NotSent { .. }))) =
-            session
+        if let Err(AppCallError::Unavailable(
+            Unavailable::WeChat(CallError::NotSent { .. })
+            | Unavailable::Platform(PlatformError::NotSent { .. }),
+        )) = session
         {
             release_code(self.codes, &app.id, code, attempt).await;
         }
@@ -102,7 +106,7 @@ impl CodeExchange<'_> {
     }
 }
 
-/// Releases a code that was not sent to WeChat.
+/// Releases a code that was not sent.
 pub async fn release_code(codes: &Codes, app: &AppId, code: &LoginCode, attempt: &AttemptId) {
     if let Err(error) = codes.release(app, code, attempt).await {
         tracing::warn!(%error, "a login code that was not sent could not be given back");

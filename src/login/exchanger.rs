@@ -1,7 +1,8 @@
-//! Exchanges the login codes of apps that have no AppSecret here: a third party acts for the app with
-//! its own tokens. An app with an AppSecret needs none of this.
+//! Exchanges the login codes of apps that have no AppSecret of WeChat here: a third party acts for the
+//! app with its own tokens, or the app is of another platform. An app with an AppSecret needs none of
+//! this.
 
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 use async_trait::async_trait;
 use wxmint_ids::{AppId, LoginCode};
@@ -10,8 +11,8 @@ use wxmint_wechat::{App, AppExchanger, CallError, FetchedAccessToken, Session};
 
 use super::{AccessTokens, AppCallError, Attempt, HeldToken, LoginLimits, Refused};
 
-/// Acts for apps that have no AppSecret. Its futures are boxed, so that other logins' futures stay
-/// small.
+/// Exchanges the codes of apps that have no AppSecret of WeChat. Its futures are boxed, so that other
+/// logins' futures stay small.
 #[async_trait(?Send)]
 pub trait CodeExchanger {
     /// The error to answer while not all apps have been read, so that no app can be called unknown.
@@ -31,7 +32,7 @@ pub trait CodeExchanger {
         codes.claim(&app.id, code, &attempt.id, &of_address).await
     }
 
-    /// Exchanges a code of the app of `tokens` at WeChat. Releases a code that was not sent, unless
+    /// Exchanges a code of the app of `tokens`. Releases a code that was not sent, unless
     /// the error is `NotSent`: then the caller does.
     async fn exchange(
         &self,
@@ -79,18 +80,24 @@ pub trait ComponentTokens {
     async fn note_error(&self, tokens: &AccessTokens<'_>, error: &AppCallError);
 }
 
-/// The exchangers of the open doors.
-#[derive(Clone, Default)]
-pub struct CodeExchangers(Vec<Arc<dyn CodeExchanger>>);
+/// The exchangers of apps that have no AppSecret of WeChat.
+#[derive(Clone)]
+pub struct CodeExchangers {
+    /// Those of the open doors, each of which has its own app at WeChat.
+    pub components: Vec<Arc<dyn CodeExchanger>>,
+    /// That of all other platforms than WeChat.
+    pub other_platforms: Rc<dyn CodeExchanger>,
+}
 
 impl CodeExchangers {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether no third party acts for apps, so that none comes or leaves by itself.
+    pub(super) fn has_no_components(&self) -> bool {
+        self.components.is_empty()
     }
 
     /// The error to answer while not all apps have been read, so that no app can be called unknown.
     pub(super) fn apps_are_unread(&self) -> Option<AppCallError> {
-        self.0
+        self.components
             .iter()
             .find_map(|exchanger| exchanger.apps_are_unread())
     }
@@ -100,6 +107,7 @@ impl CodeExchangers {
         match &app.exchanger {
             AppExchanger::Secret(_) => None,
             AppExchanger::Component(component) => self.with_own_app(component),
+            AppExchanger::Platform(_) => Some(&*self.other_platforms),
         }
     }
 
@@ -109,6 +117,7 @@ impl CodeExchangers {
         let component = match &app.exchanger {
             AppExchanger::Secret(_) => &app.id,
             AppExchanger::Component(component) => component,
+            AppExchanger::Platform(_) => return None,
         };
         self.with_own_app(component)?.tokens()
     }
@@ -121,7 +130,7 @@ impl CodeExchangers {
     }
 
     fn with_own_app(&self, id: &AppId) -> Option<&dyn CodeExchanger> {
-        self.0
+        self.components
             .iter()
             .map(|exchanger| &**exchanger)
             .find(|exchanger| {
@@ -129,11 +138,5 @@ impl CodeExchangers {
                     .tokens()
                     .is_some_and(|tokens| tokens.own_app().id == *id)
             })
-    }
-}
-
-impl FromIterator<Arc<dyn CodeExchanger>> for CodeExchangers {
-    fn from_iter<I: IntoIterator<Item = Arc<dyn CodeExchanger>>>(exchangers: I) -> Self {
-        Self(exchangers.into_iter().collect())
     }
 }

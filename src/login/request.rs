@@ -1,11 +1,12 @@
 //! The request and the answer of a login.
 
-use wxmint_ids::{AppId, LoginCode, UserId, is_code_of_wechat};
+use wxmint_ids::{AppId, LoginCode, Platform, UserId, is_code_of_wechat};
 use wxmint_keys::token::SignedToken;
 use wxmint_store::Ticket;
 use wxmint_wechat::App;
 
-use super::{AppRefusal, Credentials, Result, WeChatRefusal};
+use super::app_calls::check_is_mini_program_of_wechat;
+use super::{Credentials, Result, WeChatRefusal};
 
 /// A login, as the client asked for it.
 #[derive(Debug)]
@@ -20,15 +21,16 @@ pub struct LoginRequest {
 }
 
 impl LoginRequest {
-    /// Refuses a code that is no code of WeChat's, and a phone code for an app that has none.
+    /// Refuses a code that is no code of WeChat's for an app of WeChat, and a phone code for an app that has none.
     pub(super) fn check_fits(&self, app: &App) -> Result<()> {
         if let LoginProof::Code(code) = &self.proof
+            && app.platform() == Platform::WeChat
             && !is_code_of_wechat(code.as_str())
         {
             return Err(WeChatRefusal::CodeInvalid.into());
         }
-        if matches!(self.credentials, Credentials::Phone(_)) && !app.kind.has_session_keys() {
-            return Err(AppRefusal::NoSessionKeys.into());
+        if matches!(self.credentials, Credentials::Phone(_)) {
+            check_is_mini_program_of_wechat(app)?;
         }
         Ok(())
     }

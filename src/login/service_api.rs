@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde::Serialize;
-use wxmint_ids::{AppId, Person, UserId};
+use wxmint_ids::{AppId, Person, Platform, UserId};
 use wxmint_keys::vault::Sealed;
 use wxmint_store::{Bindings, StoreError};
 use wxmint_wechat::{AppAccessToken, AppKind, ByToken, EncryptKey, SessionKey};
@@ -132,6 +132,9 @@ impl ServiceApi<'_> {
             Some(own) => own,
             None => calls.choose(&apps, Some(app), None)?,
         };
+        if app.platform() != Platform::WeChat {
+            return Err(AppRefusal::OnlyAtWeChat.into());
+        }
         if matches!(app.kind, AppKind::Website | AppKind::MobileApp) {
             return Err(AppRefusal::NoAccessToken.into());
         }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use wxmint_http::{Problem, ProblemCode as Code, no_valid_token};
+use wxmint_platforms::PlatformError;
 use wxmint_store::StoreError;
 use wxmint_wechat::CallError;
 
@@ -11,7 +12,7 @@ use super::{ClientError, ProblemRow};
 use crate::apps::UnknownApp;
 use crate::login::{
     AppCallError, AppRefusal, CountError, LimitReached, LoginError, NotListed, OperatorError,
-    RequestError, ServiceError, TokenActionError, Unavailable, WeChatRefusal,
+    PlatformRefusal, RequestError, ServiceError, TokenActionError, Unavailable, WeChatRefusal,
 };
 
 /// The wait if another replica, or the next moment, may serve the request.
@@ -78,6 +79,12 @@ const WECHAT_REFUSES_US: &str =
     "WeChat refuses this service. Its operator finds the reason in the log, by the request id.";
 const NO_WECHAT: &str =
     "WeChat does not answer, or its answer cannot be used. Wait, then try again.";
+const NO_SUCH_CODE_OF_PLATFORM: &str = "The platform does not accept this code: it is wrong, used, expired, or another app's. Get another from the platform's login, once.";
+const PLATFORM_REFUSES_US: &str = "The platform refuses this service. Its operator finds the reason in the log, by the request id.";
+const NO_PLATFORM: &str =
+    "The platform does not answer, or its answer cannot be used. Wait, then try again.";
+const ONLY_AT_WECHAT: &str =
+    "This app is of another platform than WeChat, and only WeChat has this call.";
 const NO_STORE: &str = "The session store does not answer, or may not be used as it is: the log says why. Wait, then try again.";
 const CLOCK_OF_STORE: &str =
     "The clock of the session store is wrong. Wait, then call wx.login again.";
@@ -175,6 +182,7 @@ impl ClientError for RequestError {
         match self {
             Self::App(error) => error.row(),
             Self::WeChat(error) => error.row(),
+            Self::Platform(error) => error.row(),
             Self::Limited(error) => error.row(),
             Self::Unavailable(error) => error.row(),
         }
@@ -186,6 +194,7 @@ impl ClientError for AppCallError {
         match self {
             Self::App(error) => error.row(),
             Self::WeChat(error) => error.row(),
+            Self::Platform(error) => error.row(),
             Self::Unavailable(error) => error.row(),
         }
     }
@@ -207,6 +216,7 @@ impl ClientError for AppRefusal {
                 ProblemRow::new(Code::AppRequired, why.to_string())
             }
             Self::Unknown(why) => ProblemRow::new(Code::UnknownApp, why.to_string()),
+            Self::OnlyAtWeChat => ProblemRow::new(Code::OnlyAtWechat, ONLY_AT_WECHAT),
             Self::NoSessionKeys => ProblemRow::new(Code::SessionKeyMissing, NO_SESSION_KEYS),
             Self::NoAccessToken => ProblemRow::new(Code::InvalidRequest, NO_ACCESS_TOKEN),
             Self::NoPaymentKey => ProblemRow::new(Code::InvalidRequest, NO_PAYMENT_KEY),
@@ -237,6 +247,18 @@ impl ClientError for WeChatRefusal {
         ProblemRow {
             mended_by: mended_by(self),
             ..ProblemRow::new(code, detail)
+        }
+    }
+}
+
+impl ClientError for PlatformRefusal {
+    fn row(&self) -> ProblemRow {
+        match self {
+            Self::CodeInvalid => ProblemRow::new(Code::CodeInvalid, NO_SUCH_CODE_OF_PLATFORM),
+            Self::Misconfigured { error, app } => ProblemRow {
+                mended_by: Some(format!("{error} {app}")),
+                ..ProblemRow::new(Code::PlatformMisconfigured, PLATFORM_REFUSES_US)
+            },
         }
     }
 }
@@ -284,6 +306,14 @@ impl ClientError for Unavailable {
                 (Code::WechatUnavailable, NO_WECHAT, *retry_after)
             }
             Self::WeChat(_) => (Code::WechatUnavailable, NO_WECHAT, Duration::from_secs(2)),
+            Self::Platform(PlatformError::NotSent { retry_after, .. }) => {
+                (Code::PlatformUnavailable, NO_PLATFORM, *retry_after)
+            }
+            Self::Platform(_) => (
+                Code::PlatformUnavailable,
+                NO_PLATFORM,
+                Duration::from_secs(2),
+            ),
             Self::Keys(_) => (Code::StoreUnavailable, NO_STORE, SOON),
             Self::Accounts(error) => (Code::AccountsUnavailable, NO_ACCOUNTS, error.retry_after),
             Self::Contended => (Code::StoreUnavailable, CONTENDED, SOON),

@@ -127,6 +127,7 @@ settings! {
         phone_numbers_per_app: u32 = PHONE_NUMBERS_PER_APP(parsed),
         user_data_max_age: Duration = USER_DATA_MAX_AGE(parse_duration),
         wechat_url: Url = WECHAT_URL(forms::secure_url),
+        other_platforms_url: Option<Url> = OTHER_PLATFORMS_URL(|text| unless("", text, forms::secure_url)),
         log_format: LogFormat = LOG_FORMAT(forms::log_format),
         log_addresses: bool = LOG_ADDRESSES(parsed),
         audit: Audit = AUDIT(forms::audit),

@@ -737,6 +737,20 @@ const OF_ISSUER: &[Declaration] = &[
         ..ISSUER_SETTING
     },
     Declaration {
+        name: "WXMINT_OTHER_PLATFORMS_URL",
+        form: Form::Words(Texts {
+            en: "an https URL (http only on loopback)",
+            zh: "https URL（只有本机地址可以用 http）",
+        }),
+        example: "http://127.0.0.1:8090",
+        comment: "A stand-in such as `wxmint simulator`, which is asked in place of Douyin, QQ, Kuaishou and Bilibili. Leave it out to ask the platforms themselves.",
+        meaning: Texts {
+            en: "the URL of a [simulator](simulator.md) that is asked in place of [the other platforms](other-platforms.md) (Douyin, QQ, Kuaishou, Bilibili). Without it, they are asked themselves",
+            zh: "代替[其他平台](other-platforms.zh-CN.md)（抖音、QQ、快手、哔哩哔哩）的[模拟器](simulator.zh-CN.md)地址；不设置时直接访问各平台",
+        },
+        ..ISSUER_SETTING
+    },
+    Declaration {
         name: "WXMINT_WECHAT_PROXY",
         form: Form::Words(Texts {
             en: "http://[user:password@]host[:port] or https://[user:password@]host[:port]; in user and password %40 for @, %3A for :, %2F for /, %25 for %",
@@ -744,10 +758,10 @@ const OF_ISSUER: &[Declaration] = &[
         }),
         example: "http://proxy.example.com:3128",
         may_be_in_file: true,
-        comment: "The HTTP proxy by which calls of WeChat leave your network, and nothing else does. wxmint does not read HTTPS_PROXY. Only with an https WXMINT_WECHAT_URL. A change, also of the file, needs a restart.",
+        comment: "The HTTP proxy by which calls of WeChat and of other platforms leave your network, and nothing else does. wxmint does not read HTTPS_PROXY. Only with an https WXMINT_WECHAT_URL. A change, also of the file, needs a restart.",
         meaning: Texts {
-            en: "the [HTTP proxy](operation.md#wechat-through-an-http-proxy) by which calls of WeChat leave your network: `http://[user:password@]host[:port]`, or `https://…`. `HTTPS_PROXY` is not read",
-            zh: "访问微信时使用的[出网 HTTP 代理](operation.zh-CN.md#通过-http-代理访问微信)，写成 `http://[用户名:密码@]主机[:端口]` 或 `https://…`。其他请求不走这个代理；wxmint 不读取 `HTTPS_PROXY`。修改后（包括修改文件）需要重启",
+            en: "the [HTTP proxy](operation.md#wechat-through-an-http-proxy) by which calls of WeChat and of [other platforms](other-platforms.md) leave your network: `http://[user:password@]host[:port]`, or `https://…`. `HTTPS_PROXY` is not read",
+            zh: "访问微信和[其他平台](other-platforms.zh-CN.md)时使用的[出网 HTTP 代理](operation.zh-CN.md#通过-http-代理访问微信)，写成 `http://[用户名:密码@]主机[:端口]` 或 `https://…`。其他请求不走这个代理；wxmint 不读取 `HTTPS_PROXY`。修改后（包括修改文件）需要重启",
         },
         ..ISSUER_SETTING
     },

@@ -11,10 +11,10 @@ use crate::support::secrets::{Place, Secrets};
 
 /// In the order in which they are printed.
 #[rustfmt::skip]
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "settings", "files", "keys", "vault", "user_ids", "redis.reach", "redis.version", "redis.eviction",
     "redis.persistence", "redis.replicas", "redis.rights", "redis.clock", "redis.latency", "wechat.reach",
-    "wechat.credentials", "wechat.clock", "accounts", "proxies",
+    "wechat.credentials", "wechat.clock", "platforms.credentials", "accounts", "proxies",
 ];
 
 const REDIS_PASSWORD: &str = "hunter2-of-redis";

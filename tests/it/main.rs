@@ -39,6 +39,7 @@ mod moving;
 mod oidc;
 mod old_pages;
 mod operators;
+mod other_platforms;
 mod pages;
 mod password_load;
 mod password_timing;

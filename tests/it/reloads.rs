@@ -588,6 +588,11 @@ const READERS: &[(&str, &[&str], &[Reader])] = &[
             ),
             ("src/issuer/run.rs", "the names of apps at the start"),
             ("src/cli/doctor/wechat.rs", "a command"),
+            ("src/cli/doctor/platforms.rs", "a command"),
+            (
+                "src/issuer/build.rs",
+                "the start: which certificates are read",
+            ),
             ("src/cli/doctor/accounts.rs", "a command"),
             ("src/doors/oidc/mod.rs", "the doctor"),
             ("src/doors/scan/mod.rs", "the doctor"),

@@ -31,6 +31,7 @@ MACHINES = ("x86_64", "aarch64")
 # In the order in which crates.io gets them: each after those that it depends on.
 CRATES = (
     "wxmint-verify", "wxmint-ids", "wxmint-keys", "wxmint-upstream", "wxmint-redis-link", "wxmint-store", "wxmint-wechat",
+    "wxmint-platforms",
     "wxmint-telemetry", "wxmint-http", "wxmint-simulator", "wxmint",
 )
 LICENCE = re.compile(r"(licen[sc]e|copying|notice|unlicense|copyright)", re.I)

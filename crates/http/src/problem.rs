@@ -83,6 +83,11 @@ problem_codes! {
     /// The operator must correct the configuration.
     WechatMisconfigured, "wechat_misconfigured", BAD_GATEWAY, "WeChat refuses this service's configuration";
     WechatUnavailable, "wechat_unavailable", SERVICE_UNAVAILABLE, "WeChat does not answer at the moment";
+    /// The operator must correct the configuration of an app of another platform than WeChat.
+    PlatformMisconfigured, "platform_misconfigured", BAD_GATEWAY, "The platform refuses this service's configuration";
+    PlatformUnavailable, "platform_unavailable", SERVICE_UNAVAILABLE, "The platform does not answer at the moment";
+    /// The app is of another platform than WeChat.
+    OnlyAtWechat, "only_at_wechat", NOT_FOUND, "Only WeChat has this call";
     StoreUnavailable, "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer at the moment";
     AccountsUnavailable, "accounts_unavailable", SERVICE_UNAVAILABLE, "The account service does not answer at the moment";
     KeysUnavailable, "keys_unavailable", SERVICE_UNAVAILABLE, "The issuer's keys are not known at the moment";

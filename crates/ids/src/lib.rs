@@ -39,11 +39,11 @@ pub fn is_base64url(byte: u8) -> bool {
 }
 
 identifier! {
-    /// The one-time code of `wx.login`: in practice 32 letters and digits, valid for 5 minutes and
-    /// for one use. Spaces are allowed because developer tools without an AppID send `the code is a
-    /// mock one`: this is answered as a wrong code, not as a malformed request
-    /// ([`is_code_of_wechat`]).
-    LoginCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
+    /// The one-time code of `wx.login`, or of another platform's login: in practice 32 letters and
+    /// digits, valid for 5 minutes and for one use. Other platforms' codes have further characters.
+    /// Spaces are allowed because WeChat's developer tools without an AppID send `the code is a mock
+    /// one`: this is answered as a wrong code, not as a malformed request ([`is_code_of_wechat`]).
+    LoginCode, 1024, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
 unprintable!(LoginCode);
 
@@ -61,11 +61,26 @@ identifier! {
 unprintable!(PhoneCode);
 
 identifier! {
-    /// WeChat's id of one person in one app, in practice 28 characters. It comes only from WeChat's
-    /// responses, and never gets into a token or a log.
-    OpenId, 128, WORD, is_base64url
+    /// A platform's id of one person in one app. WeChat's have 28 characters of base64url in practice;
+    /// those of other platforms have more and other characters. It comes only from the platform's
+    /// responses, and never gets into a token or a log. The excluded characters separate the parts of
+    /// Redis keys.
+    OpenId, 128, "visible ASCII characters except `:`, `{` and `}`", |byte| {
+        byte.is_ascii_graphic() && !matches!(byte, b':' | b'{' | b'}')
+    }
 }
 unprintable!(OpenId);
+
+impl OpenId {
+    /// Refuses an id that WeChat does not use: one with other characters than base64url.
+    pub fn check_of_wechat(&self) -> Result<(), InvalidId> {
+        if self.as_str().bytes().all(is_base64url) {
+            Ok(())
+        } else {
+            Err(InvalidId::Alphabet { alphabet: WORD })
+        }
+    }
+}
 
 /// One person in one app of a platform. All of a person's data is stored under these three.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -10,8 +10,8 @@ use crate::{InvalidId, WORD, is_base64url, unprintable};
 /// A platform that runs mini programs. Its name stands in the names of Redis keys, in computed user
 /// ids, exports, audit events and metrics, so that equal ids of two platforms are two persons.
 ///
-/// Only [`Platform::WeChat`] logs anybody in today. The names of the others are taken: what is
-/// stored for WeChat must not have to change when they come.
+/// The apps of Xiaohongshu, WeCom, Alipay and Huawei cannot be configured yet. Their names are taken:
+/// what is stored must not have to change when they come.
 #[derive(Debug, Display, ByName, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[display(rename_all = "lowercase")]
 #[from_str(rename_all = "lowercase")]

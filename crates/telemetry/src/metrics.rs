@@ -72,6 +72,9 @@ metrics! {
     wechat_failures: Family<Labels<2, String>, Counter>, metric
         "Requests to WeChat that were not sent, or not answered";
     wechat_request_duration: Durations<1>, durations "A request to WeChat";
+    other_platform_errors: Family<Labels<3, String>, Counter>, metric
+        "Requests to another platform than WeChat that were answered with an error, or not answered";
+    other_platform_request_duration: Durations<1>, durations "A request to another platform than WeChat";
     redis_operation_duration: Durations<2>, durations "An operation of the store in Redis";
     pub unionid_conflicts: Counter, metric "Unionids that were found to belong to two users; both were kept";
     pub clock_skew_exceeded: Counter, metric "Checks that found this machine's clock more than 5 s from the clock of Redis";
@@ -195,6 +198,7 @@ impl Metrics {
         self.0.logins.clear();
         self.0.wechat_errcodes.clear();
         self.0.wechat_billed_calls.clear();
+        self.0.other_platform_errors.clear();
     }
 
     /// Sets the metrics of Redis to this state.

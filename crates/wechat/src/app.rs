@@ -1,16 +1,16 @@
-//! An app, and the secrets of WeChat's protocol. The secrets cannot be printed or serialized, and
+//! An app, and the secrets of its platform's protocol. The secrets cannot be printed or serialized, and
 //! are wiped when dropped.
 
 use std::{str::FromStr, time::Duration};
 
 use derive_more::From;
 use serde::{Deserialize, Serialize};
-use wxmint_ids::{AppId, Platform, unprintable};
+use wxmint_ids::{AppId, Platform, UnionScope, unprintable};
 use zeroize::Zeroizing;
 
 use super::{CallError, Result};
 
-/// An app of the business at WeChat.
+/// An app of the business at WeChat or at another platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
     pub id: AppId,
@@ -28,6 +28,19 @@ pub enum AppExchanger {
     /// The third-party platform with this component AppID. The app is a merchant's, and the platform
     /// makes its calls with the platform's token.
     Component(AppId),
+    /// Another platform than WeChat.
+    Platform(PlatformApp),
+}
+
+/// An app at another platform than WeChat, with all that the exchange of its codes needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformApp {
+    pub platform: Platform,
+    /// Whether the app is a mini game, whose codes Douyin exchanges by another call.
+    pub is_game: bool,
+    pub secret: PlatformSecret,
+    /// The apps with which this one shares its unionids.
+    pub unions: UnionScope,
 }
 
 impl AppExchanger {
@@ -35,6 +48,7 @@ impl AppExchanger {
     pub fn platform(&self) -> Platform {
         match self {
             Self::Secret(_) | Self::Component(_) => Platform::WeChat,
+            Self::Platform(app) => app.platform,
         }
     }
 }
@@ -43,6 +57,11 @@ impl App {
     /// The platform that names the persons of the app.
     pub fn platform(&self) -> Platform {
         self.exchanger.platform()
+    }
+
+    /// Whether a third-party platform acts for the app. No file of ours configures such an app.
+    pub fn is_of_component(&self) -> bool {
+        matches!(self.exchanger, AppExchanger::Component(_))
     }
 
     /// A mini program with its AppSecret.
@@ -54,17 +73,18 @@ impl App {
         }
     }
 
-    /// The AppSecret. `None` if a platform acts for the app.
+    /// The AppSecret at WeChat. `None` if a third-party platform acts for the app, or if the app is of
+    /// another platform than WeChat.
     pub fn secret(&self) -> Option<&AppSecret> {
         match &self.exchanger {
             AppExchanger::Secret(secret) => Some(secret),
-            AppExchanger::Component(_) => None,
+            AppExchanger::Component(_) | AppExchanger::Platform(_) => None,
         }
     }
 
-    /// The AppSecret, for calls that send it. Fails if a platform acts for the app.
+    /// The AppSecret, for calls that send it. Fails if the app has none at WeChat.
     pub(super) fn own_secret(&self) -> Result<&AppSecret> {
-        let reason = "the app has no AppSecret: a platform acts for it";
+        let reason = "the app has no AppSecret at WeChat";
         self.secret().ok_or_else(|| CallError::NotSent {
             reason: reason.into(),
             retry_after: Duration::ZERO,
@@ -72,7 +92,8 @@ impl App {
     }
 }
 
-/// The kind of an app at WeChat, which decides how its codes are exchanged.
+/// The kind of an app at WeChat, which decides how its codes are exchanged. An app of another platform
+/// is a mini program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AppKind {
@@ -98,8 +119,8 @@ impl AppKind {
         }
     }
 
-    /// Whether WeChat gives session keys of this app's persons. Only such an app has user data and
-    /// phone codes.
+    /// Whether WeChat gives session keys of the persons of its apps of this kind. Only such an app has
+    /// user data and phone codes.
     pub fn has_session_keys(self) -> bool {
         self == Self::MiniProgram
     }
@@ -135,6 +156,9 @@ secrets! {
     /// console shows one for production and one for the sandbox.
     #[derive(PartialEq, Eq)]
     PaymentKey;
+    /// The secret of an app at another platform than WeChat.
+    #[derive(PartialEq, Eq)]
+    PlatformSecret;
     /// WeChat's `session_key`, base64 of 16 bytes. Signatures use the base64 text as their key,
     /// ciphers use the bytes.
     SessionKey;
@@ -168,6 +192,20 @@ impl FromStr for PaymentKey {
             Ok(Self::new(text))
         } else {
             Err("must be the AppKey of virtual payment: 16 to 128 letters and digits")
+        }
+    }
+}
+
+impl FromStr for PlatformSecret {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits =
+            (8..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits {
+            Ok(Self::new(text))
+        } else {
+            Err("must be the app's secret: 8 to 256 visible ASCII characters")
         }
     }
 }

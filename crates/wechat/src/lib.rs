@@ -27,7 +27,7 @@ mod user_data;
 pub use api::{Api, Verdict};
 pub use app::{
     App, AppAccessToken, AppExchanger, AppKind, AppSecret, AuthorizationCode, ComponentTicket,
-    PaymentKey, PersonAccessToken, RefreshToken, SessionKey,
+    PaymentKey, PersonAccessToken, PlatformApp, PlatformSecret, RefreshToken, SessionKey,
 };
 pub use call_error::{CallError, Result};
 pub use client::{ByToken, MAX_PICTURE, Observer, WeChat};

@@ -7,7 +7,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use wxmint_ids::{AppId, InvalidId, Person, Platform, foreign_id};
+use wxmint_ids::{AppId, InvalidId, OpenId, Person, Platform, UnionId, UnionScope, foreign_id};
+use wxmint_platforms::is_supported;
 use wxmint_store::Bound;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -18,12 +19,13 @@ pub(super) struct Record {
 }
 
 /// The members of a line, in this order.
-const MEMBERS: [&str; 8] = [
+const MEMBERS: [&str; 9] = [
     "platform",
     "appid",
     "openid",
     "user_id",
     "unionid",
+    "unionid_scope",
     "unionid_conflict",
     "bound_at",
     "dissolved",
@@ -52,20 +54,26 @@ impl Record {
         let named = id::<AppId>(&members, "appid")?.or_else(|| app.cloned());
         let app =
             named.ok_or("has no `appid`; where all lines are of one app, name it by --appid")?;
-        if app
+        let has_capitals = app
             .as_str()
             .bytes()
-            .any(|letter| letter.is_ascii_uppercase())
-        {
+            .any(|letter| letter.is_ascii_uppercase());
+        if platform == Platform::WeChat && has_capitals {
             return Err(
                 "has an AppID with capital letters, and WeChat's have none: write it as the console shows it".into()
             );
+        }
+        let openid: OpenId = id(&members, "openid")?.ok_or("has no `openid`")?;
+        if platform == Platform::WeChat {
+            openid
+                .check_of_wechat()
+                .map_err(|error| format!("`openid` {error}"))?;
         }
         record(
             Person {
                 platform,
                 app,
-                openid: id(&members, "openid")?.ok_or("has no `openid`")?,
+                openid,
             },
             &members,
             now,
@@ -82,12 +90,17 @@ impl Serialize for Record {
         } = &self.person;
         let text = |text: &str| Some(Value::from(text));
         let bound = self.bound.as_ref();
+        let unionid = bound.and_then(|bound| bound.unionid.as_ref());
+        let scope = unionid.map(|unionid| unionid.scope().word());
         let values = [
             text(platform.name()).filter(|_| *platform != Platform::WeChat),
             text(app.as_str()),
             text(openid.as_str()),
             bound.and_then(|bound| text(bound.user.as_str())),
-            bound.and_then(|bound| text(bound.unionid.as_ref()?.as_str())),
+            unionid.and_then(|unionid| text(unionid.as_str())),
+            scope
+                .filter(|word| !word.is_empty() && *word != platform.name())
+                .and_then(text),
             bound.and_then(|bound| text(bound.conflict.as_ref()?.as_str())),
             bound.and_then(|bound| {
                 text(&bound.bound_at.to_rfc3339_opts(SecondsFormat::Millis, true))
@@ -107,11 +120,28 @@ impl Serialize for Record {
 fn platform(members: &Map<String, Value>) -> Result<Platform, String> {
     match members.get("platform") {
         None => Ok(Platform::WeChat),
-        Some(name) if *name == Platform::WeChat.name() => Ok(Platform::WeChat),
-        Some(_) => {
-            Err("`platform` must be wechat: this version logs in nobody of another platform".into())
+        Some(name) => {
+            let known = name.as_str().and_then(|name| name.parse().ok());
+            let known = known
+                .filter(|platform| *platform == Platform::WeChat || is_supported(*platform, false));
+            known.ok_or_else(|| {
+                "`platform` must be wechat, douyin, qq, kuaishou or bilibili".to_owned()
+            })
         }
     }
+}
+
+/// The scope of the line's unionid: that of its platform, unless the line names another one.
+fn scope(platform: Platform, members: &Map<String, Value>) -> Result<UnionScope, String> {
+    let word = match members.get("unionid_scope") {
+        None => platform.name(),
+        Some(_) if platform == Platform::WeChat => {
+            return Err("has `unionid_scope`, and WeChat has one scope for all unionids".into());
+        }
+        Some(Value::String(word)) => word,
+        Some(_) => return Err("`unionid_scope` must be a text".into()),
+    };
+    UnionScope::new(platform, word).map_err(|error| format!("`unionid_scope` {error}"))
 }
 
 /// Accepts numbers too, because many systems number their users.
@@ -137,7 +167,8 @@ fn record(
 ) -> Result<Record, String> {
     let user = id(members, "user_id")?;
     let dissolved = members.get("dissolved");
-    let unionid = id(members, "unionid")?;
+    let scope = scope(person.platform, members)?;
+    let unionid = id::<UnionId>(members, "unionid")?.map(|unionid| unionid.in_scope(scope));
     let conflict = id(members, "unionid_conflict")?;
     match (user, dissolved) {
         (Some(_), None) if conflict.is_some() && unionid.is_none() => {
@@ -195,7 +226,13 @@ pub(super) fn read_trailer(line: &[u8]) -> Option<Result<usize, String>> {
 pub(super) fn mark(person: &Person) -> u128 {
     let whole = digest(
         &SHA256,
-        format!("{}:{}", person.app, person.openid.as_str()).as_bytes(),
+        format!(
+            "{}{}:{}",
+            person.platform.prefix(),
+            person.app,
+            person.openid.as_str()
+        )
+        .as_bytes(),
     );
     whole
         .as_ref()
@@ -263,14 +300,37 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_another_platform_is_refused() {
-        for platform in ["\"douyin\"", "\"secret\"", "7"] {
+    fn a_line_of_a_platform_that_nobody_logs_in_at_is_refused() {
+        for platform in ["\"huawei\"", "\"secret\"", "7"] {
             let line =
                 format!(r#"{{"platform":{platform},"appid":"wx1","openid":"o","user_id":"u"}}"#);
             let refused = Record::parse(line.as_bytes(), None, DateTime::UNIX_EPOCH);
             let why = refused.map(|record| json(&record)).expect_err(&line);
             assert!(why.starts_with("`platform` must be wechat"), "{why}");
         }
+    }
+
+    #[test]
+    fn a_line_of_another_platform_keeps_its_platform_and_its_scope() {
+        for line in [
+            r#"{"platform":"douyin","appid":"tt1","openid":"_000a.b","user_id":"u1","unionid":"n1","bound_at":"2026-01-31T08:00:00.000Z"}"#,
+            r#"{"platform":"douyin","appid":"ttA","openid":"o1","user_id":"u1","unionid":"n1","unionid_scope":"shops","bound_at":"2026-01-31T08:00:00.000Z"}"#,
+            r#"{"platform":"kuaishou","appid":"ks1","openid":"o1","dissolved":true}"#,
+        ] {
+            let record = parse(line);
+            assert_eq!(record.map(|record| json(&record)).as_deref(), Ok(line));
+        }
+        let record = parse(
+            r#"{"platform":"douyin","appid":"tt1","openid":"o1","user_id":"u1","unionid":"n1"}"#,
+        );
+        let bound = record.expect("a line").bound.expect("a user");
+        assert_eq!(
+            bound.unionid.expect("a unionid").scope().prefix(),
+            "douyin/douyin:"
+        );
+        let of_wechat = r#"{"appid":"wx1","openid":"o1","user_id":"u1","unionid":"n1","unionid_scope":"shops"}"#;
+        let refused = parse(of_wechat).expect_err("WeChat has one scope");
+        assert!(refused.contains("unionid_scope"), "{refused}");
     }
 
     #[test]
@@ -378,6 +438,11 @@ mod tests {
             openid: openid.parse().expect("an openid"),
         });
         assert!(mark(&one) == mark(&same) && mark(&one) != mark(&two));
+        let elsewhere = Person {
+            platform: Platform::Douyin,
+            ..one.clone()
+        };
+        assert_ne!(mark(&one), mark(&elsewhere));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use wxmint_store::Store;
 use wxmint_telemetry::Audit;
 use wxmint_telemetry::audit::{FOREIGN_LINK, folder_of, is_ours};
 
-use super::{Tell, accounts, faulty, remarked, verifiers::published, wechat};
+use super::{Tell, accounts, faulty, platforms, remarked, verifiers::published, wechat};
 use crate::apps::{AppsSource, IGNORED, is_copy};
 use crate::cli::{remarks, variables};
 use crate::findings::{Finding, Message, count, with_unchecked};
@@ -24,7 +24,7 @@ pub(super) fn checks(public: bool, doors: Doors) -> Vec<&'static str> {
         &files(doors)[..],
         &REDIS_CHECKS,
         &wechat::CHECKS,
-        &["accounts"],
+        &[platforms::CHECK, "accounts"],
     ]
     .concat();
     names
@@ -114,7 +114,8 @@ pub(super) async fn examine(tell: Tell, public: bool, doors: Doors) {
         .find_map(|row| row.alone)
         .map(|said| said());
     let wechat = async { tell(wechat::examine(&settings, alone).await) };
-    tokio::join!(files, redis_checked, accounts, published, wechat);
+    let platforms = async { tell(platforms::examine(&settings).await) };
+    tokio::join!(files, redis_checked, accounts, published, wechat, platforms);
 }
 
 /// Checks the trusted proxies. wxmint does not terminate TLS, so an https issuer has a proxy in

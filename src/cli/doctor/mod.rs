@@ -6,6 +6,7 @@
 
 mod accounts;
 mod issuer;
+mod platforms;
 mod verifiers;
 pub(crate) mod wechat;
 

@@ -4,6 +4,7 @@ use std::{fmt::Display, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, future::join, stream};
+use wxmint_ids::Platform;
 use wxmint_upstream::{ProxyUrl, Tls};
 use wxmint_wechat::{App, AppKind, CallError, Verdict, WeChat};
 
@@ -22,12 +23,19 @@ const AT_A_TIME: usize = 50;
 pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<Finding> {
     let url = &settings.wechat_url;
     let proxy = settings.wechat_proxy.as_ref();
+    let apps = CurrentApps::read(settings.apps.clone()).map(|apps| apps.all());
+    let all: Vec<_> = apps.iter().flat_map(|apps| apps.iter()).collect();
+    let is_of_wechat = |app: &&&App| app.platform() == Platform::WeChat;
+    let apps: Vec<_> = all.iter().filter(is_of_wechat).copied().collect();
+    if apps.is_empty() && !all.is_empty() {
+        return CHECKS
+            .map(|name| Finding::ok(name, message!(no_app_is_of_wechat)))
+            .into();
+    }
     let wechat = match Tls::reaching([url]).and_then(|tls| WeChat::new(url, proxy, &tls, 1, ())) {
         Ok(wechat) => wechat,
         Err(error) => return CHECKS.map(|name| Finding::unchecked(name, &error)).into(),
     };
-    let apps = CurrentApps::read(settings.apps.clone()).map(|apps| apps.all());
-    let apps: Vec<_> = apps.iter().flat_map(|apps| apps.iter()).collect();
     let ask = async |app: &&App| credentials(app, taken(&wechat, app).await);
     let tokens = stream::iter(&apps)
         .map(ask)

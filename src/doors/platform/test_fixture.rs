@@ -20,7 +20,7 @@ use super::known::TICKET;
 use super::store::{Expected, PlatformEntry, entries, note_entry};
 use crate::clock::now;
 use crate::issuer::{Issuer, caller::tests::issuer};
-use crate::login::{CodeExchanger, CodeExchangers, LoginParts};
+use crate::login::{CodeExchanger, LoginParts};
 
 const FILE: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"00112233445566778899aabbccddeeff",
     "token":"token1","encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
@@ -185,7 +185,7 @@ impl Bed {
 fn worker(issuer: &Arc<Issuer>, platform: &Arc<ThirdPartyPlatform>) -> LoginParts {
     let mut login = issuer.login_parts().expect("a worker");
     let exchanger: Arc<dyn CodeExchanger> = Arc::clone(platform) as _;
-    login.exchangers = CodeExchangers::from_iter([exchanger]);
+    login.exchangers.components = vec![exchanger];
     login
 }
 

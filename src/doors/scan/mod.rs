@@ -30,6 +30,7 @@ use crate::issuer::route_constants::{
     ANY, BILLED, BODY, HEAD, IDENTITY, LIMIT, OWN_TOKEN, SECURITY, STORE, WECHAT,
 };
 use crate::issuer::{Issuer, state::IssuerWorker};
+use crate::login::check_is_mini_program_of_wechat;
 use crate::oauth::CLIENTS_FILE;
 
 /// The device request does not exist, has expired, was denied, or is used up.
@@ -100,7 +101,7 @@ impl Door for Scan {
         for client in clients.iter() {
             let may_scan = apps
                 .choose(Some(&client.app), None)
-                .is_ok_and(|app| app.kind.has_session_keys());
+                .is_ok_and(|app| check_is_mini_program_of_wechat(app).is_ok());
             if !may_scan {
                 found.push(Finding::warning(
                     CHECK,

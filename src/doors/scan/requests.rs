@@ -13,7 +13,8 @@ use super::page::Visitor;
 use super::store::{DeviceRequest, Devices, Poll};
 use crate::apps::UnknownApp;
 use crate::login::{
-    AppRefusal, CountError, LimitReached, LoginParts, RequestError, Unavailable, client_tag,
+    CountError, LimitReached, LoginParts, RequestError, Unavailable,
+    check_is_mini_program_of_wechat, client_tag,
 };
 use crate::oauth::clients::{Client, Clients};
 use crate::oauth::grant::{Grant, NotGranted};
@@ -63,15 +64,8 @@ impl<'a> DeviceFlow<'a> {
             browser,
         } = visitor;
         let apps = self.login.apps.all();
-        if !self
-            .login
-            .app_calls()
-            .choose(&apps, Some(&client.app), None)?
-            .kind
-            .has_session_keys()
-        {
-            return Err(AppRefusal::NoSessionKeys.into());
-        }
+        let calls = self.login.app_calls();
+        check_is_mini_program_of_wechat(calls.choose(&apps, Some(&client.app), None)?)?;
         if apps.choose(Some(&client.id.0), None).is_ok() {
             // Revocations name a client and an app in the same way, so a revocation for one
             // would also revoke the tokens of the other.
@@ -320,7 +314,7 @@ mod tests {
         }]);
         assert!(matches!(
             ask().await,
-            Err(RequestError::App(AppRefusal::Unknown(
+            Err(RequestError::App(crate::login::AppRefusal::Unknown(
                 UnknownApp::NotConfigured
             )))
         ));

@@ -1,6 +1,7 @@
 //! The reasons that several use cases share, and the errors of the steps that they share.
 
 use wxmint_ids::AppId;
+use wxmint_platforms::PlatformError;
 use wxmint_store::StoreError;
 use wxmint_store::limits::{LimitError, TooMany};
 use wxmint_verify::KeyError;
@@ -14,6 +15,8 @@ use crate::{accounts::AccountsError, apps::UnknownApp};
 pub enum Unavailable {
     #[error(transparent)]
     WeChat(CallError),
+    #[error(transparent)]
+    Platform(PlatformError),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Another replica may have the keys, or the clock, that this replica lacks.
@@ -30,6 +33,8 @@ pub enum Unavailable {
 pub enum AppRefusal {
     #[error("no such app: {0}")]
     Unknown(#[from] UnknownApp),
+    #[error("the app is of another platform than WeChat, which has no such call here")]
+    OnlyAtWeChat,
     #[error("the app has no session keys: it is an official account, a website or a mobile app")]
     NoSessionKeys,
     #[error("the app has no access token: it is a website or a mobile app")]
@@ -65,6 +70,16 @@ pub enum WeChatRefusal {
         error: CallError,
         app: Option<AppId>,
     },
+}
+
+/// Another platform than WeChat refuses a code, and would refuse the same code again.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformRefusal {
+    #[error("the platform does not accept the code")]
+    CodeInvalid,
+    /// The operator must correct something.
+    #[error("the platform refuses {app}: {error}")]
+    Misconfigured { error: PlatformError, app: AppId },
 }
 
 /// One of our own limits is reached.
@@ -107,6 +122,8 @@ pub enum AppCallError {
     App(#[from] AppRefusal),
     #[error(transparent)]
     WeChat(#[from] WeChatRefusal),
+    #[error(transparent)]
+    Platform(#[from] PlatformRefusal),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -166,6 +183,8 @@ pub enum RequestError {
     #[error(transparent)]
     WeChat(#[from] WeChatRefusal),
     #[error(transparent)]
+    Platform(#[from] PlatformRefusal),
+    #[error(transparent)]
     Limited(#[from] LimitReached),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -206,6 +225,7 @@ impl From<AppCallError> for RequestError {
         match error {
             AppCallError::App(error) => Self::App(error),
             AppCallError::WeChat(error) => Self::WeChat(error),
+            AppCallError::Platform(error) => Self::Platform(error),
             AppCallError::Unavailable(error) => Self::Unavailable(error),
         }
     }

@@ -474,6 +474,7 @@ impl Builder {
             "WXMINT_WECHAT_URL",
             &wechat_link.as_ref().map_or(wechat.url(), Breakable::url),
         );
+        configuration.set("WXMINT_OTHER_PLATFORMS_URL", &wechat.url());
         configuration.set_all(self.environment);
         let mut services = Vec::new();
         for _ in 0..self.services {

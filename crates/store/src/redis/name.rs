@@ -127,8 +127,8 @@ fn of_person(person: &Person, what: &str) -> String {
     .concat()
 }
 
-/// The person as text. The slash and the colon are unambiguous, because neither an AppID nor an
-/// openid can contain them.
+/// The person as text. The first slash and the first colon are unambiguous, because no AppID contains
+/// one, and no openid contains a colon.
 fn named(person: &Person) -> String {
     let Person {
         platform,
@@ -169,11 +169,14 @@ pub(super) fn unionid_of(key: &str) -> Option<UnionId> {
     Some(unionid.in_scope(UnionScope::new(platform, word).ok()?))
 }
 
-/// The platform whose prefix the text has, and the text without it.
+/// The platform whose prefix the text has, and the text without it. A slash after the first colon
+/// belongs to an openid.
 fn at_platform(text: &str) -> Option<(Platform, &str)> {
-    match text.split_once('/') {
-        Some((name, rest)) => {
-            let platform = name.parse().ok()?;
+    let before_colon = text.split(':').next().unwrap_or_default();
+    match before_colon.split_once('/') {
+        Some((name, _)) => {
+            let platform: Platform = name.parse().ok()?;
+            let rest = text.strip_prefix(platform.prefix())?;
             (platform != Platform::WeChat).then_some((platform, rest))
         }
         None => Some((Platform::WeChat, text)),
@@ -224,6 +227,13 @@ mod tests {
             let key = name::binding(&person);
             assert_eq!(person_of(&key, "binding"), Ok(person.clone()), "{key}");
             assert!(names.insert(key));
+            let with_marks = Person {
+                openid: "qq/_o.1+2=@~".parse().expect("an openid"),
+                ..person.clone()
+            };
+            let key = name::binding(&with_marks);
+            assert_eq!(person_of(&key, "binding"), Ok(with_marks), "{key}");
+            assert!(names.insert(key));
             let user = "lin".parse().expect("a user id");
             assert!(names.insert(name::struck(&user, &person)));
             let scope = UnionScope::new(platform, "shops").expect("a scope");
@@ -259,10 +269,10 @@ mod tests {
     #[test]
     fn the_keys_of_one_person_are_of_one_slot() {
         // An AppID and an openid have neither braces nor colons.
-        for odd in ["-", "_", "0", "a", "Z"] {
+        for odd in ["-", "_", "0", "a", "Z", "/", "*"] {
             let person = Person {
                 platform: Platform::WeChat,
-                app: odd.parse().expect("an AppID"),
+                app: "wx1".parse().expect("an AppID"),
                 openid: odd.parse().expect("an openid"),
             };
             let mut keys = vec![

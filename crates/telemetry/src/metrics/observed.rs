@@ -221,4 +221,28 @@ impl Metrics {
                 .inc(),
         };
     }
+
+    /// Counts and times an attempt of a call of another platform than WeChat, as a step of the
+    /// request. `error` is a number of the platform or a word, from a bounded set.
+    pub fn platform_call_ended(
+        &self,
+        platform: Platform,
+        app: &AppId,
+        error: Option<String>,
+        took: Duration,
+    ) {
+        self.0
+            .other_platform_request_duration
+            .get_or_create(&[("platform", platform.name())])
+            .observe(took.as_secs_f64());
+        Step::call("platform", platform.name(), took).end(error.as_deref());
+        if let Some(error) = error {
+            let labels = [
+                ("platform", platform.name().to_owned()),
+                ("error", error),
+                ("app", self.label_of(app)),
+            ];
+            self.0.other_platform_errors.get_or_create(&labels).inc();
+        }
+    }
 }

@@ -1,0 +1,286 @@
+//! The HTTP client of one worker thread.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request, Url};
+use serde_json::json;
+use tokio::time::{Instant as Deadline, timeout_at};
+use wxmint_ids::{AppId, LoginCode, Platform};
+use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream};
+use wxmint_wechat::{App, AppExchanger, PlatformApp, Session};
+
+use crate::answer::read;
+use crate::error::PlatformError;
+use crate::table::{CALLS, CodeCall, Encoding, place_of};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time for both attempts together, to the last byte of the answer.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most calls of one row in flight in one process, as for WeChat.
+const MAX_IN_FLIGHT: u32 = 512;
+
+/// Observes each call that is sent, for metrics and traces.
+pub trait Observer {
+    /// An attempt of a call has ended, after the time `took`.
+    fn call_ended(
+        &self,
+        platform: Platform,
+        app: &AppId,
+        error: Option<&PlatformError>,
+        took: Duration,
+    );
+}
+
+impl Observer for () {
+    fn call_ended(&self, _: Platform, _: &AppId, _: Option<&PlatformError>, _: Duration) {}
+}
+
+/// A client of all platforms of the table.
+pub struct Platforms {
+    http: Upstream,
+    endpoints: [Endpoint; CALLS.len()],
+    observer: Box<dyn Observer>,
+}
+
+/// One row of the table. Each has its own breaker, so that an outage of one platform never affects
+/// another.
+struct Endpoint {
+    call: &'static CodeCall,
+    url: Url,
+    breaker: Rc<Breaker<AppId>>,
+}
+
+impl Platforms {
+    /// Makes a client for one of `workers` threads. `stand_in` is asked in place of the platforms, if
+    /// it is given: `http://127.0.0.1:8090` is asked for `/_douyin/api/…`. Calls leave through the
+    /// proxy, if there is one. They are reported to `observer`, which may be `()`.
+    pub fn new(
+        stand_in: Option<&Url>,
+        proxy: Option<&ProxyUrl>,
+        tls: &Tls,
+        workers: u32,
+        observer: impl Observer + 'static,
+    ) -> Result<Self, HttpClientError> {
+        let endpoints = CALLS.each_ref().map(|call| Endpoint {
+            call,
+            url: url(call, stand_in),
+            breaker: Breaker::new(MAX_IN_FLIGHT, workers),
+        });
+        Ok(Self {
+            http: Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
+            endpoints,
+            observer: Box::new(observer),
+        })
+    }
+
+    /// The site of the app's platform, which must be trusted to reach it; `None` for an app of WeChat.
+    pub fn origin(app: &App) -> Option<Url> {
+        let AppExchanger::Platform(app) = &app.exchanger else {
+            return None;
+        };
+        let place = place_of(app.platform, app.is_game)?;
+        Some(url(&CALLS[place], None))
+    }
+
+    /// Exchanges a login code of an app. The code is sent once. It is sent a second time only if no
+    /// byte of the first request was sent.
+    pub async fn exchange(
+        &self,
+        id: &AppId,
+        app: &PlatformApp,
+        code: &LoginCode,
+    ) -> Result<Session, PlatformError> {
+        let platform = app.platform;
+        let place = place_of(platform, app.is_game).ok_or_else(|| {
+            PlatformError::unanswered(platform, "wxmint does not know how to exchange its codes")
+        })?;
+        let endpoint = &self.endpoints[place];
+        let permit = endpoint
+            .breaker
+            .admit(id, Instant::now())
+            .map_err(|closed| PlatformError::of_breaker(platform, closed))?;
+        let until = Deadline::now() + TOTAL_TIMEOUT;
+        let mut answered = self.attempt(until, endpoint, id, app, code).await;
+        if matches!(answered, Err(PlatformError::NotSent { .. })) {
+            answered = self.attempt(until, endpoint, id, app, code).await;
+        }
+        let outcome = match &answered {
+            Ok(_) => CallOutcome::Succeeded,
+            Err(error) => error.outcome(),
+        };
+        permit.ended(outcome, Instant::now());
+        answered
+    }
+
+    async fn attempt(
+        &self,
+        until: Deadline,
+        endpoint: &Endpoint,
+        id: &AppId,
+        app: &PlatformApp,
+        code: &LoginCode,
+    ) -> Result<Session, PlatformError> {
+        let started = Instant::now();
+        let answered = self.fetch(until, endpoint, id, app, code).await;
+        self.observer
+            .call_ended(app.platform, id, answered.as_ref().err(), started.elapsed());
+        answered
+    }
+
+    async fn fetch(
+        &self,
+        until: Deadline,
+        endpoint: &Endpoint,
+        id: &AppId,
+        app: &PlatformApp,
+        code: &LoginCode,
+    ) -> Result<Session, PlatformError> {
+        let platform = app.platform;
+        let request = endpoint.request([id.as_str(), app.secret.expose(), code.as_str()]);
+        let fetched = timeout_at(until, self.http.fetch(request)).await;
+        let fetched = fetched
+            .map_err(|_| PlatformError::unanswered(platform, "no answer within 5 s"))?
+            .map_err(|error| PlatformError::of_fetch(platform, error))?;
+        if fetched.status.is_server_error() {
+            let reason = format!("HTTP status {}", fetched.status.as_u16());
+            return Err(PlatformError::unanswered(platform, reason));
+        }
+        read(endpoint.call, app, &fetched.body)
+    }
+}
+
+impl Endpoint {
+    /// The request with the AppID, the secret and the code.
+    fn request(&self, values: [&str; 3]) -> Request {
+        let grant_type = ("grant_type", "authorization_code");
+        let pairs = self.call.names.into_iter().zip(values);
+        let pairs = pairs.chain(self.call.has_grant_type.then_some(grant_type));
+        let mut url = self.url.clone();
+        let (body, content_type) = match self.call.encoding {
+            Encoding::Query => {
+                url.query_pairs_mut().extend_pairs(pairs);
+                return Request::new(Method::GET, url);
+            }
+            Encoding::Json => {
+                let object: serde_json::Map<_, _> = pairs
+                    .map(|(name, value)| (name.to_owned(), json!(value)))
+                    .collect();
+                (json!(object).to_string(), "application/json")
+            }
+            Encoding::Form => {
+                // A query has the form's encoding.
+                let mut form = self.url.clone();
+                form.query_pairs_mut().extend_pairs(pairs);
+                let body = form.query().unwrap_or_default().to_owned();
+                (body, "application/x-www-form-urlencoded")
+            }
+        };
+        let mut request = Request::new(Method::POST, url);
+        *request.body_mut() = Some(body.into());
+        let content_type = HeaderValue::from_static(content_type);
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
+        request
+    }
+}
+
+fn url(call: &CodeCall, stand_in: Option<&Url>) -> Url {
+    let text = match stand_in {
+        None => [call.origin, call.path].concat(),
+        Some(stand_in) => {
+            let stand_in = stand_in.as_str().trim_end_matches('/');
+            format!("{stand_in}/_{}{}", call.platform, call.path)
+        }
+    };
+    text.parse().expect("an URL and a path make an URL")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use wxmint_ids::UnionScope;
+
+    use super::*;
+
+    /// A server that answers one request so. Returns its URL.
+    fn answers(answer: &'static str) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            // The request fits into one segment on this machine.
+            let _ = stream.read(&mut [0; 4096]).expect("a request");
+            stream.write_all(answer.as_bytes()).expect("an answer sent");
+        });
+        format!("http://{address}").parse().expect("a URL")
+    }
+
+    #[tokio::test]
+    async fn a_good_answer_with_the_status_of_a_broken_server_names_nobody() {
+        for (answer, is_named) in [
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 14\r\nConnection: close\r\n\r\n{\"openid\":\"a\"}",
+                true,
+            ),
+            (
+                "HTTP/1.1 400 Bad Request\r\nContent-Length: 14\r\nConnection: close\r\n\r\n{\"openid\":\"a\"}",
+                true,
+            ),
+            (
+                "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 14\r\nConnection: close\r\n\r\n{\"openid\":\"a\"}",
+                false,
+            ),
+        ] {
+            let url = answers(answer);
+            let tls = Tls::reaching([&url]).expect("roots");
+            let platforms = Platforms::new(Some(&url), None, &tls, 1, ()).expect("a client");
+            let app = PlatformApp {
+                platform: Platform::Qq,
+                is_game: false,
+                secret: "01234567".parse().expect("a secret"),
+                unions: UnionScope::new(Platform::Qq, "qq").expect("a scope"),
+            };
+            let id = "111".parse().expect("an AppID");
+            let code = "code".parse().expect("a code");
+            let named = platforms.exchange(&id, &app, &code).await;
+            assert_eq!(named.is_ok(), is_named, "{answer}: {named:?}");
+        }
+    }
+
+    fn requests(stand_in: Option<&str>) -> Vec<String> {
+        let stand_in = stand_in.map(|url| url.parse().expect("a URL"));
+        let shown = |call: &'static CodeCall| {
+            let endpoint = Endpoint {
+                call,
+                url: url(call, stand_in.as_ref()),
+                breaker: Breaker::new(1, 1),
+            };
+            let request = endpoint.request(["tt1", "s&+", "c=/"]);
+            let body = request.body().and_then(|body| body.as_bytes());
+            let body = String::from_utf8_lossy(body.unwrap_or_default()).into_owned();
+            format!("{} {} {body}", request.method(), request.url())
+        };
+        CALLS.iter().map(shown).collect()
+    }
+
+    #[test]
+    fn each_platform_is_asked_as_its_pages_say() {
+        assert_eq!(
+            requests(None),
+            [
+                r#"POST https://developer.toutiao.com/api/apps/v2/jscode2session {"appid":"tt1","code":"c=/","secret":"s&+"}"#,
+                "GET https://minigame.zijieapi.com/mgplatform/api/apps/jscode2session?appid=tt1&secret=s%26%2B&code=c%3D%2F ",
+                "GET https://api.q.qq.com/sns/jscode2session?appid=tt1&secret=s%26%2B&js_code=c%3D%2F&grant_type=authorization_code ",
+                "POST https://open.kuaishou.com/oauth2/mp/code2session app_id=tt1&app_secret=s%26%2B&js_code=c%3D%2F",
+                "GET https://miniapp.bilibili.com/api/sns/jscode2session?appid=tt1&secret=s%26%2B&js_code=c%3D%2F&grant_type=authorization_code ",
+            ]
+        );
+        for request in requests(Some("http://127.0.0.1:8090/")) {
+            assert!(request.contains(" http://127.0.0.1:8090/_"), "{request}");
+        }
+    }
+}
