@@ -1,5 +1,5 @@
-// Builds what is published: miniprogram_dist/index.js (CommonJS, one file, small), dist/index.mjs and the typings. Fails if
-// the types are wrong, if the small file is too large, or if it needs more than ES2017.
+// Builds what is published: miniprogram_dist/index.js (CommonJS, one file, small), dist/index.mjs and the typings, and the
+// same for each adapter. Fails if the types are wrong, if the small file is too large, or if a file needs more than ES2017.
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,6 +14,8 @@ import { minify } from "terser";
 
 const MOST_BYTES = 4_500; // after gzip -9
 const EXPORTED = ["WxmintError", "createClient"];
+/** Each is a sub-path of the package, and exports a function of its name. */
+const ADAPTERS = ["alipay", "douyin", "kuaishou", "qq", "wecom", "xiaohongshu"];
 
 const place = (...parts) => join(dirname(fileURLToPath(import.meta.url)), ...parts);
 
@@ -22,13 +24,12 @@ for (const folder of ["dist", "miniprogram_dist"]) {
   mkdirSync(place(folder));
 }
 writeTypings();
-const module = await bundled();
-writeFileSync(place("dist/index.mjs"), module);
-writeFileSync(place("miniprogram_dist/index.js"), asCommonJs(await small(module)));
-check("dist/index.mjs", "module");
-console.log(
-  `miniprogram_dist/index.js: ${checkSize(check("miniprogram_dist/index.js", "script"))} bytes after gzip -9`,
-);
+await writeModules("index", "src/index.ts", EXPORTED);
+for (const name of ADAPTERS) {
+  await writeModules(name, `src/adapters/${name}.ts`, [name]);
+  writeRootFiles(name);
+}
+console.log(`miniprogram_dist/index.js: ${checkSize(place("miniprogram_dist/index.js"))} bytes after gzip -9`);
 
 /** One file with all types, for each of the two kinds of module. */
 function writeTypings() {
@@ -39,12 +40,32 @@ function writeTypings() {
   const [createClient] = /^export declare function createClient\([^)]*\): Client;$/m.exec(emitted("index.d.ts"));
   const typings = `${emitted("api.d.ts")}/** A client of one wxmint, for one mini program. It can be made before \`App()\`. */\n${createClient}\n`;
   for (const name of ["index.d.ts", "index.d.mts"]) writeFileSync(place("dist", name), typings);
+  for (const name of ADAPTERS) {
+    const adapter = emitted(`adapters/${name}.d.ts`);
+    writeFileSync(place(`dist/${name}.d.ts`), adapter.replace("'../api'", "'./index.js'"));
+    writeFileSync(place(`dist/${name}.d.mts`), adapter.replace("'../api'", "'./index.mjs'"));
+  }
   rmSync(place("dist/typings"), { recursive: true });
 }
 
-/** All of the source in one file. */
-async function bundled() {
-  const entryPoints = [place("src/index.ts")];
+/** The ES module and the CommonJS file of one entry. */
+async function writeModules(name, entry, exported) {
+  const module = await bundled(entry);
+  writeFileSync(place(`dist/${name}.mjs`), module);
+  writeFileSync(place(`miniprogram_dist/${name}.js`), asCommonJs(await small(module), exported));
+  check(`dist/${name}.mjs`, "module");
+  check(`miniprogram_dist/${name}.js`, "script");
+}
+
+/** For tools that do not read `exports`, such as webpack 4 and older versions of TypeScript: they look in the package's folder. */
+function writeRootFiles(name) {
+  writeFileSync(place(`${name}.js`), `module.exports = require("./miniprogram_dist/${name}.js");\n`);
+  writeFileSync(place(`${name}.d.ts`), `export * from "./dist/${name}";\n`);
+}
+
+/** All that an entry needs, in one file. */
+async function bundled(entry) {
+  const entryPoints = [place(entry)];
   const options = { bundle: true, format: "esm", target: "es2017", charset: "utf8", write: false, logLevel: "warning" };
   const { outputFiles } = await build({ entryPoints, ...options });
   return outputFiles[0].text;
@@ -56,17 +77,16 @@ async function small(source) {
 }
 
 /** The bundler's own CommonJS comes with 300 bytes of helpers. */
-function asCommonJs(module) {
+function asCommonJs(module, exported) {
   const [exports, names] = /export\{([^}]*)\};\s*$/.exec(module);
   const pairs = names.split(",").map((pair) => pair.split(" as "));
-  if (String(pairs.map(([, name]) => name).sort()) !== String(EXPORTED)) throw new Error(`exported: ${names}`);
+  if (String(pairs.map(([, name]) => name).sort()) !== String(exported)) throw new Error(`exported: ${names}`);
   return `"use strict";${module.slice(0, -exports.length)}${pairs.map(([local, name]) => `exports.${name}=${local};`).join("")}\n`;
 }
 
-/** Parses a file as ES2017, and returns its path. */
+/** Parses a file as ES2017. */
 function check(file, sourceType) {
   parse(readFileSync(place(file), "utf8"), { ecmaVersion: 2017, sourceType });
-  return place(file);
 }
 
 function checkSize(path) {

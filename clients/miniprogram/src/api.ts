@@ -7,6 +7,8 @@ export interface Platform {
   getStorageSync(key: string): any
   setStorageSync(key: string, data: any): any
   removeStorageSync(key: string): any
+  /** What a login says as `platform`. Needed only where one AppID belongs to two platforms: `wxmint-miniprogram/wecom`. */
+  wxmintPlatform?: string
 }
 
 export interface ClientOptions {

@@ -208,6 +208,7 @@ export function createLogins(options: ClientOptions, platform: Platform) {
       code: ticket ? undefined : await newCode(login, secrets),
       bind_ticket: ticket,
       appid,
+      platform: platform.wxmintPlatform,
       username,
       password,
       phone_code: phoneCode,

@@ -19,6 +19,7 @@ const read = (name) => readFileSync(join(HERE, name), "utf8");
 const COMMON_JS = read("miniprogram_dist/index.js");
 const MODULE = read("dist/index.mjs");
 const manifest = JSON.parse(read("package.json"));
+const ADAPTERS = ["alipay", "douyin", "kuaishou", "qq", "wecom", "xiaohongshu"];
 
 test("it needs nothing at run time, and runs nothing when it is installed", () => {
   for (const name of [
@@ -80,6 +81,31 @@ test("both files are ES2017, syntax and library, and name no global but wx", () 
   }
 });
 
+test("the adapters are small, are ES2017, and name no global", () => {
+  const sizes = { alipay: 1_200 };
+  for (const name of ADAPTERS) {
+    const [commonJs, module] = [read(`miniprogram_dist/${name}.js`), read(`dist/${name}.mjs`)];
+    parse(commonJs, { ecmaVersion: 2017, sourceType: "script" });
+    parse(module, { ecmaVersion: 2017, sourceType: "module" });
+    const size = gzipSync(commonJs, { level: 9 }).length;
+    assert.ok(size <= (sizes[name] ?? 500), `${name}: ${size} bytes`);
+    const exported = new Script(`(function (exports) {${commonJs};return exports})`);
+    const context = createContext({}, { codeGeneration: { strings: false, wasm: false } });
+    assert.deepEqual(Object.keys(exported.runInContext(context)({})), [name]);
+  }
+});
+
+test("each adapter is a sub-path of the package, in both kinds of module and with typings", () => {
+  const paths = [".", ...ADAPTERS.map((name) => `./${name}`), "./package.json"];
+  assert.deepEqual(Object.keys(manifest.exports).sort(), paths.sort());
+  for (const name of ADAPTERS) {
+    assert.deepEqual(manifest.exports[`./${name}`], {
+      import: { types: `./dist/${name}.d.mts`, default: `./dist/${name}.mjs` },
+      require: { types: `./dist/${name}.d.ts`, default: `./miniprogram_dist/${name}.js` },
+    });
+  }
+});
+
 test("it can be imported where there is nothing but the language, and works there", async () => {
   const module = { exports: {} };
   const context = createContext({}, { codeGeneration: { strings: false, wasm: false } });
@@ -110,17 +136,21 @@ test("npm pack packs what is published", () => {
     encoding: "utf8",
   });
   const [{ files }] = JSON.parse(stdout);
-  assert.deepEqual(files.map(({ path }) => path).sort(), [
+  const published = [
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
     "README.zh-CN.md",
-    "dist/index.d.mts",
-    "dist/index.d.ts",
-    "dist/index.mjs",
-    "miniprogram_dist/index.js",
     "package.json",
-  ]);
+    ...ADAPTERS.flatMap((name) => [`${name}.d.ts`, `${name}.js`]),
+    ...["index", ...ADAPTERS].flatMap((name) => [
+      `dist/${name}.d.mts`,
+      `dist/${name}.d.ts`,
+      `dist/${name}.mjs`,
+      `miniprogram_dist/${name}.js`,
+    ]),
+  ];
+  assert.deepEqual(files.map(({ path }) => path).sort(), published.sort());
 });
 
 test("the lock file names no machine's registry", () => {
@@ -176,6 +206,45 @@ test("with miniprogram-api-typings, platform: wx compiles, and so do its options
     wx.getWeRunData().then((sealed) => ofWx.userData<{ stepInfoList: { step: number }[] }>(sealed)).then(({ stepInfoList }) => stepInfoList[0]?.step)
   `;
   assert.equal(compiled(SAMPLE + more, { types: ["miniprogram-api-typings"] }), "");
+});
+
+const ADAPTED = `
+  import { createClient, type Platform } from 'wxmint-miniprogram'
+  import { alipay, type AlipayGlobal } from 'wxmint-miniprogram/alipay'
+  import { douyin, type DouyinOptions } from 'wxmint-miniprogram/douyin'
+  import { kuaishou } from 'wxmint-miniprogram/kuaishou'
+  import { qq } from 'wxmint-miniprogram/qq'
+  import { wecom } from 'wxmint-miniprogram/wecom'
+  import { xiaohongshu } from 'wxmint-miniprogram/xiaohongshu'
+  declare const my: AlipayGlobal
+  declare const other: Platform
+  const options: DouyinOptions = { force: false }
+  const platforms = [alipay(my), douyin(other), douyin(other, options), kuaishou(other), qq(other), wecom(other), xiaohongshu(other)]
+  export const clients = platforms.map((platform) => createClient({ url: 'https://login.example.com', platform }))
+`;
+
+test("the adapters compile strictly, as modules and as CommonJS, and with miniprogram-api-typings", () => {
+  assert.equal(compiled(ADAPTED), "");
+  for (const name of ["sample.mts", "sample.cts"])
+    assert.equal(compiled(ADAPTED, { module: "node16", moduleResolution: "node16", name }), "", name);
+  assert.equal(compiled(`${ADAPTED}\nwecom(wx)`, { types: ["miniprogram-api-typings"] }), "");
+});
+
+test("tools that do not read `exports` find the typings of an adapter in the package's folder", () => {
+  const source = ADAPTERS.map((name) => `export { ${name} } from '../../${name}'`).join("\n");
+  assert.equal(compiled(source), "");
+});
+
+test("an adapter does not take the global object of another platform", () => {
+  const wrong = [
+    "import { alipay } from 'wxmint-miniprogram/alipay'",
+    "import { douyin } from 'wxmint-miniprogram/douyin'",
+    "import { wecom } from 'wxmint-miniprogram/wecom'",
+    "// @ts-expect-error\nalipay(wx)",
+    "// @ts-expect-error\ndouyin(wx, { force: 'yes' })",
+    "// @ts-expect-error\nwecom()",
+  ];
+  assert.equal(compiled(wrong.join("\n"), { types: ["miniprogram-api-typings"] }), "");
 });
 
 test("what is wrong does not compile", () => {
