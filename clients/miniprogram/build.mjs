@@ -57,7 +57,7 @@ async function writeModules(name, entry, exported) {
   check(`miniprogram_dist/${name}.js`, "script");
 }
 
-/** For tools that do not read `exports`, such as webpack 4 and older versions of TypeScript: they look in the package's folder. */
+/** Tools that do not read `exports`, such as webpack 4 and older TypeScript, look for an adapter in the package's folder. */
 function writeRootFiles(name) {
   writeFileSync(place(`${name}.js`), `module.exports = require("./miniprogram_dist/${name}.js");\n`);
   writeFileSync(place(`${name}.d.ts`), `export * from "./dist/${name}";\n`);

@@ -23,6 +23,7 @@ pub(crate) fn built() -> &'static Path {
         for part in ["src", "tests"] {
             copy(&ours.join(part), &folder.join(part));
         }
+        copy(&repository("examples/uni-app"), &folder.join("uni-app"));
         for file in fs::read_dir(&ours)
             .expect("a folder")
             .map(|entry| entry.expect("an entry").path())
