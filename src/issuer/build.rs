@@ -324,6 +324,7 @@ impl Issuer {
                     wechat_proxy.as_ref(),
                     &self.tls,
                     self.workers,
+                    now,
                     self.call_metrics(),
                 )?)),
             },

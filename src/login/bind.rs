@@ -294,8 +294,8 @@ mod tests {
                 app: "wx1".parse().expect("an AppID"),
                 openid: "lin".parse().expect("an openid"),
             };
-            let text: UnionId = "u1".parse().expect("a unionid");
-            let unionid = text.in_scope(UnionScope::new(platform, "shops").expect("a scope"));
+            let scope = UnionScope::new(platform, "shops").expect("a scope");
+            let unionid = UnionId::new(scope, "u1").expect("a unionid");
             for unionid in [None, Some(&unionid)] {
                 let place = FreePlace {
                     generation: None,

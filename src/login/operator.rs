@@ -373,16 +373,17 @@ impl Operator<'_> {
                 user_id: id.clone(),
             });
         }
-        if let Ok(unionid) = id.as_str().parse::<UnionId>() {
-            for scope in apps.union_scopes() {
-                let unionid = unionid.clone().in_scope(scope);
-                if let Some(user_id) = self.store.union_ids.claim(&unionid, None).await? {
-                    found.push(FoundUser {
-                        by: "unionid",
-                        appid: None,
-                        user_id,
-                    });
-                }
+        let unionids = apps
+            .union_scopes()
+            .into_iter()
+            .filter_map(|scope| UnionId::new(scope, id.as_str()).ok());
+        for unionid in unionids {
+            if let Some(user_id) = self.store.union_ids.claim(&unionid, None).await? {
+                found.push(FoundUser {
+                    by: "unionid",
+                    appid: None,
+                    user_id,
+                });
             }
         }
         let Ok(openid) = id.as_str().parse::<OpenId>() else {

@@ -32,6 +32,13 @@ macro_rules! unprintable {
 
 const WORD: &str = "letters, digits, `_` and `-`";
 
+const OF_PLATFORM: &str = "visible ASCII characters except `:`, `{` and `}`";
+
+/// Whether a byte may be in an id that a platform gives. The others separate the parts of Redis keys.
+fn is_of_platform(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b':' | b'{' | b'}')
+}
+
 /// Whether a byte is a character of base64url. WeChat's codes and openids consist of these
 /// characters.
 pub fn is_base64url(byte: u8) -> bool {
@@ -63,11 +70,8 @@ unprintable!(PhoneCode);
 identifier! {
     /// A platform's id of one person in one app. WeChat's have 28 characters of base64url in practice;
     /// those of other platforms have more and other characters. It comes only from the platform's
-    /// responses, and never gets into a token or a log. The excluded characters separate the parts of
-    /// Redis keys.
-    OpenId, 128, "visible ASCII characters except `:`, `{` and `}`", |byte| {
-        byte.is_ascii_graphic() && !matches!(byte, b':' | b'{' | b'}')
-    }
+    /// responses, and never gets into a token or a log.
+    OpenId, 128, OF_PLATFORM, is_of_platform
 }
 unprintable!(OpenId);
 
@@ -173,8 +177,8 @@ pub mod packed {
             return read_packed_id(bytes).parse().ok();
         }
         let (word, id) = at_colon(bytes)?;
-        let id: UnionId = read_packed_id(id).parse().ok()?;
-        Some(id.in_scope(UnionScope::new(platform, word).ok()?))
+        let scope = UnionScope::new(platform, word).ok()?;
+        UnionId::new(scope, &read_packed_id(id)).ok()
     }
 
     /// Encodes a person, for the list of a user's persons: the app, and then the openid.
@@ -374,8 +378,7 @@ pub mod packed {
                 }
                 for word in ["shops", "games"] {
                     let scope = UnionScope::new(platform, word).expect("a scope");
-                    let id: UnionId = "oGZUI0egBJY1zhBYw2KhdUfwVJJE".parse().expect("an id");
-                    let id = id.in_scope(scope);
+                    let id = UnionId::new(scope, "oGZUI0egBJY1zhBYw2KhdUfwVJJE").expect("an id");
                     assert_eq!(read_unionid(&unionid(&id)), Ok(id.clone()));
                     let list = unionids([&id, &id]);
                     assert_eq!(read_unionids(&list), Ok(vec![id.clone(), id.clone()]));

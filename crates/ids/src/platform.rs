@@ -5,12 +5,12 @@ use std::str::FromStr;
 use derive_more::{Display, FromStr as ByName};
 use wxmint_verify::identifier;
 
-use crate::{InvalidId, WORD, is_base64url, unprintable};
+use crate::{InvalidId, OF_PLATFORM, WORD, is_base64url, is_of_platform, unprintable};
 
 /// A platform that runs mini programs. Its name stands in the names of Redis keys, in computed user
 /// ids, exports, audit events and metrics, so that equal ids of two platforms are two persons.
 ///
-/// The apps of Xiaohongshu, WeCom, Alipay and Huawei cannot be configured yet. Their names are taken:
+/// The apps of Xiaohongshu, WeCom and Alipay cannot be configured yet. Their names are taken:
 /// what is stored must not have to change when they come.
 #[derive(Debug, Display, ByName, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[display(rename_all = "lowercase")]
@@ -92,7 +92,7 @@ unprintable!(ScopeWord);
 
 identifier! {
     /// A unionid as its platform writes it.
-    UnionIdText, 128, WORD, is_base64url
+    UnionIdText, 128, OF_PLATFORM, is_of_platform
 }
 unprintable!(UnionIdText);
 
@@ -134,8 +134,7 @@ impl UnionScope {
 
 /// The id of one person in all apps of a scope. It is as private as an openid.
 ///
-/// A text is parsed as a unionid of WeChat; [`in_scope`](Self::in_scope) makes one of another
-/// platform.
+/// A text is parsed as a unionid of WeChat; [`new`](Self::new) makes one of another platform.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnionId {
     scope: UnionScope,
@@ -147,10 +146,13 @@ impl UnionId {
     /// The most bytes that a unionid may have.
     pub const MAX_LEN: usize = UnionIdText::MAX_LEN;
 
-    /// The unionid that has the same text in another scope.
-    #[must_use]
-    pub fn in_scope(self, scope: UnionScope) -> Self {
-        Self { scope, ..self }
+    /// Parses a unionid of this scope. WeChat's consist of base64url characters.
+    pub fn new(scope: UnionScope, text: &str) -> Result<Self, InvalidId> {
+        let text: UnionIdText = text.parse()?;
+        if scope.platform() == Platform::WeChat && !text.as_str().bytes().all(is_base64url) {
+            return Err(InvalidId::Alphabet { alphabet: WORD });
+        }
+        Ok(Self { scope, text })
     }
 
     /// The apps in which this is the person's id.
@@ -168,10 +170,7 @@ impl FromStr for UnionId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self {
-            scope: UnionScope::default(),
-            text: text.parse()?,
-        })
+        Self::new(UnionScope::default(), text)
     }
 }
 
@@ -206,8 +205,13 @@ mod tests {
         assert_eq!(wechat.prefix(), "");
         let shops = UnionScope::new(Platform::Douyin, "shops").expect("a scope");
         assert_eq!(shops.prefix(), "douyin/shops:");
-        let text: UnionId = "u1".parse().expect("a unionid");
-        assert_ne!(text.clone().in_scope(shops), text);
+        let of_wechat: UnionId = "u1".parse().expect("a unionid");
+        assert_ne!(UnionId::new(shops.clone(), "u1"), Ok(of_wechat));
+        assert!(UnionId::new(shops, "u@/+=.1").is_ok());
+        assert!(
+            "u@1".parse::<UnionId>().is_err(),
+            "WeChat has no such unionid"
+        );
         for word in ["", "a b", "a:b", "a/b", &"a".repeat(65)] {
             assert!(UnionScope::new(Platform::Douyin, word).is_err(), "{word}");
         }

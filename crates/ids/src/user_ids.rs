@@ -208,10 +208,9 @@ mod tests {
             of_openid(Platform::Douyin, "tt0123456789abcdef").as_str(),
             "be67a9c4-9725-868f-8160-3b7e629f97b9"
         );
-        let text: UnionId = "u1".parse().expect("a unionid");
         let of_unionid = |platform, word| {
             let scope = UnionScope::new(platform, word).expect("a scope");
-            key.of_unionid(&text.clone().in_scope(scope))
+            key.of_unionid(&UnionId::new(scope, "u1").expect("a unionid"))
         };
         assert_eq!(
             of_unionid(Platform::Douyin, "shops").as_str(),

@@ -1,24 +1,30 @@
 //! Reads the answer of a platform as its row of the table says. The HTTP status says nothing at these
 //! platforms, so an error is known by its number alone.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use wxmint_ids::UnionId;
+use wxmint_ids::{AppId, UnionId};
 use wxmint_verify::json::{Malformed, read_object};
 use wxmint_wechat::{PlatformApp, Session, SessionKey};
 
 use crate::error::{Meaning, PlatformError};
-use crate::table::CodeCall;
+use crate::table::{CodeCall, Members};
 
-/// The longest member that is read, in bytes. The platforms' ids and keys have at most 64.
-const LONGEST: usize = 1024;
+/// The longest member that is read, in bytes. An ID token is the longest.
+const LONGEST: usize = 4096;
+/// Seconds by which two clocks may differ.
+const LEEWAY: i64 = 60;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The person whom the answer names. The platform's texts are not read, because they may hold the
 /// code.
 pub(crate) fn read(
     call: &CodeCall,
+    id: &AppId,
     app: &PlatformApp,
     body: &[u8],
+    now: DateTime<Utc>,
 ) -> Result<Session, PlatformError> {
     let unusable = |reason: &str| PlatformError::unanswered(call.platform, reason);
     let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
@@ -26,44 +32,87 @@ pub(crate) fn read(
         Malformed::NotAnObject => unusable("it is no JSON object"),
         Malformed::MemberTwice => unusable("it has a member twice"),
     })?;
-    match number(call, &answer).map_err(|()| unusable("its error number is no number"))? {
-        Some(number) if number != call.success => {
-            return Err(PlatformError::Refused {
-                platform: call.platform,
-                number,
-                meaning: meaning(call, number),
-            });
-        }
-        None if !call.may_lack_number => return Err(unusable("it has no error number")),
-        _ => {}
+    let numbers = numbers(call, &answer).map_err(|()| unusable("its error number is no number"))?;
+    if numbers.is_empty() && !call.may_lack_number {
+        return Err(unusable("it has no error number"));
     }
-    let members = match call.data {
-        None => Some(&answer),
-        Some(name) => answer.get(name).and_then(Value::as_object),
+    if let Some((number, meaning)) = refusal(call, &numbers) {
+        return Err(PlatformError::Refused {
+            platform: call.platform,
+            number,
+            meaning,
+        });
+    }
+    let claims;
+    let members = match call.members {
+        Members::Top => Some(&answer),
+        Members::In(name) => answer.get(name).and_then(Value::as_object),
+        Members::IdToken { member, issuer } => {
+            let token = text(&answer, member).ok_or_else(|| unusable("it has no ID token"))?;
+            claims = claims_of(token, issuer, id, now)
+                .ok_or_else(|| unusable("its ID token is not of the platform and for the app"))?;
+            Some(&claims)
+        }
     };
     let members = members.ok_or_else(|| unusable("it is a success without data"))?;
     let person = call.persons.iter().find_map(|name| text(members, name));
     let person = person.ok_or_else(|| unusable("it names no person"))?;
     let unionid = call.unionid.and_then(|name| text(members, name));
-    let unionid = unionid.map(str::parse::<UnionId>).transpose();
-    let unionid = unionid.map_err(|_| unusable("its unionid has another form"))?;
+    let unionid = unionid.map(|text| UnionId::new(app.unions.clone(), text));
     Ok(Session {
         openid: person
             .parse()
             .map_err(|_| unusable("its id of the person has another form"))?,
-        unionid: unionid.map(|unionid| unionid.in_scope(app.unions.clone())),
+        unionid: unionid
+            .transpose()
+            .map_err(|_| unusable("its unionid has another form"))?,
         session_key: text(members, "session_key").map(SessionKey::new),
     })
 }
 
-/// The error number of the answer, which may be a text. `None` if it has none.
-fn number(call: &CodeCall, answer: &Map<String, Value>) -> Result<Option<i64>, ()> {
-    let mut members = call.numbers.iter().filter_map(|name| answer.get(*name));
-    match members.find(|value| !is_absent(value)) {
-        None => Ok(None),
-        Some(Value::String(text)) => text.parse().map(Some).map_err(|_| ()),
-        Some(value) => value.as_i64().map(Some).ok_or(()),
-    }
+/// The error numbers of the answer, each of which may be a text.
+fn numbers(call: &CodeCall, answer: &Map<String, Value>) -> Result<Vec<i64>, ()> {
+    let members = call.numbers.iter().filter_map(|name| answer.get(*name));
+    let given = members.filter(|value| !is_absent(value));
+    given
+        .map(|value| match value {
+            Value::String(text) => text.parse().map_err(|_| ()),
+            value => value.as_i64().ok_or(()),
+        })
+        .collect()
+}
+
+/// The number that says why the platform refuses, and its meaning. `None` for a success.
+fn refusal(call: &CodeCall, numbers: &[i64]) -> Option<(i64, Meaning)> {
+    let mut failed = numbers
+        .iter()
+        .filter(|number| **number != call.success)
+        .map(|number| (*number, meaning(call, *number)));
+    let first = failed.next()?;
+    let known = |(_, meaning): &(i64, Meaning)| *meaning != Meaning::Unknown;
+    Some(
+        [first]
+            .into_iter()
+            .chain(failed)
+            .find(known)
+            .unwrap_or(first),
+    )
+}
+
+/// The claims of an ID token, if it is of this issuer, for this app, and not expired.
+fn claims_of(
+    token: &str,
+    issuer: &str,
+    app: &AppId,
+    now: DateTime<Utc>,
+) -> Option<Map<String, Value>> {
+    let payload = token.split('.').nth(1)?;
+    let claims = read_object(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let expires_at = claims.get("exp").and_then(Value::as_i64)?;
+    let is_fit = text(&claims, "iss") == Some(issuer)
+        && text(&claims, "aud") == Some(app.as_str())
+        && expires_at + LEEWAY > now.timestamp();
+    is_fit.then_some(claims)
 }
 
 fn meaning(call: &CodeCall, number: i64) -> Meaning {
@@ -105,7 +154,14 @@ mod tests {
             unions: UnionScope::new(platform, "shops").expect("a scope"),
         };
         let place = place_of(platform, is_game).expect("a row");
-        read(&CALLS[place], &app, body.as_bytes())
+        let id = "10086".parse().expect("an AppID");
+        read(
+            &CALLS[place],
+            &id,
+            &app,
+            body.as_bytes(),
+            DateTime::UNIX_EPOCH,
+        )
     }
 
     fn named(session: &Session) -> [Option<&str>; 3] {
@@ -204,6 +260,67 @@ mod tests {
             "",
         ] {
             assert!(reads(Platform::Douyin, false, flat).is_err(), "{flat}");
+        }
+    }
+
+    #[test]
+    fn the_id_token_of_huawei_names_the_person_and_one_of_another_app_or_issuer_nobody() {
+        let token = |claims: Value| {
+            let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+            let body = json!({"token_type": "Bearer", "access_token": "a", "id_token": format!("e30.{payload}.c2ln")});
+            reads(Platform::Huawei, false, &body.to_string())
+        };
+        let good = json!({"iss": "https://accounts.huawei.com", "aud": "10086", "exp": 1, "sub": "the-union", "openid": "the person=+/"});
+        let mut claims = good.clone();
+        claims["openid"] = json!("the-person=+/");
+        let session = token(claims.clone()).expect("a session");
+        assert_eq!(
+            named(&session),
+            [Some("the-person=+/"), Some("the-union"), None]
+        );
+        assert!(token(good).is_err(), "a blank in the id");
+        for (name, value) in [
+            ("iss", json!("https://accounts.example.com")),
+            ("aud", json!("10087")),
+            ("exp", json!(-60)),
+            ("exp", json!("1")),
+            ("openid", Value::Null),
+            ("openid", json!("")),
+        ] {
+            let mut other = claims.clone();
+            other[name] = value;
+            assert!(token(other.clone()).is_err(), "{other}");
+        }
+        let none = r#"{"token_type":"Bearer","access_token":"a","scope":"openid"}"#;
+        assert!(reads(Platform::Huawei, false, none).is_err(), "no ID token");
+        for (body, number, meaning) in [
+            (
+                r#"{"error":1101,"sub_error":20155}"#,
+                20155,
+                Meaning::CodeInvalid,
+            ),
+            (
+                r#"{"error":"1101","sub_error":"20002"}"#,
+                20002,
+                Meaning::Misconfigured,
+            ),
+            (
+                r#"{"error":1103,"sub_error":77}"#,
+                1103,
+                Meaning::CodeInvalid,
+            ),
+            (r#"{"error":77,"sub_error":78}"#, 78, Meaning::Unknown),
+        ] {
+            let refused = reads(Platform::Huawei, false, body).expect_err(body);
+            let platform = Platform::Huawei;
+            assert_eq!(
+                refused,
+                PlatformError::Refused {
+                    platform,
+                    number,
+                    meaning
+                }
+            );
         }
     }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde_json::json;
@@ -41,6 +42,7 @@ impl Observer for () {
 pub struct Platforms {
     http: Upstream,
     endpoints: [Endpoint; CALLS.len()],
+    now: fn() -> DateTime<Utc>,
     observer: Box<dyn Observer>,
 }
 
@@ -55,12 +57,13 @@ struct Endpoint {
 impl Platforms {
     /// Makes a client for one of `workers` threads. `stand_in` is asked in place of the platforms, if
     /// it is given: `http://127.0.0.1:8090` is asked for `/_douyin/api/…`. Calls leave through the
-    /// proxy, if there is one. They are reported to `observer`, which may be `()`.
+    /// proxy, if there is one. `now` is the clock. Calls are reported to `observer`, which may be `()`.
     pub fn new(
         stand_in: Option<&Url>,
         proxy: Option<&ProxyUrl>,
         tls: &Tls,
         workers: u32,
+        now: fn() -> DateTime<Utc>,
         observer: impl Observer + 'static,
     ) -> Result<Self, HttpClientError> {
         let endpoints = CALLS.each_ref().map(|call| Endpoint {
@@ -71,6 +74,7 @@ impl Platforms {
         Ok(Self {
             http: Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
             endpoints,
+            now,
             observer: Box::new(observer),
         })
     }
@@ -147,7 +151,7 @@ impl Platforms {
             let reason = format!("HTTP status {}", fetched.status.as_u16());
             return Err(PlatformError::unanswered(platform, reason));
         }
-        read(endpoint.call, app, &fetched.body)
+        read(endpoint.call, id, app, &fetched.body, (self.now)())
     }
 }
 
@@ -237,7 +241,8 @@ mod tests {
         ] {
             let url = answers(answer);
             let tls = Tls::reaching([&url]).expect("roots");
-            let platforms = Platforms::new(Some(&url), None, &tls, 1, ()).expect("a client");
+            let platforms = Platforms::new(Some(&url), None, &tls, 1, || DateTime::UNIX_EPOCH, ())
+                .expect("a client");
             let app = PlatformApp {
                 platform: Platform::Qq,
                 is_game: false,
@@ -277,6 +282,7 @@ mod tests {
                 "GET https://api.q.qq.com/sns/jscode2session?appid=tt1&secret=s%26%2B&js_code=c%3D%2F&grant_type=authorization_code ",
                 "POST https://open.kuaishou.com/oauth2/mp/code2session app_id=tt1&app_secret=s%26%2B&js_code=c%3D%2F",
                 "GET https://miniapp.bilibili.com/api/sns/jscode2session?appid=tt1&secret=s%26%2B&js_code=c%3D%2F&grant_type=authorization_code ",
+                "POST https://oauth-login.cloud.huawei.com/oauth2/v3/token client_id=tt1&client_secret=s%26%2B&code=c%3D%2F&grant_type=authorization_code",
             ]
         );
         for request in requests(Some("http://127.0.0.1:8090/")) {

@@ -17,14 +17,14 @@ pub(crate) struct CodeCall {
     pub(crate) names: [&'static str; 3],
     /// Whether `grant_type=authorization_code` is sent.
     pub(crate) has_grant_type: bool,
-    /// The members that hold the error number. The first that is there counts.
+    /// The members that hold error numbers. The first number that a list has counts, or the first one.
     pub(crate) numbers: &'static [&'static str],
     /// The number of a success.
     pub(crate) success: i64,
     /// Whether an answer without a number is a success if it names a person.
     pub(crate) may_lack_number: bool,
-    /// The member that holds the others; `None` if they are at the top.
-    pub(crate) data: Option<&'static str>,
+    /// Where the members of the person are.
+    pub(crate) members: Members,
     /// The members that may name the person.
     pub(crate) persons: &'static [&'static str],
     /// The member of the unionid; `None` if the platform has none.
@@ -45,7 +45,22 @@ pub(crate) enum Encoding {
     Form,
 }
 
-pub(crate) const CALLS: [CodeCall; 5] = [
+/// Where an answer has the members of the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Members {
+    Top,
+    /// In the object that this member holds.
+    In(&'static str),
+    /// In the claims of the token that this member holds (OpenID Connect). The token must be of this
+    /// issuer and for the app. Its signature is not checked, because it comes from the issuer itself
+    /// over TLS (OpenID Connect Core section 3.1.3.7).
+    IdToken {
+        member: &'static str,
+        issuer: &'static str,
+    },
+}
+
+pub(crate) const CALLS: [CodeCall; 6] = [
     // <https://developer.open-douyin.com/docs/resource/zh-CN/mini-app/develop/server/log-in/code-2-session>
     CodeCall {
         platform: Platform::Douyin,
@@ -58,7 +73,7 @@ pub(crate) const CALLS: [CodeCall; 5] = [
         numbers: &["err_no"],
         success: 0,
         may_lack_number: false,
-        data: Some("data"),
+        members: Members::In("data"),
         persons: &["openid"],
         unionid: Some("unionid"),
         of_client: &[40018, 40019],
@@ -78,7 +93,7 @@ pub(crate) const CALLS: [CodeCall; 5] = [
         numbers: &["errcode", "error"],
         success: 0,
         may_lack_number: false,
-        data: None,
+        members: Members::Top,
         persons: &["openid"],
         unionid: Some("unionid"),
         of_client: &[40018, 40019],
@@ -97,7 +112,7 @@ pub(crate) const CALLS: [CodeCall; 5] = [
         numbers: &["errcode"],
         success: 0,
         may_lack_number: true,
-        data: None,
+        members: Members::Top,
         persons: &["openid"],
         unionid: Some("unionid"),
         // 40163 [?]: used
@@ -119,7 +134,7 @@ pub(crate) const CALLS: [CodeCall; 5] = [
         numbers: &["result"],
         success: 1,
         may_lack_number: false,
-        data: None,
+        members: Members::Top,
         persons: &["open_id"],
         unionid: None,
         // The list is that of Kuaishou's OAuth2 [?].
@@ -139,13 +154,35 @@ pub(crate) const CALLS: [CodeCall; 5] = [
         numbers: &["errcode"],
         success: 0,
         may_lack_number: true,
-        data: None,
+        members: Members::Top,
         persons: &["openid", "openId"],
         unionid: None,
         // All numbers [?].
         of_client: &[40029],
         of_operator: &[40013, 40125],
         of_platform: &[-1],
+    },
+    // <https://developer.huawei.com/consumer/cn/doc/harmonyos-references/account-api-obtain-user-token>
+    CodeCall {
+        platform: Platform::Huawei,
+        is_of_games: false,
+        origin: "https://oauth-login.cloud.huawei.com",
+        path: "/oauth2/v3/token",
+        encoding: Encoding::Form,
+        names: ["client_id", "client_secret", "code"],
+        has_grant_type: true,
+        numbers: &["sub_error", "error"],
+        success: 0,
+        may_lack_number: true,
+        members: Members::IdToken {
+            member: "id_token",
+            issuer: "https://accounts.huawei.com",
+        },
+        persons: &["openid"],
+        unionid: Some("sub"),
+        of_client: &[20152, 20153, 20154, 20155, 20156, 20158, 1103],
+        of_operator: &[12304, 20002, 20003, 20085, 20172, 1203, 12303],
+        of_platform: &[500, 100_300],
     },
 ];
 

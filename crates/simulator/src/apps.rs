@@ -44,6 +44,8 @@ pub enum Kind {
     Kuaishou,
     /// A mini program of Bilibili.
     Bilibili,
+    /// An app for phones of Huawei, or an atomic service.
+    Huawei,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             Self::Qq => " (QQ)",
             Self::Kuaishou => " (Kuaishou)",
             Self::Bilibili => " (Bilibili)",
+            Self::Huawei => " (Huawei)",
             _ => "",
         }
     }
@@ -63,7 +66,12 @@ impl Kind {
     pub fn is_of_other_platform(self) -> bool {
         matches!(
             self,
-            Self::Douyin | Self::DouyinGame | Self::Qq | Self::Kuaishou | Self::Bilibili
+            Self::Douyin
+                | Self::DouyinGame
+                | Self::Qq
+                | Self::Kuaishou
+                | Self::Bilibili
+                | Self::Huawei
         )
     }
 }
@@ -73,7 +81,7 @@ impl Kind {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be APPID:SECRET, or APPID:SECRET:no-unionid for a mini program, or APPID:SECRET:official_account, website or mobile_app, \
-     or APPID:SECRET:douyin, douyin_game, qq, kuaishou or bilibili, \
+     or APPID:SECRET:douyin, douyin_game, qq, kuaishou, bilibili or huawei, \
      for example wx0123456789abcdef:00112233445566778899aabbccddeeff"
 )]
 pub struct InvalidApp;
@@ -102,6 +110,7 @@ impl FromStr for App {
             (Some("douyin"), unionid) => (gives_unionid(unionid)?, Kind::Douyin),
             (Some("douyin_game"), unionid) => (gives_unionid(unionid)?, Kind::DouyinGame),
             (Some("qq"), unionid) => (gives_unionid(unionid)?, Kind::Qq),
+            (Some("huawei"), None) => (true, Kind::Huawei),
             (Some("kuaishou"), None) => (false, Kind::Kuaishou),
             (Some("bilibili"), None) => (false, Kind::Bilibili),
             _ => return Err(InvalidApp),

@@ -59,6 +59,7 @@ endpoints! {
     Qq "/_qq/sns/jscode2session" other_platform,
     Kuaishou "/_kuaishou/oauth2/mp/code2session" other_platform,
     Bilibili "/_bilibili/api/sns/jscode2session" other_platform,
+    Huawei "/_huawei/oauth2/v3/token" other_platform,
 }
 
 impl Endpoint {

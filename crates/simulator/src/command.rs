@@ -41,8 +41,8 @@ pub struct SimulatorArgs {
     /// Listen on an address that others can reach; they can then read every session_key
     #[arg(long)]
     dangerous_listen_anywhere: bool,
-    /// An app; may be repeated. Without a kind, a mini program of WeChat; with douyin, douyin_game, qq, kuaishou or
-    /// bilibili, one of that platform, which is asked below /_douyin, /_qq, /_kuaishou or /_bilibili
+    /// An app; may be repeated. Without a kind, a mini program of WeChat; with douyin, douyin_game,
+    /// qq, kuaishou, bilibili or huawei, one of that platform, which is asked below /_douyin and so on
     #[arg(long = "app", value_name = "APPID:SECRET[:KIND]", default_value = DEFAULT_APP)]
     apps: Vec<App>,
     /// Threads that serve

@@ -1,16 +1,22 @@
-//! Other platforms than WeChat: Douyin (mini programs and mini games), QQ, Kuaishou and Bilibili. Each
-//! has one call, which exchanges a login code, below a path of its own, such as `/_douyin/…`.
+//! Other platforms than WeChat: Douyin (mini programs and mini games), QQ, Kuaishou, Bilibili and
+//! Huawei. Each has one call, which exchanges a login code, below a path of its own, such as `/_douyin/…`.
 //!
 //! Only public pages were read. Where sources dispute, this stand-in is as strict as the strictest.
 
+use actix_web::http::StatusCode;
 use aws_lc_rs::digest;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::apps::{App, Kind};
 use super::call::{Call, Endpoint, Params, Refusal};
 use super::endpoints::{json_object, text};
 use super::faults::Kind as Form;
+use super::state::{alphanumeric, random};
 use super::world::{Session, World};
 
 const JSON: &str = "application/json";
@@ -82,6 +88,16 @@ impl Endpoint {
                 kind: Kind::Bilibili,
                 ..of_qq
             },
+            Self::Huawei => Wire {
+                kind: Kind::Huawei,
+                parameters: Parameters::Form,
+                names: ["client_id", "client_secret", "code"],
+                has_grant_type: true,
+                no_parameter: 12304,
+                no_app: 20002,
+                no_secret: 20003,
+                no_code: 20155,
+            },
             _ => return None,
         })
     }
@@ -141,7 +157,12 @@ impl World {
         if content_type.is_some_and(|wanted| call.content_type != Some(wanted)) {
             return Err(Refusal(wire.no_parameter));
         }
-        let is_exchange = call.params.first("grant_type") == Some("authorization_code");
+        let form = Params::parse(str::from_utf8(call.body).unwrap_or_default());
+        let parameters = match wire.parameters {
+            Parameters::Form => &form,
+            Parameters::Query | Parameters::Json => call.params,
+        };
+        let is_exchange = parameters.first("grant_type") == Some("authorization_code");
         let [Some(id), Some(secret), Some(code)] = values(&wire, call.params, call.body) else {
             return Err(Refusal(wire.no_parameter));
         };
@@ -157,11 +178,11 @@ impl World {
         }
         let session = self.exchange(&code, app, call.now);
         let session = session.map_err(|_| Refusal(wire.no_code))?;
-        Ok(success(wire.kind, session).to_string())
+        Ok(success(wire.kind, session, &id, call.now).to_string())
     }
 }
 
-fn success(kind: Kind, session: Session) -> Value {
+fn success(kind: Kind, session: Session, app: &str, now: DateTime<Utc>) -> Value {
     let Session {
         session_key,
         openid,
@@ -177,6 +198,21 @@ fn success(kind: Kind, session: Session) -> Value {
         Kind::DouyinGame => json!({
             "error": 0, "session_key": session_key, "openid": openid, "anonymous_openid": "", "unionid": unionid.unwrap_or_default(),
         }),
+        Kind::Huawei => json!({
+            "token_type": "Bearer",
+            "access_token": alphanumeric(64),
+            "expires_in": 3600,
+            "refresh_token": alphanumeric(64),
+            "scope": "openid",
+            "id_token": id_token(&json!({
+                "iss": "https://accounts.huawei.com",
+                "aud": app,
+                "iat": now.timestamp(),
+                "exp": now.timestamp() + 3600,
+                "openid": openid,
+                "sub": unionid,
+            })),
+        }),
         Kind::Kuaishou => json!({"result": 1, "session_key": session_key, "open_id": openid}),
         _ => {
             let mut answer = json!({"openid": openid, "session_key": session_key});
@@ -185,6 +221,34 @@ fn success(kind: Kind, session: Session) -> Value {
             }
             answer
         }
+    }
+}
+
+/// A token with these claims. Its signature is random, because nobody checks it: it comes from Huawei
+/// itself over TLS.
+fn id_token(claims: &Value) -> String {
+    let header = json!({"alg": "RS256", "kid": "simulated", "typ": "JWT"});
+    let [header, claims] = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let signature = URL_SAFE_NO_PAD.encode(random::<256>());
+    [header, claims, signature].join(".")
+}
+
+/// The HTTP status of an answer: Huawei's errors have 400.
+pub(super) fn status(endpoint: Endpoint, body: &[u8]) -> StatusCode {
+    let has_error =
+        || serde_json::from_slice::<Value>(body).is_ok_and(|answer| !answer["error"].is_null());
+    if endpoint == Endpoint::Huawei && has_error() {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    }
+}
+
+/// The code, with all letters that the platform's codes may have.
+pub(super) fn code_with_letters_of(kind: Kind, code: String) -> String {
+    match kind {
+        Kind::Huawei => code + "+/\\=",
+        _ => code,
     }
 }
 
@@ -206,6 +270,9 @@ pub(super) fn failure(endpoint: Endpoint, number: i32) -> Option<Value> {
         }),
         Kind::DouyinGame => {
             json!({"errcode": number, "errmsg": word, "error": 3, "message": word})
+        }
+        Kind::Huawei => {
+            json!({"error": 1101, "sub_error": number, "error_description": word})
         }
         Kind::Kuaishou => json!({"result": number, "error": word, "error_msg": word}),
         _ => json!({"errcode": number, "errmsg": word}),
@@ -274,6 +341,10 @@ pub(super) fn ids(app: &App, name: &str) -> Option<[String; 2]> {
             String::new(),
         ],
         Kind::Bilibili => [hex(&openid[..16]).to_lowercase(), String::new()],
+        Kind::Huawei => [
+            format!("MDF@{}", STANDARD.encode(&openid[..18])),
+            format!("MDA@{}", URL_SAFE_NO_PAD.encode(&union("huawei")[..18])),
+        ],
         _ => return None,
     })
 }
@@ -294,20 +365,22 @@ mod tests {
     use crate::now;
     use crate::people::Purpose;
 
-    const APPS: [&str; 6] = [
+    const APPS: [&str; 7] = [
         "tt1:s3cret-of-tt1:douyin",
         "tt2:s3cret-of-tt2:douyin_game",
         "101:s3cret-of-101:qq",
         "ks1:s3cret-of-ks1:kuaishou",
         "bi1:s3cret-of-bi1:bilibili",
+        "10086:s3cret-of-10086:huawei",
         "wx1:s3cret-of-wx1",
     ];
-    const ENDPOINTS: [Endpoint; 5] = [
+    const ENDPOINTS: [Endpoint; 6] = [
         Endpoint::Douyin,
         Endpoint::DouyinGame,
         Endpoint::Qq,
         Endpoint::Kuaishou,
         Endpoint::Bilibili,
+        Endpoint::Huawei,
     ];
 
     fn world() -> Arc<World> {
@@ -328,7 +401,8 @@ mod tests {
         let mut query = Vec::new();
         let mut members = Map::new();
         for (name, value) in wire.names.into_iter().zip(values) {
-            query.push(format!("{name}={value}"));
+            let encoded = value.replace('+', "%2B").replace('\\', "%5C");
+            query.push(format!("{name}={encoded}"));
             members.insert(name.to_owned(), value.into());
         }
         if wire.has_grant_type {
@@ -373,8 +447,14 @@ mod tests {
     }
 
     fn number(answer: &Value) -> Option<i64> {
-        let mut names = ["err_no", "errcode", "result"].into_iter();
+        let mut names = ["err_no", "errcode", "result", "sub_error"].into_iter();
         names.find_map(|name| answer[name].as_i64())
+    }
+
+    /// The claims of Huawei's ID token.
+    fn claims(answer: &Value) -> Option<Value> {
+        let payload = answer["id_token"].as_str()?.split('.').nth(1)?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
     }
 
     #[test]
@@ -392,9 +472,13 @@ mod tests {
             } else {
                 &answer
             };
+            let claims = claims(&answer);
+            let data = claims.as_ref().unwrap_or(data);
             let openid = data["openid"].as_str().or(data["open_id"].as_str());
             openids.push(openid.expect("an id").to_owned());
-            assert_eq!(data["session_key"].as_str().map(str::len), Some(24));
+            if endpoint != Endpoint::Huawei {
+                assert_eq!(data["session_key"].as_str().map(str::len), Some(24));
+            }
             let again = asked(&world, endpoint, [&id, &secret, &code]);
             let spent = endpoint.wire().expect("a wire").no_code;
             assert_eq!(number(&again), Some(spent.into()), "{again}");
@@ -415,7 +499,8 @@ mod tests {
             let app: App = app.parse().expect("an app");
             ids(&app, "lin").map(|[_, unionid]| unionid)
         });
-        let [douyin, game, qq, kuaishou, bilibili, wechat] = ids;
+        let [douyin, game, qq, kuaishou, bilibili, huawei, wechat] = ids;
+        assert!(huawei.is_some_and(|unionid| unionid.starts_with("MDA@")));
         assert_eq!(douyin, game);
         assert_eq!(douyin.map(|unionid| unionid.len()), Some(36));
         assert!(qq.is_some_and(|unionid| unionid.starts_with("UID_")));
@@ -434,7 +519,7 @@ mod tests {
             let id = world.apps[app].id.to_string();
             let secret = world.apps[app].secret.clone();
             let good = code(&world, app);
-            let of_wechat = code(&world, 5);
+            let of_wechat = code(&world, 6);
             let names = ["lin".to_owned()];
             let old = now() - TimeDelta::minutes(5);
             let expired = world.mint_codes(Purpose::Login, &names, app, old).remove(0);

@@ -108,7 +108,8 @@ impl People {
         apps: &[App],
         minted: DateTime<Utc>,
     ) -> String {
-        let (person, code) = (self.named(name, apps), alphanumeric(32));
+        let person = self.named(name, apps);
+        let code = other_platforms::code_with_letters_of(apps[app].kind, alphanumeric(32));
         self.codes.insert(
             code.clone(),
             Code {

@@ -19,7 +19,7 @@ use super::endpoints::refusal;
 use super::faults::{Fault, Kind, LONGEST};
 use super::journal::{Answered, Exchange};
 use super::now;
-use super::other_platforms::{named, reshaped};
+use super::other_platforms::{named, reshaped, status};
 use super::world::World;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -78,7 +78,10 @@ async fn serve(
         .draw(endpoint.path(), world.app_of(&call).as_deref());
     let act = || world.answer(&call);
     let reply = match &plan.misconduct {
-        None => Reply::proper(act()),
+        None => {
+            let answer = act();
+            Reply::Whole(status(endpoint, &answer.body), answer)
+        }
         Some(fault) => Reply::misconduct(
             fault,
             endpoint,
@@ -136,7 +139,10 @@ impl Reply {
             }),
             Kind::Stall => Self::Stall,
             Kind::Reset => Self::Reset,
-            Kind::Errcode => Self::proper(refusal(endpoint, fault.errcode.unwrap_or(-1), now())),
+            Kind::Errcode => {
+                let answer = refusal(endpoint, fault.errcode.unwrap_or(-1), now());
+                Self::Whole(status(endpoint, &answer.body), answer)
+            }
             Kind::Html => page(StatusCode::OK),
             Kind::Status => {
                 let status = fault

@@ -125,7 +125,7 @@ fn platform(members: &Map<String, Value>) -> Result<Platform, String> {
             let known = known
                 .filter(|platform| *platform == Platform::WeChat || is_supported(*platform, false));
             known.ok_or_else(|| {
-                "`platform` must be wechat, douyin, qq, kuaishou or bilibili".to_owned()
+                "`platform` must be wechat, douyin, qq, kuaishou, bilibili or huawei".to_owned()
             })
         }
     }
@@ -168,7 +168,12 @@ fn record(
     let user = id(members, "user_id")?;
     let dissolved = members.get("dissolved");
     let scope = scope(person.platform, members)?;
-    let unionid = id::<UnionId>(members, "unionid")?.map(|unionid| unionid.in_scope(scope));
+    // Read as an id of any platform first, so that a text which stands for a missing value is refused.
+    let unionid = id::<OpenId>(members, "unionid")?;
+    let unionid = unionid.map(|unionid| UnionId::new(scope, unionid.as_str()));
+    let unionid = unionid
+        .transpose()
+        .map_err(|error| format!("`unionid` {error}"))?;
     let conflict = id(members, "unionid_conflict")?;
     match (user, dissolved) {
         (Some(_), None) if conflict.is_some() && unionid.is_none() => {
@@ -301,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_line_of_a_platform_that_nobody_logs_in_at_is_refused() {
-        for platform in ["\"huawei\"", "\"secret\"", "7"] {
+        for platform in ["\"alipay\"", "\"secret\"", "7"] {
             let line =
                 format!(r#"{{"platform":{platform},"appid":"wx1","openid":"o","user_id":"u"}}"#);
             let refused = Record::parse(line.as_bytes(), None, DateTime::UNIX_EPOCH);

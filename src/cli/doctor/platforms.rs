@@ -6,6 +6,7 @@ use wxmint_upstream::Tls;
 use wxmint_wechat::{App, AppExchanger, PlatformApp};
 
 use crate::apps::CurrentApps;
+use crate::clock::now;
 use crate::findings::{Finding, Message};
 use crate::settings::Settings;
 
@@ -25,7 +26,8 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     let proxy = settings.wechat_proxy.as_ref();
     let origin = apps.iter().find_map(|app| Platforms::origin(app));
     let reached = stand_in.or(origin.as_ref());
-    let made = Tls::reaching(reached).and_then(|tls| Platforms::new(stand_in, proxy, &tls, 1, ()));
+    let made =
+        Tls::reaching(reached).and_then(|tls| Platforms::new(stand_in, proxy, &tls, 1, now, ()));
     let platforms = match made {
         Ok(platforms) => platforms,
         Err(error) => return vec![Finding::unchecked(CHECK, &error)],

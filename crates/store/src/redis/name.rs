@@ -165,8 +165,8 @@ pub(super) fn unionid_of(key: &str) -> Option<UnionId> {
         return text.parse().ok();
     }
     let (word, text) = text.split_once(':')?;
-    let unionid: UnionId = text.parse().ok()?;
-    Some(unionid.in_scope(UnionScope::new(platform, word).ok()?))
+    let scope = UnionScope::new(platform, word).ok()?;
+    UnionId::new(scope, text).ok()
 }
 
 /// The platform whose prefix the text has, and the text without it. A slash after the first colon
@@ -237,8 +237,7 @@ mod tests {
             let user = "lin".parse().expect("a user id");
             assert!(names.insert(name::struck(&user, &person)));
             let scope = UnionScope::new(platform, "shops").expect("a scope");
-            let text: UnionId = "u1".parse().expect("a unionid");
-            let unionid = text.in_scope(scope);
+            let unionid = UnionId::new(scope, "u1").expect("a unionid");
             let key = name::union(&unionid);
             assert_eq!(unionid_of(&key), Some(unionid), "{key}");
             assert!(names.insert(key));
