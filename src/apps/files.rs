@@ -10,7 +10,8 @@ use wxmint_ids::{AppId, Platform, UnionScope};
 use wxmint_platforms::{gives_unionids, is_supported};
 use wxmint_upstream::site;
 use wxmint_wechat::{
-    App, AppExchanger, AppKind, AppSecret, PaymentKey, PlatformApp, PlatformSecret,
+    AlipayKeys, App, AppExchanger, AppKind, AppSecret, PaymentKey, PlatformApp,
+    PlatformCredentials, PlatformSecret,
 };
 use zeroize::Zeroizing;
 
@@ -18,9 +19,9 @@ use super::{Apps, Configured, PaymentKeys};
 use crate::findings::{Message, json_places::line_of};
 use crate::secret_files::{PLACEHOLDER, one_value, read_file};
 
-/// The most bytes of such a file: more than an AppSecret and a hundred origins have. A large file
-/// that got there by mistake is not read whole.
-const MOST_BYTES: u64 = 8 << 10;
+/// The most bytes of such a file: more than two keys and a hundred origins have. A large file that got
+/// there by mistake is not read whole.
+const MOST_BYTES: u64 = 32 << 10;
 /// Editors give these names to the copies that they keep beside a file. An AppID has no such name.
 const ENDINGS_OF_COPIES: [&str; 7] = ["~", ".bak", ".orig", ".rej", ".save", ".swp", ".tmp"];
 
@@ -170,6 +171,23 @@ struct WrittenForPlatform {
     unionid_scope: Option<String>,
 }
 
+/// The file of an app of Alipay, which has keys in place of a secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenForAlipay {
+    #[serde(rename = "platform")]
+    _platform: String,
+    private_key: Zeroizing<String>,
+    alipay_public_key: String,
+    identity: String,
+    #[serde(default)]
+    origins: Vec<String>,
+    #[serde(default)]
+    unionid_required: bool,
+    #[serde(default)]
+    unionid_scope: Option<String>,
+}
+
 /// The file of an app of WeChat that is more than a secret.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,7 +216,11 @@ fn read_object(text: &str, id: AppId) -> Result<Configured, Message> {
         Some(Ok(platform)) => platform,
         Some(Err(_)) => return Err(at(text, "/platform", message!(has_unknown_platform))),
     };
-    WrittenForPlatform::read(text, id, platform)
+    if platform == Platform::Alipay {
+        WrittenForAlipay::read(text, id)
+    } else {
+        WrittenForPlatform::read(text, id, platform)
+    }
 }
 
 fn at(text: &str, place: &str, wrong: Message) -> Message {
@@ -241,29 +263,72 @@ impl WrittenForPlatform {
         let secret: PlatformSecret = secret
             .parse()
             .map_err(|wrong| at(text, "/secret", message!(has_wrong_secret, wrong)))?;
-        let word = unionid_scope.as_deref().unwrap_or(platform.name());
-        let unions = UnionScope::new(platform, word).map_err(|wrong| {
-            at(
-                text,
-                "/unionid_scope",
-                message!(has_wrong_unionid_scope, wrong),
-            )
-        })?;
+        let app = PlatformApp {
+            platform,
+            is_game: game,
+            credentials: PlatformCredentials::Secret(secret),
+            unions: unions(text, platform, unionid_scope.as_deref())?,
+        };
         Ok(Configured {
-            app: App {
-                id,
-                kind: AppKind::MiniProgram,
-                exchanger: AppExchanger::Platform(PlatformApp {
-                    platform,
-                    is_game: game,
-                    secret,
-                    unions,
-                }),
-            },
+            app: app_of_platform(id, app),
             origins: sites(text, &origins)?,
             unionid_required,
             payment_keys: PaymentKeys::default(),
         })
+    }
+}
+
+impl WrittenForAlipay {
+    fn read(text: &str, id: AppId) -> Result<Configured, Message> {
+        let Self {
+            private_key,
+            alipay_public_key,
+            identity,
+            origins,
+            unionid_required,
+            unionid_scope,
+            ..
+        } = serde_json::from_str(text)
+            .map_err(|error| message!(is_no_object_of_alipay_app, error.line(), error.column()))?;
+        let identity = identity
+            .parse()
+            .map_err(|_| at(text, "/identity", message!(has_wrong_identity)))?;
+        let keys = AlipayKeys::new(&private_key, &alipay_public_key, identity);
+        let keys = keys.map_err(|(member, wrong)| {
+            let place = format!("/{member}");
+            at(
+                text,
+                &place,
+                message!(has_wrong_key_of_alipay, member, Message::from(wrong)),
+            )
+        })?;
+        let app = PlatformApp {
+            platform: Platform::Alipay,
+            is_game: false,
+            credentials: PlatformCredentials::Alipay(keys),
+            unions: unions(text, Platform::Alipay, unionid_scope.as_deref())?,
+        };
+        Ok(Configured {
+            app: app_of_platform(id, app),
+            origins: sites(text, &origins)?,
+            unionid_required,
+            payment_keys: PaymentKeys::default(),
+        })
+    }
+}
+
+fn unions(text: &str, platform: Platform, word: Option<&str>) -> Result<UnionScope, Message> {
+    UnionScope::new(platform, word.unwrap_or(platform.name())).map_err(|wrong| {
+        let place = "/unionid_scope";
+        at(text, place, message!(has_wrong_unionid_scope, wrong))
+    })
+}
+
+fn app_of_platform(id: AppId, app: PlatformApp) -> App {
+    App {
+        id,
+        kind: AppKind::MiniProgram,
+        exchanger: AppExchanger::Platform(app),
     }
 }
 

@@ -8,7 +8,7 @@ use wxmint_redis_link::WrongUrl;
 use wxmint_upstream::FetchError;
 use wxmint_verify::revocations::{MAX_PAGE, PageRefused};
 use wxmint_verify::{KeyError, PublishedKeys};
-use wxmint_wechat::CallError;
+use wxmint_wechat::{CallError, InvalidAlipayKey};
 
 use super::Message;
 
@@ -23,7 +23,9 @@ in_chinese! {
         KeyError::Revoked => "签名密钥已被吊销：见 `wxmint doctor`",
         KeyError::Crypto(what) => "密码库操作失败：{what}";
     &PlatformError:
-        PlatformError::Refused { platform, number, .. } => "{platform} 返回错误 {number}",
+        PlatformError::Refused { platform, number, word: None, .. } => "{platform} 返回错误 {number}",
+        PlatformError::Refused { platform, number, word: Some(word), .. } => "{platform} 返回错误 {number}（{word}）",
+        PlatformError::OtherIdentity { platform, lacks } => "{platform} 的响应没有应用文件里 `identity` 指定的 {lacks}",
         PlatformError::NotSent { platform, reason, .. } => "无法向 {platform} 发出请求：{reason}",
         PlatformError::Unanswered { platform, reason } => "{platform} 没有给出可用的响应：{reason}";
     &FetchError:
@@ -67,6 +69,9 @@ in_chinese! {
         InvalidId::Empty => "不能为空",
         InvalidId::TooLong { limit } => "最多 {limit} 个字符",
         InvalidId::Alphabet { alphabet } => "只能由 {alphabet} 组成";
+    InvalidAlipayKey:
+        InvalidAlipayKey::Form => "应是至少 2048 位的 RSA 密钥，写成 PEM 或其中的 base64",
+        InvalidAlipayKey::OwnPublicKey => "是应用自己的公钥；支付宝公钥在后台里紧挨着它";
     InvalidIdKey:
         InvalidIdKey::NoKey => "文件里没有密钥",
         InvalidIdKey::SeveralLines => "应只有一行：ID 密钥不轮换，换一个密钥，每个人的用户 ID 都会改变",

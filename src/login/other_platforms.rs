@@ -43,7 +43,14 @@ impl CodeExchanger for OtherPlatforms {
                 }
                 Meaning::Busy => Unavailable::Platform(error).into(),
             },
-            _ => Unavailable::Platform(error).into(),
+            PlatformError::OtherIdentity { .. } => PlatformRefusal::Misconfigured {
+                error,
+                app: app.clone(),
+            }
+            .into(),
+            PlatformError::NotSent { .. } | PlatformError::Unanswered { .. } => {
+                Unavailable::Platform(error).into()
+            }
         })
     }
 }

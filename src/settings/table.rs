@@ -743,10 +743,10 @@ const OF_ISSUER: &[Declaration] = &[
             zh: "https URL（只有本机地址可以用 http）",
         }),
         example: "http://127.0.0.1:8090",
-        comment: "A stand-in such as `wxmint simulator`, which is asked in place of Douyin, QQ, Kuaishou, Bilibili and Huawei. Leave it out to ask the platforms themselves.",
+        comment: "A stand-in such as `wxmint simulator`, which is asked in place of Douyin, QQ, Kuaishou, Bilibili, Huawei and Alipay. Leave it out to ask the platforms themselves.",
         meaning: Texts {
-            en: "the URL of a [simulator](simulator.md) that is asked in place of [the other platforms](other-platforms.md) (Douyin, QQ, Kuaishou, Bilibili, Huawei). Without it, they are asked themselves",
-            zh: "代替[其他平台](other-platforms.zh-CN.md)（抖音、QQ、快手、哔哩哔哩、华为）的[模拟器](simulator.zh-CN.md)地址；不设置时直接访问各平台",
+            en: "the URL of a [simulator](simulator.md) that is asked in place of [the other platforms](other-platforms.md) (Douyin, QQ, Kuaishou, Bilibili, Huawei, Alipay). Without it, they are asked themselves",
+            zh: "代替[其他平台](other-platforms.zh-CN.md)（抖音、QQ、快手、哔哩哔哩、华为、支付宝）的[模拟器](simulator.zh-CN.md)地址；不设置时直接访问各平台",
         },
         ..ISSUER_SETTING
     },

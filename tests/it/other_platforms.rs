@@ -1,4 +1,4 @@
-//! Logins from mini programs of Douyin, QQ, Kuaishou and Bilibili and from apps of Huawei, beside WeChat's.
+//! Logins from mini programs of Douyin, QQ, Kuaishou, Bilibili and Alipay and from apps of Huawei, beside WeChat's.
 
 use crate::doctor::Report;
 use crate::support::prelude::*;
@@ -226,6 +226,114 @@ async fn an_answer_in_a_form_that_was_seen_names_the_person_too() {
         .await;
     let refused = bed.log_in_at(DOUYIN, "lin", json!({})).await;
     refused.expect_problem(503, "platform_unavailable");
+}
+
+const ALIPAY: &str = "2021000000000001";
+const OTHER_OF_ALIPAY: &str = "2021000000000002";
+const ALIPAY_PATH: &str = "/_alipay/gateway.do";
+
+/// wxmint's file of an app of Alipay, with the keys of the simulator.
+async fn alipay_file(bed: &TestBed, app: &str) -> Value {
+    let path = format!("alipay/{app}");
+    bed.wechat.control(&path, "GET", &Value::Null).await.json()
+}
+
+/// A bed with an app of Alipay, whose file is read while the service runs.
+async fn alipay_bed() -> (TestBed, TempDir) {
+    let folder = apps_folder(&[(APPID, APP_SECRET)]);
+    let builder = TestBed::builder().apps_folder(folder.path());
+    let builder = builder.env("RUST_LOG", "trace");
+    let builder = builder
+        .app(ALIPAY, "-:alipay")
+        .app(OTHER_OF_ALIPAY, "-:alipay");
+    let bed = builder.start().await;
+    let file = alipay_file(&bed, ALIPAY).await;
+    write_private(&folder.path().join(ALIPAY), &file.to_string());
+    until("the app is known", READ_AGAIN_WITHIN, async || {
+        bed.log_in_at(ALIPAY, "lin", json!({})).await.status == 200
+    })
+    .await;
+    (bed, folder)
+}
+
+#[tokio::test]
+async fn alipays_person_logs_in_by_a_signed_answer_and_by_no_other() {
+    let (bed, _folder) = alipay_bed().await;
+    let log_in = async || bed.log_in_at(ALIPAY, "lin", json!({})).await;
+    let user = log_in().await.expect_login().member("user_id");
+    for form in ["byte_order_mark", "escaped_slash"] {
+        bed.faults(json!([{"kind": form, "path": ALIPAY_PATH}]))
+            .await;
+        assert_eq!(
+            log_in().await.expect_login().member("user_id"),
+            user,
+            "{form}"
+        );
+    }
+    for (fault, status, code) in [
+        (json!({"kind": "no_sign"}), 503, "platform_unavailable"),
+        (json!({"kind": "wrong_sign"}), 503, "platform_unavailable"),
+        (json!({"kind": "error_in_node"}), 400, "code_invalid"),
+        (
+            json!({"kind": "errcode", "errcode": 20000}),
+            503,
+            "platform_unavailable",
+        ),
+        (
+            json!({"kind": "errcode", "errcode": 40003}),
+            503,
+            "platform_unavailable",
+        ),
+        (json!({"kind": "html"}), 503, "platform_unavailable"),
+        (json!({"kind": "truncated"}), 503, "platform_unavailable"),
+        (json!({"kind": "huge"}), 503, "platform_unavailable"),
+    ] {
+        let mut fault = fault;
+        fault["path"] = ALIPAY_PATH.into();
+        bed.faults(json!([fault])).await;
+        log_in().await.expect_problem(status, code);
+    }
+    bed.faults(json!([])).await;
+    let wrong = json!({"appid": ALIPAY, "code": "0123456789abcdef0123456789abcdef"});
+    let refused = bed.service().log_in_with(&wrong).await;
+    refused.expect_problem(400, "code_invalid");
+    let log = bed.service().log();
+    assert!(!log.contains("0123456789abcdef0123456789abcdef"), "a code");
+    bed.service().expect_no_faults().await;
+}
+
+#[tokio::test]
+async fn alipays_other_id_never_stands_in_for_the_one_of_the_setting() {
+    let (bed, _folder) = alipay_bed().await;
+    let log_in = async || bed.log_in_at(ALIPAY, "lin", json!({})).await;
+    let user = log_in().await.expect_login().member("user_id");
+    let gives = async |ids: &str| {
+        bed.wechat
+            .change_app(json!({"appid": ALIPAY, "alipay_ids": ids}))
+            .await;
+    };
+    gives("both").await;
+    assert_eq!(log_in().await.expect_login().member("user_id"), user);
+    gives("user_id").await;
+    log_in().await.expect_problem(502, "platform_misconfigured");
+    gives("open_id").await;
+    assert_eq!(log_in().await.expect_login().member("user_id"), user);
+}
+
+#[tokio::test]
+async fn an_app_of_alipay_with_another_apps_key_is_the_operators_to_mend_and_the_doctor_says_so() {
+    let (bed, folder) = alipay_bed().await;
+    let mut file = alipay_file(&bed, ALIPAY).await;
+    file["private_key"] = alipay_file(&bed, OTHER_OF_ALIPAY).await["private_key"].take();
+    fs::write(folder.path().join(ALIPAY), file.to_string()).expect("written");
+    until("the other key is used", READ_AGAIN_WITHIN, async || {
+        bed.log_in_at(ALIPAY, "lin", json!({})).await.status == 502
+    })
+    .await;
+    let refused = bed.log_in_at(ALIPAY, "lin", json!({})).await;
+    refused.expect_problem(502, "platform_misconfigured");
+    let report = Report::of(&bed.configuration).await;
+    report.advice("platforms.credentials", "fault", "isv.invalid-signature");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::{InvalidId, OF_PLATFORM, WORD, is_base64url, is_of_platform, unprinta
 /// A platform that runs mini programs. Its name stands in the names of Redis keys, in computed user
 /// ids, exports, audit events and metrics, so that equal ids of two platforms are two persons.
 ///
-/// The apps of Xiaohongshu, WeCom and Alipay cannot be configured yet. Their names are taken:
+/// The apps of Xiaohongshu and WeCom cannot be configured yet. Their names are taken:
 /// what is stored must not have to change when they come.
 #[derive(Debug, Display, ByName, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[display(rename_all = "lowercase")]

@@ -15,7 +15,7 @@ use crate::table::{CodeCall, Members};
 const LONGEST: usize = 4096;
 /// Seconds by which two clocks may differ.
 const LEEWAY: i64 = 60;
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The person whom the answer names. The platform's texts are not read, because they may hold the
 /// code.
@@ -40,6 +40,7 @@ pub(crate) fn read(
         return Err(PlatformError::Refused {
             platform: call.platform,
             number,
+            word: None,
             meaning,
         });
     }
@@ -131,7 +132,7 @@ fn is_absent(value: &Value) -> bool {
     value.is_null() || value == ""
 }
 
-fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     let text = members.get(name)?.as_str()?;
     (1..=LONGEST).contains(&text.len()).then_some(text)
 }
@@ -140,6 +141,8 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 mod tests {
     use serde_json::json;
     use wxmint_ids::{Platform, UnionScope};
+
+    use wxmint_wechat::PlatformCredentials;
 
     use super::*;
     use crate::table::{CALLS, place_of};
@@ -150,7 +153,7 @@ mod tests {
         let app = PlatformApp {
             platform,
             is_game,
-            secret: "01234567".parse().expect("a secret"),
+            credentials: PlatformCredentials::Secret("01234567".parse().expect("a secret")),
             unions: UnionScope::new(platform, "shops").expect("a scope"),
         };
         let place = place_of(platform, is_game).expect("a row");
@@ -318,6 +321,7 @@ mod tests {
                 PlatformError::Refused {
                     platform,
                     number,
+                    word: None,
                     meaning
                 }
             );
@@ -341,6 +345,7 @@ mod tests {
                     let wanted = PlatformError::Refused {
                         platform: call.platform,
                         number: *number,
+                        word: None,
                         meaning,
                     };
                     assert_eq!(refused.expect_err("refused"), wanted);

@@ -10,8 +10,11 @@ use serde_json::json;
 use tokio::time::{Instant as Deadline, timeout_at};
 use wxmint_ids::{AppId, LoginCode, Platform};
 use wxmint_upstream::{Breaker, CallOutcome, HttpClientError, ProxyUrl, Tls, Upstream};
-use wxmint_wechat::{App, AppExchanger, PlatformApp, Session};
+use wxmint_wechat::{
+    AlipayKeys, App, AppExchanger, PlatformApp, PlatformCredentials, PlatformSecret, Session,
+};
 
+use crate::alipay;
 use crate::answer::read;
 use crate::error::PlatformError;
 use crate::table::{CALLS, CodeCall, Encoding, place_of};
@@ -42,14 +45,14 @@ impl Observer for () {
 pub struct Platforms {
     http: Upstream,
     endpoints: [Endpoint; CALLS.len()],
+    alipay: Endpoint,
     now: fn() -> DateTime<Utc>,
     observer: Box<dyn Observer>,
 }
 
-/// One row of the table. Each has its own breaker, so that an outage of one platform never affects
-/// another.
+/// The endpoint of one row of the table, or Alipay's. Each has its own breaker, so that an outage of one
+/// platform never affects another.
 struct Endpoint {
-    call: &'static CodeCall,
     url: Url,
     breaker: Rc<Breaker<AppId>>,
 }
@@ -66,14 +69,16 @@ impl Platforms {
         now: fn() -> DateTime<Utc>,
         observer: impl Observer + 'static,
     ) -> Result<Self, HttpClientError> {
-        let endpoints = CALLS.each_ref().map(|call| Endpoint {
-            call,
-            url: url(call, stand_in),
+        let endpoint = |url| Endpoint {
+            url,
             breaker: Breaker::new(MAX_IN_FLIGHT, workers),
-        });
+        };
+        let endpoints = CALLS.each_ref().map(|call| endpoint(url(call, stand_in)));
+        let alipay = url_at(Platform::Alipay, alipay::URL, stand_in);
         Ok(Self {
             http: Upstream::through(proxy, tls, CONNECT_TIMEOUT, TOTAL_TIMEOUT)?,
             endpoints,
+            alipay: endpoint(alipay),
             now,
             observer: Box::new(observer),
         })
@@ -84,8 +89,10 @@ impl Platforms {
         let AppExchanger::Platform(app) = &app.exchanger else {
             return None;
         };
-        let place = place_of(app.platform, app.is_game)?;
-        Some(url(&CALLS[place], None))
+        Some(match Exchange::of(app)? {
+            Exchange::ByRow(place, _) => url(&CALLS[place], None),
+            Exchange::AtAlipay(_) => url_at(Platform::Alipay, alipay::URL, None),
+        })
     }
 
     /// Exchanges a login code of an app. The code is sent once. It is sent a second time only if no
@@ -97,18 +104,28 @@ impl Platforms {
         code: &LoginCode,
     ) -> Result<Session, PlatformError> {
         let platform = app.platform;
-        let place = place_of(platform, app.is_game).ok_or_else(|| {
+        let exchange = Exchange::of(app).ok_or_else(|| {
             PlatformError::unanswered(platform, "wxmint does not know how to exchange its codes")
         })?;
-        let endpoint = &self.endpoints[place];
+        let endpoint = match exchange {
+            Exchange::ByRow(place, _) => &self.endpoints[place],
+            Exchange::AtAlipay(_) => &self.alipay,
+        };
+        let call = Call {
+            exchange,
+            endpoint,
+            id,
+            app,
+            code,
+        };
         let permit = endpoint
             .breaker
             .admit(id, Instant::now())
             .map_err(|closed| PlatformError::of_breaker(platform, closed))?;
         let until = Deadline::now() + TOTAL_TIMEOUT;
-        let mut answered = self.attempt(until, endpoint, id, app, code).await;
+        let mut answered = self.attempt(until, &call).await;
         if matches!(answered, Err(PlatformError::NotSent { .. })) {
-            answered = self.attempt(until, endpoint, id, app, code).await;
+            answered = self.attempt(until, &call).await;
         }
         let outcome = match &answered {
             Ok(_) => CallOutcome::Succeeded,
@@ -118,32 +135,22 @@ impl Platforms {
         answered
     }
 
-    async fn attempt(
-        &self,
-        until: Deadline,
-        endpoint: &Endpoint,
-        id: &AppId,
-        app: &PlatformApp,
-        code: &LoginCode,
-    ) -> Result<Session, PlatformError> {
+    async fn attempt(&self, until: Deadline, call: &Call<'_>) -> Result<Session, PlatformError> {
         let started = Instant::now();
-        let answered = self.fetch(until, endpoint, id, app, code).await;
-        self.observer
-            .call_ended(app.platform, id, answered.as_ref().err(), started.elapsed());
+        let answered = self.fetch(until, call).await;
+        self.observer.call_ended(
+            call.app.platform,
+            call.id,
+            answered.as_ref().err(),
+            started.elapsed(),
+        );
         answered
     }
 
-    async fn fetch(
-        &self,
-        until: Deadline,
-        endpoint: &Endpoint,
-        id: &AppId,
-        app: &PlatformApp,
-        code: &LoginCode,
-    ) -> Result<Session, PlatformError> {
-        let platform = app.platform;
-        let request = endpoint.request([id.as_str(), app.secret.expose(), code.as_str()]);
-        let fetched = timeout_at(until, self.http.fetch(request)).await;
+    async fn fetch(&self, until: Deadline, call: &Call<'_>) -> Result<Session, PlatformError> {
+        let platform = call.app.platform;
+        let now = (self.now)();
+        let fetched = timeout_at(until, self.http.fetch(call.request(now))).await;
         let fetched = fetched
             .map_err(|_| PlatformError::unanswered(platform, "no answer within 5 s"))?
             .map_err(|error| PlatformError::of_fetch(platform, error))?;
@@ -151,18 +158,62 @@ impl Platforms {
             let reason = format!("HTTP status {}", fetched.status.as_u16());
             return Err(PlatformError::unanswered(platform, reason));
         }
-        read(endpoint.call, id, app, &fetched.body, (self.now)())
+        match call.exchange {
+            Exchange::ByRow(place, _) => read(&CALLS[place], call.id, call.app, &fetched.body, now),
+            Exchange::AtAlipay(keys) => alipay::read(call.app, keys, &fetched.body),
+        }
+    }
+}
+
+/// How the codes of an app are exchanged.
+enum Exchange<'a> {
+    /// By a row of the table.
+    ByRow(usize, &'a PlatformSecret),
+    AtAlipay(&'a AlipayKeys),
+}
+
+impl<'a> Exchange<'a> {
+    fn of(app: &'a PlatformApp) -> Option<Self> {
+        match &app.credentials {
+            PlatformCredentials::Secret(secret) => {
+                Some(Self::ByRow(place_of(app.platform, app.is_game)?, secret))
+            }
+            PlatformCredentials::Alipay(keys) => Some(Self::AtAlipay(keys)),
+        }
+    }
+}
+
+/// The exchange of one code.
+struct Call<'a> {
+    exchange: Exchange<'a>,
+    endpoint: &'a Endpoint,
+    id: &'a AppId,
+    app: &'a PlatformApp,
+    code: &'a LoginCode,
+}
+
+impl Call<'_> {
+    fn request(&self, now: DateTime<Utc>) -> Request {
+        match self.exchange {
+            Exchange::ByRow(place, secret) => {
+                let values = [self.id.as_str(), secret.expose(), self.code.as_str()];
+                self.endpoint.request(&CALLS[place], values)
+            }
+            Exchange::AtAlipay(keys) => {
+                alipay::request(&self.endpoint.url, self.id, keys, self.code, now)
+            }
+        }
     }
 }
 
 impl Endpoint {
     /// The request with the AppID, the secret and the code.
-    fn request(&self, values: [&str; 3]) -> Request {
+    fn request(&self, call: &CodeCall, values: [&str; 3]) -> Request {
         let grant_type = ("grant_type", "authorization_code");
-        let pairs = self.call.names.into_iter().zip(values);
-        let pairs = pairs.chain(self.call.has_grant_type.then_some(grant_type));
+        let pairs = call.names.into_iter().zip(values);
+        let pairs = pairs.chain(call.has_grant_type.then_some(grant_type));
         let mut url = self.url.clone();
-        let (body, content_type) = match self.call.encoding {
+        let (body, content_type) = match call.encoding {
             Encoding::Query => {
                 url.query_pairs_mut().extend_pairs(pairs);
                 return Request::new(Method::GET, url);
@@ -190,14 +241,19 @@ impl Endpoint {
 }
 
 fn url(call: &CodeCall, stand_in: Option<&Url>) -> Url {
-    let text = match stand_in {
-        None => [call.origin, call.path].concat(),
-        Some(stand_in) => {
-            let stand_in = stand_in.as_str().trim_end_matches('/');
-            format!("{stand_in}/_{}{}", call.platform, call.path)
-        }
+    url_at(call.platform, &[call.origin, call.path].concat(), stand_in)
+}
+
+/// The URL of a platform, or the same path at the stand-in, below the platform's name.
+fn url_at(platform: Platform, own: &str, stand_in: Option<&Url>) -> Url {
+    let own: Url = own.parse().expect("each platform has a URL");
+    let Some(stand_in) = stand_in else {
+        return own;
     };
-    text.parse().expect("an URL and a path make an URL")
+    let mut url = stand_in.clone();
+    let before = stand_in.path().trim_end_matches('/');
+    url.set_path(&format!("{before}/_{platform}{}", own.path()));
+    url
 }
 
 #[cfg(test)]
@@ -246,7 +302,7 @@ mod tests {
             let app = PlatformApp {
                 platform: Platform::Qq,
                 is_game: false,
-                secret: "01234567".parse().expect("a secret"),
+                credentials: PlatformCredentials::Secret("01234567".parse().expect("a secret")),
                 unions: UnionScope::new(Platform::Qq, "qq").expect("a scope"),
             };
             let id = "111".parse().expect("an AppID");
@@ -260,11 +316,10 @@ mod tests {
         let stand_in = stand_in.map(|url| url.parse().expect("a URL"));
         let shown = |call: &'static CodeCall| {
             let endpoint = Endpoint {
-                call,
                 url: url(call, stand_in.as_ref()),
                 breaker: Breaker::new(1, 1),
             };
-            let request = endpoint.request(["tt1", "s&+", "c=/"]);
+            let request = endpoint.request(call, ["tt1", "s&+", "c=/"]);
             let body = request.body().and_then(|body| body.as_bytes());
             let body = String::from_utf8_lossy(body.unwrap_or_default()).into_owned();
             format!("{} {} {body}", request.method(), request.url())

@@ -10,11 +10,20 @@ use wxmint_upstream::{CallOutcome, Closed, FetchError, PAUSE};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlatformError {
     /// The platform answered with an error number.
-    #[error("{platform} answered error {number}")]
+    #[error("{platform} answered error {number}{}", in_parentheses(*word))]
     Refused {
         platform: Platform,
         number: i64,
+        /// A word of ours for the number, where the platform has words.
+        word: Option<&'static str>,
         meaning: Meaning,
+    },
+    /// The person has no id of the kind that the app's file asks for. Another id is never taken for
+    /// it, because the person would become another user.
+    #[error("{platform} named the person without {lacks}, which the app's file has as `identity`")]
+    OtherIdentity {
+        platform: Platform,
+        lacks: &'static str,
     },
     /// The request was not sent: its code is unused and may be sent again, after `retry_after`.
     #[error("the request to {platform} was not sent: {reason}")]
@@ -77,7 +86,11 @@ impl PlatformError {
                 meaning: Meaning::Unknown,
                 ..
             } => "other",
+            Self::Refused {
+                word: Some(word), ..
+            } => word,
             Self::Refused { number, .. } => return number.to_string(),
+            Self::OtherIdentity { .. } => "other_identity",
             Self::NotSent { .. } => "not_sent",
             Self::Unanswered { .. } => "unanswered",
         };
@@ -92,8 +105,12 @@ impl PlatformError {
                 meaning: Meaning::Busy,
                 ..
             } => CallOutcome::AppFailed,
-            Self::Refused { .. } => CallOutcome::Succeeded,
+            Self::Refused { .. } | Self::OtherIdentity { .. } => CallOutcome::Succeeded,
             Self::NotSent { .. } | Self::Unanswered { .. } => CallOutcome::Unanswered,
         }
     }
+}
+
+fn in_parentheses(word: Option<&str>) -> String {
+    word.map(|word| format!(" ({word})")).unwrap_or_default()
 }

@@ -188,13 +188,14 @@ pub(crate) const CALLS: [CodeCall; 6] = [
 
 /// Whether apps of this platform can be configured. Only Douyin has another call for mini games.
 pub fn is_supported(platform: Platform, is_game: bool) -> bool {
-    place_of(platform, is_game).is_some()
+    place_of(platform, is_game).is_some() || platform == Platform::Alipay && !is_game
 }
 
 /// Whether the platform gives unionids.
 pub fn gives_unionids(platform: Platform) -> bool {
     let mut calls = CALLS.iter();
-    calls.any(|call| call.platform == platform && call.unionid.is_some())
+    platform == Platform::Alipay
+        || calls.any(|call| call.platform == platform && call.unionid.is_some())
 }
 
 pub(crate) fn place_of(platform: Platform, is_game: bool) -> Option<usize> {

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use wxmint_verify::ids::AppId;
 
+use super::alipay::Ids;
+
 const DOMAINS: [&str; 2] = ["localhost", "127.0.0.1"];
 /// The pages of a mini program when the simulator starts. The first one is its home page.
 const PAGES: [&str; 2] = ["pages/index/index", "pages/scan/index"];
@@ -46,6 +48,8 @@ pub enum Kind {
     Bilibili,
     /// An app for phones of Huawei, or an atomic service.
     Huawei,
+    /// A mini program of Alipay, which has keys in place of a secret.
+    Alipay,
 }
 
 impl Kind {
@@ -58,6 +62,7 @@ impl Kind {
             Self::Kuaishou => " (Kuaishou)",
             Self::Bilibili => " (Bilibili)",
             Self::Huawei => " (Huawei)",
+            Self::Alipay => " (Alipay)",
             _ => "",
         }
     }
@@ -72,6 +77,7 @@ impl Kind {
                 | Self::Kuaishou
                 | Self::Bilibili
                 | Self::Huawei
+                | Self::Alipay
         )
     }
 }
@@ -81,7 +87,7 @@ impl Kind {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be APPID:SECRET, or APPID:SECRET:no-unionid for a mini program, or APPID:SECRET:official_account, website or mobile_app, \
-     or APPID:SECRET:douyin, douyin_game, qq, kuaishou, bilibili or huawei, \
+     or APPID:SECRET:douyin, douyin_game, qq, kuaishou, bilibili or huawei, or APPID:-:alipay, \
      for example wx0123456789abcdef:00112233445566778899aabbccddeeff"
 )]
 pub struct InvalidApp;
@@ -110,6 +116,7 @@ impl FromStr for App {
             (Some("douyin"), unionid) => (gives_unionid(unionid)?, Kind::Douyin),
             (Some("douyin_game"), unionid) => (gives_unionid(unionid)?, Kind::DouyinGame),
             (Some("qq"), unionid) => (gives_unionid(unionid)?, Kind::Qq),
+            (Some("alipay"), unionid) => (gives_unionid(unionid)?, Kind::Alipay),
             (Some("huawei"), None) => (true, Kind::Huawei),
             (Some("kuaishou"), None) => (false, Kind::Kuaishou),
             (Some("bilibili"), None) => (false, Kind::Bilibili),
@@ -145,6 +152,7 @@ pub(super) struct Term {
     /// Whether the exchange of an OAuth2 code leaves the unionid out, so that userinfo must be asked.
     pub(super) unionid_by_userinfo: bool,
     pub(super) repeats_session_keys: bool,
+    pub(super) alipay_ids: Ids,
     /// The domains to whose pages OAuth2 redirects (网页授权域名).
     pub(super) domains: Vec<String>,
     /// The pages of the published version, the home page first. Empty if the app has not been
@@ -170,6 +178,8 @@ pub(super) struct AppChange {
     /// Whether an exchange returns the person's present `session_key` if there is one, as WeChat may
     /// do.
     repeats_session_keys: Option<bool>,
+    /// The ids that Alipay's answers have: `open_id`, `user_id` or `both`.
+    alipay_ids: Option<Ids>,
     /// The domains to whose pages OAuth2 redirects (网页授权域名): `localhost` and `127.0.0.1` at first.
     domains: Option<Vec<String>>,
     /// Publishes a version that has only these pages.
@@ -184,6 +194,7 @@ impl Terms {
             platform: None,
             unionid_by_userinfo: false,
             repeats_session_keys: false,
+            alipay_ids: Ids::default(),
             domains: DOMAINS.map(str::to_owned).into(),
             pages: PAGES.map(str::to_owned).into(),
         };
@@ -216,6 +227,7 @@ impl Terms {
         term.repeats_session_keys = change
             .repeats_session_keys
             .unwrap_or(term.repeats_session_keys);
+        term.alipay_ids = change.alipay_ids.unwrap_or(term.alipay_ids);
         change
             .domains
             .into_iter()

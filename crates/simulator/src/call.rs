@@ -60,6 +60,7 @@ endpoints! {
     Kuaishou "/_kuaishou/oauth2/mp/code2session" other_platform,
     Bilibili "/_bilibili/api/sns/jscode2session" other_platform,
     Huawei "/_huawei/oauth2/v3/token" other_platform,
+    Alipay "/_alipay/gateway.do" alipay,
 }
 
 impl Endpoint {
@@ -109,6 +110,10 @@ impl Params {
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(given, _)| given == name)?;
         (!value.is_empty()).then_some(value)
+    }
+
+    pub(super) fn pairs(&self) -> &[(String, String)] {
+        &self.0
     }
 
     pub(super) fn into_pairs(self) -> Vec<(String, String)> {

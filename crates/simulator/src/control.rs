@@ -96,6 +96,11 @@ pub fn control_routes(world: Arc<World>) -> impl FnOnce(&mut ServiceConfig) + Cl
             .service(resource("/user-key", "POST", [web::post().to(user_key)]))
             .service(resource("/virtual-payment", "POST", [web::post().to(pay)]))
             .service(resource("/apps", "POST", [web::post().to(change_app)]))
+            .service(resource(
+                "/alipay/{appid}",
+                "GET",
+                [web::get().to(alipay_file)],
+            ))
             .service(resource("/people", "GET", [web::get().to(people)]))
             .service(resource(
                 "/people/{name}",
@@ -138,7 +143,7 @@ fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N])
 pub(super) async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let said = format!(
         "{} is not a path of the simulator; the control API has /_simulator/codes, phone-codes, user-data, \
-         user-key, virtual-payment, apps, people, access-tokens, faults, journal, stats, platform and reset",
+         user-key, virtual-payment, apps, alipay, people, access-tokens, faults, journal, stats, platform and reset",
         request.path()
     );
     HttpResponse::NotFound().json(json!({"error": said}))
@@ -219,6 +224,13 @@ fn app(world: &World, appid: Option<&str>) -> Result<usize, Mistake> {
 fn app_of(world: &World, person: &str, appid: Option<&str>) -> Result<usize, Mistake> {
     check_name(person)?;
     app(world, appid)
+}
+
+/// The content of wxmint's file of an app of Alipay, with its keys.
+async fn alipay_file(world: Data<World>, id: Path<String>) -> Shown {
+    let file = world.alipay_file(&id);
+    let none = || Mistake::new("there is no app of Alipay with this AppID");
+    file.map(Json).ok_or_else(none)
 }
 
 async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Shown {

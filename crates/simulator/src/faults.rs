@@ -84,6 +84,14 @@ pub(super) enum Kind {
     Anonymous,
     /// The real answer of another platform, with `data` null.
     NoData,
+    /// Alipay's real answer without its signature.
+    NoSign,
+    /// Alipay's real answer with another signature.
+    WrongSign,
+    /// Alipay's real answer, in which `/` is escaped after it was signed.
+    EscapedSlash,
+    /// An error of Alipay's in the place of the result.
+    ErrorInNode,
 }
 
 impl Kind {
@@ -97,6 +105,14 @@ impl Kind {
                 | Self::ByteOrderMark
                 | Self::Anonymous
                 | Self::NoData
+        ) || self.is_of_alipay()
+    }
+
+    /// Whether only Alipay gives this form.
+    fn is_of_alipay(self) -> bool {
+        matches!(
+            self,
+            Self::NoSign | Self::WrongSign | Self::EscapedSlash | Self::ErrorInNode
         )
     }
 }
@@ -111,6 +127,13 @@ impl Fault {
         let is_of_other_platform = self.path.starts_with("/_");
         if self.kind.is_form() && !is_of_other_platform {
             return Err("this kind of fault needs the path of another platform than WeChat".into());
+        }
+        let is_at_alipay = self.path == Endpoint::Alipay.path();
+        let fits_alipay = self.kind.is_of_alipay() || self.kind == Kind::ByteOrderMark;
+        if self.kind.is_of_alipay() && !is_at_alipay
+            || self.kind.is_form() && is_at_alipay && !fits_alipay
+        {
+            return Err("this kind of fault does not fit the path".into());
         }
         if !(0.0..=1.0).contains(&self.probability) {
             return Err("probability must be from 0 to 1".into());

@@ -16,7 +16,8 @@ const KEPT: usize = 1000;
 /// The most bytes of a body that are kept. Longer bodies are truncated.
 const BODY_KEPT: usize = 4096;
 
-const SECRET_MEMBERS: &str = "secret,app_secret,access_token,refresh_token,session_key,encrypt_key,password,component_appsecret,\
+const SECRET_MEMBERS: &str = "secret,app_secret,client_secret,sign,access_token,refresh_token,session_key,encrypt_key,password,\
+                              component_appsecret,\
                               component_secret,component_verify_ticket,component_access_token,authorizer_access_token,\
                               authorizer_refresh_token";
 const MASK: &str = "••••••••";

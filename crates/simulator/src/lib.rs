@@ -17,7 +17,7 @@
 //! - `faults`: decides which request gets which fault; `wechat_routes`: WeChat's endpoints over
 //!   HTTP, with faults;
 //! - `platform`: a third-party platform and its merchants; `other_platforms`: the logins of Douyin, QQ,
-//!   Kuaishou and Bilibili;
+//!   Kuaishou, Bilibili and Huawei; `alipay`: Alipay's;
 //! - `journal`: requests and answers, with secrets masked; `control`: the control API; `page`: the demo's page;
 //! - `command`: the command line of `wxmint simulator`;
 //! - `accounts`: the demo's stand-in for a business's account service; `peer`: the demo's service that verifies tokens;
@@ -25,6 +25,7 @@
 
 mod access_tokens;
 mod accounts;
+mod alipay;
 mod apps;
 mod call;
 mod command;

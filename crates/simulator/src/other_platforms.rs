@@ -12,6 +12,7 @@ use base64::{
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use super::alipay;
 use super::apps::{App, Kind};
 use super::call::{Call, Endpoint, Params, Refusal};
 use super::endpoints::{json_object, text};
@@ -20,6 +21,7 @@ use super::state::{alphanumeric, random};
 use super::world::{Session, World};
 
 const JSON: &str = "application/json";
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// How a platform names things, and its error numbers.
@@ -104,7 +106,7 @@ impl Endpoint {
 
     /// Whether the endpoint is of another platform than WeChat.
     pub(super) fn is_of_other_platform(self) -> bool {
-        self.wire().is_some()
+        self == Self::Alipay || self.wire().is_some()
     }
 
     /// Whether the parameters of the call are in the query of a GET.
@@ -115,6 +117,9 @@ impl Endpoint {
 
     /// The refusal of a call by another HTTP method.
     pub(super) fn wrong_method(self) -> Option<Refusal> {
+        if self == Self::Alipay {
+            return Some(Refusal(-1));
+        }
         Some(Refusal(self.wire()?.no_parameter))
     }
 }
@@ -125,6 +130,11 @@ pub(super) fn named(
     query: &Params,
     body: &[u8],
 ) -> Option<[Option<String>; 2]> {
+    if endpoint == Endpoint::Alipay {
+        let form = Params::parse(str::from_utf8(body).unwrap_or_default());
+        let app = query.first("app_id").map(str::to_owned);
+        return Some([app, form.first("code").map(str::to_owned)]);
+    }
     let wire = endpoint.wire()?;
     let [app, _, code] = values(&wire, query, body);
     Some([app, code])
@@ -254,6 +264,9 @@ pub(super) fn code_with_letters_of(kind: Kind, code: String) -> String {
 
 /// The answer of another platform with this error number; `None` for an endpoint of WeChat.
 pub(super) fn failure(endpoint: Endpoint, number: i32) -> Option<Value> {
+    if endpoint == Endpoint::Alipay {
+        return Some(alipay::failure(number));
+    }
     let word = match number {
         40018 | 40029 | 100_200_105 => "bad code",
         40017 | 40125 => "bad secret",
@@ -280,13 +293,17 @@ pub(super) fn failure(endpoint: Endpoint, number: i32) -> Option<Value> {
 }
 
 /// The answer in the form of the fault ([`Form::is_form`]).
-pub(super) fn reshaped(form: Form, body: &[u8]) -> Vec<u8> {
+pub(super) fn reshaped(endpoint: Endpoint, form: Form, body: &[u8]) -> Vec<u8> {
+    if form == Form::ByteOrderMark {
+        return [BYTE_ORDER_MARK, body].concat();
+    }
+    if endpoint == Endpoint::Alipay {
+        return alipay::reshaped(form, body);
+    }
     let Ok(Value::Object(mut answer)) = serde_json::from_slice(body) else {
         return body.into();
     };
-    let mut marked = Vec::new();
     match form {
-        Form::ByteOrderMark => marked.extend("\u{feff}".as_bytes()),
         Form::NoData => {
             answer.insert("data".into(), Value::Null);
         }
@@ -305,8 +322,7 @@ pub(super) fn reshaped(form: Form, body: &[u8]) -> Vec<u8> {
         }
         _ => {}
     }
-    marked.extend(Value::Object(answer).to_string().into_bytes());
-    marked
+    Value::Object(answer).to_string().into()
 }
 
 /// Sets a member where the person's members are.
@@ -344,6 +360,10 @@ pub(super) fn ids(app: &App, name: &str) -> Option<[String; 2]> {
         Kind::Huawei => [
             format!("MDF@{}", STANDARD.encode(&openid[..18])),
             format!("MDA@{}", URL_SAFE_NO_PAD.encode(&union("huawei")[..18])),
+        ],
+        Kind::Alipay => [
+            URL_SAFE_NO_PAD.encode([&openid[..], &openid[..3]].concat()),
+            URL_SAFE_NO_PAD.encode(&union("alipay")[..30]),
         ],
         _ => return None,
     })
@@ -591,10 +611,10 @@ mod tests {
                 "\u{feff}{\"data\":{\"openid\":\"o\",\"unionid\":\"u\"},\"err_no\":0}",
             ),
         ] {
-            let reshaped = reshaped(form, body.as_bytes());
+            let reshaped = reshaped(Endpoint::Douyin, form, body.as_bytes());
             assert_eq!(String::from_utf8_lossy(&reshaped), wanted);
         }
-        let anonymous = reshaped(Form::Anonymous, body.as_bytes());
+        let anonymous = reshaped(Endpoint::Douyin, Form::Anonymous, body.as_bytes());
         let anonymous: Value = serde_json::from_slice(&anonymous).expect("JSON");
         assert_eq!(anonymous["data"]["openid"], "");
         assert_eq!(anonymous["data"]["anonymous_openid"], "a-device");

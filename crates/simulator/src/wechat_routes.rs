@@ -134,7 +134,7 @@ impl Reply {
         match fault.kind {
             Kind::Latency => Self::proper(answer),
             form if form.is_form() => Self::proper(Answer {
-                body: reshaped(form, &answer.body).into(),
+                body: reshaped(endpoint, form, &answer.body).into(),
                 ..answer
             }),
             Kind::Stall => Self::Stall,

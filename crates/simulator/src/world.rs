@@ -1,6 +1,6 @@
 //! The world that the simulator plays: all of its state, and the changes to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::access_tokens::AccessTokens;
+use super::alipay::Keys;
 use super::apps::{App, AppChange, Terms};
 use super::call::{Endpoint, Refusal};
 use super::command::Options;
@@ -31,6 +32,8 @@ pub struct World {
     pub(super) people: Mutex<People>,
     pub(super) grants: Mutex<Grants>,
     pub(super) component: Option<Arc<Component>>,
+    /// The keys of the apps of Alipay, each made when it is needed first.
+    pub(super) alipay_keys: Mutex<HashMap<usize, Arc<Keys>>>,
     requests: [AtomicU64; Endpoint::ALL.len()],
     pub(super) exchanges_ok: AtomicU64,
 }
@@ -69,6 +72,7 @@ impl World {
             component: options
                 .platform
                 .map(|platform| Component::new(platform, options.push_to, life)),
+            alipay_keys: Mutex::default(),
             requests: Default::default(),
             exchanges_ok: AtomicU64::new(0),
         })

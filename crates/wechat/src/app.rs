@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use wxmint_ids::{AppId, Platform, UnionScope, unprintable};
 use zeroize::Zeroizing;
 
-use super::{CallError, Result};
+use super::{AlipayKeys, CallError, Result};
 
 /// An app of the business at WeChat or at another platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +38,16 @@ pub struct PlatformApp {
     pub platform: Platform,
     /// Whether the app is a mini game, whose codes Douyin exchanges by another call.
     pub is_game: bool,
-    pub secret: PlatformSecret,
+    pub credentials: PlatformCredentials,
     /// The apps with which this one shares its unionids.
     pub unions: UnionScope,
+}
+
+/// The proof by which another platform than WeChat knows the app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlatformCredentials {
+    Secret(PlatformSecret),
+    Alipay(AlipayKeys),
 }
 
 impl AppExchanger {

@@ -6,12 +6,14 @@
 //!
 //! - `client`: how calls are made and read; `call_error`: how they fail; `app`: the apps that they
 //!   are made for; `api`: the tables of calls and errcodes;
+//! - `alipay_keys`: the keys of an app at Alipay;
 //! - `exchange`: the calls that exchange a login code; `session_key`: the calls that are signed
 //!   with a session key; `stable_token`, `phone_number`, `mini_program_code`: one call each;
 //! - `platform`: the calls of a third-party platform, and the messages that WeChat pushes to it;
 //! - `user_data`: data that WeChat encrypts or signs with the session key and gives to a mini
 //!   program.
 
+mod alipay_keys;
 mod api;
 mod app;
 mod call_error;
@@ -24,10 +26,12 @@ mod session_key;
 mod stable_token;
 mod user_data;
 
+pub use alipay_keys::{AlipayIdentity, AlipayKeys, InvalidAlipayKey};
 pub use api::{Api, Verdict};
 pub use app::{
     App, AppAccessToken, AppExchanger, AppKind, AppSecret, AuthorizationCode, ComponentTicket,
-    PaymentKey, PersonAccessToken, PlatformApp, PlatformSecret, RefreshToken, SessionKey,
+    PaymentKey, PersonAccessToken, PlatformApp, PlatformCredentials, PlatformSecret, RefreshToken,
+    SessionKey,
 };
 pub use call_error::{CallError, Result};
 pub use client::{ByToken, MAX_PICTURE, Observer, WeChat};

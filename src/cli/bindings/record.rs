@@ -125,7 +125,8 @@ fn platform(members: &Map<String, Value>) -> Result<Platform, String> {
             let known = known
                 .filter(|platform| *platform == Platform::WeChat || is_supported(*platform, false));
             known.ok_or_else(|| {
-                "`platform` must be wechat, douyin, qq, kuaishou, bilibili or huawei".to_owned()
+                "`platform` must be wechat, douyin, qq, kuaishou, bilibili, huawei or alipay"
+                    .to_owned()
             })
         }
     }
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_line_of_a_platform_that_nobody_logs_in_at_is_refused() {
-        for platform in ["\"alipay\"", "\"secret\"", "7"] {
+        for platform in ["\"wecom\"", "\"secret\"", "7"] {
             let line =
                 format!(r#"{{"platform":{platform},"appid":"wx1","openid":"o","user_id":"u"}}"#);
             let refused = Record::parse(line.as_bytes(), None, DateTime::UNIX_EPOCH);

@@ -65,10 +65,11 @@ fn credentials(app: &App, of: &PlatformApp, error: Option<PlatformError>) -> Fin
             message!(platform_takes_appid_and_secret, app.id, of.platform),
         ),
         Some(
-            error @ PlatformError::Refused {
+            error @ (PlatformError::Refused {
                 meaning: Meaning::Misconfigured,
                 ..
-            },
+            }
+            | PlatformError::OtherIdentity { .. }),
         ) => Finding::fault(
             CHECK,
             found(error),
