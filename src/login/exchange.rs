@@ -1,14 +1,14 @@
 //! The exchange: whose code is this? Claims a login code, so that it is sent once, and asks WeChat or
 //! the other platform of the app.
 
-use wxmint_ids::{AppId, LoginCode};
+use wxmint_ids::{AppId, LoginCode, Platform};
 use wxmint_platforms::PlatformError;
 use wxmint_store::{AttemptId, Bindings, Claim, Codes, ExchangeTimestamp};
 use wxmint_wechat::{App, CallError, Session};
 
 use super::{
-    AppCallError, AppCalls, Attempt, IP, Issuance, LimitReached, LoginLimits, Result, Unavailable,
-    UserIds, WeChatRefusal,
+    AppCallError, AppCalls, Attempt, IP, Issuance, LimitReached, LoginLimits, PlatformRefusal,
+    Result, Unavailable, UserIds, WeChatRefusal,
 };
 
 /// Exchanges login codes.
@@ -70,7 +70,10 @@ impl CodeExchange<'_> {
         };
         match claim {
             Claim::Granted(order) => Ok(order),
-            Claim::Taken => Err(WeChatRefusal::CodeUsed.into()),
+            Claim::Taken if app.platform() == Platform::WeChat => {
+                Err(WeChatRefusal::CodeUsed.into())
+            }
+            Claim::Taken => Err(PlatformRefusal::CodeUsed.into()),
             Claim::Limited(refused) => Err(LimitReached { limit: IP, refused }.into()),
         }
     }

@@ -28,12 +28,12 @@ const SPENT_PHONE_CODE: &str = "\
     with a new one of wx.login.";
 const SPENT_TICKET: &str = "\
     This `bind_ticket` has been used, is older than 5 minutes, or came without credentials, which uses it up. Call \
-    wx.login and send its code in place of the ticket.";
+    wx.login, or your platform's login, and send its code in place of the ticket.";
 const WHO_IS_THIS: &str = "\
-    This WeChat user is bound to no account yet. Ask for user name and password, and send them with this \
+    This person is bound to no account yet. Ask for user name and password, and send them with this \
     `bind_ticket` in place of `code`: once, within 5 minutes.";
 const BOUND_ELSEWHERE: &str = "\
-    Another account holds this WeChat identity, or this account holds another one. Dissolve that binding first \
+    Another account is bound to this person, or this account to another one. Dissolve that binding first \
     (DELETE /binding).";
 const NOT_LISTED: &str = "\
     This service cannot tell who of the user's people is meant, because its operator has set WXMINT_USER_INDEX=false. If \
@@ -68,10 +68,10 @@ const BUSY: &str = "Too many tries at once. Wait, then try again.";
 const CONTENDED: &str =
     "Other requests are changing this binding or ending its tokens. Wait, then try again.";
 const NO_UNIONID: &str = "\
-    WeChat has not said who this person is in your other apps. A page begins again with the scope snsapi_userinfo; \
-    the operator of a mini program binds it to its Open Platform account.";
+    The platform has not said who this person is in your other apps. At WeChat, a page begins again with the scope \
+    snsapi_userinfo, and the operator of a mini program binds it to its Open Platform account.";
 const CHANGED_UNIONID: &str = "\
-    WeChat names this user differently than before (another unionid), so that the user would get another user id. The \
+    The platform names this person differently than before (another unionid), so that the user would get another user id. The \
     operator of this service decides who the user is. Do not try again before.";
 const NOT_PERMITTED: &str = "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
 const PHONE_QUOTA_EXHAUSTED: &str = "The app has used up the phone numbers that its operator has paid at WeChat. Let the user log in another way.";
@@ -80,6 +80,8 @@ const WECHAT_REFUSES_US: &str =
 const NO_WECHAT: &str =
     "WeChat does not answer, or its answer cannot be used. Wait, then try again.";
 const NO_SUCH_CODE_OF_PLATFORM: &str = "The platform does not accept this code: it is wrong, used, expired, or another app's. Get another from the platform's login, once.";
+const CODE_OF_PLATFORM_USED: &str =
+    "This code has been sent before. Get another from the platform's login, once.";
 const PLATFORM_REFUSES_US: &str = "The platform refuses this service. Its operator finds the reason in the log, by the request id.";
 const NO_PLATFORM: &str =
     "The platform does not answer, or its answer cannot be used. Wait, then try again.";
@@ -255,6 +257,7 @@ impl ClientError for PlatformRefusal {
     fn row(&self) -> ProblemRow {
         match self {
             Self::CodeInvalid => ProblemRow::new(Code::CodeInvalid, NO_SUCH_CODE_OF_PLATFORM),
+            Self::CodeUsed => ProblemRow::new(Code::CodeUsed, CODE_OF_PLATFORM_USED),
             Self::Misconfigured { error, app } => ProblemRow {
                 mended_by: Some(format!("{error} {app}")),
                 ..ProblemRow::new(Code::PlatformMisconfigured, PLATFORM_REFUSES_US)

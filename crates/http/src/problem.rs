@@ -53,7 +53,7 @@ problem_codes! {
     UnknownApp, "unknown_app", BAD_REQUEST, "This app is not configured here";
     /// Neither the request nor its Referer names an app.
     AppRequired, "app_required", BAD_REQUEST, "Several apps are configured here, and none is named";
-    CodeInvalid, "code_invalid", BAD_REQUEST, "WeChat does not accept the code";
+    CodeInvalid, "code_invalid", BAD_REQUEST, "The platform does not accept the code";
     CodeUsed, "code_used", BAD_REQUEST, "The code or ticket has been used";
     InvalidToken, "invalid_token", UNAUTHORIZED, "The access token is missing or not valid";
     /// The secret lacks a right that `detail` names.
@@ -61,23 +61,23 @@ problem_codes! {
     UnknownPerson, "person_not_found", NOT_FOUND, "This person is bound to no user";
     /// There is no session key, WeChat no longer accepts it, or the app is no mini program.
     SessionKeyMissing, "session_key_missing", CONFLICT, "There is no session key of this user that WeChat accepts";
-    BindingRequired, "binding_required", FORBIDDEN, "This WeChat identity is not bound to a user yet";
+    BindingRequired, "binding_required", FORBIDDEN, "This person is not bound to a user yet";
     InvalidCredentials, "invalid_credentials", FORBIDDEN, "User name or password is wrong";
     /// WeChat or the business refuses this person.
     UserBlocked, "user_blocked", FORBIDDEN, "This user is refused";
     /// WeChat shows a page of an official account as a snapshot, with a virtual person.
     SnapshotUser, "snapshot_user", FORBIDDEN, "WeChat shows the page as a snapshot";
-    /// WeChat has never named a unionid of the person, and the app's file requires a unionid.
-    UnionidMissing, "unionid_missing", FORBIDDEN, "WeChat has named no unionid";
-    /// The user id was computed from another unionid than WeChat names now. The operator decides
+    /// The platform has never named a unionid of the person, and the app's file requires a unionid.
+    UnionidMissing, "unionid_missing", FORBIDDEN, "The platform has named no unionid";
+    /// The user id was computed from another unionid than the platform names now. The operator decides
     /// who the person is.
-    UnionidChanged, "unionid_changed", CONFLICT, "WeChat names another unionid for this person than before";
+    UnionidChanged, "unionid_changed", CONFLICT, "The platform names another unionid for this person than before";
     /// The app's owner grants permissions at WeChat.
     PermissionMissing, "permission_missing", FORBIDDEN, "The merchant has not given the permission for this";
     /// WeChat bills each verified phone number, and the operator has to buy more.
     PhoneNumbersSpent, "phone_quota_exhausted", BAD_GATEWAY, "WeChat verifies no phone number for this app at the moment";
-    /// Another user has this WeChat identity, or this user has another one.
-    AlreadyBound, "already_bound", CONFLICT, "WeChat identity or user is bound already";
+    /// Another user has this person, or this user has another one.
+    AlreadyBound, "already_bound", CONFLICT, "This person or user is bound already";
     DataUndecryptable, "decryption_failed", UNPROCESSABLE_ENTITY, "The data cannot be decrypted";
     RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many attempts";
     /// The operator must correct the configuration.

@@ -77,6 +77,9 @@ pub enum WeChatRefusal {
 pub enum PlatformRefusal {
     #[error("the platform does not accept the code")]
     CodeInvalid,
+    /// The code was claimed here before.
+    #[error("the code of the platform has been used")]
+    CodeUsed,
     /// The operator must correct something.
     #[error("the platform refuses {app}: {error}")]
     Misconfigured { error: PlatformError, app: AppId },
