@@ -454,6 +454,22 @@ async fn a_500_is_answered(watch: &Watch) {
         .await;
 }
 
+/// A platform refuses the secret of an app.
+async fn a_platform_refuses_an_app(watch: &Watch) {
+    const QQ: &str = "1112223334";
+    let folder = apps_folder(&[(APPID, APP_SECRET)]);
+    let file = json!({"platform": "qq", "secret": "wrong-secret"});
+    write_private(&folder.path().join(QQ), &file.to_string());
+    let builder = TestBed::builder()
+        .apps_folder(folder.path())
+        .app(QQ, "right-secret:qq");
+    let bed = watch.bed("platform", builder).await;
+    let ask = async || bed.log_in_at(QQ, "lin", json!({})).await;
+    watch
+        .fire("platform", &["WxmintPlatformMisconfigured"], ask)
+        .await;
+}
+
 /// The phone numbers that the business has bought are used up.
 async fn no_phone_numbers_are_left(watch: &Watch) {
     let bed = watch.bed("numbers", TestBed::builder()).await;
@@ -741,6 +757,7 @@ async fn every_alert_fires_because_of_a_real_fault() {
             the_app_secret_is_wrong(&watch),
             wechat_draws_no_codes(&watch),
             a_site_takes_no_logouts(&watch),
+            a_platform_refuses_an_app(&watch),
             no_phone_numbers_are_left(&watch),
             many_phone_numbers_are_verified(&watch),
             no_ticket_comes(&watch),

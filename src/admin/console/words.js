@@ -31,7 +31,7 @@ const en = {
   outcomes: {
     ok: "logged in", rate_limited: "a limit was reached", binding_required: "asked for a password", invalid_credentials: "wrong name or password", user_blocked: "blocked or disabled",
     already_bound: "bound to another", code_invalid: "WeChat knows no such code", code_used: "the code came twice", unknown_app: "AppID not configured", app_required: "several apps, none named", snapshot_user: "the virtual person of a snapshot page", unionid_missing: "new, and WeChat names no unionid", unionid_changed: "WeChat names another unionid than before", permission_missing: "the merchant has not given the permission", phone_quota_exhausted: "WeChat verifies no more phone numbers", session_key_missing: "no session key that WeChat accepts", invalid_token: "the token is not valid", forbidden: "no right to this", invalid_request: "malformed", credentials_in_query: "password in the URL",
-    wechat_misconfigured: "WeChat refuses AppID or AppSecret: see the doctor", wechat_unavailable: "WeChat does not answer", store_unavailable: "Redis does not answer", accounts_unavailable: "the account service does not answer", internal_error: "a defect: see the log",
+    wechat_misconfigured: "WeChat refuses AppID or AppSecret: see the doctor", wechat_unavailable: "WeChat does not answer", platform_misconfigured: "another platform refuses AppID or secret: see the doctor", platform_unavailable: "another platform does not answer", store_unavailable: "Redis does not answer", accounts_unavailable: "the account service does not answer", internal_error: "a defect: see the log",
   },
   keysHeading: "Signing keys", nextHeading: "What comes next", begins: "this key signs:", leaves: "this key leaves the JWKS:", within: (wait) => `In ${wait}`,
   noNext: "No further key is published. The next rotation publishes one: wxmint keys rotate.", states: { published: "published", signing: "signs", retired: "retired" }, legend: "Solid: the key signs. Pale: it stays in the JWKS for tokens that it signed. The line is now.",
@@ -72,7 +72,7 @@ const zh = {
   outcomes: {
     ok: "登录成功", rate_limited: "超过限额", binding_required: "要求输入密码", invalid_credentials: "用户名或密码错误", user_blocked: "已封禁或停用",
     already_bound: "已绑定其他账号", code_invalid: "微信判定 code 无效", code_used: "code 重复使用", unknown_app: "AppID 未配置", app_required: "有多个应用，未指明", snapshot_user: "快照页的虚拟用户", unionid_missing: "新用户，且微信没有返回 unionid", unionid_changed: "微信返回的 unionid 与之前不同", permission_missing: "商家未授予该权限", phone_quota_exhausted: "微信验证手机号的额度不足", session_key_missing: "没有微信认可的 session_key", invalid_token: "token 无效", forbidden: "没有权限", invalid_request: "请求格式错误", credentials_in_query: "密码出现在 URL 中",
-    wechat_misconfigured: "微信拒绝 AppID 或 AppSecret，见体检", wechat_unavailable: "微信没有响应", store_unavailable: "Redis 没有响应", accounts_unavailable: "账号服务没有响应", internal_error: "程序缺陷，见日志",
+    wechat_misconfigured: "微信拒绝 AppID 或 AppSecret，见体检", wechat_unavailable: "微信没有响应", platform_misconfigured: "其他平台拒绝 AppID 或密钥，见体检", platform_unavailable: "其他平台没有响应", store_unavailable: "Redis 没有响应", accounts_unavailable: "账号服务没有响应", internal_error: "程序缺陷，见日志",
   },
   keysHeading: "签名密钥", nextHeading: "接下来", begins: "开始签名：", leaves: "移出 JWKS：", within: (wait) => `${wait}后`,
   noNext: "没有已公开的后续密钥。下次轮换时公开：wxmint keys rotate。", states: { published: "已公开", signing: "签名中", retired: "已停用" }, legend: "实色：签名；淡色：为已签发的 token 保留在 JWKS 中；竖线：现在。",
