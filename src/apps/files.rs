@@ -213,8 +213,8 @@ fn read_object(text: &str, id: AppId) -> Result<Configured, Message> {
         .map_err(|error| message!(is_no_object_of_app, error.line(), error.column()))?;
     let platform = match platform.as_deref().map(str::parse) {
         None | Some(Ok(Platform::WeChat)) => return Written::read(text, id),
-        Some(Ok(platform)) => platform,
-        Some(Err(_)) => return Err(at(text, "/platform", message!(has_unknown_platform))),
+        Some(Ok(platform)) if is_supported(platform, false) => platform,
+        Some(_) => return Err(at(text, "/platform", message!(has_unknown_platform))),
     };
     if platform == Platform::Alipay {
         WrittenForAlipay::read(text, id)
@@ -250,11 +250,7 @@ impl WrittenForPlatform {
             message!(is_no_object_of_platform_app, error.line(), error.column())
         })?;
         if !is_supported(platform, game) {
-            return Err(if is_supported(platform, false) {
-                at(text, "/game", message!(is_no_game_of_platform))
-            } else {
-                at(text, "/platform", message!(has_unknown_platform))
-            });
+            return Err(at(text, "/game", message!(is_no_game_of_platform)));
         }
         if unionid_required && !gives_unionids(platform) {
             let place = "/unionid_required";

@@ -410,7 +410,7 @@ fn an_app_of_another_platform_stays_when_merchants_come_and_is_named_by_its_file
     assert_eq!(scopes, ["", "qq/shops:"]);
     for (members, told) in [
         (
-            r#""platform":"wecom","secret":"hunter2-hunter2""#,
+            r#""platform":"wecom","secret":"hunter2-hunter2","corpid":"ww1""#,
             "none of wechat, douyin",
         ),
         (

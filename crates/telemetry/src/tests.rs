@@ -87,6 +87,8 @@ fn printed() -> String {
     metrics.wechat_call_ended("code2session", &app, refused("-1"), took);
     metrics.wechat_call_ended("getuserphonenumber", &app, WeChatOutcome::Ok, took);
     metrics.wechat_call_ended("code2session", &app, failed, took);
+    let error = Some("40017".to_owned());
+    metrics.platform_call_ended(Platform::Douyin, &app, error, took);
     metrics.redis_call_ended("begin", true, took);
     let primaries = vec![("127.0.0.1:7000".to_owned(), 1)];
     metrics.redis_is(&RedisState {
