@@ -28,6 +28,9 @@ pub struct App {
     pub kind: Kind,
 }
 
+/// The text in the place of the secret of an app that has none.
+const NO_SECRET: &str = "-";
+
 /// The app's kind at WeChat, or another platform.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -116,7 +119,9 @@ impl FromStr for App {
             (Some("douyin"), unionid) => (gives_unionid(unionid)?, Kind::Douyin),
             (Some("douyin_game"), unionid) => (gives_unionid(unionid)?, Kind::DouyinGame),
             (Some("qq"), unionid) => (gives_unionid(unionid)?, Kind::Qq),
-            (Some("alipay"), unionid) => (gives_unionid(unionid)?, Kind::Alipay),
+            (Some("alipay"), unionid) if secret == NO_SECRET => {
+                (gives_unionid(unionid)?, Kind::Alipay)
+            }
             (Some("huawei"), None) => (true, Kind::Huawei),
             (Some("kuaishou"), None) => (false, Kind::Kuaishou),
             (Some("bilibili"), None) => (false, Kind::Bilibili),

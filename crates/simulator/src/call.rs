@@ -4,6 +4,7 @@ use actix_web::http::Method;
 use actix_web::web::{self, Bytes};
 use chrono::{DateTime, Utc};
 
+use super::alipay;
 use super::world::World;
 
 /// Declares the endpoints: name, path at `api.weixin.qq.com`, and the method of [`World`] that
@@ -72,6 +73,8 @@ impl Endpoint {
     pub(super) fn content_type(self) -> &'static str {
         if self.is_sns() {
             "text/plain"
+        } else if self == Self::Alipay {
+            alipay::CONTENT_TYPE
         } else if self.is_of_other_platform() {
             "application/json"
         } else {

@@ -18,12 +18,21 @@ const JPEG: &str = "image/jpeg";
 impl World {
     pub(super) fn answer(&self, call: &Call<'_>) -> Answer {
         self.outcome(call)
-            .unwrap_or_else(|Refusal(errcode)| refusal(call.endpoint, errcode, call.now))
+            .unwrap_or_else(|Refusal(errcode)| self.refusal(call, errcode))
+    }
+
+    /// The answer with an errcode, in the form of the endpoint's platform.
+    pub(super) fn refusal(&self, call: &Call<'_>, errcode: i32) -> Answer {
+        if call.endpoint == Endpoint::Alipay {
+            return Answer::json(call.endpoint, self.alipay_trouble(call, errcode));
+        }
+        refusal(call.endpoint, errcode, call.now)
     }
 
     fn outcome(&self, call: &Call<'_>) -> Result<Answer, Refusal> {
         let (endpoint, expected) = (call.endpoint, call.endpoint.method());
-        if *call.method != expected {
+        // Alipay answers another method by a word, which only its own function knows.
+        if *call.method != expected && endpoint != Endpoint::Alipay {
             if let Some(refusal) = endpoint.wrong_method() {
                 return Err(refusal);
             }
@@ -209,8 +218,8 @@ impl World {
     }
 }
 
-/// The answer with an errcode, in the form of the endpoint's platform.
-pub(super) fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> Answer {
+/// The answer with an errcode, in the form of every platform but Alipay.
+fn refusal(endpoint: Endpoint, errcode: i32, now: DateTime<Utc>) -> Answer {
     if let Some(answer) = failure(endpoint, errcode) {
         return Answer::json(endpoint, answer.to_string());
     }

@@ -88,6 +88,8 @@ pub(super) enum Kind {
     NoSign,
     /// Alipay's real answer with another signature.
     WrongSign,
+    /// Alipay's real answer with its signature over another answer.
+    SignOfAnotherNode,
     /// Alipay's real answer, in which `/` is escaped after it was signed.
     EscapedSlash,
     /// An error of Alipay's in the place of the result.
@@ -112,7 +114,11 @@ impl Kind {
     fn is_of_alipay(self) -> bool {
         matches!(
             self,
-            Self::NoSign | Self::WrongSign | Self::EscapedSlash | Self::ErrorInNode
+            Self::NoSign
+                | Self::WrongSign
+                | Self::SignOfAnotherNode
+                | Self::EscapedSlash
+                | Self::ErrorInNode
         )
     }
 }
@@ -433,6 +439,22 @@ mod tests {
                 "another platform than WeChat",
             ),
             (json!({"kind": "no_data"}), "another platform than WeChat"),
+            (
+                json!({"kind": "no_sign", "path": "/_qq/sns/jscode2session"}),
+                "does not fit the path",
+            ),
+            (
+                json!({"kind": "wrong_sign"}),
+                "another platform than WeChat",
+            ),
+            (
+                json!({"kind": "sign_of_another_node", "path": PATH}),
+                "another platform than WeChat",
+            ),
+            (
+                json!({"kind": "null_unionid", "path": "/_alipay/gateway.do"}),
+                "does not fit the path",
+            ),
             (json!({"kind": "explode"}), "unknown variant"),
             (json!({"kind": "html", "propability": 0.1}), "unknown field"),
         ] {

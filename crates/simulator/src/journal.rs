@@ -16,7 +16,7 @@ const KEPT: usize = 1000;
 /// The most bytes of a body that are kept. Longer bodies are truncated.
 const BODY_KEPT: usize = 4096;
 
-const SECRET_MEMBERS: &str = "secret,app_secret,client_secret,sign,access_token,refresh_token,session_key,encrypt_key,password,\
+const SECRET_MEMBERS: &str = "secret,app_secret,client_secret,private_key,sign,access_token,refresh_token,session_key,encrypt_key,password,\
                               component_appsecret,\
                               component_secret,component_verify_ticket,component_access_token,authorizer_access_token,\
                               authorizer_refresh_token";
@@ -223,6 +223,12 @@ mod tests {
             r#"{ "secret" : "PLANTED", "appid": "wx1" }"#,
             r#"{"session_key":"PLANTED\/==","openid":"o1"}"#,
         ));
+        let of_alipay = shown(exchange(
+            "sign=PLANTED%2B&private_key=PLANTED",
+            r#"{"private_key":"PLANTED","sign":"PLANTED"}"#,
+            r#"{"private_key":"PLANTED","sign":"PLANTED/+=="}"#,
+        ));
+        assert!(!of_alipay.to_string().contains("PLANTED"), "{of_alipay}");
         assert!(!entry.to_string().contains("PLANTED"), "{entry}");
         let of_platform = shown(exchange(
             "component_access_token=PLANTED",

@@ -12,7 +12,6 @@ use base64::{
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use super::alipay;
 use super::apps::{App, Kind};
 use super::call::{Call, Endpoint, Params, Refusal};
 use super::endpoints::{json_object, text};
@@ -117,9 +116,6 @@ impl Endpoint {
 
     /// The refusal of a call by another HTTP method.
     pub(super) fn wrong_method(self) -> Option<Refusal> {
-        if self == Self::Alipay {
-            return Some(Refusal(-1));
-        }
         Some(Refusal(self.wire()?.no_parameter))
     }
 }
@@ -189,6 +185,14 @@ impl World {
         let session = self.exchange(&code, app, call.now);
         let session = session.map_err(|_| Refusal(wire.no_code))?;
         Ok(success(wire.kind, session, &id, call.now).to_string())
+    }
+
+    /// The answer in the form of the fault ([`Form::is_form`]).
+    pub(super) fn reshaped(&self, call: &Call<'_>, form: Form, body: &[u8]) -> Vec<u8> {
+        if call.endpoint == Endpoint::Alipay && form != Form::ByteOrderMark {
+            return self.alipay_reshaped(call, form, body);
+        }
+        reshaped(form, body)
     }
 }
 
@@ -262,11 +266,8 @@ pub(super) fn code_with_letters_of(kind: Kind, code: String) -> String {
     }
 }
 
-/// The answer of another platform with this error number; `None` for an endpoint of WeChat.
+/// The answer of another platform with this error number; `None` for an endpoint of WeChat or Alipay.
 pub(super) fn failure(endpoint: Endpoint, number: i32) -> Option<Value> {
-    if endpoint == Endpoint::Alipay {
-        return Some(alipay::failure(number));
-    }
     let word = match number {
         40018 | 40029 | 100_200_105 => "bad code",
         40017 | 40125 => "bad secret",
@@ -292,13 +293,10 @@ pub(super) fn failure(endpoint: Endpoint, number: i32) -> Option<Value> {
     })
 }
 
-/// The answer in the form of the fault ([`Form::is_form`]).
-pub(super) fn reshaped(endpoint: Endpoint, form: Form, body: &[u8]) -> Vec<u8> {
+/// The answer in the form of a fault that is not only of Alipay.
+fn reshaped(form: Form, body: &[u8]) -> Vec<u8> {
     if form == Form::ByteOrderMark {
         return [BYTE_ORDER_MARK, body].concat();
-    }
-    if endpoint == Endpoint::Alipay {
-        return alipay::reshaped(form, body);
     }
     let Ok(Value::Object(mut answer)) = serde_json::from_slice(body) else {
         return body.into();
@@ -611,10 +609,10 @@ mod tests {
                 "\u{feff}{\"data\":{\"openid\":\"o\",\"unionid\":\"u\"},\"err_no\":0}",
             ),
         ] {
-            let reshaped = reshaped(Endpoint::Douyin, form, body.as_bytes());
+            let reshaped = reshaped(form, body.as_bytes());
             assert_eq!(String::from_utf8_lossy(&reshaped), wanted);
         }
-        let anonymous = reshaped(Endpoint::Douyin, Form::Anonymous, body.as_bytes());
+        let anonymous = reshaped(Form::Anonymous, body.as_bytes());
         let anonymous: Value = serde_json::from_slice(&anonymous).expect("JSON");
         assert_eq!(anonymous["data"]["openid"], "");
         assert_eq!(anonymous["data"]["anonymous_openid"], "a-device");

@@ -15,11 +15,10 @@ use futures_util::stream;
 use tokio::time::sleep;
 
 use super::call::{Answer, Call, Endpoint, Params};
-use super::endpoints::refusal;
 use super::faults::{Fault, Kind, LONGEST};
 use super::journal::{Answered, Exchange};
 use super::now;
-use super::other_platforms::{named, reshaped, status};
+use super::other_platforms::{named, status};
 use super::world::World;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -84,7 +83,8 @@ async fn serve(
         }
         Some(fault) => Reply::misconduct(
             fault,
-            endpoint,
+            world,
+            &call,
             if plan.acts { act() } else { nothing(endpoint) },
         ),
     };
@@ -125,7 +125,8 @@ impl Reply {
     }
 
     /// `answer` is the real answer if the fault needs it, otherwise empty.
-    fn misconduct(fault: &Fault, endpoint: Endpoint, answer: Answer) -> Self {
+    fn misconduct(fault: &Fault, world: &World, call: &Call<'_>, answer: Answer) -> Self {
+        let endpoint = call.endpoint;
         let text = |content_type, text: &'static str| Answer {
             content_type,
             body: Bytes::from_static(text.as_bytes()),
@@ -134,13 +135,13 @@ impl Reply {
         match fault.kind {
             Kind::Latency => Self::proper(answer),
             form if form.is_form() => Self::proper(Answer {
-                body: reshaped(endpoint, form, &answer.body).into(),
+                body: world.reshaped(call, form, &answer.body).into(),
                 ..answer
             }),
             Kind::Stall => Self::Stall,
             Kind::Reset => Self::Reset,
             Kind::Errcode => {
-                let answer = refusal(endpoint, fault.errcode.unwrap_or(-1), now());
+                let answer = world.refusal(call, fault.errcode.unwrap_or(-1));
                 Self::Whole(status(endpoint, &answer.body), answer)
             }
             Kind::Html => page(StatusCode::OK),
