@@ -70,6 +70,10 @@ impl Kind {
         }
     }
 
+    pub(super) fn has_unionids(self) -> bool {
+        !matches!(self, Self::Kuaishou | Self::Bilibili)
+    }
+
     /// Whether the app is of another platform than WeChat.
     pub fn is_of_other_platform(self) -> bool {
         matches!(
@@ -175,7 +179,7 @@ pub(super) struct AppChange {
     /// Whether only the newest AppSecret is accepted from now on.
     #[serde(default)]
     drop_old_secrets: bool,
-    unionid: Option<bool>,
+    pub(super) unionid: Option<bool>,
     /// Moves the app to this Open Platform account, which gives its people other unionids. `""`
     /// moves it back.
     platform: Option<String>,

@@ -42,7 +42,7 @@ pub struct SimulatorArgs {
     #[arg(long)]
     dangerous_listen_anywhere: bool,
     /// An app; may be repeated. Without a kind, a mini program of WeChat; with douyin, douyin_game,
-    /// qq, kuaishou, bilibili or huawei, one of that platform, which is asked below /_douyin and so on
+    /// qq, kuaishou, bilibili, huawei or alipay, one of that platform, which is asked below /_douyin and so on
     #[arg(long = "app", value_name = "APPID:SECRET[:KIND]", default_value = DEFAULT_APP)]
     apps: Vec<App>,
     /// Threads that serve
@@ -199,6 +199,30 @@ mod tests {
         assert!(read(&[]).is_ok_and(|world| world.component.is_none()));
         assert!(read(&["--push-to", to]).is_err());
         assert!(read(&["--platform", platform, "--push-to", "127.0.0.1:8080"]).is_err());
+    }
+
+    #[test]
+    fn the_introduction_names_the_platform_of_each_app() {
+        let command =
+            SimulatorArgs::augment_args(clap::Command::new("simulator").no_binary_name(true));
+        let words = "--app wx1:secret --app tt1:secret:douyin --app tt2:secret:douyin_game \
+                     --app 101:secret:qq:no-unionid --app ks1:secret:kuaishou --app bi1:secret:bilibili";
+        let read = command.try_get_matches_from(words.split_whitespace());
+        let arguments = read
+            .and_then(|read| SimulatorArgs::from_arg_matches(&read))
+            .expect("arguments");
+        let lines = arguments.introduction(arguments.listen);
+        assert_eq!(
+            lines[1..7],
+            [
+                "  AppID wx1  AppSecret secret",
+                "  AppID tt1  AppSecret secret (Douyin)",
+                "  AppID tt2  AppSecret secret (Douyin, mini game)",
+                "  AppID 101  AppSecret secret (QQ) (no unionid)",
+                "  AppID ks1  AppSecret secret (Kuaishou) (no unionid)",
+                "  AppID bi1  AppSecret secret (Bilibili) (no unionid)",
+            ]
+        );
     }
 
     #[test]

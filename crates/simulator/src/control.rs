@@ -243,6 +243,9 @@ async fn change_app(world: Data<World>, Json(wanted): Json<AppChange>) -> Shown 
             "secret must be 1 to {LONGEST_SECRET} visible ASCII characters"
         )));
     }
+    if wanted.unionid == Some(true) && !world.apps[app].kind.has_unionids() {
+        return Err(Mistake::new("the app's platform has no unionids"));
+    }
     let is_page = |page: &String| fits(page) && is_page_path(page);
     if !wanted.pages.iter().flatten().all(is_page) {
         return Err(Mistake::new(

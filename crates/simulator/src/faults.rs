@@ -84,6 +84,8 @@ pub(super) enum Kind {
     Anonymous,
     /// The real answer of another platform, with `data` null.
     NoData,
+    /// The real answer of Bilibili, with `openId` in place of `openid`.
+    OtherSpelling,
     /// Alipay's real answer without its signature.
     NoSign,
     /// Alipay's real answer with another signature.
@@ -107,19 +109,30 @@ impl Kind {
                 | Self::ByteOrderMark
                 | Self::Anonymous
                 | Self::NoData
-        ) || self.is_of_alipay()
-    }
-
-    /// Whether only Alipay gives this form.
-    fn is_of_alipay(self) -> bool {
-        matches!(
-            self,
-            Self::NoSign
+                | Self::OtherSpelling
+                | Self::NoSign
                 | Self::WrongSign
                 | Self::SignOfAnotherNode
                 | Self::EscapedSlash
                 | Self::ErrorInNode
         )
+    }
+
+    /// Whether the platform with this path can give its real answer in this form.
+    fn is_form_of(self, path: &str) -> bool {
+        let is_at = |endpoint: Endpoint| path == endpoint.path();
+        match self {
+            Self::ByteOrderMark => true,
+            Self::NoData => is_at(Endpoint::Douyin),
+            Self::OtherSpelling => is_at(Endpoint::Bilibili),
+            Self::Anonymous => !is_at(Endpoint::Alipay) && !is_at(Endpoint::Huawei),
+            Self::NoSign
+            | Self::WrongSign
+            | Self::SignOfAnotherNode
+            | Self::EscapedSlash
+            | Self::ErrorInNode => is_at(Endpoint::Alipay),
+            _ => !is_at(Endpoint::Alipay),
+        }
     }
 }
 
@@ -134,11 +147,7 @@ impl Fault {
         if self.kind.is_form() && !is_of_other_platform {
             return Err("this kind of fault needs the path of another platform than WeChat".into());
         }
-        let is_at_alipay = self.path == Endpoint::Alipay.path();
-        let fits_alipay = self.kind.is_of_alipay() || self.kind == Kind::ByteOrderMark;
-        if self.kind.is_of_alipay() && !is_at_alipay
-            || self.kind.is_form() && is_at_alipay && !fits_alipay
-        {
+        if self.kind.is_form() && !self.kind.is_form_of(&self.path) {
             return Err("this kind of fault does not fit the path".into());
         }
         if !(0.0..=1.0).contains(&self.probability) {
@@ -452,7 +461,23 @@ mod tests {
                 "another platform than WeChat",
             ),
             (
-                json!({"kind": "null_unionid", "path": "/_alipay/gateway.do"}),
+                json!({"kind": "no_data", "path": Endpoint::DouyinGame.path()}),
+                "does not fit the path",
+            ),
+            (
+                json!({"kind": "other_spelling", "path": Endpoint::Qq.path()}),
+                "does not fit the path",
+            ),
+            (
+                json!({"kind": "anonymous", "path": Endpoint::Huawei.path()}),
+                "does not fit the path",
+            ),
+            (
+                json!({"kind": "quoted_numbers", "path": Endpoint::Alipay.path()}),
+                "does not fit the path",
+            ),
+            (
+                json!({"kind": "no_sign", "path": Endpoint::Douyin.path()}),
                 "does not fit the path",
             ),
             (json!({"kind": "explode"}), "unknown variant"),

@@ -22,6 +22,9 @@ use super::world::{Session, World};
 const JSON: &str = "application/json";
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const FORM: &str = "application/x-www-form-urlencoded";
+/// Douyin's refusal of an `anonymous_code`. Every `anonymous_code` is refused, because the phones
+/// here have none.
+const NO_ANONYMOUS_CODE: Refusal = Refusal(40019);
 
 /// How a platform names things, and its error numbers.
 struct Wire {
@@ -34,6 +37,12 @@ struct Wire {
     no_app: i32,
     no_secret: i32,
     no_code: i32,
+}
+
+impl Wire {
+    fn is_of_douyin(&self) -> bool {
+        matches!(self.kind, Kind::Douyin | Kind::DouyinGame)
+    }
 }
 
 /// Where the parameters of a call are.
@@ -132,21 +141,26 @@ pub(super) fn named(
         return Some([app, form.first("code").map(str::to_owned)]);
     }
     let wire = endpoint.wire()?;
-    let [app, _, code] = values(&wire, query, body);
+    let [app, _, code] = values(&wire, wire.names, query, body);
     Some([app, code])
 }
 
-fn values(wire: &Wire, query: &Params, body: &[u8]) -> [Option<String>; 3] {
+/// The parameters with these names. An empty one is `None`.
+fn values<const N: usize>(
+    wire: &Wire,
+    names: [&str; N],
+    query: &Params,
+    body: &[u8],
+) -> [Option<String>; N] {
     match wire.parameters {
-        Parameters::Query => wire.names.map(|name| query.first(name).map(str::to_owned)),
+        Parameters::Query => names.map(|name| query.first(name).map(str::to_owned)),
         Parameters::Form => {
             let form = Params::parse(str::from_utf8(body).unwrap_or_default());
-            wire.names.map(|name| form.first(name).map(str::to_owned))
+            names.map(|name| form.first(name).map(str::to_owned))
         }
         Parameters::Json => {
             let members = json_object(body).unwrap_or_default();
-            wire.names
-                .map(|name| text(&members, name).map(str::to_owned))
+            names.map(|name| text(&members, name).map(str::to_owned))
         }
     }
 }
@@ -163,17 +177,21 @@ impl World {
         if content_type.is_some_and(|wanted| call.content_type != Some(wanted)) {
             return Err(Refusal(wire.no_parameter));
         }
-        let form = Params::parse(str::from_utf8(call.body).unwrap_or_default());
-        let parameters = match wire.parameters {
-            Parameters::Form => &form,
-            Parameters::Query | Parameters::Json => call.params,
-        };
-        let is_exchange = parameters.first("grant_type") == Some("authorization_code");
-        let [Some(id), Some(secret), Some(code)] = values(&wire, call.params, call.body) else {
-            return Err(Refusal(wire.no_parameter));
-        };
-        if wire.has_grant_type && !is_exchange {
-            return Err(Refusal(wire.no_parameter));
+        let no_parameter = Refusal(wire.no_parameter);
+        let [id, secret, code] = values(&wire, wire.names, call.params, call.body);
+        let (id, secret) = (id.ok_or(no_parameter)?, secret.ok_or(no_parameter)?);
+        let [grant_type, anonymous_code] = values(
+            &wire,
+            ["grant_type", "anonymous_code"],
+            call.params,
+            call.body,
+        );
+        if wire.has_grant_type && grant_type.as_deref() != Some("authorization_code") {
+            return Err(no_parameter);
+        }
+        let anonymous_code = anonymous_code.filter(|_| wire.is_of_douyin());
+        if code.is_none() && anonymous_code.is_none() {
+            return Err(no_parameter);
         }
         let app = self
             .app(&id)
@@ -182,6 +200,9 @@ impl World {
         if !self.terms.of(app).secrets.contains(&secret) {
             return Err(Refusal(wire.no_secret));
         }
+        let (Some(code), None) = (code, anonymous_code) else {
+            return Err(NO_ANONYMOUS_CODE);
+        };
         let session = self.exchange(&code, app, call.now);
         let session = session.map_err(|_| Refusal(wire.no_code))?;
         Ok(success(wire.kind, session, &id, call.now).to_string())
@@ -270,6 +291,7 @@ pub(super) fn code_with_letters_of(kind: Kind, code: String) -> String {
 pub(super) fn failure(endpoint: Endpoint, number: i32) -> Option<Value> {
     let word = match number {
         40018 | 40029 | 100_200_105 => "bad code",
+        40019 => "bad anonymous code",
         40017 | 40125 => "bad secret",
         40013 | 40015 => "bad appid",
         -1 => "system error",
@@ -310,26 +332,38 @@ fn reshaped(form: Form, body: &[u8]) -> Vec<u8> {
                 *value = value.to_string().into();
             }
         }
-        Form::EmptyUnionid => set(&mut answer, "unionid", "".into()),
-        Form::NullUnionid => set(&mut answer, "unionid", Value::Null),
-        Form::Anonymous => {
-            set(&mut answer, "anonymous_openid", "a-device".into());
-            for name in ["openid", "open_id"] {
-                set(&mut answer, name, "".into());
-            }
-        }
-        _ => {}
+        _ => reshape_person(&mut answer, form),
     }
     Value::Object(answer).to_string().into()
 }
 
-/// Sets a member where the person's members are.
-fn set(answer: &mut Map<String, Value>, name: &str, value: Value) {
-    let members = match answer.get_mut("data") {
+/// Changes the members of the person. Leaves an answer as it is if it names nobody.
+fn reshape_person(answer: &mut Map<String, Value>, form: Form) {
+    let person = match answer.get_mut("data") {
         Some(Value::Object(data)) => data,
         _ => answer,
     };
-    members.insert(name.to_owned(), value);
+    let is_id = |name: &&str| text(person, name).is_some();
+    let Some(id) = ["openid", "open_id"].into_iter().find(is_id) else {
+        return;
+    };
+    match form {
+        Form::EmptyUnionid => {
+            person.insert("unionid".into(), "".into());
+        }
+        Form::NullUnionid => {
+            person.insert("unionid".into(), Value::Null);
+        }
+        Form::Anonymous => {
+            person.insert(id.into(), "".into());
+            person.insert("anonymous_openid".into(), "a-device".into());
+        }
+        Form::OtherSpelling => {
+            let openid = person.remove(id).unwrap_or_default();
+            person.insert("openId".into(), openid);
+        }
+        _ => {}
+    }
 }
 
 /// The id and the unionid of a person in an app of another platform, in that platform's letters;
@@ -539,7 +573,12 @@ mod tests {
             let good = code(&world, app);
             let of_wechat = code(&world, 6);
             let names = ["lin".to_owned()];
-            let old = now() - TimeDelta::minutes(5);
+            let life = if endpoint == Endpoint::Kuaishou {
+                10
+            } else {
+                5
+            };
+            let old = now() - TimeDelta::minutes(life);
             let expired = world.mint_codes(Purpose::Login, &names, app, old).remove(0);
             for (values, wanted) in [
                 (["", &*secret, &*good], wire.no_parameter),
@@ -573,18 +612,183 @@ mod tests {
     #[test]
     fn wechat_knows_no_app_of_another_platform() {
         let world = world();
+        for (app, of_app) in world.apps[..6].iter().enumerate() {
+            let (id, secret) = (&of_app.id, &of_app.secret);
+            let code = code(&world, app);
+            let query =
+                format!("appid={id}&secret={secret}&js_code={code}&grant_type=authorization_code");
+            let exchange = Endpoint::Code2Session;
+            let answer = answered(&world, exchange, &Method::GET, &query, None, "");
+            assert_eq!(number(&answer), Some(40013), "{id}: {answer}");
+            let body = json!({"grant_type": "client_credential", "appid": id, "secret": secret})
+                .to_string();
+            let token = Endpoint::StableToken;
+            let answer = answered(&world, token, &Method::POST, "", Some(JSON), &body);
+            assert_eq!(number(&answer), Some(40013), "{id}: {answer}");
+        }
+    }
+
+    #[test]
+    fn an_app_works_only_at_the_path_of_its_platform() {
+        let world = world();
+        for (app, of_app) in world.apps.iter().enumerate() {
+            let code = code(&world, app);
+            for (own, endpoint) in ENDPOINTS.into_iter().enumerate() {
+                if own == app {
+                    continue;
+                }
+                let answer = asked(
+                    &world,
+                    endpoint,
+                    [of_app.id.as_str(), &of_app.secret, &code],
+                );
+                let wanted = endpoint.wire().expect("a wire").no_app;
+                assert_eq!(
+                    number(&answer),
+                    Some(wanted.into()),
+                    "{endpoint:?}: {answer}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_works_only_in_its_app() {
+        let apps = ["tt1:one-secret:douyin", "tt2:other-secret:douyin"];
+        let world = World::new(apps.map(|app| app.parse().expect("an app")).into(), 1);
         let code = code(&world, 0);
-        let query =
-            format!("appid=tt1&secret=s3cret-of-tt1&js_code={code}&grant_type=authorization_code");
-        let answer = answered(
-            &world,
-            Endpoint::Code2Session,
-            &Method::GET,
-            &query,
-            None,
-            "",
+        let answer = asked(&world, Endpoint::Douyin, ["tt2", "other-secret", &code]);
+        assert_eq!(number(&answer), Some(40018), "{answer}");
+        let answer = asked(&world, Endpoint::Douyin, ["tt1", "one-secret", &code]);
+        assert_eq!(number(&answer), Some(0), "{answer}");
+    }
+
+    #[test]
+    fn a_code_of_kuaishou_lives_twice_as_long_as_another() {
+        let world = world();
+        let names = ["lin".to_owned()];
+        for (app, endpoint) in ENDPOINTS.into_iter().enumerate() {
+            let of_app = &world.apps[app];
+            let exchanged = |age: TimeDelta| {
+                let code = world
+                    .mint_codes(Purpose::Login, &names, app, now() - age)
+                    .remove(0);
+                let answer = asked(
+                    &world,
+                    endpoint,
+                    [of_app.id.as_str(), &of_app.secret, &code],
+                );
+                number(&answer) != Some(endpoint.wire().expect("a wire").no_code.into())
+            };
+            let is_kuaishou = endpoint == Endpoint::Kuaishou;
+            let ages = [290, 310, 590, 610].map(TimeDelta::seconds);
+            assert_eq!(
+                ages.map(exchanged),
+                [true, is_kuaishou, is_kuaishou, false],
+                "{endpoint:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_anonymous_code_is_refused_and_leaves_the_code_beside_it_unspent() {
+        let world = world();
+        let code = code(&world, 0);
+        let asked_at_douyin = |members: Value| {
+            let mut body = json!({"appid": "tt1", "secret": "s3cret-of-tt1"});
+            for (name, value) in members.as_object().expect("members") {
+                body[name] = value.clone();
+            }
+            let body = body.to_string();
+            let answer = answered(
+                &world,
+                Endpoint::Douyin,
+                &Method::POST,
+                "",
+                Some(JSON),
+                &body,
+            );
+            number(&answer)
+        };
+        let alone = json!({"anonymous_code": "made-up"});
+        assert_eq!(asked_at_douyin(alone), Some(40019));
+        let beside = json!({"code": code, "anonymous_code": "made-up"});
+        assert_eq!(asked_at_douyin(beside), Some(40019));
+        let empty = json!({"code": "", "anonymous_code": ""});
+        assert_eq!(asked_at_douyin(empty), Some(40014));
+        let without = json!({"code": code, "anonymous_code": ""});
+        assert_eq!(asked_at_douyin(without), Some(0));
+
+        let game = "appid=tt2&secret=s3cret-of-tt2&anonymous_code=made-up";
+        let answer = answered(&world, Endpoint::DouyinGame, &Method::GET, game, None, "");
+        let text = "bad anonymous code";
+        assert_eq!(
+            answer,
+            json!({"errcode": 40019, "errmsg": text, "error": 3, "message": text})
         );
-        assert_eq!(number(&answer), Some(40013), "{answer}");
+        let at_qq =
+            "appid=101&secret=s3cret-of-101&anonymous_code=made-up&grant_type=authorization_code";
+        let answer = answered(&world, Endpoint::Qq, &Method::GET, at_qq, None, "");
+        assert_eq!(number(&answer), Some(40013), "QQ has no such code");
+    }
+
+    #[test]
+    fn an_app_without_unionid_gives_an_empty_one_at_douyin_and_none_at_qq() {
+        let apps = [
+            "tt1:one-secret:douyin:no-unionid",
+            "tt2:one-secret:douyin_game:no-unionid",
+            "101:one-secret:qq:no-unionid",
+        ];
+        let world = World::new(apps.map(|app| app.parse().expect("an app")).into(), 1);
+        let answer = |app: usize| {
+            let code = code(&world, app);
+            let id = world.apps[app].id.as_str();
+            asked(&world, ENDPOINTS[app], [id, "one-secret", &code])
+        };
+        assert_eq!(answer(0)["data"]["unionid"], "");
+        assert_eq!(answer(1)["unionid"], "");
+        assert_eq!(answer(2).get("unionid"), None);
+        for wrong in [
+            "ks1:one-secret:kuaishou:no-unionid",
+            "tt1:one-secret:douyin:game",
+        ] {
+            assert!(wrong.parse::<App>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ids_have_the_letters_of_their_platform() {
+        let of = |app: &str| {
+            let app: App = app.parse().expect("an app");
+            ids(&app, "lin").expect("ids of another platform")
+        };
+        let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        for app in ["tt1:secret:douyin", "tt2:secret:douyin_game"] {
+            let [openid, unionid] = of(app);
+            assert!(openid.starts_with("_000") && openid.len() == 36, "{openid}");
+            assert!(openid.bytes().all(is_base64url), "{openid}");
+            let parts = unionid.split('-').map(str::len);
+            assert_eq!(parts.collect::<Vec<_>>(), [8, 4, 4, 4, 12], "{unionid}");
+        }
+        let is_upper_hex = |text: &str| {
+            let mut bytes = text.bytes();
+            text.len() == 32
+                && bytes.all(|byte| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte))
+        };
+        let [openid, unionid] = of("101:secret:qq");
+        assert!(is_upper_hex(&openid), "{openid}");
+        assert!(
+            unionid.strip_prefix("UID_").is_some_and(is_upper_hex),
+            "{unionid}"
+        );
+        let [openid, _] = of("ks1:secret:kuaishou");
+        assert!(
+            openid.starts_with('f') && openid.bytes().all(is_base64url),
+            "{openid}"
+        );
+        let [openid, _] = of("bi1:secret:bilibili");
+        assert_eq!(openid, openid.to_lowercase());
+        assert!(is_upper_hex(&openid.to_uppercase()), "{openid}");
     }
 
     #[test]
@@ -616,5 +820,26 @@ mod tests {
         let anonymous: Value = serde_json::from_slice(&anonymous).expect("JSON");
         assert_eq!(anonymous["data"]["openid"], "");
         assert_eq!(anonymous["data"]["anonymous_openid"], "a-device");
+        let other = reshaped(Form::OtherSpelling, br#"{"openid":"o","session_key":"k"}"#);
+        assert_eq!(
+            String::from_utf8_lossy(&other),
+            r#"{"openId":"o","session_key":"k"}"#
+        );
+    }
+
+    #[test]
+    fn a_form_of_the_person_leaves_a_failure_as_it_is() {
+        for endpoint in ENDPOINTS {
+            let failed = failure(endpoint, -1).expect("a failure").to_string();
+            for form in [
+                Form::EmptyUnionid,
+                Form::NullUnionid,
+                Form::Anonymous,
+                Form::OtherSpelling,
+            ] {
+                let reshaped = reshaped(form, failed.as_bytes());
+                assert_eq!(String::from_utf8_lossy(&reshaped), failed);
+            }
+        }
     }
 }

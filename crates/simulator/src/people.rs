@@ -6,13 +6,14 @@ use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::apps::{App, identifier};
+use super::apps::{App, Kind, identifier};
 use super::call::Refusal;
 use super::encrypt_keys::EncryptKeys;
 use super::other_platforms;
 use super::state::{alphanumeric, random};
 
 const CODE_LIFE: TimeDelta = TimeDelta::minutes(5);
+const CODE_LIFE_AT_KUAISHOU: TimeDelta = TimeDelta::minutes(10);
 /// How long a code is remembered, so that WeChat answers that it is used or expired, and not that
 /// it is unknown.
 const CODE_REMEMBERED: TimeDelta = TimeDelta::minutes(15);
@@ -61,6 +62,7 @@ struct Code {
     person: usize,
     app: usize,
     minted: DateTime<Utc>,
+    life: TimeDelta,
     sent: u32,
     spent: bool,
 }
@@ -109,7 +111,13 @@ impl People {
         minted: DateTime<Utc>,
     ) -> String {
         let person = self.named(name, apps);
-        let code = other_platforms::code_with_letters_of(apps[app].kind, alphanumeric(32));
+        let kind = apps[app].kind;
+        let code = other_platforms::code_with_letters_of(kind, alphanumeric(32));
+        let life = if kind == Kind::Kuaishou {
+            CODE_LIFE_AT_KUAISHOU
+        } else {
+            CODE_LIFE
+        };
         self.codes.insert(
             code.clone(),
             Code {
@@ -117,6 +125,7 @@ impl People {
                 person,
                 app,
                 minted,
+                life,
                 sent: 0,
                 spent: false,
             },
@@ -165,7 +174,7 @@ impl People {
         if code.spent {
             return Err(Refusal(40163));
         }
-        if now - code.minted >= CODE_LIFE {
+        if now - code.minted >= code.life {
             return Err(INVALID_CODE);
         }
         let person = &self.all[code.person];

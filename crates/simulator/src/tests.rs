@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 
 use super::{App, World, apps::Kind, routes};
 
+mod other_platforms;
+
 const APPID: &str = "wx0123456789abcdef";
 const SECRET: &str = "00112233445566778899aabbccddeeff";
 /// Longer than any test here takes, so that a broken test fails and does not hang.
@@ -55,16 +57,19 @@ impl Answer {
 
 impl Simulator {
     fn start() -> Self {
-        let app = App {
+        Self::with_apps(vec![App {
             id: APPID.parse().expect("an AppID"),
             secret: SECRET.to_owned(),
             unionid: true,
             kind: Kind::default(),
-        };
+        }])
+    }
+
+    fn with_apps(apps: Vec<App>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let world = World::new(vec![app], 7);
+        let world = World::new(apps, 7);
         let serve = move || {
             let app =
                 move || actix_web::App::new().configure(routes(world.clone(), reset_on_close));
@@ -101,7 +106,11 @@ impl Simulator {
     }
 
     fn send(&self, method: &str, target: &str, body: &str) -> Answer {
-        let (mut bytes, end) = self.raw(&request(method, target, body));
+        self.answer(&request(method, target, body))
+    }
+
+    fn answer(&self, request: &str) -> Answer {
+        let (mut bytes, end) = self.raw(request);
         end.expect("an orderly close");
         let end = bytes
             .windows(4)
