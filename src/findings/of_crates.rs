@@ -25,6 +25,7 @@ in_chinese! {
     &PlatformError:
         PlatformError::Refused { platform, number, word: None, .. } => "{platform} 返回错误 {number}",
         PlatformError::Refused { platform, number, word: Some(word), .. } => "{platform} 返回错误 {number}（{word}）",
+        PlatformError::Unusable { platform, reason } => "{platform} 的响应不能使用：{reason}",
         PlatformError::OtherIdentity { platform, lacks } => "{platform} 的响应没有应用文件里 `identity` 指定的 {lacks}",
         PlatformError::NotSent { platform, reason, .. } => "无法向 {platform} 发出请求：{reason}",
         PlatformError::Unanswered { platform, reason } => "{platform} 没有给出可用的响应：{reason}";

@@ -41,16 +41,16 @@ impl CodeExchanger for OtherPlatforms {
                     tracing::warn!(%app, %error, "a platform's error number is in no list of wxmint");
                     Unavailable::Platform(error).into()
                 }
-                Meaning::Busy => Unavailable::Platform(error).into(),
+                Meaning::Busy | Meaning::SlowDown => Unavailable::Platform(error).into(),
             },
             PlatformError::OtherIdentity { .. } => PlatformRefusal::Misconfigured {
                 error,
                 app: app.clone(),
             }
             .into(),
-            PlatformError::NotSent { .. } | PlatformError::Unanswered { .. } => {
-                Unavailable::Platform(error).into()
-            }
+            PlatformError::NotSent { .. }
+            | PlatformError::Unanswered { .. }
+            | PlatformError::Unusable { .. } => Unavailable::Platform(error).into(),
         })
     }
 }

@@ -160,7 +160,7 @@ async fn a_refused_code_is_the_clients_a_refused_secret_the_operators_and_all_el
         log_in().await.expect_login();
     }
     let metrics = bed.service().metrics().await;
-    for error in ["40017", "40018", "other", "unanswered", "-1"] {
+    for error in ["40017", "40018", "other", "unanswered", "unusable", "-1"] {
         let counted = format!("platform=\"douyin\",error=\"{error}\",app=\"{DOUYIN}\"");
         assert!(metrics.contains(&counted), "{error}: {metrics}");
     }
@@ -190,6 +190,23 @@ async fn a_code_is_sent_to_a_platform_once() {
     }
     assert_eq!(bed.wechat.asked(DOUYIN_PATH).await, 3);
     assert_eq!(bed.wechat.stats().await["exchanges_by_code"], json!({}));
+}
+
+#[tokio::test]
+async fn answers_that_one_person_can_cause_pause_the_app_for_nobody() {
+    let (builder, _folder) = builder();
+    let bed = builder.start().await;
+    let too_often = json!({"kind": "errcode", "errcode": 45011, "path": "/_qq/sns/jscode2session"});
+    let device = json!({"kind": "anonymous", "path": DOUYIN_PATH});
+    for (app, fault) in [(QQ, too_often), (DOUYIN, device)] {
+        bed.faults(json!([fault])).await;
+        for _ in 0..40 {
+            let refused = bed.log_in_at(app, "mallory", json!({})).await;
+            refused.expect_problem(503, "platform_unavailable");
+        }
+        bed.faults(json!([])).await;
+        bed.log_in_at(app, "lin", json!({})).await.expect_login();
+    }
 }
 
 #[tokio::test]

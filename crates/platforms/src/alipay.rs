@@ -108,16 +108,17 @@ pub(crate) fn read(
     keys: &AlipayKeys,
     body: &[u8],
 ) -> Result<Session, PlatformError> {
-    let unusable = |reason: &str| PlatformError::unanswered(Platform::Alipay, reason);
+    let unanswered = |reason: &str| PlatformError::unanswered(Platform::Alipay, reason);
+    let unusable = |reason: &str| PlatformError::unusable(Platform::Alipay, reason);
     let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let envelope: Envelope<'_> =
-        serde_json::from_slice(json).map_err(|_| unusable("it is no answer of Alipay's form"))?;
+        serde_json::from_slice(json).map_err(|_| unanswered("it is no answer of Alipay's form"))?;
     if let Some(error) = envelope.error_response {
         return Err(refusal(&node(error)?));
     }
     let raw = envelope
         .node
-        .ok_or_else(|| unusable("it has neither a result nor an error"))?;
+        .ok_or_else(|| unanswered("it has neither a result nor an error"))?;
     let members = node(raw)?;
     let has_failed = text(&members, "code").is_some_and(|code| code != SUCCESS);
     // That a login has failed is believed without a signature.
@@ -128,7 +129,7 @@ pub(crate) fn read(
     let is_signed = keys.has_signed(raw.get().as_bytes(), &signature)
         || keys.has_signed(raw.get().replace("\\/", "/").as_bytes(), &signature);
     if !is_signed {
-        return Err(unusable("its signature is not Alipay's"));
+        return Err(unanswered("its signature is not Alipay's"));
     }
     let name = match keys.identity {
         AlipayIdentity::OpenId => "open_id",

@@ -26,15 +26,17 @@ pub(crate) fn read(
     body: &[u8],
     now: DateTime<Utc>,
 ) -> Result<Session, PlatformError> {
-    let unusable = |reason: &str| PlatformError::unanswered(call.platform, reason);
+    let unanswered = |reason: &str| PlatformError::unanswered(call.platform, reason);
+    let unusable = |reason: &str| PlatformError::unusable(call.platform, reason);
     let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let answer = read_object(json).map_err(|error| match error {
-        Malformed::NotAnObject => unusable("it is no JSON object"),
-        Malformed::MemberTwice => unusable("it has a member twice"),
+        Malformed::NotAnObject => unanswered("it is no JSON object"),
+        Malformed::MemberTwice => unanswered("it has a member twice"),
     })?;
-    let numbers = numbers(call, &answer).map_err(|()| unusable("its error number is no number"))?;
+    let numbers =
+        numbers(call, &answer).map_err(|()| unanswered("its error number is no number"))?;
     if numbers.is_empty() && !call.may_lack_number {
-        return Err(unusable("it has no error number"));
+        return Err(unanswered("it has no error number"));
     }
     if let Some((number, meaning)) = refusal(call, &numbers) {
         return Err(PlatformError::Refused {
@@ -121,6 +123,8 @@ fn meaning(call: &CodeCall, number: i64) -> Meaning {
         Meaning::CodeInvalid
     } else if call.of_operator.contains(&number) {
         Meaning::Misconfigured
+    } else if call.of_person.contains(&number) {
+        Meaning::SlowDown
     } else if call.of_platform.contains(&number) {
         Meaning::Busy
     } else {
@@ -244,8 +248,14 @@ mod tests {
             (r#"{"openid":"a","unionid":"a:b"}"#, "another form"),
         ] {
             let refused = success(data).expect_err(data).to_string();
+            // An answer that one person can cause is no outage.
+            let begin = if reason == "member twice" {
+                "douyin gave no usable answer"
+            } else {
+                "douyin gave an answer that cannot be used"
+            };
             assert!(
-                refused.starts_with("douyin gave no usable answer") && refused.contains(reason),
+                refused.starts_with(begin) && refused.contains(reason),
                 "{data}: {refused}"
             );
         }
@@ -334,6 +344,7 @@ mod tests {
             let lists = [
                 (call.of_client, Meaning::CodeInvalid),
                 (call.of_operator, Meaning::Misconfigured),
+                (call.of_person, Meaning::SlowDown),
                 (call.of_platform, Meaning::Busy),
                 (&[99_999, 100_200_999][..], Meaning::Unknown),
             ];

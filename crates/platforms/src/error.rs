@@ -35,6 +35,10 @@ pub enum PlatformError {
     /// The request was sent, and no usable answer came: its code may be used up.
     #[error("{platform} gave no usable answer: {reason}")]
     Unanswered { platform: Platform, reason: String },
+    /// The platform itself answered, but its answer names no person whom an app can have: the code may
+    /// be used up.
+    #[error("{platform} gave an answer that cannot be used: {reason}")]
+    Unusable { platform: Platform, reason: String },
 }
 
 /// The meaning of an error number for a login.
@@ -46,6 +50,8 @@ pub enum Meaning {
     Misconfigured,
     /// The platform has a trouble of its own: the client may try again.
     Busy,
+    /// This person logs in too often: the client may try again later.
+    SlowDown,
     /// The number is in no list that we know. It is answered as a trouble of the platform, because a
     /// client that was told of a wrong code would ask for codes for ever. The operator must find the
     /// reason.
@@ -55,6 +61,13 @@ pub enum Meaning {
 impl PlatformError {
     pub(crate) fn unanswered(platform: Platform, reason: impl Into<String>) -> Self {
         Self::Unanswered {
+            platform,
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn unusable(platform: Platform, reason: impl Into<String>) -> Self {
+        Self::Unusable {
             platform,
             reason: reason.into(),
         }
@@ -93,19 +106,22 @@ impl PlatformError {
             Self::OtherIdentity { .. } => "other_identity",
             Self::NotSent { .. } => "not_sent",
             Self::Unanswered { .. } => "unanswered",
+            Self::Unusable { .. } => "unusable",
         };
         label.to_owned()
     }
 
-    /// The outcome that the breaker counts. Most numbers can be caused by the input of one client, so
-    /// they must not affect other clients.
+    /// The outcome that the breaker counts. Most numbers, and an answer that names no person, can be
+    /// caused by one client, so they must not affect other clients.
     pub(crate) fn outcome(&self) -> CallOutcome {
         match self {
             Self::Refused {
                 meaning: Meaning::Busy,
                 ..
             } => CallOutcome::AppFailed,
-            Self::Refused { .. } | Self::OtherIdentity { .. } => CallOutcome::Succeeded,
+            Self::Refused { .. } | Self::OtherIdentity { .. } | Self::Unusable { .. } => {
+                CallOutcome::Succeeded
+            }
             Self::NotSent { .. } | Self::Unanswered { .. } => CallOutcome::Unanswered,
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct CodeCall {
     pub(crate) of_client: &'static [i64],
     /// The numbers that the operator must mend.
     pub(crate) of_operator: &'static [i64],
+    /// The numbers of a person who logs in too often.
+    pub(crate) of_person: &'static [i64],
     /// The numbers of the platform's own trouble.
     pub(crate) of_platform: &'static [i64],
 }
@@ -78,6 +80,7 @@ pub(crate) const CALLS: [CodeCall; 6] = [
         unionid: Some("unionid"),
         of_client: &[40018, 40019],
         of_operator: &[40014, 40015, 40017],
+        of_person: &[],
         of_platform: &[-1],
     },
     // <https://developer.open-douyin.com/docs/resource/zh-CN/mini-game/develop/server/log-in/code-2-session>
@@ -98,6 +101,7 @@ pub(crate) const CALLS: [CodeCall; 6] = [
         unionid: Some("unionid"),
         of_client: &[40018, 40019],
         of_operator: &[40014, 40015, 40017],
+        of_person: &[],
         of_platform: &[-1],
     },
     // <https://q.qq.com/wiki/develop/miniprogram/server/open_port/port_login.html>
@@ -119,8 +123,9 @@ pub(crate) const CALLS: [CodeCall; 6] = [
         of_client: &[40029, 40163],
         // 40125 [?]
         of_operator: &[40013, 40125],
-        // 45011: over 100 a minute for one person
-        of_platform: &[-1, 45011],
+        // over 100 a minute
+        of_person: &[45011],
+        of_platform: &[-1],
     },
     // <https://mp.kuaishou.com/docs/develop/server/code2Session.html>
     CodeCall {
@@ -140,6 +145,7 @@ pub(crate) const CALLS: [CodeCall; 6] = [
         // The list is that of Kuaishou's OAuth2 [?].
         of_client: &[100_200_105],
         of_operator: &[100_200_100, 100_200_101, 100_200_102, 100_200_104],
+        of_person: &[],
         of_platform: &[100_200_500],
     },
     // <https://miniapp.bilibili.com/small-app-doc/open/api/login>
@@ -160,6 +166,7 @@ pub(crate) const CALLS: [CodeCall; 6] = [
         // All numbers [?].
         of_client: &[40029],
         of_operator: &[40013, 40125],
+        of_person: &[],
         of_platform: &[-1],
     },
     // <https://developer.huawei.com/consumer/cn/doc/harmonyos-references/account-api-obtain-user-token>
@@ -182,6 +189,7 @@ pub(crate) const CALLS: [CodeCall; 6] = [
         unionid: Some("sub"),
         of_client: &[20152, 20153, 20154, 20155, 20156, 20158, 1103],
         of_operator: &[12304, 20002, 20003, 20085, 20172, 1203, 12303],
+        of_person: &[],
         of_platform: &[500, 100_300],
     },
 ];
