@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use wxmint_http::{Answer, Done, Problem, origin, private, run_to_completion};
-use wxmint_ids::{AppId, InvalidId, Person, UserId};
+use wxmint_ids::{AppId, InvalidId, OpenId, Person, UserId};
 use wxmint_keys::vault::Vault;
 use wxmint_telemetry::audit::{Activity, Event};
 
@@ -217,8 +217,11 @@ pub(crate) trait Target: Sized + 'static {
 }
 
 fn part<T: FromStr<Err = InvalidId>>(text: &str, name: &str) -> Result<T, Problem> {
-    text.parse()
-        .map_err(|error| Problem::invalid(format!("The {name} {error}.")))
+    text.parse().map_err(|error| invalid_part(name, error))
+}
+
+fn invalid_part(name: &str, error: InvalidId) -> Problem {
+    Problem::invalid(format!("The {name} {error}."))
 }
 
 /// The target of a request that concerns neither a user nor a person.
@@ -252,11 +255,13 @@ impl Target for (UserId, AppId) {
 impl Target for Person {
     fn named_by(path: &Parts, event: &mut Event, known: &Known<'_>) -> Result<Self, Problem> {
         let app = part(&path.appid, "AppID")?;
+        // An app that has left the configuration was of WeChat, as far as anybody can tell.
+        let platform = known.apps.platform(&app).unwrap_or_default();
         let person = Self {
-            // An app that has left the configuration was of WeChat, as far as anybody can tell.
-            platform: known.apps.platform(&app).unwrap_or_default(),
+            platform,
             app,
-            openid: part(&path.openid, "openid")?,
+            openid: OpenId::new(platform, &path.openid)
+                .map_err(|error| invalid_part("openid", error))?,
         };
         event.app = Some(person.app.clone());
         event.person = Some(known.vault.audit_name(&person));

@@ -386,17 +386,14 @@ impl Operator<'_> {
                 });
             }
         }
-        let Ok(openid) = id.as_str().parse::<OpenId>() else {
-            return Ok(found);
-        };
-        let people: Vec<_> = apps
-            .iter()
-            .map(|app| Person {
+        let people = apps.iter().filter_map(|app| {
+            Some(Person {
                 platform: app.platform(),
                 app: app.id.clone(),
-                openid: openid.clone(),
+                openid: OpenId::new(app.platform(), id.as_str()).ok()?,
             })
-            .collect();
+        });
+        let people: Vec<_> = people.collect();
         for people in people.chunks(APPS_AT_A_TIME) {
             let bindings =
                 try_join_all(people.iter().map(|person| self.store.bindings.find(person))).await?;

@@ -11,7 +11,7 @@ mod platform;
 mod user_ids;
 
 pub use foreign::{ClientId, InvalidForeignId, foreign_id, is_visible, parsed};
-pub use platform::{Platform, UnionId, UnionScope};
+pub use platform::{IdText, OpenId, Platform, UnionId, UnionScope};
 pub use user_ids::{IdKey, IdKind, InvalidIdKey};
 use wxmint_verify::identifier;
 pub use wxmint_verify::ids::{AppId, InvalidId, TokenId, UserId};
@@ -31,13 +31,6 @@ macro_rules! unprintable {
 }
 
 const WORD: &str = "letters, digits, `_` and `-`";
-
-const OF_PLATFORM: &str = "visible ASCII characters except `:`, `{` and `}`";
-
-/// Whether a byte may be in an id that a platform gives. The others separate the parts of Redis keys.
-fn is_of_platform(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b':' | b'{' | b'}')
-}
 
 /// Whether a byte is a character of base64url. WeChat's codes and openids consist of these
 /// characters.
@@ -66,25 +59,6 @@ identifier! {
     PhoneCode, 256, "visible ASCII characters", |byte| (b' '..=b'~').contains(&byte)
 }
 unprintable!(PhoneCode);
-
-identifier! {
-    /// A platform's id of one person in one app. WeChat's have 28 characters of base64url in practice;
-    /// those of other platforms have more and other characters. It comes only from the platform's
-    /// responses, and never gets into a token or a log.
-    OpenId, 128, OF_PLATFORM, is_of_platform
-}
-unprintable!(OpenId);
-
-impl OpenId {
-    /// Refuses an id that WeChat does not use: one with other characters than base64url.
-    pub fn check_of_wechat(&self) -> Result<(), InvalidId> {
-        if self.as_str().bytes().all(is_base64url) {
-            Ok(())
-        } else {
-            Err(InvalidId::Alphabet { alphabet: WORD })
-        }
-    }
-}
 
 /// One person in one app of a platform. All of a person's data is stored under these three.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -119,7 +93,7 @@ pub mod packed {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
     use uuid::Uuid;
 
-    use crate::{AppId, Person, Platform, UnionId, UnionScope, UserId};
+    use crate::{AppId, OpenId, Person, Platform, UnionId, UnionScope, UserId};
 
     /// The bytes do not encode the kind of identifier that the text names.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -234,7 +208,7 @@ pub mod packed {
         Some(Person {
             platform,
             app: app.parse().ok()?,
-            openid: read_packed_id(openid).parse().ok()?,
+            openid: OpenId::new(platform, &read_packed_id(openid)).ok()?,
         })
     }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use derive_more::{Display, FromStr as ByName};
 use wxmint_verify::identifier;
 
-use crate::{InvalidId, OF_PLATFORM, WORD, is_base64url, is_of_platform, unprintable};
+use crate::{InvalidId, WORD, is_base64url, unprintable};
 
 /// A platform that runs mini programs. Its name stands in the names of Redis keys, in computed user
 /// ids, exports, audit events and metrics, so that equal ids of two platforms are two persons.
@@ -91,10 +91,56 @@ identifier! {
 unprintable!(ScopeWord);
 
 identifier! {
-    /// A unionid as its platform writes it.
-    UnionIdText, 128, OF_PLATFORM, is_of_platform
+    /// An id of a person, as a platform writes it. The excluded characters separate the parts of Redis
+    /// keys.
+    IdText, 128, "visible ASCII characters except `:`, `{` and `}`", |byte| {
+        byte.is_ascii_graphic() && !matches!(byte, b':' | b'{' | b'}')
+    }
 }
-unprintable!(UnionIdText);
+unprintable!(IdText);
+
+impl IdText {
+    /// Parses an id of this platform. WeChat's consist of base64url characters.
+    fn of(platform: Platform, text: &str) -> Result<Self, InvalidId> {
+        let id: Self = text.parse()?;
+        if platform == Platform::WeChat && !text.bytes().all(is_base64url) {
+            return Err(InvalidId::Alphabet { alphabet: WORD });
+        }
+        Ok(id)
+    }
+}
+
+/// A platform's id of one person in one app. WeChat's have 28 characters of base64url in practice; those
+/// of other platforms have more and other characters. It comes only from the platform's responses, and
+/// never gets into a token or a log.
+///
+/// A text is parsed as an openid of WeChat; [`new`](Self::new) makes one of another platform.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpenId(IdText);
+unprintable!(OpenId);
+
+impl OpenId {
+    /// The most bytes that an openid may have.
+    pub const MAX_LEN: usize = IdText::MAX_LEN;
+
+    /// Parses an openid of this platform.
+    pub fn new(platform: Platform, text: &str) -> Result<Self, InvalidId> {
+        IdText::of(platform, text).map(Self)
+    }
+
+    /// The identifier, unchanged.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for OpenId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(Platform::WeChat, text)
+    }
+}
 
 /// The apps that share unionids: a platform and, because one platform can have several such groups
 /// of apps, the operator's word for the group. WeChat's unionids are in one scope, because their
@@ -138,20 +184,17 @@ impl UnionScope {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnionId {
     scope: UnionScope,
-    text: UnionIdText,
+    text: IdText,
 }
 unprintable!(UnionId);
 
 impl UnionId {
     /// The most bytes that a unionid may have.
-    pub const MAX_LEN: usize = UnionIdText::MAX_LEN;
+    pub const MAX_LEN: usize = IdText::MAX_LEN;
 
-    /// Parses a unionid of this scope. WeChat's consist of base64url characters.
+    /// Parses a unionid of this scope.
     pub fn new(scope: UnionScope, text: &str) -> Result<Self, InvalidId> {
-        let text: UnionIdText = text.parse()?;
-        if scope.platform() == Platform::WeChat && !text.as_str().bytes().all(is_base64url) {
-            return Err(InvalidId::Alphabet { alphabet: WORD });
-        }
+        let text = IdText::of(scope.platform(), text)?;
         Ok(Self { scope, text })
     }
 
@@ -196,6 +239,20 @@ mod tests {
             assert!(is_expected, "{platform}");
         }
         assert_eq!(Platform::numbered(Platform::ALL.len() as u8), None);
+    }
+
+    #[test]
+    fn wechats_openids_are_base64url_and_those_of_others_may_have_marks() {
+        assert!(OpenId::new(Platform::Huawei, "MDF@a/b+c=.").is_ok());
+        for marked in ["o@1", "o/1", "o.1"] {
+            assert!(marked.parse::<OpenId>().is_err(), "{marked}");
+        }
+        for separator in ["o:1", "o{1", "o}1", "o 1"] {
+            assert!(
+                OpenId::new(Platform::Huawei, separator).is_err(),
+                "{separator}"
+            );
+        }
     }
 
     #[test]

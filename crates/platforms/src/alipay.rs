@@ -7,7 +7,7 @@ use reqwest::{Method, Request, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use wxmint_ids::{AppId, LoginCode, Platform, UnionId};
+use wxmint_ids::{AppId, LoginCode, OpenId, Platform, UnionId};
 use wxmint_verify::json::read_object;
 use wxmint_wechat::{AlipayIdentity, AlipayKeys, PlatformApp, Session};
 
@@ -142,8 +142,7 @@ pub(crate) fn read(
     let unionid =
         text(&members, "union_id").map(|unionid| UnionId::new(app.unions.clone(), unionid));
     Ok(Session {
-        openid: person
-            .parse()
+        openid: OpenId::new(Platform::Alipay, person)
             .map_err(|_| unusable("its id of the person has another form"))?,
         unionid: unionid
             .transpose()

@@ -4,7 +4,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use wxmint_ids::{AppId, UnionId};
+use wxmint_ids::{AppId, OpenId, UnionId};
 use wxmint_verify::json::{Malformed, read_object};
 use wxmint_wechat::{PlatformApp, Session, SessionKey};
 
@@ -63,8 +63,7 @@ pub(crate) fn read(
     let unionid = call.unionid.and_then(|name| text(members, name));
     let unionid = unionid.map(|text| UnionId::new(app.unions.clone(), text));
     Ok(Session {
-        openid: person
-            .parse()
+        openid: OpenId::new(call.platform, person)
             .map_err(|_| unusable("its id of the person has another form"))?,
         unionid: unionid
             .transpose()

@@ -7,7 +7,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use wxmint_ids::{AppId, InvalidId, OpenId, Person, Platform, UnionId, UnionScope, foreign_id};
+use wxmint_ids::{
+    AppId, IdText, InvalidId, OpenId, Person, Platform, UnionId, UnionScope, foreign_id,
+};
 use wxmint_platforms::is_supported;
 use wxmint_store::Bound;
 
@@ -63,12 +65,9 @@ impl Record {
                 "has an AppID with capital letters, and WeChat's have none: write it as the console shows it".into()
             );
         }
-        let openid: OpenId = id(&members, "openid")?.ok_or("has no `openid`")?;
-        if platform == Platform::WeChat {
-            openid
-                .check_of_wechat()
-                .map_err(|error| format!("`openid` {error}"))?;
-        }
+        let openid = id::<IdText>(&members, "openid")?.ok_or("has no `openid`")?;
+        let openid =
+            OpenId::new(platform, openid.as_str()).map_err(|error| format!("`openid` {error}"))?;
         record(
             Person {
                 platform,
@@ -170,7 +169,7 @@ fn record(
     let dissolved = members.get("dissolved");
     let scope = scope(person.platform, members)?;
     // Read as an id of any platform first, so that a text which stands for a missing value is refused.
-    let unionid = id::<OpenId>(members, "unionid")?;
+    let unionid = id::<IdText>(members, "unionid")?;
     let unionid = unionid.map(|unionid| UnionId::new(scope, unionid.as_str()));
     let unionid = unionid
         .transpose()

@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 use aws_lc_rs::digest;
 use base64::{display::Base64Display, engine::general_purpose::URL_SAFE_NO_PAD};
 use wxmint_ids::{
-    AppId, LoginCode, Person, PhoneCode, Platform, TokenId, UnionId, UnionScope, UserId,
+    AppId, LoginCode, OpenId, Person, PhoneCode, Platform, TokenId, UnionId, UnionScope, UserId,
 };
 
 use crate::{Result, StoreError, Ticket};
@@ -153,7 +153,7 @@ fn read_person(key: &str, what: &str) -> Option<Person> {
     Some(Person {
         platform,
         app: app.parse().ok()?,
-        openid: openid.parse().ok()?,
+        openid: OpenId::new(platform, openid).ok()?,
     })
 }
 
@@ -227,13 +227,16 @@ mod tests {
             let key = name::binding(&person);
             assert_eq!(person_of(&key, "binding"), Ok(person.clone()), "{key}");
             assert!(names.insert(key));
-            let with_marks = Person {
-                openid: "qq/_o.1+2=@~".parse().expect("an openid"),
-                ..person.clone()
-            };
-            let key = name::binding(&with_marks);
-            assert_eq!(person_of(&key, "binding"), Ok(with_marks), "{key}");
-            assert!(names.insert(key));
+            if platform != Platform::WeChat {
+                let marked = OpenId::new(platform, "qq/_o.1+2=@~").expect("an openid");
+                let with_marks = Person {
+                    openid: marked,
+                    ..person.clone()
+                };
+                let key = name::binding(&with_marks);
+                assert_eq!(person_of(&key, "binding"), Ok(with_marks), "{key}");
+                assert!(names.insert(key));
+            }
             let user = "lin".parse().expect("a user id");
             assert!(names.insert(name::struck(&user, &person)));
             let scope = UnionScope::new(platform, "shops").expect("a scope");
@@ -270,9 +273,9 @@ mod tests {
         // An AppID and an openid have neither braces nor colons.
         for odd in ["-", "_", "0", "a", "Z", "/", "*"] {
             let person = Person {
-                platform: Platform::WeChat,
+                platform: Platform::Huawei,
                 app: "wx1".parse().expect("an AppID"),
-                openid: odd.parse().expect("an openid"),
+                openid: OpenId::new(Platform::Huawei, odd).expect("an openid"),
             };
             let mut keys = vec![
                 name::binding(&person),
