@@ -209,6 +209,28 @@ async fn answers_that_one_person_can_cause_pause_the_app_for_nobody() {
     }
 }
 
+/// The merchants' people log in at WeChat, although no file is of WeChat.
+#[tokio::test]
+async fn the_doctor_looks_at_wechat_if_a_third_party_platform_is_beside_apps_of_other_platforms() {
+    let folder = apps_folder(&[]);
+    let file = file("qq", "qq").to_string();
+    write_private(&folder.path().join(QQ), &file);
+    let builder = TestBed::builder()
+        .app(QQ, &format!("{SECRET}:qq"))
+        .apps_folder(folder.path());
+    let bed = builder.start().await;
+    let report = Report::of(&bed.configuration).await;
+    assert_eq!(report.worst("wechat.reach")[1], "no app is of WeChat");
+    let builder = TestBed::builder()
+        .app(QQ, &format!("{SECRET}:qq"))
+        .platform()
+        .apps_folder(folder.path());
+    let bed = builder.start().await;
+    let report = Report::of(&bed.configuration).await;
+    let found = report.worst("wechat.reach")[1];
+    assert!(found.contains("answers"), "{found}");
+}
+
 #[tokio::test]
 async fn a_code_that_was_not_sent_may_be_sent_again() {
     let (builder, _folder) = builder();
@@ -393,7 +415,8 @@ async fn wechats_own_calls_say_that_only_wechat_has_them() {
     let (builder, _folder) = builder();
     let bed = builder.operator().start().await;
     let login = bed.log_in_at(DOUYIN, "lin", json!({})).await.expect_login();
-    let (token, user) = (login.member("access_token"), login.member("user_id"));
+    let token = login.member("access_token");
+    let user = login.member("user_id");
     let data =
         json!({"encryptedData": "AAAAAAAAAAAAAAAAAAAAAA==", "iv": "AAAAAAAAAAAAAAAAAAAAAA=="});
     for (method, path, body) in [

@@ -27,7 +27,8 @@ pub(super) async fn examine(settings: &Settings, alone: Option<Message>) -> Vec<
     let all: Vec<_> = apps.iter().flat_map(|apps| apps.iter()).collect();
     let is_of_wechat = |app: &&&App| app.platform() == Platform::WeChat;
     let apps: Vec<_> = all.iter().filter(is_of_wechat).copied().collect();
-    if apps.is_empty() && !all.is_empty() {
+    // Without an app of WeChat, a third-party platform still needs WeChat for its merchants.
+    if apps.is_empty() && !all.is_empty() && alone.is_none() {
         return CHECKS
             .map(|name| Finding::ok(name, message!(no_app_is_of_wechat)))
             .into();
