@@ -1,6 +1,6 @@
-//! Shows the metrics what other crates report: the calls of Redis, WeChat and other platforms, the state of Redis,
-//! and the signing keys. `wxmint_telemetry` does not know those crates, so that the HTTP server
-//! compiles without them.
+//! Shows the metrics what other crates report: the calls of Redis, WeChat and other platforms, the
+//! state of Redis, and the signing keys. `wxmint_telemetry` does not know those crates, so that the
+//! HTTP server compiles without them.
 
 use std::time::Duration;
 

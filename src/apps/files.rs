@@ -266,10 +266,9 @@ impl WrittenForPlatform {
             unions: unions(text, platform, unionid_scope.as_deref())?,
         };
         Ok(Configured {
-            app: app_of_platform(id, app),
             origins: sites(text, &origins)?,
             unionid_required,
-            payment_keys: PaymentKeys::default(),
+            ..app_of_platform(id, app)
         })
     }
 }
@@ -305,10 +304,9 @@ impl WrittenForAlipay {
             unions: unions(text, Platform::Alipay, unionid_scope.as_deref())?,
         };
         Ok(Configured {
-            app: app_of_platform(id, app),
             origins: sites(text, &origins)?,
             unionid_required,
-            payment_keys: PaymentKeys::default(),
+            ..app_of_platform(id, app)
         })
     }
 }
@@ -320,12 +318,12 @@ fn unions(text: &str, platform: Platform, word: Option<&str>) -> Result<UnionSco
     })
 }
 
-fn app_of_platform(id: AppId, app: PlatformApp) -> App {
-    App {
+fn app_of_platform(id: AppId, app: PlatformApp) -> Configured {
+    Configured::from(App {
         id,
         kind: AppKind::MiniProgram,
         exchanger: AppExchanger::Platform(app),
-    }
+    })
 }
 
 impl Written {

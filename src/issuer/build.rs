@@ -175,18 +175,14 @@ impl Issuer {
             settings.token_ttl,
             Arc::clone(&keys),
         );
-        let platform = settings
-            .other_platforms_url
-            .is_none()
-            .then(|| apps.all().iter().find_map(Platforms::origin))
-            .flatten();
+        let stand_in = settings.other_platforms_url.as_ref();
+        let other_platform = Platforms::reached(stand_in, apps.all().iter());
         let reached = settings
             .jwks_peers
             .iter()
             .chain(settings.accounts.url())
             .chain([&settings.wechat_url])
-            .chain(&settings.other_platforms_url)
-            .chain(&platform);
+            .chain(&other_platform);
         let issuer = Self {
             verifier: caller::verifier(&settings, settings.audience.clone()),
             oldest_token: OldestToken::default(),

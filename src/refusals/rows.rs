@@ -71,8 +71,8 @@ const NO_UNIONID: &str = "\
     The platform has not said who this person is in your other apps. At WeChat, a page begins again with the scope \
     snsapi_userinfo, and the operator of a mini program binds it to its Open Platform account.";
 const CHANGED_UNIONID: &str = "\
-    The platform names this person differently than before (another unionid), so that the user would get another user id. The \
-    operator of this service decides who the user is. Do not try again before.";
+    The platform names this person differently than before (another unionid), so that the user would get another user \
+    id. The operator of this service decides who the user is. Do not try again before.";
 const NOT_PERMITTED: &str = "The merchant has not given the platform the permission for this. It does so on WeChat's authorization page.";
 const PHONE_QUOTA_EXHAUSTED: &str = "The app has used up the phone numbers that its operator has paid at WeChat. Let the user log in another way.";
 const WECHAT_REFUSES_US: &str =

@@ -61,7 +61,8 @@ async fn an_issuer_over_http_is_taken_only_on_this_machine() {
     );
     let nobody = ([127, 0, 0, 1], free_port()).into();
     let Started { example, .. } = &run(nobody, &[instead]);
-    let (http, address) = (Http::new(), example.address);
+    let http = Http::new();
+    let address = example.address;
     until("nginx listens", PATIENCE, async || {
         TcpStream::connect(address).await.is_ok()
     })

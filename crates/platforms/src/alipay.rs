@@ -2,16 +2,16 @@
 //! <https://opendocs.alipay.com/open/02ailc>). The app signs the request, and Alipay signs the answer.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Request, Url};
+use reqwest::{Request, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use wxmint_ids::{AppId, LoginCode, OpenId, Platform, UnionId};
+use wxmint_ids::{AppId, LoginCode, Platform};
 use wxmint_verify::json::read_object;
 use wxmint_wechat::{AlipayIdentity, AlipayKeys, PlatformApp, Session};
 
-use crate::answer::{BYTE_ORDER_MARK, text};
+use crate::answer::{BYTE_ORDER_MARK, session, text};
+use crate::client::{form, post};
 use crate::error::{Meaning, PlatformError};
 
 pub(crate) const URL: &str = "https://openapi.alipay.com/gateway.do";
@@ -68,15 +68,8 @@ pub(crate) fn request(
     url.query_pairs_mut()
         .extend_pairs(common)
         .append_pair("sign", &sign);
-    // A query has the form's encoding.
-    let mut form = url.clone();
-    form.query_pairs_mut().clear().extend_pairs(own);
-    let body = form.query().unwrap_or_default().to_owned();
-    let mut request = Request::new(Method::POST, url);
-    *request.body_mut() = Some(body.into());
-    let content_type = HeaderValue::from_static("application/x-www-form-urlencoded;charset=utf-8");
-    request.headers_mut().insert(CONTENT_TYPE, content_type);
-    request
+    let content_type = "application/x-www-form-urlencoded;charset=utf-8";
+    post(url, form(own), content_type)
 }
 
 /// The parameters without empty ones, sorted by name, as `name=value` joined by `&`, not encoded.
@@ -109,7 +102,6 @@ pub(crate) fn read(
     body: &[u8],
 ) -> Result<Session, PlatformError> {
     let unanswered = |reason: &str| PlatformError::unanswered(Platform::Alipay, reason);
-    let unusable = |reason: &str| PlatformError::unusable(Platform::Alipay, reason);
     let json = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let envelope: Envelope<'_> =
         serde_json::from_slice(json).map_err(|_| unanswered("it is no answer of Alipay's form"))?;
@@ -139,16 +131,7 @@ pub(crate) fn read(
         platform: Platform::Alipay,
         lacks: name,
     })?;
-    let unionid =
-        text(&members, "union_id").map(|unionid| UnionId::new(app.unions.clone(), unionid));
-    Ok(Session {
-        openid: OpenId::new(Platform::Alipay, person)
-            .map_err(|_| unusable("its id of the person has another form"))?,
-        unionid: unionid
-            .transpose()
-            .map_err(|_| unusable("its unionid has another form"))?,
-        session_key: None,
-    })
+    session(app, person, text(&members, "union_id"), None)
 }
 
 fn node(raw: &RawValue) -> Result<Map<String, Value>, PlatformError> {
@@ -261,7 +244,7 @@ mod tests {
         let code = "a+b/c=&d".parse().expect("a code");
         let now = DateTime::from_timestamp(1_788_235_200, 0).expect("a time");
         let request = request(&url, &id, &own, &code, now);
-        assert_eq!(request.method(), Method::POST);
+        assert_eq!(request.method(), reqwest::Method::POST);
         let pairs =
             |url: &Url| -> BTreeMap<String, String> { url.query_pairs().into_owned().collect() };
         let mut query = pairs(request.url());

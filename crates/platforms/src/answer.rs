@@ -61,14 +61,26 @@ pub(crate) fn read(
     let person = call.persons.iter().find_map(|name| text(members, name));
     let person = person.ok_or_else(|| unusable("it names no person"))?;
     let unionid = call.unionid.and_then(|name| text(members, name));
-    let unionid = unionid.map(|text| UnionId::new(app.unions.clone(), text));
+    let session_key = text(members, "session_key").map(SessionKey::new);
+    session(app, person, unionid, session_key)
+}
+
+/// The session of this person of the app, whose ids must have the form of a platform's.
+pub(crate) fn session(
+    app: &PlatformApp,
+    person: &str,
+    unionid: Option<&str>,
+    session_key: Option<SessionKey>,
+) -> Result<Session, PlatformError> {
+    let unusable = |reason: &str| PlatformError::unusable(app.platform, reason);
+    let unionid = unionid.map(|unionid| UnionId::new(app.unions.clone(), unionid));
     Ok(Session {
-        openid: OpenId::new(call.platform, person)
+        openid: OpenId::new(app.platform, person)
             .map_err(|_| unusable("its id of the person has another form"))?,
         unionid: unionid
             .transpose()
             .map_err(|_| unusable("its unionid has another form"))?,
-        session_key: text(members, "session_key").map(SessionKey::new),
+        session_key,
     })
 }
 
@@ -86,19 +98,14 @@ fn numbers(call: &CodeCall, answer: &Map<String, Value>) -> Result<Vec<i64>, ()>
 
 /// The number that says why the platform refuses, and its meaning. `None` for a success.
 fn refusal(call: &CodeCall, numbers: &[i64]) -> Option<(i64, Meaning)> {
-    let mut failed = numbers
+    let failed = numbers.iter().filter(|number| **number != call.success);
+    let failed: Vec<_> = failed
+        .map(|number| (*number, meaning(call, *number)))
+        .collect();
+    let mut known = failed
         .iter()
-        .filter(|number| **number != call.success)
-        .map(|number| (*number, meaning(call, *number)));
-    let first = failed.next()?;
-    let known = |(_, meaning): &(i64, Meaning)| *meaning != Meaning::Unknown;
-    Some(
-        [first]
-            .into_iter()
-            .chain(failed)
-            .find(known)
-            .unwrap_or(first),
-    )
+        .filter(|(_, meaning)| *meaning != Meaning::Unknown);
+    known.next().or(failed.first()).copied()
 }
 
 /// The claims of an ID token, if it is of this issuer, for this app, and not expired.
@@ -113,7 +120,7 @@ fn claims_of(
     let expires_at = claims.get("exp").and_then(Value::as_i64)?;
     let is_fit = text(&claims, "iss") == Some(issuer)
         && text(&claims, "aud") == Some(app.as_str())
-        && expires_at + LEEWAY > now.timestamp();
+        && expires_at.saturating_add(LEEWAY) > now.timestamp();
     is_fit.then_some(claims)
 }
 
@@ -296,6 +303,7 @@ mod tests {
             ("aud", json!("10087")),
             ("exp", json!(-60)),
             ("exp", json!("1")),
+            ("exp", json!(i64::MIN)),
             ("openid", Value::Null),
             ("openid", json!("")),
         ] {

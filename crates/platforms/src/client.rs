@@ -84,8 +84,16 @@ impl Platforms {
         })
     }
 
-    /// The site of the app's platform, which must be trusted to reach it; `None` for an app of WeChat.
-    pub fn origin(app: &App) -> Option<Url> {
+    /// A URL that is asked for these apps: the stand-in's, if it is given, or that of the first app of
+    /// another platform than WeChat. The client's TLS must be able to reach it.
+    pub fn reached<'a>(
+        stand_in: Option<&Url>,
+        mut apps: impl Iterator<Item = &'a App>,
+    ) -> Option<Url> {
+        stand_in.cloned().or_else(|| apps.find_map(Self::origin))
+    }
+
+    fn origin(app: &App) -> Option<Url> {
         let AppExchanger::Platform(app) = &app.exchanger else {
             return None;
         };
@@ -224,20 +232,26 @@ impl Endpoint {
                     .collect();
                 (json!(object).to_string(), "application/json")
             }
-            Encoding::Form => {
-                // A query has the form's encoding.
-                let mut form = self.url.clone();
-                form.query_pairs_mut().extend_pairs(pairs);
-                let body = form.query().unwrap_or_default().to_owned();
-                (body, "application/x-www-form-urlencoded")
-            }
+            Encoding::Form => (form(pairs), "application/x-www-form-urlencoded"),
         };
-        let mut request = Request::new(Method::POST, url);
-        *request.body_mut() = Some(body.into());
-        let content_type = HeaderValue::from_static(content_type);
-        request.headers_mut().insert(CONTENT_TYPE, content_type);
-        request
+        post(url, body, content_type)
     }
+}
+
+/// A body in the encoding of a form.
+pub(crate) fn form<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    // A query has the same encoding.
+    let mut url: Url = "http://form".parse().expect("a URL");
+    url.query_pairs_mut().extend_pairs(pairs);
+    url.query().unwrap_or_default().to_owned()
+}
+
+pub(crate) fn post(url: Url, body: String, content_type: &'static str) -> Request {
+    let mut request = Request::new(Method::POST, url);
+    *request.body_mut() = Some(body.into());
+    let content_type = HeaderValue::from_static(content_type);
+    request.headers_mut().insert(CONTENT_TYPE, content_type);
+    request
 }
 
 fn url(call: &CodeCall, stand_in: Option<&Url>) -> Url {

@@ -203,7 +203,8 @@ impl World {
     }
 
     fn alipay_node(&self, call: &Call<'_>) -> Result<String, Mistake> {
-        let (query, form) = (call.params, form(call));
+        let query = call.params;
+        let form = form(call);
         let is_fixed = |(name, value): (&str, &str)| query.first(name) == Some(value);
         if *call.method != Method::POST || !FIXED.into_iter().all(is_fixed) {
             return Err(Mistake::Method);
@@ -265,8 +266,7 @@ impl World {
 /// The parameters of the body. A body of another media type has none.
 fn form(call: &Call<'_>) -> Params {
     let is_form = call.content_type == Some(FORM);
-    let body = str::from_utf8(call.body).unwrap_or_default();
-    Params::parse(if is_form { body } else { "" })
+    Params::of_form(if is_form { call.body } else { b"" })
 }
 
 /// The code that a call carries.

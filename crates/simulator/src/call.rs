@@ -109,6 +109,11 @@ impl Params {
         )
     }
 
+    /// The parameters of a form, which has the encoding of a query.
+    pub(super) fn of_form(body: &[u8]) -> Self {
+        Self::parse(str::from_utf8(body).unwrap_or_default())
+    }
+
     /// The first value with that name, unless it is empty.
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         let (_, value) = self.0.iter().find(|(given, _)| given == name)?;

@@ -136,7 +136,7 @@ pub(super) fn named(
     body: &[u8],
 ) -> Option<[Option<String>; 2]> {
     if endpoint == Endpoint::Alipay {
-        let form = Params::parse(str::from_utf8(body).unwrap_or_default());
+        let form = Params::of_form(body);
         let app = query.first("app_id").map(str::to_owned);
         return Some([app, form.first("code").map(str::to_owned)]);
     }
@@ -155,7 +155,7 @@ fn values<const N: usize>(
     match wire.parameters {
         Parameters::Query => names.map(|name| query.first(name).map(str::to_owned)),
         Parameters::Form => {
-            let form = Params::parse(str::from_utf8(body).unwrap_or_default());
+            let form = Params::of_form(body);
             names.map(|name| form.first(name).map(str::to_owned))
         }
         Parameters::Json => {
@@ -178,14 +178,12 @@ impl World {
             return Err(Refusal(wire.no_parameter));
         }
         let no_parameter = Refusal(wire.no_parameter);
-        let [id, secret, code] = values(&wire, wire.names, call.params, call.body);
-        let (id, secret) = (id.ok_or(no_parameter)?, secret.ok_or(no_parameter)?);
-        let [grant_type, anonymous_code] = values(
-            &wire,
-            ["grant_type", "anonymous_code"],
-            call.params,
-            call.body,
-        );
+        let [id, secret, code] = wire.names;
+        let names = [id, secret, code, "grant_type", "anonymous_code"];
+        let [id, secret, code, grant_type, anonymous_code] =
+            values(&wire, names, call.params, call.body);
+        let id = id.ok_or(no_parameter)?;
+        let secret = secret.ok_or(no_parameter)?;
         if wire.has_grant_type && grant_type.as_deref() != Some("authorization_code") {
             return Err(no_parameter);
         }
@@ -613,7 +611,8 @@ mod tests {
     fn wechat_knows_no_app_of_another_platform() {
         let world = world();
         for (app, of_app) in world.apps[..6].iter().enumerate() {
-            let (id, secret) = (&of_app.id, &of_app.secret);
+            let id = &of_app.id;
+            let secret = &of_app.secret;
             let code = code(&world, app);
             let query =
                 format!("appid={id}&secret={secret}&js_code={code}&grant_type=authorization_code");

@@ -24,10 +24,9 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     }
     let stand_in = settings.other_platforms_url.as_ref();
     let proxy = settings.wechat_proxy.as_ref();
-    let origin = apps.iter().find_map(|app| Platforms::origin(app));
-    let reached = stand_in.or(origin.as_ref());
+    let reached = Platforms::reached(stand_in, apps.iter().copied());
     let made =
-        Tls::reaching(reached).and_then(|tls| Platforms::new(stand_in, proxy, &tls, 1, now, ()));
+        Tls::reaching(&reached).and_then(|tls| Platforms::new(stand_in, proxy, &tls, 1, now, ()));
     let platforms = match made {
         Ok(platforms) => platforms,
         Err(error) => return vec![Finding::unchecked(CHECK, &error)],

@@ -137,7 +137,8 @@ fn an_exchange_is_answered_as_each_platform_does_and_journalled_masked() {
         );
         let account = platform.account(&simulator);
         let [key, openid] = ["session_key", "openid"].map(|name| account[name].as_str());
-        let (key, openid) = (key.expect("a key"), openid.expect("an openid"));
+        let key = key.expect("a key");
+        let openid = openid.expect("an openid");
         assert_eq!(key.len(), 24, "base64 of 16 bytes");
         let good = platform
             .good
